@@ -1,0 +1,89 @@
+use std::fmt;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde_json::{Map, Value};
+
+use crate::claims::Claims;
+use crate::protection::Protection;
+use crate::scope::Scopes;
+
+/// Who makes a request, by the word of a verified access token.
+///
+/// The bearer layer puts one into the request's extensions; with the feature `axum` it is an extractor. Cloning costs
+/// two atomic increments. The token itself is not in it: it must not travel on (RFC 9700, section 2.3; MCP 2026-07-28).
+///
+/// A user is the pair of [`issuer`](Self::issuer) and [`subject`](Self::subject): a subject alone is unique within its
+/// issuer only, and a client identifier may look like a subject (RFC 9700, section 4.15).
+#[derive(Clone)]
+pub struct AuthInfo {
+    claims: Arc<Claims>,
+    protection: Arc<Protection>,
+}
+
+impl AuthInfo {
+    pub(crate) fn new(claims: Claims, protection: Arc<Protection>) -> Self {
+        Self { claims: Arc::new(claims), protection }
+    }
+
+    /// The issuer identifier of the authorization server that issued the token.
+    #[must_use]
+    pub fn issuer(&self) -> &str {
+        // Claims without an issuer do not get this far.
+        self.claims.issuer().unwrap_or_default()
+    }
+
+    /// Whom the token is about (`sub`). `None` if the token does not say, as with machine-to-machine tokens of some
+    /// servers.
+    #[must_use]
+    pub fn subject(&self) -> Option<&str> {
+        self.claims.subject()
+    }
+
+    /// The OAuth client that the token was issued to: `client_id`, else `azp`, `cid` or `appid`.
+    #[must_use]
+    pub fn client_id(&self) -> Option<&str> {
+        self.claims.client_id()
+    }
+
+    /// For whom the token was issued; one of these is this resource.
+    pub fn audience(&self) -> impl Iterator<Item = &str> {
+        self.claims.audience()
+    }
+
+    /// The scopes as the token grants them, without those that they imply.
+    #[must_use]
+    pub fn scopes(&self) -> &Scopes {
+        self.claims.scopes()
+    }
+
+    /// Whether the token grants `scope`, itself or by a broader one (see
+    /// [`scope_implies`](crate::ResourceServerBuilder::scope_implies)).
+    #[must_use]
+    pub fn has_scope(&self, scope: &str) -> bool {
+        self.protection.hierarchy.grants(self.scopes(), scope)
+    }
+
+    /// When the token expires. Requests are accepted up to the clock skew longer.
+    #[must_use]
+    pub fn expires_at(&self) -> SystemTime {
+        let expires_at = self.claims.expires_at().unwrap_or_default();
+        UNIX_EPOCH.checked_add(expires_at).unwrap_or(UNIX_EPOCH)
+    }
+
+    /// All claims, as the token or the authorization server states them.
+    #[must_use]
+    pub fn claims(&self) -> &Map<String, Value> {
+        self.claims.members()
+    }
+
+    pub(crate) fn protection(&self) -> &Arc<Protection> {
+        &self.protection
+    }
+}
+
+impl fmt::Debug for AuthInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuthInfo").field("issuer", &self.issuer()).finish_non_exhaustive()
+    }
+}

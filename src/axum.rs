@@ -1,0 +1,71 @@
+//! THE ONLY FILE that names axum, beside `testing`: extractors, the metadata router, and refusals as responses.
+
+use ::axum::Router;
+use ::axum::body::Body;
+use ::axum::extract::{FromRequestParts, OptionalFromRequestParts};
+use ::axum::response::{IntoResponse, Response};
+use http::request::Parts;
+
+use crate::auth_info::AuthInfo;
+use crate::bearer::{Rejection, RejectionKind, Unauthenticated};
+use crate::server::ResourceServer;
+
+/// Who makes the request. On a route that no bearer layer covers this is a mistake in the server and answers 500. Where
+/// the layer allows anonymous requests, an anonymous one is answered with the layer's challenge; so is a preflight that
+/// got here.
+impl<S: Sync> FromRequestParts<S> for AuthInfo {
+    type Rejection = Rejection;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Rejection> {
+        if let Some(auth) = parts.extensions.get::<Self>() {
+            return Ok(auth.clone());
+        }
+        if let Some(passed) = parts.extensions.get::<Unauthenticated>() {
+            let kind = "missing_token";
+            tracing::debug!(target: "mcp_bearer::rejection", kind, cause = kind, "request refused");
+            return Err(Rejection::new(RejectionKind::MissingToken).guarded_by(&passed.protection));
+        }
+        tracing::error!(target: "mcp_bearer::rejection", kind = "internal", cause = "no_layer", path = parts.uri.path(),
+            "no `BearerAuthLayer` covers this route: add `.route_layer(server.bearer_layer())`");
+        Err(Rejection::new(RejectionKind::Internal))
+    }
+}
+
+/// Who makes the request, or `None` where the layer allows anonymous requests and this is one.
+impl<S: Sync> OptionalFromRequestParts<S> for AuthInfo {
+    type Rejection = Rejection;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Option<Self>, Rejection> {
+        let authenticated = parts.extensions.get::<Self>().is_some();
+        let passed = parts.extensions.get::<Unauthenticated>();
+        if !authenticated && passed.is_some_and(|passed| passed.anonymous_allowed) {
+            return Ok(None);
+        }
+        <Self as FromRequestParts<S>>::from_request_parts(parts, state).await.map(Some)
+    }
+}
+
+impl IntoResponse for Rejection {
+    fn into_response(self) -> Response {
+        self.to_response().map(Body::from)
+    }
+}
+
+impl ResourceServer {
+    /// The routes of the protected resource metadata (RFC 9728, section 3.1), to be merged into an application's
+    /// router beside what the bearer layer guards.
+    pub fn metadata_router<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
+        let service = self.metadata_service();
+        service.paths().fold(Router::new(), |router, path| router.route_service(&route_of(path), service.clone()))
+    }
+}
+
+/// A path as axum wants it. Braces would be read as a parameter, and a segment that begins like one of an older axum
+/// makes it panic: that one becomes a parameter, and the service compares the whole path itself.
+fn route_of(path: &str) -> String {
+    let segments = path.split('/').enumerate().map(|(index, segment)| match segment.chars().next() {
+        Some(':' | '*') => format!("{{segment{index}}}"),
+        _ => segment.replace('{', "{{").replace('}', "}}"),
+    });
+    segments.collect::<Vec<_>>().join("/")
+}

@@ -1,0 +1,111 @@
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use pin_project_lite::pin_project;
+use tower_service::Service;
+
+use super::BearerBody;
+use super::layer::State;
+use crate::claims::Claims;
+use crate::verify::VerifyError;
+
+pub(super) type PendingVerification = Pin<Box<dyn Future<Output = Result<Claims, VerifyError>> + Send>>;
+
+pin_project! {
+    /// The response future of [`BearerAuth`](super::BearerAuth).
+    pub struct ResponseFuture<S, B>
+    where
+        S: Service<Request<B>>,
+    {
+        #[pin]
+        stage: Stage<S, B, S::Future>,
+    }
+}
+
+pin_project! {
+    #[project = StageProjection]
+    enum Stage<S, B, F> {
+        Verifying { verification: PendingVerification, next: Option<Box<Next<S, B>>> },
+        Calling { #[pin] future: F },
+        Rejected { response: Option<Response<Bytes>> },
+    }
+}
+
+/// What waits for the verification: the service that is ready, and the request for it.
+struct Next<S, B> {
+    service: S,
+    request: Request<B>,
+    state: Arc<State>,
+}
+
+impl<S, B> ResponseFuture<S, B>
+where
+    S: Service<Request<B>>,
+{
+    pub(super) const fn inner(future: S::Future) -> Self {
+        Self { stage: Stage::Calling { future } }
+    }
+
+    pub(super) const fn rejected(response: Response<Bytes>) -> Self {
+        Self { stage: Stage::Rejected { response: Some(response) } }
+    }
+
+    pub(super) fn pending(
+        verification: PendingVerification,
+        service: S,
+        request: Request<B>,
+        state: Arc<State>,
+    ) -> Self {
+        Self { stage: Stage::Verifying { verification, next: Some(Box::new(Next { service, request, state })) } }
+    }
+}
+
+impl<S, B, ResBody> Future for ResponseFuture<S, B>
+where
+    S: Service<Request<B>, Response = Response<ResBody>>,
+{
+    type Output = Result<Response<BearerBody<ResBody>>, S::Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        loop {
+            let stage = match self.as_mut().project().stage.project() {
+                StageProjection::Verifying { verification, next } => {
+                    let verified = ready!(verification.as_mut().poll(cx));
+                    // Absent only if polled again after a panic of the inner service.
+                    let Some(next) = next.take() else { return Poll::Pending };
+                    let Next { mut service, mut request, state } = *next;
+                    match state.conclude(verified, request.extensions().get()) {
+                        Ok(auth) => {
+                            request.extensions_mut().insert(auth);
+                            Stage::Calling { future: service.call(request) }
+                        }
+                        Err(rejection) => Stage::Rejected { response: Some(state.respond(&rejection)) },
+                    }
+                }
+                StageProjection::Calling { future } => {
+                    return future.poll(cx).map_ok(|response| response.map(BearerBody::of_service));
+                }
+                StageProjection::Rejected { response } => {
+                    // Absent only if polled again after it was ready.
+                    let Some(response) = response.take() else { return Poll::Pending };
+                    return Poll::Ready(Ok(response.map(BearerBody::of_rejection)));
+                }
+            };
+            self.as_mut().project().stage.set(stage);
+        }
+    }
+}
+
+impl<S, B> fmt::Debug for ResponseFuture<S, B>
+where
+    S: Service<Request<B>>,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseFuture").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,125 @@
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::Response;
+use tower_layer::Layer;
+
+use super::rejection::OFFLINE_ACCESS;
+use super::{BearerAuth, Rejection};
+use crate::error::{BuildError, BuildErrorKind};
+use crate::protection::Protection;
+use crate::scope::ScopeRequirement;
+use crate::verify::ByIssuer;
+
+/// Lets requests pass that carry a good access token, and puts [`AuthInfo`](crate::AuthInfo) into their extensions.
+///
+/// A CORS preflight (`OPTIONS` with `Origin` and `Access-Control-Request-Method`) passes without credentials, since a
+/// browser sends none with it: what answers `OPTIONS` must do nothing but answer. A CORS layer outside this one answers
+/// preflights before they get here.
+///
+/// Made by [`ResourceServer::bearer_layer`](crate::ResourceServer::bearer_layer). In axum, add it with
+/// [`Router::route_layer`](https://docs.rs/axum/latest/axum/struct.Router.html#method.route_layer): with `layer`, paths
+/// that do not exist answer 401 instead of 404, which clients that look for metadata do not understand.
+#[derive(Clone)]
+pub struct BearerAuthLayer {
+    state: Arc<State>,
+}
+
+/// What all requests share.
+#[derive(Clone)]
+pub(super) struct State {
+    pub(super) verifier: Arc<ByIssuer>,
+    pub(super) protection: Arc<Protection>,
+    pub(super) anonymous_allowed: bool,
+    pub(super) on_rejection: Option<OnRejection>,
+}
+
+pub(super) type OnRejection = Arc<dyn Fn(&Rejection) -> Response<Bytes> + Send + Sync>;
+
+impl BearerAuthLayer {
+    pub(crate) fn new(verifier: Arc<ByIssuer>, protection: Arc<Protection>) -> Self {
+        Self { state: Arc::new(State { verifier, protection, anonymous_allowed: false, on_rejection: None }) }
+    }
+
+    /// Requires all of `scopes`, besides what was required before.
+    ///
+    /// # Errors
+    /// [`BuildErrorKind::Scope`] if one of them is no scope (RFC 6749, section 3.3).
+    pub fn required_scopes<I>(self, scopes: I) -> Result<Self, BuildError>
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        let requirement = ScopeRequirement::all(scopes);
+        self.require(requirement.map_err(|error| BuildError::new(BuildErrorKind::Scope, error.to_string()))?)
+    }
+
+    /// Requires one of `scopes`, besides what was required before. Challenges name the first.
+    ///
+    /// # Errors
+    /// [`BuildErrorKind::Scope`] if one of them is no scope, or if there is none.
+    pub fn any_scope<I>(self, scopes: I) -> Result<Self, BuildError>
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        let requirement = ScopeRequirement::any(scopes);
+        let requirement = requirement.map_err(|error| BuildError::new(BuildErrorKind::Scope, error.to_string()))?;
+        if requirement.scopes().next().is_none() {
+            let message = "`any_scope` names no scope, which nobody could have: name at least one";
+            return Err(BuildError::new(BuildErrorKind::Scope, message));
+        }
+        self.require(requirement)
+    }
+
+    /// Lets requests without credentials pass, without `AuthInfo`. Bad credentials are refused all the same.
+    #[must_use]
+    pub fn allow_anonymous(self) -> Self {
+        self.with(|state| state.anonymous_allowed = true)
+    }
+
+    /// Answers refusals with the response that `respond` makes of them. Challenge, `Cache-Control` and the
+    /// [`Rejection`] in the extensions are put in afterwards, whatever it does.
+    #[must_use]
+    pub fn on_rejection(self, respond: impl Fn(&Rejection) -> Response<Bytes> + Send + Sync + 'static) -> Self {
+        self.with(|state| state.on_rejection = Some(Arc::new(respond)))
+    }
+
+    fn require(self, requirement: ScopeRequirement) -> Result<Self, BuildError> {
+        let supported = &self.state.protection.scopes_supported;
+        for scope in requirement.scopes().filter(|scope| !supported.is_empty() && !supported.contains(scope)) {
+            tracing::warn!(target: "mcp_bearer", scope, "a scope is required that `scopes_supported` does not name");
+        }
+        if requirement.challenge().contains(OFFLINE_ACCESS) {
+            tracing::warn!(target: "mcp_bearer", "`offline_access` is required but left out of challenges (MCP 2026-07-28)");
+        }
+        Ok(self.with(|state| {
+            let required = state.protection.required.and(&requirement);
+            state.protection = Arc::new(Protection { required, ..Protection::clone(&state.protection) });
+        }))
+    }
+
+    fn with(self, change: impl FnOnce(&mut State)) -> Self {
+        let mut state = Arc::unwrap_or_clone(self.state);
+        change(&mut state);
+        Self { state: Arc::new(state) }
+    }
+}
+
+impl<S> Layer<S> for BearerAuthLayer {
+    type Service = BearerAuth<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        BearerAuth::new(inner, Arc::clone(&self.state))
+    }
+}
+
+impl fmt::Debug for BearerAuthLayer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BearerAuthLayer")
+            .field("protection", &self.state.protection)
+            .field("anonymous_allowed", &self.state.anonymous_allowed)
+            .finish_non_exhaustive()
+    }
+}

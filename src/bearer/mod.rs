@@ -1,0 +1,33 @@
+//! The bearer layer: who may pass, and what those are told who may not (RFC 6750, RFC 9728).
+//!
+//! | case | status | challenge |
+//! |---|---|---|
+//! | no `Authorization` header, or another scheme | 401 | `Bearer resource_metadata, scope`, no `error` |
+//! | several credentials, or credentials that are no token | 400 | `error="invalid_request"` |
+//! | a token that is not good | 401 | `error="invalid_token"` |
+//! | a good token without the scope | 403 | `error="insufficient_scope"` |
+//! | a token that cannot be judged: an outage | 503 | none; `Retry-After` |
+//! | [`AuthInfo`](crate::AuthInfo) asked for where no layer is | 500 | none |
+//!
+//! A CORS preflight passes without credentials. Every refusal carries `Cache-Control: no-store` and stays in the response's extensions as a [`Rejection`]. No byte of
+//! a token, of a claim or of another server's answer is ever in one.
+
+mod body;
+mod challenge;
+mod future;
+mod layer;
+mod log;
+mod rejection;
+mod require;
+mod service;
+mod token;
+
+pub use body::BearerBody;
+pub use future::ResponseFuture;
+pub use layer::BearerAuthLayer;
+pub(crate) use rejection::OFFLINE_ACCESS;
+pub use rejection::{Rejection, RejectionKind};
+pub use service::BearerAuth;
+#[cfg(feature = "axum")]
+pub(crate) use service::Unauthenticated;
+use token::BearerToken;

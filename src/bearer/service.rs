@@ -1,0 +1,164 @@
+use std::fmt;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response, header};
+use tower_service::Service;
+
+use super::layer::State;
+use super::token::NoToken;
+use super::{BearerBody, BearerToken, Rejection, ResponseFuture, log};
+use crate::auth_info::AuthInfo;
+use crate::claims::Claims;
+use crate::protection::Protection;
+use crate::scope::Scopes;
+use crate::verify::{Verification, VerifyError};
+
+/// The service that [`BearerAuthLayer`](super::BearerAuthLayer) makes: the front door. It decides nothing itself.
+#[derive(Clone)]
+pub struct BearerAuth<S> {
+    inner: S,
+    state: Arc<State>,
+}
+
+/// Left in a request's extensions by a layer that let it pass without credentials.
+#[derive(Clone)]
+#[cfg_attr(not(feature = "axum"), expect(dead_code, reason = "the extractors read it"))]
+pub(crate) struct Unauthenticated {
+    /// For a handler that insists on credentials.
+    pub(crate) protection: Arc<Protection>,
+    /// Because the layer allows it, and not only because it is a preflight.
+    pub(crate) anonymous_allowed: bool,
+}
+
+impl<S> BearerAuth<S> {
+    pub(super) const fn new(inner: S, state: Arc<State>) -> Self {
+        Self { inner, state }
+    }
+}
+
+impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for BearerAuth<S>
+where
+    S: Service<Request<ReqBody>, Response = Response<ResBody>> + Clone,
+{
+    type Response = Response<BearerBody<ResBody>>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S, ReqBody>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
+        match self.state.admit(&request) {
+            Admission::Unauthenticated => {
+                let (protection, anonymous_allowed) =
+                    (Arc::clone(&self.state.protection), self.state.anonymous_allowed);
+                request.extensions_mut().insert(Unauthenticated { protection, anonymous_allowed });
+                ResponseFuture::inner(self.inner.call(request))
+            }
+            Admission::Authenticated(auth) => {
+                request.extensions_mut().insert(auth);
+                ResponseFuture::inner(self.inner.call(request))
+            }
+            Admission::Refused(rejection) => ResponseFuture::rejected(self.state.respond(&rejection)),
+            Admission::Pending(verification) => {
+                // The clone is not ready; the service that was polled ready is the one to call later.
+                let clone = self.inner.clone();
+                let ready = std::mem::replace(&mut self.inner, clone);
+                ResponseFuture::pending(verification, ready, request, Arc::clone(&self.state))
+            }
+        }
+    }
+}
+
+impl<S: fmt::Debug> fmt::Debug for BearerAuth<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BearerAuth").field("inner", &self.inner).finish_non_exhaustive()
+    }
+}
+
+/// What becomes of a request.
+enum Admission {
+    Unauthenticated,
+    Authenticated(AuthInfo),
+    Refused(Rejection),
+    Pending(super::future::PendingVerification),
+}
+
+impl State {
+    fn admit<B>(&self, request: &Request<B>) -> Admission {
+        let headers = request.headers();
+        if is_preflight(request.method(), headers) {
+            return Admission::Unauthenticated;
+        }
+        let token = match BearerToken::from_headers(headers) {
+            Ok(token) => token,
+            Err(NoToken::Missing) if self.anonymous_allowed => return Admission::Unauthenticated,
+            Err(reason) => {
+                let rejection = Rejection::from(reason).guarded_by(&self.protection);
+                log::refused(&rejection, None);
+                return Admission::Refused(rejection);
+            }
+        };
+        match self.verifier.verify(token.as_bytes()) {
+            Verification::Done(verified) => {
+                let outer = request.extensions().get();
+                self.conclude(verified, outer).map_or_else(Admission::Refused, Admission::Authenticated)
+            }
+            Verification::Pending(verification) => Admission::Pending(verification),
+        }
+    }
+
+    /// From what the verifier says to what the handler sees: the last check is that of the scopes. `outer` is what a
+    /// layer further out has left.
+    pub(super) fn conclude(
+        &self,
+        verified: Result<Claims, VerifyError>,
+        outer: Option<&AuthInfo>,
+    ) -> Result<AuthInfo, Rejection> {
+        let claims = verified.map_err(|error| {
+            let rejection = Rejection::from(error.kind()).guarded_by(&self.protection);
+            log::refused(&rejection, Some(&error));
+            rejection
+        })?;
+        let auth = AuthInfo::new(claims, self.protection_inside(outer));
+        let protection = auth.protection();
+        if protection.required.is_met(auth.scopes(), &protection.hierarchy) {
+            return Ok(auth);
+        }
+        log::insufficient_scope(auth.issuer());
+        Err(Rejection::insufficient_scope(Arc::clone(protection), Scopes::EMPTY))
+    }
+
+    /// A layer inside a layer of the same server requires what both ask for, and says so in one challenge.
+    fn protection_inside(&self, outer: Option<&AuthInfo>) -> Arc<Protection> {
+        let outer = outer.map(AuthInfo::protection);
+        match outer.filter(|outer| Arc::ptr_eq(&outer.metadata_url, &self.protection.metadata_url)) {
+            None => Arc::clone(&self.protection),
+            Some(outer) => {
+                let required = outer.required.and(&self.protection.required);
+                Arc::new(Protection { required, ..Protection::clone(&self.protection) })
+            }
+        }
+    }
+
+    pub(super) fn respond(&self, rejection: &Rejection) -> Response<Bytes> {
+        match &self.on_rejection {
+            None => rejection.to_response(),
+            Some(respond) => {
+                let mut response = respond(rejection);
+                rejection.complete(&mut response);
+                response
+            }
+        }
+    }
+}
+
+/// A browser asks before it sends credentials (Fetch standard, CORS-preflight request); it cannot send them with that.
+fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
+    *method == Method::OPTIONS
+        && headers.contains_key(header::ORIGIN)
+        && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+}

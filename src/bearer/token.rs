@@ -1,0 +1,177 @@
+use std::fmt;
+use std::ops::Range;
+
+use http::{HeaderMap, HeaderValue, header};
+
+use crate::failure::CheckFailure;
+use crate::jose::compact::MAX_TOKEN;
+
+/// The token of a request's `Authorization: Bearer` header (RFC 6750, section 2.1). It is a `b64token` and at most 16 KiB.
+///
+/// The header is the only place where a token is looked for: never the query, a form or a cookie (OAuth 2.1, section 5.1).
+#[derive(Clone)]
+pub(crate) struct BearerToken {
+    // Shares the header's bytes.
+    value: HeaderValue,
+    range: Range<usize>,
+}
+
+/// Why a request has no token to judge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NoToken {
+    /// No credentials, or of another scheme.
+    Missing,
+    /// Credentials that are no single bearer token.
+    Malformed,
+    /// A token that is not looked at.
+    Refused(CheckFailure),
+}
+
+impl BearerToken {
+    pub(crate) fn from_headers(headers: &HeaderMap) -> Result<Self, NoToken> {
+        let mut fields = headers.get_all(header::AUTHORIZATION).iter();
+        let (Some(value), rest) = (fields.next(), fields.next()) else { return Err(NoToken::Missing) };
+        // First wins, last wins: whichever is chosen, somebody in front may have chosen the other.
+        if rest.is_some() {
+            return Err(NoToken::Malformed);
+        }
+        let range = find(value.as_bytes())?;
+        Ok(Self { value: value.clone(), range })
+    }
+
+    /// The token, which is ASCII.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        self.value.as_bytes().get(self.range.clone()).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for BearerToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BearerToken").finish_non_exhaustive()
+    }
+}
+
+fn find(value: &[u8]) -> Result<Range<usize>, NoToken> {
+    let scheme_end = value.iter().position(|byte| !is_token_character(*byte)).unwrap_or(value.len());
+    let (scheme, rest) = value.split_at_checked(scheme_end).ok_or(NoToken::Malformed)?;
+    if !scheme.eq_ignore_ascii_case(b"Bearer") {
+        return Err(of_another_scheme(value));
+    }
+    let spaces = rest.iter().take_while(|byte| **byte == b' ').count();
+    let token = rest.get(spaces..).unwrap_or_default();
+    // Before any byte of it is looked at.
+    if token.len() > MAX_TOKEN {
+        return Err(NoToken::Refused(CheckFailure::TooLong));
+    }
+    if spaces == 0 || !is_token68(token) {
+        return Err(NoToken::Malformed);
+    }
+    Ok(scheme_end.saturating_add(spaces)..value.len())
+}
+
+fn of_another_scheme(value: &[u8]) -> NoToken {
+    let prefix = value.get(..MAX_TOKEN).unwrap_or(value);
+    let bearer_inside = prefix.split(|byte| *byte == b',').skip(1).any(|piece| {
+        let piece = piece.trim_ascii_start();
+        piece.get(..7).is_some_and(|start| start.eq_ignore_ascii_case(b"bearer "))
+    });
+    if bearer_inside || prefix.iter().any(|byte| !byte.is_ascii()) { NoToken::Malformed } else { NoToken::Missing }
+}
+
+/// RFC 9110, section 5.6.2.
+const fn is_token_character(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(byte, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~')
+}
+
+/// RFC 9110, section 11.2: characters, then padding.
+fn is_token68(token: &[u8]) -> bool {
+    let padding = token.iter().rev().take_while(|byte| **byte == b'=').count();
+    let characters = token.get(..token.len().saturating_sub(padding)).unwrap_or_default();
+    // Without a way out, so that many bytes are looked at in one go: a token is good far more often than not.
+    !characters.is_empty() && characters.iter().fold(true, |good, byte| good & is_token68_character(*byte))
+}
+
+const fn is_token68_character(byte: u8) -> bool {
+    let is_letter = (byte | 0x20).wrapping_sub(b'a') < 26;
+    let is_digit = byte.wrapping_sub(b'0') < 10;
+    let is_mark = (byte == b'-') | (byte == b'.') | (byte == b'_') | (byte == b'~') | (byte == b'+') | (byte == b'/');
+    is_letter | is_digit | is_mark
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(fields: &[&[u8]]) -> Result<String, NoToken> {
+        let mut headers = HeaderMap::new();
+        for field in fields {
+            headers.append(header::AUTHORIZATION, HeaderValue::from_bytes(field).unwrap());
+        }
+        BearerToken::from_headers(&headers).map(|token| String::from_utf8(token.as_bytes().to_vec()).unwrap())
+    }
+
+    #[test]
+    fn a_token_is_read_from_one_header_only() {
+        for (field, expected) in [
+            (&b"Bearer T"[..], Ok("T")),
+            (b"bearer T", Ok("T")),
+            (b"BEARER T", Ok("T")),
+            (b"bEaReR T", Ok("T")),
+            (b"Bearer     a.b-c_d~e+f/g==", Ok("a.b-c_d~e+f/g==")),
+            (b"", Err(NoToken::Missing)),
+            (b"Basic dXNlcjpwYXNz", Err(NoToken::Missing)),
+            (b"DPoP T", Err(NoToken::Missing)),
+            (b"Digest username=\"x\", realm=\"y\"", Err(NoToken::Missing)),
+            (b"Bearerx T", Err(NoToken::Missing)),
+            (b"Bearer", Err(NoToken::Malformed)),
+            (b"Bearer ", Err(NoToken::Malformed)),
+            (b"Bearer\tT", Err(NoToken::Malformed)),
+            (b"Bearer \tT", Err(NoToken::Malformed)),
+            (b"Bearer\xc2\xa0T", Err(NoToken::Malformed)),
+            (b"Bearer T1 T2", Err(NoToken::Malformed)),
+            (b"Bearer T ", Err(NoToken::Malformed)),
+            (b"Bearer a,b", Err(NoToken::Malformed)),
+            (b"Bearer \"T\"", Err(NoToken::Malformed)),
+            (b"Bearer a;b", Err(NoToken::Malformed)),
+            (b"Bearer <T>", Err(NoToken::Malformed)),
+            (b"Bearer a%20b", Err(NoToken::Malformed)),
+            (b"Bearer T=x", Err(NoToken::Malformed)),
+            (b"Bearer ==", Err(NoToken::Malformed)),
+            (b"Bearer token=\"T\"", Err(NoToken::Malformed)),
+            (b"Bearer \xff\xfe", Err(NoToken::Malformed)),
+            (b"\xce\x92earer T", Err(NoToken::Malformed)),
+            (b"Basic x, Bearer T", Err(NoToken::Malformed)),
+        ] {
+            assert_eq!(read(&[field]), expected.map(str::to_owned), "{:?}", String::from_utf8_lossy(field));
+        }
+        assert_eq!(read(&[]), Err(NoToken::Missing));
+        for fields in [[&b"Bearer T"[..], b"Bearer T"], [b"Basic x", b"Bearer T"], [b"Bearer T", b"Basic x"]] {
+            assert_eq!(read(&fields), Err(NoToken::Malformed));
+        }
+    }
+
+    #[test]
+    fn exactly_the_characters_of_the_grammar_are_token68() {
+        for byte in 0..=u8::MAX {
+            let expected = byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte);
+            assert_eq!(is_token68_character(byte), expected, "{byte:#x}");
+        }
+    }
+
+    #[test]
+    fn a_huge_token_is_refused_by_its_length() {
+        for length in [MAX_TOKEN + 1, 1 << 20, 16 << 20] {
+            let field = [b"Bearer ".to_vec(), vec![b'A'; length]].concat();
+            assert_eq!(read(&[&field]), Err(NoToken::Refused(CheckFailure::TooLong)));
+        }
+        assert!(read(&[&[b"Bearer ".to_vec(), vec![b'A'; MAX_TOKEN]].concat()]).is_ok());
+    }
+
+    #[test]
+    fn a_token_does_not_print() {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::AUTHORIZATION, HeaderValue::from_static("Bearer secret"));
+        assert!(!format!("{:?}", BearerToken::from_headers(&headers).unwrap()).contains("secret"));
+    }
+}

@@ -1,0 +1,199 @@
+use super::super::{AcceptedAudiences, Policy, check};
+use super::*;
+use crate::identifier::ResourceUrl;
+
+const RESOURCE: &str = "https://rs.example.com/mcp";
+const NOW: u64 = 1_700_000_000;
+
+fn policy() -> Policy {
+    Policy::new("https://as.example.com", AcceptedAudiences::new(&ResourceUrl::new(RESOURCE).unwrap()))
+}
+
+/// Good claims with some members replaced; `null` in `changes` removes one, a raw text is put in as it is.
+fn judge(changes: &[(&str, &str)]) -> Result<(), CheckFailure> {
+    judge_by(&policy(), changes)
+}
+
+fn judge_by(policy: &Policy, changes: &[(&str, &str)]) -> Result<(), CheckFailure> {
+    let mut members = vec![
+        ("iss", r#""https://as.example.com""#.to_owned()),
+        ("aud", format!("{RESOURCE:?}")),
+        ("exp", (NOW + 300).to_string()),
+        ("sub", r#""alice""#.to_owned()),
+    ];
+    for (name, value) in changes {
+        members.retain(|(known, _)| known != name);
+        if *value != "absent" {
+            members.push((name, (*value).to_owned()));
+        }
+    }
+    let json = members.iter().map(|(name, value)| format!("{name:?}:{value}")).collect::<Vec<_>>().join(",");
+    let claims = Claims::from_json(format!("{{{json}}}"))?;
+    check(&claims, policy, false, Duration::from_secs(NOW))
+}
+
+#[test]
+fn claims_are_judged_in_order() {
+    use CheckFailure::*;
+    for (changes, expected) in [
+        (&[][..], Ok(())),
+        (&[("iss", "absent")], Err(Issuer)),
+        (&[("iss", "null")], Err(Issuer)),
+        (&[("iss", "1")], Err(Claims)),
+        (&[("iss", r#"["https://as.example.com"]"#)], Err(Claims)),
+        (&[("iss", r#""https://as.example.com/""#)], Err(Issuer)),
+        (&[("iss", r#""https://AS.example.com""#)], Err(Issuer)),
+        (&[("iss", r#""https://as.example.com:443""#)], Err(Issuer)),
+        (&[("iss", r#""https://as.example.com\u0000""#)], Err(Issuer)),
+        (&[("iss", r#""https:\/\/as.example.com""#)], Ok(())),
+        (&[("aud", "absent")], Err(Audience)),
+        (&[("aud", "null")], Err(Audience)),
+        (&[("aud", "[]")], Err(Audience)),
+        (&[("aud", r#""""#)], Err(Audience)),
+        (&[("aud", r#"[""]"#)], Err(Audience)),
+        (&[("aud", r#"["x","https://rs.example.com/mcp"]"#)], Ok(())),
+        (&[("aud", r#"["https://rs.example.com/mcp",1]"#)], Err(Claims)),
+        (&[("aud", r#"{"a":1}"#)], Err(Claims)),
+        (&[("exp", "absent")], Err(NoExpiry)),
+        (&[("exp", "null")], Err(Claims)),
+        (&[("exp", r#""9999999999""#)], Err(Claims)),
+        (&[("exp", "true")], Err(Claims)),
+        (&[("exp", "[]")], Err(Claims)),
+        (&[("exp", "-1")], Err(Claims)),
+        (&[("exp", "1e400")], Err(Claims)),
+        (&[("exp", "1700000300000")], Err(Claims)),
+        (&[("exp", "4.1e9")], Ok(())),
+        (&[("exp", "1700000000.5")], Ok(())),
+        (&[("exp", "1699999940")], Err(Expired)),
+        (&[("exp", "1699999940.5")], Ok(())),
+        (&[("exp", "1699999941")], Ok(())),
+        (&[("nbf", "1700000060")], Ok(())),
+        (&[("nbf", "1700000061")], Err(NotYetValid)),
+        (&[("nbf", "null")], Err(Claims)),
+        (&[("nbf", r#""1""#)], Err(Claims)),
+        (&[("nbf", "-5")], Err(Claims)),
+        (&[("iat", "1700000061")], Err(NotYetValid)),
+        (&[("iat", "1600000000")], Ok(())),
+        (&[("cnf", r#"{"jkt":"x"}"#)], Err(SenderConstrained)),
+        (&[("cnf", "null")], Err(SenderConstrained)),
+        (&[("cnf", "[]")], Err(SenderConstrained)),
+        (&[("typ", r#""Refresh""#)], Err(TokenType)),
+        (&[("typ", r#""ID""#)], Err(TokenType)),
+        (&[("typ", r#""Bearer""#)], Ok(())),
+        (&[("token_use", r#""id""#)], Err(TokenType)),
+        (&[("token_use", r#""access""#)], Ok(())),
+        (&[("token_type", r#""refresh_token""#)], Err(TokenType)),
+        (&[("token_type", r#""DPoP""#)], Err(TokenType)),
+        (&[("type", r#""refresh_token""#)], Err(TokenType)),
+        (&[("events", "{}")], Err(TokenType)),
+        (&[("nonce", r#""n""#)], Err(TokenType)),
+        (&[("at_hash", r#""h""#)], Err(TokenType)),
+        (&[("nonce", r#""n""#), ("typ", r#""Bearer""#)], Ok(())),
+        (&[("sub", "absent")], Ok(())),
+        (&[("scope", "1")], Err(Claims)),
+        (&[("EXP", "1")], Ok(())),
+    ] {
+        assert_eq!(judge(changes), expected, "{changes:?}");
+    }
+}
+
+#[test]
+fn what_is_no_claims_set_is_refused() {
+    let nested = format!("{{\"x\":{}1{}}}", "[".repeat(50_000), "]".repeat(50_000));
+    for json in [
+        "",
+        "[]",
+        "\"x\"",
+        "null",
+        "1",
+        "{",
+        "{}{}",
+        "{} x",
+        "{}\0",
+        "\u{feff}{}",
+        "{\"a\":1,}",
+        "{'a':1}",
+        "{\"a\":NaN}",
+        r#"[9999999999,0,"admin","https://as.example.com","https://rs.example.com/mcp"]"#,
+        r#"{"$serde_json::private::RawValue":"{}"}"#,
+        r#"{"x":{"a":1,"a":2}}"#,
+        &nested,
+    ] {
+        assert_eq!(Claims::from_json(json).err(), Some(CheckFailure::Claims), "{json:.60}");
+    }
+    assert!(Claims::from_json(b"{\"a\":\"\xff\"}".to_vec()).is_err());
+    assert!(Claims::from_json(r#"{"a":"\ud800"}"#).is_err());
+}
+
+#[test]
+fn a_repeated_claim_is_refused() {
+    for name in ["aud", "exp", "iss", "sub", "scope", "client_id", "cnf", "tenant"] {
+        assert!(Claims::from_json(format!(r#"{{"{name}":1,"{name}":1}}"#)).is_err(), "{name}");
+    }
+    assert!(Claims::from_json(r#"{"scope":"a","s\u0063ope":"b"}"#).is_err());
+}
+
+#[test]
+fn scopes_come_from_the_first_source_only() {
+    for (json, expected) in [
+        (r#"{"scope":"a b"}"#, "a b"),
+        (r#"{"scope":["a","b"]}"#, "a b"),
+        (r#"{"scp":["a","b c"]}"#, "a"),
+        (r#"{"scp":"a b"}"#, "a b"),
+        (r#"{"scopes":["a"]}"#, "a"),
+        (r#"{"scope":"read","scp":["admin"],"scopes":["root"]}"#, "read"),
+        (r#"{"scope":"","scp":["admin"]}"#, ""),
+        (r#"{"scope":null,"scp":["admin"]}"#, ""),
+        (r#"{"roles":["admin"],"permissions":["x"]}"#, ""),
+    ] {
+        assert_eq!(Claims::from_json(json).unwrap().scopes().as_str(), expected, "{json}");
+    }
+    let mut claims = Claims::from_json(r#"{"scope":"a","realm_access":{"roles":["b","c d"]}}"#).unwrap();
+    claims.add_scopes_from("/realm_access/roles");
+    claims.add_scopes_from("/nowhere");
+    assert_eq!(claims.scopes().as_str(), "a b");
+}
+
+#[test]
+fn names_are_never_made_out_of_numbers() {
+    for json in [r#"{"sub":1,"client_id":2}"#, r#"{"sub":"","client_id":[]}"#, "{}", r#"{"sub":null,"client_id":null}"#]
+    {
+        let claims = Claims::from_json(json).unwrap();
+        assert_eq!((claims.subject(), claims.client_id()), (None, None), "{json}");
+    }
+    for name in ["client_id", "azp", "cid", "appid"] {
+        assert_eq!(Claims::from_json(format!(r#"{{"{name}":"app"}}"#)).unwrap().client_id(), Some("app"));
+    }
+    assert_eq!(Claims::from_json(r#"{"azp":"b","client_id":"a"}"#).unwrap().client_id(), Some("a"));
+}
+
+#[test]
+fn all_claims_can_be_read_by_name() {
+    let claims = Claims::from_json(r#"{"tenant":{"id":7},"big":1.5e300}"#).unwrap();
+    assert_eq!(claims.members()["tenant"]["id"], 7);
+}
+
+#[test]
+fn nothing_personal_is_in_the_debug_output() {
+    let claims = Claims::from_json(r#"{"iss":"https://as","sub":"alice","email":"secret"}"#).unwrap();
+    let text = format!("{claims:?}");
+    assert!(!text.contains("alice") && !text.contains("secret"), "{text}");
+}
+
+#[test]
+fn optional_rules_hold_when_they_are_switched_on() {
+    let strict = Policy { max_lifetime: Some(Duration::from_secs(3600)), subject_required: true, ..policy() };
+    for (changes, expected) in [
+        (&[][..], Ok(())),
+        (&[("sub", "absent")], Err(CheckFailure::Claims)),
+        (&[("sub", "1")], Err(CheckFailure::Claims)),
+        (&[("iat", "1699999000")], Ok(())),
+        (&[("iat", "1699990000")], Err(CheckFailure::LifetimeTooLong)),
+        (&[("exp", "2015360000")], Err(CheckFailure::LifetimeTooLong)),
+    ] {
+        assert_eq!(judge_by(&strict, changes), expected, "{changes:?}");
+    }
+    let exact = Policy { skew: Duration::ZERO, ..policy() };
+    assert_eq!(judge_by(&exact, &[("exp", "1700000000")]), Err(CheckFailure::Expired));
+    assert_eq!(judge_by(&exact, &[("exp", "1700000001")]), Ok(()));
+}

@@ -1,0 +1,70 @@
+use std::error::Error as StdError;
+use std::fmt;
+
+/// Why no answer arrived.
+#[derive(Debug)]
+pub struct HttpError {
+    kind: HttpErrorKind,
+    source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+/// What kept an answer from arriving.
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum HttpErrorKind {
+    /// No connection: name not found, refused, TLS failure. Such a request is tried once more.
+    Connect,
+    /// The time was up.
+    Timeout,
+    /// The answer was larger than [`RequestLimits::body`](super::RequestLimits::body).
+    TooLarge,
+    /// The address is one that [`RequestLimits::addresses`](super::RequestLimits::addresses) forbids.
+    ForbiddenAddress,
+    /// The client followed a redirect, which it must not.
+    Redirected,
+    /// Anything else on the way, such as a connection that broke.
+    Other,
+}
+
+impl HttpError {
+    /// An error of this kind.
+    #[must_use]
+    pub const fn new(kind: HttpErrorKind) -> Self {
+        Self { kind, source: None }
+    }
+
+    /// Adds what caused it.
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// What kept the answer from arriving.
+    #[must_use]
+    pub const fn kind(&self) -> HttpErrorKind {
+        self.kind
+    }
+}
+
+impl fmt::Display for HttpError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.kind {
+            HttpErrorKind::Connect => "no connection could be made",
+            HttpErrorKind::Timeout => "no answer came in time",
+            HttpErrorKind::TooLarge => "the answer is too large",
+            HttpErrorKind::ForbiddenAddress => "the address is private, link-local or loopback",
+            HttpErrorKind::Redirected => "the answer comes from another URL: build the client without redirects",
+            HttpErrorKind::Other => "the exchange broke off",
+        })
+    }
+}
+
+impl StdError for HttpError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.as_ref().map(|source| {
+            let source: &(dyn StdError + 'static) = source.as_ref();
+            source
+        })
+    }
+}

@@ -1,0 +1,57 @@
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, StatusCode, header};
+
+use super::{HttpClient, HttpError, HttpErrorKind, RequestLimits};
+
+/// Sends a request, once more if the server could not be reached or was busy, all within `total`.
+pub(crate) async fn exchange(
+    client: &dyn HttpClient,
+    request: Request<Bytes>,
+    limits: &RequestLimits,
+    total: Duration,
+) -> Result<Response<Bytes>, HttpError> {
+    let attempts = async {
+        match attempt(client, request.clone(), limits).await {
+            Ok(response) if is_retryable_status(response.status()) => {}
+            Err(error) if error.kind() == HttpErrorKind::Connect => {}
+            settled => return settled,
+        }
+        tokio::time::sleep(Duration::from_millis(fastrand::u64(RETRY_PAUSE_MILLIS))).await;
+        attempt(client, request, limits).await
+    };
+    tokio::time::timeout(total, attempts).await.unwrap_or_else(|_| Err(HttpError::new(HttpErrorKind::Timeout)))
+}
+
+async fn attempt(
+    client: &dyn HttpClient,
+    request: Request<Bytes>,
+    limits: &RequestLimits,
+) -> Result<Response<Bytes>, HttpError> {
+    let response = client.send(request, limits.clone()).await?;
+    // A client of somebody else's making may have read more than it should.
+    if response.body().len() > limits.body {
+        return Err(HttpError::new(HttpErrorKind::TooLarge));
+    }
+    Ok(response)
+}
+
+/// Whether a status says that the same request may soon succeed.
+fn is_retryable_status(status: StatusCode) -> bool {
+    matches!(status, StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT)
+}
+
+/// The valid `Retry-After` of an answer: seconds, or a date, counted from the answer's own `Date` (RFC 9110, section
+/// 10.2.3), so that no clock of ours takes part.
+pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)));
+    }
+    let sent = httpdate::parse_http_date(headers.get(header::DATE)?.to_str().ok()?).ok()?;
+    httpdate::parse_http_date(text).ok()?.duration_since(sent).ok()
+}
+
+/// Long enough for a restarted process to listen, short enough to fit into the total twice.
+const RETRY_PAUSE_MILLIS: std::ops::Range<u64> = 50..150;

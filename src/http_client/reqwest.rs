@@ -1,0 +1,173 @@
+//! THE ONLY FILE that names the crate reqwest.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use ::reqwest::redirect::Policy;
+use ::reqwest::{Client, ClientBuilder};
+use bytes::{Bytes, BytesMut};
+use http::{Request, Response};
+use url::{Host, Url};
+
+use super::public_address::is_public;
+use super::{AddressPolicy, HttpClient, HttpError, HttpErrorKind, HttpFuture, RequestLimits};
+
+/// The default [`HttpClient`]: `reqwest` with rustls and the platform's trust anchors.
+///
+/// It follows no redirect, decompresses nothing, sends nothing through a proxy, and closes idle connections after 90 s.
+#[derive(Debug, Clone)]
+pub struct ReqwestClient {
+    anywhere: Client,
+    // Connects to public addresses only, whatever a name resolves to at that moment.
+    public_only: Client,
+}
+
+impl ReqwestClient {
+    /// A client with the settings named above.
+    ///
+    /// # Errors
+    /// [`HttpErrorKind::Other`] if TLS cannot be set up on this machine.
+    pub fn new() -> Result<Self, HttpError> {
+        let guarded = builder().dns_resolver(Arc::new(PublicOnly));
+        Ok(Self { anywhere: builder().build().map_err(other)?, public_only: guarded.build().map_err(other)? })
+    }
+
+    /// Uses a client of yours: for a proxy, a private root certificate, a client certificate.
+    ///
+    /// It must be built with `redirect(reqwest::redirect::Policy::none())`; its own time limit for connecting holds. The addresses that its names resolve to
+    /// are **not** checked: only URLs with an address in place of a name are.
+    #[must_use]
+    pub fn from_client(client: Client) -> Self {
+        Self { anywhere: client.clone(), public_only: client }
+    }
+
+    async fn exchange(&self, request: Request<Bytes>, limits: RequestLimits) -> Result<Response<Bytes>, HttpError> {
+        let client = self.client_for(request.uri(), &limits.addresses).await?;
+        let request = ::reqwest::Request::try_from(request).map_err(other)?;
+        let url = request.url().clone();
+        let mut answer = client.execute(request).await.map_err(classify)?;
+        // A client of somebody else's making may have gone elsewhere.
+        if *answer.url() != url {
+            return Err(HttpError::new(HttpErrorKind::Redirected));
+        }
+        let mut response = Response::new(Bytes::new());
+        *response.status_mut() = answer.status();
+        *response.headers_mut() = std::mem::take(answer.headers_mut());
+        *response.body_mut() = read_body(answer, limits.body).await?;
+        Ok(response)
+    }
+
+    async fn client_for(&self, uri: &http::Uri, addresses: &AddressPolicy) -> Result<&Client, HttpError> {
+        let AddressPolicy::NoMorePrivateThan(trusted) = addresses else { return Ok(&self.anywhere) };
+        let url = Url::parse(&uri.to_string()).map_err(other)?;
+        let (Some(target), Ok(trusted)) = (url.host().map(|host| host.to_owned()), Host::parse(trusted)) else {
+            return Err(HttpError::new(HttpErrorKind::Other));
+        };
+        if target == trusted || !resolves_to_public(&trusted).await {
+            return Ok(&self.anywhere);
+        }
+        match target {
+            Host::Ipv4(address) if !is_public(address.into()) => Err(forbidden()),
+            Host::Ipv6(address) if !is_public(address.into()) => Err(forbidden()),
+            _ => Ok(&self.public_only),
+        }
+    }
+}
+
+impl HttpClient for ReqwestClient {
+    fn send(&self, request: Request<Bytes>, limits: RequestLimits) -> HttpFuture<'_> {
+        Box::pin(self.exchange(request, limits))
+    }
+}
+
+async fn read_body(mut answer: ::reqwest::Response, limit: usize) -> Result<Bytes, HttpError> {
+    let mut body = BytesMut::new();
+    while let Some(chunk) = answer.chunk().await.map_err(classify)? {
+        if body.len().saturating_add(chunk.len()) > limit {
+            return Err(HttpError::new(HttpErrorKind::TooLarge));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body.freeze())
+}
+
+fn builder() -> ClientBuilder {
+    Client::builder()
+        .redirect(Policy::none())
+        .no_proxy()
+        .referer(false)
+        // Whatever features another crate of the build switches on.
+        .no_gzip()
+        .no_brotli()
+        .no_deflate()
+        .no_zstd()
+        .connect_timeout(super::CONNECT_TIMEOUT)
+        .timeout(REQUEST_TIMEOUT)
+        .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
+}
+
+/// A resolver that leaves out every address that is not public: the check and the connection see the same answer.
+#[derive(Debug)]
+struct PublicOnly;
+
+impl Resolve for PublicOnly {
+    fn resolve(&self, name: Name) -> Resolving {
+        Box::pin(async move {
+            let addresses: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            let public: Vec<SocketAddr> = addresses.iter().copied().filter(|address| is_public(address.ip())).collect();
+            if public.is_empty() && !addresses.is_empty() {
+                return Err(NotPublic.into());
+            }
+            let public: Addrs = Box::new(public.into_iter());
+            Ok(public)
+        })
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the name resolves to private, link-local or loopback addresses only")]
+struct NotPublic;
+
+async fn resolves_to_public(host: &Host<String>) -> bool {
+    match host {
+        Host::Ipv4(address) => is_public((*address).into()),
+        Host::Ipv6(address) => is_public((*address).into()),
+        Host::Domain(name) => match tokio::net::lookup_host((name.as_str(), 0)).await {
+            Ok(mut addresses) => addresses.all(|address| is_public(address.ip())),
+            // What cannot be resolved lends no trust.
+            Err(_) => true,
+        },
+    }
+}
+
+fn classify(error: ::reqwest::Error) -> HttpError {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
+    while let Some(current) = cause {
+        if current.is::<NotPublic>() {
+            return forbidden();
+        }
+        cause = current.source();
+    }
+    let kind = if error.is_timeout() && !error.is_connect() {
+        HttpErrorKind::Timeout
+    } else if error.is_connect() {
+        HttpErrorKind::Connect
+    } else {
+        HttpErrorKind::Other
+    };
+    // The URL of an introspection request is harmless, but a query might not be.
+    HttpError::new(kind).with_source(error.without_url())
+}
+
+fn forbidden() -> HttpError {
+    HttpError::new(HttpErrorKind::ForbiddenAddress)
+}
+
+fn other(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> HttpError {
+    HttpError::new(HttpErrorKind::Other).with_source(error)
+}
+
+/// A backstop: callers bound the whole exchange more tightly.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);

@@ -1,0 +1,252 @@
+//! Identifiers: the text as it was configured, and its parsed form.
+//!
+//! Issuers and resources are compared by others byte for byte (RFC 8414, section 4; RFC 9728, section 3.3), so the
+//! text is kept as it was written: `url::Url` would add a slash to a bare origin.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use url::{Host, Url};
+
+/// The longest identifier, in bytes. It travels in headers and log lines.
+const MAX_IDENTIFIER: usize = 2048;
+
+/// An authorization server's issuer identifier: an https URL without query and fragment (RFC 8414, section 2).
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct IssuerUrl {
+    text: Box<str>,
+    url: Url,
+}
+
+/// A protected resource's identifier: an https URL without fragment (RFC 9728, section 1.2).
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(crate) struct ResourceUrl {
+    text: Box<str>,
+    url: Url,
+}
+
+/// Why a text is no identifier; `Display` says what to change.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} {what}")]
+pub struct InvalidIdentifier {
+    text: Box<str>,
+    what: &'static str,
+}
+
+/// Whether plain http is accepted beyond loopback.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PlainHttp {
+    LoopbackOnly,
+    Anywhere,
+}
+
+impl IssuerUrl {
+    /// Reads an issuer identifier: https, or http on loopback.
+    ///
+    /// # Errors
+    /// [`InvalidIdentifier`] for anything else.
+    pub fn new(text: &str) -> Result<Self, InvalidIdentifier> {
+        Self::parse(text, PlainHttp::LoopbackOnly)
+    }
+
+    pub(crate) fn parse(text: &str, plain_http: PlainHttp) -> Result<Self, InvalidIdentifier> {
+        let url = parse(text, plain_http)?;
+        match url.query() {
+            Some(_) => Err(invalid(text, "has a query: an issuer identifier has none (RFC 8414, section 2)")),
+            None => Ok(Self { text: text.into(), url }),
+        }
+    }
+
+    /// The text, byte for byte as it was configured.
+    #[must_use]
+    pub const fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    pub(crate) const fn url(&self) -> &Url {
+        &self.url
+    }
+}
+
+impl ResourceUrl {
+    pub(crate) fn parse(text: &str, plain_http: PlainHttp) -> Result<Self, InvalidIdentifier> {
+        Ok(Self { text: text.into(), url: parse(text, plain_http)? })
+    }
+
+    /// The text, byte for byte as it was configured.
+    pub(crate) const fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    pub(crate) const fn url(&self) -> &Url {
+        &self.url
+    }
+}
+
+/// Reads the URL of an endpoint, by the same rules as an identifier.
+pub(crate) fn endpoint(text: &str, plain_http: PlainHttp) -> Result<Url, InvalidIdentifier> {
+    parse(text, plain_http)
+}
+
+fn parse(text: &str, plain_http: PlainHttp) -> Result<Url, InvalidIdentifier> {
+    if text.is_empty() {
+        return Err(invalid(text, "is empty: give an absolute https URL"));
+    }
+    if text.len() > MAX_IDENTIFIER {
+        return Err(invalid("the identifier", "is longer than 2048 bytes: give a shorter URL"));
+    }
+    // The URL standard trims spaces, drops tabs and newlines and turns backslashes round; a header must not hold them.
+    if text.bytes().any(|byte| !byte.is_ascii_graphic() || matches!(byte, b'"' | b'\\' | b'<' | b'>')) {
+        return Err(invalid(
+            text,
+            "has a space, a control character, a quote, a backslash or a character beyond ASCII: percent-encode it",
+        ));
+    }
+    let url = Url::parse(text).map_err(|_| invalid(text, "is no absolute URL: write it as https://host/path"))?;
+    if url.host_str().is_none_or(str::is_empty) {
+        return Err(invalid(text, "names no host: write it as https://host/path"));
+    }
+    match url.scheme() {
+        "https" => {}
+        "http" if plain_http == PlainHttp::Anywhere || is_loopback(&url) => {}
+        "http" => return Err(invalid(text, "is plain http: use https, which only loopback may do without")),
+        _ => return Err(invalid(text, "has a scheme other than https: use https")),
+    }
+    if url.fragment().is_some() {
+        return Err(invalid(text, "has a fragment: remove the '#' and what follows"));
+    }
+    let after_scheme = text.split_once("://").map(|(_, rest)| rest);
+    let Some(after_scheme) = after_scheme else {
+        return Err(invalid(text, "is no absolute URL: write it as https://host/path"));
+    };
+    let end = after_scheme.find(['/', '?']).unwrap_or(after_scheme.len());
+    let (authority, rest) = after_scheme.split_at_checked(end).unwrap_or((after_scheme, ""));
+    if authority.contains('@') {
+        return Err(invalid(text, "has a user or a password in it: remove them"));
+    }
+    // `http:///host` and `https://h//p/../q` are read differently by different parsers.
+    if authority.is_empty() {
+        return Err(invalid(text, "names no host: write it as https://host/path"));
+    }
+    let path = rest.split('?').next().unwrap_or_default();
+    if path.split('/').any(is_dot_segment) {
+        return Err(invalid(text, "has a '.' or '..' segment in its path: write the path it means"));
+    }
+    Ok(url)
+}
+
+fn is_dot_segment(segment: &str) -> bool {
+    matches!(segment.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | "..")
+}
+
+fn invalid(text: &str, what: &'static str) -> InvalidIdentifier {
+    InvalidIdentifier { text: text.into(), what }
+}
+
+/// Whether a URL's host is this machine by its very name (RFC 6761, section 6.3; RFC 8252, section 7.3).
+pub(crate) fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => {
+            let name = name.trim_end_matches('.');
+            name.eq_ignore_ascii_case("localhost") || name.to_ascii_lowercase().ends_with(".localhost")
+        }
+        Some(Host::Ipv4(address)) => IpAddr::V4(address).is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+macro_rules! text_traits {
+    ($name:ident) => {
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.text)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_tuple(stringify!($name)).field(&self.text).finish()
+            }
+        }
+
+        impl AsRef<str> for $name {
+            fn as_ref(&self) -> &str {
+                &self.text
+            }
+        }
+    };
+}
+
+text_traits!(IssuerUrl);
+text_traits!(ResourceUrl);
+
+#[cfg(test)]
+impl ResourceUrl {
+    pub(crate) fn new(text: &str) -> Result<Self, InvalidIdentifier> {
+        Self::parse(text, PlainHttp::LoopbackOnly)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_is_kept_byte_for_byte() {
+        for text in [
+            "https://auth.example.com",
+            "https://auth.example.com/",
+            "https://tenant.example.com:443/realms/demo",
+            "HTTPS://Auth.Example.COM/Path",
+            "http://127.0.0.1:9000",
+            "http://localhost:9000/x",
+            "http://[::1]:9000/x",
+        ] {
+            assert_eq!(IssuerUrl::new(text).unwrap().as_str(), text);
+            assert_eq!(ResourceUrl::new(text).unwrap().as_str(), text);
+        }
+        assert!(ResourceUrl::new("https://h/mcp?x=1").is_ok());
+    }
+
+    #[test]
+    fn what_is_no_identifier_is_refused() {
+        for text in [
+            "",
+            " ",
+            "acme.com",
+            "/mcp",
+            "https://",
+            "https:///mcp",
+            "https:/h/mcp",
+            "https:h",
+            "ftp://h/x",
+            "file:///etc/passwd",
+            "http://example.com/mcp",
+            "http://127.0.0.1.example.com/mcp",
+            "https://h/mcp#f",
+            "https://h/mcp#",
+            "https://user@h/mcp",
+            "https://user:password@h/mcp",
+            "https://@h/mcp",
+            "https://h/a/../b",
+            "https://h/a/%2E%2e/b",
+            "https://h/./b",
+            "https://h/mcp ",
+            " https://h/mcp",
+            "https://h/m\ncp",
+            "https://h/m\"cp",
+            "https://h\\mcp",
+            "https://h/é",
+        ] {
+            assert!(ResourceUrl::new(text).is_err(), "{text:?}");
+            assert!(IssuerUrl::new(text).is_err(), "{text:?}");
+        }
+        assert!(IssuerUrl::new("https://h/mcp?x=1").is_err());
+    }
+
+    #[test]
+    fn plain_http_beyond_loopback_needs_its_own_word() {
+        assert!(IssuerUrl::parse("http://auth.internal", PlainHttp::Anywhere).is_ok());
+    }
+}

@@ -1,0 +1,167 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, StatusCode, header};
+use serde_json::Value;
+use url::Url;
+
+use super::{AuthorizationServerMetadata, InvalidMetadata};
+use crate::http_client::{AddressPolicy, HttpClient, HttpErrorKind, RequestLimits, exchange, retry_after};
+use crate::identifier::{IssuerUrl, PlainHttp};
+use crate::json;
+use crate::keys::{FetchError, FetchErrorKind};
+
+/// Repairs a metadata document before it is read.
+pub(super) type MapMetadata = Arc<dyn Fn(&mut Value) + Send + Sync>;
+
+/// Finds the metadata of one issuer.
+pub(super) struct Discovery {
+    pub(super) issuer: IssuerUrl,
+    /// Where it may be, in the order in which that is tried.
+    pub(super) candidates: Vec<Url>,
+    pub(super) map: Option<MapMetadata>,
+    pub(super) plain_http: PlainHttp,
+}
+
+impl Discovery {
+    /// The first candidate that is the issuer's metadata and says where its keys are.
+    ///
+    /// Documents are never merged: what is signed by one server's word is not looked up by another's.
+    pub(super) async fn discover(&self, client: &dyn HttpClient) -> Result<AuthorizationServerMetadata, FetchError> {
+        let mut worst: Option<FetchError> = None;
+        for candidate in &self.candidates {
+            let error = match self.try_candidate(client, candidate).await {
+                Ok(metadata) => return Ok(metadata),
+                Err(error) => error,
+            };
+            tracing::debug!(target: "mcp_bearer::keys", issuer = self.issuer.as_str(), %error, "no metadata here");
+            // All candidates are on one host: if no connection can be made to it, the others need not be tried.
+            let unreachable = error.is_unreachable();
+            if worst.as_ref().is_none_or(|worst| gravity(&error) > gravity(worst)) {
+                worst = Some(error);
+            }
+            if unreachable {
+                break;
+            }
+        }
+        Err(worst.unwrap_or_else(|| FetchError::new(FetchErrorKind::Document, self.issuer.as_str())))
+    }
+
+    async fn try_candidate(
+        &self,
+        client: &dyn HttpClient,
+        url: &Url,
+    ) -> Result<AuthorizationServerMetadata, FetchError> {
+        let body = get(client, url, AddressPolicy::Any).await?;
+        let error = |kind| FetchError::new(kind, url.as_str());
+        let document =
+            json::unique_object(&body).map_err(|source| error(FetchErrorKind::Document).with_source(source))?;
+        let document = match &self.map {
+            None => document,
+            Some(map) => {
+                let mut document = Value::Object(document);
+                map(&mut document);
+                match document {
+                    Value::Object(document) => document,
+                    _ => return Err(error(FetchErrorKind::Document)),
+                }
+            }
+        };
+        let metadata = AuthorizationServerMetadata::parse(&document, self.issuer.clone(), self.plain_http);
+        let metadata = metadata.map_err(|source| match source {
+            InvalidMetadata::Mismatch => {
+                tracing::error!(target: "mcp_bearer::keys", issuer = self.issuer.as_str(), url = url.as_str(),
+                    "metadata names another issuer than the configured one");
+                error(FetchErrorKind::IssuerMismatch).with_source(source)
+            }
+            _ => error(FetchErrorKind::Document).with_source(source),
+        })?;
+        if metadata.jwks_uri().is_none() {
+            return Err(error(FetchErrorKind::Document).with_source(NoJwksUri));
+        }
+        Ok(metadata)
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the metadata has no \"jwks_uri\": configure one with `Issuer::jwks_uri`")]
+struct NoJwksUri;
+
+/// Sends a GET and takes nothing but a 200.
+async fn get(client: &dyn HttpClient, url: &Url, addresses: AddressPolicy) -> Result<Bytes, FetchError> {
+    let error = |kind| FetchError::new(kind, url.as_str());
+    let request = Request::get(url.as_str()).header(header::ACCEPT, "application/json").body(Bytes::new());
+    let request = request.map_err(|source| error(FetchErrorKind::Document).with_source(source))?;
+    let response = exchange(client, request, &RequestLimits::new(MAX_METADATA, addresses), TOTAL_TIMEOUT).await;
+    let response = response.map_err(|source| {
+        let kind =
+            if source.kind() == HttpErrorKind::TooLarge { FetchErrorKind::Document } else { FetchErrorKind::NoAnswer };
+        error(kind).with_source(source)
+    })?;
+    if response.status() != StatusCode::OK {
+        let kind = FetchErrorKind::Status(response.status().as_u16());
+        return Err(error(kind).with_retry_after(retry_after(response.headers())));
+    }
+    Ok(response.into_body())
+}
+
+/// Which error tells the operator most.
+const fn gravity(error: &FetchError) -> u8 {
+    match error.kind() {
+        FetchErrorKind::IssuerMismatch => 3,
+        FetchErrorKind::NoAnswer | FetchErrorKind::Status(500..) | FetchErrorKind::Interrupted => 2,
+        FetchErrorKind::Document => 1,
+        FetchErrorKind::Status(_) => 0,
+    }
+}
+
+/// RFC 8414, section 3: the well-known part goes between host and path.
+pub(super) fn inserted(issuer: &IssuerUrl, well_known: &str) -> Url {
+    let mut url = issuer.url().clone();
+    let path = issuer.url().path().trim_end_matches('/');
+    url.set_path(&[well_known, path].concat());
+    url
+}
+
+/// OpenID Connect Discovery 1.0, section 4.1: the well-known part goes after the path.
+pub(super) fn appended(issuer: &IssuerUrl, well_known: &str) -> Url {
+    let mut url = issuer.url().clone();
+    let path = issuer.url().path().trim_end_matches('/');
+    url.set_path(&[path, well_known].concat());
+    url
+}
+
+pub(super) const OAUTH: &str = "/.well-known/oauth-authorization-server";
+pub(super) const OIDC: &str = "/.well-known/openid-configuration";
+/// The most bytes of a metadata document: real ones take 1 to 10 KiB.
+const MAX_METADATA: usize = 256 * 1024;
+/// One request, its retry included.
+pub(super) const TOTAL_TIMEOUT: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn well_known_urls_follow_from_the_issuer() {
+        for (issuer, insert, append) in [
+            ("https://h", "https://h/.well-known/openid-configuration", "https://h/.well-known/openid-configuration"),
+            ("https://h/", "https://h/.well-known/openid-configuration", "https://h/.well-known/openid-configuration"),
+            (
+                "https://h:8443/a/b",
+                "https://h:8443/.well-known/openid-configuration/a/b",
+                "https://h:8443/a/b/.well-known/openid-configuration",
+            ),
+            (
+                "https://h/a/",
+                "https://h/.well-known/openid-configuration/a",
+                "https://h/a/.well-known/openid-configuration",
+            ),
+        ] {
+            let issuer = IssuerUrl::new(issuer).unwrap();
+            assert_eq!(inserted(&issuer, OIDC).as_str(), insert);
+            assert_eq!(appended(&issuer, OIDC).as_str(), append);
+        }
+    }
+}

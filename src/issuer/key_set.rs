@@ -1,0 +1,250 @@
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
+use tokio::time::Instant;
+use url::Url;
+
+use super::AuthorizationServerMetadata;
+use super::discovery::{Discovery, TOTAL_TIMEOUT};
+use crate::http_client::{AddressPolicy, HttpClient, RequestLimits, exchange, retry_after};
+use crate::jose::JwkSet;
+use crate::keys::{FetchError, FetchErrorKind, FetchFuture, FetchKeySet, FetchRequest, Fetched, Validators};
+
+/// Fetches the key set of an issuer, from where the operator or the issuer's metadata says it is.
+pub(super) struct KeySetFetch {
+    issuer: Box<str>,
+    client: Arc<dyn HttpClient>,
+    location: Location,
+}
+
+pub(super) enum Location {
+    /// The operator wrote it.
+    Fixed(Url),
+    /// The issuer's metadata names it.
+    Discovered(Box<Discovered>),
+}
+
+pub(super) struct Discovered {
+    discovery: Discovery,
+    found: Mutex<Option<Found>>,
+}
+
+#[derive(Clone)]
+struct Found {
+    metadata: AuthorizationServerMetadata,
+    fresh_until: Instant,
+}
+
+impl KeySetFetch {
+    pub(super) fn new(issuer: &str, client: Arc<dyn HttpClient>, location: Location) -> Self {
+        Self { issuer: issuer.into(), client, location }
+    }
+
+    async fn run(&self, request: FetchRequest) -> Result<Fetched, FetchError> {
+        match &self.location {
+            Location::Fixed(url) => self.get(url, AddressPolicy::Any, &request).await,
+            Location::Discovered(discovered) => self.run_discovered(discovered, request).await,
+        }
+    }
+
+    async fn run_discovered(&self, discovered: &Discovered, request: FetchRequest) -> Result<Fetched, FetchError> {
+        let known = discovered.known();
+        let current = match &known {
+            Some(known) if Instant::now() < known.fresh_until => known.metadata.clone(),
+            _ => match self.rediscover(discovered).await {
+                Ok(metadata) => metadata,
+                // What was true an hour ago is better than nothing; the keys themselves are still fetched.
+                Err(error) => match known.clone() {
+                    Some(known) => discovered.keep_for(known, METADATA_RETRY).metadata,
+                    None => return Err(error),
+                },
+            },
+        };
+        let fetched = self.get_discovered(&current, &request).await;
+        match &fetched {
+            // The key set moved (RFC 9110, sections 15.5.5 and 15.5.11): the metadata knows where to.
+            Err(error) if known.is_some() && matches!(error.kind(), FetchErrorKind::Status(404 | 410)) => {
+                let metadata = self.rediscover(discovered).await?;
+                if metadata.jwks_uri() == current.jwks_uri() {
+                    return fetched;
+                }
+                self.get_discovered(&metadata, &request).await
+            }
+            _ => fetched,
+        }
+    }
+
+    async fn rediscover(&self, discovered: &Discovered) -> Result<AuthorizationServerMetadata, FetchError> {
+        let metadata = discovered.discovery.discover(self.client.as_ref()).await?;
+        let lifetime = METADATA_LIFETIME.mul_f64(1.0 + METADATA_JITTER * (2.0 * fastrand::f64() - 1.0));
+        Ok(discovered.keep_for(Found { metadata, fresh_until: Instant::now() }, lifetime).metadata)
+    }
+
+    async fn get_discovered(
+        &self,
+        metadata: &AuthorizationServerMetadata,
+        request: &FetchRequest,
+    ) -> Result<Fetched, FetchError> {
+        let Some(url) = metadata.jwks_url() else {
+            return Err(FetchError::new(FetchErrorKind::Document, &self.issuer));
+        };
+        let host = metadata.issuer().url().host_str().unwrap_or_default().into();
+        self.get(url, AddressPolicy::NoMorePrivateThan(host), request).await
+    }
+
+    async fn get(&self, url: &Url, addresses: AddressPolicy, request: &FetchRequest) -> Result<Fetched, FetchError> {
+        let error = |kind| FetchError::new(kind, url.as_str());
+        let sent =
+            conditional_get(url, request).map_err(|source| error(FetchErrorKind::Document).with_source(source))?;
+        let limits = RequestLimits::new(MAX_KEY_SET, addresses);
+        let response = exchange(self.client.as_ref(), sent, &limits, TOTAL_TIMEOUT).await;
+        let response = response.map_err(|source| error(FetchErrorKind::NoAnswer).with_source(source))?;
+        let lifetime = lifetime(response.headers());
+        match response.status() {
+            StatusCode::OK => {
+                let keys = JwkSet::from_json(response.body())
+                    .map_err(|source| error(FetchErrorKind::Document).with_source(source))?;
+                let validators = validators(url, response.headers());
+                Ok(Fetched::Modified { keys: Arc::new(keys), validators, lifetime })
+            }
+            StatusCode::NOT_MODIFIED if validators_for(url, request).is_some() => Ok(Fetched::NotModified { lifetime }),
+            status => {
+                let retry_after = retry_after(response.headers());
+                Err(error(FetchErrorKind::Status(status.as_u16())).with_retry_after(retry_after))
+            }
+        }
+    }
+}
+
+impl Location {
+    pub(super) fn discovered(discovery: Discovery) -> Self {
+        Self::Discovered(Box::new(Discovered { discovery, found: Mutex::new(None) }))
+    }
+}
+
+impl Discovered {
+    fn known(&self) -> Option<Found> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes metadata for true for so long from now.
+    fn keep_for(&self, found: Found, time: Duration) -> Found {
+        let now = Instant::now();
+        let found = Found { fresh_until: now.checked_add(time).unwrap_or(now), ..found };
+        *self.found.lock().unwrap_or_else(PoisonError::into_inner) = Some(found.clone());
+        found
+    }
+}
+
+impl FetchKeySet for KeySetFetch {
+    fn fetch(&self, request: FetchRequest) -> FetchFuture<'_> {
+        Box::pin(self.run(request))
+    }
+
+    fn issuer(&self) -> &str {
+        &self.issuer
+    }
+}
+
+fn conditional_get(url: &Url, request: &FetchRequest) -> Result<Request<Bytes>, http::Error> {
+    let mut sent = Request::get(url.as_str())
+        .header(header::ACCEPT, "application/jwk-set+json, application/json")
+        .body(Bytes::new())?;
+    let headers = sent.headers_mut();
+    if request.forced {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    }
+    if let Some(validators) = validators_for(url, request) {
+        if let Some(etag) = &validators.etag {
+            headers.insert(header::IF_NONE_MATCH, etag.clone());
+        }
+        if let Some(last_modified) = &validators.last_modified {
+            headers.insert(header::IF_MODIFIED_SINCE, last_modified.clone());
+        }
+    }
+    Ok(sent)
+}
+
+/// The validators of the set at hand, if it came from this URL: at another one an equal tag means nothing.
+fn validators_for<'r>(url: &Url, request: &'r FetchRequest) -> Option<&'r Validators> {
+    request.validators.as_ref().filter(|validators| *validators.url == *url.as_str())
+}
+
+fn validators(url: &Url, headers: &HeaderMap) -> Option<Validators> {
+    let (etag, last_modified) = (headers.get(header::ETAG).cloned(), headers.get(header::LAST_MODIFIED).cloned());
+    let url = url.as_str().into();
+    (etag.is_some() || last_modified.is_some()).then_some(Validators { url, etag, last_modified })
+}
+
+/// How long an answer says that it is fresh (RFC 9111, section 4.2). `no-cache`, `no-store` and `private` count as no
+/// word: servers send them with key sets that change once a month.
+fn lifetime(headers: &HeaderMap) -> Option<Duration> {
+    let mut max_age = None;
+    for value in headers.get_all(header::CACHE_CONTROL) {
+        for directive in value.to_str().ok()?.split(',') {
+            let (name, value) = directive.split_once('=').unwrap_or((directive, ""));
+            match name.trim().to_ascii_lowercase().as_str() {
+                "no-cache" | "no-store" | "private" => return None,
+                "max-age" => max_age = value.trim().trim_matches('"').parse::<u64>().ok().or(max_age),
+                _ => {}
+            }
+        }
+    }
+    let age = text(headers, &header::AGE).and_then(|age| age.parse().ok()).map(Duration::from_secs).unwrap_or_default();
+    if let Some(max_age) = max_age {
+        return Some(Duration::from_secs(max_age).saturating_sub(age));
+    }
+    let date = |name| httpdate::parse_http_date(text(headers, name)?).ok();
+    // A date that cannot be read is no word, as elsewhere; one before the answer's own means "already expired".
+    let lifetime = date(&header::EXPIRES)?.duration_since(date(&header::DATE)?).unwrap_or_default();
+    Some(lifetime.saturating_sub(age))
+}
+
+fn text<'h>(headers: &'h HeaderMap, name: &header::HeaderName) -> Option<&'h str> {
+    headers.get(name)?.to_str().ok().map(str::trim)
+}
+
+/// The most bytes of a key set: a hundred RSA keys with certificates stay below.
+const MAX_KEY_SET: usize = 256 * 1024;
+/// For how long metadata is taken for true: it changes when a server moves.
+const METADATA_LIFETIME: Duration = Duration::from_secs(3600);
+/// When metadata is asked for again after that failed: a server that hangs must not hold up every fetch of its keys.
+const METADATA_RETRY: Duration = Duration::from_secs(60);
+/// By how much chance lengthens or shortens that.
+const METADATA_JITTER: f64 = 0.1;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn freshness_is_read_from_the_headers() {
+        for (headers, expected) in [
+            (&[][..], None),
+            (&[("cache-control", "max-age=600")], Some(600)),
+            (&[("cache-control", "public, MAX-AGE=\"600\", must-revalidate")], Some(600)),
+            (&[("cache-control", "max-age=600"), ("age", "100")], Some(500)),
+            (&[("cache-control", "max-age=600"), ("age", "700")], Some(0)),
+            (&[("cache-control", "max-age=0")], Some(0)),
+            (&[("cache-control", "max-age=600, no-cache")], None),
+            (&[("cache-control", "no-store")], None),
+            (&[("cache-control", "private, max-age=600")], None),
+            (&[("cache-control", "no-cache"), ("cache-control", "max-age=9")], None),
+            (&[("cache-control", "max-age=-1")], None),
+            (&[("cache-control", "max-age=x")], None),
+            (&[("cache-control", "max-age=99999999999999999999")], None),
+            (&[("expires", "Thu, 01 Jan 2026 01:00:00 GMT"), ("date", "Thu, 01 Jan 2026 00:00:00 GMT")], Some(3600)),
+            (&[("expires", "Thu, 01 Jan 2026 00:00:00 GMT"), ("date", "Thu, 01 Jan 2026 01:00:00 GMT")], Some(0)),
+            (&[("expires", "Thu, 01 Jan 2026 01:00:00 GMT")], None),
+            (&[("expires", "0"), ("date", "Thu, 01 Jan 2026 01:00:00 GMT")], None),
+        ] {
+            let mut map = HeaderMap::new();
+            for (name, value) in headers {
+                map.append(*name, value.parse().unwrap());
+            }
+            assert_eq!(lifetime(&map), expected.map(Duration::from_secs), "{headers:?}");
+        }
+    }
+}

@@ -1,0 +1,110 @@
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use memchr::{memchr, memchr_iter, memrchr};
+
+use crate::failure::CheckFailure;
+
+/// A JWS in compact form, cut into its parts (RFC 7515, section 7.1).
+#[derive(Clone, Copy)]
+pub(crate) struct Compact<'t> {
+    signing_input: &'t [u8],
+    header: &'t [u8],
+    payload: &'t [u8],
+    signature: &'t [u8],
+}
+
+impl<'t> Compact<'t> {
+    /// Cuts a token at its dots. Nothing is decoded yet.
+    pub(crate) fn parse(token: &'t [u8]) -> Result<Self, CheckFailure> {
+        if token.len() > MAX_TOKEN {
+            return Err(CheckFailure::TooLong);
+        }
+        let (signing_input, signature) = cut(token, memrchr(b'.', token))?;
+        let (header, payload) = cut(signing_input, memchr(b'.', signing_input))?;
+        match memchr_iter(b'.', payload).count() {
+            0 => {}
+            2 => return Err(CheckFailure::Encrypted),
+            _ => return Err(CheckFailure::Malformed),
+        }
+        if header.is_empty() || payload.is_empty() || signature.is_empty() {
+            return Err(CheckFailure::Malformed);
+        }
+        if header.len() > MAX_HEADER || signature.len() > MAX_SIGNATURE {
+            return Err(CheckFailure::TooLong);
+        }
+        Ok(Self { signing_input, header, payload, signature })
+    }
+
+    /// The bytes that were signed, exactly as received (RFC 7515, section 5.2).
+    pub(crate) const fn signing_input(&self) -> &'t [u8] {
+        self.signing_input
+    }
+
+    pub(crate) fn header(&self) -> Result<Vec<u8>, CheckFailure> {
+        decode(self.header)
+    }
+
+    pub(crate) fn payload(&self) -> Result<Vec<u8>, CheckFailure> {
+        decode(self.payload)
+    }
+
+    pub(crate) fn signature(&self) -> Result<Vec<u8>, CheckFailure> {
+        decode(self.signature)
+    }
+}
+
+fn cut(bytes: &[u8], at: Option<usize>) -> Result<(&[u8], &[u8]), CheckFailure> {
+    match at.and_then(|at| bytes.split_at_checked(at)) {
+        Some((before, [_, after @ ..])) => Ok((before, after)),
+        _ => Err(CheckFailure::Malformed),
+    }
+}
+
+/// Decodes strict base64url: no padding, no foreign character, no stray bits at the end (RFC 4648, section 3.5), so
+/// that a token has one spelling only.
+pub(crate) fn decode(text: impl AsRef<[u8]>) -> Result<Vec<u8>, CheckFailure> {
+    URL_SAFE_NO_PAD.decode(text).map_err(|_| CheckFailure::Malformed)
+}
+
+/// The longest token that is looked at. Real ones stay below 4 KiB; common servers refuse headers over 8 to 32 KiB.
+pub(crate) const MAX_TOKEN: usize = 16 * 1024;
+/// The longest header part: names and a key id, never a certificate chain that we would read.
+const MAX_HEADER: usize = 4 * 1024;
+/// The longest signature part: RSA with 8192 bits is 1024 bytes, 1366 characters.
+const MAX_SIGNATURE: usize = 1366;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_three_full_parts_are_a_token() {
+        for token in ["", "a", "a.b", "..", ".b.c", "a..c", "a.b.", "a.b.c.d", "a.b.c.d.e.f"] {
+            assert_eq!(Compact::parse(token.as_bytes()).err(), Some(CheckFailure::Malformed), "{token:?}");
+        }
+        assert_eq!(Compact::parse(b"a.b.c.d.e").err(), Some(CheckFailure::Encrypted));
+        assert!(Compact::parse(b"a.b.c").is_ok());
+    }
+
+    #[test]
+    fn sizes_are_bounded() {
+        let long = |length: usize| "A".repeat(length);
+        assert_eq!(Compact::parse(long(16 << 20).as_bytes()).err(), Some(CheckFailure::TooLong));
+        assert_eq!(
+            Compact::parse(format!("{}.b.c", long(MAX_HEADER + 1)).as_bytes()).err(),
+            Some(CheckFailure::TooLong)
+        );
+        assert_eq!(
+            Compact::parse(format!("a.b.{}", long(MAX_SIGNATURE + 1)).as_bytes()).err(),
+            Some(CheckFailure::TooLong)
+        );
+    }
+
+    #[test]
+    fn base64url_has_one_spelling() {
+        assert_eq!(decode("AQ").unwrap(), [1]);
+        for text in ["AR", "AQ==", "AQ=", "A", "AAAAA", "A Q", "A\nQ", "+w", "/w", "A%2B", "AQ?", "AQ#", "é"] {
+            assert!(decode(text).is_err(), "{text:?}");
+        }
+    }
+}

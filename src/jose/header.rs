@@ -1,0 +1,137 @@
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::Deserializer as _;
+use serde::de::{MapAccess, Visitor};
+use serde_json::Value;
+
+use super::{Algorithm, AllowedAlgorithms};
+use crate::failure::CheckFailure;
+use crate::json::{Names, Text, Walk};
+
+/// What a verifier reads of a JOSE header: `alg`, `kid` and `typ` (RFC 7515, section 4.1).
+///
+/// `jwk`, `jku`, `x5u` and `x5c` are never read: a key comes from the issuer's key set only.
+#[derive(Debug)]
+pub(crate) struct Header<'h> {
+    pub(crate) algorithm: Algorithm,
+    pub(crate) kid: Option<Cow<'h, str>>,
+    pub(crate) typ: Option<Cow<'h, str>>,
+    /// `iss`, `sub` or `aud` replicated from the claims (RFC 7519, section 5.3).
+    pub(crate) replicated: Vec<(&'static str, Value)>,
+}
+
+impl<'h> Header<'h> {
+    pub(crate) fn parse(json: &'h [u8], allowed: AllowedAlgorithms) -> Result<Self, CheckFailure> {
+        let json = std::str::from_utf8(json).map_err(|_| CheckFailure::Header)?;
+        let mut deserializer = serde_json::Deserializer::from_str(json);
+        let members = deserializer
+            .deserialize_map(MembersVisitor)
+            .and_then(|members| deserializer.end().map(|()| members))
+            .map_err(|_| CheckFailure::Header)?;
+        let name = members.alg.ok_or(CheckFailure::Header)?;
+        let algorithm = Algorithm::from_name(&name).filter(|algorithm| allowed.contains(*algorithm));
+        let algorithm = algorithm.ok_or(CheckFailure::Algorithm)?;
+        if members.critical {
+            return Err(CheckFailure::CriticalHeader);
+        }
+        if members.kid.as_ref().is_some_and(|kid| kid.len() > MAX_KID) {
+            return Err(CheckFailure::Header);
+        }
+        Ok(Self { algorithm, kid: members.kid, typ: members.typ, replicated: members.replicated })
+    }
+}
+
+#[derive(Default)]
+struct Members<'h> {
+    alg: Option<Cow<'h, str>>,
+    kid: Option<Cow<'h, str>>,
+    typ: Option<Cow<'h, str>>,
+    critical: bool,
+    replicated: Vec<(&'static str, Value)>,
+}
+
+struct MembersVisitor;
+
+impl<'de> Visitor<'de> for MembersVisitor {
+    type Value = Members<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JOSE header")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut members = Members::default();
+        let mut names = Names::with_capacity(8);
+        while let Some(Text(name)) = map.next_key()? {
+            match name.as_ref() {
+                "alg" => members.alg = Some(map.next_value::<Text<'de>>()?.0),
+                "kid" => members.kid = Some(map.next_value::<Text<'de>>()?.0),
+                "typ" => members.typ = Some(map.next_value::<Text<'de>>()?.0),
+                // No extension is understood, so any `crit` refuses; JWTs must not use `b64` (RFC 7797, section 7);
+                // `enc` and `zip` belong to encryption.
+                "crit" | "b64" | "enc" | "zip" => {
+                    members.critical = true;
+                    map.next_value_seed(Walk(&mut names))?;
+                }
+                "iss" => members.replicated.push(("iss", map.next_value()?)),
+                "sub" => members.replicated.push(("sub", map.next_value()?)),
+                "aud" => members.replicated.push(("aud", map.next_value()?)),
+                _ => map.next_value_seed(Walk(&mut names))?,
+            }
+            names.push(name);
+        }
+        names.close(0)?;
+        Ok(members)
+    }
+}
+
+/// The longest key id. Thumbprints are 43 characters; the longest seen in the wild is 86.
+const MAX_KID: usize = 512;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(json: &str) -> Result<Algorithm, CheckFailure> {
+        Header::parse(json.as_bytes(), AllowedAlgorithms::from_iter([Algorithm::RS256, Algorithm::EdDSA]))
+            .map(|header| header.algorithm)
+    }
+
+    #[test]
+    fn headers_are_read_strictly() {
+        for (json, expected) in [
+            (r#"{"alg":"RS256","typ":"at+jwt","kid":"k","cty":"x","x5t":"y"}"#, Ok(Algorithm::RS256)),
+            (r#"{"alg":"Ed25519"}"#, Ok(Algorithm::EdDSA)),
+            (r#"{"alg":"ES256"}"#, Err(CheckFailure::Algorithm)),
+            (r#"{"alg":"none"}"#, Err(CheckFailure::Algorithm)),
+            (r#"{"alg":""}"#, Err(CheckFailure::Algorithm)),
+            (r#"{"Alg":"RS256"}"#, Err(CheckFailure::Header)),
+            (r#"{"alg":null}"#, Err(CheckFailure::Header)),
+            (r#"{"alg":["RS256"]}"#, Err(CheckFailure::Header)),
+            (r#"{"alg":"RS256","alg":"RS256"}"#, Err(CheckFailure::Header)),
+            (r#"{"alg":"RS256","x":1,"x":1}"#, Err(CheckFailure::Header)),
+            (r#"{"alg":"RS256","kid":1}"#, Err(CheckFailure::Header)),
+            (r#"{"alg":"RS256","kid":null}"#, Err(CheckFailure::Header)),
+            (r#"{"alg":"RS256","typ":["at+jwt"]}"#, Err(CheckFailure::Header)),
+            (r#"{"alg":"RS256","crit":["exp"]}"#, Err(CheckFailure::CriticalHeader)),
+            (r#"{"alg":"RS256","crit":[]}"#, Err(CheckFailure::CriticalHeader)),
+            (r#"{"alg":"RS256","crit":null}"#, Err(CheckFailure::CriticalHeader)),
+            (r#"{"alg":"RS256","b64":true}"#, Err(CheckFailure::CriticalHeader)),
+            (r#"{"alg":"RS256","enc":"A256GCM"}"#, Err(CheckFailure::CriticalHeader)),
+            (r#"{"alg":"RS256","zip":"DEF"}"#, Err(CheckFailure::CriticalHeader)),
+            (r#"["RS256"]"#, Err(CheckFailure::Header)),
+            (r#"{"alg":"RS256"}{}"#, Err(CheckFailure::Header)),
+            (r#"{"alg":"RS256",}"#, Err(CheckFailure::Header)),
+            ("", Err(CheckFailure::Header)),
+        ] {
+            assert_eq!(parse(json), expected, "{json}");
+        }
+    }
+
+    #[test]
+    fn a_key_id_is_bounded() {
+        assert!(parse(&format!(r#"{{"alg":"RS256","kid":"{}"}}"#, "k".repeat(MAX_KID))).is_ok());
+        assert!(parse(&format!(r#"{{"alg":"RS256","kid":"{}"}}"#, "k".repeat(MAX_KID + 1))).is_err());
+    }
+}

@@ -1,0 +1,13 @@
+//! JSON Web Signatures and Keys, read strictly (RFC 7515, RFC 7517, RFC 7518, RFC 8725).
+
+mod algorithm;
+pub(crate) mod compact;
+pub(crate) mod header;
+mod jwk;
+mod jwk_set;
+mod signature;
+
+pub use algorithm::{Algorithm, AllowedAlgorithms, UnknownAlgorithm};
+pub use jwk::{UnusableKey, VerificationKey};
+pub(crate) use jwk_set::Selection;
+pub use jwk_set::{InvalidJwkSet, JwkSet};

@@ -1,0 +1,311 @@
+use super::*;
+
+const POLICY: RefreshPolicy =
+    RefreshPolicy { lifetime: Duration::from_secs(300), last_known_good: Duration::from_secs(3600) };
+
+fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+struct Model {
+    state: Refresh,
+    now: Instant,
+}
+
+impl Model {
+    fn cold() -> Self {
+        Self::with(POLICY)
+    }
+
+    fn with(policy: RefreshPolicy) -> Self {
+        let now = Instant::now();
+        Self { state: Refresh::new(policy, now), now }
+    }
+
+    /// A model whose set was fetched just now, with this cache header.
+    fn warm(lifetime: Option<Duration>) -> Self {
+        let mut model = Self::cold();
+        let flight = model.flight_of(Model::known);
+        model.state.succeeded(flight, lifetime, 0.0, model.now);
+        model
+    }
+
+    fn advance(&mut self, by: Duration) {
+        self.now = self.now.checked_add(by).unwrap();
+    }
+
+    fn known(&mut self) -> Action {
+        let asker = self.state.asker();
+        self.state.ask_known(asker, self.now)
+    }
+
+    fn unknown(&mut self, kid: &str) -> Action {
+        let asker = self.state.asker();
+        self.state.ask_unknown(kid, asker, self.now)
+    }
+
+    fn flight_of(&mut self, ask: impl FnOnce(&mut Self) -> Action) -> Flight {
+        let (Action::Wait { start: Some(flight), .. } | Action::Serve { start: Some(flight) }) = ask(self) else {
+            panic!("no fetch was started");
+        };
+
+        flight
+    }
+
+    fn starts(action: Action) -> bool {
+        matches!(action, Action::Wait { start: Some(_), .. } | Action::Serve { start: Some(_) })
+    }
+}
+
+#[test]
+fn a_cold_source_fetches_once_and_everybody_waits() {
+    let mut model = Model::cold();
+    let flight = model.flight_of(Model::known);
+    assert!(!flight.forced);
+    for _ in 0..1000 {
+        assert!(matches!(model.known(), Action::Wait { start: None, .. }));
+        assert!(matches!(model.unknown("k"), Action::Wait { start: None, .. }));
+    }
+}
+
+#[test]
+fn a_set_without_a_cache_header_is_fresh_for_the_configured_time() {
+    let mut model = Model::warm(None);
+    model.advance(seconds(239));
+    assert_eq!(model.known(), Action::Serve { start: None });
+    model.advance(seconds(1));
+    assert!(matches!(model.known(), Action::Serve { start: Some(Flight { forced: false, .. }) }));
+    assert_eq!(model.known(), Action::Serve { start: None });
+}
+
+#[test]
+fn cache_headers_are_clamped() {
+    for (header, ahead) in [(0, 48), (15, 48), (60, 48), (600, 480), (3600, 2880), (3_283_200, 2880), (u64::MAX, 2880)]
+    {
+        let mut model = Model::warm(Some(seconds(header)));
+        model.advance(seconds(ahead) - Duration::from_millis(1));
+        assert_eq!(model.known(), Action::Serve { start: None }, "{header}");
+        model.advance(Duration::from_millis(1));
+        assert!(Model::starts(model.known()), "{header}");
+    }
+}
+
+#[test]
+fn jitter_only_shortens() {
+    for (jitter, ahead) in [(0.0, 240.0), (0.5, 228.0), (1.0, 216.0), (7.0, 216.0), (-1.0, 240.0)] {
+        let mut model = Model::cold();
+        let flight = model.flight_of(Model::known);
+        model.state.succeeded(flight, None, jitter, model.now);
+        model.advance(Duration::from_secs_f64(ahead - 0.01));
+        assert_eq!(model.known(), Action::Serve { start: None }, "{jitter}");
+        model.advance(Duration::from_millis(20));
+        assert!(Model::starts(model.known()), "{jitter}");
+    }
+}
+
+#[test]
+fn an_expired_set_serves_for_thirty_seconds_then_its_successor_is_awaited_for_three() {
+    let mut model = Model::warm(None);
+    model.advance(seconds(329));
+    assert!(matches!(model.known(), Action::Serve { start: Some(_) }));
+    let mut model = Model::warm(None);
+    model.advance(seconds(331));
+    assert!(matches!(model.known(), Action::Wait { start: Some(_), limit } if limit == seconds(3)));
+    let waited = Asker { waited: true, ..model.state.asker() };
+    assert_eq!(model.state.ask_known(waited, model.now), Action::Serve { start: None });
+}
+
+#[test]
+fn the_last_known_good_set_serves_for_an_hour_and_nobody_waits_for_an_issuer_that_is_known_to_be_down() {
+    let mut model = Model::warm(None);
+    model.advance(seconds(240));
+    let end = model.now + seconds(60 + 3600);
+    while model.now < end {
+        match model.known() {
+            Action::Serve { start: Some(flight) } => assert!(model.state.failed(flight, None, 1.0, model.now)),
+            Action::Serve { start: None } => {}
+            other => panic!("{other:?} at {:?}", end - model.now),
+        }
+        model.advance(seconds(1));
+    }
+    assert!(matches!(model.known(), Action::Unavailable | Action::Wait { .. }));
+    assert!(!model.state.is_usable(model.now));
+}
+
+#[test]
+fn a_failure_of_long_ago_does_not_spare_the_wait_for_a_newer_set() {
+    let mut model = Model::warm(None);
+    model.advance(seconds(240));
+    let flight = model.flight_of(Model::known);
+    model.state.failed(flight, None, 0.0, model.now);
+    model.advance(seconds(3000 - 240));
+    assert!(matches!(model.known(), Action::Wait { start: Some(_), limit } if limit == seconds(3)));
+}
+
+#[test]
+fn without_last_known_good_an_expired_set_is_gone() {
+    let mut model = Model::with(RefreshPolicy { last_known_good: Duration::ZERO, ..POLICY });
+    let flight = model.flight_of(Model::known);
+    model.state.succeeded(flight, None, 0.0, model.now);
+    model.advance(seconds(301));
+    assert!(matches!(model.known(), Action::Wait { start: Some(_), .. }));
+}
+
+#[test]
+fn back_off_doubles_to_a_minute_and_never_ends() {
+    let mut model = Model::cold();
+    let mut pauses = Vec::new();
+    for _ in 0..100 {
+        let flight = model.flight_of(Model::known);
+        model.state.failed(flight, None, 1.0, model.now);
+        assert_eq!(model.known(), Action::Unavailable);
+        pauses.push(model.state.back_off(model.now));
+        model.advance(model.state.back_off(model.now));
+    }
+    let expected: Vec<_> = [1, 2, 4, 8, 16, 32, 60, 60].map(seconds).to_vec();
+    assert_eq!(pauses[..8], expected);
+    assert!(pauses[8..].iter().all(|pause| *pause == seconds(60)));
+}
+
+#[test]
+fn back_off_has_a_floor_and_respects_retry_after_up_to_a_minute() {
+    for (jitter, retry_after, expected) in [
+        (0.0, None, Duration::from_millis(250)),
+        (0.5, None, Duration::from_millis(500)),
+        (0.0, Some(seconds(20)), seconds(20)),
+        (0.0, Some(seconds(86_400)), seconds(60)),
+    ] {
+        let mut model = Model::cold();
+        let flight = model.flight_of(Model::known);
+        model.state.failed(flight, retry_after, jitter, model.now);
+        assert_eq!(model.state.back_off(model.now), expected);
+    }
+}
+
+#[test]
+fn an_unknown_key_id_forces_a_fetch_in_the_same_request() {
+    let mut model = Model::warm(None);
+    let asker = model.state.asker();
+    let flight = model.flight_of(|model| model.unknown("new"));
+    assert!(flight.forced);
+    model.advance(Duration::from_millis(20));
+    model.state.succeeded(flight, None, 0.0, model.now);
+    assert_eq!(model.state.ask_unknown("new", asker, model.now), Action::Refuse);
+}
+
+#[test]
+fn random_key_ids_cause_two_fetches_and_one_more_each_half_minute() {
+    let mut model = Model::warm(Some(seconds(3600)));
+    let mut fetches = 0;
+    for n in 0..10_000 {
+        match model.unknown(&n.to_string()) {
+            Action::Wait { start: Some(flight), .. } => {
+                fetches += 1;
+                model.state.succeeded(flight, Some(seconds(3600)), 0.0, model.now);
+            }
+            Action::Refuse => {}
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(model.known(), Action::Serve { start: None });
+        model.advance(Duration::from_millis(30));
+    }
+    // 300 s.
+    assert!((11..=12).contains(&fetches), "{fetches}");
+    assert!(model.state.missing.len() <= 256);
+}
+
+#[test]
+fn attempts_count_not_successes() {
+    let mut model = Model::warm(Some(seconds(3600)));
+    let mut fetches = 0;
+    for n in 0..10_000 {
+        if let Action::Wait { start: Some(flight), .. } = model.unknown(&n.to_string()) {
+            fetches += 1;
+            model.state.failed(flight, None, 0.0, model.now);
+        }
+        model.advance(Duration::from_millis(30));
+    }
+    assert!((11..=12).contains(&fetches), "{fetches}");
+}
+
+#[test]
+fn while_limited_a_token_is_refused_only_if_the_last_attempt_succeeded() {
+    let mut model = Model::warm(Some(seconds(3600)));
+    for kid in ["a", "b"] {
+        let flight = model.flight_of(|model| model.unknown(kid));
+        model.state.succeeded(flight, Some(seconds(3600)), 0.0, model.now);
+        model.advance(seconds(1));
+    }
+    assert_eq!(model.unknown("c"), Action::Refuse);
+    model.advance(seconds(30));
+    let flight = model.flight_of(|model| model.unknown("d"));
+    assert!(matches!(model.unknown("e"), Action::Wait { start: None, .. }));
+    model.state.failed(flight, None, 0.0, model.now);
+    model.advance(seconds(1));
+    assert_eq!(model.unknown("f"), Action::Unavailable);
+}
+
+#[test]
+fn a_key_id_is_remembered_as_missing_only_after_a_fetch_that_began_later() {
+    let mut model = Model::warm(Some(seconds(3600)));
+    let flight = model.flight_of(|model| model.unknown("x"));
+    model.advance(Duration::from_millis(10));
+    let late = model.state.asker();
+    assert!(matches!(model.state.ask_unknown("late", late, model.now), Action::Wait { start: None, .. }));
+    model.state.succeeded(flight, Some(seconds(3600)), 0.0, model.now);
+    assert!(Model::starts(model.state.ask_unknown("late", late, model.now)));
+}
+
+#[test]
+fn a_missing_key_id_is_forgotten_after_thirty_seconds_doubling_to_five_minutes() {
+    let mut model = Model::warm(Some(seconds(3600)));
+    for expected in [30, 60, 120, 240, 300, 300] {
+        let asker = model.state.asker();
+        let flight = model.flight_of(|model| model.unknown("x"));
+        model.state.succeeded(flight, Some(seconds(3600)), 0.0, model.now);
+        assert_eq!(model.state.ask_unknown("x", asker, model.now), Action::Refuse);
+        model.advance(seconds(expected - 1));
+        assert_eq!(model.unknown("x"), Action::Refuse);
+        model.advance(seconds(31));
+        assert!(model.state.missing.peek("x").is_none_or(|missing| model.now >= missing.until));
+    }
+}
+
+#[test]
+fn scheduled_fetches_never_draw_from_the_bucket() {
+    let mut model = Model::warm(None);
+    for _ in 0..5 {
+        model.advance(seconds(250));
+        let flight = model.flight_of(Model::known);
+        model.state.succeeded(flight, None, 0.0, model.now);
+    }
+    for kid in ["a", "b"] {
+        let flight = model.flight_of(|model| model.unknown(kid));
+        model.state.succeeded(flight, None, 0.0, model.now);
+    }
+}
+
+#[test]
+fn an_answer_of_a_flight_that_is_over_changes_nothing() {
+    let mut model = Model::cold();
+    let old = model.flight_of(Model::known);
+    model.state.failed(old, None, 0.0, model.now);
+    model.advance(seconds(1));
+    let new = model.flight_of(Model::known);
+    model.state.succeeded(old, None, 0.0, model.now);
+    assert!(!model.state.is_usable(model.now));
+    model.state.succeeded(new, None, 0.0, model.now);
+    assert!(model.state.is_usable(model.now));
+}
+
+#[test]
+fn a_known_key_is_used_without_asking_while_there_is_nothing_to_do() {
+    let mut model = Model::warm(None);
+    assert_eq!(model.state.quiet_until(model.now), model.now + seconds(240));
+    model.advance(seconds(240));
+    assert_eq!(model.state.quiet_until(model.now), model.now);
+    let flight = model.flight_of(Model::known);
+    assert_eq!(model.state.quiet_until(model.now), model.now + seconds(90));
+    model.state.failed(flight, None, 1.0, model.now);
+    assert_eq!(model.state.quiet_until(model.now), model.now + seconds(1));
+}

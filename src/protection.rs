@@ -1,0 +1,28 @@
+//! What guards a route: computed when a layer is made, shared by every request that passes it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::scope::{ScopeHierarchy, ScopeRequirement, Scopes};
+
+/// The part of a resource server's configuration that challenges and scope checks need.
+#[derive(Clone)]
+pub(crate) struct Protection {
+    /// Where the protected resource metadata is, absolute (RFC 9728, section 5.1).
+    pub(crate) metadata_url: Arc<str>,
+    pub(crate) realm: Option<Arc<str>>,
+    pub(crate) hierarchy: Arc<ScopeHierarchy>,
+    /// What the metadata advertises.
+    pub(crate) scopes_supported: Scopes,
+    /// What every request on the route needs.
+    pub(crate) required: ScopeRequirement,
+}
+
+impl fmt::Debug for Protection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Protection")
+            .field("metadata_url", &self.metadata_url)
+            .field("required", &self.required)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,248 @@
+use serde_json::{Map, Value};
+
+use crate::error::{BuildError, BuildErrorKind};
+use crate::identifier::{self, PlainHttp, ResourceUrl};
+use crate::jose::Algorithm;
+use crate::scope::Scopes;
+
+/// What a resource says about itself (RFC 9728, section 2).
+///
+/// `resource`, `authorization_servers`, `scopes_supported` and `bearer_methods_supported` follow from the server's
+/// configuration; the rest is set here, see
+/// [`ResourceServerBuilder::metadata`](crate::ResourceServerBuilder::metadata). Members without a value are left out.
+#[derive(Debug, Clone, Default)]
+pub struct ProtectedResourceMetadata {
+    members: Map<String, Value>,
+}
+
+impl ProtectedResourceMetadata {
+    /// The resource's name for people.
+    #[must_use]
+    pub fn resource_name(self, name: impl Into<String>) -> Self {
+        self.member("resource_name", name.into())
+    }
+
+    /// The resource's name for people who read this language, a tag such as `fr` (BCP 47; RFC 9728, section 2.1).
+    #[must_use]
+    pub fn resource_name_in(self, language: &str, name: impl Into<String>) -> Self {
+        self.member(format!("resource_name#{language}"), name.into())
+    }
+
+    /// A page for developers.
+    #[must_use]
+    pub fn resource_documentation(self, url: impl Into<String>) -> Self {
+        self.member("resource_documentation", url.into())
+    }
+
+    /// A page on how the data may be used.
+    #[must_use]
+    pub fn resource_policy_uri(self, url: impl Into<String>) -> Self {
+        self.member("resource_policy_uri", url.into())
+    }
+
+    /// The terms of service.
+    #[must_use]
+    pub fn resource_tos_uri(self, url: impl Into<String>) -> Self {
+        self.member("resource_tos_uri", url.into())
+    }
+
+    /// The resource's own key set, for what it signs itself.
+    #[must_use]
+    pub fn jwks_uri(self, url: impl Into<String>) -> Self {
+        self.member("jwks_uri", url.into())
+    }
+
+    /// With which algorithms the resource signs its answers.
+    #[must_use]
+    pub fn resource_signing_alg_values_supported(self, algorithms: impl IntoIterator<Item = Algorithm>) -> Self {
+        self.member("resource_signing_alg_values_supported", names(algorithms))
+    }
+
+    /// Which `authorization_details` types are understood (RFC 9396).
+    #[must_use]
+    pub fn authorization_details_types_supported<I>(self, types: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: Into<String>,
+    {
+        self.member("authorization_details_types_supported", types.into_iter().map(Into::into).collect::<Vec<String>>())
+    }
+
+    /// With which algorithms DPoP proofs may be signed (RFC 9449).
+    #[must_use]
+    pub fn dpop_signing_alg_values_supported(self, algorithms: impl IntoIterator<Item = Algorithm>) -> Self {
+        self.member("dpop_signing_alg_values_supported", names(algorithms))
+    }
+
+    /// Any other member, such as `tls_client_certificate_bound_access_tokens`, `signed_metadata`, one with a language
+    /// tag, or an extension. What the server's configuration decides cannot be set so.
+    #[must_use]
+    pub fn member(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
+        self.members.insert(name.into(), value.into());
+        self
+    }
+
+    /// The document as it is published.
+    pub(crate) fn document(
+        mut self,
+        resource: &ResourceUrl,
+        authorization_servers: &[&str],
+        scopes_supported: &Scopes,
+    ) -> Result<Vec<u8>, BuildError> {
+        self.validate()?;
+        let mut document = Map::new();
+        document.insert("resource".to_owned(), resource.as_str().into());
+        document.insert("authorization_servers".to_owned(), authorization_servers.into());
+        document.insert("scopes_supported".to_owned(), scopes_supported.iter().collect::<Vec<_>>().into());
+        document.insert("bearer_methods_supported".to_owned(), ["header"].as_slice().into());
+        document.append(&mut self.members);
+        // "Parameters with zero values MUST be omitted" (RFC 9728, section 3.2).
+        document.retain(|_, value| !is_empty(value));
+        serde_json::to_vec(&document).map_err(|source| error("the metadata cannot be written").with_source(source))
+    }
+
+    fn validate(&self) -> Result<(), BuildError> {
+        for (name, value) in &self.members {
+            let base = name.split('#').next().unwrap_or_default();
+            if RESERVED.contains(&base) {
+                return Err(error(format!("the member {name:?} follows from the configuration: remove it")));
+            }
+            match base {
+                "jwks_uri" | "resource_documentation" | "resource_policy_uri" | "resource_tos_uri" => {
+                    let text = value.as_str().ok_or_else(|| error(format!("the member {name:?} must be a URL")))?;
+                    identifier::endpoint(text, PlainHttp::LoopbackOnly)
+                        .map_err(|source| error(format!("the member {name:?}: {source}")))?;
+                }
+                "resource_signing_alg_values_supported" | "dpop_signing_alg_values_supported" => {
+                    let asymmetric =
+                        |name: &Value| name.as_str().is_some_and(|name| Algorithm::from_name(name).is_some());
+                    if !value.as_array().is_some_and(|names| names.iter().all(asymmetric)) {
+                        return Err(error(format!("the member {name:?} must be a list of asymmetric algorithms")));
+                    }
+                }
+                "resource_name" if !value.is_string() => {
+                    return Err(error(format!("the member {name:?} must be a text")));
+                }
+                "signed_metadata" => validate_signed(value)?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The claims of signed metadata must not hold signed metadata again (RFC 9728, section 2.2).
+fn validate_signed(value: &Value) -> Result<(), BuildError> {
+    let payload = value
+        .as_str()
+        .and_then(|jwt| crate::jose::compact::Compact::parse(jwt.as_bytes()).and_then(|jwt| jwt.payload()).ok());
+    match payload.and_then(|payload| crate::json::unique_object(&payload).ok()) {
+        Some(claims) if !claims.contains_key("signed_metadata") && claims.contains_key("iss") => Ok(()),
+        _ => {
+            Err(error("the member \"signed_metadata\" must be a JWT with an issuer and without signed metadata in it"))
+        }
+    }
+}
+
+fn names(algorithms: impl IntoIterator<Item = Algorithm>) -> Vec<&'static str> {
+    algorithms.into_iter().map(Algorithm::name).collect()
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Array(members) => members.is_empty(),
+        Value::String(text) => text.is_empty(),
+        _ => false,
+    }
+}
+
+fn error(message: impl Into<Box<str>>) -> BuildError {
+    BuildError::new(BuildErrorKind::Metadata, message)
+}
+
+const RESERVED: [&str; 4] = ["resource", "authorization_servers", "scopes_supported", "bearer_methods_supported"];
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn publish(metadata: ProtectedResourceMetadata) -> Result<Value, BuildError> {
+        let resource = ResourceUrl::new("https://RS.example.com/mcp").unwrap();
+        let document = metadata.document(&resource, &["https://as.example.com/"], &Scopes::new(["a", "b"]).unwrap())?;
+        Ok(serde_json::from_slice(&document).unwrap())
+    }
+
+    #[test]
+    fn identifiers_are_published_byte_for_byte() {
+        let document = publish(ProtectedResourceMetadata::default()).unwrap();
+        assert_eq!(
+            document,
+            json!({
+                "resource": "https://RS.example.com/mcp",
+                "authorization_servers": ["https://as.example.com/"],
+                "scopes_supported": ["a", "b"],
+                "bearer_methods_supported": ["header"],
+            })
+        );
+    }
+
+    #[test]
+    fn members_without_a_value_are_left_out() {
+        let resource = ResourceUrl::new("https://h").unwrap();
+        let metadata = ProtectedResourceMetadata::default().authorization_details_types_supported(Vec::<String>::new());
+        let document = metadata.document(&resource, &["https://as"], &Scopes::default()).unwrap();
+        let document: Value = serde_json::from_slice(&document).unwrap();
+        assert_eq!(
+            document,
+            json!({"resource": "https://h", "authorization_servers": ["https://as"], "bearer_methods_supported": ["header"]})
+        );
+    }
+
+    #[test]
+    fn every_member_of_the_rfc_can_be_set() {
+        let document = publish(
+            ProtectedResourceMetadata::default()
+                .resource_name("Notes")
+                .resource_name_in("fr", "Notes en fran\u{e7}ais")
+                .resource_documentation("https://h/docs")
+                .resource_policy_uri("https://h/policy")
+                .resource_tos_uri("https://h/tos")
+                .jwks_uri("https://h/jwks")
+                .resource_signing_alg_values_supported([Algorithm::ES256])
+                .authorization_details_types_supported(["payment"])
+                .dpop_signing_alg_values_supported([Algorithm::EdDSA])
+                .member("tls_client_certificate_bound_access_tokens", true)
+                .member("dpop_bound_access_tokens_required", false)
+                .member("x_extension", json!({"a": 1})),
+        )
+        .unwrap();
+        assert_eq!(document["resource_name#fr"], "Notes en fran\u{e7}ais");
+        assert_eq!(document["dpop_signing_alg_values_supported"], json!(["EdDSA"]));
+        assert_eq!(document.as_object().unwrap().len(), 4 + 12);
+    }
+
+    #[test]
+    fn what_must_not_be_published_is_refused() {
+        let nested = "e30.eyJpc3MiOiJ4Iiwic2lnbmVkX21ldGFkYXRhIjoieCJ9.AA";
+        for (name, value) in [
+            ("resource", json!("https://evil")),
+            ("authorization_servers", json!(["https://evil"])),
+            ("resource#fr", json!("https://evil")),
+            ("jwks_uri", json!("http://h/jwks")),
+            ("jwks_uri", json!(1)),
+            ("resource_policy_uri", json!("/policy")),
+            ("resource_name", json!(1)),
+            ("resource_signing_alg_values_supported", json!(["none"])),
+            ("dpop_signing_alg_values_supported", json!(["HS256"])),
+            ("dpop_signing_alg_values_supported", json!("ES256")),
+            ("signed_metadata", json!("x")),
+            ("signed_metadata", json!(nested)),
+        ] {
+            let error = publish(ProtectedResourceMetadata::default().member(name, value.clone())).unwrap_err();
+            assert_eq!(error.kind(), BuildErrorKind::Metadata, "{name} {value}");
+        }
+    }
+}

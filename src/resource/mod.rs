@@ -1,0 +1,9 @@
+//! The protected resource metadata of RFC 9728: the document, where it is, and the service that answers with it.
+
+mod metadata;
+mod service;
+mod well_known;
+
+pub use metadata::ProtectedResourceMetadata;
+pub use service::{MetadataBody, MetadataService};
+pub(crate) use well_known::WellKnown;

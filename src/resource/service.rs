@@ -1,0 +1,143 @@
+use std::convert::Infallible;
+use std::fmt;
+use std::future::{Ready, ready};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body::{Body, Frame, SizeHint};
+use tower_service::Service;
+
+/// Answers with the protected resource metadata (RFC 9728, section 3.2), on its own paths only.
+///
+/// It waits for nobody: the document is written when the server is built, and served while the authorization server is
+/// down. GET and HEAD answer 200 or 304, OPTIONS 204, other methods 405, other paths 404. Any origin may read it.
+#[derive(Clone)]
+pub struct MetadataService {
+    state: Arc<State>,
+}
+
+struct State {
+    document: Bytes,
+    etag: HeaderValue,
+    paths: Vec<String>,
+}
+
+impl MetadataService {
+    pub(crate) fn new(document: Vec<u8>, paths: Vec<String>) -> Self {
+        let etag = HeaderValue::try_from(format!("\"{:016x}\"", fingerprint(&document)));
+        let etag = etag.unwrap_or(HeaderValue::from_static("\"1\""));
+        Self { state: Arc::new(State { document: document.into(), etag, paths }) }
+    }
+
+    /// The paths that are answered.
+    pub fn paths(&self) -> impl Iterator<Item = &str> {
+        self.state.paths.iter().map(AsRef::as_ref)
+    }
+
+    /// The document.
+    #[must_use]
+    pub fn document(&self) -> &[u8] {
+        &self.state.document
+    }
+
+    fn respond(&self, method: &Method, path: &str, headers: &HeaderMap) -> Response<MetadataBody> {
+        let (status, body) = match *method {
+            // Never reflected: an unknown path is none of the document's business.
+            _ if !self.state.paths.iter().any(|known| known == path) => (StatusCode::NOT_FOUND, None),
+            Method::GET | Method::HEAD if self.is_known_to(headers) => (StatusCode::NOT_MODIFIED, None),
+            Method::GET | Method::HEAD => (StatusCode::OK, Some(self.state.document.clone())),
+            Method::OPTIONS => (StatusCode::NO_CONTENT, None),
+            _ => (StatusCode::METHOD_NOT_ALLOWED, None),
+        };
+        let length = body.as_ref().map(Bytes::len);
+        let mut response = Response::new(MetadataBody(body.filter(|_| *method != Method::HEAD)));
+        *response.status_mut() = status;
+        let answer = response.headers_mut();
+        answer.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+        match status {
+            StatusCode::OK | StatusCode::NOT_MODIFIED => {
+                answer.insert(header::CACHE_CONTROL, HeaderValue::from_static("max-age=3600"));
+                answer.insert(header::ETAG, self.state.etag.clone());
+            }
+            StatusCode::NO_CONTENT => allow_cross_origin(answer, headers),
+            StatusCode::METHOD_NOT_ALLOWED => {
+                answer.insert(header::ALLOW, HeaderValue::from_static(METHODS));
+            }
+            _ => {}
+        }
+        if let Some(length) = length {
+            answer.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            answer.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+        }
+        response
+    }
+
+    /// RFC 9110, section 13.1.2, by weak comparison.
+    fn is_known_to(&self, headers: &HeaderMap) -> bool {
+        let tags = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+        let mut tags = tags.flat_map(|value| value.split(',')).map(str::trim);
+        tags.any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag).as_bytes() == self.state.etag.as_bytes())
+    }
+}
+
+impl<B> Service<Request<B>> for MetadataService {
+    type Response = Response<MetadataBody>;
+    type Error = Infallible;
+    type Future = Ready<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        ready(Ok(self.respond(request.method(), request.uri().path(), request.headers())))
+    }
+}
+
+impl fmt::Debug for MetadataService {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MetadataService").field("paths", &self.state.paths).finish_non_exhaustive()
+    }
+}
+
+/// The body of an answer of [`MetadataService`].
+#[derive(Debug, Default)]
+pub struct MetadataBody(Option<Bytes>);
+
+impl Body for MetadataBody {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(self.0.take().map(|bytes| Ok(Frame::data(bytes))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let length = self.0.as_ref().map_or(0, Bytes::len);
+        SizeHint::with_exact(u64::try_from(length).unwrap_or(u64::MAX))
+    }
+}
+
+fn allow_cross_origin(answer: &mut HeaderMap, asked: &HeaderMap) {
+    answer.insert(header::ALLOW, HeaderValue::from_static(METHODS));
+    answer.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(METHODS));
+    answer.insert(header::VARY, HeaderValue::from_static("Access-Control-Request-Headers"));
+    // Nothing here depends on a header, so any may be sent.
+    if let Some(names) = asked.get(header::ACCESS_CONTROL_REQUEST_HEADERS) {
+        answer.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, names.clone());
+    }
+}
+
+/// FNV-1a: a fingerprint that is the same on every replica. Nothing secret hangs on it.
+fn fingerprint(document: &[u8]) -> u64 {
+    document.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+const METHODS: &str = "GET, HEAD, OPTIONS";

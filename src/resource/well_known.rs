@@ -1,0 +1,59 @@
+use crate::identifier::ResourceUrl;
+
+/// Where the metadata of a resource is (RFC 9728, section 3.1): the well-known part goes between host and path, and a
+/// query stays at the end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct WellKnown {
+    /// The absolute URL that challenges name.
+    pub(crate) url: String,
+    /// The paths that are answered.
+    pub(crate) paths: Vec<String>,
+}
+
+impl WellKnown {
+    pub(crate) fn of(resource: &ResourceUrl, root_alias: bool) -> Self {
+        let url = resource.url();
+        let path = url.path().trim_end_matches('/');
+        // The slash of an empty path says nothing; that of another one does.
+        let slash = if !path.is_empty() && url.path().ends_with('/') { "/" } else { "" };
+        let query = url.query().map(|query| ["?", query].concat()).unwrap_or_default();
+        let origin = url.origin().ascii_serialization();
+        let mut paths = vec![[PREFIX, path, slash].concat()];
+        // Some clients keep the slash, others take it off.
+        if !slash.is_empty() {
+            paths.push([PREFIX, path].concat());
+        }
+        if root_alias && !path.is_empty() {
+            paths.push(PREFIX.to_owned());
+        }
+        Self { url: [&origin, PREFIX, path, slash, &query].concat(), paths }
+    }
+}
+
+const PREFIX: &str = "/.well-known/oauth-protected-resource";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_path_follows_from_the_resource() {
+        for (resource, url, paths) in [
+            ("https://h", "https://h/.well-known/oauth-protected-resource", &[""][..]),
+            ("https://h/", "https://h/.well-known/oauth-protected-resource", &[""]),
+            ("https://h/mcp", "https://h/.well-known/oauth-protected-resource/mcp", &["/mcp"]),
+            ("https://h/mcp/", "https://h/.well-known/oauth-protected-resource/mcp/", &["/mcp/", "/mcp"]),
+            ("https://h/a/b", "https://h/.well-known/oauth-protected-resource/a/b", &["/a/b"]),
+            ("https://h:8443/x", "https://h:8443/.well-known/oauth-protected-resource/x", &["/x"]),
+            ("HTTPS://H.example:443/x", "https://h.example/.well-known/oauth-protected-resource/x", &["/x"]),
+            ("https://h/mcp?x=1", "https://h/.well-known/oauth-protected-resource/mcp?x=1", &["/mcp"]),
+            ("http://127.0.0.1:9000/mcp", "http://127.0.0.1:9000/.well-known/oauth-protected-resource/mcp", &["/mcp"]),
+        ] {
+            let well_known = WellKnown::of(&ResourceUrl::new(resource).unwrap(), false);
+            let paths: Vec<_> = paths.iter().map(|path| format!("{PREFIX}{path}")).collect();
+            assert_eq!((well_known.url.as_str(), well_known.paths), (url, paths), "{resource}");
+        }
+        let aliased = WellKnown::of(&ResourceUrl::new("https://h/mcp").unwrap(), true);
+        assert_eq!(aliased.paths, [format!("{PREFIX}/mcp"), PREFIX.to_owned()]);
+    }
+}

@@ -1,0 +1,207 @@
+use std::collections::HashSet;
+use std::fmt;
+
+/// A set of scopes, in the order in which they were given (RFC 6749, section 3.3).
+///
+/// Every member is a valid `scope-token`: one or more of `%x21 / %x23-5B / %x5D-7E`. Comparison is by byte, so
+/// `read` is neither `Read` nor `read:all`.
+///
+/// ```
+/// use mcp_bearer::Scopes;
+///
+/// let scopes = Scopes::new(["notes:read", "notes:write"])?;
+/// assert!(scopes.contains("notes:read"));
+/// assert_eq!(scopes.as_str(), "notes:read notes:write");
+/// assert!(Scopes::new(["two words"]).is_err());
+/// # Ok::<(), mcp_bearer::scope::InvalidScope>(())
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct Scopes {
+    // Valid, distinct tokens with one space between them.
+    text: Option<Box<str>>,
+}
+
+/// A text that is no scope, or an empty list where a scope is needed.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error(
+    "{text:?} is no scope: use one or more printable ASCII characters without space, '\"' and '\\' (RFC 6749, section 3.3)"
+)]
+pub struct InvalidScope {
+    text: Box<str>,
+}
+
+impl Scopes {
+    /// No scope at all.
+    pub(crate) const EMPTY: Self = Self { text: None };
+
+    /// The set of `scopes`, duplicates dropped.
+    ///
+    /// # Errors
+    /// [`InvalidScope`] if one of them is empty or has a character that RFC 6749, section 3.3 does not allow.
+    pub fn new<I>(scopes: I) -> Result<Self, InvalidScope>
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        let scopes: Vec<I::Item> = scopes.into_iter().collect();
+        match scopes.iter().find(|scope| !is_scope_token(scope.as_ref())) {
+            Some(bad) => Err(InvalidScope { text: bad.as_ref().into() }),
+            None => Ok(Self::distinct(scopes.iter().map(AsRef::as_ref))),
+        }
+    }
+
+    /// The scopes that a token's text grants. Only U+0020 separates; a piece that is no scope can match nothing
+    /// and is left out.
+    pub(crate) fn granted(text: &str) -> Self {
+        if is_canonical(text) {
+            return Self { text: Some(text.into()) };
+        }
+        Self::distinct(text.split(' ').filter(|piece| is_scope_token(piece)))
+    }
+
+    /// The scopes that a token's array grants. A member with a space in it is no scope: it is never split.
+    pub(crate) fn granted_list<'a>(members: impl IntoIterator<Item = &'a str>) -> Self {
+        Self::distinct(members.into_iter().filter(|member| is_scope_token(member)))
+    }
+
+    /// Whether `scope` itself is in the set, whatever implies it.
+    #[must_use]
+    pub fn contains(&self, scope: &str) -> bool {
+        self.iter().any(|member| member == scope)
+    }
+
+    /// The scopes in their order.
+    pub fn iter(&self) -> impl Iterator<Item = &str> + '_ {
+        self.as_str().split(' ').filter(|scope| !scope.is_empty())
+    }
+
+    /// The scopes with single spaces between them, as in a `scope` parameter.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        self.text.as_deref().unwrap_or_default()
+    }
+
+    /// Whether there is no scope at all.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.text.is_none()
+    }
+
+    /// These scopes, followed by those of `others` that are not among them.
+    pub(crate) fn union(&self, others: &Self) -> Self {
+        Self::distinct(self.iter().chain(others.iter()))
+    }
+
+    pub(crate) fn without(&self, unwanted: &str) -> Self {
+        Self::distinct(self.iter().filter(|scope| *scope != unwanted))
+    }
+
+    fn distinct<'a>(scopes: impl Iterator<Item = &'a str>) -> Self {
+        let mut text = String::new();
+        let mut few: Vec<&str> = Vec::new();
+        let mut many: HashSet<&str> = HashSet::new();
+        for scope in scopes {
+            // Looking through a few is faster than hashing them; looking through thousands is not.
+            let known =
+                if few.len() < FEW { few.contains(&scope) } else { many.contains(scope) || few.contains(&scope) };
+            if known {
+                continue;
+            }
+            if few.len() < FEW {
+                few.push(scope)
+            } else {
+                _ = many.insert(scope)
+            }
+            if !text.is_empty() {
+                text.push(' ');
+            }
+            text.push_str(scope);
+        }
+        Self { text: (!text.is_empty()).then(|| text.into_boxed_str()) }
+    }
+}
+
+impl PartialEq for Scopes {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().collect::<HashSet<_>>() == other.iter().collect::<HashSet<_>>()
+    }
+}
+
+impl Eq for Scopes {}
+
+impl fmt::Display for Scopes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Whether a text is a few distinct scopes with single spaces between them: what nearly every token says.
+fn is_canonical(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let scopes = || bytes.split(|byte| *byte == b' ');
+    let is_new =
+        |(index, scope): (usize, &[u8])| !scope.is_empty() && scopes().take(index).all(|earlier| earlier != scope);
+    let is_plain = |byte: &u8| *byte == b' ' || is_scope_character(*byte);
+    bytes.len() <= SHORT && bytes.iter().all(is_plain) && scopes().enumerate().all(is_new)
+}
+
+fn is_scope_token(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(is_scope_character)
+}
+
+const fn is_scope_character(byte: u8) -> bool {
+    matches!(byte, 0x21 | 0x23..=0x5B | 0x5D..=0x7E)
+}
+
+/// Up to how many bytes of scopes are compared one by one without a list of them.
+const SHORT: usize = 256;
+/// Up to how many scopes are compared one by one.
+const FEW: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_space_separates_granted_scopes() {
+        for (text, expected) in [
+            ("", ""),
+            (" ", ""),
+            ("  read   write ", "read write"),
+            ("a,b", "a,b"),
+            ("a\tb c", "c"),
+            ("read\u{a0}write", ""),
+            ("read\u{200b} x", "x"),
+            ("read read write read", "read write"),
+            ("a\"b c\\d e", "e"),
+        ] {
+            assert_eq!(Scopes::granted(text).as_str(), expected, "{text:?}");
+        }
+        let many: Vec<String> = (0..100).map(|n| n.to_string()).collect();
+        assert_eq!(Scopes::granted(&[many.join(" "), many.join(" ")].join(" ")).as_str(), many.join(" "));
+    }
+
+    #[test]
+    fn a_list_member_with_a_space_is_never_split() {
+        assert_eq!(Scopes::granted_list(["a b", "c"]).as_str(), "c");
+    }
+
+    #[test]
+    fn near_matches_do_not_match() {
+        let granted = Scopes::granted("Read read:all reader *");
+        assert!(!granted.contains("read"));
+    }
+
+    #[test]
+    fn order_and_repetition_do_not_matter() {
+        assert_eq!(Scopes::granted("a b a"), Scopes::granted("b a"));
+        assert_ne!(Scopes::granted("a b"), Scopes::granted("a"));
+    }
+
+    #[test]
+    fn invalid_scopes_are_refused() {
+        for bad in ["", " ", "a b", "a\"", "a\\", "a\r\n", "\u{e9}", "a\u{0}"] {
+            assert!(Scopes::new([bad]).is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,262 @@
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::ResourceServer;
+use super::resource_server::Inner;
+use crate::bearer::OFFLINE_ACCESS;
+use crate::claims::{AcceptedAudiences, DEFAULT_SKEW, MAX_SKEW};
+use crate::clock::{Clock, SystemClock};
+use crate::error::{BuildError, BuildErrorKind};
+use crate::identifier::{PlainHttp, ResourceUrl};
+use crate::issuer::Issuer;
+use crate::protection::Protection;
+use crate::resource::{MetadataService, ProtectedResourceMetadata, WellKnown};
+use crate::scope::{ScopeHierarchy, ScopeRequirement, Scopes};
+use crate::verify::{ByIssuer, Verifier, VerifierKind};
+
+/// The configuration of a [`ResourceServer`]. Mistakes are found by [`build`](Self::build) and
+/// [`build_lazy`](Self::build_lazy).
+#[must_use]
+pub struct ResourceServerBuilder {
+    resource: Box<str>,
+    issuers: Vec<Issuer>,
+    audiences: Vec<Box<str>>,
+    scopes_supported: Vec<String>,
+    implications: Vec<(String, Vec<String>)>,
+    metadata: ProtectedResourceMetadata,
+    root_alias: bool,
+    metadata_path: Option<Box<str>>,
+    realm: Option<Box<str>>,
+    skew: Duration,
+    max_lifetime: Option<Duration>,
+    clock: Arc<dyn Clock>,
+    plain_http: PlainHttp,
+}
+
+impl ResourceServerBuilder {
+    pub(super) fn new(resource: Box<str>) -> Self {
+        Self {
+            resource,
+            issuers: Vec::new(),
+            audiences: Vec::new(),
+            scopes_supported: Vec::new(),
+            implications: Vec::new(),
+            metadata: ProtectedResourceMetadata::default(),
+            root_alias: false,
+            metadata_path: None,
+            realm: None,
+            skew: DEFAULT_SKEW,
+            max_lifetime: None,
+            clock: Arc::new(SystemClock),
+            plain_http: PlainHttp::LoopbackOnly,
+        }
+    }
+
+    /// Accepts the tokens of this authorization server. Call it once for each; at least one is needed.
+    pub fn issuer(mut self, issuer: Issuer) -> Self {
+        self.issuers.push(issuer);
+        self
+    }
+
+    /// Accepts tokens for this audience too, of every issuer: `api://...`, a GUID. It is compared as it is, and not
+    /// published.
+    pub fn accept_audience(mut self, audience: impl Into<Box<str>>) -> Self {
+        self.audiences.push(audience.into());
+        self
+    }
+
+    /// The scopes that the metadata names, for clients to choose from. What a route requires is set on its layer.
+    pub fn scopes_supported<I>(mut self, scopes: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: Into<String>,
+    {
+        self.scopes_supported.extend(scopes.into_iter().map(Into::into));
+        self
+    }
+
+    /// Lets a token with `scope` do what needs one of `implied`. Transitive; circles are refused.
+    pub fn scope_implies<I>(mut self, scope: impl Into<String>, implied: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: Into<String>,
+    {
+        self.implications.push((scope.into(), implied.into_iter().map(Into::into).collect()));
+        self
+    }
+
+    /// Sets further members of the protected resource metadata.
+    pub fn metadata(mut self, set: impl FnOnce(ProtectedResourceMetadata) -> ProtectedResourceMetadata) -> Self {
+        self.metadata = set(self.metadata);
+        self
+    }
+
+    /// Serves the metadata at the bare well-known path too, for hosts with one resource only.
+    pub const fn root_alias(mut self, root_alias: bool) -> Self {
+        self.root_alias = root_alias;
+        self
+    }
+
+    /// Serves the metadata at this local path too, where a proxy in front changes paths. What clients are told does not
+    /// change: it follows from the resource identifier.
+    pub fn metadata_path(mut self, path: impl Into<Box<str>>) -> Self {
+        self.metadata_path = Some(path.into());
+        self
+    }
+
+    /// Names a realm in challenges (RFC 9110, section 11.5). Printable ASCII.
+    pub fn realm(mut self, realm: impl Into<Box<str>>) -> Self {
+        self.realm = Some(realm.into());
+        self
+    }
+
+    /// How far the clocks of this server and of its issuers may be apart: 0 to 300 s, 60 s by default.
+    pub const fn clock_skew(mut self, skew: Duration) -> Self {
+        self.skew = skew;
+        self
+    }
+
+    /// Refuses tokens that were issued for longer than this. Not set by default.
+    pub const fn max_token_lifetime(mut self, lifetime: Duration) -> Self {
+        self.max_lifetime = Some(lifetime);
+        self
+    }
+
+    /// Tells the time by this clock.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Accepts a resource identifier with plain http beyond loopback, where anybody on the way can read tokens.
+    pub const fn dangerously_allow_http(mut self) -> Self {
+        self.plain_http = PlainHttp::Anywhere;
+        self
+    }
+
+    /// Builds the server and waits until the keys of every issuer are at hand.
+    ///
+    /// # Errors
+    /// [`BuildError`] if the configuration cannot work, or if an issuer cannot be reached now.
+    pub async fn build(self) -> Result<ResourceServer, BuildError> {
+        let server = self.assemble()?;
+        server.warm_up().await?;
+        Ok(server)
+    }
+
+    /// Builds the server without any I/O. Inside a tokio runtime it then fetches keys in the background until it has
+    /// them; tokens that cannot be judged before that are answered with 503.
+    ///
+    /// # Errors
+    /// [`BuildError`] if the configuration cannot work.
+    pub fn build_lazy(self) -> Result<ResourceServer, BuildError> {
+        let server = self.assemble()?;
+        server.warm_up_in_background();
+        Ok(server)
+    }
+
+    fn assemble(self) -> Result<ResourceServer, BuildError> {
+        let resource = ResourceUrl::parse(&self.resource, self.plain_http)
+            .map_err(|error| BuildError::new(BuildErrorKind::Resource, format!("the resource {error}")))?;
+        self.check_settings()?;
+        let scopes_supported = self.advertised_scopes()?;
+        let implications = self.implications.iter().map(|(broad, narrow)| (broad.as_str(), narrow.as_slice()));
+        let hierarchy = ScopeHierarchy::new(implications)?;
+        let verifiers = self.verifiers(&resource)?;
+        let issuers = self.issuers.iter().zip(&verifiers).map(|(issuer, verifier)| {
+            let keys = match &verifier.kind {
+                VerifierKind::Jwt(jwt) => Some(jwt.keys.clone()),
+                VerifierKind::Custom(_) => None,
+            };
+            (issuer.url().into(), keys)
+        });
+        let issuers = issuers.collect();
+        let mut well_known = WellKnown::of(&resource, self.root_alias);
+        let other_path = self.metadata_path.map(String::from).filter(|path| !well_known.paths.contains(path));
+        well_known.paths.extend(other_path);
+        let authorization_servers: Vec<&str> = self.issuers.iter().map(Issuer::url).collect();
+        let document = self.metadata.document(&resource, &authorization_servers, &scopes_supported)?;
+        let protection = Protection {
+            metadata_url: well_known.url.into(),
+            realm: self.realm.map(Arc::from),
+            hierarchy: Arc::new(hierarchy),
+            scopes_supported,
+            required: ScopeRequirement::default(),
+        };
+        Ok(ResourceServer::new(Inner {
+            verifier: Arc::new(ByIssuer::new(verifiers, self.clock)),
+            protection: Arc::new(protection),
+            metadata: MetadataService::new(document, well_known.paths),
+            issuers,
+        }))
+    }
+
+    fn check_settings(&self) -> Result<(), BuildError> {
+        let wrong = |message: String| Err(BuildError::new(BuildErrorKind::Setting, message));
+        if self.skew > MAX_SKEW {
+            return wrong(format!("the clock skew is {:?}: give at most {MAX_SKEW:?}", self.skew));
+        }
+        if self.max_lifetime.is_some_and(|lifetime| lifetime.is_zero()) {
+            return wrong("the maximum token lifetime is 0, which no token has: give a longer one".to_owned());
+        }
+        if self.audiences.iter().any(|audience| audience.is_empty()) {
+            return wrong("an accepted audience is empty: remove it".to_owned());
+        }
+        let printable = |text: &str| !text.is_empty() && text.bytes().all(|byte| matches!(byte, 0x20..=0x7e));
+        if self.realm.as_ref().is_some_and(|realm| !printable(realm) || realm.len() > MAX_REALM) {
+            return wrong(format!("the realm must be 1 to {MAX_REALM} printable ASCII characters"));
+        }
+        let is_path = |path: &str| path.starts_with('/') && path.bytes().all(|byte| byte.is_ascii_graphic());
+        if self.metadata_path.as_ref().is_some_and(|path| !is_path(path) || path.contains(['?', '#', '{', '}'])) {
+            return wrong("the metadata path must begin with '/' and be a plain path".to_owned());
+        }
+        Ok(())
+    }
+
+    fn advertised_scopes(&self) -> Result<Scopes, BuildError> {
+        let scopes = Scopes::new(&self.scopes_supported)
+            .map_err(|error| BuildError::new(BuildErrorKind::Scope, error.to_string()))?;
+        if scopes.contains(OFFLINE_ACCESS) {
+            tracing::warn!(target: "mcp_bearer", "`offline_access` is no scope of a resource: it is left out (MCP 2026-07-28)");
+        }
+        Ok(scopes.without(OFFLINE_ACCESS))
+    }
+
+    fn verifiers(&self, resource: &ResourceUrl) -> Result<Vec<Verifier>, BuildError> {
+        let wrong = |message: String| Err(BuildError::new(BuildErrorKind::Issuer, message));
+        if self.issuers.is_empty() {
+            return wrong(
+                "there is no issuer: call `issuer` with the authorization server whose tokens are good".into(),
+            );
+        }
+        for (index, issuer) in self.issuers.iter().enumerate() {
+            if self.issuers.iter().take(index).any(|other| other.url() == issuer.url()) {
+                return wrong(format!("the issuer {:?} stands twice: remove one", issuer.url()));
+            }
+        }
+        let audiences = AcceptedAudiences::new(resource);
+        let audiences = self.audiences.iter().fold(audiences, |accepted, alias| accepted.with_alias(alias));
+        let verifiers = self.issuers.iter().map(|issuer| issuer.verifier(&audiences, self.skew, self.max_lifetime));
+        let verifiers: Vec<Verifier> = verifiers.collect::<Result<_, _>>()?;
+        let custom = verifiers.iter().filter(|verifier| matches!(verifier.kind, VerifierKind::Custom(_))).count();
+        if custom > 1 {
+            return wrong(
+                "two issuers have a verifier of their own, and nobody could tell whose a token is: keep one".into(),
+            );
+        }
+        Ok(verifiers)
+    }
+}
+
+impl fmt::Debug for ResourceServerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResourceServerBuilder")
+            .field("resource", &self.resource)
+            .field("issuers", &self.issuers)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The longest realm: it stands in every challenge.
+const MAX_REALM: usize = 256;

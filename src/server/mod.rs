@@ -1,0 +1,9 @@
+//! One protected resource, assembled.
+
+mod builder;
+mod health;
+mod resource_server;
+
+pub use builder::ResourceServerBuilder;
+pub use health::{Health, IssuerHealth};
+pub use resource_server::ResourceServer;

@@ -1,0 +1,73 @@
+//! The one place where an issuer answers, in memory and on a socket alike.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, header};
+
+use super::documents::Endpoint;
+use super::fault::{empty, page};
+use super::state::{Changing, State};
+
+impl State {
+    /// Answers a request; `None` is a broken connection.
+    pub(super) async fn answer(&self, method: &Method, path: &str, headers: &HeaderMap) -> Option<Response<Bytes>> {
+        let (mut answer, faults) = {
+            let mut changing = self.lock();
+            let endpoint = changing.paths.endpoint(path);
+            changing.log.received(endpoint, method, path, headers);
+            (self.right_answer(&changing, endpoint, method, headers), changing.faults_for(endpoint))
+        };
+        for fault in faults {
+            answer = fault.happen(answer).await?;
+        }
+        if method == Method::HEAD {
+            answer.body_mut().clear();
+        }
+        Some(answer)
+    }
+
+    fn right_answer(
+        &self,
+        changing: &Changing,
+        endpoint: Endpoint,
+        method: &Method,
+        headers: &HeaderMap,
+    ) -> Response<Bytes> {
+        if !changing.paths.is_published(endpoint) {
+            return empty(404);
+        }
+        if method != Method::GET && method != Method::HEAD {
+            let mut answer = empty(405);
+            answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+            return answer;
+        }
+        let validators = validators(self.started, changing.revision);
+        let mut answer = match endpoint {
+            _ if is_unchanged(headers, &validators) => empty(304),
+            Endpoint::KeySet => page("application/json", changing.ring.document().to_string()),
+            _ => page("application/json", self.metadata(changing).to_string()),
+        };
+        answer.headers_mut().extend(validators);
+        answer
+    }
+}
+
+/// `ETag` and `Last-Modified`. Every revision has a second of its own, however fast a test changes things.
+fn validators(started: Duration, revision: u64) -> HeaderMap {
+    let modified = UNIX_EPOCH.checked_add(started.saturating_add(Duration::from_secs(revision)));
+    let modified = httpdate::fmt_http_date(modified.unwrap_or(UNIX_EPOCH));
+    let values = [(header::ETAG, format!("\"revision-{revision}\"")), (header::LAST_MODIFIED, modified)];
+    let valid = |(name, value)| HeaderValue::try_from(value).ok().map(|value| (name, value));
+    values.into_iter().filter_map(valid).collect()
+}
+
+/// Whether the asker has this revision (RFC 9110, section 13.2.2: `If-None-Match` first).
+fn is_unchanged(asked: &HeaderMap, validators: &HeaderMap) -> bool {
+    let is_held = |condition: HeaderName, validator: HeaderName| {
+        asked.get(condition).map(|held| validators.get(validator).is_some_and(|current| held == current))
+    };
+    is_held(header::IF_NONE_MATCH, header::ETAG)
+        .or_else(|| is_held(header::IF_MODIFIED_SINCE, header::LAST_MODIFIED))
+        .unwrap_or_default()
+}

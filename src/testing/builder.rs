@@ -1,0 +1,125 @@
+use std::fmt;
+use std::io;
+use std::net::TcpListener;
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+use url::Host;
+
+use super::documents::{Documents, Paths};
+use super::issuer::TestIssuer;
+use super::key_ring::KeyRing;
+use super::socket::Socket;
+use super::state::State;
+use crate::clock::{Clock, SystemClock};
+use crate::identifier::{InvalidIdentifier, IssuerUrl, PlainHttp};
+use crate::jose::Algorithm;
+
+/// A [`TestIssuer`] that is not yet one.
+#[must_use = "it is no issuer until it is built or served"]
+pub struct TestIssuerBuilder {
+    url: String,
+    algorithm: Algorithm,
+    documents: Documents,
+    clock: Arc<dyn Clock>,
+    members: Map<String, Value>,
+}
+
+impl TestIssuerBuilder {
+    pub(super) fn new(url: &str) -> Self {
+        Self {
+            url: url.to_owned(),
+            algorithm: Algorithm::ES256,
+            documents: Documents::default(),
+            clock: Arc::new(SystemClock),
+            members: Map::new(),
+        }
+    }
+
+    /// Signs with this algorithm. Default: ES256, whose keys are made at once; an RSA key takes a tenth of a second.
+    pub fn algorithm(mut self, algorithm: Algorithm) -> Self {
+        self.algorithm = algorithm;
+        self
+    }
+
+    /// Publishes only these metadata documents. Default: all.
+    pub fn documents(mut self, documents: Documents) -> Self {
+        self.documents = documents;
+        self
+    }
+
+    /// Takes `iat` and `exp` of tokens from this clock. Default: the system's.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Sets a member of the metadata documents; `null` takes it away.
+    pub fn metadata_member(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.members.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// The issuer, in memory.
+    ///
+    /// # Panics
+    /// If the URL is no issuer identifier (RFC 8414, section 2). Plain http is one here, whatever the host.
+    #[must_use]
+    #[track_caller]
+    #[expect(clippy::panic, reason = "a test's own mistake stops the test")]
+    pub fn build(self) -> TestIssuer {
+        let url = parse(&self.url).unwrap_or_else(|error| panic!("no issuer: {error}"));
+        TestIssuer::from_parts(Arc::new(self.state(url)), None)
+    }
+
+    /// The issuer, on a socket: it listens at the host and port of its URL. Port 0 is a free port, which then
+    /// stands in the URL.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::InvalidInput`] if the URL is no plain http URL of a loopback address; what the operating
+    /// system says if the port is taken.
+    pub fn serve(self) -> io::Result<TestIssuer> {
+        let invalid = |what: String| io::Error::new(io::ErrorKind::InvalidInput, what);
+        let url = parse(&self.url).map_err(|error| invalid(error.to_string()))?;
+        let address = match url.url().host() {
+            Some(Host::Ipv4(address)) if address.is_loopback() => address.into(),
+            Some(Host::Ipv6(address)) if address.is_loopback() => address.into(),
+            _ => return Err(invalid(format!("{url} names no loopback address: a test issuer listens nowhere else"))),
+        };
+        if url.url().scheme() != "http" {
+            return Err(invalid(format!("{url} is not plain http: a test issuer has no certificate")));
+        }
+        let port = url.url().port().unwrap_or(DEFAULT_PORT);
+        let listener = TcpListener::bind::<(std::net::IpAddr, u16)>((address, port))?;
+        let text = match port {
+            0 => self.url.replacen(":0", &format!(":{}", listener.local_addr()?.port()), 1),
+            _ => self.url.clone(),
+        };
+        let url = parse(&text).map_err(|error| invalid(error.to_string()))?;
+        let state = Arc::new(self.state(url));
+        let socket = Socket::start(listener, &state)?;
+        Ok(TestIssuer::from_parts(state, Some(socket)))
+    }
+
+    fn state(self, url: IssuerUrl) -> State {
+        let paths = Paths::new(&url, self.documents);
+        State::new(url, self.clock, KeyRing::new(self.algorithm), paths, self.members)
+    }
+}
+
+impl fmt::Debug for TestIssuerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TestIssuerBuilder")
+            .field("url", &self.url)
+            .field("algorithm", &self.algorithm)
+            .field("documents", &self.documents)
+            .finish_non_exhaustive()
+    }
+}
+
+fn parse(url: &str) -> Result<IssuerUrl, InvalidIdentifier> {
+    IssuerUrl::parse(url, PlainHttp::Anywhere)
+}
+
+/// What http means without a port (RFC 9110, section 4.2.1).
+const DEFAULT_PORT: u16 = 80;

@@ -1,0 +1,64 @@
+//! An authorization server for tests, in memory or on a loopback socket, and a clock that waits to be told.
+//!
+//! [`TestIssuer`] publishes the metadata documents and the key set of a real authorization server, signs whatever
+//! token a test needs, rotates its keys, fails in every way that networks know, and counts what it was asked. In
+//! memory it needs neither a socket nor a thread, and it works with tokio's paused time.
+//!
+//! A handler of yours, tested without a network:
+//!
+//! ```
+//! # #[cfg(all(feature = "axum", any(feature = "aws-lc-rs", feature = "rust-crypto")))] {
+//! # use axum::{Router, body::Body, http::{Request, StatusCode}, routing::get};
+//! # use mcp_bearer::{AuthInfo, ResourceServer, testing::TestIssuer};
+//! # use tower::ServiceExt as _;
+//! # async fn whoami(auth: AuthInfo) -> String { auth.subject().unwrap_or("service").to_owned() }
+//! # async fn test() -> Result<(), Box<dyn std::error::Error>> {
+//! let issuer = TestIssuer::new("https://auth.example.com");
+//! let server = ResourceServer::builder("https://mcp.example.com/mcp").issuer(issuer.issuer()).build().await?;
+//! let app = Router::new().route("/mcp", get(whoami)).route_layer(server.bearer_layer());
+//! let token = issuer.token().audience("https://mcp.example.com/mcp").subject("alice").sign();
+//! let request = Request::get("/mcp").header("authorization", format!("Bearer {token}")).body(Body::empty())?;
+//! assert_eq!(app.oneshot(request).await?.status(), StatusCode::OK);
+//! # Ok(()) }
+//! # tokio::runtime::Runtime::new().unwrap().block_on(test()).unwrap();
+//! # }
+//! ```
+//!
+//! An outage, in one line each:
+//!
+//! ```
+//! use mcp_bearer::testing::{Endpoint, Fault, TestIssuer};
+//!
+//! let issuer = TestIssuer::new("https://auth.example.com");
+//! issuer.fault(Endpoint::KeySet, Fault::Status(503));
+//! issuer.heal();
+//! issuer.rotate();
+//! assert_eq!(issuer.requests(Endpoint::KeySet), 0);
+//! ```
+//!
+//! None of this belongs into a program that runs for anybody but its author: the keys live as long as the process,
+//! and whoever can call the issuer gets a token. A test's own mistake, such as an issuer that is no URL, panics at
+//! the line of the mistake.
+
+mod answer;
+mod builder;
+mod clock;
+mod documents;
+mod fault;
+mod http_client;
+mod issuer;
+mod key_ring;
+mod requests;
+mod signing_key;
+mod socket;
+mod state;
+mod token;
+
+pub use builder::TestIssuerBuilder;
+pub use clock::TestClock;
+pub use documents::{Documents, Endpoint};
+pub use fault::Fault;
+pub use http_client::TestHttpClient;
+pub use issuer::TestIssuer;
+pub use requests::ReceivedRequest;
+pub use token::TestToken;

@@ -1,0 +1,93 @@
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use super::documents::{Endpoint, Paths, metadata};
+use super::fault::Fault;
+use super::key_ring::KeyRing;
+use super::requests::RequestLog;
+use crate::clock::Clock;
+use crate::identifier::IssuerUrl;
+
+/// What an issuer, its HTTP clients and its socket share.
+pub(super) struct State {
+    pub(super) url: IssuerUrl,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) started: Duration,
+    is_up: AtomicBool,
+    changing: Mutex<Changing>,
+}
+
+/// What a test changes while it runs. The lock is never held across a wait.
+pub(super) struct Changing {
+    pub(super) ring: KeyRing,
+    pub(super) paths: Paths,
+    pub(super) log: RequestLog,
+    // `null` takes a member away.
+    pub(super) members: Map<String, Value>,
+    pub(super) faults: HashMap<Endpoint, Vec<Scripted>>,
+    // Of all documents together.
+    pub(super) revision: u64,
+}
+
+/// A fault, and for how many more requests it holds.
+pub(super) struct Scripted {
+    pub(super) fault: Fault,
+    pub(super) remaining: Option<usize>,
+}
+
+impl State {
+    pub(super) fn new(
+        url: IssuerUrl,
+        clock: Arc<dyn Clock>,
+        ring: KeyRing,
+        paths: Paths,
+        members: Map<String, Value>,
+    ) -> Self {
+        let (log, faults, started) = (RequestLog::default(), HashMap::new(), clock.since_epoch());
+        let changing = Mutex::new(Changing { ring, paths, log, members, faults, revision: 0 });
+        Self { url, clock, started, is_up: AtomicBool::new(true), changing }
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Changing> {
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes what is published, and its validators with it.
+    pub(super) fn publish<T>(&self, change: impl FnOnce(&mut Changing) -> T) -> T {
+        let mut changing = self.lock();
+        changing.revision = changing.revision.saturating_add(1);
+        change(&mut changing)
+    }
+
+    pub(super) fn metadata(&self, changing: &Changing) -> Value {
+        let mut document = metadata(&self.url, &changing.paths, &changing.ring.algorithms());
+        document.extend(changing.members.clone());
+        document.retain(|_, value| !value.is_null());
+        Value::Object(document)
+    }
+
+    pub(super) fn is_up(&self) -> bool {
+        self.is_up.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn set_up(&self, is_up: bool) {
+        self.is_up.store(is_up, Ordering::SeqCst);
+    }
+}
+
+impl Changing {
+    /// The faults for a request that has just arrived.
+    pub(super) fn faults_for(&mut self, endpoint: Endpoint) -> Vec<Fault> {
+        let Some(scripted) = self.faults.get_mut(&endpoint) else { return Vec::new() };
+        let now = scripted.iter().map(|scripted| scripted.fault.clone()).collect();
+        for scripted in scripted.iter_mut() {
+            scripted.remaining = scripted.remaining.map(|remaining| remaining.saturating_sub(1));
+        }
+        scripted.retain(|scripted| scripted.remaining != Some(0));
+        now
+    }
+}

@@ -1,0 +1,31 @@
+//! From a token to its claims.
+//!
+//! Every token passes these checks in this order, cheap before dear and pure before I/O. No token that cannot pass
+//! anyway causes a request to another host.
+//!
+//! | | check | refused as |
+//! |---|---|---|
+//! | 1 | length | [`TooLong`](CheckFailure::TooLong) |
+//! | 2 | three parts of strict base64url | [`Malformed`](CheckFailure::Malformed), [`Encrypted`](CheckFailure::Encrypted) |
+//! | 3 | header: `alg` in the allow-list, `crit`, `typ` | [`Header`](CheckFailure::Header), [`Algorithm`](CheckFailure::Algorithm), [`CriticalHeader`](CheckFailure::CriticalHeader), [`TokenType`](CheckFailure::TokenType) |
+//! | 4 | payload: an object, no claim twice | [`Claims`](CheckFailure::Claims) |
+//! | 5 | `iss`: one of the configured issuers, byte for byte | [`Issuer`](CheckFailure::Issuer) |
+//! | 6 | `aud`: this resource or an alias | [`Audience`](CheckFailure::Audience) |
+//! | 7 | `exp`, `nbf`, `iat` | [`NoExpiry`](CheckFailure::NoExpiry), [`Expired`](CheckFailure::Expired), [`NotYetValid`](CheckFailure::NotYetValid), [`LifetimeTooLong`](CheckFailure::LifetimeTooLong) |
+//! | 8 | `cnf`, and marks of tokens that are no access tokens | [`SenderConstrained`](CheckFailure::SenderConstrained), [`TokenType`](CheckFailure::TokenType) |
+//! | 9 | a key of this issuer for this `kid` and `alg`, fetched if need be | [`UnknownKey`](CheckFailure::UnknownKey) |
+//! | 10 | the signature | [`Signature`](CheckFailure::Signature) |
+
+mod by_issuer;
+mod error;
+mod jwt;
+mod verifier;
+
+#[doc(inline)]
+pub use crate::failure::CheckFailure;
+
+pub(crate) use by_issuer::{ByIssuer, Verification};
+pub use error::{VerifyError, VerifyErrorKind};
+pub(crate) use jwt::JwtVerifier;
+pub use verifier::{TokenVerifier, VerifyFuture};
+pub(crate) use verifier::{Verifier, VerifierKind};
