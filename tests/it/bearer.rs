@@ -1,0 +1,202 @@
+//! Credentials, refusals and challenges (BEHAVIOUR: refusals, the challenge).
+
+use axum::body::Body;
+use http::{Method, Request, StatusCode, header};
+use mcp_bearer::bearer::RejectionKind;
+
+use crate::support::{App, Fixture, METADATA_URL};
+
+#[tokio::test(start_paused = true)]
+async fn a_good_token_reaches_the_handler() {
+    let fixture = Fixture::new().await;
+    let app = fixture.app();
+    let answer = app.with_token(&fixture.token()).await;
+    assert_eq!((answer.status, answer.body.as_str()), (StatusCode::OK, "alice"));
+    assert!(answer.challenge().is_none());
+    assert_eq!(app.reached(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_without_a_token_is_told_where_to_get_one_and_nothing_else() {
+    let fixture = Fixture::new().await;
+    let app = fixture.app();
+    for method in [Method::GET, Method::POST, Method::DELETE, Method::HEAD, Method::OPTIONS] {
+        let request = Request::builder().method(method.clone()).uri("/mcp").body(Body::empty()).unwrap();
+        let answer = app.send(request).await;
+        assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{method}");
+        let expected = [("resource_metadata", METADATA_URL), ("scope", "mcp:tools")];
+        assert_eq!(answer.challenge().unwrap(), expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        assert_eq!(answer.header("cache-control"), Some("no-store"));
+        assert_eq!(answer.body, "");
+        assert_eq!(answer.rejection.unwrap().kind(), RejectionKind::MissingToken);
+    }
+    assert_eq!(app.reached(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_body_of_an_unauthenticated_request_is_never_read() {
+    let fixture = Fixture::new().await;
+    let app = fixture.app();
+    let body = Body::new(Untouchable);
+    let answer = app.send(Request::post("/mcp").body(body).unwrap()).await;
+    assert_eq!(answer.verdict(), "R401N");
+}
+
+struct Untouchable;
+
+impl http_body::Body for Untouchable {
+    type Data = bytes::Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<http_body::Frame<Self::Data>, Self::Error>>> {
+        panic!("somebody read the body")
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_refusal_has_its_status_code_and_challenge() {
+    let fixture = Fixture::new().await;
+    let app = fixture.app();
+    let token = fixture.token();
+    let scopeless = fixture.issuer.token().audience(crate::support::RESOURCE).sign();
+    for (authorization, verdict) in [
+        ("Basic dXNlcjpwYXNz".to_owned(), "R401N"),
+        ("Bearer".to_owned(), "R400"),
+        (format!("Bearer {token} {token}"), "R400"),
+        ("Bearer garbage".to_owned(), "R401"),
+        (format!("Bearer {token}x"), "R401"),
+        (format!("Bearer {scopeless}"), "R403"),
+    ] {
+        let answer = app.get(&authorization).await;
+        assert_eq!(answer.verdict(), verdict, "{authorization:.40}");
+        assert_eq!(answer.parameter("resource_metadata").as_deref(), Some(METADATA_URL));
+        assert_eq!(answer.parameter("scope").as_deref(), Some("mcp:tools"));
+        assert_eq!(answer.header("cache-control"), Some("no-store"));
+        if verdict != "R401N" {
+            assert_eq!(answer.header("content-type"), Some("application/json"));
+            assert_eq!(answer.json()["error_description"].as_str(), answer.parameter("error_description").as_deref());
+        }
+        assert!(answer.rejection.is_some());
+    }
+    assert_eq!(app.reached(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_challenge_comes_from_the_configuration_not_from_the_request() {
+    let fixture = Fixture::new().await;
+    let request = Request::get("https://evil.example.com/mcp?access_token=x")
+        .header(header::HOST, "evil.example.com")
+        .header("x-forwarded-host", "evil.example.com")
+        .header("forwarded", "host=evil.example.com;proto=http")
+        .body(Body::empty())
+        .unwrap();
+    let answer = fixture.app().send(request).await;
+    assert_eq!(answer.verdict(), "R401N");
+    assert_eq!(answer.parameter("resource_metadata").as_deref(), Some(METADATA_URL));
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_byte_of_a_token_comes_back() {
+    let fixture = Fixture::new().await;
+    let app = fixture.app();
+    let token = fixture.issuer.token().audience("https://evil\",error=\"x").subject("s\r\nSet-Cookie").sign();
+    let answer = app.with_token(&token).await;
+    assert_eq!(answer.verdict(), "R401");
+    let seen = format!("{:?}{}", answer.headers, answer.body);
+    assert!(!seen.contains("evil") && !seen.contains("Cookie"));
+    assert!(token.split('.').all(|part| !seen.contains(part)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_preflight_passes_and_other_options_requests_do_not() {
+    let fixture = Fixture::new().await;
+    let app = fixture.app();
+    let preflight = Request::options("/mcp")
+        .header(header::ORIGIN, "https://inspector.example.com")
+        .header(header::ACCESS_CONTROL_REQUEST_METHOD, "POST");
+    let answer = app.send(preflight.body(Body::empty()).unwrap()).await;
+    // It reached the handler, whose extractor tells it from anonymous traffic that a layer allowed.
+    assert_eq!((answer.verdict().as_str(), answer.rejection.is_some()), ("R401N", true));
+    assert_eq!(app.reached(), 0);
+    let open = axum::Router::new().route("/mcp", axum::routing::any(|| async { "preflight" }));
+    let open = open.route_layer(fixture.server.bearer_layer());
+    let preflight = Request::options("/mcp")
+        .header(header::ORIGIN, "https://inspector.example.com")
+        .header(header::ACCESS_CONTROL_REQUEST_METHOD, "POST");
+    let response = tower::ServiceExt::oneshot(open, preflight.body(Body::empty()).unwrap()).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    let plain = Request::options("/mcp").header(header::ORIGIN, "https://inspector.example.com");
+    assert_eq!(app.send(plain.body(Body::empty()).unwrap()).await.verdict(), "R401N");
+}
+
+#[tokio::test(start_paused = true)]
+async fn anonymous_requests_pass_where_allowed_and_bad_tokens_never() {
+    let fixture = Fixture::new().await;
+    let app = App::new(fixture.server.bearer_layer().required_scopes(["mcp:tools"]).unwrap().allow_anonymous());
+    let anonymous = app.send(Request::get("/mcp").body(Body::empty()).unwrap()).await;
+    assert_eq!((anonymous.status, anonymous.body.as_str()), (StatusCode::OK, "anonymous"));
+    assert_eq!(app.with_token(&fixture.token()).await.body, "alice");
+    let expired = fixture.issuer.token().audience(crate::support::RESOURCE).scope("mcp:tools").expired().sign();
+    assert_eq!(app.with_token(&expired).await.verdict(), "R401");
+    assert_eq!(app.get("Bearer").await.verdict(), "R400");
+    let scopeless = fixture.issuer.token().audience(crate::support::RESOURCE).sign();
+    assert_eq!(app.with_token(&scopeless).await.verdict(), "R403");
+    assert_eq!(app.reached(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn any_scope_of_several_is_enough_and_the_challenge_names_the_first() {
+    let fixture = Fixture::new().await;
+    let layer = fixture.server.bearer_layer().any_scope(["notes:write", "notes:read"]).unwrap();
+    let app = App::new(layer);
+    let with = |scope: &str| fixture.issuer.token().audience(crate::support::RESOURCE).scope(scope).sign();
+    assert_eq!(app.with_token(&with("notes:read")).await.status, StatusCode::OK);
+    assert_eq!(app.with_token(&with("x notes:write")).await.status, StatusCode::OK);
+    let answer = app.with_token(&with("notes")).await;
+    assert_eq!(answer.verdict(), "R403");
+    assert_eq!(answer.parameter("scope").as_deref(), Some("notes:write"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn offline_access_is_never_named_in_a_challenge() {
+    let fixture = Fixture::new().await;
+    let app = App::new(fixture.server.bearer_layer().required_scopes(["offline_access", "mcp:tools"]).unwrap());
+    assert_eq!(app.get("Basic x").await.parameter("scope").as_deref(), Some("mcp:tools"));
+    assert_eq!(app.with_token(&fixture.token()).await.parameter("scope").as_deref(), Some("mcp:tools"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_can_be_dressed_but_not_disarmed() {
+    let fixture = Fixture::new().await;
+    let layer = fixture.server.bearer_layer().required_scopes(["mcp:tools"]).unwrap().on_rejection(|rejection| {
+        http::Response::builder()
+            .status(rejection.status())
+            .header("x-request-id", "7")
+            .header(header::CACHE_CONTROL, "public, max-age=1000")
+            .header(header::WWW_AUTHENTICATE, "DPoP algs=\"ES256\"")
+            .body(bytes::Bytes::from(format!("<p>{rejection}</p>")))
+            .unwrap()
+    });
+    let answer = App::new(layer).get("Basic x").await;
+    assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(answer.body, "<p>An access token is needed</p>");
+    assert_eq!(answer.header("x-request-id"), Some("7"));
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    let challenges: Vec<_> = answer.headers.get_all(header::WWW_AUTHENTICATE).iter().collect();
+    assert!(challenges[0].to_str().unwrap().starts_with("Bearer resource_metadata="));
+    assert_eq!(challenges[1], "DPoP algs=\"ES256\"");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_says_when_to_come_back_however_it_is_dressed() {
+    let fixture = Fixture::cold();
+    fixture.issuer.stop();
+    let plain = |rejection: &mcp_bearer::bearer::Rejection| {
+        http::Response::builder().status(rejection.status()).body(bytes::Bytes::new()).unwrap()
+    };
+    let answer = App::new(fixture.server.bearer_layer().on_rejection(plain)).with_token(&fixture.token()).await;
+    assert_eq!((answer.status, answer.header("retry-after")), (StatusCode::SERVICE_UNAVAILABLE, Some("5")));
+}

@@ -1,0 +1,122 @@
+//! Cheap before dear, pure before I/O: no token that cannot pass causes a request to anybody.
+
+use mcp_bearer::bearer::RejectionKind;
+use mcp_bearer::jose::Algorithm;
+use mcp_bearer::testing::TestIssuer;
+use mcp_bearer::verify::CheckFailure;
+use serde_json::json;
+
+use crate::support::{Fixture, ISSUER, RESOURCE};
+
+#[tokio::test(start_paused = true)]
+async fn no_token_that_fails_a_cheap_check_causes_a_request() {
+    // Cold: the first token that could pass would have to fetch everything.
+    let fixture = Fixture::cold();
+    let app = fixture.app();
+    let stranger = TestIssuer::new("https://evil.example.com");
+    let issuer = &fixture.issuer;
+    let good = || issuer.token().audience(RESOURCE).scope("mcp:tools");
+    for (token, expected) in [
+        ("A".repeat(16 * 1024 + 1), CheckFailure::TooLong),
+        ("garbage".to_owned(), CheckFailure::Malformed),
+        ("a.b.c".to_owned(), CheckFailure::Malformed),
+        ("a.b.c.d.e".to_owned(), CheckFailure::Encrypted),
+        (with_signature(&good().header("kid", "other").sign(), "AQ=="), CheckFailure::Malformed),
+        (with_signature(&good().header("kid", "other").sign(), "~+/"), CheckFailure::Malformed),
+        (with_signature(&good().header("kid", "other").sign(), "AR"), CheckFailure::Malformed),
+        (good().header("alg", "none").sign(), CheckFailure::Algorithm),
+        (good().header("alg", "HS256").sign(), CheckFailure::Algorithm),
+        (good().header("crit", json!(["exp"])).sign(), CheckFailure::CriticalHeader),
+        (good().header("typ", "logout+jwt").sign(), CheckFailure::TokenType),
+        (good().header("iss", "https://other").sign(), CheckFailure::Header),
+        (good().claim("sub", "alice").claim("exp", "1").sign(), CheckFailure::Claims),
+        (stranger.token().audience(RESOURCE).scope("mcp:tools").sign(), CheckFailure::Issuer),
+        (good().claim("iss", "https://auth.example.com/").sign(), CheckFailure::Issuer),
+        (good().audience("https://other.example.com/mcp").without("aud").sign(), CheckFailure::Audience),
+        (good().claim("aud", json!(["https://mcp.example.com"])).sign(), CheckFailure::Audience),
+        (good().without("exp").sign(), CheckFailure::NoExpiry),
+        (good().expired().sign(), CheckFailure::Expired),
+        (good().claim("nbf", 4_000_000_000_u64).sign(), CheckFailure::NotYetValid),
+        (good().claim("cnf", json!({"jkt": "x"})).sign(), CheckFailure::SenderConstrained),
+        (good().claim("token_use", "id").sign(), CheckFailure::TokenType),
+    ] {
+        let answer = app.with_token(&token).await;
+        assert_eq!(answer.verdict(), "R401", "{expected}");
+        assert_eq!(answer.rejection.unwrap().kind(), RejectionKind::InvalidToken(expected), "{expected}");
+    }
+    assert_eq!((issuer.total_requests(), issuer.stray_requests()), (0, 0));
+    assert_eq!(stranger.total_requests(), 0);
+    assert_eq!(app.with_token(&good().sign()).await.verdict(), "OK");
+    assert!(issuer.total_requests() > 0);
+}
+
+fn with_signature(token: &str, signature: &str) -> String {
+    let (rest, _) = token.rsplit_once('.').unwrap();
+    format!("{rest}.{signature}")
+}
+
+#[tokio::test(start_paused = true)]
+async fn header_urls_and_keys_are_never_followed() {
+    let fixture = Fixture::new().await;
+    let (app, before) = (fixture.app(), fixture.issuer.total_requests());
+    let stranger = TestIssuer::new(ISSUER);
+    let key = stranger.jwk_set()["keys"][0].clone();
+    for (name, value) in [
+        ("jku", json!("https://evil.example.com/jwks")),
+        ("x5u", json!("https://evil.example.com/cert")),
+        ("x5c", json!(["MIIB"])),
+        ("jwk", key),
+    ] {
+        let forged = stranger.token().audience(RESOURCE).scope("mcp:tools").header("kid", fixture.issuer.key_id());
+        assert_eq!(app.with_token(&forged.header(name, value.clone()).sign()).await.verdict(), "R401", "{name}");
+        let good = fixture.issuer.token().audience(RESOURCE).scope("mcp:tools").header(name, value);
+        assert_eq!(app.with_token(&good.sign()).await.verdict(), "OK", "{name}");
+    }
+    assert_eq!(fixture.issuer.total_requests(), before);
+    assert_eq!((fixture.issuer.stray_requests(), stranger.total_requests()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bad_signature_with_a_known_key_never_fetches() {
+    let fixture = Fixture::new().await;
+    let (app, before) = (fixture.app(), fixture.issuer.total_requests());
+    let token = fixture.token();
+    let (rest, signature) = token.rsplit_once('.').unwrap();
+    for index in 0..200 {
+        let mut forged: Vec<u8> = signature.into();
+        let at = index % 80;
+        forged[at] = if forged[at] == b'A' { b'B' } else { b'A' };
+        let answer = app.with_token(&format!("{rest}.{}", String::from_utf8(forged).unwrap())).await;
+        assert_eq!(answer.verdict(), "R401");
+    }
+    assert_eq!(fixture.issuer.total_requests(), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_algorithm_is_verified_by_its_own_kind_of_key() {
+    let fixture = Fixture::new().await;
+    let app = fixture.app();
+    for algorithm in [
+        Algorithm::RS256,
+        Algorithm::RS384,
+        Algorithm::RS512,
+        Algorithm::PS256,
+        Algorithm::PS384,
+        Algorithm::PS512,
+        Algorithm::ES256,
+        Algorithm::ES384,
+        Algorithm::ES512,
+        Algorithm::EdDSA,
+    ]
+    .into_iter()
+    .filter(|algorithm| algorithm.is_supported())
+    {
+        fixture.issuer.add_key(algorithm);
+        // A key set as old as the bucket's pause, so that each new key may be fetched.
+        tokio::time::advance(std::time::Duration::from_secs(31)).await;
+        let token = || fixture.issuer.token().audience(RESOURCE).scope("mcp:tools").algorithm(algorithm);
+        assert_eq!(app.with_token(&token().sign()).await.verdict(), "OK", "{algorithm}");
+        let other = if algorithm == Algorithm::RS256 { "PS256" } else { "RS256" };
+        assert_eq!(app.with_token(&token().header("alg", other).sign()).await.verdict(), "R401", "{algorithm}");
+    }
+}

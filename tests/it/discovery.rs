@@ -1,0 +1,245 @@
+//! How an issuer's metadata is found, and what is not taken for it.
+
+use std::time::Duration;
+
+use mcp_bearer::error::{BuildError, BuildErrorKind};
+use mcp_bearer::issuer::AuthorizationServerMetadata;
+use mcp_bearer::jose::JwkSet;
+use mcp_bearer::testing::{Documents, Endpoint, Fault, TestIssuer};
+use mcp_bearer::{Issuer, ResourceServer};
+use serde_json::json;
+
+use crate::support::{App, ISSUER, RESOURCE};
+
+async fn build(issuer: Issuer) -> Result<ResourceServer, BuildError> {
+    ResourceServer::builder(RESOURCE).issuer(issuer).build().await
+}
+
+async fn accepts(server: &ResourceServer, issuer: &TestIssuer) -> bool {
+    let token = issuer.token().audience(RESOURCE).sign();
+    App::new(server.bearer_layer()).with_token(&token).await.verdict() == "OK"
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_three_places_are_tried_in_order() {
+    for (url, documents, paths) in [
+        (ISSUER, Documents::Both, &["/.well-known/oauth-authorization-server"][..]),
+        (ISSUER, Documents::Oidc, &["/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"]),
+        ("https://auth.example.com/tenant", Documents::OAuth, &["/.well-known/oauth-authorization-server/tenant"]),
+        (
+            "https://auth.example.com/tenant",
+            Documents::OidcAppended,
+            &[
+                "/.well-known/oauth-authorization-server/tenant",
+                "/.well-known/openid-configuration/tenant",
+                "/tenant/.well-known/openid-configuration",
+            ],
+        ),
+    ] {
+        let issuer = TestIssuer::builder(url).documents(documents).build();
+        let server = build(issuer.issuer()).await.unwrap();
+        assert!(accepts(&server, &issuer).await);
+        let requests = issuer.recent_requests();
+        let asked: Vec<&str> = requests.iter().map(|request| request.path()).take(paths.len()).collect();
+        assert_eq!(asked, paths, "{url}");
+        assert_eq!(requests.len(), paths.len() + 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_specification_can_be_pinned() {
+    let url = "https://auth.example.com/tenant";
+    let oidc = TestIssuer::builder(url).documents(Documents::OidcAppended).build();
+    let oauth = TestIssuer::builder(url).documents(Documents::OAuth).build();
+    build(Issuer::oidc(url).http_client(oidc.http_client())).await.unwrap();
+    build(Issuer::oauth(url).http_client(oauth.http_client())).await.unwrap();
+    assert!(build(Issuer::oidc(url).http_client(oauth.http_client())).await.is_err());
+    assert!(build(Issuer::oauth(url).http_client(oidc.http_client())).await.is_err());
+    assert_eq!((oidc.total_requests(), oauth.total_requests()), (3, 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn metadata_of_another_issuer_is_never_used() {
+    for named in [
+        json!("https://auth.example.com/"),
+        json!("https://AUTH.example.com"),
+        json!("http://auth.example.com"),
+        json!("https://evil.example.com"),
+        json!(null),
+        json!(1),
+        json!([ISSUER]),
+    ] {
+        let issuer = TestIssuer::builder(ISSUER).metadata_member("issuer", named.clone()).build();
+        let error = build(issuer.issuer()).await.unwrap_err();
+        assert_eq!(error.kind(), BuildErrorKind::Unreachable, "{named}");
+        assert_eq!(issuer.requests(Endpoint::KeySet), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_for_everything_does_not_hide_the_real_document() {
+    for fault in [
+        Fault::Html,
+        Fault::Garbage,
+        Fault::Truncated,
+        Fault::Oversize,
+        Fault::Status(500),
+        Fault::Document(json!({"issuer": ISSUER})),
+        Fault::Document(json!([])),
+        Fault::Document(json!({"issuer": "https://evil.example.com", "jwks_uri": "https://evil.example.com/jwks"})),
+        Fault::Document(json!({"issuer": ISSUER, "jwks_uri": "http://auth.example.com/jwks"})),
+        Fault::Redirect("https://auth.example.com/.well-known/openid-configuration".to_owned()),
+    ] {
+        let name = format!("{fault:?}");
+        let issuer = TestIssuer::new(ISSUER);
+        issuer.fault(Endpoint::OauthMetadata, fault);
+        let server = build(issuer.issuer()).await.expect(&name);
+        assert!(accepts(&server, &issuer).await, "{name}");
+        assert_eq!(issuer.stray_requests(), 0, "{name}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_cannot_be_reached_is_asked_once_not_three_times() {
+    let issuer = TestIssuer::builder("https://auth.example.com/tenant").build();
+    issuer.stop();
+    let error = build(issuer.issuer()).await.unwrap_err();
+    assert_eq!(error.kind(), BuildErrorKind::Unreachable);
+    assert!(error.to_string().contains("build_lazy"));
+    let mut causes = Vec::new();
+    let mut cause = std::error::Error::source(&error);
+    while let Some(error) = cause {
+        causes.push(error.to_string());
+        cause = error.source();
+    }
+    assert!(causes.iter().any(|cause| cause.contains("no answer from https://auth.example.com")), "{causes:?}");
+    // The one retry that a refused connection gets.
+    assert_eq!(issuer.refused_requests(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_path_that_hangs_is_given_up_after_five_seconds_and_the_next_is_tried() {
+    let issuer = TestIssuer::new(ISSUER);
+    issuer.fault(Endpoint::OauthMetadata, Fault::Delay(Duration::from_secs(3600)));
+    let before = tokio::time::Instant::now();
+    build(issuer.issuer()).await.unwrap();
+    assert_eq!(before.elapsed().as_secs(), 5);
+    issuer.fault(Endpoint::OidcMetadata, Fault::Delay(Duration::from_secs(3600)));
+    let before = tokio::time::Instant::now();
+    build(issuer.issuer()).await.unwrap_err();
+    assert_eq!(before.elapsed().as_secs(), 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_busy_server_is_asked_once_more() {
+    for status in [502, 503, 504] {
+        let issuer = TestIssuer::new(ISSUER);
+        issuer.fault_times(Endpoint::KeySet, Fault::Status(status), 1);
+        build(issuer.issuer()).await.unwrap();
+        assert_eq!(issuer.requests(Endpoint::KeySet), 2);
+    }
+    let issuer = TestIssuer::new(ISSUER);
+    issuer.fault_times(Endpoint::KeySet, Fault::Status(500), 1);
+    build(issuer.issuer()).await.unwrap_err();
+    assert_eq!(issuer.requests(Endpoint::KeySet), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_document_can_be_repaired_before_it_is_read() {
+    let issuer = TestIssuer::builder(ISSUER).metadata_member("issuer", "https://auth.example.com/").build();
+    let repaired = issuer.issuer().map_metadata(|document| document["issuer"] = json!(ISSUER));
+    assert!(accepts(&build(repaired).await.unwrap(), &issuer).await);
+    let spoiled = issuer.issuer().map_metadata(|document| *document = json!(1));
+    build(spoiled).await.unwrap_err();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_well_known_url_can_be_given() {
+    let issuer = TestIssuer::builder(ISSUER).documents(Documents::Oidc).build();
+    let given = issuer.issuer().well_known_url("https://auth.example.com/.well-known/openid-configuration");
+    build(given).await.unwrap();
+    assert_eq!(issuer.total_requests(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn ready_metadata_an_explicit_url_and_a_fixed_set_need_no_discovery() {
+    let issuer = TestIssuer::new(ISSUER);
+    let uri = issuer.metadata()["jwks_uri"].as_str().unwrap().to_owned();
+    let metadata = AuthorizationServerMetadata::from_json(issuer.metadata().to_string()).unwrap();
+    assert_eq!(metadata.jwks_uri(), Some(uri.as_str()));
+    for configured in [
+        Issuer::with_metadata(metadata).http_client(issuer.http_client()),
+        issuer.issuer().jwks_uri(uri),
+        Issuer::with_jwks(ISSUER, JwkSet::from_json(issuer.jwk_set().to_string()).unwrap()),
+    ] {
+        assert!(accepts(&build(configured).await.unwrap(), &issuer).await);
+    }
+    assert_eq!((issuer.total_requests(), issuer.requests(Endpoint::KeySet)), (2, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn metadata_is_read_again_when_the_key_set_moved_and_after_an_hour() {
+    let issuer = TestIssuer::new(ISSUER);
+    let server = build(issuer.issuer()).await.unwrap();
+    issuer.move_key_set("/moved/jwks");
+    issuer.rotate();
+    assert!(accepts(&server, &issuer).await);
+    // A tag of the old document says nothing about the new one.
+    assert_eq!(issuer.last_request(Endpoint::KeySet).unwrap().header("if-none-match"), None);
+    assert_eq!(issuer.requests(Endpoint::OauthMetadata), 2);
+    for _ in 0..30 {
+        tokio::time::advance(Duration::from_secs(290)).await;
+        assert!(accepts(&server, &issuer).await);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    // 2.4 hours at 54 to 66 minutes each.
+    assert!(
+        (3..=5).contains(&issuer.requests(Endpoint::OauthMetadata)),
+        "{}",
+        issuer.requests(Endpoint::OauthMetadata)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn metadata_that_hangs_does_not_hold_up_every_fetch_of_keys() {
+    let issuer = TestIssuer::new(ISSUER);
+    let server = build(issuer.issuer()).await.unwrap();
+    tokio::time::advance(Duration::from_secs(2 * 3600)).await;
+    for endpoint in [Endpoint::OauthMetadata, Endpoint::OidcMetadata] {
+        issuer.fault(endpoint, Fault::Delay(Duration::from_secs(3600)));
+    }
+    // The key set is long gone, and the first who asks pays for finding out.
+    assert!(!accepts(&server, &issuer).await);
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert!(accepts(&server, &issuer).await);
+    issuer.rotate();
+    let before = tokio::time::Instant::now();
+    assert!(accepts(&server, &issuer).await);
+    assert!(before.elapsed().is_zero());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_issuer_that_turns_into_another_keeps_its_old_metadata() {
+    let issuer = TestIssuer::new(ISSUER);
+    let server = build(issuer.issuer()).await.unwrap();
+    issuer.set_metadata_member("issuer", "https://evil.example.com");
+    for _ in 0..20 {
+        tokio::time::advance(Duration::from_secs(290)).await;
+        assert!(accepts(&server, &issuer).await);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    assert!(issuer.requests(Endpoint::OauthMetadata) > 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn clones_of_an_issuer_share_discovery_and_keys() {
+    let issuer = TestIssuer::new(ISSUER);
+    let shared = issuer.issuer();
+    for resource in ["https://api.example.com/notes", "https://api.example.com/files"] {
+        ResourceServer::builder(resource).issuer(shared.clone()).build().await.unwrap();
+    }
+    assert_eq!(issuer.total_requests(), 2);
+    let independent = shared.clone().key_set_lifetime(Duration::from_secs(60));
+    build(independent).await.unwrap();
+    assert_eq!(issuer.total_requests(), 4);
+}

@@ -1,0 +1,147 @@
+//! What handlers see, and what they may ask for.
+
+use axum::Router;
+use axum::body::Body;
+use axum::routing::get;
+use http::{Request, StatusCode, header};
+use mcp_bearer::bearer::Rejection;
+use mcp_bearer::{AuthInfo, ResourceServer};
+use serde_json::json;
+use tower::ServiceExt as _;
+
+use crate::support::{Answer, Fixture, RESOURCE};
+
+async fn send(app: Router, token: Option<&str>) -> Answer {
+    let request = Request::get("/");
+    let request = match token {
+        Some(token) => request.header(header::AUTHORIZATION, format!("Bearer {token}")),
+        None => request,
+    };
+    Answer::of(app.oneshot(request.body(Body::empty()).unwrap()).await.unwrap()).await
+}
+
+async fn describe(auth: AuthInfo) -> String {
+    json!({
+        "issuer": auth.issuer(),
+        "subject": auth.subject(),
+        "client_id": auth.client_id(),
+        "scopes": auth.scopes().iter().collect::<Vec<_>>(),
+        "audience": auth.audience().collect::<Vec<_>>(),
+        "tenant": auth.claims().get("tenant"),
+        "expires_in": auth.expires_at().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs(),
+    })
+    .to_string()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_sees_what_the_token_says() {
+    let fixture = Fixture::new().await;
+    let app = Router::new().route("/", get(describe)).route_layer(fixture.server.bearer_layer());
+    let token = fixture.issuer.token().audience("https://other").audience(RESOURCE).scope("b a").client_id("app");
+    let token = token.subject("alice").claim("tenant", json!({"id": 7})).expires_at(2_000_000_000).sign();
+    assert_eq!(
+        send(app, Some(&token)).await.json(),
+        json!({
+            "issuer": "https://auth.example.com",
+            "subject": "alice",
+            "client_id": "app",
+            "scopes": ["b", "a"],
+            "audience": ["https://other", RESOURCE],
+            "tenant": {"id": 7},
+            "expires_in": 2_000_000_000,
+        })
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn subject_and_client_are_never_mixed_up() {
+    let fixture = Fixture::new().await;
+    let app = Router::new().route("/", get(describe)).route_layer(fixture.server.bearer_layer());
+    let token = fixture.issuer.token().audience(RESOURCE).without("sub").client_id("alice").sign();
+    let seen = send(app, Some(&token)).await.json();
+    assert_eq!((&seen["subject"], &seen["client_id"]), (&json!(null), &json!("alice")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_layer_the_extractor_is_an_error_of_the_server() {
+    async fn optional(auth: Option<AuthInfo>) -> String {
+        format!("{}", auth.is_some())
+    }
+    let fixture = Fixture::new().await;
+    for app in [Router::new().route("/", get(describe)), Router::new().route("/", get(optional))] {
+        let answer = send(app, Some(&fixture.token())).await;
+        assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(answer.json()["error"], "server_error");
+        assert_eq!(answer.header("www-authenticate"), None);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_insists_challenges_anonymous_requests() {
+    let fixture = Fixture::new().await;
+    let layer = fixture.server.bearer_layer().required_scopes(["mcp:tools"]).unwrap().allow_anonymous();
+    let answer = send(Router::new().route("/", get(describe)).route_layer(layer), None).await;
+    assert_eq!(answer.verdict(), "R401N");
+    assert_eq!(answer.parameter("scope").as_deref(), Some("mcp:tools"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn headers_of_the_client_never_make_an_identity() {
+    let fixture = Fixture::new().await;
+    let app = Router::new().route("/", get(describe)).route_layer(fixture.server.bearer_layer());
+    let request = Request::get("/")
+        .header(header::AUTHORIZATION, format!("Bearer {}", fixture.token()))
+        .header("x-auth-info", "root")
+        .header("x-user", "root")
+        .header("x_auth_user", "root");
+    let answer = Answer::of(app.oneshot(request.body(Body::empty()).unwrap()).await.unwrap()).await;
+    assert_eq!(answer.json()["subject"], "alice");
+}
+
+async fn delete(auth: AuthInfo) -> Result<&'static str, Rejection> {
+    auth.require_scopes(["notes:delete"])?;
+    Ok("deleted")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_can_ask_for_more_and_the_challenge_names_all_of_it() {
+    let fixture = Fixture::new().await;
+    let layer = fixture.server.bearer_layer().required_scopes(["mcp:tools"]).unwrap();
+    let app = Router::new().route("/", get(delete)).route_layer(layer);
+    let answer = send(app.clone(), Some(&fixture.token())).await;
+    assert_eq!(answer.verdict(), "R403");
+    assert_eq!(answer.parameter("scope").as_deref(), Some("mcp:tools notes:delete"));
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    let enough = fixture.issuer.token().audience(RESOURCE).scope("notes:delete mcp:tools").sign();
+    assert_eq!(send(app, Some(&enough)).await.body, "deleted");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_text_that_is_no_scope_is_the_handlers_mistake() {
+    async fn wrong(auth: AuthInfo) -> Result<(), Rejection> {
+        auth.require_scopes(["two words"])
+    }
+    let fixture = Fixture::new().await;
+    let app = Router::new().route("/", get(wrong)).route_layer(fixture.server.bearer_layer());
+    assert_eq!(send(app, Some(&fixture.token())).await.status, StatusCode::INTERNAL_SERVER_ERROR);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broad_scope_stands_for_the_narrow_ones_it_implies() {
+    let fixture = Fixture::cold();
+    let server = ResourceServer::builder(RESOURCE)
+        .issuer(fixture.issuer.issuer())
+        .clock(fixture.clock.clone())
+        .scope_implies("admin", ["notes:delete"])
+        .scope_implies("notes:delete", ["mcp:tools"])
+        .build()
+        .await
+        .unwrap();
+    let layer = server.bearer_layer().required_scopes(["mcp:tools"]).unwrap();
+    let app = Router::new().route("/", get(delete)).route_layer(layer);
+    let with = |scope: &str| fixture.issuer.token().audience(RESOURCE).scope(scope).sign();
+    assert_eq!(send(app.clone(), Some(&with("admin"))).await.body, "deleted");
+    assert_eq!(send(app.clone(), Some(&with("notes:delete"))).await.body, "deleted");
+    assert_eq!(send(app.clone(), Some(&with("mcp:tools"))).await.verdict(), "R403");
+    assert_eq!(send(app, Some(&with("notes"))).await.verdict(), "R403");
+}

@@ -1,0 +1,255 @@
+//! A: where a token may stand in a request, and where not (RFC 6750, section 2; OAuth 2.1, section 5.1).
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, Request, Version, header};
+use http_body_util::{BodyExt as _, Empty};
+
+use super::trial::{Trial, Untouched};
+use crate::support::{App, RESOURCE};
+
+#[tokio::test]
+async fn no_credentials_are_answered_with_a_bare_challenge() {
+    let trial = Trial::cold();
+    for method in [Method::GET, Method::POST, Method::DELETE, Method::HEAD, Method::PUT, Method::OPTIONS] {
+        let body = Untouched::default();
+        let request = Request::builder().method(&method).uri("/mcp").body(Body::new(body.clone())).unwrap();
+        let answer = trial.judge("A01", method.as_str(), request, "R401N").await;
+        assert_eq!(answer.status, 401, "{method}");
+        assert!(!body.was_read(), "{method}: the body was read");
+    }
+    assert_eq!(trial.requests(), (0, 0));
+}
+
+#[tokio::test]
+async fn only_one_well_formed_authorization_header_carries_a_token() {
+    let trial = Trial::warm().await;
+    let good = trial.fixture.token();
+    let spaces = " ".repeat(50);
+    for (id, value, verdict) in [
+        ("A02", "".to_owned(), "R401N"),
+        ("A02", " ".to_owned(), "R401N"),
+        ("A02", " \t ".to_owned(), "R401N"),
+        ("A04", format!("bearer {good}"), "OK"),
+        ("A04", format!("BEARER {good}"), "OK"),
+        ("A04", format!("bEaReR {good}"), "OK"),
+        ("A05", format!("Bearer  {good}"), "OK"),
+        ("A05", format!("Bearer{spaces}{good}"), "OK"),
+        ("A06", format!("Bearer\t{good}"), "R400"),
+        ("A06", format!("Bearer \t{good}"), "R400"),
+        ("A06", format!("Bearer\u{a0}{good}"), "R400"),
+        ("A08", format!("Bearer {good} {good}"), "R400"),
+        ("A08", format!("Bearer {good} extra"), "R400"),
+        ("A08", format!("Bearer {good} "), "R400"),
+        ("A08", format!("Bearer {good}, Bearer {good}"), "R400"),
+        // The scheme is named, so the method is used, only wrongly (RFC 6750, section 3.1).
+        ("A08", "Bearer".to_owned(), "R400"),
+        ("A08", "Bearer ".to_owned(), "R400"),
+        // BEHAVIOUR 2 decides what the case leaves open: 400.
+        ("A09", "Bearer a,b".to_owned(), "R400"),
+        ("A09", format!("Bearer \"{good}\""), "R400"),
+        ("A09", format!("Bearer {good};b"), "R400"),
+        ("A09", format!("Bearer <{good}>"), "R400"),
+        ("A09", "Bearer a%20b".to_owned(), "R400"),
+        ("A09", format!("Bearer {good}=x"), "R400"),
+        ("A09", "Bearer ====".to_owned(), "R400"),
+        ("A10", format!("Bearer token=\"{good}\""), "R400"),
+        ("A10", format!("Bearer access_token={good}"), "R400"),
+        ("A12", "Basic dXNlcjpwYXNz".to_owned(), "R401N"),
+        ("A12", "Digest username=\"x\", realm=\"y\"".to_owned(), "R401N"),
+        ("A12", "Negotiate YII=".to_owned(), "R401N"),
+        ("A12", format!("DPoP {good}"), "R401N"),
+        ("A12", format!("Bearerx {good}"), "R401N"),
+        ("A12", good.clone(), "R401N"),
+        ("A16", format!("Bearer {good}\u{e9}"), "R400"),
+        ("A16", "Bearer \u{e9}".to_owned(), "R400"),
+        ("A17", format!("\u{392}earer {good}"), "R400"),
+        ("A17", format!("\u{ff22}EARER {good}"), "R400"),
+    ] {
+        one_field(&trial, id, value.as_bytes(), verdict).await;
+    }
+    one_field(&trial, "A16", b"Bearer \xff\xfe", "R400").await;
+    one_field(&trial, "A16", b"B\xe9arer abc", "R400").await;
+}
+
+async fn one_field(trial: &Trial, id: &str, value: &[u8], verdict: &str) {
+    let before = trial.requests();
+    let what = String::from_utf8_lossy(value);
+    let value = HeaderValue::from_bytes(value).unwrap();
+    let request = Request::get("/mcp").header(header::AUTHORIZATION, value).body(Body::empty()).unwrap();
+    trial.judge(id, &what, request, verdict).await;
+    assert_eq!(trial.requests(), before, "{id} {what}: a request was caused");
+}
+
+#[test]
+fn a_control_character_cannot_stand_in_a_header() {
+    // So "Bearer\x0bT" never reaches the layer; over a socket the HTTP library answers 400, see `over_a_socket`.
+    for (id, value) in [("A06", &b"Bearer\x0bT"[..]), ("A06", b"Bearer \nT"), ("F09", b"Bearer T\r\nX: y")] {
+        assert!(HeaderValue::from_bytes(value).is_err(), "{id}");
+    }
+}
+
+#[tokio::test]
+async fn two_authorization_headers_are_refused_whichever_comes_first() {
+    let trial = Trial::warm().await;
+    let (good, other) = (trial.fixture.token(), trial.fixture.issuer.token().audience("https://evil").sign());
+    let bearer = |token: &str| format!("Bearer {token}");
+    for (id, first, second) in [
+        ("A13", bearer(&good), bearer(&good)),
+        ("A14", bearer(&good), "Basic dXNlcjpwYXNz".to_owned()),
+        ("A14", "Basic dXNlcjpwYXNz".to_owned(), bearer(&good)),
+        ("A14", bearer(&good), bearer(&other)),
+        ("A14", bearer(&other), bearer(&good)),
+        ("A14", bearer(&good), String::new()),
+        ("A14", String::new(), bearer(&good)),
+    ] {
+        // Two fields of HTTP/2 arrive as two entries of the map, just like those of HTTP/1.1.
+        for version in [Version::HTTP_11, Version::HTTP_2] {
+            let request = Request::get("/mcp").version(version);
+            let request = request.header(header::AUTHORIZATION, &first).header(header::AUTHORIZATION, &second);
+            let request = request.body(Body::empty()).unwrap();
+            trial.judge(id, &format!("{version:?} {first} {second}"), request, "R400").await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_huge_token_is_refused_by_its_length() {
+    let trial = Trial::cold();
+    for length in [16 * 1024 + 1, 64 << 10, 1 << 20, 16 << 20] {
+        let answer = trial.refuse("A18", &length.to_string(), &"A".repeat(length)).await;
+        // Not merely malformed: its bytes were not looked at.
+        assert_eq!(answer.parameter("error_description").as_deref(), Some("The access token is too long"));
+        let parts = format!("{0}.{0}.{0}", "A".repeat(length / 3 + 1));
+        trial.refuse("A18", "in three parts", &parts).await;
+    }
+    trial.accept_a_good_token().await;
+}
+
+#[tokio::test]
+async fn a_token_in_the_query_is_never_looked_at() {
+    let trial = Trial::warm().await;
+    let good = trial.fixture.token();
+    let bad = trial.fixture.issuer.token().audience("https://evil").sign();
+    for (id, uri, authorization, verdict) in [
+        ("A20", format!("/mcp?access_token={good}"), None, "R401N"),
+        ("A20", format!("/mcp?x=1&access_token={good}"), None, "R401N"),
+        ("A21", format!("/mcp?access_token={bad}"), Some(&good), "OK"),
+        ("A21", "/mcp?access_token=x&access_token=y".to_owned(), Some(&good), "OK"),
+        ("A21", format!("/mcp?access_token={good}"), Some(&bad), "R401"),
+    ] {
+        let mut request = Request::get(&uri);
+        if let Some(token) = authorization {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+        }
+        trial.judge(id, &uri, request.body(Body::empty()).unwrap(), verdict).await;
+    }
+}
+
+#[tokio::test]
+async fn a_token_in_the_body_is_never_looked_at() {
+    // Form-encoded tokens (RFC 6750, section 2.2) are not supported at all, so nothing of a body is a mistake in it:
+    // BEHAVIOUR 2, "the body of an unauthenticated request is never read".
+    let trial = Trial::cold();
+    for (id, method, content_type) in [
+        ("A22", Method::POST, "application/x-www-form-urlencoded"),
+        ("A22", Method::POST, "application/x-www-form-urlencoded; charset=utf-8"),
+        ("A24", Method::GET, "application/x-www-form-urlencoded"),
+        ("A24", Method::POST, "multipart/form-data; boundary=x"),
+        ("A24", Method::POST, "application/json"),
+        ("A24", Method::PUT, "application/x-www-form-urlencoded"),
+    ] {
+        // Whatever it would hold: a valid token, two of them, other bytes, ten mebibytes.
+        let body = Untouched::default();
+        let request = Request::builder().method(&method).uri("/mcp").header(header::CONTENT_TYPE, content_type);
+        let request = request.header(header::CONTENT_LENGTH, 10 << 20).body(Body::new(body.clone())).unwrap();
+        trial.judge(id, content_type, request, "R401N").await;
+        assert!(!body.was_read(), "{id} {method} {content_type}: the body was read");
+    }
+    for (id, body) in [
+        ("A22", format!("access_token={}", trial.fixture.token())),
+        ("A24", format!("access_token={0}&access_token={0}", trial.fixture.token())),
+        ("A24", "access_token=\u{e9}".to_owned()),
+        ("A24", format!("{{\"access_token\":\"{}\"}}", trial.fixture.token())),
+    ] {
+        let request = Request::post("/mcp").header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+        trial.judge(id, &body, request.body(Body::from(body.clone())).unwrap(), "R401N").await;
+    }
+    assert_eq!(trial.requests(), (0, 0));
+}
+
+#[tokio::test]
+async fn a_token_anywhere_else_is_never_looked_at() {
+    let trial = Trial::cold();
+    let good = trial.fixture.token();
+    for (id, name, value) in [
+        ("A25", "proxy-authorization", format!("Bearer {good}")),
+        ("A25", "x-access-token", good.clone()),
+        ("A25", "x-forwarded-authorization", format!("Bearer {good}")),
+        ("A25", "x-forwarded-access-token", good.clone()),
+        ("A25", "cookie", format!("access_token={good}; Authorization=Bearer {good}")),
+        ("A25", "sec-websocket-protocol", format!("bearer, {good}")),
+        ("A25", "trailer", "Authorization".to_owned()),
+        ("A26", "x-auth-info", "alice".to_owned()),
+        ("A26", "x-user", "alice".to_owned()),
+        ("A26", "x_auth_user", "alice".to_owned()),
+    ] {
+        let request = Request::get("/mcp").header(name, value).body(Body::empty()).unwrap();
+        trial.judge(id, name, request, "R401N").await;
+    }
+    // Trailers come after the body, which is not read.
+    let mut trailers = HeaderMap::new();
+    trailers.insert(header::AUTHORIZATION, HeaderValue::try_from(format!("Bearer {good}")).unwrap());
+    let body = Body::new(Empty::<Bytes>::new().with_trailers(std::future::ready(Some(Ok(trailers)))));
+    trial.judge("A25", "trailers", Request::post("/mcp").body(body).unwrap(), "R401N").await;
+    assert_eq!(trial.requests(), (0, 0));
+}
+
+#[tokio::test]
+async fn identity_headers_of_a_client_change_nothing() {
+    let trial = Trial::warm().await;
+    for (id, name) in [
+        ("A26", "x-auth-info"),
+        ("A26", "x-user"),
+        ("A26", "x-forwarded-user"),
+        ("A26", "x_auth_user"),
+        ("A26", "remote-user"),
+    ] {
+        let request = Request::get("/mcp").header(name, "mallory").header("sub", "mallory");
+        let request = request.header(header::AUTHORIZATION, format!("Bearer {}", trial.fixture.token()));
+        let answer = trial.judge(id, name, request.body(Body::empty()).unwrap(), "OK").await;
+        assert_eq!(answer.body, "alice", "{id} {name}");
+    }
+}
+
+#[tokio::test]
+async fn where_nobody_need_log_in_a_bad_token_is_still_refused() {
+    let mut trial = Trial::warm().await;
+    let layer = trial.fixture.server.bearer_layer().required_scopes(["mcp:tools"]).unwrap();
+    trial.app = App::new(layer.allow_anonymous());
+    let issuer = &trial.fixture.issuer;
+    let good = trial.fixture.token();
+    let expired = issuer.token().audience(RESOURCE).scope("mcp:tools").expired().sign();
+    // The first character of the signature, changed to another one.
+    let at = good.rfind('.').unwrap() + 1;
+    let other = if good[at..].starts_with('A') { 'B' } else { 'A' };
+    let forged = format!("{}{other}{}", &good[..at], &good[at + 1..]);
+    for (id, authorization, verdict, body) in [
+        ("A28", None, "OK", Some("anonymous")),
+        ("A28", Some("Basic dXNlcjpwYXNz".to_owned()), "OK", Some("anonymous")),
+        ("A28", Some(format!("Bearer {good}")), "OK", Some("alice")),
+        ("A28", Some(format!("Bearer {expired}")), "R401", None),
+        ("A28", Some(format!("Bearer {forged}")), "R401", None),
+        ("A28", Some("Bearer a b".to_owned()), "R400", None),
+        ("A28", Some(format!("Bearer {}", issuer.token().audience(RESOURCE).sign())), "R403", None),
+    ] {
+        let mut request = Request::get("/mcp");
+        if let Some(authorization) = &authorization {
+            request = request.header(header::AUTHORIZATION, authorization);
+        }
+        let answer = trial.judge(id, verdict, request.body(Body::empty()).unwrap(), verdict).await;
+        if let Some(body) = body {
+            assert_eq!(answer.body, body, "{id} {authorization:?}");
+        }
+    }
+}

@@ -1,0 +1,315 @@
+//! H: fetching key sets while everything goes wrong (POLICY, "Key source").
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+use futures_util::poll;
+use http::Request;
+use mcp_bearer::error::BuildErrorKind;
+use mcp_bearer::http_client::{HttpClient, HttpFuture, RequestLimits};
+use mcp_bearer::jose::Algorithm;
+use mcp_bearer::testing::{Endpoint, Fault, TestHttpClient};
+use mcp_bearer::{Issuer, ResourceServer};
+use serde_json::json;
+use tokio::time::{advance, sleep};
+
+use super::canned::{Canned, KEYS, Page};
+use super::trial::{self, Trial, bearer, with};
+use crate::support::{ISSUER, RESOURCE};
+
+/// Lets what runs in the background finish; time is paused, so this takes none.
+async fn settle() {
+    sleep(Duration::from_millis(1)).await;
+}
+
+fn lasting(trial: &Trial) -> String {
+    let token = trial.fixture.issuer.token().audience(RESOURCE).scope("mcp:tools");
+    token.expires_in(Duration::from_secs(86_400)).sign()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_status_other_than_200_is_a_failed_fetch() {
+    for (id, status, headers, retry_after) in [
+        ("H01", 401, &[][..], "5"),
+        ("H01", 403, &[], "5"),
+        ("H01", 404, &[], "5"),
+        ("H01", 429, &[("retry-after", "17")], "17"),
+        ("H01", 429, &[("retry-after", "999999")], "60"),
+        ("H01", 429, &[("retry-after", "soon")], "5"),
+        ("H01", 500, &[], "5"),
+        ("H01", 503, &[("retry-after", "0")], "1"),
+        ("H01", 304, &[("etag", "\"x\"")], "5"),
+        ("H01", 204, &[], "5"),
+        ("H01", 206, &[("content-range", "bytes 0-9/100")], "5"),
+        ("H02", 301, &[("location", "https://evil.example.com/keys")], "5"),
+        ("H02", 302, &[("location", "https://auth.example.com/other")], "5"),
+        ("H02", 303, &[("location", "/other")], "5"),
+        ("H02", 307, &[("location", "//evil.example.com/keys")], "5"),
+        ("H02", 308, &[("location", "http://169.254.169.254/")], "5"),
+    ] {
+        let canned = Canned::default();
+        let trial = canned.trial();
+        let keys = trial.fixture.issuer.jwk_set().to_string();
+        // Even with the right document in the body.
+        let page = Page { status, headers: headers.to_vec(), body: keys.clone().into() };
+        canned.set(KEYS, page.clone());
+        let answer = trial.token(id, &status.to_string(), &trial.fixture.token(), "R503").await;
+        assert_eq!(answer.header("retry-after"), Some(retry_after), "{id} {status}");
+        // Nobody else was asked.
+        assert!(canned.asked().iter().all(|url| url == KEYS), "{id} {status} {:?}", canned.asked());
+        // It does not push out what was there before.
+        let trial = canned.trial();
+        canned.set(KEYS, Page::ok(trial.fixture.issuer.jwk_set().to_string()));
+        let token = lasting(&trial);
+        trial.token(id, "before", &token, "OK").await;
+        canned.set(KEYS, page);
+        advance(Duration::from_secs(1800)).await;
+        trial.token(id, &format!("after {status}"), &token, "OK").await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_fetch_does_not_push_out_the_keys_at_hand() {
+    let trial = Trial::warm().await;
+    let good = lasting(&trial);
+    for (id, fault) in
+        [("H05", Fault::Status(500)), ("H05", Fault::Drop), ("H05", Fault::Document(json!({"keys": []})))]
+    {
+        trial.fixture.issuer.heal();
+        advance(Duration::from_secs(400)).await;
+        trial.token(id, "healed", &good, "OK").await;
+        trial.fixture.issuer.fault(Endpoint::KeySet, fault.clone());
+        let unknown = with(trial.header(), json!({"kid": format!("{fault:?}").chars().take(9).collect::<String>()}));
+        // Nobody can say whether there is such a key: an outage, not a bad token.
+        trial.token(id, &format!("unknown {fault:?}"), &trial.with_header(unknown.to_string()), "R503").await;
+        trial.token(id, &format!("known {fault:?}"), &good, "OK").await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn ten_thousand_key_ids_at_once_cause_two_fetches() {
+    let trial = Trial::warm().await;
+    trial.fixture.issuer.fault(Endpoint::KeySet, Fault::Delay(Duration::from_millis(300)));
+    let before = trial.fixture.issuer.requests(Endpoint::KeySet);
+    let good = trial.fixture.token();
+    let [_, payload, signature] = trial::parts(&good);
+    let token = |number: usize| {
+        let header = with(trial.header(), json!({"kid": format!("random {number}")}));
+        format!("{}.{payload}.{signature}", trial::base64url(header.to_string()))
+    };
+    let answers = join_all((0..10_000).map(|number| trial.app.send(bearer(&token(number))))).await;
+    for answer in answers {
+        assert_eq!(answer.verdict(), "R401", "H06");
+    }
+    assert_eq!(trial.app.reached(), 0, "H06");
+    // The first one's fetch had begun when the others arrived, so its answer may have been too old for them: one more.
+    assert_eq!(trial.fixture.issuer.requests(Endpoint::KeySet), before + 2, "H06");
+    for number in 10_000..10_100 {
+        trial.token("H06", "one more", &token(number), "R401").await;
+    }
+    assert_eq!(trial.fixture.issuer.requests(Endpoint::KeySet), before + 2, "H06");
+    trial.token("H06", "a known key", &good, "OK").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_goes_away_takes_nobody_along() {
+    let trial = Trial::cold();
+    trial.fixture.issuer.fault(Endpoint::KeySet, Fault::Delay(Duration::from_secs(2)));
+    let token = trial.fixture.token();
+    let mut leader = Box::pin(trial.app.send(bearer(&token)));
+    assert!(poll!(leader.as_mut()).is_pending());
+    let mut waiters = Box::pin(join_all((0..10).map(|_| trial.app.send(bearer(&token)))));
+    assert!(poll!(waiters.as_mut()).is_pending());
+    advance(Duration::from_secs(1)).await;
+    drop(leader);
+    for answer in waiters.await {
+        assert_eq!(answer.verdict(), "OK", "H10");
+    }
+    assert_eq!(trial.requests(), (2, 0), "H10: one discovery, one fetch");
+    // With nobody waiting the fetch still ends, and the next request finds the keys.
+    let trial = Trial::cold();
+    trial.fixture.issuer.fault(Endpoint::KeySet, Fault::Delay(Duration::from_secs(2)));
+    let mut leader = Box::pin(trial.app.send(bearer(&token)));
+    assert!(poll!(leader.as_mut()).is_pending());
+    drop(leader);
+    sleep(Duration::from_secs(3)).await;
+    let before = trial.requests();
+    trial.accept_a_good_token().await;
+    assert_eq!((trial.requests(), before), ((2, 0), (2, 0)), "H10");
+}
+
+/// Counts the requests that are on their way at the same time.
+struct Overlap {
+    inner: TestHttpClient,
+    flying: Arc<AtomicUsize>,
+    most: Arc<AtomicUsize>,
+}
+
+impl HttpClient for Overlap {
+    fn send(&self, request: Request<Bytes>, limits: RequestLimits) -> HttpFuture<'_> {
+        Box::pin(async move {
+            let flying = self.flying.fetch_add(1, Ordering::SeqCst) + 1;
+            self.most.fetch_max(flying, Ordering::SeqCst);
+            let answer = self.inner.send(request, limits).await;
+            self.flying.fetch_sub(1, Ordering::SeqCst);
+            answer
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_old_answer_cannot_replace_a_newer_one() {
+    let (issuer, clock) = trial::issuer(Algorithm::ES256);
+    let most = Arc::new(AtomicUsize::new(0));
+    let client = Overlap { inner: issuer.http_client(), flying: Arc::default(), most: Arc::clone(&most) };
+    let accepted = Issuer::discover(ISSUER).http_client(client);
+    let trial = Trial::of(issuer, clock, |server| server.issuer(accepted));
+    // The first answer is as old as its request, and four seconds on its way; meanwhile the keys change.
+    trial.fixture.issuer.fault_times(Endpoint::KeySet, Fault::Delay(Duration::from_secs(4)), 1);
+    let old = trial.fixture.token();
+    let first = trial.app.send(bearer(&old));
+    let second = async {
+        sleep(Duration::from_secs(1)).await;
+        trial.fixture.issuer.rotate();
+        let new = trial.fixture.token();
+        (trial.app.send(bearer(&new)).await, new)
+    };
+    let (first, (second, new)) = tokio::join!(first, second);
+    assert_eq!((first.verdict(), second.verdict()), ("OK".to_owned(), "OK".to_owned()), "H12");
+    assert_eq!(trial.fixture.issuer.requests(Endpoint::KeySet), 2, "H12");
+    assert_eq!(most.load(Ordering::SeqCst), 1, "H12: fetches never overlap, so none can overtake another");
+    trial.token("H12", "the newer set", &new, "OK").await;
+    trial.token("H12", "the older set", &old, "R401").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_key_under_an_old_id_waits_for_the_next_refresh() {
+    // The case has a bad signature cause one refresh. POLICY decides otherwise: "bad signature, known kid: never
+    // fetches", for anybody can make one.
+    let trial = Trial::warm().await;
+    let issuer = &trial.fixture.issuer;
+    let (old, new) = (issuer.key_id(), issuer.add_key(Algorithm::ES256));
+    let jwk = issuer.jwk_set()["keys"][1].clone();
+    issuer.publish_key_set(json!({"keys": [with(jwk, json!({"kid": old}))]}));
+    let claims = with(trial.claims(), json!({"exp": 1_800_100_000})).to_string();
+    let token = issuer.sign_raw(&new, trial.header().to_string(), claims);
+    for _ in 0..100 {
+        trial.refuse("H13", "before the refresh", &token).await;
+    }
+    advance(Duration::from_secs(400)).await;
+    trial.token("H13", "after the refresh", &token, "OK").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn cache_headers_are_honoured_within_bounds() {
+    // Fetched again at 80 % of the time, less up to a tenth; looked at every ten seconds.
+    for (id, headers, lifetime) in [
+        ("H14", &[("cache-control", "max-age=0")][..], 60),
+        ("H14", &[("cache-control", "max-age=1")], 60),
+        ("H14", &[("cache-control", "no-store")], 300),
+        ("H14", &[("cache-control", "no-cache, max-age=1")], 300),
+        ("H14", &[("cache-control", "max-age=99999999")], 3600),
+        ("H14", &[("cache-control", "max-age=99999999999999999999999")], 300),
+        ("H14", &[("cache-control", "max-age=600"), ("age", "400")], 200),
+        ("H14", &[("cache-control", "max-age=600"), ("age", "99999")], 60),
+        ("H14", &[("cache-control", "max-age=-5")], 300),
+        ("H14", &[("cache-control", "\u{1}garbage;;==")], 300),
+        ("H14", &[("expires", "0")], 300),
+        ("H14", &[], 300),
+    ] {
+        // A control character cannot stand in a header at all.
+        let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.trim_start_matches('\u{1}'))).collect();
+        let trial = Trial::cold();
+        trial.fixture.issuer.fault(Endpoint::KeySet, Fault::headers(headers.clone()));
+        trial.fixture.server.warm_up().await.unwrap();
+        let token = lasting(&trial);
+        let mut elapsed = 0;
+        while trial.fixture.issuer.requests(Endpoint::KeySet) == 1 {
+            advance(Duration::from_secs(10)).await;
+            elapsed += 10;
+            trial.token(id, &format!("{headers:?} {elapsed}"), &token, "OK").await;
+            settle().await;
+            assert!(elapsed <= lifetime, "{id} {headers:?}: not fetched for {elapsed} s");
+        }
+        assert!(elapsed * 100 >= lifetime * 72, "{id} {headers:?}: fetched after {elapsed} s");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_empty_set_during_a_rotation_changes_nothing() {
+    let trial = Trial::warm().await;
+    let old = lasting(&trial);
+    trial.fixture.issuer.publish_key_set(json!({"keys": []}));
+    advance(Duration::from_secs(301)).await;
+    for second in 0..30 {
+        trial.token("H16", &second.to_string(), &old, "OK").await;
+        advance(Duration::from_secs(1)).await;
+    }
+    trial.fixture.issuer.rotate();
+    trial.fixture.issuer.heal();
+    // The pause after the failures is at most a minute.
+    advance(Duration::from_secs(60)).await;
+    trial.token("H16", "the new key", &trial.fixture.token(), "OK").await;
+    trial.token("H16", "the old key", &old, "R401").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn refreshes_follow_the_steady_clock_and_claims_the_wall_clock() {
+    const YEAR: u64 = 365 * 24 * 3600;
+    let trial = Trial::warm().await;
+    let (before, old) = (trial.requests(), trial.fixture.token());
+    trial.fixture.clock.advance(Duration::from_secs(YEAR));
+    trial.refuse("H17", "the wall clock leapt", &old).await;
+    trial.accept_a_good_token().await;
+    let future = trial.fixture.token();
+    trial.fixture.clock.set(1_800_000_000 - YEAR);
+    trial.refuse("H17", "the wall clock fell back", &future).await;
+    trial.accept_a_good_token().await;
+    assert_eq!(trial.requests(), before, "H17: a leap is no reason to fetch");
+    // The other way round: time passes, the wall clock stands still.
+    let token = lasting(&trial);
+    advance(Duration::from_secs(280)).await;
+    trial.fixture.clock.set(1_800_000_000 - YEAR);
+    trial.token("H17", "a while later", &token, "OK").await;
+    settle().await;
+    assert_eq!(trial.requests().0, before.0 + 1, "H17: the set was refreshed ahead");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_set_has_an_https_url() {
+    for (id, uri) in [
+        ("H20", "http://auth.example.com/jwks"),
+        ("H20", "http://127.0.0.1.example.com/jwks"),
+        ("H20", "file:///etc/passwd"),
+        ("H20", "data:application/json,{}"),
+        ("H20", "ftp://auth.example.com/jwks"),
+        ("H20", "unix:/var/run/x"),
+        ("H20", "/jwks"),
+        ("H20", "jwks"),
+        ("H20", "//auth.example.com/jwks"),
+        ("H20", ""),
+        ("H20", "https://user@auth.example.com/jwks"),
+        ("H20", "https://user:secret@auth.example.com/jwks"),
+        ("H20", "https://auth.example.com/jwks#x"),
+        ("H20", "https://auth.example.com/a/../jwks"),
+        ("H20", "https:///jwks"),
+    ] {
+        let issuer = Issuer::discover(ISSUER).jwks_uri(uri);
+        let error = trial::server(ResourceServer::builder(RESOURCE).issuer(issuer)).unwrap_err();
+        assert_eq!(error.kind(), BuildErrorKind::Issuer, "{id} configured {uri}");
+        let trial = Trial::cold();
+        trial.fixture.issuer.set_metadata_member("jwks_uri", uri);
+        trial.token(id, &format!("discovered {uri}"), &trial.fixture.token(), "R503").await;
+        assert_eq!(trial.fixture.issuer.requests(Endpoint::KeySet), 0, "{id} {uri}");
+        assert_eq!(trial.fixture.issuer.stray_requests(), 0, "{id} {uri}");
+    }
+    for (id, uri) in [("H20", json!(1)), ("H20", json!(["https://auth.example.com/jwks"])), ("H20", json!(null))] {
+        let trial = Trial::cold();
+        trial.fixture.issuer.set_metadata_member("jwks_uri", uri.clone());
+        trial.token(id, &uri.to_string(), &trial.fixture.token(), "R503").await;
+        assert_eq!(trial.fixture.issuer.requests(Endpoint::KeySet), 0, "{id} {uri}");
+    }
+}

@@ -1,0 +1,262 @@
+//! C and G: keys that must not be used, and sets that are none (RFC 7517, sections 4 and 5).
+
+use std::time::Duration;
+
+use mcp_bearer::jose::Algorithm;
+use serde_json::{Value, json};
+
+use super::canned::{Canned, KEYS, Page};
+use super::rsa_vectors::{N, SIGNATURES, signing_input};
+use super::trial::{Trial, base64url, from_base64url, hmac, own_key, with};
+
+/// A key whose private half is at hand, and a token that it signed.
+struct Specimen {
+    jwk: Value,
+    token: String,
+}
+
+impl Specimen {
+    fn okp(trial: &Trial) -> Self {
+        let token = own_key::sign(&json!({"alg": "EdDSA", "kid": "okp", "typ": "at+jwt"}), &trial.claims());
+        Self { jwk: own_key::jwk("okp"), token }
+    }
+
+    /// A key that begins with a zero byte, so that there is one to strip.
+    fn ec(trial: &Trial) -> Self {
+        let issuer = &trial.fixture.issuer;
+        let jwk = loop {
+            issuer.add_key(Algorithm::ES256);
+            let jwk = issuer.jwk_set()["keys"].as_array_mut().unwrap().pop().unwrap();
+            if octets(&jwk, "x")[0] == 0 {
+                break jwk;
+            }
+            issuer.remove_key(jwk["kid"].as_str().unwrap());
+        };
+        let header = with(trial.header(), json!({"kid": jwk["kid"]}));
+        let token = issuer.sign_raw(jwk["kid"].as_str().unwrap(), header.to_string(), trial.claims().to_string());
+        Self { jwk, token }
+    }
+
+    fn rsa() -> Self {
+        let signature = SIGNATURES[0].3;
+        let jwk = json!({"kty": "RSA", "kid": "rsa", "alg": "RS256", "n": N, "e": "AQAB"});
+        Self { jwk, token: format!("{}.{signature}", signing_input("RS256")) }
+    }
+}
+
+fn octets(jwk: &Value, name: &str) -> Vec<u8> {
+    from_base64url(jwk[name].as_str().unwrap())
+}
+
+#[tokio::test]
+async fn a_key_is_used_for_what_it_is_for_and_nothing_else() {
+    let trial = Trial::cold();
+    let (okp, ec, rsa) = (Specimen::okp(&trial), Specimen::ec(&trial), Specimen::rsa());
+    let good = trial.fixture.issuer.jwk_set()["keys"][0].clone();
+    let (x, y) = (octets(&ec.jwk, "x"), octets(&ec.jwk, "y"));
+    let off_curve = [&y[..31], &[y[31] ^ 1]].concat();
+    let own = from_base64url(own_key::X);
+    let giant = |bits: usize| base64url([vec![0x80], vec![0; bits / 8 - 2], vec![1]].concat());
+    let many: serde_json::Map<String, Value> = (0..100).map(|number| (format!("x-{number}"), json!(1))).collect();
+    let rows: Vec<(&str, &Specimen, Value, &str)> = vec![
+        ("control", &okp, json!({}), "OK"),
+        ("control", &ec, json!({}), "OK"),
+        ("control", &rsa, json!({}), "OK"),
+        ("C12", &ec, json!({"alg": "ES521"}), "R401"),
+        ("C12", &ec, json!({"alg": "ES224"}), "R401"),
+        ("C12", &ec, json!({"alg": "A256GCM"}), "R401"),
+        ("C12", &ec, json!({"alg": "ES384"}), "R401"),
+        ("C12", &ec, json!({"alg": "es256"}), "R401"),
+        ("C17", &okp, json!({"crv": "Ed448"}), "R401"),
+        ("C17", &okp, json!({"crv": "X25519"}), "R401"),
+        ("C17", &okp, json!({"crv": "X448"}), "R401"),
+        ("C17", &okp, json!({"crv": "P-256"}), "R401"),
+        ("C17", &okp, json!({"crv": null}), "R401"),
+        ("C17", &okp, json!({"x": base64url(&own[..31])}), "R401"),
+        ("C17", &okp, json!({"x": base64url([&own[..], &[0]].concat())}), "R401"),
+        ("C17", &okp, json!({"x": base64url([&own[..], &[0; 25]].concat())}), "R401"),
+        ("C20", &rsa, json!({"n": giant(16_384)}), "R401"),
+        ("C20", &rsa, json!({"n": giant(65_536)}), "R401"),
+        ("C20", &rsa, json!({"e": giant(2_048)}), "R401"),
+        ("C20", &rsa, json!({"e": "AQ"}), "R401"),
+        ("C24", &okp, json!({"use": "enc"}), "R401"),
+        ("C24", &okp, json!({"use": "SIG"}), "R401"),
+        ("C24", &okp, json!({"key_ops": ["encrypt"]}), "R401"),
+        ("C24", &okp, json!({"key_ops": ["sign"]}), "R401"),
+        ("C24", &okp, json!({"key_ops": []}), "R401"),
+        ("C24", &okp, json!({"use": "sig", "key_ops": ["verify"]}), "OK"),
+        ("G04", &okp, json!({"d": own_key::X}), "R401"),
+        ("G04", &okp, json!({"priv": "AA"}), "R401"),
+        ("G04", &ec, json!({"d": own_key::X}), "R401"),
+        ("G04", &rsa, json!({"d": "AQAB"}), "R401"),
+        ("G04", &rsa, json!({"p": "AQAB"}), "R401"),
+        ("G04", &rsa, json!({"q": "AQAB"}), "R401"),
+        ("G04", &rsa, json!({"dp": "AQAB"}), "R401"),
+        ("G04", &rsa, json!({"dq": "AQAB"}), "R401"),
+        ("G04", &rsa, json!({"qi": "AQAB"}), "R401"),
+        ("G04", &rsa, json!({"oth": []}), "R401"),
+        ("G06", &ec, json!({"y": base64url(off_curve)}), "R401"),
+        ("G06", &ec, json!({"x": null}), "R401"),
+        ("G06", &ec, json!({"y": null}), "R401"),
+        // Joined to one point these are the same bytes.
+        ("G06", &ec, json!({"x": base64url(&x[..31]), "y": base64url([&x[31..], &y].concat())}), "R401"),
+        ("G06", &ec, json!({"x": base64url(&x[1..])}), "R401"),
+        ("G06", &ec, json!({"x": base64url([0; 32]), "y": base64url([0; 32])}), "R401"),
+        ("G06", &ec, json!({"x": ec.jwk["y"], "y": ec.jwk["x"]}), "R401"),
+        ("G12", &okp, json!({"alg": ["EdDSA"]}), "R401"),
+        ("G12", &okp, json!({"use": ["sig"]}), "R401"),
+        ("G12", &okp, json!({"key_ops": "verify"}), "R401"),
+        ("G12", &okp, json!({"key_ops": ["verify", "verify"]}), "R401"),
+        ("G12", &okp, json!({"use": "sig", "key_ops": ["encrypt"]}), "R401"),
+        ("G12", &okp, json!({"kty": ["OKP"]}), "R401"),
+        ("G12", &okp, json!({"kid": ["okp"]}), "R401"),
+        ("G13", &okp, json!({"ext": true, "nbf": 9999999999_u64, "exp": 1, "x5c": ["garbage"], "x5t": 1}), "OK"),
+        ("G13", &okp, Value::Object(many), "OK"),
+        // Key ids are compared as they are; no id is equal to none.
+        ("G14", &okp, json!({"kid": null}), "R401"),
+    ];
+    for (id, specimen, changes, verdict) in rows {
+        let changed = with(specimen.jwk.clone(), changes.clone());
+        let canned = Canned::default();
+        canned.set(KEYS, Page::ok(json!({"keys": [good, changed]}).to_string()));
+        let server = canned.trial();
+        server.fixture.server.warm_up().await.unwrap();
+        let usable = server.fixture.server.health().issuers()[0].keys();
+        // The key without an id is a good one, only not for this token.
+        assert_eq!(usable, 1 + usize::from(verdict == "OK" || id == "G14"), "{id} {changes}");
+        server.token(id, &changes.to_string(), &specimen.token, verdict).await;
+        let still_good = trial.fixture.token();
+        server.token(id, "the other key of the set", &still_good, "OK").await;
+    }
+}
+
+#[tokio::test]
+async fn a_signature_by_a_point_of_small_order_is_worthless() {
+    // Under such a key R = identity and S = 0 fits every message, or every eighth.
+    let forged = base64url([&[1][..], &[0; 63]].concat());
+    for (id, first, middle, last) in
+        [("C17", 1, 0, 0), ("C17", 0, 0, 0), ("C17", 0xec, 0xff, 0x7f), ("C17", 0xed, 0xff, 0x7f)]
+    {
+        let point = [vec![first], vec![middle; 30], vec![last]].concat();
+        let trial = Trial::cold();
+        let jwk = with(own_key::jwk("weak"), json!({"x": base64url(&point)}));
+        let good = trial.fixture.issuer.jwk_set()["keys"][0].clone();
+        trial.fixture.issuer.publish_key_set(json!({"keys": [jwk, good]}));
+        trial.fixture.server.warm_up().await.unwrap();
+        for number in 0..16 {
+            let claims = with(trial.claims(), json!({"jti": number}));
+            let header = json!({"alg": "EdDSA", "kid": "weak", "typ": "at+jwt"});
+            let token = format!("{}.{}.{forged}", base64url(header.to_string()), base64url(claims.to_string()));
+            trial.token(id, &format!("{point:?}"), &token, "R401").await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn one_bad_entry_never_spoils_the_others() {
+    for (id, bad) in [
+        ("G02", Value::Null),
+        ("G02", json!(1)),
+        ("G02", json!("x")),
+        ("G02", json!([])),
+        ("G02", json!({})),
+        ("G02", json!({"kid": "es256-1"})),
+        ("G02", json!({"kty": "AKP", "alg": "ML-DSA-44", "pub": "AA"})),
+        ("G02", json!({"kty": "OKP", "crv": "X25519", "x": own_key::X})),
+        ("G02", json!({"kty": "OKP", "crv": "Ed448", "x": own_key::X})),
+        ("G02", json!({"kty": "EC", "crv": "secp256k1", "x": own_key::X, "y": own_key::X})),
+        ("G02", with(own_key::jwk(""), json!({"kid": 1}))),
+        ("G02", with(own_key::jwk("x"), json!({"x": "%%%"}))),
+        ("G02", json!({"kty": "RSA", "e": "AQAB"})),
+        ("G05", json!({"kty": "oct", "k": "c2VjcmV0", "alg": "HS256", "kid": "es256-1"})),
+    ] {
+        let trial = Trial::cold();
+        let good = trial.fixture.issuer.jwk_set()["keys"][0].clone();
+        for keys in [[bad.clone(), good.clone()], [good, bad.clone()]] {
+            trial.fixture.issuer.publish_key_set(json!({"keys": keys}));
+            trial.token(id, &bad.to_string(), &trial.fixture.token(), "OK").await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_symmetric_key_of_a_set_is_no_key() {
+    for (id, beside, verdict) in [("G05", false, "R503"), ("G05", true, "OK")] {
+        let trial = Trial::cold();
+        let mut keys = vec![json!({"kty": "oct", "k": base64url("secret"), "alg": "HS256", "kid": "oct"})];
+        keys.extend(beside.then(|| trial.fixture.issuer.jwk_set()["keys"][0].clone()));
+        trial.fixture.issuer.publish_key_set(json!({"keys": keys}));
+        let header = json!({"alg": "HS256", "kid": "oct", "typ": "at+jwt"});
+        trial.refuse(id, "HS256", &hmac(&header, &trial.claims(), b"secret")).await;
+        trial.token(id, "a good token", &trial.fixture.token(), verdict).await;
+    }
+}
+
+#[tokio::test]
+async fn the_number_of_keys_is_bounded() {
+    let keys = |count: usize| -> Vec<Value> { (0..count).map(|number| own_key::jwk(&number.to_string())).collect() };
+    let trial = Trial::cold();
+    trial.fixture.issuer.publish_key_set(json!({"keys": keys(300)}));
+    trial.fixture.server.warm_up().await.unwrap();
+    assert_eq!(trial.fixture.server.health().issuers()[0].keys(), 100, "G08");
+    // Many fit, so none is tried: POLICY, "no kid in the token".
+    let token = own_key::sign(&json!({"alg": "EdDSA", "typ": "at+jwt"}), &trial.claims());
+    trial.refuse("G08", "no key id", &token).await;
+    for (kid, verdict) in [("99", "OK"), ("100", "R401")] {
+        let token = own_key::sign(&json!({"alg": "EdDSA", "kid": kid, "typ": "at+jwt"}), &trial.claims());
+        trial.token("G08", kid, &token, verdict).await;
+    }
+    // Ten thousand are more than 256 KiB: no key set at all.
+    let trial = Trial::cold();
+    trial.fixture.issuer.publish_key_set(json!({"keys": keys(10_000)}));
+    trial.token("G08", "10 000 keys", &trial.fixture.token(), "R503").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_no_key_set_is_a_failed_fetch() {
+    let good = |trial: &Trial| trial.fixture.issuer.jwk_set().to_string();
+    type Spoil = fn(&str) -> Vec<u8>;
+    let rows: [(&str, Spoil); 20] = [
+        ("G01", |_| br#"{"keys":[]}"#.to_vec()),
+        ("G01", |_| b"{}".to_vec()),
+        ("G01", |_| br#"{"keys":null}"#.to_vec()),
+        ("G01", |_| br#"{"keys":{}}"#.to_vec()),
+        ("G01", |_| b"[]".to_vec()),
+        ("G01", |_| br#""x""#.to_vec()),
+        ("G01", |_| b"null".to_vec()),
+        ("G01", |set| set.replacen("keys", "Keys", 1).into_bytes()),
+        ("G01", |set| format!("{{\"keys\":[],{}", &set[1..]).into_bytes()),
+        ("G10", |_| b"<!doctype html><title>Sign in</title>".to_vec()),
+        ("G10", |_| Vec::new()),
+        ("G10", |set| set[..set.len() / 2].into()),
+        ("G10", |set| set[..set.len() - 1].into()),
+        ("G10", |set| format!("\u{feff}{set}").into_bytes()),
+        ("G10", |set| set.encode_utf16().flat_map(u16::to_le_bytes).collect()),
+        ("G10", |set| format!("{set}x").into_bytes()),
+        ("G10", |set| format!("{set}{set}").into_bytes()),
+        ("G10", |set| format!("{set}\0").into_bytes()),
+        ("G10", |set| [b"{\"\xff\":1,", &set.as_bytes()[1..]].concat()),
+        ("G09", |set| format!("{}{set}", " ".repeat(5 << 20)).into_bytes()),
+    ];
+    for (id, spoil) in rows {
+        let canned = Canned::default();
+        let trial = canned.trial();
+        let what = format!("{:?}", String::from_utf8_lossy(&spoil(&good(&trial))).chars().take(40).collect::<String>());
+        canned.set(KEYS, Page::ok(spoil(&good(&trial))));
+        trial.token(id, &what, &trial.fixture.token(), "R503").await;
+        let error = trial.fixture.server.health().issuers()[0].last_error().unwrap().to_string();
+        assert!(!error.contains("Sign in"), "{id} {what}: the document is in the error: {error}");
+
+        let trial = canned.trial();
+        canned.set(KEYS, Page::ok(good(&trial)));
+        trial.token(id, "before", &trial.fixture.token(), "OK").await;
+        canned.set(KEYS, Page::ok(spoil(&good(&trial))));
+        tokio::time::advance(Duration::from_secs(1200)).await;
+        let before = canned.asked().len();
+        trial.token(id, &format!("after {what}"), &trial.fixture.token(), "OK").await;
+        assert!(canned.asked().len() > before, "{id} {what}: the set was not asked for");
+        // Not for ever: an hour past its freshness.
+        tokio::time::advance(Duration::from_secs(3600)).await;
+        trial.token(id, &format!("too late {what}"), &trial.fixture.token(), "R503").await;
+    }
+}

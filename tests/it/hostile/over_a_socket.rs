@@ -1,0 +1,188 @@
+//! A, continued: what only bytes on a connection can say.
+
+use std::future::poll_fn;
+use std::net::SocketAddr;
+
+use axum::Router;
+use axum::routing::any;
+use bytes::Bytes;
+use http::{Request, header};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::trial::Trial;
+use crate::support::METADATA_URL;
+
+/// Serves an application on a free loopback port for as long as the test runs.
+pub async fn serve(app: Router) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(tokio::spawn(async move { axum::serve(listener, app).await }));
+    address
+}
+
+/// Sends bytes as they are and reads the answer to its end: the head in lower case, and the body.
+async fn exchange(address: SocketAddr, request: &[u8]) -> (String, String) {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(request).await.unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    let answer = String::from_utf8(answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.to_lowercase(), body.to_owned())
+}
+
+fn status(head: &str) -> &str {
+    head.split(' ').nth(1).unwrap()
+}
+
+#[tokio::test]
+async fn bytes_that_no_header_can_hold_do_not_reach_the_layer() {
+    let trial = Trial::warm().await;
+    let address = serve(trial.app.router()).await;
+    let good = trial.fixture.token();
+    for (id, value, expected) in [
+        ("control", format!("Bearer {good}").into_bytes(), "200"),
+        ("A06", format!("Bearer\x0b{good}").into_bytes(), "400"),
+        ("A06", format!("Bearer\0{good}").into_bytes(), "400"),
+        ("A06", format!("Bearer\t{good}").into_bytes(), "400"),
+        ("A16", b"Bearer \xff\xfe".to_vec(), "400"),
+        // Obsolete line folding.
+        ("A06", format!("Bearer\r\n {good}").into_bytes(), "400"),
+    ] {
+        let request =
+            [b"GET /mcp HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: ", &value[..], b"\r\n\r\n"];
+        let reached = trial.app.reached();
+        let (head, _) = exchange(address, &request.concat()).await;
+        assert_eq!(status(&head), expected, "{id} {}", String::from_utf8_lossy(&value));
+        assert_eq!(trial.app.reached(), reached + usize::from(expected == "200"), "{id}");
+    }
+}
+
+#[tokio::test]
+async fn two_fields_of_http_2_are_two_fields() {
+    let trial = Trial::warm().await;
+    let address = serve(trial.app.router()).await;
+    let good = format!("Bearer {}", trial.fixture.token());
+    let (mut client, connection) = h2::client::handshake(TcpStream::connect(address).await.unwrap()).await.unwrap();
+    drop(tokio::spawn(connection));
+    for (id, fields, expected) in [
+        ("control", &[good.as_str()][..], 200),
+        ("A13", &[&good, &good], 400),
+        ("A14", &[&good, "Basic dXNlcjpwYXNz"], 400),
+        ("A14", &["Basic dXNlcjpwYXNz", &good], 400),
+        ("A14", &["Bearer other", &good], 400),
+        ("A14", &[&good, "Bearer other"], 400),
+    ] {
+        let request = Request::get(format!("http://{address}/mcp"));
+        let request = fields.iter().fold(request, |request, field| request.header(header::AUTHORIZATION, *field));
+        let reached = trial.app.reached();
+        poll_fn(|cx| client.poll_ready(cx)).await.unwrap();
+        let (answer, _) = client.send_request(request.body(()).unwrap(), true).unwrap();
+        assert_eq!(answer.await.unwrap().status(), expected, "{id} {fields:?}");
+        assert_eq!(trial.app.reached(), reached + usize::from(expected == 200), "{id} {fields:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_browser_can_ask_first_and_read_the_challenge() {
+    let trial = Trial::cold();
+    let address = serve(trial.app.router().layer(trial.fixture.server.cors_layer())).await;
+    let preflight = "OPTIONS /mcp HTTP/1.1\r\nHost: x\r\nConnection: close\r\nOrigin: https://inspector.example.com\r\n\
+         Access-Control-Request-Method: POST\r\nAccess-Control-Request-Headers: authorization, mcp-session-id\r\n\r\n";
+    let (head, _) = exchange(address, preflight.as_bytes()).await;
+    // The case says 204; tower-http answers 200, and any status of that class will do (Fetch standard, CORS preflight).
+    assert!(status(&head).starts_with('2'), "A29 {head}");
+    assert!(head.contains("access-control-allow-origin: *"), "A29 {head}");
+    assert!(head.contains("access-control-allow-headers: authorization, mcp-session-id"), "A29 {head}");
+    assert!(head.lines().any(|line| line.starts_with("access-control-allow-methods:") && line.contains("post")), "A29");
+    assert_eq!(trial.app.reached(), 0, "A29");
+    let request = "GET /mcp HTTP/1.1\r\nHost: x\r\nConnection: close\r\nOrigin: https://inspector.example.com\r\n\r\n";
+    let (head, _) = exchange(address, request.as_bytes()).await;
+    assert_eq!(status(&head), "401", "A29");
+    let exposed = head.lines().find(|line| line.starts_with("access-control-expose-headers:")).unwrap();
+    assert!(exposed.contains("www-authenticate"), "A29 {exposed}");
+    assert_eq!(trial.app.reached(), 0, "A29");
+}
+
+#[tokio::test]
+async fn no_spelling_of_a_path_leads_around_the_layer() {
+    let trial = Trial::cold();
+    let routed = serve(trial.app.router().merge(trial.fixture.server.metadata_router())).await;
+    // Everything behind the layer, whatever the path: a service that routes by itself.
+    let everything = Router::new().fallback(any(|| async { "inside" })).layer(trial.fixture.server.bearer_layer());
+    let everything = serve(everything).await;
+    for (id, path, expected) in [
+        ("A30", "/mcp", "401"),
+        ("A30", "/mcp/", "404"),
+        ("A30", "//mcp", "404"),
+        ("A30", "/mcp%2f", "404"),
+        ("A30", "/%6dcp", "404"),
+        ("A30", "/./mcp", "404"),
+        ("A30", "/mcp;x", "404"),
+        ("A30", "/MCP", "404"),
+        ("A30", "/mcp?x=/.well-known/", "401"),
+        ("A30", "/mcp?/.well-known/oauth-protected-resource/mcp", "401"),
+        ("A30", "/mcp#/.well-known/", "401"),
+        ("A30", "/.well-known/../mcp", "404"),
+        ("A30", "/.well-known/oauth-protected-resource/mcp", "200"),
+        ("A30", "/.well-known/oauth-protected-resource/../../mcp", "404"),
+        ("A30", "/.well-known/oauth-protected-resource/mcp/../../../mcp", "404"),
+        ("A30", "/.well-known/oauth-protected-resource/mcp%2f..%2f..%2fmcp", "404"),
+    ] {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        let (head, _) = exchange(routed, request.as_bytes()).await;
+        assert_eq!(status(&head), expected, "{id} {path}");
+        let (head, body) = exchange(everything, request.as_bytes()).await;
+        assert_eq!((status(&head), body.contains("inside")), ("401", false), "{id} {path}");
+    }
+    assert_eq!(trial.app.reached(), 0, "A30");
+}
+
+#[tokio::test]
+async fn the_challenge_is_the_same_whatever_host_is_asked_for() {
+    let trial = Trial::cold();
+    let address = serve(trial.app.router()).await;
+    let expected = format!("www-authenticate: bearer resource_metadata=\"{METADATA_URL}\", scope=\"mcp:tools\"");
+    for (id, request) in [
+        ("A32", "GET /mcp HTTP/1.1\r\nHost: evil.example.com\r\nConnection: close\r\n\r\n"),
+        ("A32", "GET /mcp HTTP/1.1\r\nHost: evil.example.com:1\"x\r\nConnection: close\r\n\r\n"),
+        ("A32", "GET /mcp HTTP/1.1\r\nHost: a\r\nHost: evil.example.com\r\nConnection: close\r\n\r\n"),
+        ("A32", "GET /mcp HTTP/1.1\r\nHost:\r\nConnection: close\r\n\r\n"),
+        ("A32", "GET /mcp HTTP/1.1\r\nConnection: close\r\n\r\n"),
+        ("A32", "GET /mcp HTTP/1.0\r\n\r\n"),
+        ("A32", "GET /mcp HTTP/1.0\r\nHost: evil.example.com\r\n\r\n"),
+        ("A32", "GET http://evil.example.com/mcp HTTP/1.1\r\nHost: evil.example.com\r\nConnection: close\r\n\r\n"),
+        (
+            "F13",
+            "GET http://evil.example.com/mcp HTTP/1.1\r\nHost: x\r\nForwarded: host=evil.example.com\r\nConnection: close\r\n\r\n",
+        ),
+        ("F13", "GET /mcp HTTP/1.1\r\nHost: x\r\nX-Forwarded-Host: evil.example.com\r\nConnection: close\r\n\r\n"),
+    ] {
+        let (head, body) = exchange(address, request.as_bytes()).await;
+        assert_eq!(status(&head), "401", "{id} {request}");
+        assert!(head.lines().any(|line| line == expected), "{id} {request} {head}");
+        assert!(!head.contains("evil") && body.is_empty(), "{id} {request} {head}");
+    }
+    assert_eq!(trial.app.reached(), 0, "A32");
+}
+
+#[tokio::test]
+async fn an_unread_body_does_not_hold_up_the_refusal() {
+    let trial = Trial::cold();
+    let address = serve(trial.app.router()).await;
+    for (id, head) in [
+        (
+            "A22",
+            "POST /mcp HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 10485760\r\n\r\n",
+        ),
+        ("A24", "POST /mcp HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"),
+    ] {
+        // The rest of the body never comes, and the answer does.
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut first = [0; 12];
+        stream.read_exact(&mut first).await.unwrap();
+        assert_eq!(Bytes::copy_from_slice(&first), Bytes::from_static(b"HTTP/1.1 401"), "{id}");
+    }
+}

@@ -1,0 +1,333 @@
+//! B: tokens that are no compact JWS of two JSON objects (RFC 7515, section 7.1; RFC 7519, section 7.2).
+
+use serde_json::{Value, json};
+
+use super::trial::{Trial, base64url, own_key, parts, with};
+use mcp_bearer::bearer::RejectionKind;
+use mcp_bearer::verify::CheckFailure;
+
+#[tokio::test]
+async fn a_token_has_three_full_parts() {
+    let trial = Trial::cold();
+    let good = trial.fixture.token();
+    let [header, payload, signature] = parts(&good);
+    for (id, token) in [
+        ("B01", "abc".to_owned()),
+        ("B01", "a.b".to_owned()),
+        ("B01", header.to_owned()),
+        ("B01", format!("{header}.{payload}")),
+        ("B01", format!("{good}.{signature}")),
+        ("B01", format!("{good}.{payload}.{signature}.x")),
+        ("B02", "..".to_owned()),
+        ("B02", ".e30.".to_owned()),
+        ("B02", format!("{header}.{payload}.")),
+        ("B02", format!("{header}..{signature}")),
+        ("B02", format!(".{payload}.{signature}")),
+        ("B02", format!(".{good}")),
+        ("B02", format!("{good}.")),
+    ] {
+        let answer = trial.refuse(id, &token, &token).await;
+        assert_eq!(kind(&answer), CheckFailure::Malformed, "{id} {token}");
+    }
+    trial.accept_a_good_token().await;
+}
+
+fn kind(answer: &crate::support::Answer) -> CheckFailure {
+    match answer.rejection.as_ref().unwrap().kind() {
+        RejectionKind::InvalidToken(failure) => failure,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn every_part_is_strict_base64url() {
+    let trial = Trial::cold();
+    // In base64url all three parts have both characters that the standard alphabet writes in another way.
+    let (header, payload) = (json_padded(trial.header()), json_padded(trial.claims()));
+    let good = std::iter::repeat_with(|| trial.sign(&header, &payload))
+        .find(|token| parts(token).iter().all(|part| part.contains('-') && part.contains('_')));
+    let good = good.unwrap();
+    let split = parts(&good);
+    for index in 0..3 {
+        let replace = |part: String| {
+            let mut all = split.map(str::to_owned);
+            all[index] = part;
+            all.join(".")
+        };
+        let part = split[index];
+        let middle = part.len() / 2;
+        let insert = |text: &str| replace(format!("{}{text}{}", &part[..middle], &part[middle..]));
+        // What is no token68 character is refused before the token is a token (BEHAVIOUR 2).
+        for (id, text) in [("B04", " "), ("B04", "%2B"), ("B04", "?"), ("B04", "#"), ("B04", "="), ("B04", "\t")] {
+            trial.token(id, text, &insert(text), "R400").await;
+        }
+        let last = part.chars().next_back().unwrap();
+        let aliases = aliases(last, part.len());
+        for (id, token) in [
+            ("B04", insert("+")),
+            ("B04", insert("/")),
+            ("B04", insert("~")),
+            ("B04", replace(part.replace('-', "+").replace('_', "/"))),
+            ("B06", replace(with_length(part, 1))),
+        ]
+        .into_iter()
+        .chain(aliases.iter().map(|alias| ("B05", replace(format!("{}{alias}", &part[..part.len() - 1])))))
+        {
+            let answer = trial.refuse(id, &format!("part {index} {token}"), &token).await;
+            assert_eq!(kind(&answer), CheckFailure::Malformed, "{id} part {index}");
+        }
+        assert!(!aliases.is_empty(), "part {index} ends without spare bits");
+    }
+    // Padding, which the grammar of credentials allows at the end.
+    trial.refuse("B04", "padding", &format!("{good}=")).await;
+    trial.refuse("B04", "padding", &format!("{good}==")).await;
+    assert_eq!(trial.requests(), (0, 0));
+    trial.token("control", "as it was signed", &good, "OK").await;
+}
+
+/// The object with a member that makes base64url use `-` and `_`, and with so many spaces that its last character has
+/// spare bits.
+fn json_padded(value: Value) -> String {
+    let mut text = with(value, json!({"x": "\u{3ff}~~~???\u{3ef}>>>"})).to_string();
+    text.push_str(&" ".repeat((4 - text.len() % 3) % 3));
+    assert_eq!(text.len() % 3, 1);
+    text
+}
+
+/// The characters that differ from `last` in spare bits only.
+fn aliases(last: char, length: usize) -> Vec<char> {
+    const ALPHABET: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let spare = match length % 4 {
+        2 => 16,
+        3 => 4,
+        _ => 1,
+    };
+    let value = ALPHABET.find(last).unwrap();
+    let group = value / spare * spare;
+    (group..group + spare).filter(|other| *other != value).map(|other| char::from(ALPHABET.as_bytes()[other])).collect()
+}
+
+/// The text, cut to a length that is `rest` modulo 4.
+fn with_length(text: &str, rest: usize) -> String {
+    text[..(text.len() - rest) / 4 * 4 + rest].to_owned()
+}
+
+#[tokio::test]
+async fn header_and_payload_are_strict_json_objects() {
+    let trial = Trial::cold();
+    let (header, claims) = (trial.header().to_string(), trial.claims().to_string());
+    let utf16 = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
+    let inner = |text: &str| text[1..text.len() - 1].to_owned();
+    let five = format!("[9999999999,0,\"admin\",\"{}\",\"{}\"]", crate::support::ISSUER, crate::support::RESOURCE);
+    type Spoil<'a> = Box<dyn Fn(&str) -> Vec<u8> + 'a>;
+    let fixed = |text: &str| -> Spoil<'_> {
+        let text = text.to_owned();
+        Box::new(move |_| text.clone().into_bytes())
+    };
+    let spoil = |how: fn(&str) -> String| -> Spoil<'_> { Box::new(move |text| how(text).into_bytes()) };
+    let cases: Vec<(&str, Spoil<'_>)> = vec![
+        ("B08", fixed("[]")),
+        ("B08", fixed("\"x\"")),
+        ("B08", fixed("null")),
+        ("B08", fixed("1")),
+        ("B08", fixed("true")),
+        ("B08", fixed(&five)),
+        ("B08", fixed("[\"ES256\"]")),
+        ("B09", spoil(|text| format!("\u{feff}{text}"))),
+        ("B09", Box::new(|text| [b"{\"x\":\"\xc0\x80\",", &inner(text).into_bytes()[..], b"}"].concat())),
+        ("B09", Box::new(|text| [b"{\"\xff\":1,", &inner(text).into_bytes()[..], b"}"].concat())),
+        ("B09", Box::new(|text| utf16(text))),
+        ("B09", Box::new(|text| [&[0xff, 0xfe], &utf16(text)[..]].concat())),
+        ("B09", Box::new(|text| format!("{{\"x\":\"\\ud800\",{}}}", inner(text)).into_bytes())),
+        ("B10", Box::new(|text| format!("{{{},}}", inner(text)).into_bytes())),
+        ("B10", Box::new(|text| format!("{{/* */{}}}", inner(text)).into_bytes())),
+        ("B10", Box::new(|text| format!("{{\"x\":NaN,{}}}", inner(text)).into_bytes())),
+        ("B10", Box::new(|text| format!("{{\"x\":+1,{}}}", inner(text)).into_bytes())),
+        ("B10", Box::new(|text| format!("{{\"x\":01,{}}}", inner(text)).into_bytes())),
+        ("B10", Box::new(|text| format!("{{\"x\":\"\n\",{}}}", inner(text)).into_bytes())),
+        ("B10", spoil(|text| text.replace('"', "'"))),
+        ("B10", spoil(|text| format!("{text}{text}"))),
+        ("B10", spoil(|text| format!("{text}{{}}"))),
+        ("B10", spoil(|text| format!("{text}\0"))),
+        ("B10", spoil(|text| format!("{text}x"))),
+        ("B10", spoil(|text| text[..text.len() - 1].to_owned())),
+        ("B10", fixed("")),
+    ];
+    for (id, spoil) in cases {
+        let (bad_header, bad_payload) = (spoil(&header), spoil(&claims));
+        trial.refuse(id, &format!("header {bad_header:?}"), &trial.with_header(&bad_header)).await;
+        trial.refuse(id, &format!("payload {bad_payload:?}"), &trial.with_payload(&bad_payload)).await;
+    }
+    // White space around and in an object is JSON.
+    let spaced = |text: &str| format!(" {{\r\n\t{} }} ", inner(text));
+    trial.token("control", "spaced", &trial.sign(spaced(&header), spaced(&claims)), "OK").await;
+}
+
+#[tokio::test]
+async fn no_name_stands_twice() {
+    let trial = Trial::cold();
+    let (header, claims) = (trial.header().to_string(), trial.claims().to_string());
+    for (id, member, escaped) in [
+        ("B12", r#""aud":"https://mcp.example.com/mcp""#, r#""\u0061ud":"https://evil""#),
+        ("B12", r#""exp":9999999999"#, r#""ex\u0070":1"#),
+        ("B12", r#""iss":"https://auth.example.com""#, r#""is\u0073":"https://evil""#),
+        ("B12", r#""sub":"admin""#, r#""su\u0062":"admin""#),
+        ("B12", r#""scope":"mcp:tools admin""#, r#""s\u0063ope":"admin""#),
+        ("B12", r#""client_id":"other""#, r#""client\u005fid":"other""#),
+        ("B12", r#""iat":1"#, r#""i\u0061t":1"#),
+    ] {
+        for twice in [member, escaped] {
+            for payload in [replace_start(&claims, twice), replace_end(&claims, twice)] {
+                trial.refuse(id, &payload, &trial.with_payload(&payload)).await;
+            }
+        }
+    }
+    // Claims that a good token lacks, and names that nobody reads.
+    for (id, members) in [
+        ("B12", r#""cnf":{"jkt":"x"},"cnf":null"#),
+        ("B12", r#""nbf":1,"nbf":2"#),
+        ("B12", r#""scp":"a","scp":"b""#),
+        ("B12", r#""azp":"a","azp":"b""#),
+        ("B12", r#""typ":"Bearer","typ":"Refresh""#),
+        ("B12", r#""roles":["a"],"roles":["b"]"#),
+        ("B12", r#""realm_access":{"roles":["a"],"roles":["b"]}"#),
+    ] {
+        trial.refuse(id, members, &trial.with_payload(replace_end(&claims, members))).await;
+    }
+    for (id, member) in [
+        ("B12", r#""alg":"none""#),
+        ("B12", r#""alg":"ES256""#),
+        ("B12", r#""kid":"other""#),
+        ("B12", r#""typ":"JWT""#),
+        ("B12", r#""a\u006cg":"ES256""#),
+    ] {
+        trial.refuse(id, member, &trial.with_header(replace_start(&header, member))).await;
+        trial.refuse(id, member, &trial.with_header(replace_end(&header, member))).await;
+    }
+    // A claim's name may be written with escapes, once.
+    let escaped = claims.replacen("\"aud\"", "\"\\u0061ud\"", 1);
+    trial.token("control", "escaped", &trial.with_payload(escaped), "OK").await;
+}
+
+fn replace_start(object: &str, members: &str) -> String {
+    format!("{{{members},{}", &object[1..])
+}
+
+fn replace_end(object: &str, members: &str) -> String {
+    format!("{},{members}}}", &object[..object.len() - 1])
+}
+
+#[tokio::test]
+async fn names_are_case_sensitive() {
+    let trial = Trial::warm().await;
+    let (header, claims) = (trial.header(), trial.claims());
+    // `Active` belongs to introspection answers, which have their own cases.
+    for (id, header, claims, verdict) in [
+        ("B13", with(header.clone(), json!({"Alg": "none", "Kid": "x", "Crit": ["x"]})), claims.clone(), "OK"),
+        ("B13", with(header.clone(), json!({"alg": null, "Alg": "ES256"})), claims.clone(), "R401"),
+        ("B13", header.clone(), with(claims.clone(), json!({"EXP": 1, "Aud": "x", "ISS": "x", "CNF": {}})), "OK"),
+        ("B13", header.clone(), with(claims.clone(), json!({"exp": null, "EXP": 9999999999_u64})), "R401"),
+        ("B13", header.clone(), with(claims.clone(), json!({"aud": null, "Aud": claims["aud"]})), "R401"),
+        ("B13", header.clone(), with(claims.clone(), json!({"iss": null, "Iss": claims["iss"]})), "R401"),
+        ("B13", header.clone(), with(claims.clone(), json!({"scope": null, "Scope": "mcp:tools"})), "R403"),
+    ] {
+        let what = format!("{header} {claims}");
+        trial.token(id, &what, &trial.sign(header.to_string(), claims.to_string()), verdict).await;
+    }
+}
+
+#[tokio::test]
+async fn nesting_is_bounded() {
+    let trial = Trial::cold();
+    let (header, claims) = (trial.header().to_string(), trial.claims().to_string());
+    let arrays = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+    let objects = |depth: usize| format!("{}1{}", "{\"a\":".repeat(depth), "}".repeat(depth));
+    for depth in [128, 1_500, 10_000, 100_000] {
+        for nested in [arrays(depth), objects(depth)] {
+            for (id, header, payload) in [
+                ("B14", nested.clone(), claims.clone()),
+                ("B14", replace_end(&header, &format!("\"x\":{nested}")), claims.clone()),
+                ("B14", header.clone(), nested.clone()),
+                ("B14", header.clone(), replace_end(&claims, &format!("\"x\":{nested}"))),
+                ("B14", header.clone(), replace_start(&claims, &format!("\"cnf\":{nested}"))),
+                ("B14", header.clone(), replace_start(&claims, &format!("\"scp\":{nested}"))),
+            ] {
+                trial.refuse(id, &depth.to_string(), &trial.sign(header, payload)).await;
+            }
+        }
+    }
+    for nested in [arrays(100), objects(100)] {
+        let payload = replace_end(&claims, &format!("\"x\":{nested}"));
+        trial.token("B14", "an ignored claim", &trial.with_payload(payload), "OK").await;
+    }
+}
+
+#[tokio::test]
+async fn an_encrypted_token_is_not_opened() {
+    let trial = Trial::cold();
+    let unsigned = format!("{}.{}.", base64url(r#"{"alg":"none"}"#), base64url(trial.claims().to_string()));
+    for (id, header) in [
+        ("B16", json!({"alg": "dir", "enc": "A256GCM"})),
+        ("B16", json!({"alg": "RSA-OAEP", "enc": "A256GCM"})),
+        ("B16", json!({"alg": "ECDH-ES", "enc": "A256GCM", "epk": {"kty": "EC"}})),
+        ("B16", json!({"alg": "PBES2-HS256+A128KW", "enc": "A256GCM", "p2c": 2147483647, "p2s": "AA"})),
+        ("B16", json!({"alg": "dir", "enc": "A256GCM", "zip": "DEF"})),
+        // There is no key to decrypt with, so what is inside does not matter; the shape alone refuses it.
+        ("B17", json!({"alg": "RSA-OAEP-256", "enc": "A256GCM", "cty": "JWT", "kid": trial.fixture.issuer.key_id()})),
+    ] {
+        let token = format!("{}.AAAA.AAAA.{}.AAAA", base64url(header.to_string()), base64url(&unsigned));
+        let answer = trial.refuse(id, &header.to_string(), &token).await;
+        assert_eq!(kind(&answer), CheckFailure::Encrypted, "{id}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_in_a_token_is_not_unwrapped() {
+    let trial = Trial::cold();
+    let nested = with(trial.header(), json!({"cty": "JWT"})).to_string();
+    let attackers = own_key::sign(&json!({"alg": "EdDSA", "kid": "x"}), &trial.claims());
+    for (id, inner) in [("B18", trial.fixture.token()), ("B18", attackers)] {
+        trial.refuse(id, "bare", &trial.sign(&nested, &inner)).await;
+        trial.refuse(id, "as a JSON text", &trial.sign(&nested, Value::from(inner).to_string())).await;
+    }
+}
+
+#[tokio::test]
+async fn the_signature_is_over_the_bytes_as_received() {
+    let trial = Trial::warm().await;
+    let mut keys = trial.fixture.issuer.jwk_set();
+    keys["keys"].as_array_mut().unwrap().push(own_key::jwk("own"));
+    trial.fixture.issuer.publish_key_set(keys);
+    let header = json!({"alg": "EdDSA", "kid": "own", "typ": "at+jwt"}).to_string();
+    let header = base64url(format!("{header}{}", " ".repeat((4 - header.len() % 3) % 3)));
+    let payload = base64url(trial.claims().to_string());
+    let canonical = format!("{header}.{payload}");
+    let alias = aliases(header.chars().next_back().unwrap(), header.len())[0];
+    let alias = format!("{}{alias}.{payload}", &header[..header.len() - 1]);
+    let reordered = format!("{}.{payload}", base64url(r#"{"kid":"own","alg":"EdDSA","typ":"at+jwt"}"#));
+    for (id, sent, signed, verdict) in [
+        ("control", &canonical, &canonical, "OK"),
+        ("B20", &canonical, &alias, "R401"),
+        ("B20", &alias, &canonical, "R401"),
+        ("B05", &alias, &alias, "R401"),
+        ("B20", &canonical, &reordered, "R401"),
+        ("B20", &reordered, &canonical, "R401"),
+        ("control", &reordered, &reordered, "OK"),
+    ] {
+        let token = format!("{sent}.{}", own_key::signature(signed));
+        trial.token(id, &format!("{sent} {signed}"), &token, verdict).await;
+    }
+}
+
+#[tokio::test]
+async fn a_huge_set_of_claims_is_refused_by_its_length() {
+    let trial = Trial::cold();
+    let members: Vec<String> = (0..10_000).map(|number| format!("\"claim-{number}\":{number}")).collect();
+    let token = trial.with_payload(replace_end(&trial.claims().to_string(), &members.join(",")));
+    assert!(token.len() > 200 << 10);
+    trial.refuse("B21", "200 KiB", &token).await;
+    // What fits is read, and kept within its bounds.
+    let members = members[..500].join(",");
+    let token = trial.with_payload(replace_end(&trial.claims().to_string(), &members));
+    trial.token("B21", "500 members", &token, "OK").await;
+}

@@ -1,0 +1,235 @@
+//! A server on trial: what every refusal must look like, and what it must not have caused.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+
+use axum::body::Body;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
+use http::{Method, Request, header};
+use http_body::Frame;
+use mcp_bearer::jose::Algorithm;
+use mcp_bearer::server::ResourceServerBuilder;
+use mcp_bearer::testing::{TestClock, TestIssuer};
+use mcp_bearer::{BuildError, ResourceServer};
+use serde_json::{Value, json};
+
+use crate::support::{Answer, App, Fixture, ISSUER, METADATA_URL, RESOURCE};
+
+/// A guarded application, and the issuer that it trusts. Every answer is held against the rules that all answers obey.
+pub struct Trial {
+    pub fixture: Fixture,
+    pub app: App,
+}
+
+impl Trial {
+    /// A server that has its keys: what it then fetches, a token made it fetch.
+    pub async fn warm() -> Self {
+        let trial = Self::cold();
+        trial.fixture.server.warm_up().await.unwrap();
+        trial
+    }
+
+    /// A server that has fetched nothing: a token that reaches the search for its key shows as a request.
+    pub fn cold() -> Self {
+        let (issuer, clock) = issuer(Algorithm::ES256);
+        let accepted = issuer.issuer();
+        Self::of(issuer, clock, |server| server.issuer(accepted))
+    }
+
+    /// The same, configured by hand.
+    pub fn of(
+        issuer: TestIssuer,
+        clock: TestClock,
+        configure: impl FnOnce(ResourceServerBuilder) -> ResourceServerBuilder,
+    ) -> Self {
+        let server = server(configure(ResourceServer::builder(RESOURCE).clock(clock.clone()))).unwrap();
+        let fixture = Fixture { issuer, clock, server };
+        let app = fixture.app();
+        Self { fixture, app }
+    }
+
+    /// Sends a request whose answer must be `verdict`, and what that entails.
+    pub async fn judge(&self, id: &str, what: &str, request: Request<Body>, verdict: &str) -> Answer {
+        let (reached, is_head) = (self.app.reached(), request.method() == Method::HEAD);
+        let answer = self.app.send(request).await;
+        if !is_head {
+            assert_eq!(answer.verdict(), verdict, "{id} {what}: {answer:?}");
+        }
+        let passed = usize::from(verdict == "OK");
+        assert_eq!(self.app.reached(), reached + passed, "{id} {what}: the handler");
+        if verdict != "OK" {
+            assert_refusal(&answer, &format!("{id} {what}"));
+        }
+        answer
+    }
+
+    /// The same for a GET with a token.
+    pub async fn token(&self, id: &str, what: &str, token: &str, verdict: &str) -> Answer {
+        self.judge(id, what, bearer(token), verdict).await
+    }
+
+    /// The token must be refused as invalid, and must not have caused a request to anybody.
+    pub async fn refuse(&self, id: &str, what: &str, token: &str) -> Answer {
+        let before = self.requests();
+        let answer = self.token(id, what, token, "R401").await;
+        assert_eq!(self.requests(), before, "{id} {what}: the token caused a request");
+        answer
+    }
+
+    /// A good token passes: what was refused before was refused for its own sake.
+    pub async fn accept_a_good_token(&self) {
+        self.token("control", "a good token", &self.fixture.token(), "OK").await;
+    }
+
+    /// Requests to the issuer, and to anybody else.
+    pub fn requests(&self) -> (usize, usize) {
+        let issuer = &self.fixture.issuer;
+        (issuer.total_requests(), issuer.stray_requests())
+    }
+
+    /// The header of a good token.
+    pub fn header(&self) -> Value {
+        json!({"alg": "ES256", "typ": "at+jwt", "kid": self.fixture.issuer.key_id()})
+    }
+
+    /// The claims of a good token.
+    pub fn claims(&self) -> Value {
+        use mcp_bearer::clock::Clock as _;
+        let now = self.fixture.clock.since_epoch().as_secs();
+        json!({"iss": self.fixture.issuer.url(), "sub": "alice", "client_id": "test-client", "aud": RESOURCE,
+            "exp": now + 300, "iat": now, "scope": "mcp:tools"})
+    }
+
+    /// A token of exactly these bytes, signed by the issuer.
+    pub fn sign(&self, header: impl AsRef<[u8]>, payload: impl AsRef<[u8]>) -> String {
+        self.fixture.issuer.sign_raw(&self.fixture.issuer.key_id(), header, payload)
+    }
+
+    /// A signed token with a good header and these claims.
+    pub fn with_payload(&self, payload: impl AsRef<[u8]>) -> String {
+        self.sign(self.header().to_string(), payload)
+    }
+
+    /// A signed token with good claims and this header.
+    pub fn with_header(&self, header: impl AsRef<[u8]>) -> String {
+        self.sign(header, self.claims().to_string())
+    }
+}
+
+/// An issuer, and the clock that it shares with the server.
+pub fn issuer(algorithm: Algorithm) -> (TestIssuer, TestClock) {
+    let clock = TestClock::new();
+    (TestIssuer::builder(ISSUER).algorithm(algorithm).clock(clock.clone()).build(), clock)
+}
+
+/// Builds where no runtime is at hand, so that nothing is fetched in the background.
+pub fn server(builder: ResourceServerBuilder) -> Result<ResourceServer, BuildError> {
+    std::thread::spawn(move || builder.scopes_supported(["mcp:tools"]).build_lazy()).join().unwrap()
+}
+
+pub fn bearer(token: &str) -> Request<Body> {
+    Request::get("/mcp").header(header::AUTHORIZATION, format!("Bearer {token}")).body(Body::empty()).unwrap()
+}
+
+/// What BEHAVIOUR 2 and 3 say of every refusal.
+pub fn assert_refusal(answer: &Answer, what: &str) {
+    assert_eq!(answer.header("cache-control"), Some("no-store"), "{what}");
+    let Some(challenge) = answer.challenge() else {
+        assert_eq!(answer.status, 503, "{what}: only an outage is without a challenge");
+        let seconds: u64 = answer.header("retry-after").unwrap().parse().unwrap();
+        assert!((1..=60).contains(&seconds), "{what}: Retry-After {seconds}");
+        return;
+    };
+    let names: Vec<&str> = challenge.iter().map(|(name, _)| name.as_str()).collect();
+    let expected: &[&str] = match answer.body.is_empty() {
+        true => &["resource_metadata", "scope"],
+        false => &["error", "error_description", "resource_metadata", "scope"],
+    };
+    assert_eq!(names, expected, "{what}");
+    assert_eq!(answer.parameter("resource_metadata").as_deref(), Some(METADATA_URL), "{what}");
+    assert_eq!(answer.parameter("scope").as_deref(), Some("mcp:tools"), "{what}");
+    if !answer.body.is_empty() {
+        assert_eq!(answer.json()["error_description"], *answer.parameter("error_description").unwrap(), "{what}");
+    }
+}
+
+pub fn base64url(bytes: impl AsRef<[u8]>) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+pub fn from_base64url(text: &str) -> Vec<u8> {
+    URL_SAFE_NO_PAD.decode(text).unwrap()
+}
+
+/// A token's three parts.
+pub fn parts(token: &str) -> [&str; 3] {
+    let parts: Vec<&str> = token.split('.').collect();
+    parts.try_into().unwrap()
+}
+
+/// A value with some members changed; `null` takes one away.
+pub fn with(mut value: Value, changes: Value) -> Value {
+    for (name, change) in changes.as_object().unwrap() {
+        value[name] = change.clone();
+    }
+    value.as_object_mut().unwrap().retain(|name, member| !member.is_null() || changes.get(name).is_none());
+    value
+}
+
+/// A key that signs whatever a test wants signed: the Ed25519 key of RFC 8037, appendix A. An issuer may publish it;
+/// an attacker may have made it.
+pub mod own_key {
+    use super::*;
+
+    pub const X: &str = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
+    const D: &str = "nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A";
+    // PKCS #8 up to the private key (RFC 8410, section 7).
+    const PREFIX: &[u8] = &[0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
+
+    pub fn jwk(kid: &str) -> Value {
+        json!({"kty": "OKP", "crv": "Ed25519", "x": X, "kid": kid})
+    }
+
+    /// The signature over any text, in base64url.
+    pub fn signature(text: &str) -> String {
+        let key = jsonwebtoken::EncodingKey::from_ed_der(&[PREFIX, &from_base64url(D)].concat());
+        jsonwebtoken::crypto::sign(text.as_bytes(), &key, jsonwebtoken::Algorithm::EdDSA).unwrap()
+    }
+
+    pub fn sign(header: &Value, claims: &Value) -> String {
+        let text = format!("{}.{}", base64url(header.to_string()), base64url(claims.to_string()));
+        format!("{text}.{}", signature(&text))
+    }
+}
+
+/// An HMAC over a token with this header.
+pub fn hmac(header: &Value, claims: &Value, secret: &[u8]) -> String {
+    let text = format!("{}.{}", base64url(header.to_string()), base64url(claims.to_string()));
+    let algorithm = header["alg"].as_str().unwrap().parse().unwrap();
+    let key = jsonwebtoken::EncodingKey::from_secret(secret);
+    format!("{text}.{}", jsonwebtoken::crypto::sign(text.as_bytes(), &key, algorithm).unwrap())
+}
+
+/// A body that tells whether anybody asked for it.
+#[derive(Clone, Default)]
+pub struct Untouched(Arc<AtomicBool>);
+
+impl Untouched {
+    pub fn was_read(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+impl http_body::Body for Untouched {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        self.0.store(true, Ordering::SeqCst);
+        Poll::Ready(None)
+    }
+}

@@ -1,0 +1,130 @@
+//! What is logged, and what never is.
+
+use std::fmt::Write as _;
+use std::sync::{Arc, Mutex};
+
+use mcp_bearer::testing::{Endpoint, Fault};
+use tracing::field::{Field, Visit};
+use tracing::span;
+use tracing::{Event, Level, Metadata, Subscriber};
+
+use crate::support::{Fixture, RESOURCE};
+
+/// Keeps every event of the crate as one line.
+#[derive(Clone, Default)]
+struct Capture(Arc<Mutex<Vec<(Level, String)>>>);
+
+struct Line(String);
+
+impl Visit for Line {
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        write!(self.0, " {}={value:?}", field.name()).unwrap();
+    }
+}
+
+impl Subscriber for Capture {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+
+    fn event(&self, event: &Event<'_>) {
+        let mut line = Line(event.metadata().target().to_owned());
+        event.record(&mut line);
+        self.0.lock().unwrap().push((*event.metadata().level(), line.0));
+    }
+
+    fn enter(&self, _: &span::Id) {}
+
+    fn exit(&self, _: &span::Id) {}
+}
+
+impl Capture {
+    fn take(&self) -> Vec<(Level, String)> {
+        std::mem::take(&mut self.0.lock().unwrap())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn refusals_say_why_and_never_what() {
+    let capture = Capture::default();
+    let _guard = tracing::subscriber::set_default(capture.clone());
+    let fixture = Fixture::new().await;
+    let app = fixture.app();
+    capture.take();
+    let token = |kid: &str| fixture.issuer.token().audience(RESOURCE).subject("alice").header("kid", kid).sign();
+    let known = fixture.issuer.key_id();
+    let signed = fixture.token();
+    let (rest, _) = signed.rsplit_once('.').unwrap();
+    for (sent, level, expected) in [
+        (String::new(), Level::DEBUG, &["kind=\"invalid_request\""][..]),
+        ("garbage".to_owned(), Level::DEBUG, &["kind=\"invalid_token\"", "cause=\"malformed\""]),
+        (
+            format!("{rest}.AAAA"),
+            Level::DEBUG,
+            &["cause=\"signature\"", "issuer=\"https://auth.example.com\"", &format!("kid={known}")],
+        ),
+        (token("evil\r\n\u{1b}[31m"), Level::DEBUG, &["cause=\"unknown_key\"", "kid=evil\\r\\n\\u{1b}[31m"]),
+        (token(&known), Level::DEBUG, &["kind=\"insufficient_scope\""]),
+    ] {
+        capture.take();
+        app.with_token(&sent).await;
+        let events: Vec<_> = capture.take().into_iter().filter(|(_, line)| line.contains("rejection")).collect();
+        let [(logged, line)] = events.as_slice() else { panic!("{events:?}") };
+        assert_eq!(*logged, level, "{line}");
+        assert!(line.starts_with("mcp_bearer::rejection"), "{line}");
+        for part in expected {
+            assert!(line.contains(part), "{part} in {line}");
+        }
+        assert!(!line.contains("alice") && !line.contains('\n'), "{line}");
+        for part in sent.split('.').filter(|part| part.len() >= 12) {
+            assert!(!line.contains(part), "{line}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_is_a_warning_that_names_its_cause() {
+    let capture = Capture::default();
+    let _guard = tracing::subscriber::set_default(capture.clone());
+    let fixture = Fixture::cold();
+    fixture.issuer.fault(Endpoint::KeySet, Fault::Status(500));
+    assert_eq!(fixture.app().with_token(&fixture.token()).await.verdict(), "R503");
+    let events = capture.take();
+    let of = |target: &str| events.iter().find(|(_, line)| line.starts_with(target)).cloned().unwrap();
+    let (level, line) = of("mcp_bearer::keys message=key set not available");
+    assert_eq!(level, Level::WARN);
+    assert!(line.contains("status 500 from https://auth.example.com"), "{line}");
+    let (level, line) = of("mcp_bearer::rejection");
+    assert_eq!(level, Level::WARN);
+    assert!(line.contains("status 500") && line.contains("kind=\"unavailable\""), "{line}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_happens_no_part_of_a_token_is_logged() {
+    let capture = Capture::default();
+    let _guard = tracing::subscriber::set_default(capture.clone());
+    let fixture = Fixture::cold();
+    let app = fixture.app();
+    let mut tokens = vec![fixture.token(), fixture.issuer.token().audience(RESOURCE).expired().sign()];
+    tokens.push(fixture.issuer.token().audience("https://other").claim("secret", "0123456789abcdef").sign());
+    fixture.issuer.rotate();
+    tokens.push(fixture.token());
+    for token in &tokens {
+        app.with_token(token).await;
+    }
+    let log: String = capture.take().into_iter().map(|(_, line)| line + "\n").collect();
+    assert!(!log.is_empty() && !log.contains("0123456789abcdef") && !log.contains("Bearer e"));
+    for part in tokens.iter().flat_map(|token| token.split('.')) {
+        for window in part.as_bytes().chunks(12).filter(|window| window.len() == 12) {
+            assert!(!log.contains(std::str::from_utf8(window).unwrap()), "{log}");
+        }
+    }
+}

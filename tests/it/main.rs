@@ -1,0 +1,25 @@
+//! What the crate does, door by door, seen from outside. Time is paused, never slept.
+
+#![allow(unreachable_pub, reason = "one binary: `pub` means the other modules")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on says so")]
+#![allow(
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::as_conversions,
+    clippy::arithmetic_side_effects,
+    reason = "tests know their data"
+)]
+
+mod bearer;
+mod check_order;
+mod configuration;
+mod discovery;
+mod extractor;
+mod hostile;
+mod layers;
+mod logging;
+mod metadata;
+mod own_parts;
+mod readiness;
+mod rotation;
+mod support;

@@ -1,0 +1,205 @@
+//! Verifiers, key sources and HTTP clients of somebody's own making.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use mcp_bearer::claims::Claims;
+use mcp_bearer::http_client::{HttpClient, HttpFuture, RequestLimits, ReqwestClient};
+use mcp_bearer::jose::JwkSet;
+use mcp_bearer::keys::{KeyError, KeySetFuture, KeySource};
+use mcp_bearer::testing::{Endpoint, Fault, TestClock, TestIssuer};
+use mcp_bearer::verify::{CheckFailure, TokenVerifier, VerifyError, VerifyErrorKind, VerifyFuture};
+use mcp_bearer::{Issuer, ResourceServer};
+use serde_json::{Value, json};
+
+use crate::support::{App, ISSUER, RESOURCE};
+
+const OWN: &str = "https://own.example.com";
+
+/// A verifier that takes a token for what it is told.
+struct Table(Value);
+
+impl TokenVerifier for Table {
+    fn verify<'a>(&'a self, token: &'a str) -> VerifyFuture<'a> {
+        Box::pin(async move {
+            match token {
+                "good" => Ok(Claims::from_json(self.0.to_string())?),
+                "down" => {
+                    Err(VerifyError::new(VerifyErrorKind::Unavailable { retry_after: Some(Duration::from_secs(7)) }))
+                }
+                "broken" => {
+                    Err(VerifyError::new(VerifyErrorKind::Misconfigured).with_source("the database has no table"))
+                }
+                _ => Err(CheckFailure::Inactive.into()),
+            }
+        })
+    }
+}
+
+fn app(claims: Value) -> App {
+    let server = ResourceServer::builder(RESOURCE)
+        .issuer(Issuer::with_verifier(OWN, Table(claims)))
+        .issuer(Issuer::discover(ISSUER).http_client(TestIssuer::new(ISSUER).http_client()))
+        .clock(TestClock::at(1_800_000_000))
+        .build_lazy()
+        .unwrap();
+    App::new(server.bearer_layer())
+}
+
+fn claims() -> Value {
+    json!({"iss": OWN, "aud": RESOURCE, "exp": 1_800_000_100, "sub": "alice", "scope": "a"})
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_own_verifier_decides_and_its_outage_is_503() {
+    let app = app(claims());
+    for (token, verdict) in [("good", "OK"), ("bad", "R401"), ("down", "R503"), ("broken", "R503")] {
+        assert_eq!(app.with_token(token).await.verdict(), verdict, "{token}");
+    }
+    assert_eq!(app.with_token("down").await.header("retry-after"), Some("7"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn issuer_audience_and_expiry_are_checked_whoever_verified() {
+    for (name, value) in [
+        ("iss", json!("https://evil.example.com")),
+        ("iss", json!(null)),
+        ("aud", json!("https://other.example.com")),
+        ("aud", json!(null)),
+        ("exp", json!(1_700_000_000)),
+        ("nbf", json!(1_900_000_000)),
+        ("cnf", json!({"jkt": "x"})),
+        ("token_type", json!("refresh_token")),
+    ] {
+        let mut changed = claims();
+        changed[name] = value;
+        assert_eq!(app(changed).with_token("good").await.verdict(), "R401", "{name}");
+    }
+    let mut without = claims();
+    without.as_object_mut().unwrap().remove("exp");
+    assert_eq!(app(without).with_token("good").await.verdict(), "R401");
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_issuers_jwt_is_never_shown_to_an_own_verifier() {
+    let issuer = TestIssuer::new(ISSUER);
+    let server = ResourceServer::builder(RESOURCE)
+        .issuer(Issuer::with_verifier(OWN, Everything))
+        .issuer(issuer.issuer())
+        .build()
+        .await
+        .unwrap();
+    let app = App::new(server.bearer_layer());
+    let good = issuer.token().audience(RESOURCE).sign();
+    assert_eq!(app.with_token(&good).await.body, "alice");
+    let (rest, _) = good.rsplit_once('.').unwrap();
+    assert_eq!(app.with_token(&format!("{rest}.AAAA")).await.verdict(), "R401");
+    assert_eq!(app.with_token("opaque").await.body, "everybody");
+}
+
+/// A verifier that says yes to everything.
+struct Everything;
+
+impl TokenVerifier for Everything {
+    fn verify<'a>(&'a self, _: &'a str) -> VerifyFuture<'a> {
+        Box::pin(async {
+            Ok(Claims::from_json(
+                json!({"iss": OWN, "aud": RESOURCE, "exp": 9_999_999_999_u64, "sub": "everybody"}).to_string(),
+            )?)
+        })
+    }
+}
+
+#[test]
+fn two_own_verifiers_are_one_too_many() {
+    let issuer = |url: &str| Issuer::with_verifier(url, Everything);
+    let builder = ResourceServer::builder(RESOURCE).issuer(issuer("https://a")).issuer(issuer("https://b"));
+    assert!(builder.build_lazy().unwrap_err().to_string().contains("keep one"));
+}
+
+/// A key source that has a newer set when it is told of a missing key.
+#[derive(Clone)]
+struct Pair {
+    old: Arc<JwkSet>,
+    new: Arc<JwkSet>,
+    asked: Arc<AtomicUsize>,
+}
+
+impl KeySource for Pair {
+    fn key_set<'a>(&'a self, missing_kid: Option<&'a str>) -> KeySetFuture<'a> {
+        Box::pin(async move {
+            self.asked.fetch_add(1, Ordering::SeqCst);
+            match missing_kid {
+                None => Ok(Arc::clone(&self.old)),
+                Some("down") => Err(KeyError::Unavailable { retry_after: None, source: None }),
+                Some(_) => Ok(Arc::clone(&self.new)),
+            }
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_own_key_source_is_told_what_is_missing() {
+    let issuer = TestIssuer::new(ISSUER);
+    let set = |issuer: &TestIssuer| Arc::new(JwkSet::from_json(issuer.jwk_set().to_string()).unwrap());
+    let (old, old_kid) = (set(&issuer), issuer.key_id());
+    let new_kid = issuer.rotate();
+    let source = Pair { old, new: set(&issuer), asked: Arc::default() };
+    let asked = Arc::clone(&source.asked);
+    let server =
+        ResourceServer::builder(RESOURCE).issuer(Issuer::with_key_source(ISSUER, source)).build().await.unwrap();
+    let app = App::new(server.bearer_layer());
+    let token = || issuer.token().audience(RESOURCE);
+    for (token, verdict, expected) in [
+        (token().key(&old_kid).sign(), "OK", 1),
+        (token().key(&new_kid).sign(), "OK", 2),
+        (token().header("kid", "other").sign(), "R401", 2),
+        (token().header("kid", "down").sign(), "R503", 2),
+    ] {
+        let before = asked.load(Ordering::SeqCst);
+        assert_eq!(app.with_token(&token).await.verdict(), verdict);
+        assert_eq!(asked.load(Ordering::SeqCst) - before, expected);
+    }
+}
+
+/// A client that ignores every limit that it is given.
+struct Careless(TestIssuer);
+
+impl HttpClient for Careless {
+    fn send(&self, request: Request<Bytes>, mut limits: RequestLimits) -> HttpFuture<'_> {
+        limits.body = usize::MAX;
+        let client = self.0.http_client();
+        Box::pin(async move {
+            let response: Response<Bytes> = client.send(request, limits).await?;
+            Ok(response.map(|body| [body.as_ref(), " ".repeat(1 << 20).as_bytes()].concat().into()))
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_careless_client_does_not_lift_the_limits() {
+    let issuer = Issuer::discover(ISSUER).http_client(Careless(TestIssuer::new(ISSUER)));
+    let error = ResourceServer::builder(RESOURCE).issuer(issuer).build().await.unwrap_err();
+    assert_eq!(error.kind(), mcp_bearer::error::BuildErrorKind::Unreachable);
+}
+
+#[tokio::test]
+async fn a_client_that_follows_redirects_is_found_out() {
+    let issuer = TestIssuer::serve().unwrap();
+    let metadata = format!("{}/.well-known/openid-configuration", issuer.url());
+    issuer.fault(Endpoint::OauthMetadata, Fault::Redirect(metadata.clone()));
+    issuer.fault(Endpoint::OidcMetadata, Fault::Status(404));
+    let wayward = ReqwestClient::from_client(reqwest::Client::builder().no_proxy().build().unwrap());
+    let build = |issuer: Issuer| ResourceServer::builder(RESOURCE).issuer(issuer).build();
+    let error = build(Issuer::oauth(issuer.url()).http_client(wayward.clone())).await.unwrap_err();
+    let mut cause: &dyn std::error::Error = &error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    assert!(cause.to_string().contains("build the client without redirects"), "{cause}");
+    issuer.heal();
+    build(Issuer::oauth(issuer.url()).http_client(wayward)).await.unwrap();
+}

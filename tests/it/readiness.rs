@@ -1,0 +1,170 @@
+//! Starting without an issuer, and telling a readiness probe about it.
+
+use std::time::Duration;
+
+use mcp_bearer::testing::{Endpoint, Fault, TestIssuer};
+use mcp_bearer::{Issuer, ResourceServer};
+use tokio::time::{advance, sleep};
+
+use crate::support::{App, Fixture, ISSUER, RESOURCE};
+
+fn lazy(issuer: &TestIssuer) -> ResourceServer {
+    ResourceServer::builder(RESOURCE).issuer(issuer.issuer()).build_lazy().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lazy_server_warms_up_by_itself() {
+    let issuer = TestIssuer::new(ISSUER);
+    let server = lazy(&issuer);
+    assert!(!server.health().is_ready());
+    sleep(Duration::from_millis(1)).await;
+    let health = server.health();
+    assert!(health.is_ready());
+    assert_eq!((health.issuers()[0].issuer(), health.issuers()[0].keys()), (ISSUER, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lazy_server_is_503_until_its_issuer_comes_and_needs_no_traffic_to_notice() {
+    let issuer = TestIssuer::new(ISSUER);
+    issuer.stop();
+    let server = lazy(&issuer);
+    let app = App::new(server.bearer_layer());
+    let token = || issuer.token().audience(RESOURCE).sign();
+    assert_eq!(app.with_token(&token()).await.verdict(), "R503");
+    assert_eq!(app.get("Basic x").await.verdict(), "R401N");
+    let health = server.health();
+    assert!(!health.is_ready() && health.issuers()[0].last_error().is_some());
+    sleep(Duration::from_secs(600)).await;
+    assert!(!server.health().is_ready());
+    // With a back-off of up to a minute, and two connections at each attempt.
+    assert!((20..=120).contains(&issuer.refused_requests()), "{}", issuer.refused_requests());
+    issuer.restart().unwrap();
+    sleep(Duration::from_secs(61)).await;
+    assert!(server.health().is_ready());
+    assert_eq!(app.with_token(&token()).await.verdict(), "OK");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_is_dropped_stops_trying() {
+    let issuer = TestIssuer::new(ISSUER);
+    issuer.stop();
+    let server = lazy(&issuer);
+    sleep(Duration::from_secs(120)).await;
+    assert!(issuer.refused_requests() > 0);
+    drop(server);
+    sleep(Duration::from_secs(120)).await;
+    let before = issuer.refused_requests();
+    sleep(Duration::from_secs(3600)).await;
+    assert_eq!(issuer.refused_requests(), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_layer_alone_keeps_a_lazy_server_trying() {
+    let issuer = TestIssuer::new(ISSUER);
+    issuer.stop();
+    let app = App::new(lazy(&issuer).bearer_layer());
+    sleep(Duration::from_secs(120)).await;
+    issuer.restart().unwrap();
+    sleep(Duration::from_secs(61)).await;
+    assert_eq!(issuer.requests(Endpoint::KeySet), 1);
+    assert_eq!(app.with_token(&issuer.token().audience(RESOURCE).sign()).await.verdict(), "OK");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_outside_a_runtime_only_looks() {
+    let fixture = Fixture::cold();
+    let server = fixture.server.clone();
+    let probe = std::thread::spawn(move || {
+        for _ in 0..4 {
+            _ = server.health();
+        }
+        server.health()
+    });
+    let health = probe.join().unwrap();
+    assert!(!health.is_ready() && health.issuers()[0].last_error().is_none());
+    assert!(health.issuers()[0].retry_in().is_zero());
+    fixture.server.warm_up().await.unwrap();
+}
+
+#[test]
+fn without_a_runtime_a_lazy_server_is_built_all_the_same() {
+    let issuer = TestIssuer::new(ISSUER);
+    let server = lazy(&issuer);
+    assert_eq!(issuer.total_requests(), 0);
+    assert!(!server.health().is_ready());
+}
+
+#[test]
+fn without_a_runtime_building_eagerly_says_so_and_does_not_panic() {
+    let issuer = TestIssuer::new(ISSUER);
+    let building = std::pin::pin!(ResourceServer::builder(RESOURCE).issuer(issuer.issuer()).build());
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    let std::task::Poll::Ready(Err(error)) = building.poll(&mut context) else { panic!("it waits for nobody") };
+    assert!(error.to_string().contains("runtime"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn building_eagerly_fails_loudly_and_asks_all_issuers_at_once() {
+    let (one, two) = (TestIssuer::new("https://one.example.com"), TestIssuer::new("https://two.example.com"));
+    for issuer in [&one, &two] {
+        issuer.fault(Endpoint::OauthMetadata, Fault::Delay(Duration::from_secs(4)));
+    }
+    let before = tokio::time::Instant::now();
+    let builder = || ResourceServer::builder(RESOURCE).issuer(one.issuer()).issuer(two.issuer());
+    builder().build().await.unwrap();
+    assert_eq!(before.elapsed().as_secs(), 4);
+    two.stop();
+    let error = builder().build().await.unwrap_err();
+    assert!(error.to_string().contains("https://two.example.com"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn health_follows_the_key_set_through_an_outage() {
+    let fixture = Fixture::new().await;
+    let app = fixture.app();
+    fixture.issuer.stop();
+    advance(Duration::from_secs(400)).await;
+    _ = app.with_token(&fixture.token()).await;
+    sleep(Duration::from_secs(1)).await;
+    let health = fixture.server.health();
+    assert!(health.is_ready() && health.issuers()[0].last_error().is_some());
+    advance(Duration::from_secs(3600)).await;
+    assert!(!fixture.server.health().is_ready());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_server_that_is_only_probed_stays_ready() {
+    let fixture = Fixture::new().await;
+    advance(Duration::from_secs(2 * 3600)).await;
+    assert!(!fixture.server.health().is_ready());
+    sleep(Duration::from_secs(1)).await;
+    assert!(fixture.server.health().is_ready());
+    assert_eq!(fixture.issuer.requests(Endpoint::KeySet), 2);
+    for _ in 0..100 {
+        assert!(fixture.server.health().is_ready());
+    }
+    assert_eq!(fixture.issuer.requests(Endpoint::KeySet), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_built_outside_a_runtime_is_made_ready_by_its_probe() {
+    let fixture = Fixture::cold();
+    assert!(!fixture.server.health().is_ready());
+    sleep(Duration::from_secs(1)).await;
+    assert!(fixture.server.health().is_ready());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_real_client_over_a_real_socket_does_the_same() {
+    tokio::time::resume();
+    let issuer = TestIssuer::serve_at("/tenant").unwrap();
+    let server = ResourceServer::builder(RESOURCE).issuer(Issuer::discover(issuer.url())).build().await.unwrap();
+    let app = App::new(server.bearer_layer());
+    assert_eq!(app.with_token(&issuer.token().audience(RESOURCE).sign()).await.verdict(), "OK");
+    issuer.rotate();
+    assert_eq!(app.with_token(&issuer.token().audience(RESOURCE).sign()).await.verdict(), "OK");
+    issuer.stop();
+    assert_eq!(app.with_token(&issuer.token().audience(RESOURCE).sign()).await.verdict(), "OK");
+    issuer.rotate();
+    assert_eq!(app.with_token(&issuer.token().audience(RESOURCE).sign()).await.verdict(), "R503");
+}

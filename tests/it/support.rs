@@ -1,0 +1,180 @@
+//! A guarded handler, and what a client sees of it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use axum::body::Body;
+use axum::routing::any;
+use axum::{Extension, Router};
+use http::{HeaderMap, Request, Response, StatusCode, header};
+use mcp_bearer::bearer::BearerAuthLayer;
+use mcp_bearer::testing::{TestClock, TestIssuer};
+use mcp_bearer::{AuthInfo, ResourceServer};
+use serde_json::Value;
+use tower::ServiceExt as _;
+
+pub const ISSUER: &str = "https://auth.example.com";
+pub const RESOURCE: &str = "https://mcp.example.com/mcp";
+pub const METADATA_URL: &str = "https://mcp.example.com/.well-known/oauth-protected-resource/mcp";
+
+/// An issuer and a server that accepts its tokens, with one clock for both.
+pub struct Fixture {
+    pub issuer: TestIssuer,
+    pub clock: TestClock,
+    pub server: ResourceServer,
+}
+
+impl Fixture {
+    /// A server whose keys are at hand.
+    pub async fn new() -> Self {
+        let fixture = Self::cold();
+        fixture.server.warm_up().await.unwrap();
+        fixture
+    }
+
+    /// A server that has not asked for anything yet, and will when it must.
+    pub fn cold() -> Self {
+        let clock = TestClock::new();
+        let issuer = TestIssuer::builder(ISSUER).clock(clock.clone()).build();
+        // Without a runtime at hand nothing is fetched in the background.
+        let (built, given) = (issuer.issuer(), clock.clone());
+        let server = std::thread::spawn(move || {
+            ResourceServer::builder(RESOURCE).issuer(built).scopes_supported(["mcp:tools"]).clock(given).build_lazy()
+        });
+        Self { issuer, clock, server: server.join().unwrap().unwrap() }
+    }
+
+    /// A token that passes.
+    pub fn token(&self) -> String {
+        self.issuer.token().audience(RESOURCE).scope("mcp:tools").sign()
+    }
+
+    /// The guarded application, requiring `mcp:tools`.
+    pub fn app(&self) -> App {
+        App::new(self.server.bearer_layer().required_scopes(["mcp:tools"]).unwrap())
+    }
+}
+
+/// An application that counts the requests that reach its handler.
+#[derive(Clone)]
+pub struct App {
+    router: Router,
+    reached: Arc<AtomicUsize>,
+}
+
+impl App {
+    pub fn new(layer: BearerAuthLayer) -> Self {
+        let reached = Arc::new(AtomicUsize::new(0));
+        let router =
+            Router::new().route("/mcp", any(handler)).route_layer(layer).layer(Extension(Arc::clone(&reached)));
+        Self { router, reached }
+    }
+
+    /// How many requests reached the handler.
+    pub fn reached(&self) -> usize {
+        self.reached.load(Ordering::SeqCst)
+    }
+
+    /// The application itself, to be put behind something.
+    pub fn router(&self) -> Router {
+        self.router.clone()
+    }
+
+    pub async fn send(&self, request: Request<Body>) -> Answer {
+        Answer::of(self.router.clone().oneshot(request).await.unwrap()).await
+    }
+
+    /// A GET with this `Authorization` header.
+    pub async fn get(&self, authorization: &str) -> Answer {
+        self.send(Request::get("/mcp").header(header::AUTHORIZATION, authorization).body(Body::empty()).unwrap()).await
+    }
+
+    /// A GET with this token.
+    pub async fn with_token(&self, token: &str) -> Answer {
+        self.get(&format!("Bearer {token}")).await
+    }
+}
+
+async fn handler(Extension(reached): Extension<Arc<AtomicUsize>>, auth: Option<AuthInfo>) -> String {
+    reached.fetch_add(1, Ordering::SeqCst);
+    auth.map_or_else(|| "anonymous".to_owned(), |auth| auth.subject().unwrap_or("service").to_owned())
+}
+
+/// A response, read to its end.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: String,
+    pub rejection: Option<mcp_bearer::bearer::Rejection>,
+}
+
+impl Answer {
+    pub async fn of<B>(response: Response<B>) -> Self
+    where
+        B: http_body_util::BodyExt,
+        B::Error: std::fmt::Debug,
+    {
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        Self {
+            status: parts.status,
+            headers: parts.headers,
+            body: String::from_utf8(body.to_vec()).unwrap(),
+            rejection: parts.extensions.get().cloned(),
+        }
+    }
+
+    /// The header's only value.
+    pub fn header(&self, name: impl AsRef<str>) -> Option<&str> {
+        let mut values = self.headers.get_all(name.as_ref()).iter();
+        let value = values.next().map(|value| value.to_str().unwrap());
+        assert!(values.next().is_none(), "{} stands twice", name.as_ref());
+        value
+    }
+
+    /// The parameters of the only challenge, read by an independent parser.
+    pub fn challenge(&self) -> Option<Vec<(String, String)>> {
+        let challenges = http_auth::parse_challenges(self.header("www-authenticate")?).unwrap();
+        let [challenge] = challenges.as_slice() else { panic!("{challenges:?}") };
+        assert_eq!(challenge.scheme, "Bearer");
+        let parameters = challenge.params.iter().map(|(name, value)| ((*name).to_owned(), value.to_unescaped()));
+        Some(parameters.collect())
+    }
+
+    /// One parameter of the challenge.
+    pub fn parameter(&self, name: &str) -> Option<String> {
+        self.challenge()?.into_iter().find(|(known, _)| known == name).map(|(_, value)| value)
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap()
+    }
+
+    /// The error code of the body, which must be that of the challenge if there is one.
+    pub fn error(&self) -> Option<String> {
+        if self.body.is_empty() {
+            return None;
+        }
+        let code = self.json()["error"].as_str().map(str::to_owned);
+        if self.challenge().is_some() {
+            assert_eq!(self.parameter("error"), code);
+        }
+        code
+    }
+
+    /// Status and error code, as tables name them.
+    pub fn verdict(&self) -> String {
+        if self.status == StatusCode::OK {
+            return "OK".to_owned();
+        }
+        match (self.status.as_u16(), self.error().as_deref()) {
+            (401, None) => "R401N".to_owned(),
+            (401, Some("invalid_token")) => "R401".to_owned(),
+            (400, Some("invalid_request")) => "R400".to_owned(),
+            (403, Some("insufficient_scope")) => "R403".to_owned(),
+            (503, Some("temporarily_unavailable")) => "R503".to_owned(),
+            (status, error) => format!("{status} {error:?}"),
+        }
+    }
+}
