@@ -1,0 +1,117 @@
+//! An MCP client that logs in: rmcp's own OAuth client against a protected server, step by step.
+//!
+//! `cargo run --example mcp_client [-- [--approve] [URL]]` calls `whoami` on `http://127.0.0.1:9000/mcp`, where
+//! `cargo run --example mcp_server` listens. It opens a browser for the consent page; `--approve` presses the button
+//! itself, which works with the development authorization server of that example only.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program talks to its user")]
+
+mod browser;
+mod callback;
+mod consent;
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use reqwest::header;
+use rmcp::ServiceExt;
+use rmcp::model::CallToolRequestParams;
+use rmcp::transport::StreamableHttpClientTransport;
+use rmcp::transport::auth::{AuthClient, AuthorizationManager, AuthorizationRequest, OAuthState};
+use rmcp::transport::streamable_http_client::StreamableHttpClientTransportConfig;
+
+use callback::Callback;
+
+/// Errors of many kinds, all shown to the same person.
+type Failure = Box<dyn Error + Send + Sync>;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let Some(arguments) = Arguments::parse(std::env::args().skip(1)) else {
+        eprintln!("usage: mcp_client [--approve] [URL]");
+        return ExitCode::FAILURE;
+    };
+    match run(&arguments).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("mcp_client: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What the command line says.
+struct Arguments {
+    url: String,
+    approve: bool,
+}
+
+impl Arguments {
+    fn parse(words: impl Iterator<Item = String>) -> Option<Self> {
+        let (options, mut urls): (Vec<_>, Vec<_>) = words.partition(|word| word.starts_with('-'));
+        if options.iter().any(|option| option != "--approve") || urls.len() > 1 {
+            return None;
+        }
+        let url = urls.pop().unwrap_or_else(|| "http://127.0.0.1:9000/mcp".to_owned());
+        Some(Self { url, approve: !options.is_empty() })
+    }
+}
+
+async fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let challenge = challenge(&arguments.url).await?;
+    println!("refused, as it should be: {challenge}");
+
+    let manager = log_in(arguments, &challenge).await?;
+    println!("logged in");
+
+    call_tools(&arguments.url, manager).await
+}
+
+/// Asks without a token, and returns what the server says is needed.
+async fn challenge(url: &str) -> Result<String, Failure> {
+    let answer =
+        reqwest::Client::new().get(url).send().await.map_err(|error| {
+            format!("{url} does not answer ({error}); start it with: cargo run --example mcp_server")
+        })?;
+    let challenge = answer.headers().get(header::WWW_AUTHENTICATE).and_then(|value| value.to_str().ok());
+    match (answer.status().as_u16(), challenge) {
+        (401, Some(challenge)) => Ok(challenge.to_owned()),
+        (status, _) => Err(format!("{url} answers {status} without a challenge: it asks for no login").into()),
+    }
+}
+
+/// Discovery, registration, consent, token (MCP Authorization, 2026-07-28).
+async fn log_in(arguments: &Arguments, challenge: &str) -> Result<AuthorizationManager, Failure> {
+    let callback = Callback::listen().await?;
+    let request = AuthorizationRequest::new(callback.redirect_uri())
+        .with_client_name("mcp_client example")
+        .with_initial_scope_selection()
+        .with_challenge(challenge);
+    let mut state = OAuthState::new(&arguments.url, None).await?;
+    state.start_authorization(request).await?;
+    let consent_page = state.get_authorization_url().await?;
+    println!("authorization server: {consent_page}");
+
+    if arguments.approve {
+        consent::approve(&consent_page).await?;
+    } else {
+        println!("approve in your browser; waiting");
+        browser::open(&consent_page);
+    }
+    state.handle_callback_url(&callback.answer().await?).await?;
+    Ok(state.into_authorization_manager().ok_or("the login came to no end")?)
+}
+
+async fn call_tools(url: &str, manager: AuthorizationManager) -> Result<(), Failure> {
+    let client = AuthClient::new(reqwest::Client::new(), manager);
+    let config = StreamableHttpClientTransportConfig::with_uri(url);
+    let session = ().serve(StreamableHttpClientTransport::with_client(client, config)).await?;
+
+    let tools = session.list_all_tools().await?;
+    println!("tools: {}", tools.iter().map(|tool| tool.name.as_ref()).collect::<Vec<_>>().join(", "));
+
+    let result = session.call_tool(CallToolRequestParams::new("whoami")).await?;
+    let text = result.content.iter().filter_map(|content| content.as_text()).map(|content| content.text.as_str());
+    println!("whoami: {}", text.collect::<String>());
+    session.cancel().await?;
+    Ok(())
+}

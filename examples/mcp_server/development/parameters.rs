@@ -1,0 +1,45 @@
+use super::error::OAuthError;
+
+/// The parameters of a query or a form. An empty one counts as left out (RFC 6749, section 3.1).
+#[derive(Debug)]
+pub(crate) struct Parameters {
+    pairs: Vec<(String, String)>,
+}
+
+impl Parameters {
+    pub(crate) fn parse(text: &[u8]) -> Self {
+        let pairs = url::form_urlencoded::parse(text).into_owned();
+        Self { pairs: pairs.filter(|(_, value)| !value.is_empty()).collect() }
+    }
+
+    /// The value of a parameter that may stand once.
+    pub(crate) fn optional(&self, name: &str) -> Result<Option<&str>, OAuthError> {
+        let mut values = self.all(name);
+        match (values.next(), values.next()) {
+            (value, None) => Ok(value),
+            _ => Err(OAuthError::new("invalid_request", format!("{name} stands more than once"))),
+        }
+    }
+
+    pub(crate) fn required(&self, name: &str) -> Result<&str, OAuthError> {
+        self.optional(name)?.ok_or_else(|| OAuthError::new("invalid_request", format!("{name} is missing")))
+    }
+
+    pub(crate) fn all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> {
+        self.pairs.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_parameter_stands_once_or_is_refused() {
+        let parameters = Parameters::parse(b"a=1&b=&c=x+y&c=z");
+        assert_eq!(parameters.required("a").unwrap(), "1");
+        assert_eq!(parameters.optional("b").unwrap(), None);
+        assert!(parameters.optional("c").is_err() && parameters.required("b").is_err());
+        assert_eq!(parameters.all("c").collect::<Vec<_>>(), ["x y", "z"]);
+    }
+}

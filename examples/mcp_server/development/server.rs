@@ -1,0 +1,150 @@
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use mcp_bearer::testing::TestIssuer;
+use tokio::net::TcpListener;
+use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
+use url::{Host, Url};
+
+use super::authorize::{self, Consent};
+use super::register;
+use super::secret::SecretMaker;
+use super::token::{self, Grant, IssuedCode};
+use super::vault::Vault;
+
+/// What the development authorization server is for.
+pub(crate) struct Configuration {
+    /// Where it listens: loopback, or it does not start.
+    pub(crate) bind: SocketAddr,
+    /// The one resource that its tokens are good for.
+    pub(crate) resource: String,
+    /// What a client gets that asks for no scope.
+    pub(crate) default_scopes: Vec<String>,
+    /// What a client may ask for.
+    pub(crate) scopes: Vec<String>,
+}
+
+/// A running development authorization server.
+pub(crate) struct AuthorizationServer {
+    shared: Arc<Shared>,
+}
+
+/// What its endpoints share.
+pub(crate) struct Shared {
+    pub(crate) issuer: TestIssuer,
+    pub(crate) resource: String,
+    pub(crate) default_scopes: Vec<String>,
+    pub(crate) scopes: Vec<String>,
+    pub(crate) secrets: SecretMaker,
+    pub(crate) consents: Vault<Consent>,
+    pub(crate) codes: Vault<IssuedCode>,
+    pub(crate) refresh_tokens: Vault<Grant>,
+    /// The login that a used code or refresh token belonged to.
+    pub(crate) used: Vault<String>,
+    address: SocketAddr,
+}
+
+impl AuthorizationServer {
+    /// Starts it on the current runtime.
+    pub(crate) async fn start(configuration: Configuration) -> io::Result<Self> {
+        let Configuration { bind, resource, default_scopes, mut scopes } = configuration;
+        if !bind.ip().is_loopback() {
+            let what = "the development authorization server has no passwords, so it listens on loopback only";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+        }
+        let listener = TcpListener::bind(bind).await?;
+        let address = listener.local_addr()?;
+        scopes.push(token::OFFLINE_ACCESS.into());
+        let issuer = TestIssuer::builder(&format!("http://{address}"))
+            .metadata_member("scopes_supported", scopes.clone())
+            .build();
+        let shared = Arc::new(Shared {
+            issuer,
+            resource,
+            default_scopes,
+            scopes,
+            secrets: SecretMaker::new(),
+            consents: Vault::new(CONSENT_LIFETIME),
+            codes: Vault::new(CODE_LIFETIME),
+            refresh_tokens: Vault::new(REFRESH_LIFETIME),
+            used: Vault::new(REFRESH_LIFETIME),
+            address,
+        });
+        let app = app(&shared);
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        Ok(Self { shared })
+    }
+
+    /// Its issuer identifier.
+    pub(crate) fn url(&self) -> &str {
+        self.shared.issuer.url()
+    }
+
+    /// A token for alice, without logging in.
+    pub(crate) fn ready_token(&self, client_id: &str, lifetime: Duration) -> String {
+        let scopes = token::for_resource(&self.shared.scopes);
+        let token = self.shared.issuer.token().audience(&self.shared.resource).scope(&scopes);
+        token.client_id(client_id).expires_in(lifetime).sign()
+    }
+}
+
+fn app(shared: &Arc<Shared>) -> Router {
+    // Browsers on this machine, such as MCP Inspector, read these. Pages from elsewhere do not, or any web site could
+    // fetch itself a token while this server runs.
+    let cors = CorsLayer::new()
+        .allow_origin(AllowOrigin::predicate(|origin, _| is_loopback_origin(origin)))
+        .allow_methods([Method::GET, Method::POST])
+        // `*` would leave out `Authorization` (Fetch, section 3.3.4).
+        .allow_headers(AllowHeaders::mirror_request());
+    let for_programs = Router::new()
+        .route("/register", post(register::register))
+        .route("/token", post(token::token))
+        .with_state(Arc::clone(shared))
+        .fallback_service(shared.issuer.router())
+        .layer(cors);
+    // No CORS here: the consent page is for the person in front of it, and no script may read its request id.
+    Router::new()
+        .route("/authorize", get(authorize::ask).post(authorize::decide))
+        .with_state(Arc::clone(shared))
+        .fallback_service(for_programs)
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(middleware::from_fn_with_state(Arc::clone(shared), only_for_this_host))
+}
+
+/// Refuses requests under another name: a web site whose name suddenly resolves to loopback is not alice.
+async fn only_for_this_host(State(server): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let address = server.address;
+    if host == address.to_string() || host == format!("localhost:{}", address.port()) {
+        next.run(request).await
+    } else {
+        (StatusCode::MISDIRECTED_REQUEST, "this server answers only for its loopback address\n").into_response()
+    }
+}
+
+fn is_loopback_origin(origin: &HeaderValue) -> bool {
+    let Some(url) = origin.to_str().ok().and_then(|origin| Url::parse(origin).ok()) else { return false };
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+/// Time to read a page.
+const CONSENT_LIFETIME: Duration = Duration::from_secs(600);
+/// RFC 6749, section 4.1.2 recommends at most ten minutes; a redirect takes seconds.
+const CODE_LIFETIME: Duration = Duration::from_secs(60);
+/// A day of work.
+const REFRESH_LIFETIME: Duration = Duration::from_secs(24 * 3600);
+/// Every request here fits many times over.
+const MAX_BODY: usize = 64 * 1024;

@@ -1,0 +1,164 @@
+//! `POST /token`: the token endpoint (RFC 6749, section 3.2).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Map, Value};
+
+use super::client::{self, Client};
+use super::error::OAuthError;
+use super::parameters::Parameters;
+use super::secret;
+use super::server::Shared;
+
+/// What alice granted to a client, once.
+#[derive(Debug, Clone)]
+pub(crate) struct Grant {
+    pub(crate) client_id: String,
+    pub(crate) scopes: Vec<String>,
+    /// The same in the code, and in every refresh token, that descends from one consent.
+    pub(crate) login: String,
+}
+
+/// An authorization code's meaning.
+#[derive(Debug)]
+pub(crate) struct IssuedCode {
+    pub(crate) grant: Grant,
+    /// As the authorization request had it.
+    pub(crate) redirect_uri: Option<String>,
+    pub(crate) code_challenge: String,
+}
+
+pub(crate) async fn token(
+    State(server): State<Arc<Shared>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, OAuthError> {
+    let is_form = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|kind| kind.to_str().ok())
+        .is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded"));
+    if !is_form {
+        return Err(OAuthError::new("invalid_request", "send application/x-www-form-urlencoded"));
+    }
+    let form = Parameters::parse(&body);
+    let name = form.required("grant_type")?;
+    let Some(kind) = client::Grant::from_name(name) else {
+        return Err(OAuthError::new("unsupported_grant_type", "this server does not know the grant type"));
+    };
+    let client = Client::authenticate(&headers, &form, &server.secrets)?;
+    if !client.grants.contains(&kind) {
+        return Err(OAuthError::new("unauthorized_client", format!("the client is not registered for {name}")));
+    }
+    server.check_resources(&form)?;
+    let answer = match kind {
+        client::Grant::AuthorizationCode => server.by_code(&client, &form)?,
+        client::Grant::RefreshToken => server.by_refresh_token(&client, &form)?,
+        client::Grant::ClientCredentials => server.by_credentials(&client, &form)?,
+    };
+    Ok(([(header::CACHE_CONTROL, "no-store")], Json(answer)).into_response())
+}
+
+impl Shared {
+    fn by_code(&self, client: &Client, form: &Parameters) -> Result<Value, OAuthError> {
+        let code = form.required("code")?;
+        // Taken before it is judged: a code that was shown to the wrong one is worth nothing to the right one.
+        let Some(issued) = self.codes.take(code) else { return Err(self.used_again(code, "authorization code")) };
+        self.used.keep_under(code, issued.grant.login.clone());
+        let verifier = form.required("code_verifier")?;
+        let is_verifier = (43..=128).contains(&verifier.len()) && secret::s256(verifier) == issued.code_challenge;
+        let redirect_uri = form.optional("redirect_uri")?;
+        if issued.grant.client_id != client.id() || issued.redirect_uri.as_deref() != redirect_uri || !is_verifier {
+            return Err(OAuthError::new("invalid_grant", "the code is for another client, redirect URI or verifier"));
+        }
+        Ok(self.answer(client, "alice", issued.grant.scopes.clone(), Some(issued.grant)))
+    }
+
+    fn by_refresh_token(&self, client: &Client, form: &Parameters) -> Result<Value, OAuthError> {
+        let presented = form.required("refresh_token")?;
+        let Some(grant) = self.refresh_tokens.take(presented) else {
+            return Err(self.used_again(presented, "refresh token"));
+        };
+        self.used.keep_under(presented, grant.login.clone());
+        if grant.client_id != client.id() {
+            return Err(OAuthError::new("invalid_grant", "the refresh token is for another client"));
+        }
+        let scopes = match form.optional("scope")? {
+            None => grant.scopes.clone(),
+            Some(asked) => asked.split_whitespace().map(str::to_owned).collect(),
+        };
+        if let Some(more) = scopes.iter().find(|scope| !grant.scopes.contains(scope)) {
+            // A mistake in the scopes costs nobody the login.
+            let login = grant.clone();
+            self.used.take(presented);
+            self.refresh_tokens.keep_under(presented, login);
+            return Err(OAuthError::new("invalid_scope", format!("{more} was not granted")));
+        }
+        Ok(self.answer(client, "alice", scopes, Some(grant)))
+    }
+
+    fn by_credentials(&self, client: &Client, form: &Parameters) -> Result<Value, OAuthError> {
+        let scopes = self.known_scopes(form.optional("scope")?)?;
+        // Nobody's login: the client speaks for itself (RFC 9068, section 2.2).
+        Ok(self.answer(client, &client.id(), scopes, None))
+    }
+
+    /// The scopes that are asked for, as far as they are known here; those of the server if there are none.
+    pub(crate) fn known_scopes(&self, asked: Option<&str>) -> Result<Vec<String>, OAuthError> {
+        let Some(asked) = asked else { return Ok(self.default_scopes.clone()) };
+        let is_asked = |scope: &&String| asked.split(' ').any(|asked| asked == *scope);
+        let known: Vec<String> = self.scopes.iter().filter(is_asked).cloned().collect();
+        if known.is_empty() {
+            let all = self.scopes.join(" ");
+            return Err(OAuthError::new("invalid_scope", format!("none of the scopes is known here: {all}")));
+        }
+        Ok(known)
+    }
+
+    /// Every `resource` must be the one there is (RFC 8707, section 2); who names none means that one.
+    pub(crate) fn check_resources(&self, parameters: &Parameters) -> Result<(), OAuthError> {
+        match parameters.all("resource").find(|resource| *resource != self.resource) {
+            None => Ok(()),
+            Some(_) => Err(OAuthError::new("invalid_target", format!("the only resource here is {}", self.resource))),
+        }
+    }
+
+    /// Something that was used before is used again: one of the two is a thief, so the whole login ends
+    /// (RFC 6749, section 4.1.2; RFC 9700, section 4.14.2).
+    fn used_again(&self, presented: &str, what: &str) -> OAuthError {
+        if let Some(login) = self.used.take(presented) {
+            self.refresh_tokens.drop_if(|grant| grant.login == login);
+        }
+        OAuthError::new("invalid_grant", format!("the {what} is unknown, expired or was used before"))
+    }
+
+    fn answer(&self, client: &Client, subject: &str, scopes: Vec<String>, grant: Option<Grant>) -> Value {
+        let token = self.issuer.token().audience(&self.resource).subject(subject).client_id(&client.id());
+        let token = token.scope(&for_resource(&scopes)).expires_in(TOKEN_LIFETIME);
+        let mut answer = Map::new();
+        answer.insert("access_token".into(), token.sign().into());
+        answer.insert("token_type".into(), "Bearer".into());
+        answer.insert("expires_in".into(), TOKEN_LIFETIME.as_secs().into());
+        answer.insert("scope".into(), scopes.join(" ").into());
+        if let Some(grant) = grant.filter(|_| client.grants.contains(&client::Grant::RefreshToken)) {
+            answer.insert("refresh_token".into(), self.refresh_tokens.keep(grant).into());
+        }
+        Value::Object(answer)
+    }
+}
+
+/// `offline_access` is between the client and this server: no resource has it.
+pub(crate) fn for_resource(scopes: &[String]) -> String {
+    let scopes: Vec<&str> = scopes.iter().map(String::as_str).filter(|scope| *scope != OFFLINE_ACCESS).collect();
+    scopes.join(" ")
+}
+
+/// Clients that see this scope in the metadata ask for it to get a refresh token.
+pub(crate) const OFFLINE_ACCESS: &str = "offline_access";
+/// Short, so that a session of a few minutes shows a refresh.
+const TOKEN_LIFETIME: Duration = Duration::from_secs(300);

@@ -1,0 +1,84 @@
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::secret;
+
+/// Values kept under secrets: each can be taken once, and not after its time.
+pub(crate) struct Vault<T> {
+    lifetime: Duration,
+    entries: Mutex<HashMap<String, Entry<T>>>,
+}
+
+struct Entry<T> {
+    expires: Instant,
+    value: T,
+}
+
+impl<T> Vault<T> {
+    pub(crate) fn new(lifetime: Duration) -> Self {
+        Self { lifetime, entries: Mutex::default() }
+    }
+
+    /// Keeps a value and returns the secret that it is kept under.
+    pub(crate) fn keep(&self, value: T) -> String {
+        let secret = secret::random();
+        self.keep_under(&secret, value);
+        secret
+    }
+
+    pub(crate) fn keep_under(&self, secret: &str, value: T) {
+        let now = Instant::now();
+        let mut entries = self.lock();
+        entries.retain(|_, entry| entry.expires > now);
+        if entries.len() >= CAPACITY {
+            let oldest = entries.iter().min_by_key(|(_, entry)| entry.expires).map(|(secret, _)| secret.clone());
+            oldest.map(|secret| entries.remove(&secret));
+        }
+        entries.insert(secret.to_owned(), Entry { expires: now + self.lifetime, value });
+    }
+
+    pub(crate) fn take(&self, secret: &str) -> Option<T> {
+        let entry = self.lock().remove(secret)?;
+        (entry.expires > Instant::now()).then_some(entry.value)
+    }
+
+    /// Drops the values of which `condition` is true.
+    pub(crate) fn drop_if(&self, condition: impl Fn(&T) -> bool) {
+        self.lock().retain(|_, entry| !condition(&entry.value));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Entry<T>>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whoever asks without end pushes out the oldest, and fills no memory.
+const CAPACITY: usize = 1_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_value_is_taken_once_and_in_time() {
+        let vault = Vault::new(Duration::from_secs(60));
+        let (first, second) = (vault.keep(1), vault.keep(2));
+        assert_eq!((vault.take(&first), vault.take(&first), vault.take("guess")), (Some(1), None, None));
+        tokio::time::advance(Duration::from_secs(60)).await;
+        assert_eq!(vault.take(&second), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_oldest_makes_room() {
+        let vault = Vault::new(Duration::from_secs(60));
+        let oldest = vault.keep(0);
+        for number in 1..=CAPACITY {
+            tokio::time::advance(Duration::from_millis(1)).await;
+            vault.keep(number);
+        }
+        assert_eq!((vault.take(&oldest), vault.lock().len()), (None, CAPACITY));
+    }
+}

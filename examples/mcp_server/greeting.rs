@@ -1,0 +1,47 @@
+use std::fmt;
+use std::time::Duration;
+
+use crate::development::AuthorizationServer;
+
+/// What is printed once the server listens.
+pub(crate) struct Greeting<'a> {
+    pub(crate) resource: &'a str,
+    pub(crate) issuers: &'a [String],
+    pub(crate) development: Option<&'a AuthorizationServer>,
+}
+
+impl fmt::Display for Greeting<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let resource = self.resource;
+        writeln!(f, "MCP server             {resource}")?;
+        for issuer in self.issuers {
+            writeln!(f, "Authorization server   {issuer}")?;
+        }
+        if let Some(development) = self.development {
+            let token = development.ready_token("curl", TOKEN_LIFETIME);
+            writeln!(f, "Authorization server   {} (for development: it knows no passwords)", development.url())?;
+            writeln!(f, "\nA token, good for {} hours:\n\n{token}", TOKEN_LIFETIME.as_secs() / 3600)?;
+            writeln!(f, "\nUse it:\n\n{}", curl(resource, &token))?;
+        }
+        writeln!(f, "\nConnect a client, which then asks you to log in:\n")?;
+        writeln!(f, "MCP Inspector   npx @modelcontextprotocol/inspector --transport http --server-url {resource}")?;
+        writeln!(f, "Claude Code     claude mcp add --transport http notes {resource}    then /mcp")?;
+        writeln!(
+            f,
+            "VS Code         code --add-mcp '{{\"name\":\"notes\",\"type\":\"http\",\"url\":\"{resource}\"}}'"
+        )?;
+        writeln!(f, "From here       cargo run --example mcp_client -- {resource}")
+    }
+}
+
+/// A tool call is all it takes: the server keeps no sessions, so nothing needs to be initialised first.
+fn curl(resource: &str, token: &str) -> String {
+    let call = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"whoami","arguments":{}}}"#;
+    format!(
+        "curl -sS '{resource}' -H 'Authorization: Bearer {token}' -H 'Content-Type: application/json' \
+         -H 'Accept: application/json, text/event-stream' -d '{call}'"
+    )
+}
+
+/// A day of trying things out.
+const TOKEN_LIFETIME: Duration = Duration::from_secs(8 * 3600);

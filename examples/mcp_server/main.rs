@@ -1,0 +1,89 @@
+//! An MCP server that only lets in who has a token for it.
+//!
+//! `cargo run --example mcp_server` needs nothing else: without `MCP_ISSUER` it starts an authorization server of its
+//! own for development, and prints a token and how to connect a client. With `MCP_ISSUER` it trusts yours. The
+//! variables are described in `settings.rs`; what matters of the crate is in `app.rs` and `tools.rs`.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program talks to its user")]
+#![allow(clippy::expect_used, clippy::arithmetic_side_effects, reason = "an example stops where it cannot go on")]
+
+mod app;
+mod development;
+mod greeting;
+mod settings;
+mod tools;
+
+use std::error::Error;
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use mcp_bearer::{Issuer, ResourceServer};
+use tokio::net::TcpListener;
+use tracing_subscriber::EnvFilter;
+
+use development::{AuthorizationServer, Configuration};
+use greeting::Greeting;
+use settings::Settings;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("mcp_bearer=debug,warn"));
+    let is_terminal = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(is_terminal).with_writer(std::io::stderr).init();
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprint!("mcp_server: {error}");
+            let mut cause = error.source();
+            while let Some(below) = cause {
+                eprint!(": {below}");
+                cause = below.source();
+            }
+            eprintln!();
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<(), Box<dyn Error>> {
+    let settings = Settings::from_environment()?;
+    let listener =
+        TcpListener::bind(settings.bind).await.map_err(|error| format!("MCP_BIND={}: {error}", settings.bind))?;
+    let bound = listener.local_addr()?;
+    let resource = settings.resource(bound)?;
+
+    let development =
+        if settings.issuers.is_empty() { Some(start_development(&settings, &resource).await?) } else { None };
+    let own_issuer = development.iter().map(AuthorizationServer::url);
+    let issuers = settings.issuers.iter().map(String::as_str).chain(own_issuer);
+
+    let mut builder = ResourceServer::builder(resource.as_str())
+        .scopes_supported(settings.scopes_supported.iter().cloned())
+        .metadata(|metadata| metadata.resource_name("Notes, an example of mcp-bearer"));
+    for issuer in issuers {
+        builder = builder.issuer(Issuer::discover(issuer));
+    }
+    for audience in &settings.audiences {
+        builder = builder.accept_audience(audience.as_str());
+    }
+    let server = if settings.is_lazy { builder.build_lazy()? } else { builder.build().await? };
+
+    let app = app::router(&server, &resource, bound, &settings.required_scopes)?;
+    let greeting = Greeting { resource: &resource, issuers: &settings.issuers, development: development.as_ref() };
+    println!("{greeting}");
+    axum::serve(listener, app).await?;
+    Ok(())
+}
+
+async fn start_development(settings: &Settings, resource: &str) -> Result<AuthorizationServer, String> {
+    let bind = settings.development_bind;
+    let configuration = Configuration {
+        bind,
+        resource: resource.to_owned(),
+        default_scopes: settings.required_scopes.clone(),
+        scopes: settings.all_scopes(),
+    };
+    let started = AuthorizationServer::start(configuration).await;
+    started.map_err(|error| {
+        format!("MCP_DEV_AS_BIND={bind}: {error}; choose another address, or set MCP_ISSUER to an authorization server")
+    })
+}

@@ -1,0 +1,9 @@
+//! The example programs, as real processes: what a newcomer runs first works.
+#![cfg(all(feature = "axum", feature = "aws-lc-rs", feature = "cors", feature = "reqwest"))]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests")]
+
+mod authorization;
+mod browser;
+mod programs;
+mod support;
+mod units;

@@ -1,0 +1,145 @@
+use serde_json::json;
+
+use crate::support::{Program, Server, run};
+
+#[tokio::test]
+async fn the_client_logs_in_and_calls_a_tool() {
+    let server = Server::start().await;
+    let (succeeded, stdout, stderr) = run("mcp_client", &["--approve", &server.resource], &[]).await;
+    assert!(succeeded, "{stdout}{stderr}");
+    assert!(stdout.contains("tools: add_note, list_notes, whoami\n"), "{stdout}");
+    assert!(stdout.contains("\"scopes\":[\"mcp:tools\"],\"subject\":\"alice\""), "{stdout}");
+}
+
+#[tokio::test]
+async fn the_printed_curl_line_calls_whoami() {
+    let server = Server::start().await;
+    let words = shell_words(&server.curl);
+    let mut request = server.http.post(words.iter().find(|word| word.starts_with("http")).unwrap());
+    for [option, value] in words.windows(2).map(|pair| [&pair[0], &pair[1]]) {
+        if option == "-H" {
+            let (name, value) = value.split_once(": ").unwrap();
+            request = request.header(name, value);
+        } else if option == "-d" {
+            request = request.body(value.clone());
+        }
+    }
+    let answer: serde_json::Value = request.send().await.unwrap().json().await.unwrap();
+    let text = answer["result"]["content"][0]["text"].as_str().unwrap();
+    let expected = json!({
+        "subject": "alice", "client_id": "curl", "scopes": ["mcp:tools", "write:notes"], "issuer": server.issuer,
+    });
+    assert_eq!(serde_json::from_str::<serde_json::Value>(text).unwrap(), expected);
+}
+
+#[tokio::test]
+async fn a_note_needs_its_scope_and_is_its_owners() {
+    let server = Server::start().await;
+    let narrow = server.service_token("mcp:tools").await;
+    let refused = server.call(&narrow, "add_note", json!({ "text": "x" })).await;
+    assert_eq!(
+        (refused["error"]["code"].as_i64(), &refused["error"]["data"]["scope"]),
+        (Some(-32003), &json!("write:notes"))
+    );
+
+    assert_eq!(server.ask(&server.token, "add_note", json!({ "text": "milk" })).await, json!({ "notes": 1 }));
+    assert_eq!(server.ask(&server.token, "list_notes", json!({})).await, json!(["milk"]));
+    assert_eq!(server.ask(&narrow, "list_notes", json!({})).await, json!([]));
+}
+
+#[tokio::test]
+async fn a_request_without_a_token_gets_a_challenge_that_browsers_can_read() {
+    let server = Server::start().await;
+    for method in [reqwest::Method::GET, reqwest::Method::POST, reqwest::Method::DELETE] {
+        let request = server.http.request(method, &server.resource).header("origin", "http://localhost:6274");
+        let answer = request.send().await.unwrap();
+        let header = |name: &str| answer.headers()[name].to_str().unwrap().to_owned();
+        assert_eq!(answer.status(), 401);
+        assert!(header("www-authenticate").contains("scope=\"mcp:tools\""));
+        assert!(header("access-control-expose-headers").contains("www-authenticate"));
+    }
+    let unknown = server.resource.replace("/mcp", "/.well-known/nothing");
+    assert_eq!(server.http.get(unknown).send().await.unwrap().status(), 404);
+}
+
+#[tokio::test]
+async fn an_issuer_and_an_audience_of_ones_own_are_accepted() {
+    let server = Server::start().await;
+    let mut own = Program::start(
+        "mcp_server",
+        &[],
+        &[
+            ("MCP_BIND", "127.0.0.1:0"),
+            ("MCP_ISSUER", &server.issuer),
+            ("MCP_AUDIENCE", &server.resource),
+            ("MCP_REQUIRED_SCOPES", "write:notes"),
+            ("MCP_LAZY", "1"),
+        ],
+    );
+    let printed = own.read_until("From here").await;
+    assert!(printed.iter().all(|line| !line.starts_with("eyJ")), "{printed:#?}");
+    let resource = printed[0].split_whitespace().nth(2).unwrap();
+    let narrow = server.service_token("mcp:tools").await;
+    // No tool is called: who passes the layer is told by rmcp that this is no MCP request.
+    for (token, status) in [(&server.token, 405), (&narrow, 403)] {
+        assert_eq!(server.http.get(resource).bearer_auth(token).send().await.unwrap().status(), status);
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_setting_is_named_in_one_sentence() {
+    for (variable, value, expected) in [
+        ("MCP_BIND", "nowhere", "MCP_BIND=nowhere is no address"),
+        ("MCP_BIND", "0.0.0.0:0", "set MCP_RESOURCE"),
+        ("MCP_LAZY", "perhaps", "MCP_LAZY=perhaps is neither 0 nor 1"),
+        ("MCP_RESOURCE", "https://h/mcp#f", "has a fragment"),
+        ("MCP_ISSUER", "auth.example.com", "is no absolute URL"),
+        ("MCP_REQUIRED_SCOPES", "caf\u{e9}", "is no scope"),
+        ("MCP_DEV_AS_BIND", "0.0.0.0:0", "listens on loopback only"),
+    ] {
+        let mut variables = vec![("MCP_BIND", "127.0.0.1:0"), ("MCP_DEV_AS_BIND", "127.0.0.1:0")];
+        variables.push((variable, value));
+        let (succeeded, _, stderr) = run("mcp_server", &[], &variables).await;
+        assert!(!succeeded && stderr.contains(expected) && stderr.lines().count() == 1, "{variable}={value}: {stderr}");
+    }
+}
+
+#[tokio::test]
+async fn each_rest_call_has_the_status_that_is_printed_above_it() {
+    let mut program = Program::start("rest_scopes", &[], &[("MCP_BIND", "127.0.0.1:0")]);
+    let mut printed = program.read_until("# 200, files:admin").await;
+    printed.extend(program.read_until("curl").await);
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let mut calls = 0;
+    for [comment, call] in printed.windows(2).map(|pair| [&pair[0], &pair[1]]) {
+        let (Some(comment), Some(call)) = (comment.strip_prefix("# "), call.strip_prefix("curl ")) else { continue };
+        let words = shell_words(call);
+        let after = |option: &str| words.iter().skip_while(|word| *word != option).nth(1);
+        let method = after("-X").map_or("GET", String::as_str).parse().unwrap();
+        let url = words.iter().find(|word| word.starts_with("http")).unwrap();
+        let mut request = match after("-d") {
+            Some(body) => http.post(url).body(body.clone()),
+            None => http.request(method, url),
+        };
+        if let Some((name, value)) = after("-H").and_then(|header| header.split_once(": ")) {
+            request = request.header(name, value);
+        }
+        let status = request.send().await.unwrap().status();
+        assert!(comment.starts_with(status.as_str()), "{comment}: {status}");
+        calls += 1;
+    }
+    assert_eq!(calls, 10);
+}
+
+/// Words as a shell splits them, with single quotes only.
+fn shell_words(line: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    for (index, piece) in line.split('\'').enumerate() {
+        if index % 2 == 1 {
+            words.push(piece.to_owned());
+        } else {
+            words.extend(piece.split_whitespace().map(str::to_owned));
+        }
+    }
+    words
+}
