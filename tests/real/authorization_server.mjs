@@ -1,0 +1,197 @@
+// npm `oidc-provider` as the authorization server, on a loopback port. It can rotate its keys without refusing a
+// connection, break down, stop, and come back on the same port; and it counts the requests that it gets.
+
+import { once } from 'node:events';
+import http from 'node:http';
+
+import { exportJWK, generateKeyPair } from 'jose';
+import Provider from 'oidc-provider';
+import { createMemoryAdapter } from 'oidc-provider/lib/adapters/memory_adapter.js';
+
+import { answerInteraction } from './interaction.mjs';
+import { ALGORITHMS, SigningKey } from './signing_key.mjs';
+
+/** Every resource of the tests knows these; a token carries those that were asked for and consented to. */
+const RESOURCE_SCOPES = ['mcp:tools', 'write:notes'];
+/** A client for tokens without a login; `oidc-provider` knows it from its configuration. */
+const BATCH_CLIENT = { client_id: 'batch', client_secret: 'a-secret-of-the-test' };
+const HOUR = 3600;
+/** Stands first in every key set, for a verifier to skip; made once, as RSA keys take their time. */
+const ENCRYPTION_KEY = await encryptionKey();
+
+async function encryptionKey() {
+  const { privateKey } = await generateKeyPair('RSA-OAEP-256', { extractable: true });
+  return { ...(await exportJWK(privateKey)), kid: 'for-encryption', use: 'enc', alg: 'RSA-OAEP-256' };
+}
+
+export class AuthorizationServer {
+  #algorithm;
+  #path;
+  #keys;
+  #http;
+  #port = 0;
+  #answer;
+  #requests = [];
+  // Registrations, sessions and grants live here, so that they outlive a rotation and a restart.
+  #adapter = createMemoryAdapter();
+
+  /** `path` is put behind the issuer's host, for the issuers that are not a bare origin. */
+  static async start({ algorithm = 'RS256', keys, path = '' } = {}) {
+    const server = new AuthorizationServer();
+    server.#algorithm = algorithm;
+    server.#path = path;
+    server.#keys = keys ?? [await SigningKey.generate(algorithm)];
+    await server.#listen();
+    server.rotate(server.#keys);
+    return server;
+  }
+
+  get issuer() {
+    return `http://127.0.0.1:${this.#port}${this.#path}`;
+  }
+
+  /** The key that the next token is signed with. */
+  get key() {
+    return this.#keys[0];
+  }
+
+  get keys() {
+    return [...this.#keys];
+  }
+
+  /** Publishes `keys` and signs with the first, from one request to the next: no connection is refused. */
+  rotate(keys) {
+    this.#keys = keys;
+    const provider = new Provider(this.issuer, this.#configuration());
+    const callback = provider.callback();
+    this.#answer = (request, response) => {
+      if (request.url.startsWith('/interaction/')) return answerInteraction(provider, request, response);
+      return callback(request, response);
+    };
+  }
+
+  /** Answers every request with 500 from now on. */
+  breakDown() {
+    this.#answer = (_request, response) => response.writeHead(500).end();
+  }
+
+  /** Stops listening and cuts off every connection; returns when the port is free. */
+  async stop() {
+    if (!this.#http?.listening) return;
+    const closed = once(this.#http, 'close');
+    this.#http.close();
+    this.#http.closeAllConnections();
+    await closed;
+  }
+
+  /** Listens again, on the port of before. */
+  async restart({ keys = this.#keys } = {}) {
+    await this.#listen();
+    this.rotate(keys);
+  }
+
+  /** An access token without a login (client credentials): a JWT, or opaque when `resource` is left out. */
+  async token({ resource, scope = 'mcp:tools' }) {
+    const response = await fetch(`${this.issuer}/token`, {
+      method: 'POST',
+      headers: { authorization: `Basic ${btoa(`${BATCH_CLIENT.client_id}:${BATCH_CLIENT.client_secret}`)}` },
+      body: new URLSearchParams({ grant_type: 'client_credentials', scope, ...(resource && { resource }) }),
+    });
+    const answer = await response.json();
+    if (!response.ok) throw new Error(`no token: ${JSON.stringify(answer)}`);
+    return answer.access_token;
+  }
+
+  /** Registers a client as it would register itself, but for the scopes of the test's choice. */
+  async register(clientMetadata, scope) {
+    const response = await fetch(`${this.issuer}/reg`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ ...clientMetadata, scope }),
+    });
+    const answer = await response.json();
+    if (!response.ok) throw new Error(`not registered: ${JSON.stringify(answer)}`);
+    return { ...answer, issuer: this.issuer };
+  }
+
+  /** How many requests of any kind came in. */
+  get requests() {
+    return this.#requests.length;
+  }
+
+  get keySetFetches() {
+    return this.#requests.filter((path) => path.endsWith('/jwks')).length;
+  }
+
+  /** Counted by the document that is asked for first. */
+  get metadataFetches() {
+    return this.#requests.filter((path) => path.startsWith('/.well-known/oauth-authorization-server')).length;
+  }
+
+  async #listen() {
+    this.#http = http.createServer((request, response) => {
+      const path = request.url.split('?')[0];
+      this.#requests.push(path);
+      if (!path.startsWith(`${this.#path}/`)) return response.writeHead(404).end();
+      // Mounted below a path, as express would do it.
+      request.originalUrl = request.url;
+      request.url = request.url.slice(this.#path.length);
+      return this.#answer(request, response);
+    });
+    this.#http.listen(this.#port, '127.0.0.1');
+    await once(this.#http, 'listening');
+    this.#port = this.#http.address().port;
+  }
+
+  #configuration() {
+    return {
+      adapter: this.#adapter,
+      jwks: { keys: [ENCRYPTION_KEY, ...this.#keys.map((key) => key.jwk)] },
+      enabledJWA: { idTokenSigningAlgValues: ALGORITHMS },
+      clientDefaults: { id_token_signed_response_alg: this.#algorithm },
+      clients: [
+        {
+          ...BATCH_CLIENT,
+          grant_types: ['client_credentials'],
+          redirect_uris: [],
+          response_types: [],
+          scope: RESOURCE_SCOPES.join(' '),
+        },
+      ],
+      cookies: { keys: ['a-cookie-key-of-the-test'] },
+      findAccount: (_context, id) => ({ accountId: id, claims: () => ({ sub: id }) }),
+      interactions: { url: (_context, interaction) => `${this.#path}/interaction/${interaction.uid}` },
+      pkce: { required: () => true },
+      scopes: ['openid', 'offline_access', ...RESOURCE_SCOPES],
+      ttl: {
+        AccessToken: HOUR,
+        ClientCredentials: HOUR,
+        Grant: HOUR,
+        IdToken: HOUR,
+        Interaction: HOUR,
+        RefreshToken: HOUR,
+        Session: HOUR,
+      },
+      clientBasedCORS: () => false,
+      issueRefreshToken: (_context, client) => client.grantTypeAllowed('refresh_token'),
+      features: {
+        clientCredentials: { enabled: true },
+        devInteractions: { enabled: false },
+        encryption: { enabled: true },
+        registration: { enabled: true },
+        resourceIndicators: {
+          enabled: true,
+          defaultResource: () => undefined,
+          useGrantedResource: () => true,
+          getResourceServerInfo: (_context, resource) => ({
+            scope: RESOURCE_SCOPES.join(' '),
+            audience: resource,
+            accessTokenFormat: 'jwt',
+            accessTokenTTL: HOUR,
+            jwt: { sign: { alg: this.#algorithm } },
+          }),
+        },
+      },
+    };
+  }
+}

@@ -1,0 +1,45 @@
+// A client on `@modelcontextprotocol/sdk` 1.x.
+
+import { auth, extractWWWAuthenticateParams, UnauthorizedError } from '@modelcontextprotocol/sdk/client/auth.js';
+import { Client } from '@modelcontextprotocol/sdk/client/index.js';
+import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
+import { McpError } from '@modelcontextprotocol/sdk/types.js';
+
+import { Connection } from './connection.mjs';
+
+export const v1 = {
+  name: '@modelcontextprotocol/sdk 1.x',
+  JsonRpcError: McpError,
+  readChallenge: extractWWWAuthenticateParams,
+
+  /** Connects, and logs in through `browser` where the server asks for it. */
+  async connect(url, session, browser) {
+    const first = transport(url, session);
+    try {
+      return await open(first);
+    } catch (error) {
+      if (!(error instanceof UnauthorizedError)) throw error;
+      const parameters = await session.approve(browser);
+      await first.finishAuth(parameters.get('code'));
+      return open(transport(url, session));
+    }
+  },
+
+  /** Logs in for scopes of one's own choice, before the server has asked for any. */
+  async login(url, session, browser, scope) {
+    const options = { serverUrl: url, scope, fetchFn: session.fetch };
+    await auth(session, options);
+    const parameters = await session.approve(browser);
+    await auth(session, { ...options, authorizationCode: parameters.get('code') });
+  },
+};
+
+async function open(transport) {
+  const client = new Client({ name: 'real-tests-v1', version: '1.0.0' });
+  await client.connect(transport);
+  return new Connection(client, transport);
+}
+
+function transport(url, session) {
+  return new StreamableHTTPClientTransport(new URL(url), { authProvider: session, fetch: session.fetch });
+}

@@ -1,0 +1,125 @@
+// The MCP SDKs' own OAuth clients find their way in, from a URL and nothing else.
+
+import { strict as assert } from 'node:assert';
+import { test } from 'node:test';
+
+import { Browser } from './browser.mjs';
+import { v1 } from './client_v1.mjs';
+import { v2, v2Probing } from './client_v2.mjs';
+import { fixture } from './fixture.mjs';
+import { OAuthSession } from './oauth_session.mjs';
+import { accessTokenClaims, ALGORITHMS } from './signing_key.mjs';
+
+const TOOLS = ['add_note', 'list_notes', 'whoami'];
+
+for (const sdk of [v1, v2, v2Probing]) {
+  for (const algorithm of ALGORITHMS) {
+    test(`${sdk.name} logs in and calls tools with ${algorithm} tokens`, async (t) => {
+      const { provider, server } = await fixture(t, { algorithm });
+      const session = new OAuthSession();
+      const connection = await sdk.connect(server.url, session, new Browser());
+
+      assert.deepEqual(await connection.toolNames(), TOOLS);
+      assertIdentity(await connection.whoami(), provider, session, ['mcp:tools']);
+      await connection.close();
+    });
+  }
+
+  test(`${sdk.name} goes from 401 to metadata, registration, token and tools, and asks for our resource`, async (t) => {
+    const { provider, server } = await fixture(t);
+    const session = new OAuthSession();
+    const connection = await sdk.connect(server.url, session, new Browser());
+    await connection.close();
+
+    const steps = session.trace.slice(0, 6).map(({ method, url, status }) => `${method} ${url} ${status}`);
+    assert.deepEqual(steps, [
+      `POST ${server.url} 401`,
+      `GET ${server.metadataUrl} 200`,
+      `GET ${provider.issuer}/.well-known/oauth-authorization-server 200`,
+      `POST ${provider.issuer}/reg 201`,
+      `POST ${provider.issuer}/token 200`,
+      `POST ${server.url} 200`,
+    ]);
+    assert.equal(session.authorizationUrl.searchParams.get('resource'), server.resource);
+    assert.equal(session.trace[4].body.get('resource'), server.resource);
+    assert.ok(session.authorizationUrl.searchParams.get('scope').split(' ').includes('mcp:tools'));
+  });
+
+  test(`${sdk.name} logs in where the issuer has a path and only the appended OpenID document`, async (t) => {
+    const { provider, server } = await fixture(t, { path: '/tenants/one' });
+    const session = new OAuthSession();
+    const connection = await sdk.connect(server.url, session, new Browser());
+
+    assertIdentity(await connection.whoami(), provider, session, ['mcp:tools']);
+    await connection.close();
+  });
+
+  test(`${sdk.name} may not add a note without write:notes, and is told so by a JSON-RPC error`, async (t) => {
+    const { server } = await fixture(t);
+    const connection = await sdk.connect(server.url, new OAuthSession(), new Browser());
+
+    await assert.rejects(connection.call('add_note', { text: 'not mine to write' }), sdk.JsonRpcError);
+    assert.ok(!(await connection.call('list_notes')).includes('not mine to write'));
+    await connection.close();
+  });
+
+  test(`${sdk.name} adds a note with write:notes, and finds it in the list`, async (t) => {
+    const { provider, server } = await fixture(t);
+    const session = new OAuthSession();
+    const browser = new Browser();
+    await sdk.login(server.url, session, browser, 'mcp:tools write:notes');
+    const connection = await sdk.connect(server.url, session, browser);
+
+    assertIdentity(await connection.whoami(), provider, session, ['mcp:tools', 'write:notes']);
+    assert.ok(!(await connection.call('list_notes')).includes('milk and bread'));
+    await connection.call('add_note', { text: 'milk and bread' });
+    assert.ok((await connection.call('list_notes')).includes('milk and bread'));
+    await connection.close();
+  });
+
+  test(`${sdk.name} takes an expired token's 401 as a reason to refresh, not to log in again`, async (t) => {
+    const { provider, server } = await fixture(t);
+    const session = new OAuthSession();
+    const connection = await sdk.connect(server.url, session, new Browser());
+    const expired = await provider.key.sign(accessTokenClaims(provider.issuer, server.resource, { exp: 1 }));
+    session.saveTokens({ ...session.tokens(), access_token: expired });
+    session.authorizationUrl = undefined;
+
+    assertIdentity(await connection.whoami(), provider, session, ['mcp:tools']);
+    assert.equal(session.authorizationUrl, undefined);
+    assert.notEqual(session.tokens().access_token, expired);
+    await connection.close();
+  });
+
+  test(`${sdk.name} takes a 403 as a reason to ask for the scope that it lacks`, async (t) => {
+    const { provider, server } = await fixture(t);
+    // A refresh would come first with SDK 1.x, and a refresh brings no new scope.
+    const session = new OAuthSession({ refresh: false });
+    // The client registers with the scopes of its first login, and this provider holds it to them.
+    session.saveClientInformation(await provider.register(session.clientMetadata, 'mcp:tools write:notes'));
+    const browser = new Browser();
+    await sdk.login(server.url, session, browser, 'write:notes');
+    session.trace.length = 0;
+    const connection = await sdk.connect(server.url, session, browser);
+
+    assert.equal(session.trace[0].status, 403);
+    const { scopes } = await connection.whoami();
+    assert.ok(scopes.includes('mcp:tools'), `granted: ${scopes}`);
+    await connection.close();
+  });
+}
+
+test(`${v2Probing.name}, agrees on the revision of 2026-07-28, through the bearer layer`, async (t) => {
+  const { server } = await fixture(t);
+  const connection = await v2Probing.connect(server.url, new OAuthSession(), new Browser());
+
+  assert.equal(connection.protocolVersion, '2026-07-28');
+  await connection.close();
+});
+
+function assertIdentity({ subject, client_id, scopes, issuer }, provider, session, expectedScopes) {
+  assert.equal(subject, 'alice');
+  assert.equal(client_id, session.clientInformation().client_id);
+  assert.deepEqual(scopes.toSorted(), expectedScopes);
+  assert.equal(issuer, provider.issuer);
+}

@@ -1,0 +1,65 @@
+// Plain HTTP requests to the server under test, and what its answers must look like.
+
+import { strict as assert } from 'node:assert';
+
+import { parseChallenge } from './challenge.mjs';
+
+const INITIALIZE = JSON.stringify({
+  jsonrpc: '2.0',
+  id: 1,
+  method: 'initialize',
+  params: { protocolVersion: '2025-06-18', capabilities: {}, clientInfo: { name: 'real-tests', version: '1.0.0' } },
+});
+/** The longest time that a client may be told to wait, in seconds. */
+const LONGEST_RETRY_AFTER = 60;
+
+/** The first request of an MCP session, the only one that needs no session. */
+export function initialize(url, token) {
+  return send(url, {
+    method: 'POST',
+    headers: {
+      accept: 'application/json, text/event-stream',
+      'content-type': 'application/json',
+      ...(token !== undefined && { authorization: `Bearer ${token}` }),
+    },
+    body: INITIALIZE,
+  });
+}
+
+export async function send(url, init) {
+  const response = await fetch(url, init);
+  return { status: response.status, headers: response.headers, text: await response.text() };
+}
+
+/** The request came through to the MCP server, which answered it. */
+export function assertAccepted(answer) {
+  assert.equal(answer.status, 200, describe(answer));
+  assert.match(answer.text, /"protocolVersion"/);
+}
+
+/** The request was refused with `status`, and with a challenge that has exactly the parameters `expected`. */
+export function assertRefused(answer, status, expected) {
+  assert.equal(answer.status, status, describe(answer));
+  const { error_description: description, ...challenge } = parseChallenge(answer.headers.get('www-authenticate'));
+  assert.deepEqual(challenge, expected);
+  assert.equal(answer.headers.get('cache-control'), 'no-store');
+  if (!expected.error) return;
+  assert.match(answer.headers.get('content-type'), /^application\/json\b/);
+  const body = JSON.parse(answer.text);
+  assert.equal(body.error, expected.error);
+  if (description !== undefined) assert.equal(body.error_description, description);
+}
+
+/** The server cannot judge the token now, and says when to ask again; it does not say that the token is bad. */
+export function assertUnavailable(answer) {
+  assert.equal(answer.status, 503, describe(answer));
+  assert.equal(answer.headers.get('www-authenticate'), null);
+  const retryAfter = answer.headers.get('retry-after');
+  assert.match(String(retryAfter), /^[1-9][0-9]*$/);
+  assert.ok(Number(retryAfter) <= LONGEST_RETRY_AFTER, `Retry-After: ${retryAfter}`);
+  assert.equal(JSON.parse(answer.text).error, 'temporarily_unavailable');
+}
+
+function describe({ status, headers, text }) {
+  return `${status} ${headers.get('www-authenticate') ?? ''} ${text}`;
+}
