@@ -7,7 +7,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::{AuthorizationServerMetadata, InvalidMetadata};
-use crate::http_client::{AddressPolicy, HttpClient, HttpErrorKind, RequestLimits, exchange, retry_after};
+use crate::http_client::{AddressPolicy, HttpClient, RequestLimits, exchange, retry_after};
 use crate::identifier::{IssuerUrl, PlainHttp};
 use crate::json;
 use crate::keys::{FetchError, FetchErrorKind};
@@ -94,11 +94,7 @@ async fn get(client: &dyn HttpClient, url: &Url, addresses: AddressPolicy) -> Re
     let request = Request::get(url.as_str()).header(header::ACCEPT, "application/json").body(Bytes::new());
     let request = request.map_err(|source| error(FetchErrorKind::Document).with_source(source))?;
     let response = exchange(client, request, &RequestLimits::new(MAX_METADATA, addresses), TOTAL_TIMEOUT).await;
-    let response = response.map_err(|source| {
-        let kind =
-            if source.kind() == HttpErrorKind::TooLarge { FetchErrorKind::Document } else { FetchErrorKind::NoAnswer };
-        error(kind).with_source(source)
-    })?;
+    let response = response.map_err(|source| FetchError::of_exchange(url.as_str(), source))?;
     if response.status() != StatusCode::OK {
         let kind = FetchErrorKind::Status(response.status().as_u16());
         return Err(error(kind).with_retry_after(retry_after(response.headers())));

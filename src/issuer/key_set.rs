@@ -100,7 +100,7 @@ impl KeySetFetch {
             conditional_get(url, request).map_err(|source| error(FetchErrorKind::Document).with_source(source))?;
         let limits = RequestLimits::new(MAX_KEY_SET, addresses);
         let response = exchange(self.client.as_ref(), sent, &limits, TOTAL_TIMEOUT).await;
-        let response = response.map_err(|source| error(FetchErrorKind::NoAnswer).with_source(source))?;
+        let response = response.map_err(|source| FetchError::of_exchange(url.as_str(), source))?;
         let lifetime = lifetime(response.headers());
         match response.status() {
             StatusCode::OK => {

@@ -55,6 +55,15 @@ impl FetchError {
         Self { kind, url: url.into(), retry_after: None, source: None }
     }
 
+    /// What an exchange failed of: one that brought too much did bring an answer.
+    pub(crate) fn of_exchange(url: &str, error: HttpError) -> Self {
+        let kind = match error.kind() {
+            HttpErrorKind::TooLarge => FetchErrorKind::Document,
+            _ => FetchErrorKind::NoAnswer,
+        };
+        Self::new(kind, url).with_source(error)
+    }
+
     /// Adds what caused it.
     #[must_use]
     pub fn with_source(mut self, source: impl StdError + Send + Sync + 'static) -> Self {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use mcp_bearer::keys::FetchErrorKind;
 use mcp_bearer::testing::{Endpoint, Fault, TestIssuer};
 use mcp_bearer::{Issuer, ResourceServer};
 use tokio::time::{advance, sleep};
@@ -116,6 +117,22 @@ async fn building_eagerly_fails_loudly_and_asks_all_issuers_at_once() {
     two.stop();
     let error = builder().build().await.unwrap_err();
     assert!(error.to_string().contains("https://two.example.com"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn health_tells_silence_from_a_useless_answer() {
+    for (fault, expected) in [
+        (Fault::Drop, FetchErrorKind::NoAnswer),
+        (Fault::Status(404), FetchErrorKind::Status(404)),
+        (Fault::Oversize, FetchErrorKind::Document),
+        (Fault::Html, FetchErrorKind::Document),
+    ] {
+        let fixture = Fixture::cold();
+        fixture.issuer.fault(Endpoint::KeySet, fault);
+        fixture.server.warm_up().await.unwrap_err();
+        let health = fixture.server.health();
+        assert_eq!(health.issuers()[0].last_error().unwrap().kind(), expected);
+    }
 }
 
 #[tokio::test(start_paused = true)]
