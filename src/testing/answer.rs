@@ -3,54 +3,63 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, header};
 
 use super::documents::Endpoint;
 use super::fault::{empty, page};
+use super::requests::ReceivedRequest;
 use super::state::{Changing, State};
 
 impl State {
     /// Answers a request; `None` is a broken connection.
-    pub(super) async fn answer(&self, method: &Method, path: &str, headers: &HeaderMap) -> Option<Response<Bytes>> {
+    pub(super) async fn answer(&self, request: Request<Bytes>) -> Option<Response<Bytes>> {
+        let is_head = request.method() == Method::HEAD;
         let (mut answer, faults) = {
             let mut changing = self.lock();
-            let endpoint = changing.paths.endpoint(path);
-            changing.log.received(endpoint, method, path, headers);
-            (self.right_answer(&changing, endpoint, method, headers), changing.faults_for(endpoint))
+            let endpoint = changing.paths.endpoint(request.uri().path());
+            let request = ReceivedRequest::new(endpoint, request);
+            changing.log.received(request.clone());
+            (self.right_answer(&mut changing, &request), changing.faults_for(endpoint))
         };
         for fault in faults {
             answer = fault.happen(answer).await?;
         }
-        if method == Method::HEAD {
+        if is_head {
             answer.body_mut().clear();
         }
         Some(answer)
     }
 
-    fn right_answer(
-        &self,
-        changing: &Changing,
-        endpoint: Endpoint,
-        method: &Method,
-        headers: &HeaderMap,
-    ) -> Response<Bytes> {
+    fn right_answer(&self, changing: &mut Changing, request: &ReceivedRequest) -> Response<Bytes> {
+        let endpoint = request.endpoint();
         if !changing.paths.is_published(endpoint) {
             return empty(404);
         }
-        if method != Method::GET && method != Method::HEAD {
-            let mut answer = empty(405);
-            answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
-            return answer;
+        match endpoint {
+            Endpoint::Introspection | Endpoint::Revocation => self.answer_about_a_token(changing, request),
+            _ => self.document(changing, request),
+        }
+    }
+
+    fn document(&self, changing: &Changing, request: &ReceivedRequest) -> Response<Bytes> {
+        if *request.method() != Method::GET && *request.method() != Method::HEAD {
+            return not_allowed("GET, HEAD");
         }
         let validators = validators(self.started, changing.revision);
-        let mut answer = match endpoint {
-            _ if is_unchanged(headers, &validators) => empty(304),
+        let mut answer = match request.endpoint() {
+            _ if is_unchanged(request.headers(), &validators) => empty(304),
             Endpoint::KeySet => page("application/json", changing.ring.document().to_string()),
             _ => page("application/json", self.metadata(changing).to_string()),
         };
         answer.headers_mut().extend(validators);
         answer
     }
+}
+
+pub(super) fn not_allowed(allowed: &'static str) -> Response<Bytes> {
+    let mut answer = empty(405);
+    answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
+    answer
 }
 
 /// `ETag` and `Last-Modified`. Every revision has a second of its own, however fast a test changes things.

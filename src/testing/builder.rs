@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 use url::Host;
 
+use super::client::TrustedClient;
 use super::documents::{Documents, Paths};
 use super::issuer::TestIssuer;
 use super::key_ring::KeyRing;
@@ -23,6 +24,7 @@ pub struct TestIssuerBuilder {
     documents: Documents,
     clock: Arc<dyn Clock>,
     members: Map<String, Value>,
+    client: Option<TrustedClient>,
 }
 
 impl TestIssuerBuilder {
@@ -33,6 +35,7 @@ impl TestIssuerBuilder {
             documents: Documents::default(),
             clock: Arc::new(SystemClock),
             members: Map::new(),
+            client: None,
         }
     }
 
@@ -48,7 +51,7 @@ impl TestIssuerBuilder {
         self
     }
 
-    /// Takes `iat` and `exp` of tokens from this clock. Default: the system's.
+    /// Takes `iat` and `exp` of tokens from this clock, and tells by it which have expired. Default: the system's.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
         self
@@ -57,6 +60,13 @@ impl TestIssuerBuilder {
     /// Sets a member of the metadata documents; `null` takes it away.
     pub fn metadata_member(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.members.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// Answers introspection and revocation only for this client, by `client_secret_basic` or `client_secret_post`
+    /// (RFC 6749, section 2.3.1). Default: for anybody, and credentials are not looked at.
+    pub fn introspection_client(mut self, id: &str, secret: &str) -> Self {
+        self.client = Some(TrustedClient::new(id, secret));
         self
     }
 
@@ -103,7 +113,7 @@ impl TestIssuerBuilder {
 
     fn state(self, url: IssuerUrl) -> State {
         let paths = Paths::new(&url, self.documents);
-        State::new(url, self.clock, KeyRing::new(self.algorithm), paths, self.members)
+        State::new(url, self.clock, KeyRing::new(self.algorithm), paths, self.members, self.client)
     }
 }
 

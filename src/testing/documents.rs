@@ -34,6 +34,10 @@ pub enum Endpoint {
     OidcMetadataInserted,
     /// The key set, at the `jwks_uri` of the metadata.
     KeySet,
+    /// Token introspection (RFC 7662): `/introspect` below the issuer's path.
+    Introspection,
+    /// Token revocation (RFC 7009): `/revoke` below the issuer's path.
+    Revocation,
     /// Any other path; the answer is 404.
     Unknown,
 }
@@ -64,6 +68,10 @@ impl Paths {
         let issuer = &self.issuer;
         if path == self.key_set {
             Endpoint::KeySet
+        } else if path.strip_suffix(INTROSPECTION) == Some(issuer) {
+            Endpoint::Introspection
+        } else if path.strip_suffix(REVOCATION) == Some(issuer) {
+            Endpoint::Revocation
         } else if path.strip_prefix(OAUTH) == Some(issuer) {
             Endpoint::OauthMetadata
         } else if path.strip_suffix(OIDC) == Some(issuer) {
@@ -78,7 +86,7 @@ impl Paths {
     pub(super) fn is_published(&self, endpoint: Endpoint) -> bool {
         use Documents as D;
         match endpoint {
-            Endpoint::KeySet => true,
+            Endpoint::KeySet | Endpoint::Introspection | Endpoint::Revocation => true,
             Endpoint::OauthMetadata => matches!(self.documents, D::Both | D::OAuth),
             // Without a path the two forms are one.
             Endpoint::OidcMetadata if self.issuer.is_empty() => !matches!(self.documents, D::OAuth | D::Nothing),
@@ -99,6 +107,8 @@ pub(super) fn metadata(url: &IssuerUrl, paths: &Paths, algorithms: &[&str]) -> M
         "authorization_endpoint": format!("{base}/authorize"),
         "token_endpoint": format!("{base}/token"),
         "registration_endpoint": format!("{base}/register"),
+        "introspection_endpoint": format!("{base}{INTROSPECTION}"),
+        "revocation_endpoint": format!("{base}{REVOCATION}"),
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],
         "grant_types_supported": ["authorization_code", "refresh_token", "client_credentials"],
@@ -117,6 +127,8 @@ pub(super) fn metadata(url: &IssuerUrl, paths: &Paths, algorithms: &[&str]) -> M
 
 const OAUTH: &str = "/.well-known/oauth-authorization-server";
 const OIDC: &str = "/.well-known/openid-configuration";
+const INTROSPECTION: &str = "/introspect";
+const REVOCATION: &str = "/revoke";
 
 #[cfg(test)]
 mod tests {
@@ -138,6 +150,10 @@ mod tests {
             ("https://a.example.com/t", "/.well-known/openid-configuration", E::Unknown),
             ("https://a.example.com/t", "/.well-known/oauth-authorization-server/tt", E::Unknown),
             ("https://a.example.com/t", "/t/jwks", E::KeySet),
+            ("https://a.example.com", "/introspect", E::Introspection),
+            ("https://a.example.com/t/", "/t/introspect", E::Introspection),
+            ("https://a.example.com/t", "/introspect", E::Unknown),
+            ("https://a.example.com/t", "/t/revoke", E::Revocation),
         ] {
             let paths = Paths::new(&IssuerUrl::new(issuer).unwrap(), Documents::Both);
             assert_eq!(paths.endpoint(path), expected, "{issuer} {path}");

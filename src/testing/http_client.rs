@@ -33,7 +33,7 @@ impl TestHttpClient {
             self.state.lock().log.refuse();
             return Err(HttpError::new(HttpErrorKind::Connect));
         }
-        let answer = self.state.answer(request.method(), request.uri().path(), request.headers()).await;
+        let answer = self.state.answer(request).await;
         match answer {
             Some(answer) if answer.body().len() > limits.body => Err(HttpError::new(HttpErrorKind::TooLarge)),
             Some(answer) => Ok(answer),

@@ -2,7 +2,7 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::builder::TestIssuerBuilder;
 use super::documents::Endpoint;
@@ -81,7 +81,7 @@ impl TestIssuer {
         TestHttpClient::new(Arc::clone(&self.state))
     }
 
-    /// The documents as an axum router, to be merged into a server of yours as its fallback.
+    /// All its endpoints as an axum router, to be merged into a server of yours as its fallback.
     pub fn router(&self) -> axum::Router {
         router(Arc::clone(&self.state))
     }
@@ -135,6 +135,33 @@ impl TestIssuer {
     pub(super) fn key_for(&self, algorithm: Algorithm) -> String {
         let published = self.state.lock().ring.published_for(algorithm).map(str::to_owned);
         published.unwrap_or_else(|| self.add_key(algorithm))
+    }
+}
+
+/// What it says of tokens.
+impl TestIssuer {
+    /// What the introspection endpoint says of a token now (RFC 7662, section 2.2).
+    ///
+    /// Active are the opaque tokens that were handed out here and the tokens signed with a key that is published, up to
+    /// their `exp`: `{"active": true, "token_type": "Bearer"}` and all claims, whose own `token_type` would win. All
+    /// else is `{"active": false}`.
+    #[must_use]
+    pub fn introspect(&self, token: &str) -> Value {
+        self.state.introspect(&self.state.lock(), token)
+    }
+
+    /// Says exactly this of a token, until it is revoked.
+    pub fn introspection_answer(&self, token: &str, answer: impl Into<Value>) {
+        self.state.lock().tokens.answer_with(token, answer.into());
+    }
+
+    /// Makes a token inactive, as a request to the revocation endpoint does. A signature is none the worse for it.
+    pub fn revoke(&self, token: &str) {
+        self.state.revoke(&mut self.state.lock(), token);
+    }
+
+    pub(super) fn register(&self, claims: Map<String, Value>) -> String {
+        self.state.lock().tokens.register(claims, self.state.clock.since_epoch())
     }
 }
 

@@ -34,6 +34,11 @@ impl KeyRing {
         self.keys.iter().find(|named| named.kid == kid).map(|named| Arc::clone(&named.key))
     }
 
+    /// Whether a key that is published made this signature.
+    pub(super) fn signed(&self, message: &[u8], signature: &[u8]) -> bool {
+        self.published().any(|named| named.key.verifies(message, signature))
+    }
+
     /// The newest published key for an algorithm.
     pub(super) fn published_for(&self, algorithm: Algorithm) -> Option<&str> {
         self.published().rev().find(|named| named.key.algorithm() == algorithm).map(|named| named.kid.as_str())

@@ -36,16 +36,36 @@
 //! assert_eq!(issuer.requests(Endpoint::KeySet), 0);
 //! ```
 //!
+//! Opaque tokens and signed ones can be asked about at the introspection endpoint (RFC 7662) and revoked at the
+//! revocation endpoint (RFC 7009), by anybody or by one client only; both endpoints are in the metadata, fail and count
+//! like the others. What the resource server sent is in [`last_request`](TestIssuer::last_request).
+//!
+//! ```
+//! use mcp_bearer::testing::TestIssuer;
+//! use serde_json::json;
+//!
+//! let builder = TestIssuer::builder("https://auth.example.com");
+//! let issuer = builder.introspection_client("mcp-server", "secret").build();
+//! let token = issuer.token().audience("https://mcp.example.com/mcp").scope("notes:read").opaque();
+//! assert_eq!(issuer.introspect(&token)["scope"], "notes:read");
+//! issuer.revoke(&token);
+//! assert_eq!(issuer.introspect(&token), json!({ "active": false }));
+//! // Any other shape of an answer, and whatever else goes wrong:
+//! issuer.introspection_answer("token", json!({ "active": "yes" }));
+//! ```
+//!
 //! None of this belongs into a program that runs for anybody but its author: the keys live as long as the process,
 //! and whoever can call the issuer gets a token. A test's own mistake, such as an issuer that is no URL, panics at
 //! the line of the mistake.
 
 mod answer;
 mod builder;
+mod client;
 mod clock;
 mod documents;
 mod fault;
 mod http_client;
+mod introspection;
 mod issuer;
 mod key_ring;
 mod requests;
@@ -53,6 +73,7 @@ mod signing_key;
 mod socket;
 mod state;
 mod token;
+mod tokens;
 
 pub use builder::TestIssuerBuilder;
 pub use clock::TestClock;

@@ -1,19 +1,28 @@
 use std::collections::{HashMap, VecDeque};
+use std::fmt;
 
-use http::{HeaderMap, Method};
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request};
+use url::form_urlencoded;
 
 use super::documents::Endpoint;
 
-/// A request that reached an issuer.
-#[derive(Debug, Clone)]
+/// A request that reached an issuer. Its `Debug` leaves out headers and body, where credentials are.
+#[derive(Clone)]
 pub struct ReceivedRequest {
     endpoint: Endpoint,
     method: Method,
     path: String,
     headers: HeaderMap,
+    body: Bytes,
 }
 
 impl ReceivedRequest {
+    pub(super) fn new(endpoint: Endpoint, request: Request<Bytes>) -> Self {
+        let (parts, body) = request.into_parts();
+        Self { endpoint, method: parts.method, path: parts.uri.path().to_owned(), headers: parts.headers, body }
+    }
+
     /// What was asked for.
     #[must_use]
     pub const fn endpoint(&self) -> Endpoint {
@@ -43,6 +52,34 @@ impl ReceivedRequest {
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
+
+    /// The body, byte for byte.
+    #[must_use]
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// The body's names and values, read as a form (`application/x-www-form-urlencoded`), whatever its type says.
+    #[must_use]
+    pub fn form(&self) -> Vec<(String, String)> {
+        form_urlencoded::parse(&self.body).into_owned().collect()
+    }
+
+    /// The first value of this name in the form.
+    #[must_use]
+    pub fn form_value(&self, name: &str) -> Option<String> {
+        self.form().into_iter().find(|(key, _)| key == name).map(|(_, value)| value)
+    }
+}
+
+impl fmt::Debug for ReceivedRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReceivedRequest")
+            .field("endpoint", &self.endpoint)
+            .field("method", &self.method)
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Counts every request, and remembers the last ones.
@@ -55,14 +92,13 @@ pub(super) struct RequestLog {
 }
 
 impl RequestLog {
-    pub(super) fn received(&mut self, endpoint: Endpoint, method: &Method, path: &str, headers: &HeaderMap) {
-        let count = self.counts.entry(endpoint).or_default();
+    pub(super) fn received(&mut self, request: ReceivedRequest) {
+        let count = self.counts.entry(request.endpoint).or_default();
         *count = count.saturating_add(1);
         if self.recent.len() >= REMEMBERED {
             self.recent.pop_front();
         }
-        let (method, path, headers) = (method.clone(), path.to_owned(), headers.clone());
-        self.recent.push_back(ReceivedRequest { endpoint, method, path, headers });
+        self.recent.push_back(request);
     }
 
     pub(super) fn refuse(&mut self) {

@@ -2,12 +2,12 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::rand::{self, SystemRandom};
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, ECDSA_P521_SHA512_FIXED_SIGNING, EcdsaKeyPair,
-    Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RSA_PSS_SHA256, RSA_PSS_SHA384,
-    RSA_PSS_SHA512, RsaKeyPair, RsaSignatureEncoding,
+    self, ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, ECDSA_P521_SHA512_FIXED_SIGNING,
+    EcdsaKeyPair, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RSA_PSS_SHA256,
+    RSA_PSS_SHA384, RSA_PSS_SHA512, RsaKeyPair, RsaSignatureEncoding, UnparsedPublicKey, VerificationAlgorithm,
 };
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -60,6 +60,16 @@ impl SigningKey {
         }
     }
 
+    /// Whether this key made this signature.
+    pub(super) fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
+        let public_key = match &self.pair {
+            Pair::Rsa(lent) => lent.pair().public_key().as_ref(),
+            Pair::Ecdsa(pair) => pair.public_key().as_ref(),
+            Pair::Ed25519(pair) => pair.public_key().as_ref(),
+        };
+        UnparsedPublicKey::new(verification(self.algorithm), public_key).verify(message, signature).is_ok()
+    }
+
     /// The public key (RFC 7518, section 6; RFC 8037, section 2).
     pub(super) fn public_jwk(&self, kid: &str) -> Value {
         let mut jwk = match &self.pair {
@@ -109,6 +119,29 @@ impl Scheme {
             Algorithm::EdDSA => Self::Ed25519,
         }
     }
+}
+
+fn verification(algorithm: Algorithm) -> &'static dyn VerificationAlgorithm {
+    match algorithm {
+        Algorithm::RS256 => &signature::RSA_PKCS1_2048_8192_SHA256,
+        Algorithm::RS384 => &signature::RSA_PKCS1_2048_8192_SHA384,
+        Algorithm::RS512 => &signature::RSA_PKCS1_2048_8192_SHA512,
+        Algorithm::PS256 => &signature::RSA_PSS_2048_8192_SHA256,
+        Algorithm::PS384 => &signature::RSA_PSS_2048_8192_SHA384,
+        Algorithm::PS512 => &signature::RSA_PSS_2048_8192_SHA512,
+        Algorithm::ES256 => &signature::ECDSA_P256_SHA256_FIXED,
+        Algorithm::ES384 => &signature::ECDSA_P384_SHA384_FIXED,
+        Algorithm::ES512 => &signature::ECDSA_P521_SHA512_FIXED,
+        Algorithm::EdDSA => &signature::ED25519,
+    }
+}
+
+/// 256 random bits that nobody guesses, as 43 characters of base64url.
+#[expect(clippy::expect_used, reason = "it fails only where the machine has no randomness")]
+pub(super) fn random_text() -> String {
+    let mut bytes = [0; 32];
+    rand::fill(&mut bytes).expect("the machine has randomness");
+    base64url(&bytes)
 }
 
 const fn curve(algorithm: Algorithm) -> &'static str {
@@ -205,6 +238,16 @@ mod tests {
             let name = algorithm.name().parse().unwrap();
             let verdict = jsonwebtoken::crypto::verify(&signature, b"message", &checker, name);
             assert!(verdict.unwrap(), "{algorithm}");
+        }
+    }
+
+    #[test]
+    fn a_key_knows_its_own_signatures_and_no_others() {
+        for algorithm in Algorithm::ALL {
+            let (key, other) = (SigningKey::generate(algorithm), SigningKey::generate(algorithm));
+            let signature = key.sign(b"message");
+            assert!(key.verifies(b"message", &signature), "{algorithm}");
+            assert!(!key.verifies(b"massage", &signature) && !other.verifies(b"message", &signature), "{algorithm}");
         }
     }
 

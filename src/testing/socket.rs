@@ -6,13 +6,14 @@ use std::task::{Context, Poll};
 use std::thread::JoinHandle;
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{self, Body};
 use axum::extract::{Request, State as Shared};
 use axum::response::Response;
 use bytes::Bytes;
 use http_body::Frame;
 use tokio::sync::oneshot;
 
+use super::fault::empty;
 use super::state::State;
 
 /// A server on a loopback port.
@@ -86,7 +87,11 @@ pub(super) fn router(state: Arc<State>) -> Router {
 }
 
 async fn respond(Shared(state): Shared<Arc<State>>, request: Request) -> Response {
-    match state.answer(request.method(), request.uri().path(), request.headers()).await {
+    let (parts, body) = request.into_parts();
+    let Ok(body) = body::to_bytes(body, MAX_BODY).await else {
+        return empty(413).map(Body::from);
+    };
+    match state.answer(http::Request::from_parts(parts, body)).await {
         Some(answer) => answer.map(Body::from),
         None => Response::new(Body::new(Broken)),
     }
@@ -104,3 +109,6 @@ impl http_body::Body for Broken {
         Poll::Ready(Some(Err(io::ErrorKind::ConnectionReset.into())))
     }
 }
+
+/// Four times the longest token that a resource server asks about.
+const MAX_BODY: usize = 64 * 1024;

@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+use super::client::TrustedClient;
 use super::documents::{Endpoint, Paths, metadata};
 use super::fault::Fault;
 use super::key_ring::KeyRing;
 use super::requests::RequestLog;
+use super::tokens::Tokens;
 use crate::clock::Clock;
 use crate::identifier::IssuerUrl;
 
@@ -17,6 +19,8 @@ pub(super) struct State {
     pub(super) url: IssuerUrl,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) started: Duration,
+    // Who alone may ask about tokens; `None` is anybody.
+    pub(super) client: Option<TrustedClient>,
     is_up: AtomicBool,
     changing: Mutex<Changing>,
 }
@@ -26,6 +30,7 @@ pub(super) struct Changing {
     pub(super) ring: KeyRing,
     pub(super) paths: Paths,
     pub(super) log: RequestLog,
+    pub(super) tokens: Tokens,
     // `null` takes a member away.
     pub(super) members: Map<String, Value>,
     pub(super) faults: HashMap<Endpoint, Vec<Scripted>>,
@@ -46,10 +51,12 @@ impl State {
         ring: KeyRing,
         paths: Paths,
         members: Map<String, Value>,
+        client: Option<TrustedClient>,
     ) -> Self {
-        let (log, faults, started) = (RequestLog::default(), HashMap::new(), clock.since_epoch());
-        let changing = Mutex::new(Changing { ring, paths, log, members, faults, revision: 0 });
-        Self { url, clock, started, is_up: AtomicBool::new(true), changing }
+        let (log, tokens, faults) = (RequestLog::default(), Tokens::default(), HashMap::new());
+        let changing = Changing { ring, paths, log, tokens, members, faults, revision: 0 };
+        let started = clock.since_epoch();
+        Self { url, clock, started, client, is_up: AtomicBool::new(true), changing: Mutex::new(changing) }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Changing> {

@@ -9,7 +9,7 @@ use super::issuer::TestIssuer;
 use super::signing_key::SigningKey;
 use crate::jose::Algorithm;
 
-/// A token that is not yet signed.
+/// A token that is not yet signed or handed out.
 ///
 /// It starts as an access token of RFC 9068: `typ` `at+jwt`; `iss` the issuer, `sub` `alice`, `client_id`
 /// `test-client`, `iat` now, `exp` in five minutes, `jti` random. `aud` and `scope` are for you to set.
@@ -21,7 +21,7 @@ use crate::jose::Algorithm;
 /// let token = issuer.token().audience("https://mcp.example.com/mcp").scope("notes:read").claim("tenant", "t1").sign();
 /// assert_eq!(token.split('.').count(), 3);
 /// ```
-#[must_use = "it is no token until it is signed"]
+#[must_use = "it is no token until it is signed or handed out as an opaque one"]
 pub struct TestToken<'a> {
     issuer: &'a TestIssuer,
     now: Duration,
@@ -157,6 +157,13 @@ impl<'a> TestToken<'a> {
         }
         let (header, payload) = (Value::Object(self.header).to_string(), Value::Object(self.claims).to_string());
         compact(&key, header.as_bytes(), payload.as_bytes())
+    }
+
+    /// A token without meaning of its own: 43 random characters, for which the issuer's introspection endpoint gives
+    /// the claims. Nothing of the header comes into it.
+    #[must_use]
+    pub fn opaque(self) -> String {
+        self.issuer.register(self.claims)
     }
 }
 

@@ -1,0 +1,122 @@
+use std::collections::HashMap;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use super::key_ring::KeyRing;
+use super::signing_key::random_text;
+use crate::jose::compact::Compact;
+
+/// What an issuer knows of tokens beyond what is signed in them.
+#[derive(Default)]
+pub(super) struct Tokens {
+    known: HashMap<String, Known>,
+    // At this many, the expired ones are forgotten.
+    sweep_at: usize,
+}
+
+enum Known {
+    Claims(Map<String, Value>),
+    Revoked(Map<String, Value>),
+    // In place of what would be said.
+    Answer(Value),
+}
+
+impl Tokens {
+    /// Hands out an opaque token.
+    pub(super) fn register(&mut self, claims: Map<String, Value>, now: Duration) -> String {
+        let token = random_text();
+        self.keep(&token, Known::Claims(claims), now);
+        token
+    }
+
+    pub(super) fn answer_with(&mut self, token: &str, answer: Value) {
+        self.known.insert(token.to_owned(), Known::Answer(answer));
+    }
+
+    /// Nothing is kept of a token that was never good, so that whoever guesses fills no memory.
+    pub(super) fn revoke(&mut self, token: &str, ring: &KeyRing, now: Duration) {
+        self.known.remove(token);
+        if let Some(claims) = signed_claims(token, ring) {
+            self.keep(token, Known::Revoked(claims), now);
+        }
+    }
+
+    /// RFC 7662, section 2.2.
+    pub(super) fn introspect(&self, token: &str, ring: &KeyRing, now: Duration) -> Value {
+        let claims = match self.known.get(token) {
+            Some(Known::Answer(answer)) => return answer.clone(),
+            Some(Known::Claims(claims)) => Some(claims.clone()),
+            Some(Known::Revoked(_)) => None,
+            None => signed_claims(token, ring),
+        };
+        let mut answer = Map::new();
+        let claims = claims.filter(|claims| !is_expired(claims, now));
+        answer.insert("active".into(), claims.is_some().into());
+        if let Some(claims) = claims {
+            answer.insert("token_type".into(), "Bearer".into());
+            answer.extend(claims);
+        }
+        Value::Object(answer)
+    }
+
+    fn keep(&mut self, token: &str, known: Known, now: Duration) {
+        if self.known.len() >= self.sweep_at {
+            // An expired token is inactive, and so is one that was never heard of.
+            self.known.retain(|_, known| !known.is_expired(now));
+            self.sweep_at = self.known.len().saturating_mul(2).max(FIRST_SWEEP);
+        }
+        self.known.insert(token.to_owned(), known);
+    }
+}
+
+impl Known {
+    fn is_expired(&self, now: Duration) -> bool {
+        match self {
+            Self::Claims(claims) | Self::Revoked(claims) => is_expired(claims, now),
+            Self::Answer(_) => false,
+        }
+    }
+}
+
+/// The claims of a token with a signature by a published key, whatever its header says.
+fn signed_claims(token: &str, ring: &KeyRing) -> Option<Map<String, Value>> {
+    let token = Compact::parse(token.as_bytes()).ok()?;
+    let is_ours = ring.signed(token.signing_input(), &token.signature().ok()?);
+    is_ours.then(|| serde_json::from_slice(&token.payload().ok()?).ok())?
+}
+
+/// RFC 7519, section 4.1.4. An `exp` that is no number is for the asker to judge.
+fn is_expired(claims: &Map<String, Value>, now: Duration) -> bool {
+    claims.get("exp").and_then(Value::as_f64).is_some_and(|expires| now.as_secs_f64() >= expires)
+}
+
+/// More than a test hands out.
+const FIRST_SWEEP: usize = 1_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::jose::Algorithm;
+
+    #[test]
+    fn expired_tokens_are_forgotten() {
+        let (mut tokens, ring) = (Tokens::default(), KeyRing::new(Algorithm::ES256));
+        let claims = |expires: u64| Map::from_iter([("exp".to_owned(), expires.into())]);
+        let first = tokens.register(claims(u64::MAX), Duration::ZERO);
+        for second in 0..20_000 {
+            tokens.register(claims(second + 10), Duration::from_secs(second));
+        }
+        assert!(tokens.known.len() <= FIRST_SWEEP, "{}", tokens.known.len());
+        assert_eq!(tokens.introspect(&first, &ring, Duration::from_secs(20_000))["active"], true);
+    }
+
+    #[test]
+    fn nothing_is_kept_of_a_token_that_never_was() {
+        let (mut tokens, ring) = (Tokens::default(), KeyRing::new(Algorithm::ES256));
+        for token in ["guess", "a.b.c"] {
+            tokens.revoke(token, &ring, Duration::ZERO);
+        }
+        assert!(tokens.known.is_empty());
+    }
+}
