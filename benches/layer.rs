@@ -6,6 +6,7 @@
 use std::convert::Infallible;
 use std::hint::black_box;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use aws_lc_rs::signature::{self, ParsedPublicKey};
 use base64::Engine as _;
@@ -13,6 +14,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use criterion::{Criterion, criterion_group, criterion_main};
 use http::{HeaderValue, Request, Response, header};
 use mcp_bearer::bearer::BearerAuth;
+use mcp_bearer::introspection::{ClientCredentials, Introspection};
 use mcp_bearer::jose::Algorithm;
 use mcp_bearer::testing::TestIssuer;
 use mcp_bearer::{AuthInfo, ResourceServer};
@@ -84,6 +86,19 @@ fn refused(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// Tokens that the authorization server was asked about before.
+fn introspected(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("introspected, cached");
+    for (name, is_opaque) in [("opaque", true), ("JWT", false)] {
+        let subject = Subject::introspected(is_opaque);
+        let mut service = subject.service();
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| assert!(call(&mut service, black_box(&subject.header)).status().is_success()));
+        });
+    }
+    group.finish();
+}
+
 /// One issuer, one server and one token.
 struct Subject {
     issuer: TestIssuer,
@@ -100,6 +115,25 @@ impl Subject {
         let token = issuer.token().audience(RESOURCE).scope("mcp:tools notes:read").sign();
         let header = HeaderValue::try_from(format!("Bearer {token}")).unwrap();
         Self { issuer, server, header }
+    }
+
+    fn introspected(is_opaque: bool) -> Self {
+        let issuer = TestIssuer::new("https://auth.example.com");
+        let introspection = Introspection::new(ClientCredentials::basic("mcp-server", "secret"));
+        let introspection = introspection.positive_cache(Duration::from_secs(300));
+        let builder = ResourceServer::builder(RESOURCE).issuer(issuer.issuer().introspection(introspection));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let server = runtime.block_on(builder.build()).unwrap();
+        let token =
+            issuer.token().audience(RESOURCE).scope("mcp:tools notes:read").expires_in(Duration::from_secs(3600));
+        let token = if is_opaque { token.opaque() } else { token.sign() };
+        let header = HeaderValue::try_from(format!("Bearer {token}")).unwrap();
+        let subject = Self { issuer, server, header };
+        // The first request asks.
+        let mut request = Request::new(());
+        request.headers_mut().insert(header::AUTHORIZATION, subject.header.clone());
+        assert!(runtime.block_on(subject.service().call(request)).unwrap().status().is_success());
+        subject
     }
 
     fn service(&self) -> BearerAuth<Handler> {
@@ -164,5 +198,5 @@ where
     }
 }
 
-criterion_group!(benches, ratios, accepted, refused);
+criterion_group!(benches, ratios, accepted, introspected, refused);
 criterion_main!(benches);

@@ -13,8 +13,8 @@ use crate::scope::Scopes;
 /// The bearer layer puts one into the request's extensions; with the feature `axum` it is an extractor. Cloning costs
 /// two atomic increments. The token itself is not in it: it must not travel on (RFC 9700, section 2.3; MCP 2026-07-28).
 ///
-/// A user is the pair of [`issuer`](Self::issuer) and [`subject`](Self::subject): a subject alone is unique within its
-/// issuer only, and a client identifier may look like a subject (RFC 9700, section 4.15).
+/// A user is the pair of issuer and subject, [`identity`](Self::identity): a subject alone is unique within its issuer
+/// only, and a client identifier may look like a subject (RFC 9700, section 4.15).
 #[derive(Clone)]
 pub struct AuthInfo {
     claims: Arc<Claims>,
@@ -22,8 +22,8 @@ pub struct AuthInfo {
 }
 
 impl AuthInfo {
-    pub(crate) fn new(claims: Claims, protection: Arc<Protection>) -> Self {
-        Self { claims: Arc::new(claims), protection }
+    pub(crate) const fn new(claims: Arc<Claims>, protection: Arc<Protection>) -> Self {
+        Self { claims, protection }
     }
 
     /// The issuer identifier of the authorization server that issued the token.
@@ -40,13 +40,21 @@ impl AuthInfo {
         self.claims.subject()
     }
 
+    /// Issuer and subject together: what a user is known by, and what a database should have as its key. `None` where
+    /// [`subject`](Self::subject) is.
+    #[must_use]
+    pub fn identity(&self) -> Option<(&str, &str)> {
+        Some((self.issuer(), self.subject()?))
+    }
+
     /// The OAuth client that the token was issued to: `client_id`, else `azp`, `cid` or `appid`.
     #[must_use]
     pub fn client_id(&self) -> Option<&str> {
         self.claims.client_id()
     }
 
-    /// For whom the token was issued; one of these is this resource.
+    /// For whom the token was issued; one of these is this resource. Empty only where a missing audience is accepted, by a
+    /// setting that says `dangerously`.
     pub fn audience(&self) -> impl Iterator<Item = &str> {
         self.claims.audience()
     }
@@ -64,11 +72,11 @@ impl AuthInfo {
         self.protection.hierarchy.grants(self.scopes(), scope)
     }
 
-    /// When the token expires. Requests are accepted up to the clock skew longer.
+    /// When the token expires. Requests are accepted up to the clock skew longer. `None` if only the authorization
+    /// server knows: a JWT always says so, an introspection answer need not (RFC 7662, section 2.2).
     #[must_use]
-    pub fn expires_at(&self) -> SystemTime {
-        let expires_at = self.claims.expires_at().unwrap_or_default();
-        UNIX_EPOCH.checked_add(expires_at).unwrap_or(UNIX_EPOCH)
+    pub fn expires_at(&self) -> Option<SystemTime> {
+        UNIX_EPOCH.checked_add(self.claims.expires_at()?)
     }
 
     /// All claims, as the token or the authorization server states them.

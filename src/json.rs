@@ -8,10 +8,19 @@ use serde_json::{Map, Number, Value};
 
 /// Reads a whole document that is an object, and refuses repeated names at every level.
 pub(crate) fn unique_object(document: &[u8]) -> Result<Map<String, Value>, serde_json::Error> {
+    walk(document)?;
+    serde_json::from_slice(document)
+}
+
+/// Whether [`unique_object`] would read a document.
+pub(crate) fn is_unique_object(document: &[u8]) -> bool {
+    document.trim_ascii_start().starts_with(b"{") && walk(document).is_ok()
+}
+
+fn walk(document: &[u8]) -> Result<(), serde_json::Error> {
     let mut deserializer = serde_json::Deserializer::from_slice(document);
     Walk(&mut Names::default()).deserialize(&mut deserializer)?;
-    deserializer.end()?;
-    serde_json::from_slice(document)
+    deserializer.end()
 }
 
 /// Reads a whole document that is an object, and the members of its array `list`, each by itself: one in which a name

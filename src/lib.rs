@@ -44,9 +44,11 @@
 //! |---|---|
 //! | the configuration of a resource | [`ResourceServerBuilder`] |
 //! | the configuration of an authorization server, and how its keys are had | [`Issuer`] |
+//! | Keycloak, Auth0, Logto, Entra, Okta, Cognito, step by step | [`providers`] |
 //! | what is checked, and in which order | [`verify`] |
 //! | how each refusal is answered | [`bearer`] |
 //! | who calls, in a handler | [`AuthInfo`] |
+//! | tokens that are no JWTs, and revocation | [`introspection`] |
 //! | the metadata document | [`resource`] |
 //! | starting without the authorization server, and readiness | [`ResourceServer`], [`server::Health`] |
 //! | an HTTP client, a key source or a verifier of your own | [`http_client`], [`keys`], [`verify::TokenVerifier`] |
@@ -76,14 +78,17 @@ pub mod error;
 mod failure;
 pub mod http_client;
 pub mod identifier;
+pub mod introspection;
 pub mod issuer;
 pub mod jose;
 mod json;
 pub mod keys;
 mod protection;
+pub mod providers;
 pub mod resource;
 pub mod scope;
 pub mod server;
+mod single_flight;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod verify;

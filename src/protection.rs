@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::scope::{ScopeHierarchy, ScopeRequirement, Scopes};
+use crate::scope::{RequestedScopes, ScopeHierarchy, ScopeRequirement, Scopes};
 
 /// The part of a resource server's configuration that challenges and scope checks need.
 #[derive(Clone)]
@@ -12,6 +12,8 @@ pub(crate) struct Protection {
     pub(crate) metadata_url: Arc<str>,
     pub(crate) realm: Option<Arc<str>>,
     pub(crate) hierarchy: Arc<ScopeHierarchy>,
+    /// What challenges call the scopes that tokens carry.
+    pub(crate) requested: Arc<RequestedScopes>,
     /// What the metadata advertises.
     pub(crate) scopes_supported: Scopes,
     /// What every request on the route needs.

@@ -1,9 +1,11 @@
-//! Scopes: the words, what an operation asks for, and which scope implies which.
+//! Scopes: the words, what an operation asks for, which scope implies which, and what a client must ask for.
 
 mod hierarchy;
+mod requested;
 mod requirement;
 mod scopes;
 
 pub(crate) use hierarchy::ScopeHierarchy;
+pub(crate) use requested::RequestedScopes;
 pub(crate) use requirement::ScopeRequirement;
 pub use scopes::{InvalidScope, Scopes};

@@ -26,7 +26,7 @@ pub(super) fn challenge(protection: &Protection, error: Option<(&str, &str)>, sc
         parameter("error_description", description);
     }
     parameter("resource_metadata", &protection.metadata_url);
-    parameter("scope", scopes.as_str());
+    parameter("scope", protection.requested.of(scopes).as_str());
     // The builder lets nothing into a configuration that a header cannot hold.
     HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("Bearer"))
 }
@@ -55,6 +55,7 @@ mod tests {
                 metadata_url: "https://h/.well-known/oauth-protected-resource/mcp?x=%22".into(),
                 realm: Some(realm.into()),
                 hierarchy: Default::default(),
+                requested: Default::default(),
                 scopes_supported: Scopes::EMPTY,
                 required: ScopeRequirement::default(),
             };

@@ -14,7 +14,7 @@ use super::layer::State;
 use crate::claims::Claims;
 use crate::verify::VerifyError;
 
-pub(super) type PendingVerification = Pin<Box<dyn Future<Output = Result<Claims, VerifyError>> + Send>>;
+pub(super) type PendingVerification = Pin<Box<dyn Future<Output = Result<Arc<Claims>, VerifyError>> + Send>>;
 
 pin_project! {
     /// The response future of [`BearerAuth`](super::BearerAuth).

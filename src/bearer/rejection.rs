@@ -163,18 +163,20 @@ impl Rejection {
             }
         }
         if let RejectionKind::Unavailable { .. } | RejectionKind::Misconfigured = self.kind {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(self.retry_after().as_secs()));
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(self.retry_after()));
         }
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         response.extensions_mut().insert(self.clone());
     }
 
-    /// When another try makes sense: the word of the server that is needed, else 5 s, at least 1 s, at most a minute.
-    fn retry_after(&self) -> Duration {
-        match self.kind {
+    /// When another try makes sense, in seconds: the word of the server that is needed, else 5 s, at least 1 s, at most a
+    /// minute. A part of a second counts as a whole one: who comes back early is refused again.
+    fn retry_after(&self) -> u64 {
+        let time = match self.kind {
             RejectionKind::Unavailable { retry_after: Some(time) } => time.clamp(MIN_RETRY_AFTER, MAX_RETRY_AFTER),
             _ => DEFAULT_RETRY_AFTER,
-        }
+        };
+        time.as_secs().saturating_add(u64::from(time.subsec_nanos() > 0))
     }
 
     pub(crate) const fn new(kind: RejectionKind) -> Self {

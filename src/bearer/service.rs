@@ -115,7 +115,7 @@ impl State {
     /// layer further out has left.
     pub(super) fn conclude(
         &self,
-        verified: Result<Claims, VerifyError>,
+        verified: Result<Arc<Claims>, VerifyError>,
         outer: Option<&AuthInfo>,
     ) -> Result<AuthInfo, Rejection> {
         let claims = verified.map_err(|error| {

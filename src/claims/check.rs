@@ -8,20 +8,32 @@ use crate::failure::CheckFailure;
 pub(crate) struct Policy {
     pub(crate) issuers: Vec<Box<str>>,
     pub(crate) audiences: AcceptedAudiences,
+    pub(crate) without_audience: WithoutAudience,
     pub(crate) skew: Duration,
     pub(crate) max_lifetime: Option<Duration>,
     pub(crate) subject_required: bool,
 }
 
-impl Policy {
-    /// Claims issued by `issuer`, exactly, for one of `audiences`; 60 s of clock skew.
-    pub(crate) fn new(issuer: &str, audiences: AcceptedAudiences) -> Self {
-        Self {
-            issuers: vec![issuer.into()],
-            audiences,
-            skew: DEFAULT_SKEW,
-            max_lifetime: None,
-            subject_required: false,
+/// What becomes of a token that names no audience at all.
+#[derive(Debug, Clone)]
+pub(crate) enum WithoutAudience {
+    Refused,
+    /// Accepted if it was issued to one of these.
+    Clients(Vec<Box<str>>),
+    Accepted,
+}
+
+impl WithoutAudience {
+    /// Whether it says anything: a list of clients without any is a mistake.
+    pub(crate) fn is_meaningful(&self) -> bool {
+        !matches!(self, Self::Clients(clients) if clients.is_empty() || clients.iter().any(|client| client.is_empty()))
+    }
+
+    fn accepts(&self, client_id: Option<&str>) -> bool {
+        match self {
+            Self::Refused => false,
+            Self::Clients(clients) => client_id.is_some_and(|id| clients.iter().any(|client| **client == *id)),
+            Self::Accepted => true,
         }
     }
 }
@@ -44,27 +56,55 @@ pub(crate) fn check(
     if !policy.issuers.iter().any(|accepted| **accepted == *issuer) {
         return Err(CheckFailure::Issuer);
     }
-    if !claims.audience().any(|audience| policy.audiences.accept(audience)) {
+    let accepted = match claims.audience.as_slice() {
+        [] => policy.without_audience.accepts(claims.client_id()),
+        audience => audience.iter().any(|audience| policy.audiences.accept(audience)),
+    };
+    if !accepted {
         return Err(CheckFailure::Audience);
     }
     check_times(claims, policy, now)?;
-    if claims.marks.sender_constrained {
-        return Err(CheckFailure::SenderConstrained);
-    }
-    let like_id_token = claims.marks.like_id_token && !claims.marks.access && !explicitly_typed;
-    if claims.marks.foreign || like_id_token {
-        return Err(CheckFailure::TokenType);
-    }
-    if policy.subject_required && claims.subject().is_none() {
+    check_lifetime(claims, policy, now)?;
+    check_marks(claims, explicitly_typed)?;
+    if policy.subject_required && claims.subject().is_none() && !claims.vouched {
         return Err(CheckFailure::Claims);
     }
     Ok(())
 }
 
+/// Judges what a token says of itself before its issuer is asked about it: only what no answer could mend.
+///
+/// # Errors
+/// The first [`CheckFailure`].
+pub(crate) fn check_before_asking(claims: &Claims, policy: &Policy, now: Duration) -> Result<(), CheckFailure> {
+    check_times(claims, policy, now)?;
+    check_marks(claims, true)
+}
+
+fn check_marks(claims: &Claims, explicitly_typed: bool) -> Result<(), CheckFailure> {
+    if claims.marks.sender_constrained {
+        return Err(CheckFailure::SenderConstrained);
+    }
+    let like_id_token = claims.marks.like_id_token && !claims.marks.access && !explicitly_typed;
+    if claims.marks.foreign || like_id_token { Err(CheckFailure::TokenType) } else { Ok(()) }
+}
+
+fn check_lifetime(claims: &Claims, policy: &Policy, now: Duration) -> Result<(), CheckFailure> {
+    let Some(expires_at) = claims.expires_at() else {
+        // RFC 7662, section 2.2: an answer need not name it, unless somebody wants to know how long a token lives.
+        let needed = !claims.vouched || policy.max_lifetime.is_some();
+        return if needed { Err(CheckFailure::NoExpiry) } else { Ok(()) };
+    };
+    let lifetime = expires_at.saturating_sub(claims.issued_at.unwrap_or(now));
+    if policy.max_lifetime.is_some_and(|longest| lifetime > longest) {
+        return Err(CheckFailure::LifetimeTooLong);
+    }
+    Ok(())
+}
+
 fn check_times(claims: &Claims, policy: &Policy, now: Duration) -> Result<(), CheckFailure> {
-    let expires_at = claims.expires_at().ok_or(CheckFailure::NoExpiry)?;
     // The current time must be *before* `exp` (RFC 7519, section 4.1.4).
-    if now >= expires_at.saturating_add(policy.skew) {
+    if claims.expires_at().is_some_and(|expires_at| now >= expires_at.saturating_add(policy.skew)) {
         return Err(CheckFailure::Expired);
     }
     let latest_start = now.saturating_add(policy.skew);
@@ -72,10 +112,6 @@ fn check_times(claims: &Claims, policy: &Policy, now: Duration) -> Result<(), Ch
         || claims.issued_at.is_some_and(|time| time > latest_start)
     {
         return Err(CheckFailure::NotYetValid);
-    }
-    let lifetime = expires_at.saturating_sub(claims.issued_at.unwrap_or(now));
-    if policy.max_lifetime.is_some_and(|longest| lifetime > longest) {
-        return Err(CheckFailure::LifetimeTooLong);
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! What a token says, and whether that is good enough.
 //!
-//! A JWT's payload and a verifier's answer become the same [`Claims`], and the same pure check judges both.
+//! A JWT's payload, an introspection answer and what a verifier says become the same [`Claims`], and the same pure check judges both.
 
 mod audience;
 mod check;
@@ -8,5 +8,5 @@ mod member;
 mod parse;
 
 pub(crate) use audience::AcceptedAudiences;
-pub(crate) use check::{DEFAULT_SKEW, MAX_SKEW, Policy, check};
+pub(crate) use check::{DEFAULT_SKEW, MAX_SKEW, Policy, WithoutAudience, check, check_before_asking};
 pub use parse::Claims;

@@ -1,6 +1,6 @@
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::OnceLock;
+use std::sync::{Arc, LazyLock, OnceLock};
 use std::time::Duration;
 
 use serde::Deserializer as _;
@@ -16,9 +16,9 @@ use crate::scope::Scopes;
 ///
 /// A value of this type is well-formed: a JSON object without repeated names, whose claims have their registered types.
 /// Whether they are good enough is another question.
+#[derive(Clone)]
 pub struct Claims {
-    json: String,
-    members: OnceLock<Map<String, Value>>,
+    document: Arc<Document>,
     pub(super) issuer: Option<Box<str>>,
     pub(super) subject: Option<Box<str>>,
     pub(super) audience: Vec<Box<str>>,
@@ -28,6 +28,14 @@ pub struct Claims {
     pub(super) client_id: Option<Box<str>>,
     pub(super) scopes: Scopes,
     pub(super) marks: Marks,
+    /// The issuer says itself, and just now, that the token is good (RFC 7662): then it need not say until when.
+    pub(super) vouched: bool,
+}
+
+/// What was read, and all of it as values once somebody asks.
+struct Document {
+    json: String,
+    members: OnceLock<Value>,
 }
 
 /// Signs that a token is something other than a bearer access token.
@@ -49,16 +57,39 @@ impl Claims {
     /// # Errors
     /// [`CheckFailure::Claims`] if the text is no JSON object, repeats a name, or has a registered claim of a wrong type.
     pub fn from_json(json: impl Into<Vec<u8>>) -> Result<Self, CheckFailure> {
+        Self::read(json.into(), |read, document| read.interpret(document))
+    }
+
+    /// Reads an introspection answer of `issuer` (RFC 7662, section 2.2). Who answered is known, so that it need not be
+    /// said; and some name the audience in `resource`, as clients do (RFC 8707).
+    ///
+    /// # Errors
+    /// As [`from_json`](Self::from_json).
+    pub(crate) fn from_introspection(json: &[u8], issuer: &str) -> Result<Self, CheckFailure> {
+        Self::read(json.into(), |mut read, document| {
+            read.drop_nulls();
+            let names_nobody = |audience: &Member<'_>| matches!(audience, Member::List(list) if list.is_empty());
+            read.aud = read.aud.filter(|audience| !names_nobody(audience)).or(read.resource.take());
+            let mut claims = read.interpret(document)?;
+            claims.issuer.get_or_insert_with(|| issuer.into());
+            claims.vouched = true;
+            Some(claims)
+        })
+    }
+
+    fn read(
+        json: Vec<u8>,
+        interpret: impl FnOnce(Read<'_>, Arc<Document>) -> Option<Self>,
+    ) -> Result<Self, CheckFailure> {
         // Once for the whole text is cheaper than once for each of its strings.
-        let json = String::from_utf8(json.into()).map_err(|_| CheckFailure::Claims)?;
-        let mut deserializer = serde_json::Deserializer::from_str(&json);
+        let json = String::from_utf8(json).map_err(|_| CheckFailure::Claims)?;
+        let document = Arc::new(Document { json, members: OnceLock::new() });
+        let mut deserializer = serde_json::Deserializer::from_str(&document.json);
         let read = deserializer
             .deserialize_map(ReadVisitor)
             .and_then(|read| deserializer.end().map(|()| read))
             .map_err(|_| CheckFailure::Claims)?;
-        let mut claims = read.interpret().ok_or(CheckFailure::Claims)?;
-        claims.json = json;
-        Ok(claims)
+        interpret(read, Arc::clone(&document)).ok_or(CheckFailure::Claims)
     }
 
     /// `iss`: who issued the token.
@@ -103,20 +134,31 @@ impl Claims {
     }
 
     /// All claims. Read on first use, then kept.
+    #[must_use]
     pub fn members(&self) -> &Map<String, Value> {
-        // What `from_json` let pass is always an object that this reads.
-        self.members.get_or_init(|| serde_json::from_str(&self.json).unwrap_or_default())
+        // What `from_json` let pass is always an object.
+        self.document.members().as_object().unwrap_or(&NO_MEMBERS)
+    }
+
+    /// How many bytes were read.
+    pub(crate) fn size(&self) -> usize {
+        self.document.json.len()
     }
 
     /// Adds the scopes that stand at `pointer` (RFC 6901): a text or an array.
     pub(crate) fn add_scopes_from(&mut self, pointer: &str) {
-        let members = serde_json::from_str::<Value>(&self.json).unwrap_or_default();
-        let found = match members.pointer(pointer) {
+        let found = match self.document.members().pointer(pointer) {
             Some(Value::String(text)) => Scopes::granted(text),
             Some(Value::Array(list)) => Scopes::granted_list(list.iter().filter_map(Value::as_str)),
             _ => return,
         };
         self.scopes = self.scopes.union(&found);
+    }
+}
+
+impl Document {
+    fn members(&self) -> &Value {
+        self.members.get_or_init(|| serde_json::from_str(&self.json).unwrap_or_default())
     }
 }
 
@@ -132,6 +174,7 @@ struct Read<'de> {
     iss: Option<Member<'de>>,
     sub: Option<Member<'de>>,
     aud: Option<Member<'de>>,
+    resource: Option<Member<'de>>,
     exp: Option<Member<'de>>,
     nbf: Option<Member<'de>>,
     iat: Option<Member<'de>>,
@@ -160,6 +203,7 @@ impl<'de> Read<'de> {
             "iss" => &mut self.iss,
             "sub" => &mut self.sub,
             "aud" => &mut self.aud,
+            "resource" => &mut self.resource,
             "exp" => &mut self.exp,
             "nbf" => &mut self.nbf,
             "iat" => &mut self.iat,
@@ -183,11 +227,33 @@ impl<'de> Read<'de> {
         })
     }
 
-    fn interpret(self) -> Option<Claims> {
+    /// Some servers write null for what they do not know. `cnf` stays: whatever is in it, the token is bound.
+    fn drop_nulls(&mut self) {
+        for member in [
+            &mut self.aud,
+            &mut self.resource,
+            &mut self.exp,
+            &mut self.nbf,
+            &mut self.iat,
+            &mut self.typ,
+            &mut self.token_use,
+            &mut self.token_type,
+            &mut self.r#type,
+            &mut self.nonce,
+            &mut self.at_hash,
+            &mut self.c_hash,
+            &mut self.events,
+        ] {
+            if matches!(member, Some(Member::Null)) {
+                *member = None;
+            }
+        }
+    }
+
+    fn interpret(self, document: Arc<Document>) -> Option<Claims> {
         let marks = self.marks()?;
         Some(Claims {
-            json: String::new(),
-            members: OnceLock::new(),
+            document,
             issuer: text(self.iss)?.map(boxed),
             subject: lenient_text(self.sub).map(boxed),
             audience: audience(self.aud)?,
@@ -197,6 +263,7 @@ impl<'de> Read<'de> {
             client_id: [self.client_id, self.azp, self.cid, self.appid].into_iter().find_map(lenient_text).map(boxed),
             scopes: scopes(self.scope.or(self.scp).or(self.scopes))?,
             marks,
+            vouched: false,
         })
     }
 
@@ -301,6 +368,8 @@ fn scopes(member: Option<Member<'_>>) -> Option<Scopes> {
 fn boxed(text: Cow<'_, str>) -> Box<str> {
     text.into()
 }
+
+static NO_MEMBERS: LazyLock<Map<String, Value>> = LazyLock::new(Map::new);
 
 /// What servers put into a payload's `typ` of tokens that are not access tokens (Keycloak), in lower case.
 const FOREIGN_TYP: [&str; 10] = [

@@ -22,6 +22,8 @@ pub enum HttpErrorKind {
     ForbiddenAddress,
     /// The client followed a redirect, which it must not.
     Redirected,
+    /// The request could not be written.
+    Unsendable,
     /// Anything else on the way, such as a connection that broke.
     Other,
 }
@@ -55,6 +57,7 @@ impl fmt::Display for HttpError {
             HttpErrorKind::TooLarge => "the answer is too large",
             HttpErrorKind::ForbiddenAddress => "the address is private, link-local or loopback",
             HttpErrorKind::Redirected => "the answer comes from another URL: build the client without redirects",
+            HttpErrorKind::Unsendable => "the request cannot be written",
             HttpErrorKind::Other => "the exchange broke off",
         })
     }

@@ -5,21 +5,22 @@ use http::{HeaderMap, Request, Response, StatusCode, header};
 
 use super::{HttpClient, HttpError, HttpErrorKind, RequestLimits};
 
-/// Sends a request, once more if the server could not be reached or was busy, all within `total`.
+/// Sends a request, once more if the server could not be reached or was busy, all within `total`. `request` makes it
+/// anew for each attempt: what proves who we are is good for one.
 pub(crate) async fn exchange(
     client: &dyn HttpClient,
-    request: Request<Bytes>,
+    request: impl Fn() -> Result<Request<Bytes>, HttpError>,
     limits: &RequestLimits,
     total: Duration,
 ) -> Result<Response<Bytes>, HttpError> {
     let attempts = async {
-        match attempt(client, request.clone(), limits).await {
+        match attempt(client, request()?, limits).await {
             Ok(response) if is_retryable_status(response.status()) => {}
             Err(error) if error.kind() == HttpErrorKind::Connect => {}
             settled => return settled,
         }
         tokio::time::sleep(Duration::from_millis(fastrand::u64(RETRY_PAUSE_MILLIS))).await;
-        attempt(client, request, limits).await
+        attempt(client, request()?, limits).await
     };
     tokio::time::timeout(total, attempts).await.unwrap_or_else(|_| Err(HttpError::new(HttpErrorKind::Timeout)))
 }

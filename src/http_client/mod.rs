@@ -6,6 +6,7 @@
 mod address;
 mod error;
 mod exchange;
+mod fetch_error;
 #[cfg(feature = "reqwest")]
 mod public_address;
 #[cfg(feature = "reqwest")]
@@ -21,6 +22,7 @@ use http::{Request, Response};
 pub use address::AddressPolicy;
 pub use error::{HttpError, HttpErrorKind};
 pub(crate) use exchange::{exchange, retry_after};
+pub use fetch_error::{FetchError, FetchErrorKind};
 #[cfg(feature = "reqwest")]
 pub use reqwest::ReqwestClient;
 

@@ -1,24 +1,25 @@
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
 
 use super::AuthorizationServerMetadata;
-use super::discovery::{Discovery, MapMetadata, OAUTH, OIDC, appended, inserted};
-use super::key_set::{KeySetFetch, Location};
-use crate::claims::{AcceptedAudiences, Policy};
-use crate::error::{BuildError, BuildErrorKind};
+use super::discovery::MapMetadata;
+use super::parts::Parts;
+use crate::claims::WithoutAudience;
 use crate::http_client::HttpClient;
-use crate::identifier::{self, IssuerUrl, PlainHttp};
-use crate::jose::{Algorithm, AllowedAlgorithms, JwkSet};
-use crate::keys::{KeySource, Keys, RefreshPolicy, RemoteKeys};
-use crate::verify::{JwtVerifier, TokenVerifier, Verifier, VerifierKind};
+use crate::identifier::PlainHttp;
+use crate::introspection::Introspection;
+use crate::jose::{Algorithm, JwkSet};
+use crate::keys::KeySource;
+use crate::verify::TokenVerifier;
 
 /// An authorization server whose tokens are accepted.
 ///
-/// Clones share one discovery and one key set: hand a clone to each [`ResourceServer`](crate::ResourceServer) of a
-/// process. A setter that changes how keys are had makes a clone independent.
+/// Clones share one discovery, one key set and one memory of introspected tokens: hand a clone to each
+/// [`ResourceServer`](crate::ResourceServer) of a process. A setter that changes how these are had makes a clone
+/// independent.
 ///
 /// ```
 /// use mcp_bearer::Issuer;
@@ -30,36 +31,59 @@ use crate::verify::{JwtVerifier, TokenVerifier, Verifier, VerifierKind};
 /// ```
 #[derive(Clone)]
 pub struct Issuer {
-    url: Box<str>,
-    source: Source,
-    well_known_url: Option<Box<str>>,
-    jwks_uri: Option<Box<str>>,
-    map_metadata: Option<MapMetadata>,
-    http_client: Option<Arc<dyn HttpClient>>,
-    plain_http: PlainHttp,
-    key_set_lifetime: Duration,
-    last_known_good: Duration,
-    algorithms: Option<Vec<Algorithm>>,
-    audiences: Vec<Box<str>>,
-    scope_claims: Vec<String>,
-    at_jwt_required: bool,
-    keys: Arc<OnceLock<Keys>>,
+    pub(super) url: Box<str>,
+    pub(super) source: Source,
+    pub(super) also_issued_as: Vec<Box<str>>,
+    pub(super) tenants: Option<Tenants>,
+    pub(super) well_known_url: Option<Box<str>>,
+    pub(super) jwks_uri: Option<Box<str>>,
+    pub(super) introspection_endpoint: Option<Box<str>>,
+    pub(super) map_metadata: Option<MapMetadata>,
+    pub(super) http_client: Option<Arc<dyn HttpClient>>,
+    pub(super) plain_http: PlainHttp,
+    pub(super) key_set_lifetime: Duration,
+    pub(super) last_known_good: Duration,
+    pub(super) algorithms: Option<Vec<Algorithm>>,
+    pub(super) audiences: Vec<Box<str>>,
+    pub(super) without_audience: WithoutAudience,
+    pub(super) scope_claims: Vec<String>,
+    pub(super) at_jwt_required: bool,
+    pub(super) introspection: Option<(Introspected, Introspection)>,
+    pub(super) revocation_check: Option<Duration>,
+    /// What clones share.
+    pub(super) parts: Arc<Parts>,
 }
 
 #[derive(Clone)]
-enum Source {
+pub(super) enum Source {
     Discover,
     Oidc,
     Oauth,
-    Metadata(AuthorizationServerMetadata),
+    Metadata(Box<AuthorizationServerMetadata>),
     Jwks(JwkSet),
     Keys(Arc<dyn KeySource>),
     Verifier(Arc<dyn TokenVerifier>),
 }
 
+/// Which tokens the authorization server is asked about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Introspected {
+    All,
+    /// Those that are no JWTs.
+    Opaque,
+}
+
+/// Issuers that differ in one part only.
+#[derive(Clone)]
+pub(super) struct Tenants {
+    pub(super) template: Box<str>,
+    pub(super) accepted: Vec<Box<str>>,
+}
+
 impl Issuer {
     /// Finds the issuer's metadata by RFC 8414 (path insertion), then by OpenID Connect Discovery with path insertion
-    /// and with the path appended, and takes the first document that names exactly this issuer and a `jwks_uri`.
+    /// and with the path appended, and takes the first document that names exactly this issuer. What it lacks, a
+    /// `jwks_uri` or an `introspection_endpoint`, is taken from the others, unless they contradict it.
     pub fn discover(url: impl Into<Box<str>>) -> Self {
         Self::new(url, Source::Discover)
     }
@@ -77,7 +101,7 @@ impl Issuer {
     /// Uses metadata that is at hand; only the key set is fetched.
     #[must_use]
     pub fn with_metadata(metadata: AuthorizationServerMetadata) -> Self {
-        Self::new(Box::<str>::from(metadata.issuer().as_str()), Source::Metadata(metadata))
+        Self::new(Box::<str>::from(metadata.issuer().as_str()), Source::Metadata(Box::new(metadata)))
     }
 
     /// Uses a fixed key set; nothing is ever fetched, and a rotation needs a new configuration.
@@ -90,8 +114,8 @@ impl Issuer {
         Self::new(url, Source::Keys(Arc::new(source)))
     }
 
-    /// Has this issuer's tokens, and all that are no JWTs, verified by code of yours. At most one issuer of a resource
-    /// can be of this kind.
+    /// Has this issuer's tokens, and all that are no JWTs, verified by code of yours. At most one issuer of a resource gets
+    /// the latter, unless [`route_opaque`](crate::ResourceServerBuilder::route_opaque) says whose each is.
     pub fn with_verifier(url: impl Into<Box<str>>, verifier: impl TokenVerifier) -> Self {
         Self::new(url, Source::Verifier(Arc::new(verifier)))
     }
@@ -110,7 +134,7 @@ impl Issuer {
         self.independent()
     }
 
-    /// Fetches the key set from this URL and needs no metadata at all.
+    /// Fetches the key set from this URL, whatever the metadata says; without introspection none is needed at all.
     #[must_use]
     pub fn jwks_uri(mut self, url: impl Into<Box<str>>) -> Self {
         self.jwks_uri = Some(url.into());
@@ -147,6 +171,68 @@ impl Issuer {
         self
     }
 
+    /// Asks the authorization server about **every** token of this issuer (RFC 7662), JWTs too: for tokens that mean
+    /// something only to it, and where a revocation must be noticed within
+    /// [`positive_cache`](Introspection::positive_cache). No key set is needed.
+    ///
+    /// A JWT that names another issuer, has expired, or is marked as something else than an access token is refused
+    /// without asking.
+    #[must_use]
+    pub fn introspection(self, introspection: impl Into<Introspection>) -> Self {
+        self.introspected(Introspected::All, introspection.into())
+    }
+
+    /// Checks JWTs here, and asks the authorization server about all other tokens (RFC 7662). At most one issuer of a
+    /// resource gets the tokens that say nothing of themselves, unless
+    /// [`route_opaque`](crate::ResourceServerBuilder::route_opaque) says whose each is.
+    #[must_use]
+    pub fn introspect_opaque(self, introspection: impl Into<Introspection>) -> Self {
+        self.introspected(Introspected::Opaque, introspection.into())
+    }
+
+    /// Introspects tokens at this URL, whatever the metadata says; with [`jwks_uri`](Self::jwks_uri), or where every
+    /// token is introspected, no metadata is needed at all.
+    #[must_use]
+    pub fn introspection_endpoint(mut self, url: impl Into<Box<str>>) -> Self {
+        self.introspection_endpoint = Some(url.into());
+        self.independent()
+    }
+
+    /// Checks JWTs here **and** asks the authorization server whether they were revoked, at most once in `interval` for
+    /// each token: 1 s to 1 hour. Together with [`introspect_opaque`](Self::introspect_opaque), whose credentials it
+    /// takes. While the authorization server cannot be asked, a token whose last answer is older than that cannot be
+    /// judged (503).
+    #[must_use]
+    pub const fn revocation_check(mut self, interval: Duration) -> Self {
+        self.revocation_check = Some(interval);
+        self
+    }
+
+    /// Accepts tokens that name this issuer too, exactly, and are signed with the same keys: for authorization servers
+    /// that changed their name or have several, as Entra's v1 and v2 endpoints. The metadata must still name the issuer
+    /// itself, and only that is published.
+    ///
+    /// The same person is then known under two issuers: see [`AuthInfo::identity`](crate::AuthInfo::identity).
+    #[must_use]
+    pub fn also_issued_as(mut self, issuer: impl Into<Box<str>>) -> Self {
+        self.also_issued_as.push(issuer.into());
+        self.independent()
+    }
+
+    /// Accepts metadata whose `issuer` is the text `template` with a literal `{tenantid}` in it, and tokens whose issuer
+    /// is that template with one of `tenants` in its place, and no other: for Entra's `common` and `organizations`
+    /// endpoints. The URL of such an endpoint is then no token's issuer, and an introspection answer must name one.
+    #[must_use]
+    pub fn tenant_template<I>(mut self, template: impl Into<Box<str>>, tenants: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: Into<Box<str>>,
+    {
+        let accepted = tenants.into_iter().map(Into::into).collect();
+        self.tenants = Some(Tenants { template: template.into(), accepted });
+        self.independent()
+    }
+
     /// Accepts, of this issuer, tokens for this audience too: `api://...`, a GUID, a client id. It is compared as it is.
     #[must_use]
     pub fn accept_audience(mut self, audience: impl Into<Box<str>>) -> Self {
@@ -159,6 +245,28 @@ impl Issuer {
     #[must_use]
     pub fn scope_claim(mut self, pointer: impl Into<String>) -> Self {
         self.scope_claims.push(pointer.into());
+        self
+    }
+
+    /// Accepts tokens without any audience if they were issued to one of these clients, for authorization servers that
+    /// write none (Cognito without resource binding). A token that names another audience is still refused.
+    ///
+    /// Whatever else these clients use their tokens for, they can use them here: list only clients of this resource.
+    #[must_use]
+    pub fn dangerously_accept_clients_without_audience<I>(mut self, client_ids: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: Into<Box<str>>,
+    {
+        self.without_audience = WithoutAudience::Clients(client_ids.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Accepts tokens without any audience: everything that the authorization server issues for anything, unless it
+    /// names another audience. Anybody who was ever shown such a token can use it here (RFC 9700, section 2.3).
+    #[must_use]
+    pub fn dangerously_accept_missing_audience(mut self) -> Self {
+        self.without_audience = WithoutAudience::Accepted;
         self
     }
 
@@ -186,8 +294,11 @@ impl Issuer {
         Self {
             url: url.into(),
             source,
+            also_issued_as: Vec::new(),
+            tenants: None,
             well_known_url: None,
             jwks_uri: None,
+            introspection_endpoint: None,
             map_metadata: None,
             http_client: None,
             plain_http: PlainHttp::LoopbackOnly,
@@ -195,178 +306,23 @@ impl Issuer {
             last_known_good: DEFAULT_LAST_KNOWN_GOOD,
             algorithms: None,
             audiences: Vec::new(),
+            without_audience: WithoutAudience::Refused,
             scope_claims: Vec::new(),
             at_jwt_required: false,
-            keys: Arc::default(),
+            introspection: None,
+            revocation_check: None,
+            parts: Arc::default(),
         }
+    }
+
+    fn introspected(mut self, which: Introspected, introspection: Introspection) -> Self {
+        self.introspection = Some((which, introspection));
+        self.independent()
     }
 
     fn independent(mut self) -> Self {
-        self.keys = Arc::default();
+        self.parts = Arc::default();
         self
-    }
-
-    /// What verifies this issuer's tokens for a resource that accepts `audiences`.
-    pub(crate) fn verifier(
-        &self,
-        audiences: &AcceptedAudiences,
-        skew: Duration,
-        max_lifetime: Option<Duration>,
-    ) -> Result<Verifier, BuildError> {
-        let issuer = self.parse_url()?;
-        self.check_agreement()?;
-        let audiences = self.audiences.iter().fold(audiences.clone(), |accepted, alias| accepted.with_alias(alias));
-        if let Some(bad) = self.scope_claims.iter().find(|pointer| !pointer.starts_with('/')) {
-            let message = format!("{bad:?} is no JSON pointer: write it as \"/permissions\" (RFC 6901)");
-            return Err(BuildError::new(BuildErrorKind::Setting, message));
-        }
-        if self.audiences.iter().any(|alias| alias.is_empty()) {
-            return Err(BuildError::new(BuildErrorKind::Setting, "an accepted audience is empty: remove it"));
-        }
-        let kind = match &self.source {
-            Source::Verifier(custom) => VerifierKind::Custom(Arc::clone(custom)),
-            _ => VerifierKind::Jwt(JwtVerifier {
-                keys: self.keys(&issuer)?,
-                algorithms: self.allowed_algorithms()?,
-                at_jwt_required: self.at_jwt_required,
-            }),
-        };
-        let policy =
-            Policy { skew, max_lifetime, subject_required: self.at_jwt_required, ..Policy::new(&self.url, audiences) };
-        Ok(Verifier { policy, scope_claims: self.scope_claims.clone(), kind })
-    }
-
-    fn parse_url(&self) -> Result<IssuerUrl, BuildError> {
-        IssuerUrl::parse(&self.url, self.plain_http)
-            .map_err(|error| BuildError::new(BuildErrorKind::Issuer, format!("the issuer {error}")))
-    }
-
-    /// A setter that another one makes meaningless is a mistake, whichever was meant.
-    fn check_agreement(&self) -> Result<(), BuildError> {
-        let fetches_metadata =
-            matches!(self.source, Source::Discover | Source::Oidc | Source::Oauth) && self.jwks_uri.is_none();
-        let fetches_keys = !matches!(self.source, Source::Jwks(_) | Source::Keys(_) | Source::Verifier(_));
-        let verifies_jwts = !matches!(self.source, Source::Verifier(_));
-        let idle = [
-            ("well_known_url", self.well_known_url.is_some() && !fetches_metadata),
-            ("map_metadata", self.map_metadata.is_some() && !fetches_metadata),
-            ("jwks_uri", self.jwks_uri.is_some() && !fetches_keys),
-            ("algorithms", self.algorithms.is_some() && !verifies_jwts),
-            ("require_at_jwt", self.at_jwt_required && !verifies_jwts),
-            ("http_client", self.http_client.is_some() && !fetches_keys),
-            ("key_set_lifetime", self.key_set_lifetime != DEFAULT_KEY_SET_LIFETIME && !fetches_keys),
-            ("last_known_good", self.last_known_good != DEFAULT_LAST_KNOWN_GOOD && !fetches_keys),
-        ];
-        match idle.iter().find(|(_, idle)| *idle) {
-            None => Ok(()),
-            Some((setter, _)) => {
-                let message = format!("`{setter}` has no effect beside another setting of {:?}: remove one", self.url);
-                Err(BuildError::new(BuildErrorKind::Setting, message))
-            }
-        }
-    }
-
-    fn allowed_algorithms(&self) -> Result<AllowedAlgorithms, BuildError> {
-        let supported = AllowedAlgorithms::supported();
-        let wrong = |message: String| Err(BuildError::new(BuildErrorKind::Algorithm, message));
-        if supported.is_empty() {
-            return wrong("no signature can be checked: switch on the feature `aws-lc-rs` or `rust-crypto`".to_owned());
-        }
-        let Some(algorithms) = &self.algorithms else { return Ok(supported) };
-        if let Some(unsupported) = algorithms.iter().find(|algorithm| !algorithm.is_supported()) {
-            return wrong(format!("{unsupported} cannot be checked by this build: switch on the feature `aws-lc-rs`"));
-        }
-        if algorithms.is_empty() {
-            return wrong(
-                "the list of accepted algorithms is empty: name at least one, or leave the call out".to_owned(),
-            );
-        }
-        Ok(algorithms.iter().copied().collect())
-    }
-
-    /// The source of this issuer's keys, made once for all clones.
-    fn keys(&self, issuer: &IssuerUrl) -> Result<Keys, BuildError> {
-        if let Some(keys) = self.keys.get() {
-            return Ok(keys.clone());
-        }
-        let keys = match &self.source {
-            Source::Jwks(keys) => Keys::Fixed(Arc::new(keys.clone())),
-            Source::Keys(source) => Keys::Custom(Arc::clone(source)),
-            _ => Keys::Remote(Arc::new(self.remote_keys(issuer)?)),
-        };
-        Ok(self.keys.get_or_init(|| keys).clone())
-    }
-
-    fn remote_keys(&self, issuer: &IssuerUrl) -> Result<RemoteKeys, BuildError> {
-        let in_range = |name: &str, value: Duration, least: Duration| {
-            if (least..=DAY).contains(&value) {
-                return Ok(value);
-            }
-            let message = format!("`{name}` is {value:?}: give between {least:?} and 24 h");
-            Err(BuildError::new(BuildErrorKind::Setting, message))
-        };
-        let policy = RefreshPolicy {
-            lifetime: in_range("key_set_lifetime", self.key_set_lifetime, MINUTE)?,
-            last_known_good: in_range("last_known_good", self.last_known_good, Duration::ZERO)?,
-        };
-        let location = self.location(issuer)?;
-        Ok(RemoteKeys::new(KeySetFetch::new(&self.url, self.client()?, location), policy))
-    }
-
-    fn location(&self, issuer: &IssuerUrl) -> Result<Location, BuildError> {
-        let endpoint = |text: &str| {
-            identifier::endpoint(text, self.plain_http)
-                .map_err(|error| BuildError::new(BuildErrorKind::Issuer, format!("the URL {error}")))
-        };
-        if let Some(uri) = &self.jwks_uri {
-            return Ok(Location::Fixed(endpoint(uri)?));
-        }
-        let candidates = match &self.source {
-            Source::Metadata(metadata) => {
-                return metadata.jwks_url().cloned().map(Location::Fixed).ok_or_else(|| {
-                    let message = "the metadata has no \"jwks_uri\": add it, or call `jwks_uri`";
-                    BuildError::new(BuildErrorKind::Issuer, message)
-                });
-            }
-            _ if self.well_known_url.is_some() => {
-                self.well_known_url.iter().map(|url| endpoint(url)).collect::<Result<_, _>>()?
-            }
-            Source::Oidc => vec![appended(issuer, OIDC)],
-            Source::Oauth => vec![inserted(issuer, OAUTH)],
-            _ => vec![inserted(issuer, OAUTH), inserted(issuer, OIDC), appended(issuer, OIDC)],
-        };
-        let mut distinct = Vec::new();
-        for candidate in candidates {
-            if !distinct.contains(&candidate) {
-                distinct.push(candidate);
-            }
-        }
-        let discovery = Discovery {
-            issuer: issuer.clone(),
-            candidates: distinct,
-            map: self.map_metadata.clone(),
-            plain_http: self.plain_http,
-        };
-        Ok(Location::discovered(discovery))
-    }
-
-    fn client(&self) -> Result<Arc<dyn HttpClient>, BuildError> {
-        if let Some(client) = &self.http_client {
-            return Ok(Arc::clone(client));
-        }
-        #[cfg(feature = "reqwest")]
-        {
-            let client = crate::http_client::ReqwestClient::new().map_err(|error| {
-                let message = "no HTTP client could be made: give one with `Issuer::http_client`";
-                BuildError::new(BuildErrorKind::HttpClient, message).with_source(error)
-            })?;
-            Ok(Arc::new(client))
-        }
-        #[cfg(not(feature = "reqwest"))]
-        Err(BuildError::new(
-            BuildErrorKind::HttpClient,
-            "there is no HTTP client: switch on the feature `reqwest`, or give one with `Issuer::http_client`",
-        ))
     }
 }
 
@@ -377,8 +333,6 @@ impl fmt::Debug for Issuer {
 }
 
 /// Five minutes: the usual time between a new key's publication and its first signature.
-const DEFAULT_KEY_SET_LIFETIME: Duration = Duration::from_secs(300);
+pub(super) const DEFAULT_KEY_SET_LIFETIME: Duration = Duration::from_secs(300);
 /// An hour: longer than most outages, shorter than most plans to abuse a stolen key.
-const DEFAULT_LAST_KNOWN_GOOD: Duration = Duration::from_secs(3600);
-const MINUTE: Duration = Duration::from_secs(60);
-const DAY: Duration = Duration::from_secs(24 * 3600);
+pub(super) const DEFAULT_LAST_KNOWN_GOOD: Duration = Duration::from_secs(3600);

@@ -7,10 +7,9 @@ use serde_json::Value;
 use url::Url;
 
 use super::{AuthorizationServerMetadata, InvalidMetadata};
-use crate::http_client::{AddressPolicy, HttpClient, RequestLimits, exchange, retry_after};
+use crate::http_client::{AddressPolicy, FetchError, FetchErrorKind, HttpClient, RequestLimits, exchange, retry_after};
 use crate::identifier::{IssuerUrl, PlainHttp};
 use crate::json;
-use crate::keys::{FetchError, FetchErrorKind};
 
 /// Repairs a metadata document before it is read.
 pub(super) type MapMetadata = Arc<dyn Fn(&mut Value) + Send + Sync>;
@@ -18,21 +17,49 @@ pub(super) type MapMetadata = Arc<dyn Fn(&mut Value) + Send + Sync>;
 /// Finds the metadata of one issuer.
 pub(super) struct Discovery {
     pub(super) issuer: IssuerUrl,
+    /// What the document must name as its issuer: the same, or a template of it.
+    pub(super) expected: Box<str>,
     /// Where it may be, in the order in which that is tried.
     pub(super) candidates: Vec<Url>,
+    pub(super) needs: Needs,
     pub(super) map: Option<MapMetadata>,
     pub(super) plain_http: PlainHttp,
 }
 
+/// Which members somebody is going to ask for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Needs {
+    pub(super) jwks_uri: bool,
+    pub(super) introspection_endpoint: bool,
+}
+
+/// What was found.
+pub(super) struct Discovered {
+    pub(super) metadata: AuthorizationServerMetadata,
+    /// Whether it has all that is needed.
+    pub(super) is_complete: bool,
+}
+
 impl Discovery {
-    /// The first candidate that is the issuer's metadata and says where its keys are.
+    /// The first candidate that is the issuer's metadata, with what it lacks taken from those after it.
     ///
-    /// Documents are never merged: what is signed by one server's word is not looked up by another's.
-    pub(super) async fn discover(&self, client: &dyn HttpClient) -> Result<AuthorizationServerMetadata, FetchError> {
+    /// Documents that disagree are never merged: what is signed by one server's word is not looked up by another's.
+    pub(super) async fn discover(&self, client: &dyn HttpClient) -> Result<Discovered, FetchError> {
+        let mut found: Option<AuthorizationServerMetadata> = None;
         let mut worst: Option<FetchError> = None;
         for candidate in &self.candidates {
             let error = match self.try_candidate(client, candidate).await {
-                Ok(metadata) => return Ok(metadata),
+                Ok(metadata) => {
+                    let merged = match &found {
+                        None => metadata,
+                        Some(found) => found.completed_by(&metadata).unwrap_or_else(|| found.clone()),
+                    };
+                    if self.needs.are_met_by(&merged) {
+                        return Ok(Discovered { metadata: merged, is_complete: true });
+                    }
+                    found = Some(merged);
+                    continue;
+                }
                 Err(error) => error,
             };
             tracing::debug!(target: "mcp_bearer::keys", issuer = self.issuer.as_str(), %error, "no metadata here");
@@ -45,7 +72,10 @@ impl Discovery {
                 break;
             }
         }
-        Err(worst.unwrap_or_else(|| FetchError::new(FetchErrorKind::Document, self.issuer.as_str())))
+        match found {
+            Some(metadata) => Ok(Discovered { metadata, is_complete: false }),
+            None => Err(worst.unwrap_or_else(|| FetchError::new(FetchErrorKind::Document, self.issuer.as_str()))),
+        }
     }
 
     async fn try_candidate(
@@ -68,32 +98,33 @@ impl Discovery {
                 }
             }
         };
-        let metadata = AuthorizationServerMetadata::parse(&document, self.issuer.clone(), self.plain_http);
-        let metadata = metadata.map_err(|source| match source {
+        let (issuer, plain_http) = (self.issuer.clone(), self.plain_http);
+        let metadata = AuthorizationServerMetadata::parse(&document, issuer, &self.expected, plain_http);
+        metadata.map_err(|source| match source {
             InvalidMetadata::Mismatch => {
                 tracing::error!(target: "mcp_bearer::keys", issuer = self.issuer.as_str(), url = url.as_str(),
                     "metadata names another issuer than the configured one");
                 error(FetchErrorKind::IssuerMismatch).with_source(source)
             }
             _ => error(FetchErrorKind::Document).with_source(source),
-        })?;
-        if metadata.jwks_uri().is_none() {
-            return Err(error(FetchErrorKind::Document).with_source(NoJwksUri));
-        }
-        Ok(metadata)
+        })
     }
 }
 
-#[derive(Debug, thiserror::Error)]
-#[error("the metadata has no \"jwks_uri\": configure one with `Issuer::jwks_uri`")]
-struct NoJwksUri;
+impl Needs {
+    const fn are_met_by(self, metadata: &AuthorizationServerMetadata) -> bool {
+        (!self.jwks_uri || metadata.jwks_url().is_some())
+            && (!self.introspection_endpoint || metadata.introspection_url().is_some())
+    }
+}
 
 /// Sends a GET and takes nothing but a 200.
 async fn get(client: &dyn HttpClient, url: &Url, addresses: AddressPolicy) -> Result<Bytes, FetchError> {
     let error = |kind| FetchError::new(kind, url.as_str());
     let request = Request::get(url.as_str()).header(header::ACCEPT, "application/json").body(Bytes::new());
     let request = request.map_err(|source| error(FetchErrorKind::Document).with_source(source))?;
-    let response = exchange(client, request, &RequestLimits::new(MAX_METADATA, addresses), TOTAL_TIMEOUT).await;
+    let limits = RequestLimits::new(MAX_METADATA, addresses);
+    let response = exchange(client, || Ok(request.clone()), &limits, TOTAL_TIMEOUT).await;
     let response = response.map_err(|source| FetchError::of_exchange(url.as_str(), source))?;
     if response.status() != StatusCode::OK {
         let kind = FetchErrorKind::Status(response.status().as_u16());
@@ -108,7 +139,7 @@ const fn gravity(error: &FetchError) -> u8 {
         FetchErrorKind::IssuerMismatch => 3,
         FetchErrorKind::NoAnswer | FetchErrorKind::Status(500..) | FetchErrorKind::Interrupted => 2,
         FetchErrorKind::Document => 1,
-        FetchErrorKind::Status(_) => 0,
+        FetchErrorKind::Status(_) | FetchErrorKind::CredentialsRefused(_) | FetchErrorKind::Unsendable => 0,
     }
 }
 

@@ -1,16 +1,16 @@
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
-use tokio::time::Instant;
 use url::Url;
 
 use super::AuthorizationServerMetadata;
-use super::discovery::{Discovery, TOTAL_TIMEOUT};
-use crate::http_client::{AddressPolicy, HttpClient, RequestLimits, exchange, retry_after};
+use super::discovery::TOTAL_TIMEOUT;
+use super::metadata_source::MetadataSource;
+use crate::http_client::{AddressPolicy, FetchError, FetchErrorKind, HttpClient, RequestLimits, exchange, retry_after};
 use crate::jose::JwkSet;
-use crate::keys::{FetchError, FetchErrorKind, FetchFuture, FetchKeySet, FetchRequest, Fetched, Validators};
+use crate::keys::{FetchFuture, FetchKeySet, FetchRequest, Fetched, Validators};
 
 /// Fetches the key set of an issuer, from where the operator or the issuer's metadata says it is.
 pub(super) struct KeySetFetch {
@@ -23,18 +23,7 @@ pub(super) enum Location {
     /// The operator wrote it.
     Fixed(Url),
     /// The issuer's metadata names it.
-    Discovered(Box<Discovered>),
-}
-
-pub(super) struct Discovered {
-    discovery: Discovery,
-    found: Mutex<Option<Found>>,
-}
-
-#[derive(Clone)]
-struct Found {
-    metadata: AuthorizationServerMetadata,
-    fresh_until: Instant,
+    Discovered(Arc<MetadataSource>),
 }
 
 impl KeySetFetch {
@@ -42,44 +31,28 @@ impl KeySetFetch {
         Self { issuer: issuer.into(), client, location }
     }
 
-    async fn run(&self, request: FetchRequest) -> Result<Fetched, FetchError> {
+    async fn run(&self, request: FetchRequest) -> Result<Fetched, Arc<FetchError>> {
         match &self.location {
-            Location::Fixed(url) => self.get(url, AddressPolicy::Any, &request).await,
-            Location::Discovered(discovered) => self.run_discovered(discovered, request).await,
+            Location::Fixed(url) => Ok(self.get(url, AddressPolicy::Any, &request).await?),
+            Location::Discovered(source) => self.run_discovered(source, request).await,
         }
     }
 
-    async fn run_discovered(&self, discovered: &Discovered, request: FetchRequest) -> Result<Fetched, FetchError> {
-        let known = discovered.known();
-        let current = match &known {
-            Some(known) if Instant::now() < known.fresh_until => known.metadata.clone(),
-            _ => match self.rediscover(discovered).await {
-                Ok(metadata) => metadata,
-                // What was true an hour ago is better than nothing; the keys themselves are still fetched.
-                Err(error) => match known.clone() {
-                    Some(known) => discovered.keep_for(known, METADATA_RETRY).metadata,
-                    None => return Err(error),
-                },
-            },
-        };
+    async fn run_discovered(&self, source: &MetadataSource, request: FetchRequest) -> Result<Fetched, Arc<FetchError>> {
+        let was_known = source.known().is_some();
+        let current = source.current().await?;
         let fetched = self.get_discovered(&current, &request).await;
         match &fetched {
             // The key set moved (RFC 9110, sections 15.5.5 and 15.5.11): the metadata knows where to.
-            Err(error) if known.is_some() && matches!(error.kind(), FetchErrorKind::Status(404 | 410)) => {
-                let metadata = self.rediscover(discovered).await?;
+            Err(error) if was_known && matches!(error.kind(), FetchErrorKind::Status(404 | 410)) => {
+                let metadata = source.renew().await?;
                 if metadata.jwks_uri() == current.jwks_uri() {
-                    return fetched;
+                    return Ok(fetched?);
                 }
-                self.get_discovered(&metadata, &request).await
+                Ok(self.get_discovered(&metadata, &request).await?)
             }
-            _ => fetched,
+            _ => Ok(fetched?),
         }
-    }
-
-    async fn rediscover(&self, discovered: &Discovered) -> Result<AuthorizationServerMetadata, FetchError> {
-        let metadata = discovered.discovery.discover(self.client.as_ref()).await?;
-        let lifetime = METADATA_LIFETIME.mul_f64(1.0 + METADATA_JITTER * (2.0 * fastrand::f64() - 1.0));
-        Ok(discovered.keep_for(Found { metadata, fresh_until: Instant::now() }, lifetime).metadata)
     }
 
     async fn get_discovered(
@@ -88,10 +61,9 @@ impl KeySetFetch {
         request: &FetchRequest,
     ) -> Result<Fetched, FetchError> {
         let Some(url) = metadata.jwks_url() else {
-            return Err(FetchError::new(FetchErrorKind::Document, &self.issuer));
+            return Err(FetchError::new(FetchErrorKind::Document, &self.issuer).with_source(NoJwksUri));
         };
-        let host = metadata.issuer().url().host_str().unwrap_or_default().into();
-        self.get(url, AddressPolicy::NoMorePrivateThan(host), request).await
+        self.get(url, metadata.addresses(), request).await
     }
 
     async fn get(&self, url: &Url, addresses: AddressPolicy, request: &FetchRequest) -> Result<Fetched, FetchError> {
@@ -99,7 +71,7 @@ impl KeySetFetch {
         let sent =
             conditional_get(url, request).map_err(|source| error(FetchErrorKind::Document).with_source(source))?;
         let limits = RequestLimits::new(MAX_KEY_SET, addresses);
-        let response = exchange(self.client.as_ref(), sent, &limits, TOTAL_TIMEOUT).await;
+        let response = exchange(self.client.as_ref(), || Ok(sent.clone()), &limits, TOTAL_TIMEOUT).await;
         let response = response.map_err(|source| FetchError::of_exchange(url.as_str(), source))?;
         let lifetime = lifetime(response.headers());
         match response.status() {
@@ -118,25 +90,9 @@ impl KeySetFetch {
     }
 }
 
-impl Location {
-    pub(super) fn discovered(discovery: Discovery) -> Self {
-        Self::Discovered(Box::new(Discovered { discovery, found: Mutex::new(None) }))
-    }
-}
-
-impl Discovered {
-    fn known(&self) -> Option<Found> {
-        self.found.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Takes metadata for true for so long from now.
-    fn keep_for(&self, found: Found, time: Duration) -> Found {
-        let now = Instant::now();
-        let found = Found { fresh_until: now.checked_add(time).unwrap_or(now), ..found };
-        *self.found.lock().unwrap_or_else(PoisonError::into_inner) = Some(found.clone());
-        found
-    }
-}
+#[derive(Debug, thiserror::Error)]
+#[error("the metadata has no \"jwks_uri\": configure one with `Issuer::jwks_uri`")]
+struct NoJwksUri;
 
 impl FetchKeySet for KeySetFetch {
     fn fetch(&self, request: FetchRequest) -> FetchFuture<'_> {
@@ -208,12 +164,6 @@ fn text<'h>(headers: &'h HeaderMap, name: &header::HeaderName) -> Option<&'h str
 
 /// The most bytes of a key set: a hundred RSA keys with certificates stay below.
 const MAX_KEY_SET: usize = 256 * 1024;
-/// For how long metadata is taken for true: it changes when a server moves.
-const METADATA_LIFETIME: Duration = Duration::from_secs(3600);
-/// When metadata is asked for again after that failed: a server that hangs must not hold up every fetch of its keys.
-const METADATA_RETRY: Duration = Duration::from_secs(60);
-/// By how much chance lengthens or shortens that.
-const METADATA_JITTER: f64 = 0.1;
 
 #[cfg(test)]
 mod tests {

@@ -1,6 +1,7 @@
 use serde_json::{Map, Value};
 use url::Url;
 
+use crate::http_client::AddressPolicy;
 use crate::identifier::{self, IssuerUrl, PlainHttp};
 use crate::json;
 
@@ -10,6 +11,7 @@ use crate::json;
 pub struct AuthorizationServerMetadata {
     issuer: IssuerUrl,
     jwks_uri: Option<Url>,
+    introspection_endpoint: Option<Url>,
 }
 
 /// Why a document is not the metadata of the issuer.
@@ -28,6 +30,9 @@ pub enum InvalidMetadata {
     /// `jwks_uri` is not an https URL.
     #[error("the member \"jwks_uri\" is no https URL")]
     JwksUri,
+    /// `introspection_endpoint` is not an https URL.
+    #[error("the member \"introspection_endpoint\" is no https URL")]
+    IntrospectionEndpoint,
 }
 
 impl AuthorizationServerMetadata {
@@ -39,27 +44,49 @@ impl AuthorizationServerMetadata {
         let document = json::unique_object(document.as_ref()).map_err(|_| InvalidMetadata::Malformed)?;
         let text = document.get("issuer").and_then(Value::as_str).ok_or(InvalidMetadata::Issuer)?;
         let issuer = IssuerUrl::new(text).map_err(|_| InvalidMetadata::Issuer)?;
-        Self::parse(&document, issuer, PlainHttp::LoopbackOnly)
+        let metadata = Self::parse(&document, issuer, text, PlainHttp::LoopbackOnly)?;
+        let is_named = document.get("introspection_endpoint").is_some_and(|named| !named.is_null());
+        if is_named && metadata.introspection_endpoint.is_none() {
+            return Err(InvalidMetadata::IntrospectionEndpoint);
+        }
+        Ok(metadata)
     }
 
-    /// Reads what was fetched for `issuer`.
+    /// Reads what was fetched for `issuer`, and must name `expected` as its issuer.
     pub(super) fn parse(
         document: &Map<String, Value>,
         issuer: IssuerUrl,
+        expected: &str,
         plain_http: PlainHttp,
     ) -> Result<Self, InvalidMetadata> {
         let named = document.get("issuer").and_then(Value::as_str).ok_or(InvalidMetadata::Issuer)?;
-        if named != issuer.as_str() {
+        if named != expected {
             return Err(InvalidMetadata::Mismatch);
         }
-        let jwks_uri = match document.get("jwks_uri") {
-            None | Some(Value::Null) => None,
-            Some(Value::String(text)) => {
-                Some(identifier::endpoint(text, plain_http).map_err(|_| InvalidMetadata::JwksUri)?)
-            }
-            Some(_) => return Err(InvalidMetadata::JwksUri),
+        let url = |member: &str, invalid: InvalidMetadata| match document.get(member) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(text)) => identifier::endpoint(text, plain_http).map(Some).map_err(|_| invalid),
+            Some(_) => Err(invalid),
         };
-        Ok(Self { issuer, jwks_uri })
+        let jwks_uri = url("jwks_uri", InvalidMetadata::JwksUri)?;
+        // Most who read this document have no use for it: what is no URL counts as missing.
+        let introspection_endpoint =
+            url("introspection_endpoint", InvalidMetadata::IntrospectionEndpoint).unwrap_or_default();
+        Ok(Self { issuer, jwks_uri, introspection_endpoint })
+    }
+
+    /// Takes what is missing from another document of the same issuer. `None` if the two say different things: then
+    /// nothing of one is good beside the other.
+    pub(super) fn completed_by(&self, other: &Self) -> Option<Self> {
+        let both = |ours: &Option<Url>, theirs: &Option<Url>| match (ours, theirs) {
+            (Some(ours), Some(theirs)) if ours != theirs => None,
+            _ => Some(ours.as_ref().or(theirs.as_ref()).cloned()),
+        };
+        Some(Self {
+            issuer: self.issuer.clone(),
+            jwks_uri: both(&self.jwks_uri, &other.jwks_uri)?,
+            introspection_endpoint: both(&self.introspection_endpoint, &other.introspection_endpoint)?,
+        })
     }
 
     /// The issuer identifier, byte for byte.
@@ -74,8 +101,23 @@ impl AuthorizationServerMetadata {
         self.jwks_uri.as_ref().map(Url::as_str)
     }
 
+    /// Where tokens are introspected (RFC 7662).
+    #[must_use]
+    pub fn introspection_endpoint(&self) -> Option<&str> {
+        self.introspection_endpoint.as_ref().map(Url::as_str)
+    }
+
     pub(super) const fn jwks_url(&self) -> Option<&Url> {
         self.jwks_uri.as_ref()
+    }
+
+    pub(super) const fn introspection_url(&self) -> Option<&Url> {
+        self.introspection_endpoint.as_ref()
+    }
+
+    /// Where the URLs in here may lead: the document was written by somebody else.
+    pub(super) fn addresses(&self) -> AddressPolicy {
+        AddressPolicy::NoMorePrivateThan(self.issuer.url().host_str().unwrap_or_default().into())
     }
 }
 
@@ -97,7 +139,8 @@ mod tests {
             (r#"["https://as.example.com/tenant"]"#, Some(InvalidMetadata::Issuer)),
         ] {
             let document = json::unique_object(format!(r#"{{"issuer":{member}}}"#).as_bytes()).unwrap();
-            let read = AuthorizationServerMetadata::parse(&document, issuer(), PlainHttp::LoopbackOnly);
+            let read =
+                AuthorizationServerMetadata::parse(&document, issuer(), issuer().as_str(), PlainHttp::LoopbackOnly);
             assert_eq!(read.err(), expected, "{member}");
         }
     }

@@ -1,9 +1,13 @@
 //! Authorization servers: how one is configured, how its metadata is found, and how its key set is fetched.
 
+mod assembly;
 mod config;
 mod discovery;
+mod introspection_endpoint;
 mod key_set;
 mod metadata;
+mod metadata_source;
+mod parts;
 
 pub use config::Issuer;
 pub use metadata::{AuthorizationServerMetadata, InvalidMetadata};

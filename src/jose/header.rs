@@ -23,12 +23,7 @@ pub(crate) struct Header<'h> {
 
 impl<'h> Header<'h> {
     pub(crate) fn parse(json: &'h [u8], allowed: AllowedAlgorithms) -> Result<Self, CheckFailure> {
-        let json = std::str::from_utf8(json).map_err(|_| CheckFailure::Header)?;
-        let mut deserializer = serde_json::Deserializer::from_str(json);
-        let members = deserializer
-            .deserialize_map(MembersVisitor)
-            .and_then(|members| deserializer.end().map(|()| members))
-            .map_err(|_| CheckFailure::Header)?;
+        let members = Members::read(json)?;
         let name = members.alg.ok_or(CheckFailure::Header)?;
         let algorithm = Algorithm::from_name(&name).filter(|algorithm| allowed.contains(*algorithm));
         let algorithm = algorithm.ok_or(CheckFailure::Algorithm)?;
@@ -40,6 +35,11 @@ impl<'h> Header<'h> {
         }
         Ok(Self { algorithm, kid: members.kid, typ: members.typ, replicated: members.replicated })
     }
+
+    /// What kind of token a header names, whatever else is in it.
+    pub(crate) fn typ_of(json: &'h [u8]) -> Result<Option<Cow<'h, str>>, CheckFailure> {
+        Members::read(json).map(|members| members.typ)
+    }
 }
 
 #[derive(Default)]
@@ -49,6 +49,15 @@ struct Members<'h> {
     typ: Option<Cow<'h, str>>,
     critical: bool,
     replicated: Vec<(&'static str, Value)>,
+}
+
+impl<'h> Members<'h> {
+    fn read(json: &'h [u8]) -> Result<Self, CheckFailure> {
+        let json = std::str::from_utf8(json).map_err(|_| CheckFailure::Header)?;
+        let mut deserializer = serde_json::Deserializer::from_str(json);
+        let members = deserializer.deserialize_map(MembersVisitor);
+        members.and_then(|members| deserializer.end().map(|()| members)).map_err(|_| CheckFailure::Header)
+    }
 }
 
 struct MembersVisitor;

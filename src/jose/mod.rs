@@ -5,9 +5,12 @@ pub(crate) mod compact;
 pub(crate) mod header;
 mod jwk;
 mod jwk_set;
+mod private_key;
 mod signature;
 
 pub use algorithm::{Algorithm, AllowedAlgorithms, UnknownAlgorithm};
 pub use jwk::{UnusableKey, VerificationKey};
 pub(crate) use jwk_set::Selection;
 pub use jwk_set::{InvalidJwkSet, JwkSet};
+pub use private_key::{InvalidPrivateKey, PrivateKey};
+pub(crate) use signature::{Fingerprint, Fingerprinter, random};

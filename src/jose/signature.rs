@@ -1,4 +1,5 @@
-//! THE ONLY FILE that names a crypto crate: public keys are imported once, signatures checked often.
+//! THE ONLY FILE that names a crypto crate: keys are imported once, signatures checked often, tokens known again by
+//! their fingerprint.
 
 use super::Algorithm;
 
@@ -17,19 +18,32 @@ pub(super) enum KeyMaterial<'k> {
     Ed25519 { x: &'k [u8] },
 }
 
+/// HMAC-SHA-256 of a token (RFC 2104) under a key that nobody knows: what a token is remembered by.
+pub(crate) type Fingerprint = [u8; 32];
+
 #[cfg(feature = "aws-lc-rs")]
-pub(super) use aws_lc::PublicKey;
+pub(crate) use aws_lc::{Fingerprinter, random};
+#[cfg(feature = "aws-lc-rs")]
+pub(super) use aws_lc::{PublicKey, SigningKey};
 #[cfg(all(feature = "rust-crypto", not(feature = "aws-lc-rs")))]
-pub(super) use rust_crypto::PublicKey;
+pub(crate) use rust_crypto::{Fingerprinter, random};
+#[cfg(all(feature = "rust-crypto", not(feature = "aws-lc-rs")))]
+pub(super) use rust_crypto::{PublicKey, SigningKey};
 #[cfg(not(any(feature = "aws-lc-rs", feature = "rust-crypto")))]
-pub(super) use without::PublicKey;
+pub(crate) use without::{Fingerprinter, random};
+#[cfg(not(any(feature = "aws-lc-rs", feature = "rust-crypto")))]
+pub(super) use without::{PublicKey, SigningKey};
 
 #[cfg(feature = "aws-lc-rs")]
 mod aws_lc {
+    use aws_lc_rs::hmac;
+    use aws_lc_rs::rand::{self, SystemRandom};
     use aws_lc_rs::rsa::PublicKeyComponents;
-    use aws_lc_rs::signature::{self, ParsedPublicKey, RsaParameters};
+    use aws_lc_rs::signature::{self, EcdsaKeyPair, Ed25519KeyPair, ParsedPublicKey, RsaKeyPair, RsaParameters};
+    use rustls_pki_types::PrivatePkcs8KeyDer;
+    use rustls_pki_types::pem::PemObject as _;
 
-    use super::{Algorithm, KeyMaterial};
+    use super::{Algorithm, Fingerprint, KeyMaterial};
 
     /// A public key, imported for one algorithm.
     pub(in crate::jose) struct PublicKey(ParsedPublicKey);
@@ -73,14 +87,78 @@ mod aws_lc {
             Algorithm::ES256 | Algorithm::ES384 | Algorithm::ES512 | Algorithm::EdDSA => return None,
         })
     }
+
+    /// A private key, imported for one algorithm.
+    pub(in crate::jose) enum SigningKey {
+        Ecdsa(EcdsaKeyPair),
+        Ed25519(Ed25519KeyPair),
+        Rsa(RsaKeyPair, &'static signature::RsaSignatureEncoding),
+    }
+
+    impl SigningKey {
+        /// Imports a PKCS #8 key; `None` if it is no key for that algorithm.
+        pub(in crate::jose) fn from_pem(algorithm: Algorithm, pem: &str) -> Option<Self> {
+            let pkcs8 = PrivatePkcs8KeyDer::from_pem_slice(pem.as_bytes()).ok()?;
+            let pkcs8 = pkcs8.secret_pkcs8_der();
+            let ecdsa = |parameters| EcdsaKeyPair::from_pkcs8(parameters, pkcs8).ok().map(Self::Ecdsa);
+            let rsa = |encoding| RsaKeyPair::from_pkcs8(pkcs8).ok().map(|pair| Self::Rsa(pair, encoding));
+            match algorithm {
+                Algorithm::ES256 => ecdsa(&signature::ECDSA_P256_SHA256_FIXED_SIGNING),
+                Algorithm::ES384 => ecdsa(&signature::ECDSA_P384_SHA384_FIXED_SIGNING),
+                Algorithm::ES512 => ecdsa(&signature::ECDSA_P521_SHA512_FIXED_SIGNING),
+                Algorithm::EdDSA => Ed25519KeyPair::from_pkcs8(pkcs8).ok().map(Self::Ed25519),
+                Algorithm::RS256 => rsa(&signature::RSA_PKCS1_SHA256),
+                Algorithm::RS384 => rsa(&signature::RSA_PKCS1_SHA384),
+                Algorithm::RS512 => rsa(&signature::RSA_PKCS1_SHA512),
+                Algorithm::PS256 => rsa(&signature::RSA_PSS_SHA256),
+                Algorithm::PS384 => rsa(&signature::RSA_PSS_SHA384),
+                Algorithm::PS512 => rsa(&signature::RSA_PSS_SHA512),
+            }
+        }
+
+        /// The signature over `message`; `None` if the machine has no randomness.
+        pub(in crate::jose) fn sign(&self, message: &[u8]) -> Option<Vec<u8>> {
+            let random = SystemRandom::new();
+            match self {
+                Self::Ecdsa(pair) => Some(pair.sign(&random, message).ok()?.as_ref().to_vec()),
+                Self::Ed25519(pair) => Some(pair.sign(message).as_ref().to_vec()),
+                Self::Rsa(pair, encoding) => {
+                    let mut signature = vec![0; pair.public_modulus_len()];
+                    pair.sign(*encoding, &random, message, &mut signature).ok()?;
+                    Some(signature)
+                }
+            }
+        }
+    }
+
+    /// Tells tokens apart without keeping them.
+    pub(crate) struct Fingerprinter(hmac::Key);
+
+    impl Fingerprinter {
+        /// One with a key of its own; `None` if the machine has no randomness.
+        pub(crate) fn random() -> Option<Self> {
+            hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new()).ok().map(Self)
+        }
+
+        /// `None` cannot be with a key that was generated, but is no reason to panic.
+        pub(crate) fn of(&self, token: &[u8]) -> Option<Fingerprint> {
+            hmac::sign(&self.0, token).as_ref().try_into().ok()
+        }
+    }
+
+    /// Bytes that nobody can guess; `None` if the machine has no randomness.
+    pub(crate) fn random<const LENGTH: usize>() -> Option<[u8; LENGTH]> {
+        let mut bytes = [0; LENGTH];
+        rand::fill(&mut bytes).ok().map(|()| bytes)
+    }
 }
 
 #[cfg(all(feature = "rust-crypto", not(feature = "aws-lc-rs")))]
 mod rust_crypto {
-    use jsonwebtoken::DecodingKey;
     use jsonwebtoken::crypto::rust_crypto::DEFAULT_PROVIDER;
+    use jsonwebtoken::{DecodingKey, EncodingKey};
 
-    use super::{Algorithm, KeyMaterial};
+    use super::{Algorithm, Fingerprint, KeyMaterial};
 
     /// A public key, imported for one algorithm.
     pub(in crate::jose) struct PublicKey {
@@ -124,11 +202,66 @@ mod rust_crypto {
             Algorithm::ES512 => return None,
         })
     }
+
+    /// A private key, imported for one algorithm.
+    pub(in crate::jose) struct SigningKey {
+        algorithm: jsonwebtoken::Algorithm,
+        key: EncodingKey,
+    }
+
+    impl SigningKey {
+        /// Imports a PKCS #8 key; `None` if it is no key for that algorithm.
+        pub(in crate::jose) fn from_pem(algorithm: Algorithm, pem: &str) -> Option<Self> {
+            let pem = pem.as_bytes();
+            let key = match algorithm {
+                Algorithm::ES256 | Algorithm::ES384 | Algorithm::ES512 => EncodingKey::from_ec_pem(pem).ok(),
+                Algorithm::EdDSA => EncodingKey::from_ed_pem(pem).ok(),
+                // Signing with a modulus that is shorter than its hash panics.
+                _ => EncodingKey::from_rsa_pem(pem).ok().filter(is_of_good_length),
+            };
+            let key = Self { algorithm: named(algorithm)?, key: key? };
+            // The numbers are only looked at when something is signed.
+            key.sign(b"").is_some().then_some(key)
+        }
+
+        /// The signature over `message`.
+        pub(in crate::jose) fn sign(&self, message: &[u8]) -> Option<Vec<u8>> {
+            (DEFAULT_PROVIDER.signer_factory)(&self.algorithm, &self.key).ok()?.try_sign(message).ok()
+        }
+    }
+
+    /// Whether a modulus has 2048 bits at least (RFC 7518, section 3.3), and 8192 at most.
+    fn is_of_good_length(key: &EncodingKey) -> bool {
+        let numbers = (DEFAULT_PROVIDER.key_utils.rsa_pub_components_from_private_key)(key.as_bytes());
+        numbers.is_ok_and(|(modulus, _)| (256..=1024).contains(&modulus.len()))
+    }
+
+    /// Tells tokens apart without keeping them.
+    pub(crate) struct Fingerprinter(EncodingKey);
+
+    impl Fingerprinter {
+        /// One with a key of its own; `None` if the machine has no randomness.
+        pub(crate) fn random() -> Option<Self> {
+            random::<32>().map(|key| Self(EncodingKey::from_secret(&key)))
+        }
+
+        /// HS256 is HMAC-SHA-256 (RFC 7518, section 3.2).
+        pub(crate) fn of(&self, token: &[u8]) -> Option<Fingerprint> {
+            let signer = (DEFAULT_PROVIDER.signer_factory)(&jsonwebtoken::Algorithm::HS256, &self.0).ok()?;
+            signer.try_sign(token).ok()?.try_into().ok()
+        }
+    }
+
+    /// Bytes that nobody can guess; `None` if the machine has no randomness.
+    pub(crate) fn random<const LENGTH: usize>() -> Option<[u8; LENGTH]> {
+        let mut bytes = [0; LENGTH];
+        getrandom::getrandom(&mut bytes).ok().map(|()| bytes)
+    }
 }
 
 #[cfg(not(any(feature = "aws-lc-rs", feature = "rust-crypto")))]
 mod without {
-    use super::{Algorithm, KeyMaterial};
+    use super::{Algorithm, Fingerprint, KeyMaterial};
 
     /// No signature can be checked in this build, so no key can be imported.
     pub(in crate::jose) enum PublicKey {}
@@ -141,5 +274,34 @@ mod without {
         pub(in crate::jose) const fn verifies(&self, _: &[u8], _: &[u8]) -> bool {
             match *self {}
         }
+    }
+    /// Nothing can be signed.
+    pub(in crate::jose) enum SigningKey {}
+
+    impl SigningKey {
+        pub(in crate::jose) const fn from_pem(_: Algorithm, _: &str) -> Option<Self> {
+            None
+        }
+
+        pub(in crate::jose) const fn sign(&self, _: &[u8]) -> Option<Vec<u8>> {
+            match *self {}
+        }
+    }
+
+    /// No token can be known again.
+    pub(crate) enum Fingerprinter {}
+
+    impl Fingerprinter {
+        pub(crate) const fn random() -> Option<Self> {
+            None
+        }
+
+        pub(crate) const fn of(&self, _: &[u8]) -> Option<Fingerprint> {
+            match *self {}
+        }
+    }
+
+    pub(crate) const fn random<const LENGTH: usize>() -> Option<[u8; LENGTH]> {
+        None
     }
 }

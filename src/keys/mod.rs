@@ -8,7 +8,7 @@ mod refresh;
 mod remote;
 mod source;
 
-pub use error::{FetchError, FetchErrorKind, KeyError};
+pub use error::KeyError;
 pub(crate) use refresh::RefreshPolicy;
 pub(crate) use remote::{FetchFuture, FetchKeySet, FetchRequest, Fetched, RemoteKeys, Validators};
 pub(crate) use source::{FoundKeys, Keys};

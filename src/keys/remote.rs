@@ -12,7 +12,8 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::refresh::{Action, FLIGHT_LIMIT, Flight, Refresh};
-use super::{FetchError, FetchErrorKind, FoundKeys, KeyError, RefreshPolicy};
+use super::{FoundKeys, KeyError, RefreshPolicy};
+use crate::http_client::{FetchError, FetchErrorKind};
 use crate::jose::{Algorithm, JwkSet, Selection};
 
 /// Brings the key set of one issuer.
@@ -23,7 +24,7 @@ pub(crate) trait FetchKeySet: Send + Sync + 'static {
     fn issuer(&self) -> &str;
 }
 
-pub(crate) type FetchFuture<'a> = Pin<Box<dyn Future<Output = Result<Fetched, FetchError>> + Send + 'a>>;
+pub(crate) type FetchFuture<'a> = Pin<Box<dyn Future<Output = Result<Fetched, Arc<FetchError>>> + Send + 'a>>;
 
 #[derive(Debug, Clone, Default)]
 pub(crate) struct FetchRequest {
@@ -244,7 +245,7 @@ fn missing_key(algorithm: Algorithm, kid: Option<&str>) -> Cow<'_, str> {
 struct Landing {
     shared: Arc<Shared>,
     flight: Flight,
-    outcome: Option<Result<Fetched, FetchError>>,
+    outcome: Option<Result<Fetched, Arc<FetchError>>>,
 }
 
 impl Landing {
@@ -263,7 +264,7 @@ impl Landing {
 
 impl Drop for Landing {
     fn drop(&mut self) {
-        let outcome = self.outcome.take().unwrap_or_else(|| Err(self.interrupted()));
+        let outcome = self.outcome.take().unwrap_or_else(|| Err(self.interrupted().into()));
         log(self.shared.fetch.issuer(), &outcome);
         let now = Instant::now();
         let mut state = self.shared.lock();
@@ -284,7 +285,7 @@ impl Drop for Landing {
             }
             Err(error) => {
                 if state.refresh.failed(self.flight, error.retry_after(), fastrand::f64(), now.into_std()) {
-                    state.last_error = Some(Arc::new(error));
+                    state.last_error = Some(error);
                 }
             }
         }
@@ -294,7 +295,7 @@ impl Drop for Landing {
     }
 }
 
-fn log(issuer: &str, outcome: &Result<Fetched, FetchError>) {
+fn log(issuer: &str, outcome: &Result<Fetched, Arc<FetchError>>) {
     match outcome {
         Ok(Fetched::Modified { keys, .. }) => {
             let (count, skipped) = (keys.keys().len(), keys.skipped().len());

@@ -96,7 +96,7 @@ impl Scopes {
         Self::distinct(self.iter().filter(|scope| *scope != unwanted))
     }
 
-    fn distinct<'a>(scopes: impl Iterator<Item = &'a str>) -> Self {
+    pub(super) fn distinct<'a>(scopes: impl Iterator<Item = &'a str>) -> Self {
         let mut text = String::new();
         let mut few: Vec<&str> = Vec::new();
         let mut many: HashSet<&str> = HashSet::new();

@@ -1,8 +1,10 @@
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::ResourceServer;
+use super::issuer_parts::IssuerParts;
 use super::resource_server::Inner;
 use crate::bearer::OFFLINE_ACCESS;
 use crate::claims::{AcceptedAudiences, DEFAULT_SKEW, MAX_SKEW};
@@ -12,8 +14,8 @@ use crate::identifier::{PlainHttp, ResourceUrl};
 use crate::issuer::Issuer;
 use crate::protection::Protection;
 use crate::resource::{MetadataService, ProtectedResourceMetadata, WellKnown};
-use crate::scope::{ScopeHierarchy, ScopeRequirement, Scopes};
-use crate::verify::{ByIssuer, Verifier, VerifierKind};
+use crate::scope::{RequestedScopes, ScopeHierarchy, ScopeRequirement, Scopes};
+use crate::verify::{ByIssuer, ForOpaque, Route, Verifier};
 
 /// The configuration of a [`ResourceServer`]. Mistakes are found by [`build`](Self::build) and
 /// [`build_lazy`](Self::build_lazy).
@@ -24,6 +26,7 @@ pub struct ResourceServerBuilder {
     audiences: Vec<Box<str>>,
     scopes_supported: Vec<String>,
     implications: Vec<(String, Vec<String>)>,
+    challenge_scopes: Vec<(String, String)>,
     metadata: ProtectedResourceMetadata,
     root_alias: bool,
     metadata_path: Option<Box<str>>,
@@ -32,6 +35,7 @@ pub struct ResourceServerBuilder {
     max_lifetime: Option<Duration>,
     clock: Arc<dyn Clock>,
     plain_http: PlainHttp,
+    route_opaque: Option<Route>,
 }
 
 impl ResourceServerBuilder {
@@ -42,6 +46,7 @@ impl ResourceServerBuilder {
             audiences: Vec::new(),
             scopes_supported: Vec::new(),
             implications: Vec::new(),
+            challenge_scopes: Vec::new(),
             metadata: ProtectedResourceMetadata::default(),
             root_alias: false,
             metadata_path: None,
@@ -50,12 +55,27 @@ impl ResourceServerBuilder {
             max_lifetime: None,
             clock: Arc::new(SystemClock),
             plain_http: PlainHttp::LoopbackOnly,
+            route_opaque: None,
         }
     }
 
     /// Accepts the tokens of this authorization server. Call it once for each; at least one is needed.
     pub fn issuer(mut self, issuer: Issuer) -> Self {
         self.issuers.push(issuer);
+        self
+    }
+
+    /// Says whose a token is that says nothing itself: the identifier of the issuer that is to be asked about it, or
+    /// `None` to refuse it. Needed where several issuers introspect, since a token is never shown to one after the other.
+    ///
+    /// ```
+    /// use mcp_bearer::ResourceServer;
+    ///
+    /// let builder = ResourceServer::builder("https://mcp.example.com/mcp")
+    ///     .route_opaque(|token| token.starts_with("acme_").then_some("https://auth.acme.example"));
+    /// ```
+    pub fn route_opaque<I: AsRef<str>>(mut self, route: impl Fn(&str) -> Option<I> + Send + Sync + 'static) -> Self {
+        self.route_opaque = Some(Arc::new(move |token| route(token).map(|issuer| issuer.as_ref().into())));
         self
     }
 
@@ -83,6 +103,15 @@ impl ResourceServerBuilder {
         I::Item: Into<String>,
     {
         self.implications.push((scope.into(), implied.into_iter().map(Into::into).collect()));
+        self
+    }
+
+    /// Calls `scope` by another name in challenges and in the metadata: the one under which clients must ask for it, where
+    /// tokens carry a shorter one. Entra grants `read` when it is asked for `api://notes/read`:
+    /// `.challenge_scope("read", "api://notes/read")`. Everywhere else, in
+    /// [`required_scopes`](crate::BearerAuthLayer::required_scopes) and here, a scope has the name that tokens carry.
+    pub fn challenge_scope(mut self, scope: impl Into<String>, requested: impl Into<String>) -> Self {
+        self.challenge_scopes.push((scope.into(), requested.into()));
         self
     }
 
@@ -135,7 +164,7 @@ impl ResourceServerBuilder {
         self
     }
 
-    /// Builds the server and waits until the keys of every issuer are at hand.
+    /// Builds the server and waits until the keys and the introspection endpoint of every issuer are at hand.
     ///
     /// # Errors
     /// [`BuildError`] if the configuration cannot work, or if an issuer cannot be reached now.
@@ -164,28 +193,26 @@ impl ResourceServerBuilder {
         let implications = self.implications.iter().map(|(broad, narrow)| (broad.as_str(), narrow.as_slice()));
         let hierarchy = ScopeHierarchy::new(implications)?;
         let verifiers = self.verifiers(&resource)?;
-        let issuers = self.issuers.iter().zip(&verifiers).map(|(issuer, verifier)| {
-            let keys = match &verifier.kind {
-                VerifierKind::Jwt(jwt) => Some(jwt.keys.clone()),
-                VerifierKind::Custom(_) => None,
-            };
-            (issuer.url().into(), keys)
-        });
-        let issuers = issuers.collect();
+        let for_opaque = self.for_opaque(&verifiers)?;
+        let issuers = self.issuers.iter().zip(&verifiers);
+        let issuers = issuers.map(|(issuer, verifier)| IssuerParts::of(issuer.url(), verifier)).collect();
         let mut well_known = WellKnown::of(&resource, self.root_alias);
         let other_path = self.metadata_path.map(String::from).filter(|path| !well_known.paths.contains(path));
         well_known.paths.extend(other_path);
         let authorization_servers: Vec<&str> = self.issuers.iter().map(Issuer::url).collect();
-        let document = self.metadata.document(&resource, &authorization_servers, &scopes_supported)?;
+        let requested = RequestedScopes::new(&self.challenge_scopes)?;
+        let published = requested.of(&scopes_supported);
+        let document = self.metadata.document(&resource, &authorization_servers, &published)?;
         let protection = Protection {
             metadata_url: well_known.url.into(),
             realm: self.realm.map(Arc::from),
             hierarchy: Arc::new(hierarchy),
+            requested: Arc::new(requested),
             scopes_supported,
             required: ScopeRequirement::default(),
         };
         Ok(ResourceServer::new(Inner {
-            verifier: Arc::new(ByIssuer::new(verifiers, self.clock)),
+            verifier: Arc::new(ByIssuer::new(verifiers, for_opaque, self.clock)),
             protection: Arc::new(protection),
             metadata: MetadataService::new(document, well_known.paths),
             issuers,
@@ -223,29 +250,39 @@ impl ResourceServerBuilder {
         Ok(scopes.without(OFFLINE_ACCESS))
     }
 
-    fn verifiers(&self, resource: &ResourceUrl) -> Result<Vec<Verifier>, BuildError> {
+    fn verifiers(&self, resource: &ResourceUrl) -> Result<Vec<Arc<Verifier>>, BuildError> {
         let wrong = |message: String| Err(BuildError::new(BuildErrorKind::Issuer, message));
         if self.issuers.is_empty() {
             return wrong(
                 "there is no issuer: call `issuer` with the authorization server whose tokens are good".into(),
             );
         }
-        for (index, issuer) in self.issuers.iter().enumerate() {
-            if self.issuers.iter().take(index).any(|other| other.url() == issuer.url()) {
-                return wrong(format!("the issuer {:?} stands twice: remove one", issuer.url()));
-            }
-        }
         let audiences = AcceptedAudiences::new(resource);
         let audiences = self.audiences.iter().fold(audiences, |accepted, alias| accepted.with_alias(alias));
         let verifiers = self.issuers.iter().map(|issuer| issuer.verifier(&audiences, self.skew, self.max_lifetime));
-        let verifiers: Vec<Verifier> = verifiers.collect::<Result<_, _>>()?;
-        let custom = verifiers.iter().filter(|verifier| matches!(verifier.kind, VerifierKind::Custom(_))).count();
-        if custom > 1 {
-            return wrong(
-                "two issuers have a verifier of their own, and nobody could tell whose a token is: keep one".into(),
-            );
+        let verifiers: Vec<_> = verifiers.map(|verifier| verifier.map(Arc::new)).collect::<Result<_, _>>()?;
+        let mut seen = HashSet::new();
+        for issuer in verifiers.iter().flat_map(|verifier| verifier.names()) {
+            if !seen.insert(issuer) {
+                return wrong(format!("the issuer {issuer:?} stands twice: remove one"));
+            }
         }
         Ok(verifiers)
+    }
+
+    /// Whose a token is that says nothing itself must be beyond doubt.
+    fn for_opaque(&self, verifiers: &[Arc<Verifier>]) -> Result<ForOpaque, BuildError> {
+        let asked: Vec<_> = verifiers.iter().filter(|verifier| verifier.asked.is_some()).collect();
+        let wrong = |message: &str| Err(BuildError::new(BuildErrorKind::Issuer, message));
+        match (asked.as_slice(), &self.route_opaque) {
+            ([], Some(_)) => wrong("`route_opaque` has no effect where no issuer takes opaque tokens: remove it"),
+            ([], None) => Ok(ForOpaque::Nobody),
+            (_, Some(route)) => Ok(ForOpaque::Routed(Arc::clone(route))),
+            ([only], None) => Ok(ForOpaque::One(Arc::clone(only))),
+            (_, None) => wrong(
+                "two issuers take opaque tokens, and nobody could tell whose a token is: keep one, or call `route_opaque`",
+            ),
+        }
     }
 }
 

@@ -1,7 +1,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::keys::{FetchError, Keys};
+use super::issuer_parts::IssuerParts;
+use crate::http_client::FetchError;
+use crate::keys::Keys;
 
 /// Whether a resource server can judge tokens; see [`ResourceServer::health`](crate::ResourceServer::health).
 #[derive(Debug, Clone)]
@@ -38,26 +40,27 @@ impl Health {
 }
 
 impl IssuerHealth {
-    pub(super) fn of(issuer: &str, keys: Option<&Keys>) -> Self {
-        let issuer = issuer.into();
-        match keys {
+    pub(super) fn of(parts: &IssuerParts) -> Self {
+        let mut health =
+            Self { issuer: parts.issuer.clone(), ready: true, keys: 0, last_error: None, retry_in: Duration::ZERO };
+        match &parts.keys {
             Some(Keys::Remote(remote)) => {
                 remote.nudge();
-                Self {
-                    issuer,
-                    ready: remote.is_usable(),
-                    keys: remote.key_count(),
-                    last_error: remote.last_error(),
-                    retry_in: remote.back_off(),
-                }
+                health.ready = remote.is_usable();
+                health.keys = remote.key_count();
+                health.last_error = remote.last_error();
+                health.retry_in = remote.back_off();
             }
-            Some(Keys::Fixed(set)) => {
-                Self { issuer, ready: true, keys: set.keys().len(), last_error: None, retry_in: Duration::ZERO }
-            }
-            Some(Keys::Custom(_)) | None => {
-                Self { issuer, ready: true, keys: 0, last_error: None, retry_in: Duration::ZERO }
-            }
+            Some(Keys::Fixed(set)) => health.keys = set.keys().len(),
+            Some(Keys::Custom(_)) | None => {}
         }
+        if let Some(introspector) = &parts.introspector {
+            introspector.nudge();
+            health.ready &= introspector.is_ready();
+            health.last_error = health.last_error.or_else(|| introspector.last_error());
+            health.retry_in = health.retry_in.max(introspector.retry_in());
+        }
+        health
     }
 
     /// The issuer identifier.
@@ -66,7 +69,8 @@ impl IssuerHealth {
         &self.issuer
     }
 
-    /// Whether a key set is at hand that may be used. With a key source or a verifier of your own, always.
+    /// Whether tokens can be judged: a key set is at hand that may be used, and the introspection endpoint is known and
+    /// not suspended after failures, as far as each is needed. With a key source or a verifier of your own, always.
     #[must_use]
     pub const fn is_ready(&self) -> bool {
         self.ready
@@ -78,7 +82,7 @@ impl IssuerHealth {
         self.keys
     }
 
-    /// What the last fetch failed of, if it did.
+    /// What the last fetch, or the last introspection, failed of, if it did.
     #[must_use]
     pub fn last_error(&self) -> Option<&FetchError> {
         self.last_error.as_deref()

@@ -2,6 +2,7 @@
 
 mod builder;
 mod health;
+mod issuer_parts;
 mod resource_server;
 
 pub use builder::ResourceServerBuilder;

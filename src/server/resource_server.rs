@@ -1,10 +1,11 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::issuer_parts::IssuerParts;
 use super::{Health, IssuerHealth, ResourceServerBuilder};
 use crate::bearer::BearerAuthLayer;
 use crate::error::{BuildError, BuildErrorKind};
-use crate::keys::{KeyError, Keys};
+use crate::http_client::FetchError;
 use crate::protection::Protection;
 use crate::resource::MetadataService;
 use crate::verify::ByIssuer;
@@ -34,7 +35,7 @@ pub(super) struct Inner {
     pub(super) verifier: Arc<ByIssuer>,
     pub(super) protection: Arc<Protection>,
     pub(super) metadata: MetadataService,
-    pub(super) issuers: Vec<(Box<str>, Option<Keys>)>,
+    pub(super) issuers: Vec<IssuerParts>,
 }
 
 impl ResourceServer {
@@ -62,7 +63,7 @@ impl ResourceServer {
         &self.inner.protection.metadata_url
     }
 
-    /// Waits until every issuer's keys are at hand, all at once.
+    /// Waits until the keys and the introspection endpoint of every issuer are at hand, all at once.
     ///
     /// # Errors
     /// [`BuildErrorKind::Unreachable`] if an attempt fails. Later requests try again by themselves.
@@ -72,15 +73,24 @@ impl ResourceServer {
             return Err(BuildError::new(BuildErrorKind::Unreachable, message));
         };
         // All are asked at once, so that the slowest decides and not the sum.
-        let tasks: Vec<_> = self.remote_keys().map(|keys| runtime.spawn(async move { keys.warm_up().await })).collect();
+        let tasks = self.remote_parts().map(|parts| {
+            let started = parts.clone();
+            (parts, runtime.spawn(async move { started.warm_up().await }))
+        });
         let mut result = Ok(());
-        for (task, issuer) in tasks.into_iter().zip(self.remote_issuers()) {
-            let outcome = task.await.unwrap_or(Err(KeyError::Unavailable { retry_after: None, source: None }));
-            if let (Err(error), Ok(())) = (outcome, &result) {
-                result = Err(unreachable(issuer, error));
+        for (parts, task) in tasks.collect::<Vec<_>>() {
+            let outcome = task.await.unwrap_or(Err(None));
+            if let (Err(cause), Ok(())) = (outcome, &result) {
+                result = Err(unreachable(&parts.issuer, cause));
             }
         }
         result
+    }
+
+    /// Forgets what the authorization servers said of this token when it was introspected, so that they are asked again:
+    /// for a logout that the application hears of (OpenID Connect Back-Channel Logout 1.0), say.
+    pub fn forget(&self, token: &str) {
+        self.inner.verifier.forget(token.as_bytes());
     }
 
     /// Whether tokens can be judged, and if not, why: an answer for a readiness probe.
@@ -89,7 +99,7 @@ impl ResourceServer {
     /// traffic while it is not ready becomes ready all the same.
     #[must_use]
     pub fn health(&self) -> Health {
-        Health::new(self.inner.issuers.iter().map(|(issuer, keys)| IssuerHealth::of(issuer, keys.as_ref())).collect())
+        Health::new(self.inner.issuers.iter().map(IssuerHealth::of).collect())
     }
 
     pub(super) fn new(inner: Inner) -> Self {
@@ -99,39 +109,26 @@ impl ResourceServer {
     /// Tries until every issuer has answered once, at the pace that the key sources allow.
     pub(super) fn warm_up_in_background(&self) {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        for keys in self.remote_keys() {
+        for parts in self.remote_parts() {
+            let parts = parts.clone();
             // The trying ends when neither the server nor a layer of it is left.
             let verifier = Arc::downgrade(&self.inner.verifier);
-            let keys = Arc::downgrade(&keys);
             runtime.spawn(async move {
-                while verifier.strong_count() > 0 {
-                    let Some(keys) = keys.upgrade() else { return };
-                    if keys.warm_up().await.is_ok() {
-                        return;
-                    }
-                    let pause = keys.back_off();
-                    drop(keys);
-                    tokio::time::sleep(pause).await;
+                while verifier.strong_count() > 0 && parts.warm_up().await.is_err() {
+                    tokio::time::sleep(parts.pause()).await;
                 }
             });
         }
     }
 
-    fn remote_keys(&self) -> impl Iterator<Item = Arc<crate::keys::RemoteKeys>> {
-        self.inner.issuers.iter().filter_map(|(_, keys)| match keys {
-            Some(Keys::Remote(remote)) => Some(Arc::clone(remote)),
-            _ => None,
-        })
-    }
-
-    fn remote_issuers(&self) -> impl Iterator<Item = &str> {
-        self.inner.issuers.iter().filter(|(_, keys)| matches!(keys, Some(Keys::Remote(_)))).map(|(issuer, _)| &**issuer)
+    fn remote_parts(&self) -> impl Iterator<Item = &IssuerParts> {
+        self.inner.issuers.iter().filter(|parts| parts.is_remote())
     }
 }
 
 impl fmt::Debug for ResourceServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let issuers: Vec<_> = self.inner.issuers.iter().map(|(issuer, _)| issuer).collect();
+        let issuers: Vec<_> = self.inner.issuers.iter().map(|parts| &parts.issuer).collect();
         f.debug_struct("ResourceServer")
             .field("metadata_url", &self.metadata_url())
             .field("issuers", &issuers)
@@ -139,13 +136,13 @@ impl fmt::Debug for ResourceServer {
     }
 }
 
-fn unreachable(issuer: &str, error: KeyError) -> BuildError {
+fn unreachable(issuer: &str, cause: Option<Arc<FetchError>>) -> BuildError {
     let message = format!(
-        "the keys of the issuer {issuer:?} cannot be had: check its URL and whether it runs, or build with `build_lazy`"
+        "what the issuer {issuer:?} publishes cannot be had: check its URL and whether it runs, or build with `build_lazy`"
     );
     let built = BuildError::new(BuildErrorKind::Unreachable, message);
-    match error {
-        KeyError::Unavailable { source: Some(source), .. } => built.with_source(source),
-        other => built.with_source(other),
+    match cause {
+        Some(cause) => built.with_source(cause),
+        None => built,
     }
 }

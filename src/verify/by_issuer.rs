@@ -2,159 +2,131 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use super::jwt::{TokenType, check_replicated, check_signature};
-use super::{JwtVerifier, Verifier, VerifierKind, VerifyError};
-use crate::claims::{Claims, Policy, check};
+use super::jwt::{Jwt, TokenType};
+use super::{Verifier, VerifyError, VerifyErrorKind};
+use crate::claims::Claims;
 use crate::clock::Clock;
 use crate::failure::CheckFailure;
+use crate::jose::AllowedAlgorithms;
 use crate::jose::compact::{Compact, MAX_TOKEN};
 use crate::jose::header::Header;
-use crate::jose::{Algorithm, AllowedAlgorithms};
 use crate::json;
 
-/// Several issuers behind one door. A token goes to the issuer that it names, never to one after the other: trying
-/// would let one issuer's key vouch for another's tokens.
+/// Several issuers behind one door. A token goes to the issuer that it names, or, if it says nothing, to the one that is
+/// configured for such; never to one after the other: trying would let one issuer vouch for another's tokens.
 pub(crate) struct ByIssuer {
-    verifiers: Vec<Verifier>,
+    verifiers: Vec<Arc<Verifier>>,
     /// What any of them accepts.
     algorithms: AllowedAlgorithms,
+    /// Whether one of them takes JWTs that are not checked here.
+    asks_about_jwts: bool,
+    for_opaque: ForOpaque,
     clock: Arc<dyn Clock>,
 }
+
+/// Who takes tokens that say nothing themselves.
+pub(crate) enum ForOpaque {
+    Nobody,
+    /// The only issuer that can.
+    One(Arc<Verifier>),
+    /// The issuer that the application names.
+    Routed(Route),
+}
+
+/// Names the issuer of a token that says nothing itself.
+pub(crate) type Route = Arc<dyn Fn(&str) -> Option<Box<str>> + Send + Sync>;
+
+pub(crate) type Verified = Result<Arc<Claims>, VerifyError>;
 
 /// What has become of a token.
 pub(crate) enum Verification {
     /// All that was needed was at hand: the path of nearly every token.
-    Done(Result<Claims, VerifyError>),
+    Done(Verified),
     /// Somebody must be asked.
-    Pending(Pin<Box<dyn Future<Output = Result<Claims, VerifyError>> + Send>>),
+    Pending(Pin<Box<dyn Future<Output = Verified> + Send>>),
 }
 
 impl ByIssuer {
-    pub(crate) fn new(verifiers: Vec<Verifier>, clock: Arc<dyn Clock>) -> Self {
-        let algorithms = verifiers.iter().filter_map(|verifier| match &verifier.kind {
-            VerifierKind::Jwt(jwt) => Some(jwt.algorithms),
-            VerifierKind::Custom(_) => None,
-        });
+    pub(crate) fn new(verifiers: Vec<Arc<Verifier>>, for_opaque: ForOpaque, clock: Arc<dyn Clock>) -> Self {
+        let algorithms = verifiers.iter().filter_map(|verifier| verifier.jwt.as_ref().map(|jwt| jwt.algorithms));
         let algorithms = algorithms.fold(AllowedAlgorithms::from_iter([]), AllowedAlgorithms::union);
-        Self { verifiers, algorithms, clock }
+        let asks_about_jwts = verifiers.iter().any(|verifier| verifier.jwt.is_none());
+        Self { verifiers, algorithms, asks_about_jwts, for_opaque, clock }
     }
 
-    pub(crate) fn verify(self: &Arc<Self>, token: &[u8]) -> Verification {
+    pub(crate) fn verify(&self, token: &[u8]) -> Verification {
+        self.route(token).unwrap_or_else(|error| Verification::Done(Err(error)))
+    }
+
+    /// Drops what is remembered of a token that was asked about.
+    pub(crate) fn forget(&self, token: &[u8]) {
+        for introspector in self.verifiers.iter().filter_map(|verifier| verifier.introspector()) {
+            introspector.forget(token);
+        }
+    }
+
+    /// By shape, then by issuer.
+    fn route(&self, token: &[u8]) -> Result<Verification, VerifyError> {
         if token.len() > MAX_TOKEN {
-            return Verification::Done(Err(CheckFailure::TooLong.into()));
+            return Err(CheckFailure::TooLong.into());
         }
-        if let Some(verifier) = self.custom_for(token) {
-            return self.ask_custom(verifier, token);
+        let takes_opaque = !matches!(self.for_opaque, ForOpaque::Nobody);
+        match Compact::parse(token) {
+            Ok(compact) if !takes_opaque || is_jwt(&compact) => self.route_jwt(token, &compact),
+            Ok(_) => self.route_opaque(token),
+            Err(failure) if !takes_opaque => Err(failure.into()),
+            Err(_) => self.route_opaque(token),
         }
-        self.verify_jwt(token).unwrap_or_else(|error| Verification::Done(Err(error)))
     }
 
-    fn verify_jwt(self: &Arc<Self>, token: &[u8]) -> Result<Verification, VerifyError> {
-        let jwt = Compact::parse(token)?;
-        let (header_json, signature) = (jwt.header()?, jwt.signature()?);
-        let header = Header::parse(&header_json, self.algorithms)?;
-        let typ = TokenType::of(header.typ.as_deref())?;
-        let claims = Claims::from_json(jwt.payload()?)?;
-        let (index, verifier) = self.named(&claims).ok_or(CheckFailure::Issuer)?;
-        let VerifierKind::Jwt(issuer) = &verifier.kind else { return Err(CheckFailure::Issuer.into()) };
-        let about = |error: VerifyError| error.about(verifier.issuer(), header.kid.as_deref());
-        self.check_cheaply(issuer, &verifier.policy, &header, typ, &claims).map_err(|failure| about(failure.into()))?;
-        let Some(found) = issuer.keys.find_now(header.algorithm, header.kid.as_deref()) else {
-            let signed = Signed { input: jwt.signing_input().into(), signature, algorithm: header.algorithm };
-            return Ok(self.wait_for_key(index, claims, header.kid.as_deref(), signed));
+    fn route_jwt(&self, token: &[u8], compact: &Compact<'_>) -> Result<Verification, VerifyError> {
+        // Whose it is was found out when it was asked about: the same bytes lead to the same issuer.
+        let mut asking = self.verifiers.iter().filter(|verifier| self.asks_about_jwts && verifier.jwt.is_none());
+        if let Some(verified) = asking.find_map(|verifier| verifier.recall(token, self.clock.as_ref())) {
+            return Ok(Verification::Done(verified));
+        }
+        let (header_json, signature) = (compact.header()?, compact.signature()?);
+        let header = Header::parse(&header_json, self.algorithms)
+            .and_then(|header| Ok((TokenType::of(header.typ.as_deref())?, header)));
+        // Where no algorithm is checked, none is wrong; everywhere else it is, before anything dearer is done.
+        if let (Err(failure), false) = (&header, self.asks_about_jwts) {
+            return Err((*failure).into());
+        }
+        let claims = Claims::from_json(compact.payload()?)?;
+        let verifier = self.named(&claims).ok_or(CheckFailure::Issuer)?;
+        let signing_input = compact.signing_input();
+        verifier.verify(Jwt { token, header_json: &header_json, header, claims, signing_input, signature }, &self.clock)
+    }
+
+    fn route_opaque(&self, token: &[u8]) -> Result<Verification, VerifyError> {
+        let verifier = match &self.for_opaque {
+            ForOpaque::Nobody => None,
+            ForOpaque::One(verifier) => Some(verifier),
+            ForOpaque::Routed(route) => match std::str::from_utf8(token).ok().and_then(|token| route(token)) {
+                None => None,
+                Some(issuer) => {
+                    let is_named =
+                        |verifier: &&Arc<Verifier>| verifier.asked.is_some() && *issuer == *verifier.issuer();
+                    let misrouted = || VerifyError::new(VerifyErrorKind::Misconfigured).with_source(Misrouted);
+                    Some(self.verifiers.iter().find(is_named).ok_or_else(misrouted)?)
+                }
+            },
         };
-        let checked = found.map_err(VerifyError::from).and_then(|keys| {
-            check_signature(&keys, header.algorithm, jwt.signing_input(), &signature).map_err(VerifyError::from)
-        });
-        checked.map_err(about)?;
-        Ok(Verification::Done(Ok(verifier.with_all_scopes(claims))))
+        verifier.ok_or(CheckFailure::Issuer)?.ask(token, &self.clock, || Ok(None))
     }
 
-    fn check_cheaply(
-        &self,
-        issuer: &JwtVerifier,
-        policy: &Policy,
-        header: &Header<'_>,
-        typ: TokenType,
-        claims: &Claims,
-    ) -> Result<(), CheckFailure> {
-        issuer.check_header(header, typ)?;
-        check(claims, policy, typ == TokenType::AccessToken, self.clock.since_epoch())?;
-        check_replicated(header, claims)
-    }
-
-    fn wait_for_key(self: &Arc<Self>, index: usize, claims: Claims, kid: Option<&str>, signed: Signed) -> Verification {
-        let (this, kid) = (Arc::clone(self), kid.map(str::to_owned));
-        Verification::Pending(Box::pin(async move {
-            let Some(verifier) = this.verifiers.get(index) else { return Err(CheckFailure::Issuer.into()) };
-            let VerifierKind::Jwt(issuer) = &verifier.kind else { return Err(CheckFailure::Issuer.into()) };
-            let found = issuer.keys.find(signed.algorithm, kid.as_deref()).await.map_err(VerifyError::from);
-            found
-                .and_then(|keys| {
-                    check_signature(&keys, signed.algorithm, &signed.input, &signed.signature)
-                        .map_err(VerifyError::from)
-                })
-                .map_err(|error| error.about(verifier.issuer(), kid.as_deref()))?;
-            Ok(verifier.with_all_scopes(claims))
-        }))
-    }
-
-    fn ask_custom(self: &Arc<Self>, index: usize, token: &[u8]) -> Verification {
-        let (this, token) = (Arc::clone(self), String::from_utf8(token.into()));
-        Verification::Pending(Box::pin(async move {
-            let Some(verifier) = this.verifiers.get(index) else { return Err(CheckFailure::Issuer.into()) };
-            let VerifierKind::Custom(custom) = &verifier.kind else { return Err(CheckFailure::Issuer.into()) };
-            let about = |error: VerifyError| error.about(verifier.issuer(), None);
-            let token = token.map_err(|_| about(CheckFailure::Malformed.into()))?;
-            let claims = custom.verify(&token).await.map_err(about)?;
-            check(&claims, &verifier.policy, false, this.clock.since_epoch())
-                .map_err(|failure| about(failure.into()))?;
-            Ok(verifier.with_all_scopes(claims))
-        }))
-    }
-
-    /// The verifier of somebody's own making that is responsible for a token: by the issuer that a JWT names, and for
-    /// all that is no JWT the only one there is (the builder sees to that).
-    fn custom_for(&self, token: &[u8]) -> Option<usize> {
-        let is_custom = |verifier: &Verifier| matches!(verifier.kind, VerifierKind::Custom(_));
-        let only = self.verifiers.iter().position(is_custom)?;
-        let jwt = match Compact::parse(token) {
-            Ok(jwt) if is_jwt(&jwt) => jwt,
-            Err(CheckFailure::TooLong) => return None,
-            _ => return Some(only),
-        };
-        let claims = Claims::from_json(jwt.payload().ok()?).ok()?;
-        self.named(&claims).filter(|(_, verifier)| is_custom(verifier)).map(|(index, _)| index)
-    }
-
-    fn named(&self, claims: &Claims) -> Option<(usize, &Verifier)> {
+    fn named(&self, claims: &Claims) -> Option<&Arc<Verifier>> {
         let issuer = claims.issuer()?;
-        let accepts = |verifier: &Verifier| verifier.policy.issuers.iter().any(|accepted| **accepted == *issuer);
-        self.verifiers.iter().enumerate().find(|(_, verifier)| accepts(verifier))
+        let accepts = |accepted: &[Box<str>]| accepted.iter().any(|accepted| **accepted == *issuer);
+        self.verifiers.iter().find(|verifier| accepts(&verifier.policy.issuers))
     }
 }
 
-/// What waits for a key, each part as it was received.
-struct Signed {
-    input: Vec<u8>,
-    signature: Vec<u8>,
-    algorithm: Algorithm,
-}
+#[derive(Debug, thiserror::Error)]
+#[error("`route_opaque` names what is no configured issuer that takes opaque tokens")]
+struct Misrouted;
 
 /// Whether three parts with dots between them are a JWT at all: an opaque token may look like that too.
-fn is_jwt(jwt: &Compact<'_>) -> bool {
-    jwt.header().is_ok_and(|header| json::unique_object(&header).is_ok())
-}
-
-impl Verifier {
-    fn issuer(&self) -> &str {
-        self.policy.issuers.first().map(AsRef::as_ref).unwrap_or_default()
-    }
-
-    fn with_all_scopes(&self, mut claims: Claims) -> Claims {
-        for pointer in &self.scope_claims {
-            claims.add_scopes_from(pointer);
-        }
-        claims
-    }
+fn is_jwt(compact: &Compact<'_>) -> bool {
+    compact.header().is_ok_and(|header| json::is_unique_object(&header))
 }

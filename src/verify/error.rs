@@ -3,6 +3,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::failure::CheckFailure;
+use crate::introspection::IntrospectionError;
 use crate::keys::KeyError;
 
 /// Why a token was not verified.
@@ -83,6 +84,17 @@ impl From<KeyError> for VerifyError {
                 }
             }
         }
+    }
+}
+
+impl From<IntrospectionError> for VerifyError {
+    fn from(error: IntrospectionError) -> Self {
+        let kind = if error.is_misconfiguration() {
+            VerifyErrorKind::Misconfigured
+        } else {
+            VerifyErrorKind::Unavailable { retry_after: error.retry_after() }
+        };
+        Self::new(kind).with_source(error)
     }
 }
 

@@ -1,6 +1,12 @@
+use std::sync::Arc;
+use std::time::Duration;
+
 use serde_json::Value;
 
-use crate::claims::Claims;
+use super::asked::RevocationCheck;
+use super::{Verification, Verifier, VerifyError};
+use crate::claims::{Claims, Policy, check};
+use crate::clock::Clock;
 use crate::failure::CheckFailure;
 use crate::jose::header::Header;
 use crate::jose::{Algorithm, AllowedAlgorithms};
@@ -12,6 +18,17 @@ pub(crate) struct JwtVerifier {
     pub(crate) algorithms: AllowedAlgorithms,
     /// Only `typ: at+jwt` (RFC 9068, section 4).
     pub(crate) at_jwt_required: bool,
+    pub(crate) revocation: Option<RevocationCheck>,
+}
+
+/// A JWT, read as far as that is possible without a key.
+pub(super) struct Jwt<'t> {
+    pub(super) token: &'t [u8],
+    pub(super) header_json: &'t [u8],
+    pub(super) header: Result<(TokenType, Header<'t>), CheckFailure>,
+    pub(super) claims: Claims,
+    pub(super) signing_input: &'t [u8],
+    pub(super) signature: Vec<u8>,
 }
 
 /// How a header's `typ` names the token.
@@ -23,21 +40,95 @@ pub(super) enum TokenType {
     Unspecific,
 }
 
+impl Verifier {
+    /// Judges a JWT: here, or by asking about it.
+    pub(super) fn verify(self: &Arc<Self>, jwt: Jwt<'_>, clock: &Arc<dyn Clock>) -> Result<Verification, VerifyError> {
+        let Some(verifier) = &self.jwt else { return self.ask_about_jwt(&jwt, clock) };
+        let (typ, header) = jwt.header?;
+        let about = |error: VerifyError| error.about(self.issuer(), header.kid.as_deref());
+        let cheap = verifier.check_cheaply(&self.policy, &header, typ, &jwt.claims, clock.since_epoch());
+        cheap.map_err(|failure| about(failure.into()))?;
+        let claims = Arc::new(jwt.claims);
+        let Some(found) = verifier.keys.find_now(header.algorithm, header.kid.as_deref()) else {
+            let signed = Signed {
+                input: jwt.signing_input.into(),
+                signature: jwt.signature,
+                algorithm: header.algorithm,
+                kid: header.kid.as_deref().map(Box::from),
+                token: verifier.revocation.as_ref().map(|_| jwt.token.into()),
+            };
+            return Ok(self.wait_for_key(signed, claims, clock));
+        };
+        let keys = found.map_err(|error| about(error.into()))?;
+        let checked = check_signature(&keys, header.algorithm, jwt.signing_input, &jwt.signature);
+        checked.map_err(|failure| about(failure.into()))?;
+        self.finish(verifier, jwt.token, claims, clock)
+    }
+
+    fn wait_for_key(self: &Arc<Self>, signed: Signed, claims: Arc<Claims>, clock: &Arc<dyn Clock>) -> Verification {
+        let (this, clock) = (Arc::clone(self), Arc::clone(clock));
+        Verification::Pending(Box::pin(async move {
+            let about = |error: VerifyError| error.about(this.issuer(), signed.kid.as_deref());
+            // Only who checks JWTs waits for their keys.
+            let Some(verifier) = &this.jwt else { return Err(CheckFailure::Issuer.into()) };
+            let found = verifier.keys.find(signed.algorithm, signed.kid.as_deref()).await;
+            let keys = found.map_err(|error| about(error.into()))?;
+            let checked = check_signature(&keys, signed.algorithm, &signed.input, &signed.signature);
+            checked.map_err(|failure| about(failure.into()))?;
+            match this.finish(verifier, signed.token.as_deref().unwrap_or_default(), claims, &clock)? {
+                Verification::Done(verified) => verified,
+                Verification::Pending(verification) => verification.await,
+            }
+        }))
+    }
+
+    /// A JWT that is good by itself.
+    fn finish(
+        self: &Arc<Self>,
+        verifier: &JwtVerifier,
+        token: &[u8],
+        claims: Arc<Claims>,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<Verification, VerifyError> {
+        match &verifier.revocation {
+            None => Ok(Verification::Done(Ok(self.with_all_scopes(claims)))),
+            Some(revocation) => self.check_revocation(revocation, token, claims, clock),
+        }
+    }
+}
+
 impl JwtVerifier {
-    /// What this issuer's tokens must be beyond what all tokens must be.
-    pub(super) fn check_header(&self, header: &Header<'_>, typ: TokenType) -> Result<(), CheckFailure> {
+    fn check_cheaply(
+        &self,
+        policy: &Policy,
+        header: &Header<'_>,
+        typ: TokenType,
+        claims: &Claims,
+        now: Duration,
+    ) -> Result<(), CheckFailure> {
         if !self.algorithms.contains(header.algorithm) {
             return Err(CheckFailure::Algorithm);
         }
         if self.at_jwt_required && typ != TokenType::AccessToken {
             return Err(CheckFailure::TokenType);
         }
-        Ok(())
+        check(claims, policy, typ == TokenType::AccessToken, now)?;
+        check_replicated(header, claims)
     }
 }
 
+/// What waits for a key, each part as it was received.
+struct Signed {
+    input: Vec<u8>,
+    signature: Vec<u8>,
+    algorithm: Algorithm,
+    kid: Option<Box<str>>,
+    /// The whole, where it is needed for more than its signature.
+    token: Option<Box<[u8]>>,
+}
+
 /// Checks a signature over the bytes as they were received (RFC 7515, section 5.2).
-pub(super) fn check_signature(
+fn check_signature(
     keys: &FoundKeys,
     algorithm: Algorithm,
     signing_input: &[u8],
@@ -66,7 +157,7 @@ impl TokenType {
 }
 
 /// Claims that are replicated in the header must say the same there (RFC 7519, section 5.3).
-pub(super) fn check_replicated(header: &Header<'_>, claims: &Claims) -> Result<(), CheckFailure> {
+fn check_replicated(header: &Header<'_>, claims: &Claims) -> Result<(), CheckFailure> {
     let same = |(name, value): &(&str, Value)| claims.members().get(*name) == Some(value);
     if header.replicated.iter().all(same) { Ok(()) } else { Err(CheckFailure::Header) }
 }

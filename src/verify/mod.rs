@@ -15,7 +15,13 @@
 //! | 8 | `cnf`, and marks of tokens that are no access tokens | [`SenderConstrained`](CheckFailure::SenderConstrained), [`TokenType`](CheckFailure::TokenType) |
 //! | 9 | a key of this issuer for this `kid` and `alg`, fetched if need be | [`UnknownKey`](CheckFailure::UnknownKey) |
 //! | 10 | the signature | [`Signature`](CheckFailure::Signature) |
+//! | 11 | with a revocation check: the authorization server's word, at most so old | [`Inactive`](CheckFailure::Inactive) |
+//!
+//! A token goes to the issuer that it names; one that is no JWT, to the issuer that is configured for such. Where its
+//! issuer is asked about it, by [introspection](crate::introspection) or by a [`TokenVerifier`], a JWT passes 1, 2, 4, 5
+//! and what 7 and 8 say of claims that are there; then somebody is asked, and the answer passes 5 to 8.
 
+mod asked;
 mod by_issuer;
 mod error;
 mod jwt;
@@ -24,8 +30,9 @@ mod verifier;
 #[doc(inline)]
 pub use crate::failure::CheckFailure;
 
-pub(crate) use by_issuer::{ByIssuer, Verification};
+pub(crate) use asked::{Asked, RevocationCheck};
+pub(crate) use by_issuer::{ByIssuer, ForOpaque, Route, Verification};
 pub use error::{VerifyError, VerifyErrorKind};
 pub(crate) use jwt::JwtVerifier;
+pub(crate) use verifier::Verifier;
 pub use verifier::{TokenVerifier, VerifyFuture};
-pub(crate) use verifier::{Verifier, VerifierKind};

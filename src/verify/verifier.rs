@@ -2,13 +2,16 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use super::{JwtVerifier, VerifyError};
+use super::{Asked, JwtVerifier, VerifyError};
 use crate::claims::{Claims, Policy};
+use crate::introspection::Introspector;
 
 /// Verifies tokens in a way of its own: a format that is not JWT, a database, a vendor's library.
 ///
-/// It is asked before any claim is looked at, and has to bound its own time and requests. What it returns is judged like a JWT's claims: issuer, audience, expiry, confirmation and the marks of foreign
-/// tokens are checked by the crate, whoever verified.
+/// It has to bound its own time and requests. A JWT gets there only if it names the verifier's issuer and does not itself
+/// say that it has expired or is something else than an access token; whatever is no JWT gets there as it is. What comes
+/// back is judged like a JWT's claims: issuer, audience, expiry, confirmation and the marks of foreign tokens are checked by
+/// the crate, whoever verified.
 pub trait TokenVerifier: Send + Sync + 'static {
     /// Verifies `token`, which is the text after `Bearer`, and says what it claims.
     fn verify<'a>(&'a self, token: &'a str) -> VerifyFuture<'a>;
@@ -17,15 +20,46 @@ pub trait TokenVerifier: Send + Sync + 'static {
 /// What [`TokenVerifier::verify`] returns.
 pub type VerifyFuture<'a> = Pin<Box<dyn Future<Output = Result<Claims, VerifyError>> + Send + 'a>>;
 
-/// The verification of one issuer's tokens.
+/// The verification of one issuer's tokens: JWTs here, if that is possible, and all others by asking somebody.
 pub(crate) struct Verifier {
+    /// The issuer as it is configured and published.
+    pub(crate) issuer: Box<str>,
     pub(crate) policy: Policy,
     /// Where further scopes stand, as JSON pointers.
     pub(crate) scope_claims: Vec<String>,
-    pub(crate) kind: VerifierKind,
+    /// Absent if JWTs are asked about too.
+    pub(crate) jwt: Option<JwtVerifier>,
+    pub(crate) asked: Option<Asked>,
 }
 
-pub(crate) enum VerifierKind {
-    Jwt(JwtVerifier),
-    Custom(Arc<dyn TokenVerifier>),
+impl Verifier {
+    /// What the log calls the issuer.
+    pub(super) const fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    /// The names that no other issuer can have beside it: its own, and those that its tokens carry.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        let accepted = self.policy.issuers.iter().map(AsRef::as_ref);
+        std::iter::once(self.issuer()).chain(accepted.filter(|accepted| *accepted != self.issuer()))
+    }
+
+    pub(super) fn with_all_scopes(&self, claims: Arc<Claims>) -> Arc<Claims> {
+        if self.scope_claims.is_empty() {
+            return claims;
+        }
+        let mut claims = Arc::unwrap_or_clone(claims);
+        for pointer in &self.scope_claims {
+            claims.add_scopes_from(pointer);
+        }
+        Arc::new(claims)
+    }
+
+    /// What asks the authorization server about tokens, if anything does.
+    pub(crate) const fn introspector(&self) -> Option<&Arc<Introspector>> {
+        match &self.asked {
+            Some(Asked::Introspection(introspector)) => Some(introspector),
+            _ => None,
+        }
+    }
 }

@@ -28,7 +28,7 @@ async fn describe(auth: AuthInfo) -> String {
         "scopes": auth.scopes().iter().collect::<Vec<_>>(),
         "audience": auth.audience().collect::<Vec<_>>(),
         "tenant": auth.claims().get("tenant"),
-        "expires_in": auth.expires_at().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs(),
+        "expires_in": auth.expires_at().unwrap().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs(),
     })
     .to_string()
 }

@@ -12,7 +12,7 @@ use crate::support::{Fixture, RESOURCE};
 
 /// Keeps every event of the crate as one line.
 #[derive(Clone, Default)]
-struct Capture(Arc<Mutex<Vec<(Level, String)>>>);
+pub struct Capture(Arc<Mutex<Vec<(Level, String)>>>);
 
 struct Line(String);
 
@@ -47,7 +47,7 @@ impl Subscriber for Capture {
 }
 
 impl Capture {
-    fn take(&self) -> Vec<(Level, String)> {
+    pub fn take(&self) -> Vec<(Level, String)> {
         std::mem::take(&mut self.0.lock().unwrap())
     }
 }

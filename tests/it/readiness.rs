@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mcp_bearer::keys::FetchErrorKind;
+use mcp_bearer::http_client::FetchErrorKind;
 use mcp_bearer::testing::{Endpoint, Fault, TestIssuer};
 use mcp_bearer::{Issuer, ResourceServer};
 use tokio::time::{advance, sleep};

@@ -1,5 +1,6 @@
 //! A guarded handler, and what a client sees of it.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -53,6 +54,23 @@ impl Fixture {
     pub fn app(&self) -> App {
         App::new(self.server.bearer_layer().required_scopes(["mcp:tools"]).unwrap())
     }
+}
+
+/// A file of the collections beside the repository, as JSON: in `../shared/<folder>`, or in the folder that the environment
+/// names. `None`, said aloud, if it is not there; continuous integration must have it.
+pub fn collection(variable: &str, folder: &str, file: &str) -> Option<Value> {
+    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared").join(folder);
+    let file = std::env::var_os(variable).map_or_else(beside, PathBuf::from).join(file);
+    if let Ok(text) = std::fs::read_to_string(&file) {
+        return Some(serde_json::from_str(&text).unwrap());
+    }
+    let skipped = format!("SKIPPED: {} is not there; name its folder by {variable}", file.display());
+    assert!(std::env::var_os("CI").is_none(), "{skipped}");
+    #[expect(clippy::print_stderr, reason = "what is left out must be seen")]
+    {
+        eprintln!("{skipped}");
+    }
+    None
 }
 
 /// An application that counts the requests that reach its handler.

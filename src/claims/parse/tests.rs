@@ -1,4 +1,4 @@
-use super::super::{AcceptedAudiences, Policy, check};
+use super::super::{AcceptedAudiences, DEFAULT_SKEW, Policy, WithoutAudience, check};
 use super::*;
 use crate::identifier::ResourceUrl;
 
@@ -6,7 +6,14 @@ const RESOURCE: &str = "https://rs.example.com/mcp";
 const NOW: u64 = 1_700_000_000;
 
 fn policy() -> Policy {
-    Policy::new("https://as.example.com", AcceptedAudiences::new(&ResourceUrl::new(RESOURCE).unwrap()))
+    Policy {
+        issuers: vec!["https://as.example.com".into()],
+        audiences: AcceptedAudiences::new(&ResourceUrl::new(RESOURCE).unwrap()),
+        without_audience: WithoutAudience::Refused,
+        skew: DEFAULT_SKEW,
+        max_lifetime: None,
+        subject_required: false,
+    }
 }
 
 /// Good claims with some members replaced; `null` in `changes` removes one, a raw text is put in as it is.

@@ -54,7 +54,7 @@ impl FetchKeySet for Script {
             };
             match answer {
                 Answer::Keys(kids) => Ok(Fetched::Modified { keys: key_set(kids), validators: None, lifetime: None }),
-                Answer::Fail => Err(FetchError::new(FetchErrorKind::Status(500), "https://as/jwks")),
+                Answer::Fail => Err(FetchError::new(FetchErrorKind::Status(500), "https://as/jwks").into()),
                 Answer::Panic => panic!("a fetch that panics"),
                 Answer::Hang => std::future::pending().await,
             }

@@ -7,12 +7,14 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use mcp_bearer::Issuer;
 use mcp_bearer::http_client::{HttpClient, HttpFuture, RequestLimits};
+use mcp_bearer::introspection::Introspection;
 use mcp_bearer::jose::Algorithm;
 
 use super::trial::{self, Trial};
 use crate::support::ISSUER;
 
 pub const KEYS: &str = "https://auth.example.com/keys";
+pub const INTROSPECT: &str = "https://auth.example.com/introspect";
 
 /// An HTTP client that knows a page by its URL, answers 404 to all others, and remembers what it was asked.
 #[derive(Clone, Default)]
@@ -21,7 +23,7 @@ pub struct Canned(Arc<Mutex<State>>);
 #[derive(Default)]
 struct State {
     pages: HashMap<String, Page>,
-    asked: Vec<String>,
+    requests: Vec<Request<Bytes>>,
 }
 
 #[derive(Clone)]
@@ -46,9 +48,14 @@ impl Canned {
         self.0.lock().unwrap().pages.insert(url.to_owned(), page);
     }
 
+    /// The requests that came, in order.
+    pub fn requests(&self) -> Vec<Request<Bytes>> {
+        self.0.lock().unwrap().requests.clone()
+    }
+
     /// The URLs that were asked for, in order.
     pub fn asked(&self) -> Vec<String> {
-        self.0.lock().unwrap().asked.clone()
+        self.requests().iter().map(|request| request.uri().to_string()).collect()
     }
 
     /// A server that takes its keys from the page [`KEYS`] of this client.
@@ -64,6 +71,14 @@ impl Canned {
         let accepted = Issuer::discover(ISSUER).http_client(self.clone());
         Trial::of(issuer, clock, |server| server.issuer(accepted))
     }
+
+    /// A server that asks about every token at the page [`INTROSPECT`] of this client.
+    pub fn introspecting(&self, introspection: impl Into<Introspection>) -> Trial {
+        let (issuer, clock) = trial::issuer(Algorithm::ES256);
+        let accepted = Issuer::discover(ISSUER).introspection_endpoint(INTROSPECT).introspection(introspection);
+        let accepted = accepted.http_client(self.clone());
+        Trial::of(issuer, clock, |server| server.issuer(accepted))
+    }
 }
 
 impl HttpClient for Canned {
@@ -71,7 +86,7 @@ impl HttpClient for Canned {
         let url = request.uri().to_string();
         let page = {
             let mut state = self.0.lock().unwrap();
-            state.asked.push(url.clone());
+            state.requests.push(request);
             state.pages.get(&url).cloned().unwrap_or(Page::status(404, ""))
         };
         let mut response = Response::new(Bytes::from(page.body));

@@ -41,7 +41,12 @@ impl Raw {
                     }
                     head.extend(byte);
                 }
-                seen.lock().unwrap().push(String::from_utf8_lossy(&head).to_lowercase());
+                // What is left unread when the connection is closed would cost the answer.
+                let text = String::from_utf8_lossy(&head).to_lowercase();
+                let length = text.lines().find_map(|line| line.strip_prefix("content-length:"));
+                let body = length.map_or(0, |length| length.trim().parse().unwrap());
+                drop(stream.read_exact(&mut vec![0; body]));
+                seen.lock().unwrap().push(text);
                 respond(&mut stream);
             }
         }));
@@ -187,6 +192,53 @@ async fn nothing_is_decompressed() {
         let trial = fetching_keys_of(issuer, clock, &raw.url("/keys"));
         trial.token(id, encoding, &trial.fixture.token(), verdict).await;
         assert!(raw.heads().iter().all(|head| !head.contains("accept-encoding")), "{id} {:?}", raw.heads());
+    }
+}
+
+#[tokio::test]
+async fn an_introspection_answer_is_not_decompressed() {
+    // A mebibyte that would become a gibibyte is past the 64 KiB of an answer before it is anything.
+    let bomb = vec![0; 1 << 20];
+    for (id, what, encoding, content, verdict) in [
+        ("control", "plain", "identity", None, "OK"),
+        ("K24", "a good answer", "gzip", Some(Vec::new()), "R503"),
+        ("K24", "a good answer, unlabelled", "identity", Some(Vec::new()), "R503"),
+        ("K24", "a bomb", "gzip", Some(bomb), "R503"),
+    ] {
+        let (issuer, clock) = trial::issuer(Algorithm::ES256);
+        let answer = json!({"active": true, "aud": RESOURCE, "scope": "mcp:tools"}).to_string().into_bytes();
+        // Whoever decompresses the first two finds a good answer.
+        let body = match content {
+            None => answer,
+            Some(content) => [gzip(&answer), content].concat(),
+        };
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Encoding: {encoding}\r\nContent-Length: {}\r\n\r\n", body.len());
+        let answer = [head.as_bytes(), &body].concat();
+        let raw = Raw::start(move |stream| drop(stream.write_all(&answer)));
+        let accepted = Issuer::discover(ISSUER).introspection_endpoint(raw.url("/introspect"));
+        let accepted = accepted.introspection(trial::credentials());
+        let trial = Trial::of(issuer, clock, |server| server.issuer(accepted));
+        trial.token(id, what, "2YotnFZFEjr1zCsicMWpAA", verdict).await;
+        let heads = raw.heads();
+        assert!(!heads.is_empty() && heads.iter().all(|head| !head.contains("accept-encoding")), "{id} {heads:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_is_told_only_to_a_server_that_proves_its_name() {
+    const GOOD: &[u8] = include_bytes!("tls/good.pem");
+    const SELF_SIGNED: &[u8] = include_bytes!("tls/self_signed.pem");
+    let root = reqwest::Certificate::from_pem(ROOT).unwrap();
+    let knows_root = reqwest::Client::builder().tls_certs_only([root]).redirect(reqwest::redirect::Policy::none());
+    let knows_root = ReqwestClient::from_client(knows_root.no_proxy().build().unwrap());
+    for (id, certificate, verdict) in [("control", GOOD, "OK"), ("K10", SELF_SIGNED, "R503")] {
+        let (issuer, clock) = trial::issuer(Algorithm::ES256);
+        let body = json!({"active": true, "aud": RESOURCE, "scope": "mcp:tools"}).to_string();
+        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len());
+        let accepted = Issuer::discover(ISSUER).introspection_endpoint(serve_tls(certificate, answer));
+        let accepted = accepted.introspection(trial::credentials()).http_client(knows_root.clone());
+        let trial = Trial::of(issuer, clock, |server| server.issuer(accepted));
+        trial.token(id, "TLS", "2YotnFZFEjr1zCsicMWpAA", verdict).await;
     }
 }
 

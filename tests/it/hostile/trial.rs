@@ -11,12 +11,14 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use http::{Method, Request, header};
 use http_body::Frame;
+use mcp_bearer::introspection::{ClientCredentials, Introspection};
 use mcp_bearer::jose::Algorithm;
 use mcp_bearer::server::ResourceServerBuilder;
-use mcp_bearer::testing::{TestClock, TestIssuer};
+use mcp_bearer::testing::{Endpoint, TestClock, TestIssuer};
 use mcp_bearer::{BuildError, ResourceServer};
 use serde_json::{Value, json};
 
+use super::canned::INTROSPECT;
 use crate::support::{Answer, App, Fixture, ISSUER, METADATA_URL, RESOURCE};
 
 /// A guarded application, and the issuer that it trusts. Every answer is held against the rules that all answers obey.
@@ -37,6 +39,13 @@ impl Trial {
     pub fn cold() -> Self {
         let (issuer, clock) = issuer(Algorithm::ES256);
         let accepted = issuer.issuer();
+        Self::of(issuer, clock, |server| server.issuer(accepted))
+    }
+
+    /// A server that asks its issuer about every token, at an endpoint that it knows.
+    pub fn introspecting(introspection: impl Into<Introspection>) -> Self {
+        let (issuer, clock) = issuer(Algorithm::ES256);
+        let accepted = issuer.issuer().introspection_endpoint(INTROSPECT).introspection(introspection);
         Self::of(issuer, clock, |server| server.issuer(accepted))
     }
 
@@ -85,6 +94,11 @@ impl Trial {
         self.token("control", "a good token", &self.fixture.token(), "OK").await;
     }
 
+    /// How often the issuer was asked about a token.
+    pub fn asked(&self) -> usize {
+        self.fixture.issuer.requests(Endpoint::Introspection)
+    }
+
     /// Requests to the issuer, and to anybody else.
     pub fn requests(&self) -> (usize, usize) {
         let issuer = &self.fixture.issuer;
@@ -124,6 +138,11 @@ impl Trial {
 pub fn issuer(algorithm: Algorithm) -> (TestIssuer, TestClock) {
     let clock = TestClock::new();
     (TestIssuer::builder(ISSUER).algorithm(algorithm).clock(clock.clone()).build(), clock)
+}
+
+/// Who this server is to the issuer.
+pub fn credentials() -> ClientCredentials {
+    ClientCredentials::basic("mcp-server", "s3cret")
 }
 
 /// Builds where no runtime is at hand, so that nothing is fetched in the background.
@@ -194,9 +213,14 @@ pub mod own_key {
         json!({"kty": "OKP", "crv": "Ed25519", "x": X, "kid": kid})
     }
 
+    /// The key pair as PKCS #8.
+    pub fn pkcs8() -> Vec<u8> {
+        [PREFIX, &from_base64url(D)].concat()
+    }
+
     /// The signature over any text, in base64url.
     pub fn signature(text: &str) -> String {
-        let key = jsonwebtoken::EncodingKey::from_ed_der(&[PREFIX, &from_base64url(D)].concat());
+        let key = jsonwebtoken::EncodingKey::from_ed_der(&pkcs8());
         jsonwebtoken::crypto::sign(text.as_bytes(), &key, jsonwebtoken::Algorithm::EdDSA).unwrap()
     }
 

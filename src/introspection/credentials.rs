@@ -1,0 +1,197 @@
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::{HeaderMap, HeaderValue, header};
+use serde_json::{Map, Value};
+use url::form_urlencoded;
+use zeroize::Zeroizing;
+
+use crate::error::{BuildError, BuildErrorKind};
+use crate::jose::{PrivateKey, random};
+
+/// Who this server is to the authorization server (RFC 7662, section 2.1; RFC 6749, section 2.3).
+///
+/// Secrets do not print, and are wiped from memory with the last clone; the copy in a request goes with the request.
+#[derive(Clone)]
+pub struct ClientCredentials {
+    client_id: Box<str>,
+    method: Method,
+}
+
+#[derive(Clone)]
+enum Method {
+    Basic(Secret),
+    Post(Secret),
+    PrivateKeyJwt(Arc<PrivateKey>),
+    Bearer(Arc<dyn Fn() -> String + Send + Sync>),
+}
+
+type Secret = Arc<Zeroizing<String>>;
+
+/// What a request must not be sent without.
+#[derive(Debug, thiserror::Error)]
+#[error("the credentials cannot be written into a request")]
+pub(super) struct Unwritable;
+
+impl ClientCredentials {
+    /// A client identifier and a secret, in the `Authorization` header (`client_secret_basic`): what most servers take.
+    /// Both are form-encoded first, as RFC 6749, section 2.3.1 demands.
+    #[must_use]
+    pub fn basic(client_id: impl Into<Box<str>>, secret: impl Into<String>) -> Self {
+        Self { client_id: client_id.into(), method: Method::Basic(Arc::new(Zeroizing::new(secret.into()))) }
+    }
+
+    /// A client identifier and a secret, in the body (`client_secret_post`).
+    #[must_use]
+    pub fn post(client_id: impl Into<Box<str>>, secret: impl Into<String>) -> Self {
+        Self { client_id: client_id.into(), method: Method::Post(Arc::new(Zeroizing::new(secret.into()))) }
+    }
+
+    /// A client identifier and a private key (`private_key_jwt`; RFC 7523, section 2.2). Each request carries an
+    /// assertion of its own, good for a minute, whose only audience is the issuer.
+    #[must_use]
+    pub fn private_key_jwt(client_id: impl Into<Box<str>>, key: PrivateKey) -> Self {
+        Self { client_id: client_id.into(), method: Method::PrivateKeyJwt(Arc::new(key)) }
+    }
+
+    /// An access token of this server's own (RFC 7662, section 2.1), for authorization servers that know no client
+    /// here. `token` is called for each request and must answer at once: it is for you to renew the token in time.
+    #[must_use]
+    pub fn bearer(token: impl Fn() -> String + Send + Sync + 'static) -> Self {
+        Self { client_id: Box::default(), method: Method::Bearer(Arc::new(token)) }
+    }
+
+    pub(super) fn check(&self) -> Result<(), BuildError> {
+        let wrong = |message: &str| Err(BuildError::new(BuildErrorKind::Setting, message));
+        if matches!(self.method, Method::Bearer(_)) {
+            return Ok(());
+        }
+        if self.client_id.is_empty() {
+            return wrong(
+                "the client identifier for introspection is empty: give the one that the authorization server has",
+            );
+        }
+        if matches!(&self.method, Method::Basic(secret) | Method::Post(secret) if secret.is_empty()) {
+            return wrong(
+                "the client secret for introspection is empty: give the one that the authorization server has",
+            );
+        }
+        Ok(())
+    }
+
+    /// Writes them into a request to the server `issuer`.
+    pub(super) fn write(
+        &self,
+        issuer: &str,
+        now: Duration,
+        headers: &mut HeaderMap,
+        form: &mut form_urlencoded::Serializer<'_, String>,
+    ) -> Result<(), Unwritable> {
+        match &self.method {
+            Method::Basic(secret) => {
+                let pair = Zeroizing::new([&*encoded(&self.client_id), ":", &*encoded(secret)].concat());
+                authorize(headers, &["Basic ", &STANDARD.encode(pair.as_bytes())].concat())?;
+            }
+            Method::Post(secret) => {
+                form.append_pair("client_id", &self.client_id);
+                form.append_pair("client_secret", secret);
+            }
+            Method::PrivateKeyJwt(key) => {
+                let assertion = self.assertion(key, issuer, now).ok_or(Unwritable)?;
+                form.append_pair("client_assertion_type", ASSERTION_TYPE);
+                form.append_pair("client_assertion", &assertion);
+            }
+            Method::Bearer(token) => authorize(headers, &["Bearer ", &token()].concat())?,
+        }
+        Ok(())
+    }
+
+    fn assertion(&self, key: &PrivateKey, issuer: &str, now: Duration) -> Option<String> {
+        let text = |text: &str| Value::from(text);
+        let claims = [
+            ("iss", text(&self.client_id)),
+            ("sub", text(&self.client_id)),
+            // The issuer and nothing else: an endpoint as audience lets one server replay it at another.
+            ("aud", text(issuer)),
+            ("jti", format!("{:032x}", u128::from_ne_bytes(random()?)).into()),
+            ("iat", now.as_secs().into()),
+            ("exp", now.saturating_add(ASSERTION_LIFETIME).as_secs().into()),
+        ];
+        let claims: Map<String, Value> = claims.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        key.sign_jwt(ASSERTION_TYP, claims)
+    }
+}
+
+fn encoded(text: &str) -> Zeroizing<String> {
+    Zeroizing::new(form_urlencoded::byte_serialize(text.as_bytes()).collect())
+}
+
+fn authorize(headers: &mut HeaderMap, value: &str) -> Result<(), Unwritable> {
+    let mut value = HeaderValue::try_from(value).map_err(|_| Unwritable)?;
+    value.set_sensitive(true);
+    headers.insert(header::AUTHORIZATION, value);
+    Ok(())
+}
+
+impl fmt::Debug for ClientCredentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let method = match self.method {
+            Method::Basic(_) => "client_secret_basic",
+            Method::Post(_) => "client_secret_post",
+            Method::PrivateKeyJwt(_) => "private_key_jwt",
+            Method::Bearer(_) => "bearer",
+        };
+        f.debug_struct("ClientCredentials").field("method", &method).finish_non_exhaustive()
+    }
+}
+
+const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+/// So that it is taken for nothing else (RFC 8725, section 3.11).
+const ASSERTION_TYP: &str = "client-authentication+jwt";
+/// Longer than any request takes, and clocks are a little apart.
+const ASSERTION_LIFETIME: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(credentials: &ClientCredentials) -> (HeaderMap, String) {
+        let (mut headers, mut form) = (HeaderMap::new(), form_urlencoded::Serializer::new(String::new()));
+        credentials.write("https://as", Duration::from_secs(1_000), &mut headers, &mut form).unwrap();
+        (headers, form.finish())
+    }
+
+    #[test]
+    fn basic_credentials_are_form_encoded_first() {
+        let (headers, form) = written(&ClientCredentials::basic("a:b", "s%c r+t/\u{e9}\""));
+        assert_eq!(headers[header::AUTHORIZATION], "Basic YSUzQWI6cyUyNWMrciUyQnQlMkYlQzMlQTklMjI=");
+        assert!(headers[header::AUTHORIZATION].is_sensitive());
+        assert_eq!(form, "");
+    }
+
+    #[test]
+    fn posted_credentials_are_in_the_body_alone() {
+        let (headers, form) = written(&ClientCredentials::post("a", "s&=+% "));
+        assert_eq!((headers.len(), form.as_str()), (0, "client_id=a&client_secret=s%26%3D%2B%25+"));
+    }
+
+    #[test]
+    fn a_bearer_token_is_asked_for_each_time() {
+        let count = std::sync::atomic::AtomicU8::new(0);
+        let next = move || format!("t{}", count.fetch_add(1, std::sync::atomic::Ordering::SeqCst));
+        let credentials = ClientCredentials::bearer(next);
+        for expected in ["Bearer t0", "Bearer t1"] {
+            assert_eq!(written(&credentials).0[header::AUTHORIZATION], expected);
+        }
+    }
+
+    #[test]
+    fn secrets_do_not_print() {
+        for credentials in [ClientCredentials::basic("id", "hush"), ClientCredentials::post("id", "hush")] {
+            assert!(!format!("{credentials:?}").contains("hush"));
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! What the authorization server said, and how long that holds. A token is known by its fingerprint and never kept.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+use tokio::time::Instant;
+
+use super::{Lifetimes, Verdict};
+use crate::claims::Claims;
+use crate::jose::Fingerprint;
+
+/// Good answers and bad ones, apart, so that garbage cannot push out good entries.
+pub(super) struct Memory {
+    lifetimes: Lifetimes,
+    positives: Cache<Fingerprint, Positive, ByPages>,
+    negatives: Cache<Fingerprint, Negative>,
+    /// How often something was forgotten, by the first byte of its fingerprint: what was asked before that is not kept
+    /// after it.
+    forgotten: [AtomicU64; 256],
+}
+
+/// A question, and the state of memory in which it was asked.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct AskedAt {
+    token: Fingerprint,
+    at: Instant,
+    forgotten: u64,
+}
+
+#[derive(Clone)]
+struct Positive {
+    claims: Arc<Claims>,
+    said_at: Instant,
+    /// When the token expires, however fresh the answer is.
+    dies_at: Option<Instant>,
+}
+
+#[derive(Clone)]
+struct Negative {
+    verdict: Verdict,
+    said_at: Instant,
+}
+
+impl Memory {
+    pub(super) fn new(lifetimes: Lifetimes) -> Self {
+        let capacity = u64::try_from(MAX_POSITIVES).unwrap_or(u64::MAX);
+        Self {
+            lifetimes,
+            positives: Cache::with_weighter(MAX_POSITIVES, capacity, ByPages),
+            negatives: Cache::new(MAX_NEGATIVES),
+            forgotten: std::array::from_fn(|_| AtomicU64::new(0)),
+        }
+    }
+
+    /// What was said of a token, if that is fresh. `within` takes the place of the configured time for good answers.
+    pub(super) fn recall(&self, token: &Fingerprint, within: Option<Duration>) -> Option<Verdict> {
+        let now = Instant::now();
+        let age = |said_at: Instant| now.saturating_duration_since(said_at);
+        if let Some(positive) = self.positives.get(token)
+            && age(positive.said_at) < within.unwrap_or(self.lifetimes.positive)
+            && positive.is_alive(now)
+        {
+            return Some(Verdict::Active(positive.claims));
+        }
+        let negative = self.negatives.get(token)?;
+        (age(negative.said_at) < self.lifetimes.negative).then_some(negative.verdict)
+    }
+
+    /// What was said last of a token, while nobody can be asked: past its freshness, and never past its expiry.
+    pub(super) fn recall_stale(&self, token: &Fingerprint, within: Option<Duration>) -> Option<Arc<Claims>> {
+        let (now, stale) = (Instant::now(), self.lifetimes.stale);
+        let positive = self.positives.get(token).filter(|_| !stale.is_zero())?;
+        let longest = within.unwrap_or(self.lifetimes.positive).saturating_add(stale);
+        let usable = now.saturating_duration_since(positive.said_at) < longest && positive.is_alive(now);
+        usable.then_some(positive.claims)
+    }
+
+    /// Whether a token was good before, however long ago.
+    pub(super) fn knows(&self, token: &Fingerprint) -> bool {
+        self.positives.peek(token).is_some()
+    }
+
+    /// A question that is asked now.
+    pub(super) fn ask(&self, token: Fingerprint) -> AskedAt {
+        AskedAt { token, at: Instant::now(), forgotten: self.forgotten(&token) }
+    }
+
+    /// Keeps the answer to a question. It was true when it was asked; `lifetime` is how long the token itself lived on
+    /// then, if that is known.
+    pub(super) fn keep(&self, question: AskedAt, verdict: &Verdict, lifetime: Option<Duration>) {
+        let AskedAt { token, at, forgotten } = question;
+        // A later question may have been answered already: that answer stays.
+        if self.forgotten(&token) != forgotten {
+            return;
+        }
+        match verdict {
+            Verdict::Active(claims) => {
+                self.negatives.remove(&token);
+                // A lifetime beyond what the clock can hold is none.
+                let dies_at = lifetime.and_then(|lifetime| at.checked_add(lifetime));
+                self.positives.insert(token, Positive { claims: Arc::clone(claims), said_at: at, dies_at });
+            }
+            Verdict::Inactive | Verdict::Unsupported => {
+                self.positives.remove(&token);
+                if !self.lifetimes.negative.is_zero() {
+                    self.negatives.insert(token, Negative { verdict: verdict.clone(), said_at: at });
+                }
+            }
+        }
+        // Looked at last, too: whatever is forgotten after this is forgotten with what was just put in.
+        if self.forgotten(&token) != forgotten {
+            self.remove(&token);
+        }
+    }
+
+    pub(super) fn forget(&self, token: &Fingerprint) {
+        if let Some(forgotten) = self.counter(token) {
+            forgotten.fetch_add(1, Ordering::AcqRel);
+        }
+        self.remove(token);
+    }
+
+    fn forgotten(&self, token: &Fingerprint) -> u64 {
+        self.counter(token).map_or(0, |forgotten| forgotten.load(Ordering::Acquire))
+    }
+
+    fn counter(&self, token: &Fingerprint) -> Option<&AtomicU64> {
+        self.forgotten.get(usize::from(*token.first()?))
+    }
+
+    fn remove(&self, token: &Fingerprint) {
+        self.positives.remove(token);
+        self.negatives.remove(token);
+    }
+}
+
+impl Positive {
+    fn is_alive(&self, now: Instant) -> bool {
+        self.dies_at.is_none_or(|dies_at| now < dies_at)
+    }
+}
+
+/// An entry counts once for each page of claims that it begins, so that entries are bounded, and bytes too.
+#[derive(Clone)]
+struct ByPages;
+
+impl Weighter<Fingerprint, Positive> for ByPages {
+    fn weight(&self, _: &Fingerprint, positive: &Positive) -> u64 {
+        u64::try_from(positive.claims.size().div_ceil(PAGE)).unwrap_or(u64::MAX).max(1)
+    }
+}
+
+/// Good answers: one for each token that is in use at the same time. With [`PAGE`], at most 40 MiB of text.
+const MAX_POSITIVES: usize = 10_000;
+/// Bad answers: a client that repeats itself, not a flood.
+const MAX_NEGATIVES: usize = 1_000;
+/// Bytes of claims that count as one entry: most tokens stay below.
+const PAGE: usize = 4 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::introspection::{ClientCredentials, Introspection};
+
+    #[tokio::test(start_paused = true)]
+    async fn entries_and_bytes_are_bounded_and_garbage_pushes_out_nothing_good() {
+        let memory = Memory::new(Introspection::new(ClientCredentials::basic("id", "secret")).lifetimes);
+        let token = |number: u32| {
+            let mut token = [0; 32];
+            token[..4].copy_from_slice(&number.to_le_bytes());
+            token
+        };
+        let active = |size: usize| {
+            let claims = format!("{{\"active\":true,\"padding\":\"{}\"}}", "x".repeat(size));
+            Verdict::Active(Arc::new(Claims::from_introspection(claims.as_bytes(), "https://as").unwrap()))
+        };
+        for (size, most) in [(10, MAX_POSITIVES), (PAGE, MAX_POSITIVES / 2), (60_000, MAX_POSITIVES / 15)] {
+            let verdict = active(size);
+            for number in 0..100_000 {
+                memory.keep(memory.ask(token(number)), &verdict, None);
+            }
+            assert!((most * 9 / 10..=most).contains(&memory.positives.len()), "{size}: {}", memory.positives.len());
+        }
+        let good = memory.positives.len();
+        for number in 100_000..200_000 {
+            memory.keep(memory.ask(token(number)), &Verdict::Inactive, None);
+        }
+        assert_eq!((memory.positives.len(), memory.negatives.len()), (good, MAX_NEGATIVES));
+    }
+}

@@ -1,0 +1,73 @@
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Map, Value};
+
+use super::Algorithm;
+use super::signature::SigningKey;
+
+/// A private key with which this server proves who it is (`private_key_jwt`; OpenID Connect Core 1.0, section 9).
+///
+/// It is no key for access tokens: this crate issues none.
+pub struct PrivateKey {
+    algorithm: Algorithm,
+    kid: Option<Box<str>>,
+    key: SigningKey,
+}
+
+/// Why a text is no private key.
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidPrivateKey {
+    /// Not PEM with the label `PRIVATE KEY` (RFC 7468, section 10), unencrypted.
+    #[error("the text is no PKCS #8 key in PEM: convert it with `openssl pkcs8 -topk8 -nocrypt`")]
+    Format,
+    /// PKCS #8, but no key for this algorithm, or one that the build cannot use.
+    #[error("the key is not one for {0}, or this build cannot sign with it")]
+    Algorithm(Algorithm),
+}
+
+impl PrivateKey {
+    /// Reads an unencrypted PKCS #8 key in PEM (`-----BEGIN PRIVATE KEY-----`).
+    ///
+    /// # Errors
+    /// [`InvalidPrivateKey`] if the text is something else, or no key for `algorithm`.
+    pub fn from_pkcs8_pem(algorithm: Algorithm, pem: &str) -> Result<Self, InvalidPrivateKey> {
+        if !pem.contains("-----BEGIN PRIVATE KEY-----") {
+            return Err(InvalidPrivateKey::Format);
+        }
+        let key = SigningKey::from_pem(algorithm, pem).ok_or(InvalidPrivateKey::Algorithm(algorithm))?;
+        Ok(Self { algorithm, kid: None, key })
+    }
+
+    /// Names the key to the authorization server, which may know several of this client (RFC 7515, section 4.1.4).
+    #[must_use]
+    pub fn key_id(mut self, kid: impl Into<Box<str>>) -> Self {
+        self.kid = Some(kid.into());
+        self
+    }
+
+    /// A JWT of this type with these claims; `None` if the machine has no randomness.
+    pub(crate) fn sign_jwt(&self, typ: &str, claims: Map<String, Value>) -> Option<String> {
+        let mut header = Map::new();
+        header.insert("alg".to_owned(), self.algorithm.name().into());
+        header.insert("typ".to_owned(), typ.into());
+        if let Some(kid) = &self.kid {
+            header.insert("kid".to_owned(), kid.as_ref().into());
+        }
+        let part = |members| URL_SAFE_NO_PAD.encode(Value::Object(members).to_string());
+        let input = [part(header), part(claims)].join(".");
+        let signature = self.key.sign(input.as_bytes())?;
+        Some([input, URL_SAFE_NO_PAD.encode(signature)].join("."))
+    }
+}
+
+impl fmt::Debug for PrivateKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PrivateKey").field("algorithm", &self.algorithm).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

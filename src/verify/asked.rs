@@ -1,0 +1,180 @@
+//! Tokens that somebody else is asked about: the authorization server, or a verifier of the application's.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::by_issuer::Verified;
+use super::jwt::{Jwt, TokenType};
+use super::{TokenVerifier, Verification, Verifier, VerifyError, VerifyErrorKind};
+use crate::claims::{Claims, check, check_before_asking};
+use crate::clock::Clock;
+use crate::failure::CheckFailure;
+use crate::introspection::{IntrospectionError, Introspector, Verdict};
+use crate::jose::Fingerprint;
+use crate::jose::header::Header;
+
+/// Who is asked about a token.
+pub(crate) enum Asked {
+    Introspection(Arc<Introspector>),
+    Custom(Arc<dyn TokenVerifier>),
+}
+
+/// Asks now and then whether a token that is good by itself was revoked.
+pub(crate) struct RevocationCheck {
+    pub(crate) introspector: Arc<Introspector>,
+    /// For how long an answer holds.
+    pub(crate) interval: Duration,
+}
+
+impl Verifier {
+    /// A JWT that is not judged here: only what it says of itself is, before anybody is asked.
+    pub(super) fn ask_about_jwt(
+        self: &Arc<Self>,
+        jwt: &Jwt<'_>,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<Verification, VerifyError> {
+        self.ask(jwt.token, clock, || {
+            TokenType::of(Header::typ_of(jwt.header_json)?.as_deref())?;
+            check_before_asking(&jwt.claims, &self.policy, clock.since_epoch())?;
+            Ok(jwt.claims.expires_at())
+        })
+    }
+
+    /// What becomes of a token by an answer that is at hand.
+    pub(super) fn recall(&self, token: &[u8], clock: &dyn Clock) -> Option<Verified> {
+        let verdict = Question::new(self.introspector()?, token, None).ok()?.recall()?;
+        Some(self.conclude(verdict, clock))
+    }
+
+    /// Asks about a token, unless the answer is at hand. `check_first` is made only where a request would follow, and says
+    /// when the token ends by its own word.
+    pub(super) fn ask(
+        self: &Arc<Self>,
+        token: &[u8],
+        clock: &Arc<dyn Clock>,
+        check_first: impl FnOnce() -> Result<Option<Duration>, CheckFailure>,
+    ) -> Result<Verification, VerifyError> {
+        let (this, clock) = (Arc::clone(self), Arc::clone(clock));
+        match &self.asked {
+            None => Err(self.about(CheckFailure::Issuer)),
+            Some(Asked::Custom(custom)) => {
+                check_first().map_err(|failure| self.about(failure))?;
+                let (custom, token) = (Arc::clone(custom), text(token));
+                Ok(Verification::Pending(Box::pin(async move {
+                    let claims = custom.verify(&token).await.map_err(|error| this.about(error))?;
+                    this.judge(Arc::new(claims), clock.as_ref())
+                })))
+            }
+            Some(Asked::Introspection(introspector)) => {
+                let question = Question::new(introspector, token, None).map_err(|error| self.about(error))?;
+                if let Some(verdict) = question.recall() {
+                    return Ok(Verification::Done(self.conclude(verdict, clock.as_ref())));
+                }
+                let ends_at = check_first().map_err(|failure| self.about(failure))?;
+                let question = question.put(token, ends_at);
+                Ok(Verification::Pending(Box::pin(async move {
+                    let verdict = question.answer(&clock).await.map_err(|error| this.about(error))?;
+                    this.conclude(verdict, clock.as_ref())
+                })))
+            }
+        }
+    }
+
+    /// A JWT that is good by itself: was it revoked?
+    pub(super) fn check_revocation(
+        self: &Arc<Self>,
+        revocation: &RevocationCheck,
+        token: &[u8],
+        claims: Arc<Claims>,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<Verification, VerifyError> {
+        let question = Question::new(&revocation.introspector, token, Some(revocation.interval));
+        let question = question.map_err(|error| self.about(error))?;
+        if let Some(verdict) = question.recall() {
+            return Ok(Verification::Done(self.unless_revoked(claims, &verdict)));
+        }
+        let (this, clock, question) = (Arc::clone(self), Arc::clone(clock), question.put(token, None));
+        Ok(Verification::Pending(Box::pin(async move {
+            let verdict = question.answer(&clock).await.map_err(|error| this.about(error))?;
+            this.unless_revoked(claims, &verdict)
+        })))
+    }
+
+    fn unless_revoked(&self, claims: Arc<Claims>, verdict: &Verdict) -> Verified {
+        match verdict {
+            Verdict::Active(_) => Ok(self.with_all_scopes(claims)),
+            Verdict::Inactive => Err(self.about(CheckFailure::Inactive)),
+            Verdict::Unsupported => {
+                Err(self.about(VerifyError::new(VerifyErrorKind::Misconfigured).with_source(CannotBeRevoked)))
+            }
+        }
+    }
+
+    fn conclude(&self, verdict: Verdict, clock: &dyn Clock) -> Verified {
+        match verdict {
+            Verdict::Active(claims) => self.judge(claims, clock),
+            Verdict::Inactive | Verdict::Unsupported => Err(self.about(CheckFailure::Inactive)),
+        }
+    }
+
+    /// What somebody else says of a token is held up against the same policy, each time that it is used.
+    fn judge(&self, claims: Arc<Claims>, clock: &dyn Clock) -> Verified {
+        check(&claims, &self.policy, false, clock.since_epoch()).map_err(|failure| self.about(failure))?;
+        Ok(self.with_all_scopes(claims))
+    }
+
+    fn about(&self, error: impl Into<VerifyError>) -> VerifyError {
+        error.into().about(self.issuer(), None)
+    }
+}
+
+/// What the authorization server is, or would be, asked.
+struct Question<'i> {
+    introspector: &'i Arc<Introspector>,
+    fingerprint: Fingerprint,
+    within: Option<Duration>,
+}
+
+impl<'i> Question<'i> {
+    fn new(
+        introspector: &'i Arc<Introspector>,
+        token: &[u8],
+        within: Option<Duration>,
+    ) -> Result<Self, IntrospectionError> {
+        let fingerprint = introspector.fingerprint(token).ok_or(IntrospectionError::NoRandomness)?;
+        Ok(Self { introspector, fingerprint, within })
+    }
+
+    fn recall(&self) -> Option<Verdict> {
+        self.introspector.recall(&self.fingerprint, self.within)
+    }
+
+    fn put(self, token: &[u8], ends_at: Option<Duration>) -> PutQuestion {
+        let (introspector, token) = (Arc::clone(self.introspector), text(token));
+        PutQuestion { introspector, fingerprint: self.fingerprint, token, ends_at, within: self.within }
+    }
+}
+
+/// A question that lives on its own.
+struct PutQuestion {
+    introspector: Arc<Introspector>,
+    fingerprint: Fingerprint,
+    token: Box<str>,
+    ends_at: Option<Duration>,
+    within: Option<Duration>,
+}
+
+impl PutQuestion {
+    async fn answer(self, clock: &Arc<dyn Clock>) -> Result<Verdict, IntrospectionError> {
+        self.introspector.ask(self.fingerprint, self.token, self.ends_at, self.within, clock).await
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the authorization server does not introspect JWTs, so that `revocation_check` cannot work with it")]
+struct CannotBeRevoked;
+
+/// Credentials are ASCII (RFC 6750, section 2.1): what is not never gets here.
+fn text(token: &[u8]) -> Box<str> {
+    String::from_utf8_lossy(token).into()
+}

@@ -1,0 +1,344 @@
+//! K: what an authorization server answers about a token (RFC 7662, section 2.2).
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::get;
+use mcp_bearer::AuthInfo;
+use mcp_bearer::bearer::RejectionKind;
+use mcp_bearer::jose::Algorithm;
+use mcp_bearer::testing::{Endpoint, Fault, TestIssuer};
+use serde_json::{Value, json};
+use tower::ServiceExt as _;
+use tracing::Level;
+
+use super::canned::{Canned, INTROSPECT, Page};
+use super::trial::{self, Trial, bearer, credentials, with};
+use crate::logging::Capture;
+use crate::support::{Answer, ISSUER, RESOURCE};
+
+/// What the clock shows; it stands still.
+const NOW: u64 = 1_800_000_000;
+const TOKEN: &str = "2YotnFZFEjr1zCsicMWpAA";
+
+/// An answer about a good token.
+fn active() -> Value {
+    json!({"active": true, "iss": ISSUER, "sub": "alice", "client_id": "test-client", "aud": RESOURCE,
+        "exp": NOW + 300, "iat": NOW, "scope": "mcp:tools", "token_type": "Bearer"})
+}
+
+/// The same answer with a member that is exactly this text.
+fn with_text(member: &str, text: &str) -> String {
+    format!("{{\"{member}\":{text},{}", &with(active(), json!({member: null})).to_string()[1..])
+}
+
+/// A token about which this is said. What was an outage is forgotten as soon as there is an answer.
+async fn said(id: &str, what: &str, page: Page, verdict: &str) -> Answer {
+    let canned = Canned::default();
+    let trial = canned.introspecting(credentials());
+    canned.set(INTROSPECT, page);
+    let answer = trial.token(id, what, TOKEN, verdict).await;
+    let asked = canned.asked();
+    assert!(!asked.is_empty() && asked.iter().all(|url| url == INTROSPECT), "{id} {what}: {asked:?}");
+    canned.set(INTROSPECT, Page::ok(active().to_string()));
+    match verdict {
+        "R503" => drop(trial.token(id, &format!("{what}, then an answer"), TOKEN, "OK").await),
+        // The others are answers, and this is one that has not expired.
+        verdict => drop(trial.token(id, &format!("{what}, again"), TOKEN, verdict).await),
+    }
+    answer
+}
+
+#[tokio::test(start_paused = true)]
+async fn active_is_a_boolean_or_no_answer() {
+    said("control", "true", Page::ok(active().to_string()), "OK").await;
+    for (id, value) in [
+        ("K01", "\"true\""),
+        ("K01", "\"false\""),
+        ("K01", "\"\""),
+        ("K01", "1"),
+        ("K01", "0"),
+        ("K01", "1.0"),
+        ("K01", "null"),
+        ("K01", "[]"),
+        ("K01", "[true]"),
+        ("K01", "{}"),
+        ("K01", "{\"active\":true}"),
+    ] {
+        said(id, value, Page::ok(with_text("active", value)), "R503").await;
+    }
+    let missing = with(active(), json!({"active": null})).to_string();
+    for (id, answer) in [
+        ("K01", missing.clone()),
+        ("K01", format!("{{\"Active\":true,{}", &missing[1..])),
+        ("K01", format!("{{\"active \":true,{}", &missing[1..])),
+        ("K01", format!("{{\"data\":{}}}", active())),
+        ("K01", format!("{{\"active\":false,{}", &active().to_string()[1..])),
+        ("K01", format!("{{\"active\":true,{}", &with(active(), json!({"active": false})).to_string()[1..])),
+        ("K01", format!("{{\"\\u0061ctive\":false,{}", &active().to_string()[1..])),
+    ] {
+        said(id, &answer, Page::ok(answer.clone()), "R503").await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_active_is_nothing_else_either() {
+    for (id, answer) in [
+        ("K02", json!({"active": false})),
+        ("K02", json!({"active": false, "sub": "admin", "scope": "*"})),
+        ("K02", with(active(), json!({"active": false}))),
+        ("K02", json!({"active": false, "iss": 1, "aud": {}, "exp": "soon", "scope": 7, "cnf": []})),
+    ] {
+        let refused = said(id, &answer.to_string(), Page::ok(answer.to_string()), "R401").await;
+        let shown = format!("{:?}{}", refused.headers, refused.body);
+        assert!(!shown.contains("admin") && !shown.contains('*'), "{id} {shown}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_no_introspection_answer_is_an_outage() {
+    const LIMIT: usize = 64 * 1024;
+    let good = active().to_string();
+    let padded = |length: usize| format!("{}{good}", " ".repeat(length - good.len()));
+    let nested = |depth: usize| format!("{{\"x\":{}{},{}", "[".repeat(depth), "]".repeat(depth), &good[1..]);
+    // A signed answer (RFC 9701) is not what we ask for, and is not taken for one: the case's downgrade cannot happen.
+    let signed = {
+        let trial = Trial::cold();
+        let claims = json!({"iss": ISSUER, "aud": RESOURCE, "iat": NOW, "token_introspection": active()});
+        trial.sign(with(trial.header(), json!({"typ": "token-introspection+jwt"})).to_string(), claims.to_string())
+    };
+    for (id, what, body) in [
+        ("K04", "array", format!("[{good}]").into_bytes()),
+        ("K04", "string", Value::from(good.clone()).to_string().into_bytes()),
+        ("K04", "null", b"null".to_vec()),
+        ("K04", "true", b"true".to_vec()),
+        ("K04", "empty", Vec::new()),
+        ("K04", "HTML", b"<!doctype html><title>Sign in</title>".to_vec()),
+        ("K04", "half", good.as_bytes()[..good.len() / 2].to_vec()),
+        ("K04", "without its end", good.as_bytes()[..good.len() - 1].to_vec()),
+        ("K04", "invalid UTF-8", [b"{\"x\":\"\xff\",", &good.as_bytes()[1..]].concat()),
+        ("K04", "BOM", format!("\u{feff}{good}").into_bytes()),
+        ("K04", "UTF-16", good.encode_utf16().flat_map(u16::to_le_bytes).collect()),
+        ("K04", "two", format!("{good}{good}").into_bytes()),
+        ("K04", "two lines", format!("{good}\n{{\"active\":false}}").into_bytes()),
+        ("K04", "NUL", format!("{good}\0").into_bytes()),
+        ("K04", "a name twice", format!("{{\"sub\":\"mallory\",{}", &good[1..]).into_bytes()),
+        ("K04", "a name twice, deep", format!("{{\"x\":[{{\"y\":1,\"y\":1}}],{}", &good[1..]).into_bytes()),
+        ("K04", "deep", nested(200).into_bytes()),
+        ("K04", "very deep", format!("{{\"x\":{}", "[".repeat(60_000)).into_bytes()),
+        ("K04", "64 KiB and 1", padded(LIMIT + 1).into_bytes()),
+        ("K04", "5 MiB", padded(5 << 20).into_bytes()),
+        ("K21", "JWT", signed.into_bytes()),
+    ] {
+        said(id, what, Page::ok(body), "R503").await;
+    }
+    for (id, status) in [("K04", 201), ("K04", 202), ("K04", 204), ("K04", 206), ("K04", 302), ("K04", 304)] {
+        said(id, &status.to_string(), Page::status(status, good.clone()), "R503").await;
+    }
+    said("control", "64 KiB", Page::ok(padded(LIMIT)), "OK").await;
+    said("control", "not deep", Page::ok(nested(20)), "OK").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_times_of_an_active_token_are_checked() {
+    // The clock skew is a minute.
+    for (id, member, text, verdict) in [
+        ("K05", "exp", (NOW - 3600).to_string(), "R401"),
+        ("K05", "exp", (NOW - 60).to_string(), "R401"),
+        ("K05", "exp", (NOW - 59).to_string(), "OK"),
+        ("K05", "exp", "0".to_owned(), "R401"),
+        ("K05", "exp", format!("{}.5", NOW + 60), "OK"),
+        ("K05", "nbf", (NOW + 60).to_string(), "OK"),
+        ("K05", "nbf", (NOW + 61).to_string(), "R401"),
+        ("K05", "iat", (NOW + 60).to_string(), "OK"),
+        ("K05", "iat", (NOW + 61).to_string(), "R401"),
+        // The end of the year 9999, and what lies beyond: milliseconds taken for seconds, and more.
+        ("K05", "exp", "253402300799".to_owned(), "OK"),
+        ("K05", "exp", format!("{NOW}000"), "R503"),
+        ("K05", "exp", "18446744073709551616".to_owned(), "R503"),
+        ("K05", "exp", format!("\"{}\"", NOW + 300), "R503"),
+        ("K05", "exp", "-1".to_owned(), "R503"),
+        ("K05", "exp", "1e400".to_owned(), "R503"),
+        ("K05", "exp", "true".to_owned(), "R503"),
+        ("K05", "exp", "[]".to_owned(), "R503"),
+        ("K05", "nbf", format!("\"{NOW}\""), "R503"),
+        ("K05", "iat", "{}".to_owned(), "R503"),
+    ] {
+        let canned = Canned::default();
+        let trial = canned.introspecting(credentials());
+        canned.set(INTROSPECT, Page::ok(with_text(member, &text)));
+        trial.token(id, &format!("{member} {text}"), TOKEN, verdict).await;
+        // Whatever was remembered of it: the times are checked again.
+        trial.token(id, &format!("{member} {text}, again"), TOKEN, verdict).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_is_about_a_token_of_the_issuer_that_gives_it() {
+    for (id, iss, verdict) in [
+        ("K06", "\"https://evil.example.com\"", "R401"),
+        ("K06", "\"https://auth.example.com/\"", "R401"),
+        ("K06", "\"https://AUTH.example.com\"", "R401"),
+        ("K06", "\"http://auth.example.com\"", "R401"),
+        ("K06", "\"\"", "R401"),
+        ("K06", "1", "R503"),
+        ("K06", "[\"https://auth.example.com\"]", "R503"),
+        // Nothing said: who was asked is known.
+        ("K06", "null", "OK"),
+    ] {
+        said(id, iss, Page::ok(with_text("iss", iss)), verdict).await;
+    }
+    said("K06", "missing", Page::ok(with(active(), json!({"iss": null})).to_string()), "OK").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_issuers_each_speaks_for_itself_alone() {
+    const OTHER: &str = "https://other.example.com";
+    let (issuer, clock) = trial::issuer(Algorithm::ES256);
+    let other = TestIssuer::builder(OTHER).clock(clock.clone()).build();
+    let endpoint = |issuer: &TestIssuer| {
+        issuer.issuer().introspection_endpoint(format!("{}/introspect", issuer.url())).introspection(credentials())
+    };
+    let accepted = [endpoint(&issuer), endpoint(&other)];
+    let trial = Trial::of(issuer, clock, |server| {
+        let server = server.route_opaque(|token| token.starts_with("other_").then_some(OTHER).or(Some(ISSUER)));
+        accepted.into_iter().fold(server, |server, issuer| server.issuer(issuer))
+    });
+    async fn handler(auth: AuthInfo) -> String {
+        auth.issuer().to_owned()
+    }
+    let app = Router::new().route("/mcp", get(handler)).route_layer(trial.fixture.server.bearer_layer());
+    for (id, token, iss, expected) in [
+        ("K06", "mine", json!(null), ISSUER),
+        ("K06", "mine_2", json!(ISSUER), ISSUER),
+        ("K06", "mine_3", json!(OTHER), "R401"),
+        ("K06", "other_1", json!(null), OTHER),
+        ("K06", "other_2", json!(OTHER), OTHER),
+        ("K06", "other_3", json!(ISSUER), "R401"),
+    ] {
+        let asked = if token.starts_with("other_") { &other } else { &trial.fixture.issuer };
+        let everywhere = trial.requests().0 + other.total_requests();
+        let before = asked.total_requests();
+        asked.introspection_answer(token, with(active(), json!({"iss": iss})));
+        let answer = Answer::of(app.clone().oneshot(bearer(token)).await.unwrap()).await;
+        let verdict = answer.verdict();
+        assert_eq!(if verdict == "OK" { &answer.body } else { &verdict }, expected, "{id} {token}");
+        assert_eq!(asked.total_requests(), before + 1, "{id} {token}");
+        assert_eq!(
+            trial.requests().0 + other.total_requests(),
+            everywhere + 1,
+            "{id} {token}: somebody else was asked"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_an_access_token_that_nobody_is_bound_to_is_active_here() {
+    for (id, member, text, verdict) in [
+        ("K08", "token_type", "\"Bearer\"", "OK"),
+        ("K08", "token_type", "\"bearer\"", "OK"),
+        ("K08", "token_type", "\"BEARER\"", "OK"),
+        ("K08", "token_type", "\"access_token\"", "OK"),
+        ("K08", "token_type", "\"refresh_token\"", "R401"),
+        ("K08", "token_type", "\"Refresh\"", "R401"),
+        ("K08", "token_type", "\"id_token\"", "R401"),
+        ("K08", "token_type", "\"N_A\"", "R401"),
+        ("K08", "token_type", "\"mac\"", "R401"),
+        ("K08", "token_type", "\"DPoP\"", "R401"),
+        ("K08", "token_type", "\"bearer \"", "R401"),
+        ("K08", "token_type", "\"\"", "R401"),
+        ("K08", "token_type", "1", "R503"),
+        ("K08", "token_type", "[\"Bearer\"]", "R503"),
+        ("K08", "cnf", "{\"jkt\":\"0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I\"}", "R401"),
+        ("K08", "cnf", "{\"x5t#S256\":\"bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2\"}", "R401"),
+        ("K08", "cnf", "{}", "R401"),
+        ("K08", "cnf", "null", "R401"),
+        ("K08", "cnf", "\"x\"", "R401"),
+    ] {
+        said(id, &format!("{member} {text}"), Page::ok(with_text(member, text)), verdict).await;
+    }
+    said("K08", "missing", Page::ok(with(active(), json!({"token_type": null})).to_string()), "OK").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_of_our_own_credentials_is_our_outage() {
+    let error =
+        |code: &str| json!({"error": code, "error_description": "the client mcp-server is unknown"}).to_string();
+    let misconfigured = RejectionKind::Misconfigured;
+    let unavailable = RejectionKind::Unavailable { retry_after: None };
+    for (id, status, body, kind) in [
+        ("K09", 401, error("invalid_client"), misconfigured),
+        ("K09", 401, error("invalid_token"), misconfigured),
+        ("K09", 401, String::new(), misconfigured),
+        ("K09", 401, "<html>mcp-server</html>".to_owned(), misconfigured),
+        ("K09", 401, active().to_string(), misconfigured),
+        ("K09", 403, String::new(), misconfigured),
+        ("K09", 403, "<html>mcp-server</html>".to_owned(), misconfigured),
+        ("K09", 403, json!({"active": false}).to_string(), misconfigured),
+        ("K09", 400, error("invalid_client"), misconfigured),
+        ("K09", 400, error("unauthorized_client"), misconfigured),
+        ("K09", 400, error("invalid_request"), unavailable),
+        ("K09", 400, json!({"active": false}).to_string(), unavailable),
+        ("K09", 400, String::new(), unavailable),
+    ] {
+        let what = format!("{status} {body}");
+        let capture = Capture::default();
+        let _guard = tracing::subscriber::set_default(capture.clone());
+        let refused = said(id, &what, Page::status(status, body), "R503").await;
+        assert_eq!(refused.rejection.as_ref().unwrap().kind(), kind, "{id} {what}");
+        let log = capture.take();
+        // What may be due to the token alone must not let strangers fill the log; the refusal itself is a warning.
+        let level = if kind == misconfigured { Level::ERROR } else { Level::DEBUG };
+        let event = |target: &str| log.iter().find(|(_, line)| line.starts_with(target)).unwrap();
+        assert_eq!(event("mcp_bearer::introspection").0, level, "{id} {what}: {log:?}");
+        assert!(event("mcp_bearer::rejection").0 <= Level::WARN, "{id} {what}: {log:?}");
+        let shown = format!("{:?}{}{log:?}", refused.headers, refused.body);
+        for secret in ["mcp-server", "s3cret", "unknown", "<html>", TOKEN] {
+            assert!(!shown.contains(secret), "{id} {what}: {secret} in {shown}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_fails_is_an_outage_and_is_left_in_peace() {
+    for (id, fault, retry_after) in [
+        ("K10", Fault::Status(429), "5"),
+        ("K10", Fault::Status(500), "5"),
+        ("K10", Fault::Status(503), "5"),
+        ("K10", Fault::RetryAfter(Duration::from_secs(20)), "20"),
+        ("K10", Fault::RetryAfter(Duration::from_secs(86_400)), "60"),
+        ("K10", Fault::Delay(Duration::from_secs(3600)), "5"),
+        ("K10", Fault::Drop, "5"),
+        ("K10", Fault::Garbage, "5"),
+        ("K10", Fault::Oversize, "5"),
+    ] {
+        let trial = Trial::introspecting(credentials());
+        let token = trial.fixture.issuer.token().audience(RESOURCE).scope("mcp:tools").opaque();
+        trial.fixture.issuer.fault(Endpoint::Introspection, fault.clone());
+        for failures in 1..=5 {
+            let start = tokio::time::Instant::now();
+            let answer = trial.token(id, &format!("{fault:?} {failures}"), &token, "R503").await;
+            assert_eq!(answer.header("retry-after"), Some(retry_after), "{id} {fault:?}");
+            assert!(start.elapsed() <= Duration::from_secs(3), "{id} {fault:?}: {:?}", start.elapsed());
+        }
+        // Five in a row: now nobody is asked, whatever the token.
+        let asked = trial.asked();
+        for other in 0..100 {
+            trial.token(id, &format!("{fault:?} suspended"), &format!("token-{other}"), "R503").await;
+        }
+        assert_eq!(trial.asked(), asked, "{id} {fault:?}");
+        trial.fixture.issuer.heal();
+        tokio::time::advance(Duration::from_secs(60)).await;
+        trial.token(id, &format!("{fault:?}, then an answer"), &token, "OK").await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_there_is_an_outage_too() {
+    let trial = Trial::introspecting(credentials());
+    let token = trial.fixture.issuer.token().audience(RESOURCE).scope("mcp:tools").opaque();
+    trial.fixture.issuer.stop();
+    trial.token("K10", "refused", &token, "R503").await;
+    trial.fixture.issuer.restart().unwrap();
+    trial.token("K10", "back", &token, "OK").await;
+}

@@ -1,0 +1,134 @@
+//! Tokens that the authorization server is asked about (RFC 7662): at least one test for each line of the policy.
+
+mod answers;
+mod breaker;
+mod cache;
+mod configuration;
+mod credentials;
+mod discovery;
+mod flights;
+mod issuers;
+mod limits;
+mod load;
+mod requests;
+mod revocation;
+mod routing;
+mod stale;
+mod stub;
+
+use std::convert::Infallible;
+use std::future::ready;
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+use http::{Request, Response, StatusCode, header};
+use http_body_util::Empty;
+use mcp_bearer::introspection::ClientCredentials;
+use mcp_bearer::testing::{Endpoint, TestClock, TestIssuer};
+use mcp_bearer::{AuthInfo, Issuer, ResourceServer};
+use tower::util::BoxCloneService;
+use tower::{Layer as _, ServiceExt as _, service_fn};
+
+use crate::support::{Answer, App, ISSUER, RESOURCE};
+
+const CLIENT: &str = "mcp-server-7f3a";
+const SECRET: &str = "correct horse battery";
+/// What a new `TestClock` shows.
+const START: u64 = 1_800_000_000;
+
+/// Those of a client that the issuer knows.
+fn credentials() -> ClientCredentials {
+    ClientCredentials::basic(CLIENT, SECRET)
+}
+
+/// An issuer that answers, a server that asks, and one clock for both.
+struct Fixture {
+    issuer: TestIssuer,
+    clock: TestClock,
+    server: ResourceServer,
+}
+
+impl Fixture {
+    /// A server that asks about every token, with every default.
+    async fn new() -> Self {
+        Self::with(|issuer| issuer.introspection(credentials())).await
+    }
+
+    async fn with(configure: impl FnOnce(Issuer) -> Issuer) -> Self {
+        let (issuer, clock) = issuer(ISSUER);
+        let builder = ResourceServer::builder(RESOURCE).issuer(configure(issuer.issuer())).clock(clock.clone());
+        Self { issuer, clock, server: builder.build().await.unwrap() }
+    }
+
+    /// The guarded application, requiring `mcp:tools`.
+    fn app(&self) -> App {
+        App::new(self.server.bearer_layer().required_scopes(["mcp:tools"]).unwrap())
+    }
+
+    /// A token that passes.
+    fn token(&self) -> String {
+        self.issuer.token().audience(RESOURCE).scope("mcp:tools").opaque()
+    }
+
+    /// How often the issuer was asked about a token.
+    fn asked(&self) -> usize {
+        self.issuer.requests(Endpoint::Introspection)
+    }
+}
+
+/// An issuer that answers the client of [`credentials`], and its clock.
+fn issuer(url: &str) -> (TestIssuer, TestClock) {
+    let clock = TestClock::new();
+    (TestIssuer::builder(url).clock(clock.clone()).introspection_client(CLIENT, SECRET).build(), clock)
+}
+
+/// A server that tells the time by a new clock.
+fn server_of(issuer: Issuer) -> ResourceServer {
+    ResourceServer::builder(RESOURCE).issuer(issuer).clock(TestClock::new()).build_lazy().unwrap()
+}
+
+/// Requests with these tokens, all at once.
+async fn all<T: AsRef<str>>(app: &App, tokens: &[T]) -> Vec<Answer> {
+    join_all(tokens.iter().map(|token| app.with_token(token.as_ref()))).await
+}
+
+/// So many tokens that nobody has seen before.
+fn numbered(name: &str, count: usize) -> Vec<String> {
+    (0..count).map(|number| format!("{name}-{number}")).collect()
+}
+
+fn count(answers: &[Answer], verdict: &str) -> usize {
+    answers.iter().filter(|answer| answer.verdict() == verdict).count()
+}
+
+/// The bare layer, for requests by the thousand: without a router, and without a careful reader of its answers.
+struct Door(BoxCloneService<Request<()>, StatusCode, Infallible>);
+
+impl Door {
+    fn new(server: &ResourceServer) -> Self {
+        let handler = service_fn(|_: Request<()>| ready(Ok(Response::new(Empty::<Bytes>::new()))));
+        Self(server.bearer_layer().layer(handler).map_response(|response| response.status()).boxed_clone())
+    }
+
+    async fn status(&self, token: &str) -> StatusCode {
+        let request = Request::get("/").header(header::AUTHORIZATION, format!("Bearer {token}")).body(()).unwrap();
+        self.0.clone().oneshot(request).await.unwrap()
+    }
+
+    /// How many of these tokens, shown all at once, are answered with this status.
+    async fn count<T: AsRef<str>>(&self, tokens: &[T], status: StatusCode) -> usize {
+        let answers = join_all(tokens.iter().map(|token| self.status(token.as_ref()))).await;
+        answers.into_iter().filter(|answer| *answer == status).count()
+    }
+}
+
+/// What a handler learns of a token that passes.
+async fn auth_info(server: &ResourceServer, token: &str) -> Option<AuthInfo> {
+    let handler = service_fn(|request: Request<()>| {
+        let mut response = Response::new(Empty::<Bytes>::new());
+        response.extensions_mut().extend(request.extensions().clone());
+        ready(Ok::<_, Infallible>(response))
+    });
+    let request = Request::get("/").header(header::AUTHORIZATION, format!("Bearer {token}")).body(()).unwrap();
+    server.bearer_layer().layer(handler).oneshot(request).await.unwrap().extensions().get().cloned()
+}

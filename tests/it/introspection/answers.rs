@@ -1,0 +1,249 @@
+//! What counts as an answer, and what an answer must say.
+
+use std::time::Duration;
+
+use mcp_bearer::bearer::RejectionKind;
+use mcp_bearer::http_client::HttpErrorKind;
+use mcp_bearer::verify::CheckFailure;
+use mcp_bearer::{Issuer, ResourceServer};
+use serde_json::{Value, json};
+use tokio::time::advance;
+
+use super::stub::{Page, Stub, active};
+use super::{START, auth_info, credentials, server_of};
+use crate::support::{App, ISSUER, RESOURCE};
+
+/// What is said of a good token, changed: `null` takes a member away.
+fn active_but(change: Value) -> Value {
+    let mut answer = active();
+    let members = answer.as_object_mut().unwrap();
+    members.extend(change.as_object().unwrap().clone());
+    members.retain(|_, value| !value.is_null());
+    answer
+}
+
+/// Why a token is refused of which this is said; `None` if it passes.
+async fn refusal(issuer: impl FnOnce(Issuer) -> Issuer, answer: &Value) -> Option<RejectionKind> {
+    let stub = Stub::saying(Page::json(answer));
+    let app = App::new(server_of(issuer(stub.issuer(credentials()))).bearer_layer());
+    let given = app.with_token("opaque").await;
+    assert_eq!(stub.asked(), 1);
+    given.rejection.map(|rejection| rejection.kind())
+}
+
+#[tokio::test(start_paused = true)]
+async fn answer_that_is_not_exactly_one_is_an_outage_and_never_inactive() {
+    let whole = active().to_string();
+    let with_active = |value: &str| Page::ok(whole.replace("\"active\":true", &format!("\"active\":{value}")));
+    for (what, page) in [
+        ("no content", Page::status(204)),
+        ("created", Page::status(201).body(whole.clone())),
+        ("partial", Page::status(206).body(whole.clone())),
+        ("redirect", Page::status(302).header("location", "https://evil.example.com/").body(whole.clone())),
+        ("bad request", Page::status(400).body(r#"{"error":"invalid_request"}"#)),
+        ("bad request that says inactive", Page::status(400).body(r#"{"active":false}"#)),
+        ("not found", Page::status(404).body(r#"{"active":false}"#)),
+        ("not allowed", Page::status(405)),
+        ("too many", Page::status(429)),
+        ("server error", Page::status(500).body(r#"{"active":false}"#)),
+        ("bad gateway", Page::status(502)),
+        ("odd status", Page::status(599).body(whole.clone())),
+        ("html", Page::ok("<!doctype html><title>Sign in</title>").header("content-type", "text/html")),
+        ("empty", Page::ok("")),
+        ("null", Page::ok("null")),
+        ("true", Page::ok("true")),
+        ("array", Page::ok(format!("[{whole}]"))),
+        ("truncated", Page::ok(whole.as_bytes()[..whole.len() / 2].to_vec())),
+        ("something after it", Page::ok(format!("{whole}{whole}"))),
+        ("byte order mark", Page::ok(format!("\u{feff}{whole}"))),
+        ("no UTF-8", Page::ok(b"{\"active\":true,\"sub\":\"\xff\"}".as_slice())),
+        ("UTF-16", Page::ok(whole.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>())),
+        ("one byte too long", Page::ok(format!("{whole}{}", " ".repeat(64 * 1024 + 1 - whole.len())))),
+        ("cut off by the client", Page::error(HttpErrorKind::TooLarge)),
+        ("no active", Page::json(&active_but(json!({ "active": null })))),
+        ("active null", with_active("null")),
+        ("active string", with_active("\"true\"")),
+        ("active number", with_active("1")),
+        ("active array", with_active("[true]")),
+        ("active object", with_active("{\"active\":true}")),
+        ("Active", Page::ok(whole.replace("active", "Active"))),
+        ("active twice", with_active("true,\"active\":true")),
+        ("active or not", with_active("false,\"active\":true")),
+        ("not or active", with_active("true,\"active\":false")),
+        ("escaped twice", with_active("false,\"\\u0061ctive\":true")),
+        ("scope twice", with_active("true,\"scope\":\"admin\"")),
+        ("active within", Page::json(&json!({ "data": active() }))),
+        ("exp as text", Page::json(&active_but(json!({ "exp": "1800000300" })))),
+        ("aud as number", Page::json(&active_but(json!({ "aud": 1 })))),
+        ("scope as number", Page::json(&active_but(json!({ "scope": 1 })))),
+        ("iss as array", Page::json(&active_but(json!({ "iss": [ISSUER] })))),
+    ] {
+        let stub = Stub::saying(page);
+        let app = stub.app();
+        let answer = app.with_token("opaque").await;
+        assert_eq!(answer.verdict(), "R503", "{what}");
+        assert_eq!((answer.header("www-authenticate"), answer.header("retry-after")), (None, Some("5")), "{what}");
+        // Nor is it remembered.
+        stub.say(Page::json(&active()));
+        assert_eq!(app.with_token("opaque").await.verdict(), "OK", "{what}");
+        stub.say(Page::ok(r#"{"active":false}"#));
+        assert_eq!(app.with_token("other").await.verdict(), "R401", "{what}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn answer_of_exactly_64_kib_is_one_and_the_type_of_the_page_does_not_matter() {
+    let whole = active().to_string();
+    let padding = " ".repeat(64 * 1024 - whole.len());
+    for page in [
+        Page::ok(format!("{whole}{padding}")),
+        Page::json(&active()).header("content-type", "text/plain"),
+        Page::ok(format!("\r\n\t {whole} \r\n")),
+    ] {
+        assert_eq!(Stub::saying(page).app().with_token("opaque").await.verdict(), "OK");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn answer_that_says_inactive_is_believed_whatever_else_it_says() {
+    for body in [r#"{"active":false}"#, r#"{"active":false,"exp":"x","aud":7,"sub":"admin"}"#] {
+        let stub = Stub::saying(Page::ok(body));
+        let answer = stub.app().with_token("opaque").await;
+        let kind = answer.rejection.as_ref().unwrap().kind();
+        assert_eq!(kind, RejectionKind::InvalidToken(CheckFailure::Inactive), "{body}");
+        assert!(answer.challenge().is_some() && answer.header("retry-after").is_none());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn answer_that_a_token_is_of_no_such_kind_is_about_the_token() {
+    let unsupported = Page::status(400).body(r#"{"error":"unsupported_token_type"}"#);
+    let stub = Stub::saying(unsupported);
+    let app = stub.app();
+    for token in super::numbered("odd", 20) {
+        assert_eq!(app.with_token(&token).await.verdict(), "R401");
+        assert_eq!(app.with_token(&token).await.verdict(), "R401");
+    }
+    // Remembered like any bad answer, and no failure of the endpoint.
+    assert_eq!(stub.asked(), 20);
+    advance(Duration::from_secs(10)).await;
+    assert_eq!((app.with_token("odd-0").await.verdict().as_str(), stub.asked()), ("R401", 21));
+}
+
+#[tokio::test(start_paused = true)]
+async fn checks_when_active_are_those_of_a_jwt() {
+    use CheckFailure as F;
+    let array = |audience: &str| json!({ "aud": ["https://other.example.com", audience] });
+    for (change, expected) in [
+        (json!({}), None),
+        // Whom we asked is known; who says that it is somebody else is not believed.
+        (json!({ "iss": ISSUER }), None),
+        (json!({ "iss": "https://evil.example.com" }), Some(F::Issuer)),
+        (json!({ "iss": "https://auth.example.com/" }), Some(F::Issuer)),
+        (json!({ "iss": "" }), Some(F::Issuer)),
+        (json!({ "aud": null }), Some(F::Audience)),
+        (json!({ "aud": [] }), Some(F::Audience)),
+        (json!({ "aud": "" }), Some(F::Audience)),
+        (json!({ "aud": "https://mcp.example.com" }), Some(F::Audience)),
+        (array("https://mcp.example.com/mcp/"), Some(F::Audience)),
+        (array(RESOURCE), None),
+        (json!({ "aud": null, "resource": RESOURCE }), None),
+        (json!({ "aud": null, "resource": [RESOURCE] }), None),
+        (json!({ "aud": null, "resource": "https://other.example.com" }), Some(F::Audience)),
+        // `aud` is the word; the other is only for want of it.
+        (json!({ "aud": "https://other.example.com", "resource": RESOURCE }), Some(F::Audience)),
+        (json!({ "exp": START + 300 }), None),
+        (json!({ "exp": START - 59 }), None),
+        (json!({ "exp": START - 60 }), Some(F::Expired)),
+        (json!({ "exp": 0 }), Some(F::Expired)),
+        (json!({ "nbf": START + 60 }), None),
+        (json!({ "nbf": START + 61 }), Some(F::NotYetValid)),
+        (json!({ "iat": START + 61 }), Some(F::NotYetValid)),
+        (json!({ "token_type": "Bearer" }), None),
+        (json!({ "token_type": "bearer" }), None),
+        (json!({ "token_type": "access_token" }), None),
+        (json!({ "token_type": "refresh_token" }), Some(F::TokenType)),
+        (json!({ "token_type": "Refresh_Token" }), Some(F::TokenType)),
+        (json!({ "token_type": "DPoP" }), Some(F::TokenType)),
+        (json!({ "token_use": "id" }), Some(F::TokenType)),
+        (json!({ "typ": "Refresh" }), Some(F::TokenType)),
+        (json!({ "type": "refresh_token" }), Some(F::TokenType)),
+        (json!({ "nonce": "n-0S6_WzA2Mj" }), Some(F::TokenType)),
+        (json!({ "cnf": { "jkt": "x" } }), Some(F::SenderConstrained)),
+        (json!({ "cnf": { "x5t#S256": "x" } }), Some(F::SenderConstrained)),
+        (json!({ "cnf": {} }), Some(F::SenderConstrained)),
+        (json!({ "cnf": "x" }), Some(F::SenderConstrained)),
+        (json!({ "sub": null, "client_id": "service" }), None),
+    ] {
+        let kind = refusal(|issuer| issuer, &active_but(change.clone())).await;
+        assert_eq!(kind, expected.map(RejectionKind::InvalidToken), "{change}");
+    }
+    // A member that is there is there.
+    let document = active().to_string().replacen('{', r#"{"cnf":null,"#, 1);
+    let document = serde_json::from_str(&document).unwrap();
+    let expected = RejectionKind::InvalidToken(F::SenderConstrained);
+    assert_eq!(refusal(|issuer| issuer, &document).await, Some(expected));
+    let document = active()
+        .to_string()
+        .replace(&format!("\"aud\":\"{RESOURCE}\""), &format!("\"aud\":null,\"resource\":\"{RESOURCE}\""));
+    assert_eq!(refusal(|issuer| issuer, &serde_json::from_str(&document).unwrap()).await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn checks_when_active_need_an_audience_unless_that_is_waived_by_name() {
+    let anyone = |issuer: Issuer| issuer.dangerously_accept_missing_audience();
+    let listed = |issuer: Issuer| issuer.dangerously_accept_clients_without_audience(["cli", "web"]);
+    let wrong = Some(RejectionKind::InvalidToken(CheckFailure::Audience));
+    for (change, for_anyone, for_listed) in [
+        (json!({}), None, None),
+        (json!({ "aud": null }), None, wrong),
+        (json!({ "aud": null, "client_id": "web" }), None, None),
+        (json!({ "aud": null, "client_id": "other" }), None, wrong),
+        (json!({ "aud": null, "client_id": "" }), None, wrong),
+        (json!({ "aud": null, "azp": "cli" }), None, None),
+        // One that is wrong is no missing one.
+        (json!({ "aud": "https://other.example.com", "client_id": "web" }), wrong, wrong),
+        (json!({ "aud": null, "resource": "https://other.example.com", "client_id": "web" }), wrong, wrong),
+    ] {
+        let answer = active_but(change);
+        assert_eq!(refusal(anyone, &answer).await, for_anyone, "{answer}");
+        assert_eq!(refusal(listed, &answer).await, for_listed, "{answer}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn checks_when_active_need_exp_only_where_a_lifetime_is_limited() {
+    use CheckFailure as F;
+    for (change, expected) in [
+        (json!({}), Some(F::NoExpiry)),
+        (json!({ "exp": START + 600 }), None),
+        (json!({ "exp": START + 601 }), Some(F::LifetimeTooLong)),
+        (json!({ "exp": START + 300, "iat": START - 300 }), None),
+        (json!({ "exp": START + 300, "iat": START - 301 }), Some(F::LifetimeTooLong)),
+    ] {
+        let stub = Stub::saying(Page::json(&active_but(change.clone())));
+        let builder = ResourceServer::builder(RESOURCE).issuer(stub.issuer(credentials()));
+        let builder = builder.clock(mcp_bearer::testing::TestClock::new());
+        let server = builder.max_token_lifetime(Duration::from_secs(600)).build_lazy().unwrap();
+        let answer = App::new(server.bearer_layer()).with_token("opaque").await;
+        let kind = answer.rejection.map(|rejection| rejection.kind());
+        assert_eq!(kind, expected.map(RejectionKind::InvalidToken), "{change}");
+        assert_eq!(Stub::saying(Page::json(&active_but(change))).app().with_token("opaque").await.verdict(), "OK");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_learns_what_the_answer_says() {
+    let stub = Stub::saying(Page::json(&active()));
+    let auth = auth_info(&stub.server(), "opaque").await.unwrap();
+    assert_eq!((auth.issuer(), auth.identity(), auth.expires_at()), (ISSUER, Some((ISSUER, "alice")), None));
+    assert_eq!((auth.client_id(), auth.has_scope("mcp:tools"), auth.has_scope("admin")), (None, true, false));
+    assert_eq!((auth.audience().collect::<Vec<_>>(), &auth.claims()["active"]), (vec![RESOURCE], &json!(true)));
+
+    let answer = active_but(json!({ "sub": null, "client_id": "service", "exp": START + 300, "iss": ISSUER }));
+    let auth = auth_info(&Stub::saying(Page::json(&answer)).server(), "opaque").await.unwrap();
+    assert_eq!((auth.issuer(), auth.identity(), auth.client_id()), (ISSUER, None, Some("service")));
+    let expires = auth.expires_at().unwrap().duration_since(std::time::UNIX_EPOCH).unwrap();
+    assert_eq!(expires.as_secs(), START + 300);
+    assert!(auth_info(&Stub::saying(Page::ok(r#"{"active":false}"#)).server(), "opaque").await.is_none());
+}

@@ -1,0 +1,290 @@
+//! Where tokens are introspected, and what happens while nobody knows.
+
+use std::error::Error as _;
+use std::time::Duration;
+
+use mcp_bearer::error::{BuildError, BuildErrorKind};
+use mcp_bearer::http_client::{AddressPolicy, HttpClient, HttpFuture, RequestLimits};
+use mcp_bearer::introspection::ClientCredentials;
+use mcp_bearer::issuer::AuthorizationServerMetadata;
+use mcp_bearer::testing::{Documents, Endpoint, Fault, TestClock, TestIssuer};
+use mcp_bearer::{Issuer, ResourceServer};
+use serde_json::{Value, json};
+use tokio::time::{advance, sleep};
+
+use super::stub::{ENDPOINT, Page, Stub, active};
+use super::{Fixture, credentials, server_of};
+use crate::support::{App, ISSUER, RESOURCE};
+
+/// The two ways to ask, which need different members of the metadata.
+const WAYS: [fn(Issuer, ClientCredentials) -> Issuer; 2] = [
+    |issuer, credentials| issuer.introspection(credentials),
+    |issuer, credentials| issuer.introspect_opaque(credentials),
+];
+
+async fn build(issuer: Issuer) -> Result<ResourceServer, BuildError> {
+    ResourceServer::builder(RESOURCE).issuer(issuer).clock(TestClock::new()).build().await
+}
+
+/// An error and all that caused it.
+fn chain(error: &BuildError) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+/// The issuer's metadata without these members.
+fn metadata_without(issuer: &TestIssuer, members: &[&str]) -> Value {
+    let mut document = issuer.metadata();
+    document.as_object_mut().unwrap().retain(|name, _| !members.contains(&name.as_str()));
+    document
+}
+
+async fn accepts(server: &ResourceServer, issuer: &TestIssuer) -> bool {
+    let token = issuer.token().audience(RESOURCE).opaque();
+    App::new(server.bearer_layer()).with_token(&token).await.verdict() == "OK"
+}
+
+#[tokio::test(start_paused = true)]
+async fn endpoint_is_taken_from_whichever_document_names_it() {
+    for way in WAYS {
+        for lacking in [Endpoint::OauthMetadata, Endpoint::OidcMetadata] {
+            let (issuer, clock) = super::issuer(ISSUER);
+            let document = metadata_without(&issuer, &["introspection_endpoint"]);
+            issuer.fault(lacking, Fault::Document(document));
+            let configured = way(issuer.issuer(), credentials());
+            let builder = ResourceServer::builder(RESOURCE).issuer(configured).clock(clock);
+            let server = builder.build().await.unwrap();
+            assert!(accepts(&server, &issuer).await, "{lacking:?}");
+            // The second is only asked for where the first does not do.
+            let second = usize::from(lacking == Endpoint::OauthMetadata);
+            assert_eq!(issuer.requests(Endpoint::OidcMetadata), second);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn endpoint_may_be_in_the_only_document_that_there_is() {
+    for documents in [Documents::OAuth, Documents::Oidc] {
+        let clock = TestClock::new();
+        let issuer = TestIssuer::builder(ISSUER).clock(clock.clone()).documents(documents).build();
+        let server = build(issuer.issuer().introspection(credentials())).await.unwrap();
+        assert!(accepts(&server, &issuer).await, "{documents:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn endpoint_that_no_document_names_fails_the_build_with_its_name() {
+    for way in WAYS {
+        for named in
+            [json!(null), json!(""), json!(7), json!("/introspect"), json!("http://auth.example.com/introspect")]
+        {
+            let issuer = TestIssuer::builder(ISSUER).metadata_member("introspection_endpoint", named.clone()).build();
+            let error = build(way(issuer.issuer(), credentials())).await.unwrap_err();
+            assert_eq!(error.kind(), BuildErrorKind::Unreachable, "{named}");
+            let text = chain(&error);
+            assert!(text.contains("\"introspection_endpoint\"") && text.contains(ISSUER), "{text}");
+            assert_eq!(issuer.requests(Endpoint::Introspection), 0);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn endpoint_of_a_document_that_disagrees_is_not_merged() {
+    let issuer = TestIssuer::new(ISSUER);
+    let oauth = metadata_without(&issuer, &["introspection_endpoint"]);
+    let mut oidc = issuer.metadata();
+    oidc["jwks_uri"] = json!("https://auth.example.com/other/jwks");
+    issuer.fault(Endpoint::OauthMetadata, Fault::Document(oauth));
+    issuer.fault(Endpoint::OidcMetadata, Fault::Document(oidc));
+    for way in WAYS {
+        let error = build(way(issuer.issuer(), credentials())).await.unwrap_err();
+        assert!(chain(&error).contains("\"introspection_endpoint\""), "{}", chain(&error));
+    }
+    assert_eq!(issuer.requests(Endpoint::Introspection), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn endpoint_that_is_configured_needs_no_metadata() {
+    let issuer = TestIssuer::builder(ISSUER).clock(TestClock::new()).documents(Documents::Nothing).build();
+    let server = build(issuer.issuer().introspection(credentials()).introspection_endpoint(ENDPOINT)).await.unwrap();
+    assert_eq!(issuer.total_requests(), 0);
+    assert!(server.health().is_ready() && accepts(&server, &issuer).await);
+    assert_eq!((issuer.requests(Endpoint::Introspection), issuer.total_requests()), (1, 1));
+
+    let configured = issuer.issuer().introspect_opaque(credentials()).introspection_endpoint(ENDPOINT);
+    let server = build(configured.jwks_uri("https://auth.example.com/jwks")).await.unwrap();
+    assert!(accepts(&server, &issuer).await);
+    assert_eq!((issuer.requests(Endpoint::KeySet), issuer.total_requests()), (1, 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn endpoint_may_stand_in_metadata_that_is_at_hand() {
+    let issuer = TestIssuer::builder(ISSUER).clock(TestClock::new()).build();
+    let metadata = AuthorizationServerMetadata::from_json(issuer.metadata().to_string()).unwrap();
+    assert_eq!(metadata.introspection_endpoint(), Some(ENDPOINT));
+    let configured = Issuer::with_metadata(metadata).http_client(issuer.http_client()).introspection(credentials());
+    let server = build(configured).await.unwrap();
+    assert!(accepts(&server, &issuer).await);
+    assert_eq!(issuer.total_requests(), 1);
+    // The operator's own mistake is told at once.
+    for named in ["http://auth.example.com/introspect", "/introspect", ""] {
+        let mut document = issuer.metadata();
+        document["introspection_endpoint"] = named.into();
+        let error = AuthorizationServerMetadata::from_json(document.to_string()).unwrap_err();
+        assert!(error.to_string().contains("\"introspection_endpoint\""), "{error}");
+    }
+}
+
+/// Answers discovery as an issuer does, and introspection as a stub.
+struct Both(TestIssuer, Stub);
+
+impl HttpClient for Both {
+    fn send(&self, request: http::Request<bytes::Bytes>, limits: RequestLimits) -> HttpFuture<'_> {
+        if request.uri().path() == "/introspect" {
+            return self.1.send(request, limits);
+        }
+        let client = self.0.http_client();
+        Box::pin(async move { client.send(request, limits).await })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn endpoint_that_a_document_names_must_be_no_more_private_than_the_issuer() {
+    let stub = Stub::saying(Page::json(&active()));
+    let client = Both(TestIssuer::new(ISSUER), stub.clone());
+    let server = build(Issuer::discover(ISSUER).introspection(credentials()).http_client(client)).await.unwrap();
+    assert_eq!(App::new(server.bearer_layer()).with_token("opaque").await.verdict(), "OK");
+    let (_, limits) = stub.last();
+    assert_eq!(limits.addresses, AddressPolicy::NoMorePrivateThan("auth.example.com".into()));
+    assert_eq!((limits.connect, limits.body), (Duration::from_secs(2), 64 * 1024));
+}
+
+#[tokio::test(start_paused = true)]
+async fn endpoint_that_has_moved_is_found_again() {
+    for status in [404, 405, 410] {
+        let (issuer, clock) = super::issuer(ISSUER);
+        issuer.set_metadata_member("introspection_endpoint", "https://auth.example.com/old");
+        let stub = Stub::saying(Page::status(status));
+        // What is at the new place answers; the old one is gone.
+        let client = Moved { issuer: issuer.http_client(), gone: stub.clone() };
+        let configured = Issuer::discover(ISSUER).introspection(credentials()).http_client(client);
+        let server = ResourceServer::builder(RESOURCE).issuer(configured).clock(clock).build().await.unwrap();
+        let app = App::new(server.bearer_layer());
+        let token = || issuer.token().audience(RESOURCE).opaque();
+        issuer.set_metadata_member("introspection_endpoint", ENDPOINT);
+        // What was found a moment ago is not doubted.
+        for _ in 0..2 {
+            assert_eq!(app.with_token(&token()).await.verdict(), "R503");
+        }
+        assert_eq!((stub.asked(), issuer.requests(Endpoint::OauthMetadata)), (2, 1), "{status}");
+        advance(Duration::from_secs(60)).await;
+        assert_eq!(app.with_token(&token()).await.verdict(), "R503");
+        assert_eq!(app.with_token(&token()).await.verdict(), "OK");
+        assert_eq!((stub.asked(), issuer.requests(Endpoint::OauthMetadata)), (3, 2), "{status}");
+    }
+}
+
+/// An issuer whose endpoint `/old` is another's.
+struct Moved {
+    issuer: mcp_bearer::testing::TestHttpClient,
+    gone: Stub,
+}
+
+impl HttpClient for Moved {
+    fn send(&self, request: http::Request<bytes::Bytes>, limits: RequestLimits) -> HttpFuture<'_> {
+        if request.uri().path() == "/old" { self.gone.send(request, limits) } else { self.issuer.send(request, limits) }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn endpoint_that_stays_away_is_looked_for_at_most_once_a_minute() {
+    // With metadata that can be had, and without: looking in vain is looking too.
+    for metadata_fails in [false, true] {
+        let fixture = Fixture::new().await;
+        let app = fixture.app();
+        advance(Duration::from_secs(60)).await;
+        fixture.issuer.fault(Endpoint::Introspection, Fault::Status(404));
+        if metadata_fails {
+            fixture.issuer.fault(Endpoint::OauthMetadata, Fault::Status(500));
+            fixture.issuer.fault(Endpoint::OidcMetadata, Fault::Status(500));
+        }
+        let looked = || fixture.issuer.requests(Endpoint::OauthMetadata);
+        let before = looked();
+        for number in 0..5 {
+            assert_eq!(app.with_token(&format!("gone-{number}")).await.verdict(), "R503");
+        }
+        assert_eq!((fixture.asked(), looked() - before), (5, 1), "{metadata_fails}");
+        // Over ten minutes, at the breaker's pace.
+        for number in 0..600 {
+            advance(Duration::from_secs(1)).await;
+            assert_eq!(app.with_token(&format!("still-gone-{number}")).await.verdict(), "R503");
+        }
+        assert!((5..=11).contains(&(looked() - before)), "{metadata_fails}: {}", looked() - before);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn endpoint_that_fails_in_another_way_is_not_looked_for() {
+    let fixture = Fixture::new().await;
+    let app = fixture.app();
+    advance(Duration::from_secs(60)).await;
+    let before = fixture.issuer.requests(Endpoint::OauthMetadata);
+    for fault in [Fault::Status(500), Fault::Html, Fault::Status(401), Fault::Status(400)] {
+        fixture.issuer.fault(Endpoint::Introspection, fault);
+        assert_eq!(app.with_token("opaque").await.verdict(), "R503");
+        fixture.issuer.heal();
+    }
+    assert_eq!(fixture.issuer.requests(Endpoint::OauthMetadata), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lazy_server_is_503_until_its_issuer_comes_and_then_asks() {
+    for way in WAYS {
+        let (issuer, clock) = super::issuer(ISSUER);
+        issuer.stop();
+        let builder = ResourceServer::builder(RESOURCE).issuer(way(issuer.issuer(), credentials())).clock(clock);
+        let server = builder.build_lazy().unwrap();
+        let (app, token) = (App::new(server.bearer_layer()), issuer.token().audience(RESOURCE));
+        let token = token.expires_in(Duration::from_secs(3600)).opaque();
+        let answer = app.with_token(&token).await;
+        assert_eq!((answer.verdict().as_str(), answer.header("www-authenticate")), ("R503", None));
+        let health = server.health();
+        assert!(!health.is_ready() && health.issuers()[0].last_error().is_some());
+        sleep(Duration::from_secs(300)).await;
+        assert_eq!(app.with_token(&token).await.verdict(), "R503");
+        issuer.restart().unwrap();
+        // No traffic is needed to notice.
+        sleep(Duration::from_secs(61)).await;
+        assert!(server.health().is_ready());
+        assert_eq!(app.with_token(&token).await.verdict(), "OK");
+        assert_eq!(issuer.requests(Endpoint::Introspection), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_built_outside_a_runtime_finds_its_endpoint_when_it_is_probed() {
+    let issuer = TestIssuer::new(ISSUER);
+    let configured = issuer.issuer().introspection(credentials());
+    let server = std::thread::spawn(move || server_of(configured)).join().unwrap();
+    assert!(!server.health().is_ready());
+    sleep(Duration::from_secs(1)).await;
+    assert!(server.health().is_ready());
+    assert_eq!(issuer.total_requests(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn discovery_that_hangs_holds_up_no_request_for_longer_than_eight_seconds() {
+    let issuer = TestIssuer::new(ISSUER);
+    for endpoint in [Endpoint::OauthMetadata, Endpoint::OidcMetadata] {
+        issuer.fault(endpoint, Fault::Delay(Duration::from_secs(60)));
+    }
+    let server = server_of(issuer.issuer().introspection(credentials()));
+    let started = tokio::time::Instant::now();
+    assert_eq!(App::new(server.bearer_layer()).with_token("opaque").await.verdict(), "R503");
+    assert!((8000..=8001).contains(&started.elapsed().as_millis()), "{:?}", started.elapsed());
+}

@@ -1,0 +1,53 @@
+//! What a request looks like.
+
+use http::Method;
+use mcp_bearer::testing::Endpoint;
+
+use super::stub::{ENDPOINT, Page, Stub, active};
+use super::{Fixture, credentials, server_of};
+use crate::support::App;
+
+#[tokio::test(start_paused = true)]
+async fn request_is_a_posted_form_with_a_hint_that_asks_for_json() {
+    let fixture = Fixture::new().await;
+    let token = fixture.token();
+    assert_eq!(fixture.app().with_token(&token).await.verdict(), "OK");
+    let request = fixture.issuer.last_request(Endpoint::Introspection).unwrap();
+    assert_eq!((request.method(), request.path()), (&Method::POST, "/introspect"));
+    assert_eq!(request.header("content-type"), Some("application/x-www-form-urlencoded"));
+    assert_eq!(request.header("accept"), Some("application/json"));
+    let form = [("token", token.as_str()), ("token_type_hint", "access_token")];
+    assert_eq!(request.form(), form.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    let names: Vec<&str> = request.headers().keys().map(http::HeaderName::as_str).collect();
+    assert!(names.iter().all(|name| ["content-type", "accept", "authorization"].contains(name)), "{names:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn request_encodes_the_token_exactly_once() {
+    for (token, encoded) in [
+        ("plain", "plain"),
+        ("a+b/c=", "a%2Bb%2Fc%3D"),
+        ("a~b.c_d-e==", "a%7Eb.c_d-e%3D%3D"),
+        ("+/=", "%2B%2F%3D"),
+        ("a.b", "a.b"),
+        ("2B-2F", "2B-2F"),
+    ] {
+        let stub = Stub::saying(Page::json(&active()));
+        assert_eq!(stub.app().with_token(token).await.verdict(), "OK", "{token}");
+        let (request, _) = stub.last();
+        let expected = format!("token={encoded}&token_type_hint=access_token");
+        assert_eq!(std::str::from_utf8(request.body()).unwrap(), expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn request_has_nothing_of_the_token_in_its_url_and_keeps_the_query_of_the_endpoint() {
+    for endpoint in [ENDPOINT, "https://auth.example.com/introspect?tenant=t1&x=a%20b"] {
+        let stub = Stub::saying(Page::json(&active()));
+        let app = App::new(server_of(stub.issuer(credentials()).introspection_endpoint(endpoint)).bearer_layer());
+        assert_eq!(app.with_token("opaque").await.verdict(), "OK");
+        let (request, _) = stub.last();
+        assert_eq!(request.uri().to_string(), endpoint);
+        assert!(request.headers().values().all(|value| !value.to_str().unwrap().contains("opaque")));
+    }
+}

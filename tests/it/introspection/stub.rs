@@ -1,0 +1,185 @@
+//! An authorization server of which every byte is chosen, and that counts what is asked of it.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response};
+use mcp_bearer::http_client::{HttpClient, HttpError, HttpErrorKind, HttpFuture, RequestLimits};
+use mcp_bearer::introspection::Introspection;
+use mcp_bearer::{Issuer, ResourceServer};
+use serde_json::{Value, json};
+use url::form_urlencoded;
+
+use super::{credentials, server_of};
+use crate::support::{App, ISSUER, RESOURCE};
+
+pub const ENDPOINT: &str = "https://auth.example.com/introspect";
+
+/// What is said of a token that passes.
+pub fn active() -> Value {
+    json!({ "active": true, "sub": "alice", "aud": RESOURCE, "scope": "mcp:tools" })
+}
+
+/// An answer, or what comes instead of one.
+#[derive(Clone, Default)]
+pub struct Page {
+    status: u16,
+    headers: Vec<(&'static str, &'static str)>,
+    body: Bytes,
+    error: Option<HttpErrorKind>,
+    delay: Duration,
+}
+
+impl Page {
+    pub fn status(status: u16) -> Self {
+        Self { status, ..Self::default() }
+    }
+
+    pub fn ok(body: impl Into<Bytes>) -> Self {
+        Self::status(200).body(body)
+    }
+
+    pub fn json(document: &Value) -> Self {
+        Self::ok(document.to_string())
+    }
+
+    pub fn error(kind: HttpErrorKind) -> Self {
+        Self { error: Some(kind), ..Self::default() }
+    }
+
+    pub fn body(mut self, body: impl Into<Bytes>) -> Self {
+        self.body = body.into();
+        self
+    }
+
+    pub fn header(mut self, name: &'static str, value: &'static str) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// Comes so much later.
+    pub fn after(mut self, delay: Duration) -> Self {
+        self.delay = delay;
+        self
+    }
+
+    fn response(self) -> Result<Response<Bytes>, HttpError> {
+        if let Some(kind) = self.error {
+            return Err(HttpError::new(kind));
+        }
+        let mut response = Response::new(self.body);
+        *response.status_mut() = self.status.try_into().unwrap();
+        for (name, value) in self.headers {
+            response.headers_mut().insert(name, HeaderValue::from_static(value));
+        }
+        Ok(response)
+    }
+}
+
+/// An HTTP client that answers every request itself, by the token in its form.
+#[derive(Clone)]
+pub struct Stub(Arc<Shared>);
+
+struct Shared {
+    reply: Mutex<Reply>,
+    asked: AtomicUsize,
+    open: AtomicUsize,
+    most_open: AtomicUsize,
+    last: Mutex<Option<(Request<Bytes>, RequestLimits)>>,
+}
+
+type Reply = Arc<dyn Fn(&str) -> Page + Send + Sync>;
+
+impl Stub {
+    pub fn new(reply: impl Fn(&str) -> Page + Send + Sync + 'static) -> Self {
+        Self(Arc::new(Shared {
+            reply: Mutex::new(Arc::new(reply)),
+            asked: AtomicUsize::new(0),
+            open: AtomicUsize::new(0),
+            most_open: AtomicUsize::new(0),
+            last: Mutex::new(None),
+        }))
+    }
+
+    /// One that says the same of every token.
+    pub fn saying(page: Page) -> Self {
+        Self::new(move |_| page.clone())
+    }
+
+    /// Says this of every token from now on.
+    pub fn say(&self, page: Page) {
+        self.say_by(move |_| page.clone());
+    }
+
+    /// Says this of each token from now on.
+    pub fn say_by(&self, reply: impl Fn(&str) -> Page + Send + Sync + 'static) {
+        *self.0.reply.lock().unwrap() = Arc::new(reply);
+    }
+
+    /// How many requests were sent.
+    pub fn asked(&self) -> usize {
+        self.0.asked.load(Ordering::SeqCst)
+    }
+
+    /// How many were under way at most at the same time.
+    pub fn most_open(&self) -> usize {
+        self.0.most_open.load(Ordering::SeqCst)
+    }
+
+    /// What was sent last.
+    pub fn last(&self) -> (Request<Bytes>, RequestLimits) {
+        self.0.last.lock().unwrap().clone().unwrap()
+    }
+
+    /// An issuer that is asked about every token, at a known endpoint.
+    pub fn issuer(&self, introspection: impl Into<Introspection>) -> Issuer {
+        let issuer = Issuer::discover(ISSUER).introspection(introspection).introspection_endpoint(ENDPOINT);
+        issuer.http_client(self.clone())
+    }
+
+    /// A server that asks about every token, with every default.
+    pub fn server(&self) -> ResourceServer {
+        server_of(self.issuer(credentials()))
+    }
+
+    pub fn app(&self) -> App {
+        App::new(self.server().bearer_layer())
+    }
+}
+
+impl HttpClient for Stub {
+    fn send(&self, request: Request<Bytes>, limits: RequestLimits) -> HttpFuture<'_> {
+        Box::pin(async move {
+            let _open = Open::new(&self.0);
+            self.0.asked.fetch_add(1, Ordering::SeqCst);
+            let mut form = form_urlencoded::parse(request.body());
+            let token = form.find(|(name, _)| name == "token").map(|(_, token)| token.into_owned());
+            *self.0.last.lock().unwrap() = Some((request, limits));
+            let reply = Arc::clone(&self.0.reply.lock().unwrap());
+            let page = reply(&token.unwrap_or_default());
+            if !page.delay.is_zero() {
+                tokio::time::sleep(page.delay).await;
+            }
+            page.response()
+        })
+    }
+}
+
+/// Counts a request for as long as it is under way.
+struct Open<'s>(&'s Shared);
+
+impl<'s> Open<'s> {
+    fn new(shared: &'s Shared) -> Self {
+        let open = shared.open.fetch_add(1, Ordering::SeqCst) + 1;
+        shared.most_open.fetch_max(open, Ordering::SeqCst);
+        Self(shared)
+    }
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::SeqCst);
+    }
+}

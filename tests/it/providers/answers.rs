@@ -1,0 +1,191 @@
+//! Point 7: what introspection endpoints answer beside yes and no. oidc-provider knows no JWTs, glewlwyd and
+//! django-oauth-toolkit answer a client that they do not know without JSON, and refresh tokens come back as active.
+//!
+//! Every shape that an answer must not have is tested in `hostile::introspection`.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use mcp_bearer::Issuer;
+use mcp_bearer::bearer::RejectionKind;
+use mcp_bearer::http_client::{HttpClient, HttpFuture, RequestLimits};
+use mcp_bearer::jose::JwkSet;
+use mcp_bearer::verify::CheckFailure;
+use serde_json::{Value, json};
+use tokio::time::advance;
+
+use super::provider::{Provider, credentials, invalid, with};
+use crate::support::{ISSUER, RESOURCE};
+
+/// An introspection endpoint that answers every request in the same way, and counts them.
+#[derive(Clone)]
+struct Endpoint(Arc<Mutex<State>>);
+
+struct State {
+    status: u16,
+    body: String,
+    requests: usize,
+}
+
+impl Endpoint {
+    fn answering(status: u16, body: impl Into<String>) -> Self {
+        Self(Arc::new(Mutex::new(State { status, body: body.into(), requests: 0 })))
+    }
+
+    /// Answers otherwise from now on.
+    fn turn(&self, status: u16, body: impl Into<String>) {
+        let mut state = self.0.lock().unwrap();
+        (state.status, state.body) = (status, body.into());
+    }
+
+    fn requests(&self) -> usize {
+        self.0.lock().unwrap().requests
+    }
+
+    /// The issuer whose endpoint this is, asked about every token.
+    fn issuer(&self) -> Issuer {
+        let issuer = Issuer::discover(ISSUER).introspection_endpoint(format!("{ISSUER}/introspect"));
+        issuer.introspection(credentials()).http_client(self.clone())
+    }
+}
+
+impl HttpClient for Endpoint {
+    fn send(&self, _: Request<Bytes>, _: RequestLimits) -> HttpFuture<'_> {
+        let mut state = self.0.lock().unwrap();
+        state.requests += 1;
+        let mut response = Response::new(state.body.clone().into());
+        *response.status_mut() = state.status.try_into().unwrap();
+        Box::pin(std::future::ready(Ok(response)))
+    }
+}
+
+fn active(members: Value) -> String {
+    let active =
+        json!({"active": true, "aud": RESOURCE, "exp": 1_800_000_300, "client_id": "c", "scope": "read:notes"});
+    with(active, members).to_string()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_a_server_does_not_introspect_is_a_bad_token() {
+    // oidc-provider, of any JWT (RFC 7009, section 2.2.1).
+    let unsupported =
+        json!({"error": "unsupported_token_type", "error_description": "introspection of JWTs"}).to_string();
+    let endpoint = Endpoint::answering(400, &unsupported);
+    let provider = Provider::new(ISSUER);
+    let door = provider.trusted_as(endpoint.issuer());
+    // However many there are, the endpoint works, and others are asked about.
+    for number in 0..20 {
+        let token = provider.sign(&with(provider.claims(), json!({"jti": number})));
+        assert_eq!(door.judge(&token).await, Err(invalid(CheckFailure::Inactive)), "{number}");
+    }
+    assert_eq!(endpoint.requests(), 20);
+    endpoint.turn(200, active(json!({})));
+    assert_eq!(door.verdict("opaque").await, "OK");
+    // It is remembered as any bad token is, for ten seconds.
+    endpoint.turn(400, &unsupported);
+    for (seconds, requests) in [(0, 1), (9, 0), (1, 1)] {
+        advance(Duration::from_secs(seconds)).await;
+        let before = endpoint.requests();
+        assert_eq!(door.verdict("another").await, "R401", "{seconds}");
+        assert_eq!(endpoint.requests() - before, requests, "{seconds}");
+    }
+    // Other mistakes are not the token's.
+    for error in ["invalid_request", "unsupported_response_type", "Unsupported_Token_Type", ""] {
+        let endpoint = Endpoint::answering(400, json!({"error": error}).to_string());
+        assert_eq!(provider.trusted_as(endpoint.issuer()).verdict("opaque").await, "R503", "{error}");
+    }
+    for status in [200, 401, 404, 500] {
+        let endpoint = Endpoint::answering(status, &unsupported);
+        assert_eq!(provider.trusted_as(endpoint.issuer()).verdict("opaque").await, "R503", "{status}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_revocation_check_with_a_server_that_knows_no_jwts_is_a_mistake_of_the_operators() {
+    let unsupported = json!({"error": "unsupported_token_type"}).to_string();
+    let endpoint = Endpoint::answering(400, unsupported);
+    let provider = Provider::new(ISSUER);
+    let keys = JwkSet::from_json(provider.issuer.jwk_set().to_string()).unwrap();
+    let issuer = Issuer::with_jwks(ISSUER, keys).introspection_endpoint(format!("{ISSUER}/introspect"));
+    let issuer = issuer.introspect_opaque(credentials()).http_client(endpoint.clone());
+    let token = provider.sign(&provider.claims());
+    let checking = provider.trusted_as(issuer.clone().revocation_check(Duration::from_secs(60)));
+    assert_eq!(checking.judge(&token).await, Err(RejectionKind::Misconfigured));
+    assert_eq!(checking.judge("opaque").await, Err(invalid(CheckFailure::Inactive)));
+    assert_eq!(provider.trusted_as(issuer).verdict(&token).await, "OK");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_is_not_known_is_our_mistake() {
+    const PAGE: &str = "<!doctype html><h1>403 Forbidden</h1>";
+    let misconfigured = Err(RejectionKind::Misconfigured);
+    for (status, body) in [
+        // glewlwyd; django-oauth-toolkit; Keycloak.
+        (401, ""),
+        (403, PAGE),
+        (401, r#"{"error":"invalid_request","error_description":"Authentication failed."}"#),
+        (401, PAGE),
+        (403, ""),
+        (403, r#"{"active":true}"#),
+        (401, r#"{"active":false}"#),
+        (400, r#"{"error":"invalid_client"}"#),
+        (400, r#"{"error":"unauthorized_client"}"#),
+    ] {
+        let endpoint = Endpoint::answering(status, body);
+        let provider = Provider::new(ISSUER);
+        let door = provider.trusted_as(endpoint.issuer());
+        assert_eq!(door.judge("opaque").await, misconfigured, "{status} {body}");
+        let answer = door.answer("opaque").await;
+        assert_eq!((answer.verdict().as_str(), answer.header("retry-after")), ("R503", Some("5")), "{status} {body}");
+        assert!(answer.header("www-authenticate").is_none(), "{status} {body}: clients would throw the token away");
+        // Repaired, it works at once: nothing was remembered of the token.
+        endpoint.turn(200, active(json!({})));
+        assert_eq!(door.verdict("opaque").await, "OK", "{status} {body}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn active_is_not_yet_an_access_token_for_this_resource() {
+    for (what, answer, expected) in [
+        // Keycloak from 26.6.2 on, to a caller that is not in `aud`.
+        ("caller not in aud", json!({"active": false}).to_string(), Some(CheckFailure::Inactive)),
+        ("django-oauth-toolkit", active(json!({})), None),
+        ("Logto", json!({"active": true, "sub": "u"}).to_string(), Some(CheckFailure::Audience)),
+        (
+            "glewlwyd, refresh token",
+            active(json!({"token_type": "refresh_token", "aud": "public-client"})),
+            Some(CheckFailure::Audience),
+        ),
+        ("refresh token for us", active(json!({"token_type": "refresh_token"})), Some(CheckFailure::TokenType)),
+        ("refresh token without audience", active(json!({"aud": null})), Some(CheckFailure::Audience)),
+        (
+            "Keycloak, refresh token",
+            active(json!({"typ": "Refresh", "token_type": "Refresh"})),
+            Some(CheckFailure::TokenType),
+        ),
+        ("ID token", active(json!({"typ": "ID", "aud": [RESOURCE, "c"]})), Some(CheckFailure::TokenType)),
+        (
+            "with DPoP",
+            active(json!({"token_type": "DPoP", "cnf": {"jkt": "x"}})),
+            Some(CheckFailure::SenderConstrained),
+        ),
+        ("nanoidp", active(json!({"iss": ISSUER, "token_use": "access", "token_type": "Bearer"})), None),
+    ] {
+        let endpoint = Endpoint::answering(200, answer);
+        let provider = Provider::new(ISSUER);
+        let judged = provider.trusted_as(endpoint.issuer()).judge("opaque").await;
+        assert_eq!(judged.err(), expected.map(invalid), "{what}");
+    }
+    // Where the audience is waived, its type still says what it is.
+    for (members, is_good) in
+        [(json!({"aud": null}), true), (json!({"aud": null, "token_type": "refresh_token"}), false)]
+    {
+        let endpoint = Endpoint::answering(200, active(members.clone()));
+        let provider = Provider::new(ISSUER);
+        let waived = provider.trusted_as(endpoint.issuer().dangerously_accept_missing_audience());
+        assert_eq!(waived.judge("opaque").await.is_ok(), is_good, "{members}");
+        assert_eq!(provider.trusted_as(endpoint.issuer()).verdict("opaque").await, "R401", "{members}");
+    }
+}

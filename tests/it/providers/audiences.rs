@@ -1,0 +1,142 @@
+//! Point 1: the audience is a set of exact texts, apart from the resource that is published. Keycloak writes an array,
+//! Entra a GUID, Scalekit `res_...`, WorkOS `client_...`, Cognito nothing at all.
+
+use mcp_bearer::Issuer;
+use mcp_bearer::verify::CheckFailure;
+use serde_json::{Value, json};
+
+use super::provider::{Configure, Provider, invalid, with};
+use crate::support::{ISSUER, RESOURCE};
+
+const GUID: &str = "6e74172b-0000-4000-8000-e66a39bb12e3";
+
+/// The claims of a good token with this audience, or with none.
+fn for_whom(provider: &Provider, aud: &Value) -> Value {
+    with(provider.claims(), json!({"aud": aud}))
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_audience_is_one_of_a_set_of_exact_texts() {
+    let provider = Provider::new(ISSUER);
+    for (aliases, aud, is_good) in [
+        (&[][..], json!(RESOURCE), true),
+        (&[], json!([RESOURCE, "account"]), true),
+        (&[], json!("account"), false),
+        (&[], json!([GUID]), false),
+        (&[GUID], json!(GUID), true),
+        (&[GUID], json!([GUID]), true),
+        (&[GUID], json!(["another", GUID]), true),
+        // The resource itself goes on being accepted.
+        (&[GUID], json!(RESOURCE), true),
+        (&[GUID], json!(GUID.to_uppercase()), false),
+        (&[GUID], json!(format!("api://{GUID}")), false),
+        (&[GUID], json!(format!("{GUID}/.default")), false),
+        (&[GUID], json!(&GUID[..8]), false),
+        (&[GUID], json!(format!("{GUID} {RESOURCE}")), false),
+        (&["api://ef1da9d4"], json!("api://ef1da9d4"), true),
+        (&["api://ef1da9d4"], json!("api://ef1da9d4/"), false),
+        (&["res_1", "client_01"], json!(["res_1"]), true),
+        (&["res_1", "client_01"], json!("client_01"), true),
+        (&["res_1", "client_01"], json!(["res_2", "res_10"]), false),
+        (&["res_1", "client_01"], json!("res_1 client_01"), false),
+        (&["https://api.example.com/"], json!("https://api.example.com"), false),
+        (&["https://api.example.com/"], json!("https://API.example.com/"), false),
+        (&["urn:logto:organization:org1"], json!("urn:logto:organization:org1"), true),
+        (&["urn:logto:organization:org1"], json!("urn:logto:organization:org2"), false),
+    ] {
+        let claims = for_whom(&provider, &aud);
+        let configure = |issuer: Issuer| aliases.iter().fold(issuer, |issuer, alias| issuer.accept_audience(*alias));
+        for verdict in provider.judge(configure, &claims).await {
+            let failure = verdict.err();
+            assert_eq!(failure, (!is_good).then_some(invalid(CheckFailure::Audience)), "{aliases:?} {aud}");
+        }
+        // The same for every issuer of the resource.
+        let door = provider.door(|server| {
+            aliases.iter().fold(server.issuer(provider.by_default()), |server, alias| server.accept_audience(*alias))
+        });
+        assert_eq!(door.judge(&provider.sign(&claims)).await.is_ok(), is_good, "{aliases:?} {aud}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_alias_of_one_issuer_is_none_of_another() {
+    let (entra, keycloak) = (Provider::new("https://login.example.com"), Provider::new("https://kc.example.com"));
+    let door = entra.door(|server| {
+        server.issuer(entra.by_default().accept_audience(GUID)).issuer(keycloak.by_default().accept_audience("account"))
+    });
+    for (provider, aud, verdict) in
+        [(&entra, GUID, "OK"), (&keycloak, "account", "OK"), (&entra, "account", "R401"), (&keycloak, GUID, "R401")]
+    {
+        let token = provider.sign(&for_whom(provider, &json!(aud)));
+        assert_eq!(door.verdict(&token).await, verdict, "{} {aud}", provider.issuer.url());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_without_an_audience_is_refused_unless_that_is_waived_by_name() {
+    let provider = Provider::new(ISSUER);
+    let none: Configure = |issuer| issuer;
+    let clients: Configure = |issuer| issuer.dangerously_accept_clients_without_audience(["xxx", "yyy"]);
+    let every: Configure = Issuer::dangerously_accept_missing_audience;
+    for (waiver, claims, is_good) in [
+        (none, json!({}), false),
+        (none, json!({"client_id": "xxx"}), false),
+        (none, json!({"aud": []}), false),
+        (clients, json!({}), false),
+        (clients, json!({"client_id": "xxx"}), true),
+        (clients, json!({"client_id": "yyy"}), true),
+        (clients, json!({"client_id": "XXX"}), false),
+        (clients, json!({"client_id": "xxxx"}), false),
+        (clients, json!({"client_id": ""}), false),
+        (clients, json!({"client_id": ["xxx"]}), false),
+        (clients, json!({"client_id": "xxx yyy"}), false),
+        (clients, json!({"sub": "xxx"}), false),
+        (clients, json!({"azp": "xxx"}), true),
+        // The first that names a client is the client.
+        (clients, json!({"client_id": "zzz", "azp": "xxx"}), false),
+        // Who names an audience means it.
+        (clients, json!({"client_id": "xxx", "aud": "another"}), false),
+        (clients, json!({"client_id": "xxx", "aud": [""]}), false),
+        (clients, json!({"client_id": "xxx", "aud": "xxx"}), false),
+        (clients, json!({"client_id": "zzz", "aud": RESOURCE}), true),
+        (every, json!({}), true),
+        (every, json!({"aud": []}), true),
+        (every, json!({"aud": "another"}), false),
+        (every, json!({"aud": ["another", ""]}), false),
+        (every, json!({"aud": RESOURCE}), true),
+    ] {
+        let claims = with(with(provider.claims(), json!({"aud": null, "sub": "s"})), claims);
+        for verdict in provider.judge(waiver, &claims).await {
+            let failure = verdict.err();
+            assert_eq!(failure, (!is_good).then_some(invalid(CheckFailure::Audience)), "{claims}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_introspection_answer_may_name_the_audience_as_its_resource() {
+    let provider = Provider::new(ISSUER);
+    let (here, asked) = (provider.trusted_as(provider.by_default()), provider.trusted_as(provider.asked()));
+    for (members, verdict) in [
+        (json!({"resource": RESOURCE}), "OK"),
+        (json!({"resource": ["https://other.example.com", RESOURCE]}), "OK"),
+        (json!({"resource": "https://other.example.com"}), "R401"),
+        (json!({"resource": []}), "R401"),
+        // `aud` counts where there is one.
+        (json!({"aud": "https://other.example.com", "resource": RESOURCE}), "R401"),
+        // An empty list names nobody, as if it were not there.
+        (json!({"aud": [], "resource": RESOURCE}), "OK"),
+        (json!({"aud": [], "resource": "https://other.example.com"}), "R401"),
+        (json!({"aud": []}), "R401"),
+        (json!({"aud": RESOURCE, "resource": "https://other.example.com"}), "OK"),
+        // What is no audience is no answer.
+        (json!({"resource": 1}), "R503"),
+        (json!({"aud": {"resource": RESOURCE}}), "R503"),
+    ] {
+        let claims = with(with(provider.claims(), json!({"aud": null})), members.clone());
+        assert_eq!(asked.verdict(&provider.opaque(&claims)).await, verdict, "{members}");
+        // In a JWT that member is none of ours.
+        let expected = if members["aud"] == RESOURCE { "OK" } else { "R401" };
+        assert_eq!(here.verdict(&provider.sign(&claims)).await, expected, "{members}");
+    }
+}
