@@ -16,6 +16,7 @@ use std::error::Error;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
+use mcp_bearer::introspection::{ClientCredentials, Introspection};
 use mcp_bearer::{Issuer, ResourceServer};
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
@@ -59,8 +60,14 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let mut builder = ResourceServer::builder(resource.as_str())
         .scopes_supported(settings.scopes_supported.iter().cloned())
         .metadata(|metadata| metadata.resource_name("Notes, an example of mcp-bearer"));
-    for issuer in issuers {
-        builder = builder.issuer(Issuer::discover(issuer));
+    // Only the first issuer is asked: an opaque token does not say whose it is.
+    let mut introspection = introspection(&settings, development.as_ref());
+    for issuer in issuers.map(Issuer::discover) {
+        builder = builder.issuer(match introspection.take() {
+            None => issuer,
+            Some(introspection) if settings.introspects_all => issuer.introspection(introspection),
+            Some(introspection) => issuer.introspect_opaque(introspection),
+        });
     }
     for audience in &settings.audiences {
         builder = builder.accept_audience(audience.as_str());
@@ -74,6 +81,19 @@ async fn run() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+/// As whom tokens are asked about, if any are.
+fn introspection(settings: &Settings, development: Option<&AuthorizationServer>) -> Option<Introspection> {
+    let configured = settings.introspection.as_ref().map(|client| (client.id.as_str(), client.secret.as_str()));
+    let asks_own = settings.development_is_opaque || settings.introspects_all;
+    let own = development.filter(|_| asks_own).map(AuthorizationServer::introspection_client);
+    let (id, secret) = configured.or(own)?;
+    let introspection = Introspection::new(ClientCredentials::basic(id, secret));
+    Some(match settings.introspection_cache {
+        None => introspection,
+        Some(time) => introspection.positive_cache(time),
+    })
+}
+
 async fn start_development(settings: &Settings, resource: &str) -> Result<AuthorizationServer, String> {
     let bind = settings.development_bind;
     let configuration = Configuration {
@@ -82,7 +102,10 @@ async fn start_development(settings: &Settings, resource: &str) -> Result<Author
         default_scopes: settings.required_scopes.clone(),
         scopes: settings.all_scopes(),
     };
-    let started = AuthorizationServer::start(configuration).await;
+    let started = match settings.development_is_opaque {
+        true => AuthorizationServer::start_opaque(configuration).await,
+        false => AuthorizationServer::start(configuration).await,
+    };
     started.map_err(|error| {
         format!("MCP_DEV_AS_BIND={bind}: {error}; choose another address, or set MCP_ISSUER to an authorization server")
     })

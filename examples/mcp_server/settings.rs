@@ -1,5 +1,7 @@
 use std::env::{self, VarError};
+use std::fmt;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 /// What the environment says.
 ///
@@ -11,8 +13,16 @@ use std::net::SocketAddr;
 /// | `MCP_REQUIRED_SCOPES` | `mcp:tools` | what every request needs, separated by spaces or commas; may be empty |
 /// | `MCP_SCOPES_SUPPORTED` | the required ones and `write:notes` | what the metadata names |
 /// | `MCP_AUDIENCE` | none | further accepted audiences, separated by commas |
+/// | `MCP_INTROSPECTION_CLIENT_ID` | none | opaque tokens are asked about at the issuer, by this client |
+/// | `MCP_INTROSPECTION_CLIENT_SECRET` | none | its secret; it is sent by `client_secret_basic` |
+/// | `MCP_INTROSPECT_ALL` | `0` | `1` asks the issuer about JWTs too |
+/// | `MCP_INTROSPECTION_CACHE_SECONDS` | `30` | for how long "active" holds, and so how long a revoked token: 0 to 300 |
 /// | `MCP_LAZY` | `0` | `1` starts without waiting for the issuers |
 /// | `MCP_DEV_AS_BIND` | `127.0.0.1:9001` | where the development server listens: loopback only |
+/// | `MCP_DEV_AS_OPAQUE` | `0` | `1` makes it hand out opaque tokens |
+///
+/// With several issuers, only the first is asked: an opaque token does not say whose it is. The development server is
+/// asked by a client that it makes up itself.
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) bind: SocketAddr,
@@ -20,9 +30,26 @@ pub(crate) struct Settings {
     pub(crate) required_scopes: Vec<String>,
     pub(crate) scopes_supported: Vec<String>,
     pub(crate) audiences: Vec<String>,
+    /// For the first of the issuers.
+    pub(crate) introspection: Option<IntrospectionClient>,
+    pub(crate) introspects_all: bool,
+    pub(crate) introspection_cache: Option<Duration>,
     pub(crate) is_lazy: bool,
     pub(crate) development_bind: SocketAddr,
+    pub(crate) development_is_opaque: bool,
     resource: Option<String>,
+}
+
+/// As whom this server asks about tokens.
+pub(crate) struct IntrospectionClient {
+    pub(crate) id: String,
+    pub(crate) secret: String,
+}
+
+impl fmt::Debug for IntrospectionClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IntrospectionClient").field("id", &self.id).finish_non_exhaustive()
+    }
 }
 
 impl Settings {
@@ -47,14 +74,29 @@ impl Settings {
         let required_scopes = scopes("MCP_REQUIRED_SCOPES")?.unwrap_or_else(|| vec!["mcp:tools".to_owned()]);
         let scopes_supported =
             scopes("MCP_SCOPES_SUPPORTED")?.unwrap_or_else(|| union(&required_scopes, &["write:notes".to_owned()]));
+        let issuers = list("MCP_ISSUER")?;
+        let introspection = introspection_client(filled(CLIENT_ID)?, filled(CLIENT_SECRET)?)?;
+        let introspects_all = switch(INTROSPECT_ALL, filled(INTROSPECT_ALL)?.as_deref())?;
+        if issuers.is_empty() && introspection.is_some() {
+            return Err(format!(
+                "{CLIENT_ID} is set without MCP_ISSUER: the development server has a client of its own"
+            ));
+        }
+        if introspects_all && !issuers.is_empty() && introspection.is_none() {
+            return Err(format!("{INTROSPECT_ALL}=1 needs a client: set {CLIENT_ID} and {CLIENT_SECRET}"));
+        }
         Ok(Self {
             bind: address("MCP_BIND", "127.0.0.1:9000")?,
-            issuers: list("MCP_ISSUER")?,
+            issuers,
             required_scopes,
             scopes_supported,
             audiences: list("MCP_AUDIENCE")?,
+            introspection,
+            introspects_all,
+            introspection_cache: seconds(CACHE_SECONDS, filled(CACHE_SECONDS)?.as_deref())?,
             is_lazy: switch("MCP_LAZY", filled("MCP_LAZY")?.as_deref())?,
             development_bind: address("MCP_DEV_AS_BIND", "127.0.0.1:9001")?,
+            development_is_opaque: switch("MCP_DEV_AS_OPAQUE", filled("MCP_DEV_AS_OPAQUE")?.as_deref())?,
             resource: filled("MCP_RESOURCE")?.map(|text| text.trim().to_owned()),
         })
     }
@@ -86,6 +128,21 @@ fn union(first: &[String], second: &[String]) -> Vec<String> {
     first.iter().chain(more).cloned().collect()
 }
 
+fn introspection_client(id: Option<String>, secret: Option<String>) -> Result<Option<IntrospectionClient>, String> {
+    match (id, secret) {
+        (None, None) => Ok(None),
+        (Some(id), Some(secret)) => Ok(Some(IntrospectionClient { id: id.trim().to_owned(), secret })),
+        (Some(_), None) => Err(format!("{CLIENT_ID} is set without {CLIENT_SECRET}: set both, or neither")),
+        (None, Some(_)) => Err(format!("{CLIENT_SECRET} is set without {CLIENT_ID}: set both, or neither")),
+    }
+}
+
+fn seconds(name: &str, value: Option<&str>) -> Result<Option<Duration>, String> {
+    let Some(text) = value else { return Ok(None) };
+    let seconds = text.trim().parse().map_err(|_| format!("{name}={text} is no whole number of seconds"))?;
+    Ok(Some(Duration::from_secs(seconds)))
+}
+
 fn switch(name: &str, value: Option<&str>) -> Result<bool, String> {
     match value {
         None | Some("0" | "false") => Ok(false),
@@ -93,6 +150,11 @@ fn switch(name: &str, value: Option<&str>) -> Result<bool, String> {
         Some(other) => Err(format!("{name}={other} is neither 0 nor 1")),
     }
 }
+
+const CLIENT_ID: &str = "MCP_INTROSPECTION_CLIENT_ID";
+const CLIENT_SECRET: &str = "MCP_INTROSPECTION_CLIENT_SECRET";
+const CACHE_SECONDS: &str = "MCP_INTROSPECTION_CACHE_SECONDS";
+const INTROSPECT_ALL: &str = "MCP_INTROSPECT_ALL";
 
 #[cfg(test)]
 mod tests {
@@ -109,6 +171,7 @@ mod tests {
         assert_eq!(settings.resource(settings.bind).unwrap(), "http://127.0.0.1:9000/mcp");
         assert_eq!(settings.scopes_supported, ["mcp:tools", "write:notes"]);
         assert!(settings.issuers.is_empty() && settings.audiences.is_empty() && !settings.is_lazy);
+        assert!(settings.introspection.is_none() && !settings.introspects_all && !settings.development_is_opaque);
     }
 
     #[test]
@@ -125,8 +188,42 @@ mod tests {
     }
 
     #[test]
+    fn introspection_needs_an_issuer_and_both_halves_of_a_client() {
+        let (issuer, id) = (("MCP_ISSUER", "https://a.example.com"), (CLIENT_ID, " notes "));
+        let (secret, all) = ((CLIENT_SECRET, "s3cr3t "), (INTROSPECT_ALL, "1"));
+        let settings = read(&[issuer, id, secret, all]).unwrap();
+        let client = settings.introspection.as_ref().unwrap();
+        assert_eq!((client.id.as_str(), client.secret.as_str(), settings.introspects_all), ("notes", "s3cr3t ", true));
+        for (variables, expected) in [
+            (&[issuer, id][..], "MCP_INTROSPECTION_CLIENT_ID is set without MCP_INTROSPECTION_CLIENT_SECRET"),
+            (&[issuer, secret], "MCP_INTROSPECTION_CLIENT_SECRET is set without MCP_INTROSPECTION_CLIENT_ID"),
+            (&[issuer, id, (CLIENT_SECRET, "")], "MCP_INTROSPECTION_CLIENT_ID is set without"),
+            (&[issuer, all], "MCP_INTROSPECT_ALL=1 needs a client: set MCP_INTROSPECTION_CLIENT_ID and"),
+            (&[id, secret], "MCP_INTROSPECTION_CLIENT_ID is set without MCP_ISSUER"),
+        ] {
+            let error = read(variables).unwrap_err();
+            assert!(error.starts_with(expected) && !error.contains("s3cr3t"), "{error}");
+        }
+        let development = read(&[all, ("MCP_DEV_AS_OPAQUE", "1")]).unwrap();
+        assert!(development.introspects_all && development.development_is_opaque);
+    }
+
+    #[test]
+    fn no_secret_is_printed() {
+        let settings = read(&[("MCP_ISSUER", "https://a"), (CLIENT_ID, "notes"), (CLIENT_SECRET, "s3cr3t")]).unwrap();
+        let printed = format!("{settings:?}");
+        assert!(printed.contains("notes") && !printed.contains("s3cr3t"), "{printed}");
+    }
+
+    #[test]
     fn a_mistake_is_named() {
-        for (name, value) in [("MCP_BIND", "localhost"), ("MCP_DEV_AS_BIND", "9001"), ("MCP_LAZY", "maybe")] {
+        for (name, value) in [
+            ("MCP_BIND", "localhost"),
+            ("MCP_DEV_AS_BIND", "9001"),
+            ("MCP_DEV_AS_OPAQUE", "maybe"),
+            ("MCP_INTROSPECT_ALL", "maybe"),
+            ("MCP_LAZY", "maybe"),
+        ] {
             let error = read(&[(name, value)]).unwrap_err();
             assert!(error.starts_with(&format!("{name}={value} ")), "{error}");
         }

@@ -99,6 +99,15 @@ impl Server {
         self.token(&changed(&good, changes)).await
     }
 
+    /// The revocation endpoint's answer.
+    pub(crate) async fn revoke(&self, client_id: &str, token: &Value) -> (u16, Value) {
+        let form = [("client_id", client_id), ("token", token.as_str().unwrap())];
+        let answer = self.http.post(format!("{}/revoke", self.issuer)).form(&form).send().await.unwrap();
+        assert_eq!(answer.headers()["cache-control"], "no-store");
+        let status = answer.status().as_u16();
+        (status, serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap_or_default())
+    }
+
     async fn token(&self, form: &[(&str, &str)]) -> (u16, Value) {
         let answer = self.http.post(format!("{}/token", self.issuer)).form(form).send().await.unwrap();
         assert_eq!(answer.headers()["cache-control"], "no-store");

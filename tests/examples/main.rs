@@ -4,6 +4,9 @@
 
 mod authorization;
 mod browser;
+mod keycloak;
+mod opaque;
 mod programs;
+mod revocation;
 mod support;
 mod units;

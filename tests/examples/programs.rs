@@ -14,17 +14,7 @@ async fn the_client_logs_in_and_calls_a_tool() {
 #[tokio::test]
 async fn the_printed_curl_line_calls_whoami() {
     let server = Server::start().await;
-    let words = shell_words(&server.curl);
-    let mut request = server.http.post(words.iter().find(|word| word.starts_with("http")).unwrap());
-    for [option, value] in words.windows(2).map(|pair| [&pair[0], &pair[1]]) {
-        if option == "-H" {
-            let (name, value) = value.split_once(": ").unwrap();
-            request = request.header(name, value);
-        } else if option == "-d" {
-            request = request.body(value.clone());
-        }
-    }
-    let answer: serde_json::Value = request.send().await.unwrap().json().await.unwrap();
+    let answer = as_printed(&server).await;
     let text = answer["result"]["content"][0]["text"].as_str().unwrap();
     let expected = json!({
         "subject": "alice", "client_id": "curl", "scopes": ["mcp:tools", "write:notes"], "issuer": server.issuer,
@@ -92,6 +82,7 @@ async fn a_wrong_setting_is_named_in_one_sentence() {
         ("MCP_BIND", "nowhere", "MCP_BIND=nowhere is no address"),
         ("MCP_BIND", "0.0.0.0:0", "set MCP_RESOURCE"),
         ("MCP_LAZY", "perhaps", "MCP_LAZY=perhaps is neither 0 nor 1"),
+        ("MCP_INTROSPECTION_CLIENT_ID", "notes", "set both, or neither"),
         ("MCP_RESOURCE", "https://h/mcp#f", "has a fragment"),
         ("MCP_ISSUER", "auth.example.com", "is no absolute URL"),
         ("MCP_REQUIRED_SCOPES", "caf\u{e9}", "is no scope"),
@@ -129,6 +120,21 @@ async fn each_rest_call_has_the_status_that_is_printed_above_it() {
         calls += 1;
     }
     assert_eq!(calls, 10);
+}
+
+/// The answer to the printed curl line.
+pub(crate) async fn as_printed(server: &Server) -> serde_json::Value {
+    let words = shell_words(&server.curl);
+    let mut request = server.http.post(words.iter().find(|word| word.starts_with("http")).unwrap());
+    for [option, value] in words.windows(2).map(|pair| [&pair[0], &pair[1]]) {
+        if option == "-H" {
+            let (name, value) = value.split_once(": ").unwrap();
+            request = request.header(name, value);
+        } else if option == "-d" {
+            request = request.body(value.clone());
+        }
+    }
+    request.send().await.unwrap().json().await.unwrap()
 }
 
 /// Words as a shell splits them, with single quotes only.

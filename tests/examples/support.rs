@@ -19,8 +19,12 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) async fn start() -> Self {
-        let any_port = "127.0.0.1:0";
-        let mut process = Program::start("mcp_server", &[], &[("MCP_BIND", any_port), ("MCP_DEV_AS_BIND", any_port)]);
+        Self::start_with(&[]).await
+    }
+
+    pub(crate) async fn start_with(variables: &[(&str, &str)]) -> Self {
+        let any_port = [("MCP_BIND", "127.0.0.1:0"), ("MCP_DEV_AS_BIND", "127.0.0.1:0")];
+        let mut process = Program::start("mcp_server", &[], &[&any_port[..], variables].concat());
         let printed = process.read_until("From here").await;
         let line = |start: &str| printed.iter().find(|line| line.starts_with(start)).unwrap().clone();
         let word = |line: String| line.split_whitespace().nth(2).unwrap().to_owned();
@@ -28,7 +32,7 @@ impl Server {
         Self {
             resource: word(line("MCP server")),
             issuer: word(line("Authorization server")),
-            token: line("eyJ"),
+            token: printed.iter().skip_while(|line| !line.starts_with("A token")).nth(2).unwrap().clone(),
             curl: line("curl"),
             http,
             _process: process,

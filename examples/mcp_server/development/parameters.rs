@@ -1,3 +1,5 @@
+use axum::http::{HeaderMap, header};
+
 use super::error::OAuthError;
 
 /// The parameters of a query or a form. An empty one counts as left out (RFC 6749, section 3.1).
@@ -7,6 +9,16 @@ pub(crate) struct Parameters {
 }
 
 impl Parameters {
+    /// The form of a POST.
+    pub(crate) fn from_form(headers: &HeaderMap, body: &[u8]) -> Result<Self, OAuthError> {
+        let is_form = headers
+            .get(header::CONTENT_TYPE)
+            .and_then(|kind| kind.to_str().ok())
+            .is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded"));
+        let wrong = || OAuthError::new("invalid_request", "send application/x-www-form-urlencoded");
+        is_form.then(|| Self::parse(body)).ok_or_else(wrong)
+    }
+
     pub(crate) fn parse(text: &[u8]) -> Self {
         let pairs = url::form_urlencoded::parse(text).into_owned();
         Self { pairs: pairs.filter(|(_, value)| !value.is_empty()).collect() }

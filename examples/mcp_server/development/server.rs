@@ -9,16 +9,16 @@ use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use mcp_bearer::testing::TestIssuer;
+use mcp_bearer::testing::{TestIssuer, TestToken};
 use tokio::net::TcpListener;
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 use url::{Host, Url};
 
 use super::authorize::{self, Consent};
-use super::register;
-use super::secret::SecretMaker;
-use super::token::{self, Grant, IssuedCode};
+use super::secret::{self, SecretMaker};
+use super::token::{self, Grant, IssuedCode, IssuedToken};
 use super::vault::Vault;
+use super::{register, revoke};
 
 /// What the development authorization server is for.
 pub(crate) struct Configuration {
@@ -37,9 +37,19 @@ pub(crate) struct AuthorizationServer {
     shared: Arc<Shared>,
 }
 
+/// What access tokens look like.
+#[derive(Debug, Clone, Copy)]
+enum AccessTokens {
+    Jwt,
+    Opaque,
+}
+
 /// What its endpoints share.
 pub(crate) struct Shared {
     pub(crate) issuer: TestIssuer,
+    access: AccessTokens,
+    /// Of the MCP server, which alone may introspect.
+    introspection_secret: String,
     pub(crate) resource: String,
     pub(crate) default_scopes: Vec<String>,
     pub(crate) scopes: Vec<String>,
@@ -47,14 +57,24 @@ pub(crate) struct Shared {
     pub(crate) consents: Vault<Consent>,
     pub(crate) codes: Vault<IssuedCode>,
     pub(crate) refresh_tokens: Vault<Grant>,
+    pub(crate) access_tokens: Vault<IssuedToken>,
     /// The login that a used code or refresh token belonged to.
     pub(crate) used: Vault<String>,
     address: SocketAddr,
 }
 
 impl AuthorizationServer {
-    /// Starts it on the current runtime.
+    /// Starts it on the current runtime. Access tokens are JWTs.
     pub(crate) async fn start(configuration: Configuration) -> io::Result<Self> {
+        Self::start_with(configuration, AccessTokens::Jwt).await
+    }
+
+    /// The same with access tokens that say nothing: what they mean is asked for by introspection.
+    pub(crate) async fn start_opaque(configuration: Configuration) -> io::Result<Self> {
+        Self::start_with(configuration, AccessTokens::Opaque).await
+    }
+
+    async fn start_with(configuration: Configuration, access: AccessTokens) -> io::Result<Self> {
         let Configuration { bind, resource, default_scopes, mut scopes } = configuration;
         if !bind.ip().is_loopback() {
             let what = "the development authorization server has no passwords, so it listens on loopback only";
@@ -63,11 +83,18 @@ impl AuthorizationServer {
         let listener = TcpListener::bind(bind).await?;
         let address = listener.local_addr()?;
         scopes.push(token::OFFLINE_ACCESS.into());
+        let introspection_secret = secret::random();
+        let with_secret = ["client_secret_basic", "client_secret_post"];
         let issuer = TestIssuer::builder(&format!("http://{address}"))
+            .introspection_client(INTROSPECTION_CLIENT, &introspection_secret)
             .metadata_member("scopes_supported", scopes.clone())
+            .metadata_member("introspection_endpoint_auth_methods_supported", with_secret.to_vec())
+            .metadata_member("revocation_endpoint_auth_methods_supported", [&["none"], &with_secret[..]].concat())
             .build();
         let shared = Arc::new(Shared {
             issuer,
+            access,
+            introspection_secret,
             resource,
             default_scopes,
             scopes,
@@ -75,6 +102,7 @@ impl AuthorizationServer {
             consents: Vault::new(CONSENT_LIFETIME),
             codes: Vault::new(CODE_LIFETIME),
             refresh_tokens: Vault::new(REFRESH_LIFETIME),
+            access_tokens: Vault::new(token::TOKEN_LIFETIME),
             used: Vault::new(REFRESH_LIFETIME),
             address,
         });
@@ -88,11 +116,25 @@ impl AuthorizationServer {
         self.shared.issuer.url()
     }
 
+    /// Id and secret by which the MCP server introspects; the secret is another after every start.
+    pub(crate) fn introspection_client(&self) -> (&str, &str) {
+        (INTROSPECTION_CLIENT, &self.shared.introspection_secret)
+    }
+
     /// A token for alice, without logging in.
     pub(crate) fn ready_token(&self, client_id: &str, lifetime: Duration) -> String {
         let scopes = token::for_resource(&self.shared.scopes);
         let token = self.shared.issuer.token().audience(&self.shared.resource).scope(&scopes);
-        token.client_id(client_id).expires_in(lifetime).sign()
+        self.shared.access_token(token.client_id(client_id).expires_in(lifetime))
+    }
+}
+
+impl Shared {
+    pub(crate) fn access_token(&self, token: TestToken<'_>) -> String {
+        match self.access {
+            AccessTokens::Jwt => token.sign(),
+            AccessTokens::Opaque => token.opaque(),
+        }
     }
 }
 
@@ -107,6 +149,8 @@ fn app(shared: &Arc<Shared>) -> Router {
     let for_programs = Router::new()
         .route("/register", post(register::register))
         .route("/token", post(token::token))
+        // In place of the issuer's own, which knows the MCP server but no clients.
+        .route("/revoke", post(revoke::revoke))
         .with_state(Arc::clone(shared))
         .fallback_service(shared.issuer.router())
         .layer(cors);
@@ -140,6 +184,8 @@ fn is_loopback_origin(origin: &HeaderValue) -> bool {
     }
 }
 
+/// The MCP server's name here. A registered client has dots in its id.
+const INTROSPECTION_CLIENT: &str = "mcp-server";
 /// Time to read a page.
 const CONSENT_LIFETIME: Duration = Duration::from_secs(600);
 /// RFC 6749, section 4.1.2 recommends at most ten minutes; a redirect takes seconds.
@@ -148,3 +194,43 @@ const CODE_LIFETIME: Duration = Duration::from_secs(60);
 const REFRESH_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 /// Every request here fits many times over.
 const MAX_BODY: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn configuration() -> Configuration {
+        let (bind, resource) = (SocketAddr::from(([127, 0, 0, 1], 0)), "http://127.0.0.1:9000/mcp".to_owned());
+        Configuration { bind, resource, default_scopes: vec!["a".into()], scopes: vec!["a".into(), "b".into()] }
+    }
+
+    #[tokio::test]
+    async fn the_mcp_server_alone_may_introspect() {
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        for server in [
+            AuthorizationServer::start(configuration()).await.unwrap(),
+            AuthorizationServer::start_opaque(configuration()).await.unwrap(),
+        ] {
+            let token = server.ready_token("curl", Duration::from_secs(60));
+            let ask = || http.post(format!("{}/introspect", server.url())).form(&[("token", &token)]);
+            let (id, secret) = server.introspection_client();
+            let answer: Value = ask().basic_auth(id, Some(secret)).send().await.unwrap().json().await.unwrap();
+            assert_eq!((&answer["active"], &answer["scope"]), (&json!(true), &json!("a b")));
+            assert_eq!(answer["aud"], "http://127.0.0.1:9000/mcp");
+            assert_eq!(ask().send().await.unwrap().status(), 401);
+            assert_eq!(ask().basic_auth(id, Some("guess")).send().await.unwrap().status(), 401);
+        }
+    }
+
+    #[tokio::test]
+    async fn an_opaque_token_has_no_parts() {
+        let [signed, opaque] = [
+            AuthorizationServer::start(configuration()).await.unwrap(),
+            AuthorizationServer::start_opaque(configuration()).await.unwrap(),
+        ]
+        .map(|server| server.ready_token("curl", Duration::from_secs(60)));
+        assert_eq!((signed.split('.').count(), opaque.split('.').count()), (3, 1));
+    }
+}

@@ -25,6 +25,13 @@ pub(crate) struct Grant {
     pub(crate) login: String,
 }
 
+/// An access token that descends from a consent.
+#[derive(Debug)]
+pub(crate) struct IssuedToken {
+    token: String,
+    login: String,
+}
+
 /// An authorization code's meaning.
 #[derive(Debug)]
 pub(crate) struct IssuedCode {
@@ -39,14 +46,7 @@ pub(crate) async fn token(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, OAuthError> {
-    let is_form = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|kind| kind.to_str().ok())
-        .is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded"));
-    if !is_form {
-        return Err(OAuthError::new("invalid_request", "send application/x-www-form-urlencoded"));
-    }
-    let form = Parameters::parse(&body);
+    let form = Parameters::from_form(&headers, &body)?;
     let name = form.required("grant_type")?;
     let Some(kind) = client::Grant::from_name(name) else {
         return Err(OAuthError::new("unsupported_grant_type", "this server does not know the grant type"));
@@ -132,16 +132,29 @@ impl Shared {
     /// (RFC 6749, section 4.1.2; RFC 9700, section 4.14.2).
     fn used_again(&self, presented: &str, what: &str) -> OAuthError {
         if let Some(login) = self.used.take(presented) {
-            self.refresh_tokens.drop_if(|grant| grant.login == login);
+            self.end(&login);
         }
         OAuthError::new("invalid_grant", format!("the {what} is unknown, expired or was used before"))
+    }
+
+    /// Ends a login: nothing that was handed out for it is good any longer. A JWT stays so for whoever only looks at
+    /// its signature.
+    pub(crate) fn end(&self, login: &str) {
+        self.refresh_tokens.take_if(|grant| grant.login == login);
+        for issued in self.access_tokens.take_if(|issued| issued.login == login) {
+            self.issuer.revoke(&issued.token);
+        }
     }
 
     fn answer(&self, client: &Client, subject: &str, scopes: Vec<String>, grant: Option<Grant>) -> Value {
         let token = self.issuer.token().audience(&self.resource).subject(subject).client_id(&client.id());
         let token = token.scope(&for_resource(&scopes)).expires_in(TOKEN_LIFETIME);
+        let token = self.access_token(token);
+        if let Some(Grant { login, .. }) = &grant {
+            self.access_tokens.keep(IssuedToken { token: token.clone(), login: login.clone() });
+        }
         let mut answer = Map::new();
-        answer.insert("access_token".into(), token.sign().into());
+        answer.insert("access_token".into(), token.into());
         answer.insert("token_type".into(), "Bearer".into());
         answer.insert("expires_in".into(), TOKEN_LIFETIME.as_secs().into());
         answer.insert("scope".into(), scopes.join(" ").into());
@@ -161,4 +174,4 @@ pub(crate) fn for_resource(scopes: &[String]) -> String {
 /// Clients that see this scope in the metadata ask for it to get a refresh token.
 pub(crate) const OFFLINE_ACCESS: &str = "offline_access";
 /// Short, so that a session of a few minutes shows a refresh.
-const TOKEN_LIFETIME: Duration = Duration::from_secs(300);
+pub(crate) const TOKEN_LIFETIME: Duration = Duration::from_secs(300);

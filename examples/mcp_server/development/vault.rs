@@ -45,9 +45,18 @@ impl<T> Vault<T> {
         (entry.expires > Instant::now()).then_some(entry.value)
     }
 
-    /// Drops the values of which `condition` is true.
-    pub(crate) fn drop_if(&self, condition: impl Fn(&T) -> bool) {
-        self.lock().retain(|_, entry| !condition(&entry.value));
+    /// Takes the values of which `condition` is true.
+    pub(crate) fn take_if(&self, condition: impl Fn(&T) -> bool) -> Vec<T> {
+        self.lock().extract_if(|_, entry| condition(&entry.value)).map(|(_, entry)| entry.value).collect()
+    }
+
+    /// What is kept under a secret, and stays there.
+    pub(crate) fn peek(&self, secret: &str) -> Option<T>
+    where
+        T: Clone,
+    {
+        let entries = self.lock();
+        entries.get(secret).filter(|entry| entry.expires > Instant::now()).map(|entry| entry.value.clone())
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Entry<T>>> {
@@ -66,9 +75,10 @@ mod tests {
     async fn a_value_is_taken_once_and_in_time() {
         let vault = Vault::new(Duration::from_secs(60));
         let (first, second) = (vault.keep(1), vault.keep(2));
+        assert_eq!((vault.peek(&first), vault.peek("guess")), (Some(1), None));
         assert_eq!((vault.take(&first), vault.take(&first), vault.take("guess")), (Some(1), None, None));
         tokio::time::advance(Duration::from_secs(60)).await;
-        assert_eq!(vault.take(&second), None);
+        assert_eq!((vault.peek(&second), vault.take(&second)), (None, None));
     }
 
     #[tokio::test(start_paused = true)]

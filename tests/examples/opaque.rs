@@ -1,0 +1,120 @@
+//! Opaque tokens: the MCP server asks the authorization server what they mean.
+
+use mcp_bearer::testing::{Endpoint, TestIssuer};
+use serde_json::{Value, json};
+
+use crate::programs::as_printed;
+use crate::support::{Program, Server};
+
+#[tokio::test]
+async fn the_printed_curl_line_calls_whoami_with_an_opaque_token() {
+    let server = opaque_server().await;
+    assert!(!server.token.contains('.'), "{}", server.token);
+    let answer = as_printed(&server).await;
+    let text = answer["result"]["content"][0]["text"].as_str().unwrap();
+    let expected = json!({
+        "subject": "alice", "client_id": "curl", "scopes": ["mcp:tools", "write:notes"], "issuer": server.issuer,
+    });
+    assert_eq!(serde_json::from_str::<Value>(text).unwrap(), expected);
+}
+
+#[tokio::test]
+async fn a_login_ends_in_an_opaque_token() {
+    let server = opaque_server().await;
+    let client = server.register_public().await;
+    let code = server.code(&client, &[]).await;
+    let (_, tokens) = server.exchange(&client, &code, &[]).await;
+    let access = tokens["access_token"].as_str().unwrap();
+    assert!(!access.contains('.'), "{tokens}");
+    let who = server.ask(access, "whoami", json!({})).await;
+    assert_eq!((&who["subject"], &who["client_id"]), (&json!("alice"), &json!(client)));
+    assert_eq!(server.refresh(&client, &tokens["refresh_token"], &[]).await.0, 200);
+}
+
+#[tokio::test]
+async fn a_login_that_ended_takes_its_access_tokens_with_it() {
+    let server = opaque_server().await;
+    let client = server.register_public().await;
+    for revoked in ["access_token", "refresh_token"] {
+        let code = server.code(&client, &[]).await;
+        let (_, tokens) = server.exchange(&client, &code, &[]).await;
+        assert_eq!(server.revoke(&client, &tokens[revoked]).await.0, 200);
+        // Not shown before, so that no earlier answer is remembered.
+        assert_eq!(server.status_for(tokens["access_token"].as_str().unwrap()).await, 401, "{revoked}");
+    }
+    assert_eq!(server.status_for("unheard-of").await, 401);
+    assert_eq!(server.status_for(&server.service_token("mcp:tools").await).await, PASSED);
+}
+
+#[tokio::test]
+async fn opaque_tokens_of_ones_own_issuer_are_asked_about_and_signed_ones_are_not() {
+    let issuer = issuer();
+    let server = program(&issuer, &[]).await;
+    let token = || issuer.token().audience(&server.resource).scope("mcp:tools");
+    let (signed, opaque) = (token().sign(), token().opaque());
+    issuer.revoke(&signed);
+    assert_eq!(server.status_for(&signed).await, PASSED);
+    assert_eq!(issuer.requests(Endpoint::Introspection), 0);
+    assert_eq!(server.status_for(&opaque).await, PASSED);
+    assert_eq!(issuer.requests(Endpoint::Introspection), 1);
+    let narrow = issuer.token().audience(&server.resource).scope("other").opaque();
+    let foreign = issuer.token().audience("https://other.example.com/mcp").scope("mcp:tools").opaque();
+    assert_eq!((server.status_for(&narrow).await, server.status_for(&foreign).await), (403, 401));
+}
+
+#[tokio::test]
+async fn signed_tokens_are_asked_about_too_if_it_is_set() {
+    let issuer = issuer();
+    let server = program(&issuer, &[("MCP_INTROSPECT_ALL", "1")]).await;
+    let token = || issuer.token().audience(&server.resource).scope("mcp:tools").sign();
+    let (good, revoked) = (token(), token());
+    issuer.revoke(&revoked);
+    assert_eq!((server.status_for(&good).await, server.status_for(&revoked).await), (PASSED, 401));
+}
+
+async fn opaque_server() -> Server {
+    Server::start_with(&[("MCP_DEV_AS_OPAQUE", "1")]).await
+}
+
+fn issuer() -> TestIssuer {
+    TestIssuer::builder("http://127.0.0.1:0").introspection_client("notes", "s3cr3t").serve().unwrap()
+}
+
+/// An `mcp_server` that trusts this issuer.
+struct OwnServer {
+    resource: String,
+    _process: Program,
+}
+
+async fn program(issuer: &TestIssuer, variables: &[(&str, &str)]) -> OwnServer {
+    let own = [
+        ("MCP_BIND", "127.0.0.1:0"),
+        ("MCP_ISSUER", issuer.url()),
+        ("MCP_INTROSPECTION_CLIENT_ID", "notes"),
+        ("MCP_INTROSPECTION_CLIENT_SECRET", "s3cr3t"),
+    ];
+    let mut process = Program::start("mcp_server", &[], &[&own[..], variables].concat());
+    let printed = process.read_until("From here").await;
+    let resource = printed[0].split_whitespace().nth(2).unwrap().to_owned();
+    OwnServer { resource, _process: process }
+}
+
+impl OwnServer {
+    async fn status_for(&self, token: &str) -> u16 {
+        status_for(&self.resource, token).await
+    }
+}
+
+impl Server {
+    async fn status_for(&self, token: &str) -> u16 {
+        status_for(&self.resource, token).await
+    }
+}
+
+async fn status_for(resource: &str, token: &str) -> u16 {
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    http.get(resource).bearer_auth(token).send().await.unwrap().status().as_u16()
+}
+
+/// Who passes the layer is told by rmcp that a GET is no MCP request.
+const PASSED: u16 = 405;

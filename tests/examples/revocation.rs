@@ -1,0 +1,45 @@
+//! A client gives its tokens back to the development authorization server.
+
+use serde_json::{Value, json};
+
+use crate::support::Server;
+
+#[tokio::test]
+async fn a_refresh_token_takes_its_login_with_it() {
+    let server = Server::start().await;
+    let client = server.register_public().await;
+    let code = server.code(&client, &[]).await;
+    let (_, tokens) = server.exchange(&client, &code, &[]).await;
+    assert_eq!(server.revoke(&client, &tokens["refresh_token"]).await, (200, Value::Null));
+    let (_, ended) = server.refresh(&client, &tokens["refresh_token"], &[]).await;
+    assert_eq!(ended["error"], "invalid_grant");
+    assert_eq!(server.revoke(&client, &tokens["refresh_token"]).await.0, 200);
+}
+
+#[tokio::test]
+async fn an_access_token_leaves_its_login_alone() {
+    let server = Server::start().await;
+    let client = server.register_public().await;
+    let code = server.code(&client, &[]).await;
+    let (_, tokens) = server.exchange(&client, &code, &[]).await;
+    assert_eq!(server.revoke(&client, &tokens["access_token"]).await, (200, Value::Null));
+    assert_eq!(server.refresh(&client, &tokens["refresh_token"], &[]).await.0, 200);
+}
+
+#[tokio::test]
+async fn a_token_of_somebody_else_is_not_taken_back() {
+    let server = Server::start().await;
+    let client = server.register_public().await;
+    let code = server.code(&client, &[]).await;
+    let (_, tokens) = server.exchange(&client, &code, &[]).await;
+    for token in [&tokens["access_token"], &tokens["refresh_token"], &json!(server.token)] {
+        let (status, answer) = server.revoke("x.an.", token).await;
+        assert_eq!((status, &answer["error"]), (400, &json!("invalid_grant")));
+    }
+    assert_eq!(server.refresh(&client, &tokens["refresh_token"], &[]).await.0, 200);
+    for (client, token, status) in
+        [(client.as_str(), "unheard-of", 200), (&client, "", 400), ("nobody", "unheard-of", 401)]
+    {
+        assert_eq!(server.revoke(client, &json!(token)).await.0, status, "{client} {token}");
+    }
+}
