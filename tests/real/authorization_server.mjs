@@ -1,5 +1,6 @@
-// npm `oidc-provider` as the authorization server, on a loopback port. It can rotate its keys without refusing a
-// connection, break down, stop, and come back on the same port; and it counts the requests that it gets.
+// npm `oidc-provider` as the authorization server, on a loopback port. Its access tokens are JWTs or opaque. It can
+// rotate its keys without refusing a connection, break down, stop, and come back on the same port; and it counts the
+// requests that it gets.
 
 import { once } from 'node:events';
 import http from 'node:http';
@@ -9,6 +10,7 @@ import Provider from 'oidc-provider';
 import { createMemoryAdapter } from 'oidc-provider/lib/adapters/memory_adapter.js';
 
 import { answerInteraction } from './interaction.mjs';
+import { INTROSPECTOR } from './introspector.mjs';
 import { ALGORITHMS, SigningKey } from './signing_key.mjs';
 
 /** Every resource of the tests knows these; a token carries those that were asked for and consented to. */
@@ -25,8 +27,13 @@ async function encryptionKey() {
 }
 
 export class AuthorizationServer {
+  /** `jwt` or `opaque`: what the next access token for a resource is. */
+  accessTokenFormat;
+  /** Of the next access token, in seconds. */
+  accessTokenLifetime = HOUR;
   #algorithm;
   #path;
+  #publicIssuer;
   #keys;
   #http;
   #port = 0;
@@ -35,11 +42,16 @@ export class AuthorizationServer {
   // Registrations, sessions and grants live here, so that they outlive a rotation and a restart.
   #adapter = createMemoryAdapter();
 
-  /** `path` is put behind the issuer's host, for the issuers that are not a bare origin. */
-  static async start({ algorithm = 'RS256', keys, path = '' } = {}) {
+  /**
+   * `path` is put behind the issuer's host, for the issuers that are not a bare origin; `issuer` is the origin that the
+   * world knows a server by which stands behind a proxy.
+   */
+  static async start({ algorithm = 'RS256', keys, path = '', issuer, accessTokenFormat = 'jwt' } = {}) {
     const server = new AuthorizationServer();
+    server.accessTokenFormat = accessTokenFormat;
     server.#algorithm = algorithm;
     server.#path = path;
+    server.#publicIssuer = issuer;
     server.#keys = keys ?? [await SigningKey.generate(algorithm)];
     await server.#listen();
     server.rotate(server.#keys);
@@ -47,7 +59,12 @@ export class AuthorizationServer {
   }
 
   get issuer() {
-    return `http://127.0.0.1:${this.#port}${this.#path}`;
+    return this.#publicIssuer ?? `${this.origin}${this.#path}`;
+  }
+
+  /** Where it listens. */
+  get origin() {
+    return `http://127.0.0.1:${this.#port}`;
   }
 
   /** The key that the next token is signed with. */
@@ -90,16 +107,19 @@ export class AuthorizationServer {
     this.rotate(keys);
   }
 
-  /** An access token without a login (client credentials): a JWT, or opaque when `resource` is left out. */
+  /** An access token without a login (client credentials); opaque, too, when `resource` is left out. */
   async token({ resource, scope = 'mcp:tools' }) {
-    const response = await fetch(`${this.issuer}/token`, {
-      method: 'POST',
-      headers: { authorization: `Basic ${btoa(`${BATCH_CLIENT.client_id}:${BATCH_CLIENT.client_secret}`)}` },
-      body: new URLSearchParams({ grant_type: 'client_credentials', scope, ...(resource && { resource }) }),
-    });
+    const form = { grant_type: 'client_credentials', scope, ...(resource && { resource }) };
+    const response = await this.#postAsBatchClient('/token', form);
     const answer = await response.json();
     if (!response.ok) throw new Error(`no token: ${JSON.stringify(answer)}`);
     return answer.access_token;
+  }
+
+  /** Revokes an opaque token that came from `token()`. */
+  async revoke(token) {
+    const response = await this.#postAsBatchClient('/token/revocation', { token });
+    if (!response.ok) throw new Error(`not revoked: ${await response.text()}`);
   }
 
   /** Registers a client as it would register itself, but for the scopes of the test's choice. */
@@ -123,9 +143,21 @@ export class AuthorizationServer {
     return this.#requests.filter((path) => path.endsWith('/jwks')).length;
   }
 
+  get introspections() {
+    return this.#requests.filter((path) => path.endsWith('/token/introspection')).length;
+  }
+
   /** Counted by the document that is asked for first. */
   get metadataFetches() {
     return this.#requests.filter((path) => path.startsWith('/.well-known/oauth-authorization-server')).length;
+  }
+
+  #postAsBatchClient(path, form) {
+    return fetch(`${this.issuer}${path}`, {
+      method: 'POST',
+      headers: { authorization: `Basic ${btoa(`${BATCH_CLIENT.client_id}:${BATCH_CLIENT.client_secret}`)}` },
+      body: new URLSearchParams(form),
+    });
   }
 
   async #listen() {
@@ -157,6 +189,13 @@ export class AuthorizationServer {
           response_types: [],
           scope: RESOURCE_SCOPES.join(' '),
         },
+        {
+          client_id: INTROSPECTOR.id,
+          client_secret: INTROSPECTOR.secret,
+          grant_types: [],
+          redirect_uris: [],
+          response_types: [],
+        },
       ],
       cookies: { keys: ['a-cookie-key-of-the-test'] },
       findAccount: (_context, id) => ({ accountId: id, claims: () => ({ sub: id }) }),
@@ -164,8 +203,8 @@ export class AuthorizationServer {
       pkce: { required: () => true },
       scopes: ['openid', 'offline_access', ...RESOURCE_SCOPES],
       ttl: {
-        AccessToken: HOUR,
-        ClientCredentials: HOUR,
+        AccessToken: () => this.accessTokenLifetime,
+        ClientCredentials: () => this.accessTokenLifetime,
         Grant: HOUR,
         IdToken: HOUR,
         Interaction: HOUR,
@@ -178,6 +217,10 @@ export class AuthorizationServer {
         clientCredentials: { enabled: true },
         devInteractions: { enabled: false },
         encryption: { enabled: true },
+        introspection: {
+          enabled: true,
+          allowedPolicy: (_context, client) => client.clientId === INTROSPECTOR.id,
+        },
         registration: { enabled: true },
         resourceIndicators: {
           enabled: true,
@@ -186,10 +229,13 @@ export class AuthorizationServer {
           getResourceServerInfo: (_context, resource) => ({
             scope: RESOURCE_SCOPES.join(' '),
             audience: resource,
-            accessTokenFormat: 'jwt',
-            accessTokenTTL: HOUR,
+            accessTokenFormat: this.accessTokenFormat,
             jwt: { sign: { alg: this.#algorithm } },
           }),
+        },
+        revocation: {
+          enabled: true,
+          allowedPolicy: (_context, client, token) => client.clientId === token.clientId,
         },
       },
     };

@@ -1,11 +1,15 @@
-// A person's browser without the person: follows redirects, keeps cookies, and submits every form as "alice".
+// A person's browser without the person: follows redirects, keeps cookies, and submits every form under one name.
 
-const LOGIN = 'alice';
 /** Authorization, login, back, consent, back, and the redirect to the client; twice that is a loop. */
 const MAX_STEPS = 12;
 
 export class Browser {
+  #login;
   #cookies = new Map();
+
+  constructor(login = 'alice') {
+    this.#login = login;
+  }
 
   /** Goes to `url` and on, until it is sent to `redirectUrl`; returns the parameters that it got for there. */
   async authorize(url, redirectUrl) {
@@ -27,7 +31,7 @@ export class Browser {
     const page = await response.text();
     const action = /<form method="post" action="([^"]+)">/.exec(page)?.[1];
     if (response.status !== 200 || !action) throw new Error(`no form at ${response.url}: ${response.status} ${page}`);
-    const form = new URLSearchParams({ login: LOGIN });
+    const form = new URLSearchParams({ login: this.#login });
     return this.#request(new URL(action, response.url), { method: 'POST', body: form });
   }
 

@@ -1,7 +1,12 @@
 // What most tests start from: an authorization server and, in front of its tokens, the MCP server.
 
 import { AuthorizationServer } from './authorization_server.mjs';
+import { FaultProxy } from './fault_proxy.mjs';
+import { INTROSPECTOR } from './introspector.mjs';
 import { startServer } from './server.mjs';
+
+/** Keys of the kind that is made quickly: what is opaque is not signed. */
+const OPAQUE = { accessTokenFormat: 'opaque', algorithm: 'ES256' };
 
 /** Both servers live as long as `t`: a test's context, or anything else that has `after`. */
 export async function fixture(t, { environment, ...options } = {}) {
@@ -10,4 +15,30 @@ export async function fixture(t, { environment, ...options } = {}) {
   const server = await startServer({ issuer: provider.issuer, environment });
   t.after(() => server.stop());
   return { provider, server };
+}
+
+/** The same with opaque tokens, which the MCP server introspects. */
+export function opaqueFixture(t, { environment, ...options } = {}) {
+  return fixture(t, {
+    ...OPAQUE,
+    environment: { ...INTROSPECTOR.environment, ...environment },
+    ...options,
+  });
+}
+
+/** An authorization server with opaque tokens and the proxy that it can be reached through; no MCP server yet. */
+export async function proxiedProvider(t) {
+  const proxy = await FaultProxy.start();
+  t.after(() => proxy.stop());
+  const provider = await AuthorizationServer.start({ ...OPAQUE, issuer: proxy.origin });
+  t.after(() => provider.stop());
+  proxy.target = provider.origin;
+  return { proxy, provider };
+}
+
+/** An MCP server that introspects the opaque tokens of `provider`. */
+export async function introspectingServer(t, { issuer }, environment = {}) {
+  const server = await startServer({ issuer, environment: { ...INTROSPECTOR.environment, ...environment } });
+  t.after(() => server.stop());
+  return server;
 }

@@ -11,7 +11,7 @@ import { fixture } from './fixture.mjs';
 import { OAuthSession } from './oauth_session.mjs';
 import { spawnServer, startServer } from './server.mjs';
 import { accessTokenClaims, SigningKey } from './signing_key.mjs';
-import { assertAccepted, assertRefused, assertUnavailable, initialize, send } from './wire.mjs';
+import { acceptedAtLast, assertAccepted, assertRefused, assertUnavailable, initialize, send } from './wire.mjs';
 
 /**
  * The longest that a recovery may take. An unknown key id may be asked for twice and then once in 30 s, and back-off
@@ -53,7 +53,7 @@ test('an issuer that stops and comes back with a new key', async (t) => {
 
   await t.test('the token under the new key is accepted once the issuer is back, and only put off before', async () => {
     await provider.restart({ keys: [newKey, ...provider.keys] });
-    await acceptedAtLast(server, unknown);
+    await acceptedAtLast(server.url, unknown, RECOVERY);
     assertAccepted(await initialize(server.url, known));
   });
 
@@ -163,20 +163,6 @@ test('of two issuers, the one that stops takes nothing from the other', async (t
     assertAccepted(await initialize(server.url, await second.token({ resource })));
   });
 });
-
-/** Asks until the token is accepted; any refusal before that other than 503 is a failure. */
-function acceptedAtLast(server, token) {
-  return eventually(
-    'the token is accepted',
-    async () => {
-      const answer = await initialize(server.url, token);
-      if (answer.status === 503) return assertUnavailable(answer);
-      assertAccepted(answer);
-      return true;
-    },
-    RECOVERY,
-  );
-}
 
 function invalidToken(server) {
   return { resource_metadata: server.metadataUrl, scope: 'mcp:tools', error: 'invalid_token' };

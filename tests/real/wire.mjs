@@ -3,18 +3,29 @@
 import { strict as assert } from 'node:assert';
 
 import { parseChallenge } from './challenge.mjs';
+import { eventually } from './eventually.mjs';
 
-const INITIALIZE = JSON.stringify({
-  jsonrpc: '2.0',
-  id: 1,
+const INITIALIZE = {
   method: 'initialize',
   params: { protocolVersion: '2025-06-18', capabilities: {}, clientInfo: { name: 'real-tests', version: '1.0.0' } },
-});
+};
+const WHOAMI = { method: 'tools/call', params: { name: 'whoami', arguments: {} } };
 /** The longest time that a client may be told to wait, in seconds. */
 const LONGEST_RETRY_AFTER = 60;
 
 /** The first request of an MCP session, the only one that needs no session. */
 export function initialize(url, token) {
+  return post(url, token, INITIALIZE);
+}
+
+/** Who the bearer of `token` is to the server. */
+export async function whoami(url, token) {
+  const answer = await post(url, token, WHOAMI);
+  assert.equal(answer.status, 200, describe(answer));
+  return JSON.parse(JSON.parse(answer.text).result.content[0].text);
+}
+
+function post(url, token, message) {
   return send(url, {
     method: 'POST',
     headers: {
@@ -22,7 +33,7 @@ export function initialize(url, token) {
       'content-type': 'application/json',
       ...(token !== undefined && { authorization: `Bearer ${token}` }),
     },
-    body: INITIALIZE,
+    body: JSON.stringify({ jsonrpc: '2.0', id: 1, ...message }),
   });
 }
 
@@ -58,6 +69,20 @@ export function assertUnavailable(answer) {
   assert.match(String(retryAfter), /^[1-9][0-9]*$/);
   assert.ok(Number(retryAfter) <= LONGEST_RETRY_AFTER, `Retry-After: ${retryAfter}`);
   assert.equal(JSON.parse(answer.text).error, 'temporarily_unavailable');
+}
+
+/** Asks until the token is accepted; any refusal before that other than 503 is a failure. */
+export function acceptedAtLast(url, token, timing) {
+  return eventually(
+    'the token is accepted',
+    async () => {
+      const answer = await initialize(url, token);
+      if (answer.status === 503) return assertUnavailable(answer);
+      assertAccepted(answer);
+      return true;
+    },
+    timing,
+  );
 }
 
 function describe({ status, headers, text }) {
