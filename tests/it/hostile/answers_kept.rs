@@ -337,4 +337,16 @@ async fn the_last_answer_counts_and_no_older_one() {
     trial.fixture.issuer.fault(Endpoint::Introspection, Fault::Status(500));
     advance(30 * SECOND).await;
     judge(&trial, "L13", "outage", "token", "R503", 1).await;
+    // Where it may, it brings back the last answer and no older one.
+    for (id, last, verdict) in [("L13", json!({}), "OK"), ("L13", json!({"active": false}), "R503")] {
+        let trial = Trial::introspecting(Introspection::new(credentials()).stale_on_error(60 * SECOND));
+        say(&trial, "token", json!({}));
+        judge(&trial, id, "first", "token", "OK", 1).await;
+        advance(30 * SECOND).await;
+        say(&trial, "token", last.clone());
+        judge(&trial, id, "last", "token", if verdict == "OK" { "OK" } else { "R401" }, 1).await;
+        trial.fixture.issuer.fault(Endpoint::Introspection, Fault::Status(500));
+        advance(30 * SECOND).await;
+        judge(&trial, id, &format!("outage after {last}"), "token", verdict, 1).await;
+    }
 }
