@@ -1,12 +1,17 @@
 //! Point 4: who the client is and what it may do stand in different places. Keycloak and Auth0 write `azp`, Okta `cid`,
 //! Entra `azp` or, in v1, `appid`; Entra and Okta call scopes `scp`. Permissions and roles are scopes only if asked for.
 
-use mcp_bearer::Issuer;
+use axum::body::Body;
+use http::Request;
+use mcp_bearer::error::BuildErrorKind;
 use mcp_bearer::jose::Algorithm;
+use mcp_bearer::testing::TestIssuer;
+use mcp_bearer::{Issuer, ResourceServer};
 use serde_json::{Value, json};
+use tower::ServiceExt as _;
 
 use super::provider::{Provider, with};
-use crate::support::ISSUER;
+use crate::support::{Answer, App, ISSUER, RESOURCE};
 
 #[tokio::test(start_paused = true)]
 async fn the_client_is_the_first_that_is_named() {
@@ -104,5 +109,40 @@ async fn what_one_issuers_roles_mean_is_nothing_to_another() {
     for (provider, expected) in [(&auth0, "p"), (&keycloak, "r")] {
         let claims: Value = with(provider.claims(), members.clone());
         assert_eq!(door.judge(&provider.sign(&claims)).await.unwrap().1, expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn clients_are_told_the_scope_that_they_must_ask_for_and_tokens_carry_another() {
+    let issuer = TestIssuer::new(ISSUER);
+    let builder = ResourceServer::builder(RESOURCE).issuer(issuer.issuer()).scopes_supported(["read", "write"]);
+    let server = builder.challenge_scope("read", "api://notes/read").build().await.unwrap();
+    let app = App::new(server.bearer_layer().required_scopes(["read", "write"]).unwrap());
+    let token = |scopes: &str| issuer.token().audience(RESOURCE).scope(scopes).sign();
+    // Where a client must ask, in challenges and in the metadata, it is told the long name.
+    let asked_for = Some("api://notes/read write".to_owned());
+    for refused in [app.get("Basic x").await, app.with_token("x").await, app.with_token(&token("read")).await] {
+        assert_eq!(refused.parameter("scope"), asked_for, "{}", refused.verdict());
+    }
+    let metadata = Request::get("/.well-known/oauth-protected-resource/mcp").body(Body::empty());
+    let metadata = server.metadata_router().oneshot(metadata.unwrap()).await.unwrap();
+    let metadata = Answer::of(metadata).await.json();
+    assert_eq!(metadata["scopes_supported"], json!(["api://notes/read", "write"]));
+    // Tokens are judged by the short one, and by nothing else.
+    assert_eq!(app.with_token(&token("read write")).await.verdict(), "OK");
+    assert_eq!(app.with_token(&token("api://notes/read write")).await.verdict(), "R403");
+}
+
+#[test]
+fn a_scope_is_asked_for_by_one_name() {
+    let build = |pairs: &[(&str, &str)]| {
+        let builder = ResourceServer::builder(RESOURCE).issuer(Issuer::discover(ISSUER));
+        pairs
+            .iter()
+            .fold(builder, |builder, (scope, requested)| builder.challenge_scope(*scope, *requested))
+            .build_lazy()
+    };
+    for pairs in [&[("read", "a b")][..], &[("", "a")], &[("read", "a"), ("read", "b")]] {
+        assert_eq!(build(pairs).unwrap_err().kind(), BuildErrorKind::Scope, "{pairs:?}");
     }
 }
