@@ -42,8 +42,9 @@ impl FindEndpoint for IntrospectionEndpoint {
 
     fn trouble(&self) -> Option<(Arc<FetchError>, Duration)> {
         match self {
-            Self::Fixed(_) => None,
-            Self::Discovered(source) => source.trouble(),
+            // A renewal that fails takes nothing away from what is known.
+            Self::Discovered(source) if !self.is_known() => source.trouble(),
+            Self::Fixed(_) | Self::Discovered(_) => None,
         }
     }
 

@@ -288,3 +288,26 @@ async fn discovery_that_hangs_holds_up_no_request_for_longer_than_eight_seconds(
     assert_eq!(App::new(server.bearer_layer()).with_token("opaque").await.verdict(), "R503");
     assert!((8000..=8001).contains(&started.elapsed().as_millis()), "{:?}", started.elapsed());
 }
+
+#[tokio::test(start_paused = true)]
+async fn endpoint_that_is_known_serves_on_while_its_metadata_cannot_be_renewed() {
+    for fault in [Fault::Status(500), Fault::Drop, Fault::Delay(Duration::from_secs(60)), Fault::Html] {
+        let fixture = Fixture::new().await;
+        let app = fixture.app();
+        assert_eq!(app.with_token(&fixture.token()).await.verdict(), "OK");
+        fixture.issuer.fault(Endpoint::OauthMetadata, fault.clone());
+        fixture.issuer.fault(Endpoint::OidcMetadata, fault.clone());
+        let before = fixture.issuer.requests(Endpoint::OauthMetadata);
+        for _ in 0..4 {
+            advance(Duration::from_secs(3600)).await;
+            let started = tokio::time::Instant::now();
+            assert_eq!(app.with_token(&fixture.token()).await.verdict(), "OK", "{fault:?}");
+            assert!(started.elapsed().is_zero(), "{fault:?}: nobody waits for a renewal");
+            for _ in 0..200 {
+                sleep(Duration::from_millis(100)).await;
+                assert!(fixture.server.health().is_ready(), "{fault:?}");
+            }
+        }
+        assert!(fixture.issuer.requests(Endpoint::OauthMetadata) > before, "{fault:?}: it was tried");
+    }
+}
