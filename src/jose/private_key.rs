@@ -70,4 +70,5 @@ impl fmt::Debug for PrivateKey {
 }
 
 #[cfg(test)]
+#[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))]
 mod tests;
