@@ -185,11 +185,12 @@ async fn our_credentials_private_key_jwt_are_fresh_for_each_attempt() {
     let issuer = TestIssuer::new(ISSUER);
     let introspection = Introspection::new(ClientCredentials::private_key_jwt(CLIENT, key));
     let app = App::new(server_of(issuer.issuer().introspection(introspection)).bearer_layer());
-    for token in super::numbered("token", 10) {
+    for (index, token) in super::numbered("token", 10).iter().enumerate() {
         issuer.fault_times(Endpoint::Introspection, Fault::Status(503), 1);
-        issuer.introspection_answer(&token, active());
-        assert_eq!(app.with_token(&token).await.verdict(), "OK");
-        advance(std::time::Duration::from_secs(7)).await;
+        issuer.introspection_answer(token, active());
+        assert_eq!(app.with_token(token).await.verdict(), "OK");
+        // Some at the very same moment: what is fresh is not merely the time.
+        advance(std::time::Duration::from_secs(if index % 2 == 0 { 0 } else { 7 })).await;
     }
     let requests = issuer.recent_requests();
     let sent = requests.iter().filter(|request| request.endpoint() == Endpoint::Introspection);
@@ -199,9 +200,9 @@ async fn our_credentials_private_key_jwt_are_fresh_for_each_attempt() {
     assert_eq!(claims.len(), 20);
     let jtis: std::collections::HashSet<_> = claims.iter().map(|claims| claims["jti"].as_str().unwrap()).collect();
     assert_eq!(jtis.len(), 20);
-    // Ten times, seven seconds and a moment apart.
+    // Ten times, four times seven seconds apart, and a moment for each second attempt.
     let issued = |index: usize| claims[index]["iat"].as_u64().unwrap() - START;
-    assert!(issued(0) == 0 && (63..=65).contains(&issued(19)), "{}", issued(19));
+    assert!(issued(0) == 0 && (28..=30).contains(&issued(19)), "{}", issued(19));
 }
 
 /// All that a client and an operator get to see of it.

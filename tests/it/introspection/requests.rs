@@ -1,11 +1,12 @@
 //! What a request looks like.
 
 use http::Method;
-use mcp_bearer::testing::Endpoint;
+use mcp_bearer::testing::{Endpoint, Fault, TestIssuer};
+use mcp_bearer::{Issuer, ResourceServer};
 
 use super::stub::{ENDPOINT, Page, Stub, active};
-use super::{Fixture, credentials, server_of};
-use crate::support::App;
+use super::{CLIENT, Fixture, SECRET, credentials, server_of};
+use crate::support::{App, RESOURCE};
 
 #[tokio::test(start_paused = true)]
 async fn request_is_a_posted_form_with_a_hint_that_asks_for_json() {
@@ -50,4 +51,22 @@ async fn request_has_nothing_of_the_token_in_its_url_and_keeps_the_query_of_the_
         assert_eq!(request.uri().to_string(), endpoint);
         assert!(request.headers().values().all(|value| !value.to_str().unwrap().contains("opaque")));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn request_over_a_real_socket_is_the_same_and_is_redirected_nowhere() {
+    tokio::time::resume();
+    let issuer = TestIssuer::builder("http://127.0.0.1:0").introspection_client(CLIENT, SECRET).serve().unwrap();
+    let elsewhere = TestIssuer::serve().unwrap();
+    let configured = Issuer::discover(issuer.url()).introspection(credentials());
+    let server = ResourceServer::builder(RESOURCE).issuer(configured).build().await.unwrap();
+    let app = App::new(server.bearer_layer());
+    let token = issuer.token().audience(RESOURCE).opaque();
+    assert_eq!(app.with_token(&token).await.verdict(), "OK");
+    assert_eq!(issuer.last_request(Endpoint::Introspection).unwrap().form_value("token"), Some(token));
+
+    let target = format!("{}/introspect", elsewhere.url());
+    issuer.fault(Endpoint::Introspection, Fault::Redirect(target));
+    assert_eq!(app.with_token("opaque").await.verdict(), "R503");
+    assert_eq!((issuer.requests(Endpoint::Introspection), elsewhere.total_requests()), (2, 0));
 }
