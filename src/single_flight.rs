@@ -45,6 +45,11 @@ where
         tokio::time::timeout(limit, landed).await.ok()?
     }
 
+    /// Whether there is work for `key` to share.
+    pub(crate) fn is_under_way(&self, key: &K) -> bool {
+        self.shared.lock().contains_key(key)
+    }
+
     /// Lets whoever comes next start anew. Those who wait for what is under way still get it.
     pub(crate) fn abandon(&self, key: &K) {
         self.shared.lock().remove(key);

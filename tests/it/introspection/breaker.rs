@@ -210,6 +210,19 @@ async fn breaker_lets_one_probe_through_at_a_time() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn breaker_lets_all_who_show_the_probes_token_share_its_answer() {
+    let (stub, _, app) = open().await;
+    stub.say(Page::json(&active()).after(SECOND));
+    advance(5 * SECOND).await;
+    let later = async |token: &str| {
+        tokio::time::sleep(SECOND / 2).await;
+        app.with_token(token).await.verdict()
+    };
+    let (first, same, other) = tokio::join!(app.with_token("probe"), later("probe"), later("other"));
+    assert_eq!((first.verdict().as_str(), same.as_str(), other.as_str(), stub.asked()), ("OK", "OK", "R503", 6));
+}
+
+#[tokio::test(start_paused = true)]
 async fn breaker_is_closed_by_a_success_and_all_may_ask_again() {
     let (stub, _, app) = open().await;
     stub.say(Page::ok(r#"{"active":false}"#));
