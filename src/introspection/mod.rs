@@ -14,9 +14,10 @@
 //!
 //! Whatever else comes back is an outage, not a bad token: the request is answered with 503, and never from memory unless
 //! that is switched on. A refusal of our own credentials is that too, with an `error` event of its own; a 400 with
-//! `unsupported_token_type` is a bad token. A failure that may be due to the token (500, 403, nonsense) suspends introspection
-//! only if a made-up token meets with the same: strangers cannot suspend it for all. Everybody who asks about the same token at the same time shares one request.
-//! Tokens are known by their HMAC-SHA-256 under a random key of this process, and not kept.
+//! `unsupported_token_type` is a bad token. A failure that may be due to the token (500, 403, nonsense) suspends
+//! introspection only if a made-up token meets with the same: strangers cannot suspend it for all. Everybody who asks about
+//! the same token at the same time shares one request. Tokens are known by their HMAC-SHA-256 under a random key of this
+//! process, and not kept.
 //!
 //! An answer's claims are checked like a JWT's. `iss` may be missing, since we know whom we asked, and so may `exp`;
 //! `aud`, or `resource`, may not.

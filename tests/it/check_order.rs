@@ -6,7 +6,7 @@ use mcp_bearer::testing::TestIssuer;
 use mcp_bearer::verify::CheckFailure;
 use serde_json::json;
 
-use crate::support::{Fixture, ISSUER, RESOURCE};
+use crate::support::{ALGORITHMS, Fixture, ISSUER, RESOURCE};
 
 #[tokio::test(start_paused = true)]
 async fn no_token_that_fails_a_cheap_check_causes_a_request() {
@@ -96,21 +96,7 @@ async fn a_bad_signature_with_a_known_key_never_fetches() {
 async fn every_algorithm_is_verified_by_its_own_kind_of_key() {
     let fixture = Fixture::new().await;
     let app = fixture.app();
-    for algorithm in [
-        Algorithm::RS256,
-        Algorithm::RS384,
-        Algorithm::RS512,
-        Algorithm::PS256,
-        Algorithm::PS384,
-        Algorithm::PS512,
-        Algorithm::ES256,
-        Algorithm::ES384,
-        Algorithm::ES512,
-        Algorithm::EdDSA,
-    ]
-    .into_iter()
-    .filter(|algorithm| algorithm.is_supported())
-    {
+    for algorithm in ALGORITHMS.into_iter().filter(|algorithm| algorithm.is_supported()) {
         fixture.issuer.add_key(algorithm);
         // A key set as old as the bucket's pause, so that each new key may be fetched.
         tokio::time::advance(std::time::Duration::from_secs(31)).await;

@@ -9,6 +9,7 @@ use axum::routing::any;
 use axum::{Extension, Router};
 use http::{HeaderMap, Request, Response, StatusCode, header};
 use mcp_bearer::bearer::BearerAuthLayer;
+use mcp_bearer::jose::Algorithm;
 use mcp_bearer::testing::{TestClock, TestIssuer};
 use mcp_bearer::{AuthInfo, ResourceServer};
 use serde_json::Value;
@@ -17,6 +18,20 @@ use tower::ServiceExt as _;
 pub const ISSUER: &str = "https://auth.example.com";
 pub const RESOURCE: &str = "https://mcp.example.com/mcp";
 pub const METADATA_URL: &str = "https://mcp.example.com/.well-known/oauth-protected-resource/mcp";
+
+/// All that there are; a build may support fewer.
+pub const ALGORITHMS: [Algorithm; 10] = [
+    Algorithm::RS256,
+    Algorithm::RS384,
+    Algorithm::RS512,
+    Algorithm::PS256,
+    Algorithm::PS384,
+    Algorithm::PS512,
+    Algorithm::ES256,
+    Algorithm::ES384,
+    Algorithm::ES512,
+    Algorithm::EdDSA,
+];
 
 /// An issuer and a server that accepts its tokens, with one clock for both.
 pub struct Fixture {
