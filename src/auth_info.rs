@@ -1,6 +1,6 @@
 use std::fmt;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value};
 
@@ -76,7 +76,11 @@ impl AuthInfo {
     /// server knows: a JWT always says so, an introspection answer need not (RFC 7662, section 2.2).
     #[must_use]
     pub fn expires_at(&self) -> Option<SystemTime> {
-        UNIX_EPOCH.checked_add(self.claims.expires_at()?)
+        UNIX_EPOCH.checked_add(self.expires_since_epoch()?)
+    }
+
+    pub(crate) fn expires_since_epoch(&self) -> Option<Duration> {
+        self.claims.expires_at()
     }
 
     /// All claims, as the token or the authorization server states them.

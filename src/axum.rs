@@ -7,7 +7,7 @@ use ::axum::response::{IntoResponse, Response};
 use http::request::Parts;
 
 use crate::auth_info::AuthInfo;
-use crate::bearer::{Rejection, RejectionKind, Unauthenticated};
+use crate::bearer::{Rejection, Unauthenticated};
 use crate::server::ResourceServer;
 
 /// Who makes the request. On a route that no bearer layer covers this is a mistake in the server and answers 500. Where
@@ -17,17 +17,7 @@ impl<S: Sync> FromRequestParts<S> for AuthInfo {
     type Rejection = Rejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Rejection> {
-        if let Some(auth) = parts.extensions.get::<Self>() {
-            return Ok(auth.clone());
-        }
-        if let Some(passed) = parts.extensions.get::<Unauthenticated>() {
-            let kind = "missing_token";
-            tracing::debug!(target: "mcp_bearer::rejection", kind, cause = kind, "request refused");
-            return Err(Rejection::new(RejectionKind::MissingToken).guarded_by(&passed.protection));
-        }
-        tracing::error!(target: "mcp_bearer::rejection", kind = "internal", cause = "no_layer", path = parts.uri.path(),
-            "no `BearerAuthLayer` covers this route: add `.route_layer(server.bearer_layer())`");
-        Err(Rejection::new(RejectionKind::Internal))
+        Self::of(parts).cloned()
     }
 }
 

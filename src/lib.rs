@@ -47,6 +47,7 @@
 //! | Keycloak, Auth0, Logto, Entra, Okta, Cognito, step by step | [`providers`] |
 //! | what is checked, and in which order | [`verify`] |
 //! | how each refusal is answered | [`bearer`] |
+//! | what each MCP tool, prompt and resource needs; streams and sessions | [`mcp`] |
 //! | who calls, in a handler | [`AuthInfo`] |
 //! | tokens that are no JWTs, and revocation | [`introspection`] |
 //! | the metadata document | [`resource`] |
@@ -83,6 +84,7 @@ pub mod issuer;
 pub mod jose;
 mod json;
 pub mod keys;
+pub mod mcp;
 mod protection;
 pub mod providers;
 pub mod resource;

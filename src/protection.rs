@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::scope::{RequestedScopes, ScopeHierarchy, ScopeRequirement, Scopes};
+use crate::scope::{OFFLINE_ACCESS, RequestedScopes, ScopeHierarchy, ScopeRequirement, Scopes};
 
 /// The part of a resource server's configuration that challenges and scope checks need.
 #[derive(Clone)]
@@ -18,6 +18,19 @@ pub(crate) struct Protection {
     pub(crate) scopes_supported: Scopes,
     /// What every request on the route needs.
     pub(crate) required: ScopeRequirement,
+}
+
+impl Protection {
+    /// Tells the operator of a requirement that clients may find hard to meet.
+    pub(crate) fn warn_of(&self, requirement: &ScopeRequirement) {
+        let supported = &self.scopes_supported;
+        for scope in requirement.scopes().filter(|scope| !supported.is_empty() && !supported.contains(scope)) {
+            tracing::warn!(target: "mcp_bearer", scope, "a scope is required that `scopes_supported` does not name");
+        }
+        if requirement.challenge(&self.hierarchy).contains(OFFLINE_ACCESS) {
+            tracing::warn!(target: "mcp_bearer", "`offline_access` is required but left out of challenges (MCP 2026-07-28)");
+        }
+    }
 }
 
 impl fmt::Debug for Protection {

@@ -9,3 +9,6 @@ pub(crate) use hierarchy::ScopeHierarchy;
 pub(crate) use requested::RequestedScopes;
 pub(crate) use requirement::ScopeRequirement;
 pub use scopes::{InvalidScope, Scopes};
+
+/// Asking for it is between the client and the authorization server (MCP 2026-07-28).
+pub(crate) const OFFLINE_ACCESS: &str = "offline_access";

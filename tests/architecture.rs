@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the bottom up: a module uses only what stands before it.
-const ORDER: [&str; 23] = [
+const ORDER: [&str; 24] = [
     // rank 0: words
     "error",
     "clock",
@@ -29,6 +29,7 @@ const ORDER: [&str; 23] = [
     "providers",
     // rank 4: the HTTP edge
     "bearer",
+    "mcp",
     "resource",
     // rank 5: assembly and adapters
     "server",

@@ -24,11 +24,11 @@ pin_project! {
 }
 
 impl<B> BearerBody<B> {
-    pub(super) const fn of_service(body: B) -> Self {
+    pub(crate) const fn of_service(body: B) -> Self {
         Self { inner: Inner::Service { body } }
     }
 
-    pub(super) fn of_rejection(bytes: Bytes) -> Self {
+    pub(crate) fn of_rejection(bytes: Bytes) -> Self {
         Self { inner: Inner::Rejection { bytes: Some(bytes).filter(|bytes| !bytes.is_empty()) } }
     }
 }

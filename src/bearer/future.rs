@@ -11,10 +11,7 @@ use tower_service::Service;
 
 use super::BearerBody;
 use super::layer::State;
-use crate::claims::Claims;
-use crate::verify::VerifyError;
-
-pub(super) type PendingVerification = Pin<Box<dyn Future<Output = Result<Arc<Claims>, VerifyError>> + Send>>;
+use crate::verify::PendingVerification;
 
 pin_project! {
     /// The response future of [`BearerAuth`](super::BearerAuth).

@@ -5,8 +5,7 @@ use bytes::Bytes;
 use http::Response;
 use tower_layer::Layer;
 
-use super::rejection::OFFLINE_ACCESS;
-use super::{BearerAuth, Rejection};
+use super::{BearerAuth, OnRejection, Rejection};
 use crate::error::{BuildError, BuildErrorKind};
 use crate::protection::Protection;
 use crate::scope::ScopeRequirement;
@@ -34,8 +33,6 @@ pub(super) struct State {
     pub(super) anonymous_allowed: bool,
     pub(super) on_rejection: Option<OnRejection>,
 }
-
-pub(super) type OnRejection = Arc<dyn Fn(&Rejection) -> Response<Bytes> + Send + Sync>;
 
 impl BearerAuthLayer {
     pub(crate) fn new(verifier: Arc<ByIssuer>, protection: Arc<Protection>) -> Self {
@@ -87,13 +84,7 @@ impl BearerAuthLayer {
     }
 
     fn require(self, requirement: ScopeRequirement) -> Result<Self, BuildError> {
-        let supported = &self.state.protection.scopes_supported;
-        for scope in requirement.scopes().filter(|scope| !supported.is_empty() && !supported.contains(scope)) {
-            tracing::warn!(target: "mcp_bearer", scope, "a scope is required that `scopes_supported` does not name");
-        }
-        if requirement.challenge().contains(OFFLINE_ACCESS) {
-            tracing::warn!(target: "mcp_bearer", "`offline_access` is required but left out of challenges (MCP 2026-07-28)");
-        }
+        self.state.protection.warn_of(&requirement);
         Ok(self.with(|state| {
             let required = state.protection.required.and(&requirement);
             state.protection = Arc::new(Protection { required, ..Protection::clone(&state.protection) });

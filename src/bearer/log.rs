@@ -7,7 +7,7 @@ use super::{Rejection, RejectionKind};
 use crate::verify::VerifyError;
 
 /// A refusal, and the error that led to it if a verifier found one.
-pub(super) fn refused(rejection: &Rejection, error: Option<&VerifyError>) {
+pub(crate) fn refused(rejection: &Rejection, error: Option<&VerifyError>) {
     let kind = rejection.label();
     let issuer = error.and_then(VerifyError::issuer);
     let kid = error.and_then(VerifyError::kid).map(|kid| tracing::field::display(Escaped(kid)));
@@ -16,6 +16,10 @@ pub(super) fn refused(rejection: &Rejection, error: Option<&VerifyError>) {
         RejectionKind::InvalidToken(failure) => {
             let cause = failure.label();
             tracing::debug!(target: "mcp_bearer::rejection", kind, cause, issuer, kid, source, "request refused");
+        }
+        RejectionKind::Operation(failure) => {
+            let cause = failure.label();
+            tracing::debug!(target: "mcp_bearer::rejection", kind, cause, "request refused");
         }
         RejectionKind::Unavailable { .. } => {
             tracing::warn!(target: "mcp_bearer::rejection", kind, cause = source, issuer, kid, "token cannot be judged");
@@ -30,7 +34,7 @@ pub(super) fn refused(rejection: &Rejection, error: Option<&VerifyError>) {
 }
 
 /// A good token that does not grant enough.
-pub(super) fn insufficient_scope(issuer: &str) {
+pub(crate) fn insufficient_scope(issuer: &str) {
     let kind = "insufficient_scope";
     tracing::debug!(target: "mcp_bearer::rejection", kind, cause = kind, issuer, "request refused");
 }

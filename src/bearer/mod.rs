@@ -16,18 +16,18 @@ mod body;
 mod challenge;
 mod future;
 mod layer;
-mod log;
+pub(crate) mod log;
 mod rejection;
 mod require;
+mod response;
 mod service;
 mod token;
 
 pub use body::BearerBody;
 pub use future::ResponseFuture;
 pub use layer::BearerAuthLayer;
-pub(crate) use rejection::OFFLINE_ACCESS;
 pub use rejection::{Rejection, RejectionKind};
+pub(crate) use response::OnRejection;
 pub use service::BearerAuth;
-#[cfg(feature = "axum")]
-pub(crate) use service::Unauthenticated;
-use token::BearerToken;
+pub(crate) use service::{Unauthenticated, is_preflight};
+pub(crate) use token::BearerToken;

@@ -2,14 +2,13 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderValue, StatusCode};
 
 use super::challenge::challenge;
 use super::token::NoToken;
-use crate::failure::CheckFailure;
+use crate::failure::{CheckFailure, OperationFailure};
 use crate::protection::Protection;
-use crate::scope::Scopes;
+use crate::scope::{OFFLINE_ACCESS, Scopes};
 use crate::verify::{VerifyError, VerifyErrorKind};
 
 /// Why a request was refused, and what its sender is told.
@@ -21,8 +20,10 @@ pub struct Rejection {
     kind: RejectionKind,
     /// Absent where no layer is known, or before one adopted the rejection.
     protection: Option<Arc<Protection>>,
-    /// What an `insufficient_scope` challenge names beyond the layer's own.
+    /// What a challenge names beyond the layer's own: the scopes of an operation.
     scopes: Scopes,
+    /// The `id` of the JSON-RPC request that is refused, as JSON.
+    pub(super) request_id: Option<Box<str>>,
 }
 
 /// What a [`Rejection`] is about; it decides the status.
@@ -44,6 +45,8 @@ pub enum RejectionKind {
     },
     /// 503: the token cannot be judged before an operator changes something.
     Misconfigured,
+    /// 400, 403, 404, 408 or 413: an MCP request that no token would make good.
+    Operation(OperationFailure),
     /// 500: a handler asks for what only a layer could have put there, or for a scope that is none.
     Internal,
 }
@@ -63,6 +66,15 @@ impl Rejection {
             RejectionKind::InvalidRequest => StatusCode::BAD_REQUEST,
             RejectionKind::InsufficientScope => StatusCode::FORBIDDEN,
             RejectionKind::Unavailable { .. } | RejectionKind::Misconfigured => StatusCode::SERVICE_UNAVAILABLE,
+            RejectionKind::Operation(failure) => match failure {
+                OperationFailure::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+                OperationFailure::TooSlow => StatusCode::REQUEST_TIMEOUT,
+                OperationFailure::Incomplete | OperationFailure::Unreadable | OperationFailure::HeaderMismatch => {
+                    StatusCode::BAD_REQUEST
+                }
+                OperationFailure::Unlisted => StatusCode::FORBIDDEN,
+                OperationFailure::UnknownSession => StatusCode::NOT_FOUND,
+            },
             RejectionKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -76,15 +88,17 @@ impl Rejection {
             RejectionKind::InsufficientScope => "insufficient_scope",
             RejectionKind::Unavailable { .. } => "unavailable",
             RejectionKind::Misconfigured => "misconfigured",
+            RejectionKind::Operation(_) => "operation",
             RejectionKind::Internal => "internal",
         }
     }
 
-    /// The error code of the body, and of the challenge if there is one (RFC 6750, section 3.1).
+    /// The error code of the body, and of the challenge if there is one (RFC 6750, section 3.1). An operation that is
+    /// refused whatever the token is answered in JSON-RPC, which has codes of its own.
     #[must_use]
     pub const fn error_code(&self) -> Option<&'static str> {
         match self.kind {
-            RejectionKind::MissingToken => None,
+            RejectionKind::MissingToken | RejectionKind::Operation(_) => None,
             RejectionKind::InvalidRequest => Some("invalid_request"),
             RejectionKind::InvalidToken(_) => Some("invalid_token"),
             RejectionKind::InsufficientScope => Some("insufficient_scope"),
@@ -104,6 +118,7 @@ impl Rejection {
             RejectionKind::Unavailable { .. } | RejectionKind::Misconfigured => {
                 "The access token cannot be checked at the moment"
             }
+            RejectionKind::Operation(failure) => failure.description(),
             RejectionKind::Internal => "The server is not set up for this request",
         }
     }
@@ -111,80 +126,49 @@ impl Rejection {
     /// The `WWW-Authenticate` header, for those refusals that have one.
     #[must_use]
     pub fn challenge(&self) -> Option<HeaderValue> {
+        self.challenge_with(self.error_code())
+    }
+
+    /// The challenge, with this error code.
+    pub(super) fn challenge_with(&self, code: Option<&str>) -> Option<HeaderValue> {
         let protection = self.protection.as_ref()?;
-        let required = || protection.required.challenge().without(OFFLINE_ACCESS);
-        let error = || self.error_code().map(|code| (code, self.description()));
+        // All scopes of the operation in one challenge: older clients ask for exactly these (MCP 2026-07-28).
+        let scopes = || {
+            let required = protection.required.challenge(&protection.hierarchy);
+            let all = if self.scopes.is_empty() { required } else { required.union(&self.scopes) };
+            if all.contains(OFFLINE_ACCESS) { all.without(OFFLINE_ACCESS) } else { all }
+        };
         match self.kind {
-            RejectionKind::MissingToken => Some(challenge(protection, None, &required())),
-            RejectionKind::InvalidRequest | RejectionKind::InvalidToken(_) => {
-                Some(challenge(protection, error(), &required()))
+            RejectionKind::MissingToken
+            | RejectionKind::InvalidRequest
+            | RejectionKind::InvalidToken(_)
+            | RejectionKind::InsufficientScope => {
+                Some(challenge(protection, code.map(|code| (code, self.description())), &scopes()))
             }
-            // All scopes of the operation in one challenge: older clients ask for exactly these (MCP 2026-07-28).
-            RejectionKind::InsufficientScope => {
-                let scopes = required().union(&self.scopes).without(OFFLINE_ACCESS);
-                Some(challenge(protection, error(), &scopes))
-            }
-            RejectionKind::Unavailable { .. } | RejectionKind::Misconfigured | RejectionKind::Internal => None,
+            RejectionKind::Unavailable { .. }
+            | RejectionKind::Misconfigured
+            | RejectionKind::Operation(_)
+            | RejectionKind::Internal => None,
         }
-    }
-
-    /// The whole response.
-    #[must_use]
-    pub fn to_response(&self) -> Response<Bytes> {
-        let body = match self.error_code() {
-            None => Bytes::new(),
-            Some(code) => {
-                // Neither text has a character that JSON would escape.
-                let parts = ["{\"error\":\"", code, "\",\"error_description\":\"", self.description(), "\"}"];
-                Bytes::from(parts.concat())
-            }
-        };
-        let mut response = Response::new(body);
-        *response.status_mut() = self.status();
-        self.complete(&mut response);
-        let headers = response.headers_mut();
-        if self.error_code().is_some() {
-            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        }
-        response
-    }
-
-    /// Puts into any response what a refusal must have: its challenge before those of other schemes, `no-store`, and
-    /// itself.
-    pub(super) fn complete(&self, response: &mut Response<Bytes>) {
-        let headers = response.headers_mut();
-        if let Some(challenge) = self.challenge() {
-            // A response that was made of `to_response` has the challenge already.
-            let others = headers.get_all(header::WWW_AUTHENTICATE).iter().filter(|other| !is_bearer(other));
-            let others: Vec<_> = others.cloned().collect();
-            headers.insert(header::WWW_AUTHENTICATE, challenge);
-            for other in others {
-                headers.append(header::WWW_AUTHENTICATE, other);
-            }
-        }
-        if let RejectionKind::Unavailable { .. } | RejectionKind::Misconfigured = self.kind {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(self.retry_after()));
-        }
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        response.extensions_mut().insert(self.clone());
-    }
-
-    /// When another try makes sense, in seconds: the word of the server that is needed, else 5 s, at least 1 s, at most a
-    /// minute. A part of a second counts as a whole one: who comes back early is refused again.
-    fn retry_after(&self) -> u64 {
-        let time = match self.kind {
-            RejectionKind::Unavailable { retry_after: Some(time) } => time.clamp(MIN_RETRY_AFTER, MAX_RETRY_AFTER),
-            _ => DEFAULT_RETRY_AFTER,
-        };
-        time.as_secs().saturating_add(u64::from(time.subsec_nanos() > 0))
     }
 
     pub(crate) const fn new(kind: RejectionKind) -> Self {
-        Self { kind, protection: None, scopes: Scopes::EMPTY }
+        Self { kind, protection: None, scopes: Scopes::EMPTY, request_id: None }
     }
 
-    pub(super) fn insufficient_scope(protection: Arc<Protection>, scopes: Scopes) -> Self {
-        Self { kind: RejectionKind::InsufficientScope, protection: Some(protection), scopes }
+    /// A good token that does not grant the layer's scopes and these.
+    pub(crate) fn insufficient_scope(protection: &Arc<Protection>, scopes: Scopes) -> Self {
+        Self { scopes, ..Self::new(RejectionKind::InsufficientScope).guarded_by(protection) }
+    }
+
+    /// No credentials, for what needs the layer's scopes and these.
+    pub(crate) fn missing_token(protection: &Arc<Protection>, scopes: Scopes) -> Self {
+        Self { scopes, ..Self::new(RejectionKind::MissingToken).guarded_by(protection) }
+    }
+
+    /// An operation that no token would make good; `request_id` is JSON.
+    pub(crate) fn operation(failure: OperationFailure, request_id: Option<Box<str>>) -> Self {
+        Self { request_id, ..Self::new(RejectionKind::Operation(failure)) }
     }
 
     pub(crate) fn guarded_by(mut self, protection: &Arc<Protection>) -> Self {
@@ -233,15 +217,3 @@ impl fmt::Display for Rejection {
 }
 
 impl std::error::Error for Rejection {}
-
-fn is_bearer(challenge: &HeaderValue) -> bool {
-    let scheme = challenge.as_bytes().split(|byte| matches!(byte, b' ' | b',')).next().unwrap_or_default();
-    scheme.eq_ignore_ascii_case(b"Bearer")
-}
-
-/// Asking for it is between the client and the authorization server (MCP 2026-07-28).
-pub(crate) const OFFLINE_ACCESS: &str = "offline_access";
-const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(5);
-/// `Retry-After: 0` would ask for a storm.
-const MIN_RETRY_AFTER: Duration = Duration::from_secs(1);
-const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);

@@ -1,10 +1,30 @@
-use std::sync::Arc;
+use http::request::Parts;
 
-use super::{Rejection, RejectionKind, log};
+use super::{Rejection, RejectionKind, Unauthenticated, log};
 use crate::auth_info::AuthInfo;
 use crate::scope::{ScopeRequirement, Scopes};
 
 impl AuthInfo {
+    /// Who makes a request, for frameworks without an extractor.
+    ///
+    /// # Errors
+    /// A [`Rejection`] with the layer's challenge if it let the request pass without credentials (401). Where no bearer
+    /// layer has seen the request, that is a mistake in the server: an internal error (500).
+    pub fn of(request: &Parts) -> Result<&Self, Rejection> {
+        let extensions = &request.extensions;
+        if let Some(auth) = extensions.get() {
+            return Ok(auth);
+        }
+        if let Some(passed) = extensions.get::<Unauthenticated>() {
+            let rejection = Rejection::missing_token(&passed.protection, Scopes::EMPTY);
+            log::refused(&rejection, None);
+            return Err(rejection);
+        }
+        tracing::error!(target: "mcp_bearer::rejection", kind = "internal", cause = "no_layer", path = request.uri.path(),
+            "no `BearerAuthLayer` covers this route: add `.route_layer(server.bearer_layer())`");
+        Err(Rejection::new(RejectionKind::Internal))
+    }
+
     /// Goes on only if the token grants all of `scopes`, themselves or by broader ones.
     ///
     /// # Errors
@@ -24,6 +44,6 @@ impl AuthInfo {
             return Ok(());
         }
         log::insufficient_scope(self.issuer());
-        Err(Rejection::insufficient_scope(Arc::clone(protection), scopes))
+        Err(Rejection::insufficient_scope(protection, scopes))
     }
 }

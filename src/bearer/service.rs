@@ -10,10 +10,9 @@ use super::layer::State;
 use super::token::NoToken;
 use super::{BearerBody, BearerToken, Rejection, ResponseFuture, log};
 use crate::auth_info::AuthInfo;
-use crate::claims::Claims;
 use crate::protection::Protection;
 use crate::scope::Scopes;
-use crate::verify::{Verification, VerifyError};
+use crate::verify::{PendingVerification, Verification, Verified};
 
 /// The service that [`BearerAuthLayer`](super::BearerAuthLayer) makes: the front door. It decides nothing itself.
 #[derive(Clone)]
@@ -24,7 +23,6 @@ pub struct BearerAuth<S> {
 
 /// Left in a request's extensions by a layer that let it pass without credentials.
 #[derive(Clone)]
-#[cfg_attr(not(feature = "axum"), expect(dead_code, reason = "the extractors read it"))]
 pub(crate) struct Unauthenticated {
     /// For a handler that insists on credentials.
     pub(crate) protection: Arc<Protection>,
@@ -84,7 +82,7 @@ enum Admission {
     Unauthenticated,
     Authenticated(AuthInfo),
     Refused(Rejection),
-    Pending(super::future::PendingVerification),
+    Pending(PendingVerification),
 }
 
 impl State {
@@ -113,11 +111,7 @@ impl State {
 
     /// From what the verifier says to what the handler sees: the last check is that of the scopes. `outer` is what a
     /// layer further out has left.
-    pub(super) fn conclude(
-        &self,
-        verified: Result<Arc<Claims>, VerifyError>,
-        outer: Option<&AuthInfo>,
-    ) -> Result<AuthInfo, Rejection> {
+    pub(super) fn conclude(&self, verified: Verified, outer: Option<&AuthInfo>) -> Result<AuthInfo, Rejection> {
         let claims = verified.map_err(|error| {
             let rejection = Rejection::from(error.kind()).guarded_by(&self.protection);
             log::refused(&rejection, Some(&error));
@@ -129,7 +123,7 @@ impl State {
             return Ok(auth);
         }
         log::insufficient_scope(auth.issuer());
-        Err(Rejection::insufficient_scope(Arc::clone(protection), Scopes::EMPTY))
+        Err(Rejection::insufficient_scope(protection, Scopes::EMPTY))
     }
 
     /// A layer inside a layer of the same server requires what both ask for, and says so in one challenge.
@@ -145,19 +139,12 @@ impl State {
     }
 
     pub(super) fn respond(&self, rejection: &Rejection) -> Response<Bytes> {
-        match &self.on_rejection {
-            None => rejection.to_response(),
-            Some(respond) => {
-                let mut response = respond(rejection);
-                rejection.complete(&mut response);
-                response
-            }
-        }
+        rejection.to_response_by(self.on_rejection.as_ref())
     }
 }
 
 /// A browser asks before it sends credentials (Fetch standard, CORS-preflight request); it cannot send them with that.
-fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
+pub(crate) fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
     *method == Method::OPTIONS
         && headers.contains_key(header::ORIGIN)
         && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)

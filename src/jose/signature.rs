@@ -18,7 +18,7 @@ pub(super) enum KeyMaterial<'k> {
     Ed25519 { x: &'k [u8] },
 }
 
-/// HMAC-SHA-256 of a token (RFC 2104) under a key that nobody knows: what a token is remembered by.
+/// HMAC-SHA-256 (RFC 2104) under a key that nobody knows: what a token is remembered by, and what binds a session.
 pub(crate) type Fingerprint = [u8; 32];
 
 #[cfg(feature = "aws-lc-rs")]
@@ -140,6 +140,12 @@ mod aws_lc {
             hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new()).ok().map(Self)
         }
 
+        /// One with this key.
+        #[expect(clippy::unnecessary_wraps, reason = "a build without cryptography has none")]
+        pub(crate) fn keyed(key: &[u8; 32]) -> Option<Self> {
+            Some(Self(hmac::Key::new(hmac::HMAC_SHA256, key)))
+        }
+
         /// `None` cannot be with a key that was generated, but is no reason to panic.
         pub(crate) fn of(&self, token: &[u8]) -> Option<Fingerprint> {
             hmac::sign(&self.0, token).as_ref().try_into().ok()
@@ -245,6 +251,12 @@ mod rust_crypto {
             random::<32>().map(|key| Self(EncodingKey::from_secret(&key)))
         }
 
+        /// One with this key.
+        #[expect(clippy::unnecessary_wraps, reason = "a build without cryptography has none")]
+        pub(crate) fn keyed(key: &[u8; 32]) -> Option<Self> {
+            Some(Self(EncodingKey::from_secret(key)))
+        }
+
         /// HS256 is HMAC-SHA-256 (RFC 7518, section 3.2).
         pub(crate) fn of(&self, token: &[u8]) -> Option<Fingerprint> {
             let signer = (DEFAULT_PROVIDER.signer_factory)(&jsonwebtoken::Algorithm::HS256, &self.0).ok()?;
@@ -293,6 +305,10 @@ mod without {
 
     impl Fingerprinter {
         pub(crate) const fn random() -> Option<Self> {
+            None
+        }
+
+        pub(crate) const fn keyed(_: &[u8; 32]) -> Option<Self> {
             None
         }
 

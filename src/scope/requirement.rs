@@ -38,9 +38,15 @@ impl ScopeRequirement {
         self.alternatives.is_empty() || self.alternatives.iter().any(|all| hierarchy.grants_all(granted, all))
     }
 
-    /// The scopes that a challenge names: the whole first alternative.
-    pub(crate) fn challenge(&self) -> Scopes {
-        self.alternatives.first().cloned().unwrap_or_default()
+    /// The scopes that a challenge names: the whole first alternative, but for one that is broader than another. Nobody
+    /// should have to ask for `notes:write` where `notes:read` is enough.
+    pub(crate) fn challenge(&self, hierarchy: &ScopeHierarchy) -> Scopes {
+        let is_narrowest = |candidate: &&Scopes| {
+            let mut others = self.alternatives.iter();
+            !others.any(|other| hierarchy.grants_all(candidate, other) && !hierarchy.grants_all(other, candidate))
+        };
+        let narrowest = self.alternatives.iter().find(is_narrowest).or(self.alternatives.first());
+        narrowest.cloned().unwrap_or_default()
     }
 
     /// Both this and `other`: every pairing of their alternatives.
@@ -80,7 +86,22 @@ mod tests {
         for (granted, enough) in [("a b c", true), ("a b d", true), ("a b", false), ("a c d", false), ("", false)] {
             assert_eq!(both.is_met(&Scopes::granted(granted), &none), enough, "{granted}");
         }
-        assert_eq!(both.challenge().as_str(), "a b c");
+        assert_eq!(both.challenge(&none).as_str(), "a b c");
         assert!(ScopeRequirement::default().is_met(&Scopes::default(), &none));
+    }
+
+    #[test]
+    fn a_challenge_names_the_narrowest_sufficient_scope() {
+        let rules = [("admin", vec!["write".to_owned()]), ("write", vec!["read".to_owned()])];
+        let hierarchy = ScopeHierarchy::new(rules.iter().map(|(broad, narrow)| (*broad, narrow.as_slice()))).unwrap();
+        for (alternatives, expected) in [
+            (&["admin", "write", "read"][..], "read"),
+            (&["write", "read"], "read"),
+            (&["read", "write"], "read"),
+            (&["admin", "other"], "admin"),
+            (&["other", "admin", "read"], "other"),
+        ] {
+            assert_eq!(ScopeRequirement::any(alternatives).unwrap().challenge(&hierarchy).as_str(), expected);
+        }
     }
 }

@@ -6,7 +6,6 @@ use std::time::Duration;
 use super::ResourceServer;
 use super::issuer_parts::IssuerParts;
 use super::resource_server::Inner;
-use crate::bearer::OFFLINE_ACCESS;
 use crate::claims::{AcceptedAudiences, DEFAULT_SKEW, MAX_SKEW};
 use crate::clock::{Clock, SystemClock};
 use crate::error::{BuildError, BuildErrorKind};
@@ -14,7 +13,7 @@ use crate::identifier::{PlainHttp, ResourceUrl};
 use crate::issuer::Issuer;
 use crate::protection::Protection;
 use crate::resource::{MetadataService, ProtectedResourceMetadata, WellKnown};
-use crate::scope::{RequestedScopes, ScopeHierarchy, ScopeRequirement, Scopes};
+use crate::scope::{OFFLINE_ACCESS, RequestedScopes, ScopeHierarchy, ScopeRequirement, Scopes};
 use crate::verify::{ByIssuer, ForOpaque, Route, Verifier};
 
 /// The configuration of a [`ResourceServer`]. Mistakes are found by [`build`](Self::build) and
@@ -212,10 +211,12 @@ impl ResourceServerBuilder {
             required: ScopeRequirement::default(),
         };
         Ok(ResourceServer::new(Inner {
-            verifier: Arc::new(ByIssuer::new(verifiers, for_opaque, self.clock)),
+            verifier: Arc::new(ByIssuer::new(verifiers, for_opaque, Arc::clone(&self.clock))),
             protection: Arc::new(protection),
             metadata: MetadataService::new(document, well_known.paths),
             issuers,
+            clock: self.clock,
+            skew: self.skew,
         }))
     }
 

@@ -1,11 +1,14 @@
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::issuer_parts::IssuerParts;
 use super::{Health, IssuerHealth, ResourceServerBuilder};
 use crate::bearer::BearerAuthLayer;
+use crate::clock::Clock;
 use crate::error::{BuildError, BuildErrorKind};
 use crate::http_client::FetchError;
+use crate::mcp::{McpLayer, McpScopes, ServerParts};
 use crate::protection::Protection;
 use crate::resource::MetadataService;
 use crate::verify::ByIssuer;
@@ -36,6 +39,8 @@ pub(super) struct Inner {
     pub(super) protection: Arc<Protection>,
     pub(super) metadata: MetadataService,
     pub(super) issuers: Vec<IssuerParts>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) skew: Duration,
 }
 
 impl ResourceServer {
@@ -49,6 +54,22 @@ impl ResourceServer {
     #[must_use]
     pub fn bearer_layer(&self) -> BearerAuthLayer {
         BearerAuthLayer::new(Arc::clone(&self.inner.verifier), Arc::clone(&self.inner.protection))
+    }
+
+    /// The layer that knows MCP operations and which scopes they need. It goes inside
+    /// [`bearer_layer`](Self::bearer_layer): in axum, it is added before that.
+    ///
+    /// # Errors
+    /// [`BuildErrorKind::Scope`] if a rule asks for what is no scope, stands twice or contradicts another;
+    /// [`BuildErrorKind::Setting`] if a resource is no URI template.
+    pub fn mcp_layer(&self, scopes: McpScopes) -> Result<McpLayer, BuildError> {
+        let parts = ServerParts {
+            metadata_url: Arc::clone(&self.inner.protection.metadata_url),
+            verifier: Arc::clone(&self.inner.verifier),
+            clock: Arc::clone(&self.inner.clock),
+            skew: self.inner.skew,
+        };
+        Ok(McpLayer::new(scopes.compile(&self.inner.protection)?, parts))
     }
 
     /// The service that answers with the protected resource metadata, for servers without axum.

@@ -37,13 +37,14 @@ pub(crate) enum ForOpaque {
 pub(crate) type Route = Arc<dyn Fn(&str) -> Option<Box<str>> + Send + Sync>;
 
 pub(crate) type Verified = Result<Arc<Claims>, VerifyError>;
+pub(crate) type PendingVerification = Pin<Box<dyn Future<Output = Verified> + Send>>;
 
 /// What has become of a token.
 pub(crate) enum Verification {
     /// All that was needed was at hand: the path of nearly every token.
     Done(Verified),
     /// Somebody must be asked.
-    Pending(Pin<Box<dyn Future<Output = Verified> + Send>>),
+    Pending(PendingVerification),
 }
 
 impl ByIssuer {

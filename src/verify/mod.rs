@@ -31,7 +31,7 @@ mod verifier;
 pub use crate::failure::CheckFailure;
 
 pub(crate) use asked::{Asked, RevocationCheck};
-pub(crate) use by_issuer::{ByIssuer, ForOpaque, Route, Verification};
+pub(crate) use by_issuer::{ByIssuer, ForOpaque, PendingVerification, Route, Verification, Verified};
 pub use error::{VerifyError, VerifyErrorKind};
 pub(crate) use jwt::JwtVerifier;
 pub(crate) use verifier::Verifier;

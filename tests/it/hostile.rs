@@ -1,8 +1,8 @@
 //! Hostile input, case by case: what strangers send, and what a broken or malicious authorization server publishes.
 //!
 //! The cases have numbers, A01 to L13, and every row of a table here begins with that of its case. Where a case leaves
-//! a choice, the design documents decide, and a comment says so. Those after L13, and those of [`LATER`], are for what the
-//! crate does not have yet.
+//! a choice, the design documents decide, and a comment says so. Group P is about how a server is put together: its tests
+//! are those of [`ELSEWHERE`]. Groups M to O, and those of [`LATER`], are for what the crate does not have yet.
 
 #![allow(clippy::string_slice, reason = "tests know their data")]
 
@@ -35,9 +35,10 @@ fn every_case_of_the_collection_has_a_test() {
     let collection = collection("MCP_BEARER_VECTORS", "vectors", "derived/hostile_cases.json");
     let Some(collection) = collection else { return };
     let cases = collection["cases"].as_array().unwrap().iter().map(|case| case["id"].as_str().unwrap());
-    let cases: BTreeSet<&str> = cases.filter(|id| ("A"..="L99").contains(id)).collect();
-    let covered: BTreeSet<&str> = COVERED.iter().chain(LATER).map(|(id, _)| *id).collect();
-    assert_eq!(covered.len(), COVERED.len() + LATER.len(), "a case stands twice");
+    let cases: BTreeSet<&str> = cases.filter(|id| ("A"..="L99").contains(id) || id.starts_with('P')).collect();
+    let elsewhere = ELSEWHERE.iter().map(|(id, ..)| *id);
+    let covered: BTreeSet<&str> = COVERED.iter().chain(LATER).map(|(id, _)| *id).chain(elsewhere).collect();
+    assert_eq!(covered.len(), COVERED.len() + LATER.len() + ELSEWHERE.len(), "a case stands twice");
     assert!(cases.len() > 100, "this is not the collection");
     assert_eq!(cases.symmetric_difference(&covered).collect::<Vec<_>>(), Vec::<&&str>::new());
 }
@@ -55,6 +56,29 @@ fn every_test_of_the_table_is_there_and_has_its_case() {
         assert!(is_here, "{id}: {name} has no row of it");
     }
 }
+
+#[test]
+fn every_test_that_stands_elsewhere_is_there() {
+    for (id, text, source) in ELSEWHERE {
+        assert!(source.contains(text), "{id}: there is no {text:?}");
+    }
+}
+
+/// Each case of group P, words of the test or command that has it, and where those are.
+const ELSEWHERE: &[(&str, &str, &str)] = &[
+    ("P01", "(\"no resource\"", include_str!("configuration.rs")),
+    ("P02", "(\"no issuer\"", include_str!("configuration.rs")),
+    ("P04", "fn a_layer_covers_the_routes_before_it_and_nothing_else(", include_str!("layers.rs")),
+    ("P05", "fn the_service_that_was_polled_ready_is_the_one_that_is_called(", include_str!("layers.rs")),
+    ("P06", "fn without_a_layer_the_extractor_is_an_error_of_the_server(", include_str!("extractor.rs")),
+    ("P08", "fn a_layer_inside_a_layer_adds_its_scopes_and_verifies_nothing_twice(", include_str!("layers.rs")),
+    ("P09", "fn a_session_is_unknown_to_everybody_but_its_owner(", include_str!("mcp/sessions.rs")),
+    ("P10", "fn an_event_stream_ends_with_its_token_and_not_a_second_earlier(", include_str!("mcp/streams.rs")),
+    ("P12", "with_allowed_hosts", include_str!("../../examples/mcp_server/app.rs")),
+    // The whole suite runs with each of these features.
+    ("P13", "feature `arbitrary_precision`", include_str!("../../src/json.rs")),
+    ("P14", "fn several_resources_of_one_process_take_only_their_own_tokens(", include_str!("layers.rs")),
+];
 
 const SOURCES: &[(&str, &str)] = &[
     ("algorithms", include_str!("hostile/algorithms.rs")),

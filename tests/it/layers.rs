@@ -154,6 +154,33 @@ async fn several_resources_of_one_process_take_only_their_own_tokens() {
     }
 }
 
+#[tokio::test]
+async fn a_layer_covers_the_routes_before_it_and_nothing_else() {
+    let fixture = Fixture::new().await;
+    let layer = || fixture.server.bearer_layer();
+    let route = |path: &str| Router::new().route(path, get(|| async { "inside" }));
+    let fallback = || async { "fallback" };
+    let by_route = route("/before").route_layer(layer()).merge(route("/after")).fallback(fallback);
+    let by_layer = route("/before").fallback(fallback).layer(layer()).merge(route("/after"));
+    let nested = Router::new().nest("/api", route("/before").route_layer(layer())).merge(route("/after"));
+    for (router, path, expected) in [
+        (&by_route, "/before", 401),
+        (&by_route, "/after", 200),
+        (&by_route, "/unknown", 200),
+        (&by_layer, "/before", 401),
+        (&by_layer, "/after", 200),
+        (&by_layer, "/unknown", 401),
+        (&nested, "/api/before", 401),
+        (&nested, "/before", 404),
+        (&nested, "/after", 200),
+        (&nested, "/api/unknown", 404),
+    ] {
+        let request = Request::get(path).body(Body::empty()).unwrap();
+        let answer = Answer::of(router.clone().oneshot(request).await.unwrap()).await;
+        assert_eq!(answer.status, expected, "{path}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_browser_reads_the_challenge_when_cors_is_outside() {
     let fixture = Fixture::new().await;

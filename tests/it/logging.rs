@@ -1,18 +1,22 @@
 //! What is logged, and what never is.
 
 use std::fmt::Write as _;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Once};
 
 use mcp_bearer::testing::{Endpoint, Fault};
 use tracing::field::{Field, Visit};
 use tracing::span;
+use tracing::subscriber::Interest;
 use tracing::{Event, Level, Metadata, Subscriber};
 
 use crate::support::{Fixture, RESOURCE};
 
 /// Keeps every event of the crate as one line.
-#[derive(Clone, Default)]
-pub struct Capture(Arc<Mutex<Vec<(Level, String)>>>);
+#[derive(Clone)]
+pub struct Capture {
+    is_on: bool,
+    events: Arc<Mutex<Vec<(Level, String)>>>,
+}
 
 struct Line(String);
 
@@ -23,8 +27,12 @@ impl Visit for Line {
 }
 
 impl Subscriber for Capture {
+    fn register_callsite(&self, _: &'static Metadata<'static>) -> Interest {
+        Interest::sometimes()
+    }
+
     fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true
+        self.is_on
     }
 
     fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
@@ -38,7 +46,7 @@ impl Subscriber for Capture {
     fn event(&self, event: &Event<'_>) {
         let mut line = Line(event.metadata().target().to_owned());
         event.record(&mut line);
-        self.0.lock().unwrap().push((*event.metadata().level(), line.0));
+        self.events.lock().unwrap().push((*event.metadata().level(), line.0));
     }
 
     fn enter(&self, _: &span::Id) {}
@@ -46,9 +54,19 @@ impl Subscriber for Capture {
     fn exit(&self, _: &span::Id) {}
 }
 
+impl Default for Capture {
+    fn default() -> Self {
+        // Events that nobody listens to when they are met first are never asked about again. Somebody always listens.
+        static SOMEBODY: Once = Once::new();
+        let capture = |is_on| Self { is_on, events: Arc::default() };
+        SOMEBODY.call_once(|| tracing::subscriber::set_global_default(capture(false)).unwrap());
+        capture(true)
+    }
+}
+
 impl Capture {
     pub fn take(&self) -> Vec<(Level, String)> {
-        std::mem::take(&mut self.0.lock().unwrap())
+        std::mem::take(&mut self.events.lock().unwrap())
     }
 }
 

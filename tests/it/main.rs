@@ -19,6 +19,7 @@ mod hostile;
 mod introspection;
 mod layers;
 mod logging;
+mod mcp;
 mod metadata;
 mod own_parts;
 mod providers;

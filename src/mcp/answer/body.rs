@@ -1,0 +1,51 @@
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+
+use super::ending::{BoxError, EndingBody, Watch};
+use super::filtered::{Filter, FilteredBody};
+use crate::bearer::BearerBody;
+
+pin_project! {
+    /// The body of a response that passed the MCP layer: the inner service's, filtered and ended as configured, or a
+    /// refusal's few bytes.
+    #[derive(Debug)]
+    pub struct McpResponseBody<B> {
+        #[pin]
+        body: BearerBody<EndingBody<FilteredBody<B>>>,
+    }
+}
+
+impl<B> McpResponseBody<B> {
+    pub(in crate::mcp) fn of_service(body: B, filter: Option<Filter>, watch: Option<Watch>) -> Self {
+        Self { body: BearerBody::of_service(EndingBody::new(FilteredBody::new(body, filter), watch)) }
+    }
+
+    pub(in crate::mcp) fn of_rejection(bytes: Bytes) -> Self {
+        Self { body: BearerBody::of_rejection(bytes) }
+    }
+}
+
+impl<B> Body for McpResponseBody<B>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        self.project().body.poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,101 @@
+//! What becomes of a request once its body is read.
+
+use http::{HeaderMap, header};
+
+use super::caller::Caller;
+use super::request::{self, ListKind, Message, Mirror};
+use super::scopes::{Needs, Rules};
+use crate::bearer::{Rejection, log};
+use crate::failure::OperationFailure;
+use crate::scope::Scopes;
+
+/// A body that its sender may have carried out.
+#[derive(Debug, Default)]
+pub(super) struct Permit {
+    /// What it needed, to be looked at again while the answer goes on.
+    pub(super) needs: Needs,
+    /// Whether it asks for a list of what there is.
+    pub(super) lists: bool,
+}
+
+impl Permit {
+    /// With what was known before the body was read.
+    pub(super) const fn and(mut self, before: &Self) -> Self {
+        self.lists |= before.lists;
+        self
+    }
+}
+
+/// What a body says, taken together.
+#[derive(Default)]
+struct Summary {
+    needs: Needs,
+    lists: bool,
+    mismatch: bool,
+    id: Option<Box<str>>,
+    messages: usize,
+}
+
+impl Summary {
+    fn add(&mut self, message: &Message<'_>, mirror: Option<&Mirror<'_>>, rules: &Rules) {
+        let operation = message.operation.as_ref();
+        self.mismatch |= operation.zip(mirror).is_some_and(|(operation, mirror)| !mirror.agrees_with(operation));
+        self.lists |= operation.is_some_and(|operation| ListKind::of_method(&operation.method).is_some());
+        rules.add(operation, &mut self.needs);
+        self.messages = self.messages.saturating_add(1);
+        // What is refused is refused as a whole: only a single request has an id to answer to.
+        self.id = if self.messages == 1 { message.request_id() } else { None };
+    }
+}
+
+/// Decides before anything has run: a status cannot change once an answer has begun.
+pub(super) fn decide(rules: &Rules, caller: &Caller, headers: &HeaderMap, body: &[u8]) -> Result<Permit, Rejection> {
+    let refused = |failure, id| refuse(Rejection::operation(failure, id));
+    let mirror = Mirror::of(headers);
+    let mut summary = Summary { mismatch: mirror.is_err(), ..Summary::default() };
+    let read = request::read(body, |message| summary.add(&message, mirror.as_ref().ok(), rules));
+    let is_readable = read.is_ok() && !is_encoded(headers);
+    if !is_readable && mirror.is_ok() {
+        // It goes on only if it could ask for nothing that is not allowed.
+        let everything = rules.everything();
+        return match caller {
+            Caller::Anonymous(protection) => Err(refuse(Rejection::missing_token(protection, Scopes::EMPTY))),
+            Caller::Token(auth)
+                if everything.unlisted || !rules.are_met(&everything, auth.scopes(), &auth.protection().hierarchy) =>
+            {
+                Err(refused(OperationFailure::Unreadable, None))
+            }
+            Caller::Token(_) => Ok(Permit { needs: everything, lists: true }),
+        };
+    }
+    let Summary { needs, lists, mismatch, id, .. } = summary;
+    if mismatch {
+        return Err(refused(OperationFailure::HeaderMismatch, id.filter(|_| is_readable)));
+    }
+    match caller {
+        Caller::Anonymous(protection) if needs.token => {
+            Err(refuse(Rejection::missing_token(protection, rules.scopes_of(&needs))))
+        }
+        _ if needs.unlisted => Err(refused(OperationFailure::Unlisted, id)),
+        Caller::Anonymous(_) => Ok(Permit { needs, lists }),
+        Caller::Token(auth) if rules.are_met(&needs, auth.scopes(), &auth.protection().hierarchy) => {
+            Ok(Permit { needs, lists })
+        }
+        Caller::Token(auth) => {
+            log::insufficient_scope(auth.issuer());
+            Err(Rejection::insufficient_scope(auth.protection(), rules.scopes_of(&needs)))
+        }
+    }
+}
+
+/// Whether the handler may have to decode the body first. What it reads then is not what was read here, even if that looked
+/// like a message: some encodings begin with any byte.
+fn is_encoded(headers: &HeaderMap) -> bool {
+    let mut encodings = headers.get_all(header::CONTENT_ENCODING).iter();
+    encodings.any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity"))
+}
+
+pub(super) fn refuse(rejection: Rejection) -> Rejection {
+    log::refused(&rejection, None);
+    rejection
+}

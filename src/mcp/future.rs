@@ -1,0 +1,124 @@
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::{Request, Response, request};
+use http_body::Body;
+use pin_project_lite::pin_project;
+use tower_service::Service;
+
+use super::decision::{decide, refuse};
+use super::exchange::Exchange;
+use super::request::Reading;
+use super::{McpRequestBody, McpResponseBody};
+use crate::bearer::Rejection;
+
+pin_project! {
+    /// The response future of [`McpAuth`](super::McpAuth).
+    pub struct McpResponseFuture<S, B>
+    where
+        S: Service<Request<McpRequestBody<B>>>,
+    {
+        #[pin]
+        stage: Stage<S, B, S::Future>,
+    }
+}
+
+pin_project! {
+    #[project = StageProjection]
+    enum Stage<S, B, F> {
+        Reading { #[pin] reading: Reading<B>, next: Option<Box<Next<S>>> },
+        Calling { #[pin] future: F, exchange: Option<Box<Exchange>> },
+        Rejected { response: Option<Response<Bytes>> },
+    }
+}
+
+/// What waits for the body: the service that is ready, and the rest of the request.
+struct Next<S> {
+    service: S,
+    parts: request::Parts,
+    exchange: Box<Exchange>,
+}
+
+impl<S, B> McpResponseFuture<S, B>
+where
+    S: Service<Request<McpRequestBody<B>>>,
+    B: Body,
+{
+    pub(super) const fn untouched(future: S::Future) -> Self {
+        Self { stage: Stage::Calling { future, exchange: None } }
+    }
+
+    pub(super) const fn calling(future: S::Future, exchange: Box<Exchange>) -> Self {
+        Self { stage: Stage::Calling { future, exchange: Some(exchange) } }
+    }
+
+    pub(super) const fn rejected(response: Response<Bytes>) -> Self {
+        Self { stage: Stage::Rejected { response: Some(response) } }
+    }
+
+    pub(super) fn reading(body: B, service: S, parts: request::Parts, exchange: Box<Exchange>) -> Self {
+        let reading = Reading::new(body, exchange.state.max_body);
+        Self { stage: Stage::Reading { reading, next: Some(Box::new(Next { service, parts, exchange })) } }
+    }
+}
+
+impl<S, B, ResBody> Future for McpResponseFuture<S, B>
+where
+    S: Service<Request<McpRequestBody<B>>, Response = Response<ResBody>>,
+    B: Body<Data = Bytes>,
+    ResBody: Body<Data = Bytes>,
+{
+    type Output = Result<Response<McpResponseBody<ResBody>>, S::Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        loop {
+            let stage = match self.as_mut().project().stage.project() {
+                StageProjection::Reading { reading, next } => {
+                    let read = ready!(reading.poll(cx));
+                    // Absent only if polled again after a panic of the inner service.
+                    let Some(next) = next.take() else { return Poll::Pending };
+                    let Next { mut service, parts, mut exchange } = *next;
+                    let allowed =
+                        read.map_err(|failure| refuse(Rejection::operation(failure, None))).and_then(|read| {
+                            let Exchange { state, caller, .. } = exchange.as_ref();
+                            let permit = decide(&state.rules, caller, &parts.headers, &read.bytes)?;
+                            exchange.permit = permit.and(&exchange.permit);
+                            Ok(read)
+                        });
+                    match allowed {
+                        Ok(read) => {
+                            let request = Request::from_parts(parts, McpRequestBody::read(read));
+                            Stage::Calling { future: service.call(request), exchange: Some(exchange) }
+                        }
+                        Err(rejection) => Stage::Rejected { response: Some(exchange.state.respond(&rejection)) },
+                    }
+                }
+                StageProjection::Calling { future, exchange } => {
+                    let response = ready!(future.poll(cx))?;
+                    return Poll::Ready(Ok(match exchange.take() {
+                        None => response.map(|body| McpResponseBody::of_service(body, None, None)),
+                        Some(exchange) => exchange.answer(response),
+                    }));
+                }
+                StageProjection::Rejected { response } => {
+                    // Absent only if polled again after it was ready.
+                    let Some(response) = response.take() else { return Poll::Pending };
+                    return Poll::Ready(Ok(response.map(McpResponseBody::of_rejection)));
+                }
+            };
+            self.as_mut().project().stage.set(stage);
+        }
+    }
+}
+
+impl<S, B> fmt::Debug for McpResponseFuture<S, B>
+where
+    S: Service<Request<McpRequestBody<B>>>,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("McpResponseFuture").finish_non_exhaustive()
+    }
+}

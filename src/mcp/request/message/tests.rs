@@ -1,0 +1,96 @@
+use std::borrow::Cow;
+
+use super::super::operation::Target;
+use super::*;
+
+fn operations(body: &str) -> Result<Vec<Option<Operation<'_>>>, Unreadable> {
+    let mut found = Vec::new();
+    read(body.as_bytes(), |message| found.push(message.operation))?;
+    Ok(found)
+}
+
+fn operation<'b>(method: &'b str, target: Target<'b>) -> Option<Operation<'b>> {
+    Some(Operation { method: method.into(), target })
+}
+
+#[test]
+fn an_operation_is_its_method_and_what_it_is_about() {
+    for (body, expected) in [
+        (r#"{"method":"ping"}"#, operation("ping", Target::None)),
+        (
+            r#"{"params":{"name":"t","uri":"u"},"method":"tools/call"}"#,
+            operation("tools/call", Target::Tool("t".into())),
+        ),
+        (r#"{"method":"prompts/get","params":{"name":"p"}}"#, operation("prompts/get", Target::Prompt("p".into()))),
+        (
+            r#"{"method":"resources/read","params":{"name":"t","uri":"u"}}"#,
+            operation("resources/read", Target::Resource("u".into())),
+        ),
+        (
+            r#"{"method":"completion/complete","params":{"ref":{"name":"p"},"name":"x"}}"#,
+            operation("completion/complete", Target::Prompt("p".into())),
+        ),
+        (
+            r#"{"method":"subscriptions/listen","params":{"notifications":{"resourceSubscriptions":["a","b"]}}}"#,
+            operation("subscriptions/listen", Target::Resources(vec!["a".into(), "b".into()])),
+        ),
+        (r#"{"method":"tasks/get","params":{"taskId":"1"}}"#, operation("tasks/get", Target::Task("1".into()))),
+        (r#"{"method":"tools/execute","params":{"name":"t"}}"#, operation("tools/execute", Target::None)),
+        (r#"{"id":1,"result":{"method":"ping"}}"#, None),
+    ] {
+        assert_eq!(operations(body), Ok(vec![expected]), "{body}");
+    }
+}
+
+#[test]
+fn a_name_is_copied_only_where_it_has_escapes() {
+    for (body, is_copied) in [
+        (r#"{"method":"tools/call","params":{"name":"é"}}"#, false),
+        (r#"{"method":"tools/call","params":{"name":"\u0061"}}"#, true),
+    ] {
+        let found = operations(body).unwrap();
+        let [Some(Operation { target: Target::Tool(name), .. })] = found.as_slice() else { panic!("{found:?}") };
+        assert_eq!(matches!(name, Cow::Owned(_)), is_copied, "{body}");
+    }
+}
+
+#[test]
+fn no_part_of_a_body_is_readable_by_itself() {
+    for body in [
+        r#"{"jsonrpc":"2.0","id":"1","method":"tools/call","params":{"name":"t","arguments":{"a":[1,{}]}}}"#,
+        r#"[{"method":"ping"},{"id":1,"result":{}},{"method":"resources/read","params":{"uri":"u"}}]"#,
+    ] {
+        assert!(operations(body).is_ok());
+        for (end, _) in body.char_indices() {
+            let (part, _) = body.split_at(end);
+            assert_eq!(operations(part), Err(Unreadable), "{part}");
+        }
+    }
+}
+
+#[test]
+fn a_second_member_of_the_same_name_is_found_wherever_it_stands() {
+    let members = [r#""jsonrpc":"2.0""#, r#""id":1"#, r#""method":"tools/call""#, r#""params":{"name":"t"}"#];
+    for second in
+        [r#""method":"ping""#, r#""METHOD":"ping""#, r#""params":{}"#, r#""par\u0061ms":null"#, r#""result":1"#]
+    {
+        for place in 0..=members.len() {
+            let mut members = members.to_vec();
+            members.insert(place, second);
+            let body = format!("{{{}}}", members.join(","));
+            assert_eq!(operations(&body), Err(Unreadable), "{body}");
+        }
+    }
+    let harmless = members.iter().chain(&[r#""Id":2"#, r#""id":3"#, r#""JSONRPC":1"#]);
+    let body = format!("{{{}}}", harmless.copied().collect::<Vec<_>>().join(","));
+    assert!(operations(&body).is_ok(), "{body}");
+}
+
+#[test]
+fn messages_of_a_batch_are_shown_as_they_come() {
+    let mut seen = Vec::new();
+    let read = read(br#"[{"id":1,"method":"a"},{"id":"b","method":"b"},{"id":3}]"#, |message| {
+        seen.push(message.request_id());
+    });
+    assert_eq!((read, seen), (Err(Unreadable), vec![Some("1".into()), Some("\"b\"".into())]));
+}

@@ -1,0 +1,10 @@
+//! What operations need.
+
+mod mcp_scopes;
+mod rules;
+mod targets;
+mod uri;
+mod uri_template;
+
+pub use mcp_scopes::McpScopes;
+pub(super) use rules::{Needs, Rules};

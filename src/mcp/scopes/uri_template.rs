@@ -1,0 +1,190 @@
+//! URI templates (RFC 6570), read backwards: does a URI come from this one?
+
+use super::uri::{decoded, readable, spelled};
+use crate::mcp::request::MAX_URI;
+
+/// A URI or a template of URIs, as a scope rule has it.
+#[derive(Debug)]
+pub(super) struct UriTemplate {
+    text: Box<str>,
+    exact: Vec<Part>,
+    /// The same with [`readable`] literals, as they are spelled and percent-decoded.
+    spelled: Vec<Part>,
+    decoded: Vec<Part>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Part {
+    Literal(Box<[u8]>),
+    /// What a simple expression expands to: anything without a slash.
+    Segment,
+    /// What any other expression expands to: anything.
+    Rest,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum InvalidTemplate {
+    #[error("it is empty or longer than {MAX_URI} bytes")]
+    Length,
+    #[error("a brace has no partner")]
+    Braces,
+    #[error("an expression between braces is empty or has another character than letters, digits and `_.,:*%+#/;?&`")]
+    Expression,
+    #[error("it has more than {MAX_EXPRESSIONS} expressions")]
+    TooManyExpressions,
+}
+
+impl UriTemplate {
+    pub(super) fn parse(text: &str) -> Result<Self, InvalidTemplate> {
+        if text.is_empty() || text.len() > MAX_URI {
+            return Err(InvalidTemplate::Length);
+        }
+        let exact = parts(text)?;
+        if exact.iter().filter(|part| !matches!(part, Part::Literal(_))).count() > MAX_EXPRESSIONS {
+            return Err(InvalidTemplate::TooManyExpressions);
+        }
+        let (spelled, decoded) = (readable_parts(&exact, spelled), readable_parts(&exact, decoded));
+        Ok(Self { spelled, decoded, exact, text: text.into() })
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether a server that reads a URI like this takes it for one of these. A slash at the end more or less is no
+    /// difference.
+    pub(super) fn fits(&self, reading: &[u8]) -> bool {
+        let fits = |reading| [&self.spelled, &self.decoded].into_iter().any(|parts| matches(parts, reading, b"/"));
+        fits(reading) || reading.strip_suffix(b"/").is_some_and(fits)
+    }
+
+    /// Whether a URI of this template could be one of `other`, as far as their beginnings say.
+    pub(super) fn may_overlap(&self, other: &str) -> bool {
+        self.may_enclose(other) || beginning(&self.text).starts_with(&beginning(other))
+    }
+
+    /// Whether all URIs of `other` could be of this template, as far as their beginnings say.
+    pub(super) fn may_enclose(&self, other: &str) -> bool {
+        beginning(other).starts_with(&beginning(&self.text))
+    }
+
+    /// Whether every server takes `uri` for one of these. For rules that ask for nothing.
+    pub(super) fn surely_matches(&self, uri: &str) -> bool {
+        let is_plain = !uri.bytes().any(|byte| matches!(byte, b'%' | b'\\') || !byte.is_ascii_graphic())
+            && !uri.split(['/', '?', '#']).any(|segment| matches!(segment, "." | ".."));
+        is_plain && matches(&self.exact, uri.as_bytes(), b"/?#")
+    }
+}
+
+/// What stands before the first expression.
+fn beginning(template: &str) -> Vec<u8> {
+    readable(&decoded(template.split('{').next().unwrap_or_default().as_bytes()))
+}
+
+fn parts(text: &str) -> Result<Vec<Part>, InvalidTemplate> {
+    let mut parts = Vec::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let (literal, expression) = match rest.split_once('{') {
+            None => (std::mem::take(&mut rest), None),
+            Some((literal, opened)) => {
+                let (expression, after) = opened.split_once('}').ok_or(InvalidTemplate::Braces)?;
+                rest = after;
+                (literal, Some(expression))
+            }
+        };
+        if literal.contains('}') {
+            return Err(InvalidTemplate::Braces);
+        }
+        if !literal.is_empty() {
+            parts.push(Part::Literal(literal.as_bytes().into()));
+        }
+        if let Some(expression) = expression {
+            parts.push(expression_part(expression)?);
+        }
+    }
+    Ok(parts)
+}
+
+fn expression_part(expression: &str) -> Result<Part, InvalidTemplate> {
+    let (operator, variables) = match expression.split_at_checked(1) {
+        Some((operator, variables)) if "+#./;?&".contains(operator) => (Some(operator), variables),
+        _ => (None, expression),
+    };
+    let is_good = |byte: u8| byte.is_ascii_alphanumeric() || b"_.,:*%".contains(&byte);
+    if variables.is_empty() || !variables.bytes().all(is_good) {
+        return Err(InvalidTemplate::Expression);
+    }
+    Ok(if operator.is_some() { Part::Rest } else { Part::Segment })
+}
+
+/// Literals keep the slashes at which they meet expressions: only doubled ones go, and one at the very end.
+fn readable_parts(exact: &[Part], spell: impl Fn(&[u8]) -> Vec<u8>) -> Vec<Part> {
+    let last = exact.len().saturating_sub(1);
+    let readable = exact.iter().enumerate().map(|(index, part)| match part {
+        Part::Literal(literal) => {
+            let mut bytes = spell(literal);
+            bytes.dedup_by(|next, before| *next == b'/' && *before == b'/');
+            if index == last && bytes.last() == Some(&b'/') {
+                bytes.pop();
+            }
+            Part::Literal(bytes.into())
+        }
+        other => other.clone(),
+    });
+    readable.collect()
+}
+
+/// Follows all ways at once: `reached` holds every place where what stands before could end. A segment ends at one of
+/// `ends`.
+fn matches(parts: &[Part], uri: &[u8], ends: &[u8]) -> bool {
+    // What nearly every URI of another rule fails at.
+    if let Some(Part::Literal(first)) = parts.first()
+        && !uri.starts_with(first)
+    {
+        return false;
+    }
+    let mut reached = vec![false; uri.len().saturating_add(1)];
+    if let Some(start) = reached.first_mut() {
+        *start = true;
+    }
+    for part in parts {
+        reached = match part {
+            Part::Literal(literal) => after_literal(&reached, uri, literal),
+            Part::Segment => after_expression(&reached, uri, |byte| !ends.contains(&byte)),
+            Part::Rest => after_expression(&reached, uri, |_| true),
+        };
+        if !reached.contains(&true) {
+            return false;
+        }
+    }
+    reached.last().copied().unwrap_or_default()
+}
+
+fn after_literal(reached: &[bool], uri: &[u8], literal: &[u8]) -> Vec<bool> {
+    let mut next = vec![false; reached.len()];
+    for (start, _) in reached.iter().enumerate().filter(|(_, reached)| **reached) {
+        let end = start.saturating_add(literal.len());
+        if let (true, Some(end)) = (uri.get(start..end) == Some(literal), next.get_mut(end)) {
+            *end = true;
+        }
+    }
+    next
+}
+
+fn after_expression(reached: &[bool], uri: &[u8], may_have: impl Fn(u8) -> bool) -> Vec<bool> {
+    let mut inside = false;
+    // What stands before each place; before the first, nothing.
+    let before = std::iter::once(None).chain(uri.iter().copied().map(Some));
+    let step = |(reached, before): (&bool, Option<u8>)| {
+        inside = *reached || (inside && before.is_some_and(&may_have));
+        inside
+    };
+    reached.iter().zip(before).map(step).collect()
+}
+
+/// Each costs a walk over the URI.
+const MAX_EXPRESSIONS: usize = 16;
+
+#[cfg(test)]
+mod tests;

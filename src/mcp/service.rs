@@ -1,0 +1,111 @@
+use std::fmt;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{Method, Request, Response};
+use http_body::Body;
+use tower_service::Service;
+
+use super::caller::Caller;
+use super::decision::{Permit, refuse};
+use super::exchange::Exchange;
+use super::layer::State;
+use super::{McpRequestBody, McpResponseBody, McpResponseFuture};
+use crate::bearer::{BearerToken, Rejection, RejectionKind, is_preflight};
+use crate::failure::OperationFailure;
+use crate::scope::Scopes;
+
+/// The service that [`McpLayer`](super::McpLayer) makes.
+#[derive(Clone)]
+pub struct McpAuth<S> {
+    inner: S,
+    state: Arc<State>,
+}
+
+impl<S> McpAuth<S> {
+    pub(super) const fn new(inner: S, state: Arc<State>) -> Self {
+        Self { inner, state }
+    }
+}
+
+impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for McpAuth<S>
+where
+    S: Service<Request<McpRequestBody<ReqBody>>, Response = Response<ResBody>> + Clone,
+    ReqBody: Body<Data = Bytes>,
+    ResBody: Body<Data = Bytes>,
+{
+    type Response = Response<McpResponseBody<ResBody>>;
+    type Error = S::Error;
+    type Future = McpResponseFuture<S, ReqBody>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
+        let state = &self.state;
+        match state.admit(&mut request) {
+            // It comes without credentials, and so without a body.
+            Admission::Preflight => {
+                McpResponseFuture::untouched(self.inner.call(request.map(|_| McpRequestBody::empty())))
+            }
+            Admission::Refused(rejection) => McpResponseFuture::rejected(state.respond(&rejection)),
+            Admission::Unread(exchange) => {
+                McpResponseFuture::calling(self.inner.call(request.map(McpRequestBody::untouched)), exchange)
+            }
+            Admission::ToBeRead(exchange) => {
+                // The clone is not ready; the service that was polled ready is the one to call later.
+                let clone = self.inner.clone();
+                let ready = std::mem::replace(&mut self.inner, clone);
+                let (parts, body) = request.into_parts();
+                McpResponseFuture::reading(body, ready, parts, exchange)
+            }
+        }
+    }
+}
+
+impl<S: fmt::Debug> fmt::Debug for McpAuth<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("McpAuth").field("inner", &self.inner).finish_non_exhaustive()
+    }
+}
+
+/// What becomes of a request before its body is read.
+enum Admission {
+    Preflight,
+    Refused(Rejection),
+    Unread(Box<Exchange>),
+    ToBeRead(Box<Exchange>),
+}
+
+impl State {
+    fn admit<B: Body>(self: &Arc<Self>, request: &mut Request<B>) -> Admission {
+        if is_preflight(request.method(), request.headers()) {
+            return Admission::Preflight;
+        }
+        let Some(caller) = Caller::of(request, &self.server.metadata_url) else {
+            tracing::error!(target: "mcp_bearer::rejection", kind = "internal", cause = "no_layer",
+                "no `BearerAuthLayer` of this resource is outside of the `McpLayer`: add `server.bearer_layer()` after it");
+            return Admission::Refused(Rejection::new(RejectionKind::Internal));
+        };
+        let carries_message =
+            !matches!(*request.method(), Method::GET | Method::HEAD | Method::DELETE | Method::OPTIONS);
+        if let (Caller::Anonymous(protection), false) = (&caller, carries_message) {
+            return Admission::Refused(refuse(Rejection::missing_token(protection, Scopes::EMPTY)));
+        }
+        let token = self.revalidation_interval.and_then(|_| BearerToken::from_headers(request.headers()).ok());
+        if let Some(sessions) = &self.sessions
+            && sessions.open(request.headers_mut(), &caller).is_err()
+        {
+            let rejection = Rejection::operation(OperationFailure::UnknownSession, None);
+            return Admission::Refused(refuse(rejection));
+        }
+        // A resumed stream may bring the answer to a list.
+        let permit = Permit { lists: !carries_message, ..Permit::default() };
+        let exchange = Box::new(Exchange { state: Arc::clone(self), caller, permit, token });
+        // A GET has no body as a rule; where it has one, a handler might read it.
+        let is_bare = !carries_message && request.body().is_end_stream();
+        if is_bare { Admission::Unread(exchange) } else { Admission::ToBeRead(exchange) }
+    }
+}

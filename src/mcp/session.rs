@@ -1,0 +1,81 @@
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::caller::Caller;
+use crate::jose::{Fingerprint, Fingerprinter};
+
+/// Binds session ids to who opened the session, without remembering any: the id that leaves carries an HMAC over it and its
+/// owner, and the id that comes in is good only with the right one.
+pub(super) struct SessionBinding {
+    key: Fingerprinter,
+}
+
+/// A session id that does not exist, or not for this caller. Nobody can tell which.
+#[derive(Debug)]
+pub(super) struct UnknownSession;
+
+impl SessionBinding {
+    /// With a key of its own; `None` if this build or machine cannot make one.
+    pub(super) fn random() -> Option<Self> {
+        Fingerprinter::random().map(|key| Self { key })
+    }
+
+    /// With a key that replicas share.
+    pub(super) fn keyed(key: &[u8; KEY_LENGTH]) -> Option<Self> {
+        Fingerprinter::keyed(key).map(|key| Self { key })
+    }
+
+    /// Puts the server's own id in the place of the one that the client shows, if that is the caller's. An event id alone
+    /// says nothing of whose stream it is from.
+    pub(super) fn open(&self, headers: &mut HeaderMap, caller: &Caller) -> Result<(), UnknownSession> {
+        let mut shown = headers.get_all(&SESSION_ID).iter();
+        let (Some(shown), None) = (shown.next(), shown.next()) else {
+            let says_something = headers.contains_key(&SESSION_ID) || headers.contains_key(&LAST_EVENT_ID);
+            return if says_something { Err(UnknownSession) } else { Ok(()) };
+        };
+        let id = self.opened(shown.as_bytes(), caller).ok_or(UnknownSession)?;
+        headers.insert(SESSION_ID, id);
+        Ok(())
+    }
+
+    fn opened(&self, shown: &[u8], caller: &Caller) -> Option<HeaderValue> {
+        if shown.len() > MAX_SESSION_ID {
+            return None;
+        }
+        let dot = memchr::memrchr(b'.', shown)?;
+        let (id, mac) = (shown.get(..dot)?, shown.get(dot.saturating_add(1)..)?);
+        let mac = BASE64_URL_SAFE_NO_PAD.decode(mac).ok()?;
+        let expected = self.mac(id, caller)?;
+        // Compared by what they hash to, so that the time that takes says nothing of the right one.
+        (self.key.of(&mac)? == self.key.of(&expected)?).then(|| HeaderValue::from_bytes(id).ok())?
+    }
+
+    /// Binds the ids that the server sends. One that cannot be bound does not leave.
+    pub(super) fn seal(&self, headers: &mut HeaderMap, caller: &Caller) {
+        let Some(id) = headers.remove(&SESSION_ID) else { return };
+        match self.sealed(id.as_bytes(), caller) {
+            Some(sealed) => _ = headers.insert(SESSION_ID, sealed),
+            None => tracing::error!(target: "mcp_bearer", "a session id cannot be bound, and is left out"),
+        }
+    }
+
+    fn sealed(&self, id: &[u8], caller: &Caller) -> Option<HeaderValue> {
+        let mac = BASE64_URL_SAFE_NO_PAD.encode(self.mac(id, caller)?);
+        let sealed = [id, b".", mac.as_bytes()].concat();
+        (sealed.len() <= MAX_SESSION_ID).then(|| HeaderValue::from_bytes(&sealed).ok())?
+    }
+
+    fn mac(&self, id: &[u8], caller: &Caller) -> Option<Fingerprint> {
+        self.key.of(&[PURPOSE, &caller.principal(), id].concat())
+    }
+}
+
+/// Bytes of a key for HMAC-SHA-256: as many as it puts out (RFC 2104, section 3).
+pub(super) const KEY_LENGTH: usize = 32;
+/// The longest session id, binding included, in bytes: far more than a UUID, far less than a header may have.
+const MAX_SESSION_ID: usize = 1_024;
+/// So that a key that is used for something else too binds nothing by accident.
+const PURPOSE: &[u8] = b"mcp-bearer session 1\0";
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");

@@ -1,0 +1,22 @@
+//! What an MCP request may do, by the operation in it.
+
+mod server;
+mod stream;
+mod verdict;
+
+mod bad_input;
+mod batches;
+mod bodies;
+mod configuration;
+mod contract;
+mod headers;
+mod hierarchy;
+mod list_answers;
+mod lists;
+mod mixed;
+mod operations;
+mod revalidation;
+mod sessions;
+mod streams;
+mod tool_result;
+mod uris;

@@ -1,0 +1,308 @@
+//! A body that two readers could read in two ways, or in none: only those who may do everything may send it.
+
+use mcp_bearer::mcp::McpScopes;
+
+use super::server::McpServer;
+use crate::support::Fixture;
+
+const UNREADABLE: &str = "400 -32600";
+
+fn rules() -> McpScopes {
+    McpScopes::new()
+        .tool("add", ["notes:write"])
+        .any_tool(["tools"])
+        .prompt("summary", ["notes:read"])
+        .any_resource(["notes:read"])
+}
+
+const EVERYTHING: &str = "mcp:tools notes:write notes:read tools";
+
+/// The servers that differ in what they do with a body that cannot be read.
+struct Servers {
+    fixture: Fixture,
+    ruled: McpServer,
+    strict: McpServer,
+    free: McpServer,
+    mixed: McpServer,
+}
+
+impl Servers {
+    async fn new() -> Self {
+        let fixture = Fixture::new().await;
+        let public = ["ping", "initialize", "tools/list", "roots/list", "completion/complete"];
+        Self {
+            ruled: McpServer::new(&fixture, rules()),
+            strict: McpServer::new(&fixture, rules().deny_unlisted()),
+            free: McpServer::new(&fixture, McpScopes::new()),
+            mixed: McpServer::mixed(&fixture, rules().public(public).public_tools(["free"])),
+            fixture,
+        }
+    }
+
+    async fn are_unsure_of(&self, body: impl Into<Vec<u8>>, headers: &[(&str, &str)]) {
+        let body = body.into();
+        let shown = String::from_utf8_lossy(&body).into_owned();
+        let token = |scopes: &str| self.fixture.token_for(scopes);
+        for missing in EVERYTHING.split(' ').skip(1) {
+            let held: Vec<_> = EVERYTHING.split(' ').filter(|scope| *scope != missing).collect();
+            let some = self.ruled.judge(&token(&held.join(" ")), headers, body.clone()).await;
+            assert_eq!(some, UNREADABLE, "{shown:.200}");
+        }
+        assert_eq!(self.ruled.judge(&token(EVERYTHING), headers, body.clone()).await, "OK", "{shown:.200}");
+        assert_eq!(self.strict.judge(&token(EVERYTHING), headers, body.clone()).await, UNREADABLE, "{shown:.200}");
+        assert_eq!(self.free.judge(&token("mcp:tools"), headers, body.clone()).await, "OK", "{shown:.200}");
+        assert_eq!(self.mixed.judge("", headers, body.clone()).await, "401 mcp:tools", "{shown:.200}");
+    }
+
+    async fn are_sure_of(&self, body: &str, needed: &str) {
+        for server in [&self.ruled, &self.strict] {
+            assert_eq!(server.judge(&self.fixture.token_for(needed), &[], body.to_owned()).await, "OK", "{body:.200}");
+            if needed != "mcp:tools" {
+                let refused = server.judge(&self.fixture.token_for("mcp:tools"), &[], body.to_owned()).await;
+                assert_eq!(refused, format!("403 {needed}"), "{body:.200}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_json_rpc_message_is_unreadable() {
+    let servers = Servers::new().await;
+    for body in [
+        &b""[..],
+        b" \n",
+        b"null",
+        b"1",
+        b"true",
+        b"\"ping\"",
+        b"{",
+        b"{}",
+        b"{'method':'ping'}",
+        b"{method:\"ping\"}",
+        br#"{"method":"ping",}"#,
+        br#"{"method":"ping"} x"#,
+        br#"{"method":"ping"}{"method":"ping"}"#,
+        br#"{"method":"ping"}/* */"#,
+        b"{\"method\":\"ping\"}\0",
+        b"\xef\xbb\xbf{\"method\":\"ping\"}",
+        b"{\0\"\0m\0e\0t\0h\0o\0d\0\"\0:\0\"\0p\0i\0n\0g\0\"\0}\0",
+        br#"{"method":"ping","params":{"x":NaN}}"#,
+        br#"{"method":"ping","params":{"x":01}}"#,
+        b"{\"method\":\"ping\",\"params\":{\"name\":\"a\nb\"}}",
+        br#"{"jsonrpc":"2.0","id":1}"#,
+        br#"{"jsonrpc":"2.0","id":1,"params":{}}"#,
+        br#"{"jsonrpc":"2.0","id":1,"Result":{}}"#,
+        b"jsonrpc=2.0&method=ping",
+        b"data: {\"method\":\"ping\"}\n\n",
+        // As gzip begins.
+        b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\xabV\xcaM-\xc9\xc8OQ\xb2R*\xc8\xccKW\xaa\x05\x00",
+    ] {
+        servers.are_unsure_of(body, &[]).await;
+    }
+}
+
+#[tokio::test]
+async fn a_member_that_counts_and_could_be_another_is_unreadable() {
+    let servers = Servers::new().await;
+    for body in [
+        r#"{"method":"ping","method":"ping"}"#,
+        r#"{"method":"ping","method":"tools/call","params":{"name":"add"}}"#,
+        r#"{"method":"ping","m\u0065thod":"tools/call","params":{"name":"add"}}"#,
+        r#"{"method":"ping","Method":"tools/call"}"#,
+        r#"{"method":"ping","METHOD":"tools/call"}"#,
+        r#"{"Method":"ping"}"#,
+        r#"{"method":"tools/call","params":{"name":"free"},"params":{"name":"add"}}"#,
+        r#"{"method":"tools/call","params":{"name":"free"},"p\u0061rams":{"name":"add"}}"#,
+        r#"{"method":"tools/call","params":{"name":"free"},"Params":{"name":"add"}}"#,
+        r#"{"params":{"name":"free"},"method":"tools/call","params":null}"#,
+        r#"{"method":"tools/call","params":{"name":"free","name":"add"}}"#,
+        r#"{"method":"tools/call","params":{"name":"free","n\u0061me":"add"}}"#,
+        r#"{"method":"tools/call","params":{"name":"free","Name":"add"}}"#,
+        r#"{"method":"tools/call","params":{"name":"free","name":1}}"#,
+        r#"{"method":"resources/read","params":{"uri":"a:1","uri":"b:1"}}"#,
+        r#"{"method":"resources/read","params":{"uri":"a:1","\u0075ri":"b:1"}}"#,
+        r#"{"method":"resources/read","params":{"uri":"a:1","URI":"b:1"}}"#,
+        r#"{"method":"tasks/get","params":{"taskId":"1","taskId":"2"}}"#,
+        r#"{"method":"tasks/get","params":{"taskId":"1","taskid":"2"}}"#,
+        // The long s and the Kelvin sign are letters to those who fold case as Unicode does.
+        "{\"method\":\"tools/call\",\"param\u{17f}\":{\"name\":\"add\"},\"params\":{\"name\":\"free\"}}",
+        "{\"method\":\"tasks/get\",\"params\":{\"ta\u{17f}kId\":\"1\",\"taskId\":\"2\"}}",
+        "{\"method\":\"tasks/get\",\"params\":{\"TAS\u{212a}ID\":\"1\",\"taskId\":\"2\"}}",
+        r#"{"method":"completion/complete","params":{"ref":{"name":"a"},"ref":{"name":"b"}}}"#,
+        r#"{"method":"completion/complete","params":{"ref":{"name":"a","name":"b"}}}"#,
+        r#"{"method":"completion/complete","params":{"ref":{"name":"a","uri":"b:1"}}}"#,
+        r#"{"method":"subscriptions/listen","params":{"notifications":{},"Notifications":{"resourceSubscriptions":[]}}}"#,
+        r#"{"method":"subscriptions/listen","params":{"notifications":{"resourceSubscriptions":[],"resourcesubscriptions":["a:1"]}}}"#,
+        // A request to one reader is an answer to another.
+        r#"{"id":1,"method":"ping","result":{}}"#,
+        r#"{"id":1,"error":{"code":1,"message":""},"method":"ping"}"#,
+    ] {
+        servers.are_unsure_of(body, &[]).await;
+        servers.are_unsure_of(format!("[{body}]"), &[]).await;
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_is_needed_and_no_text_is_unreadable() {
+    let servers = Servers::new().await;
+    let many = format!(
+        r#"{{"method":"subscriptions/listen","params":{{"notifications":{{"resourceSubscriptions":[{}"a:1"]}}}}}}"#,
+        r#""a:1","#.repeat(256)
+    );
+    for body in [
+        r#"{"method":1}"#,
+        r#"{"method":null}"#,
+        r#"{"method":["ping"]}"#,
+        r#"{"method":{"ping":1}}"#,
+        r#"{"method":"\ud800"}"#,
+        r#"{"method":"ping","params":1}"#,
+        r#"{"method":"ping","params":true}"#,
+        r#"{"method":"ping","params":"name"}"#,
+        r#"{"method":"ping","params":[]}"#,
+        r#"{"method":"ping","params":["name"]}"#,
+        r#"{"method":"ping","params":[1,{"name":"free"},null]}"#,
+        r#"{"method":"ping","params":-1.5}"#,
+        r#"{"method":"tools/call"}"#,
+        r#"{"method":"tools/call","params":null}"#,
+        r#"{"method":"tools/call","params":"free"}"#,
+        r#"{"method":"tools/call","params":["free"]}"#,
+        r#"{"method":"tools/call","params":[{"name":"free"}]}"#,
+        r#"{"method":"tools/call","params":{}}"#,
+        r#"{"method":"tools/call","params":{"arguments":{"name":"free"}}}"#,
+        r#"{"method":"tools/call","params":{"uri":"free"}}"#,
+        r#"{"method":"tools/call","params":{"name":null}}"#,
+        r#"{"method":"tools/call","params":{"name":1}}"#,
+        r#"{"method":"tools/call","params":{"name":["free"]}}"#,
+        r#"{"method":"tools/call","params":{"name":{"name":"free"}}}"#,
+        r#"{"method":"tools/call","params":{"name":"\udc00"}}"#,
+        r#"{"method":"prompts/get","params":{"uri":"summary"}}"#,
+        r#"{"method":"resources/read","params":{"name":"a:1"}}"#,
+        r#"{"method":"resources/read","params":{"uri":[]}}"#,
+        r#"{"method":"resources/subscribe","params":{}}"#,
+        r#"{"method":"tasks/cancel","params":{"task_id":"1"}}"#,
+        r#"{"method":"completion/complete","params":{}}"#,
+        r#"{"method":"completion/complete","params":{"ref":"summary"}}"#,
+        r#"{"method":"completion/complete","params":{"ref":{"type":"ref/prompt"}}}"#,
+        r#"{"method":"completion/complete","params":{"ref":{"name":1}}}"#,
+        r#"{"method":"subscriptions/listen","params":{"notifications":[]}}"#,
+        r#"{"method":"subscriptions/listen","params":{"notifications":{"resourceSubscriptions":"a:1"}}}"#,
+        r#"{"method":"subscriptions/listen","params":{"notifications":{"resourceSubscriptions":["a:1",2]}}}"#,
+        many.as_str(),
+    ] {
+        servers.are_unsure_of(body, &[]).await;
+    }
+    servers.are_unsure_of(b"{\"method\":\"tools/call\",\"params\":{\"name\":\"\xff\"}}", &[]).await;
+    servers.are_unsure_of(b"{\"method\":\"pi\xc0\x80ng\"}", &[]).await;
+    servers.are_unsure_of(b"{\"method\":\"ping\",\"m\xe9thod\":1}", &[]).await;
+}
+
+#[tokio::test]
+async fn names_that_the_parser_keeps_for_itself_are_unreadable() {
+    let servers = Servers::new().await;
+    for private in ["RawValue", "Number", "Else", ""].map(|name| format!("$serde_json::private::{name}")) {
+        let escaped = private.replace('$', "\\u0024");
+        for (name, text) in [&private, &escaped].into_iter().flat_map(|name| [(name, r#""{}""#), (name, r#""1""#)]) {
+            for body in [
+                format!(r#"{{"{name}":{text}}}"#),
+                format!(r#"{{"method":"ping","{name}":{text}}}"#),
+                format!(r#"{{"{name}":{text},"method":"ping"}}"#),
+                format!(r#"{{"method":{{"{name}":{text}}}}}"#),
+                format!(r#"{{"method":"ping","params":{{"name":"free","{name}":{text}}}}}"#),
+                format!(r#"{{"method":"ping","params":{{"{name}":{text}}}}}"#),
+                format!(r#"{{"method":"ping","params":{{"{name}":{text},"name":"free"}}}}"#),
+                format!(r#"{{"method":"subscriptions/listen","params":{{"notifications":{{}},"{name}":{text}}}}}"#),
+                format!(r#"{{"method":"subscriptions/listen","params":{{"notifications":{{"{name}":{text}}}}}}}"#),
+                format!(r#"{{"method":"tools/call","params":{{"{name}":{text}}}}}"#),
+                format!(r#"{{"method":"tools/call","params":{{"name":{{"{name}":{text}}}}}}}"#),
+                format!(r#"{{"method":"completion/complete","params":{{"ref":{{"{name}":{text}}}}}}}"#),
+            ] {
+                servers.are_unsure_of(body, &[]).await;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_nested_without_end_is_unreadable() {
+    let servers = Servers::new().await;
+    let deep = 100_000;
+    for (before, open) in [
+        ("", "["),
+        ("", "{\"method\":"),
+        ("{\"method\":\"ping\",\"params\":", "["),
+        ("{\"method\":\"ping\",\"params\":", "{\"name\":"),
+        ("{\"method\":\"tools/call\",\"params\":{\"name\":", "["),
+        ("{\"id\":", "["),
+    ] {
+        servers.are_unsure_of(format!("{before}{}", open.repeat(deep)), &[]).await;
+    }
+    let closed = format!(r#"{{"method":"ping","params":{}{}}}"#, "[".repeat(deep), "]".repeat(deep));
+    servers.are_unsure_of(closed, &[]).await;
+}
+
+#[tokio::test]
+async fn a_body_in_another_coding_is_unreadable_whatever_it_looks_like() {
+    let servers = Servers::new().await;
+    let ping = r#"{"method":"ping"}"#;
+    for coding in ["gzip", "br", "deflate", "zstd", "compress", "x-mine", "identity, br", "GZIP", ""] {
+        servers.are_unsure_of(ping, &[("content-encoding", coding)]).await;
+    }
+    servers.are_unsure_of(ping, &[("content-encoding", "identity"), ("content-encoding", "br")]).await;
+    let token = servers.fixture.token();
+    for coding in ["identity", "Identity"] {
+        assert_eq!(servers.strict.judge(&token, &[("content-encoding", coding)], ping).await, "OK");
+    }
+}
+
+#[tokio::test]
+async fn strange_spelling_alone_makes_nothing_unreadable() {
+    let servers = Servers::new().await;
+    let nested = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+    for (body, needed) in [
+        (r#"{"method":"ping"}"#, "mcp:tools"),
+        (" \r\n\t{ \"params\" : null , \"method\" : \"ping\" }\n", "mcp:tools"),
+        (r#"{"method":"ping","x":1,"x":2,"jsonrpc":3}"#, "mcp:tools"),
+        ("{\"method\":\"ping\",\"m\u{e9}thod\":1,\"params\":{\"\u{212a}\":1,\"\u{ff4e}ame\":2}}", "mcp:tools"),
+        (r#"{"method":"pi\u006eg","params":{"name":1,"uri":[],"ref":{},"notifications":null}}"#, "mcp:tools"),
+        (r#"{"m\u0065thod":"tools\/call","params":{"n\u0061me":"\u0061dd"}}"#, "mcp:tools notes:write"),
+        (r#"{"params":{"arguments":{},"name":"add"},"id":1,"method":"tools/call"}"#, "mcp:tools notes:write"),
+        (
+            r#"{"method":"tools/call","params":{"name":"add","arguments":{"a":1,"a":2,"Name":3,"$serde_json::private::RawValue":"{"}}}"#,
+            "mcp:tools notes:write",
+        ),
+        (r#"{"method":"tools/call","params":{"name":"ADD"}}"#, "mcp:tools tools"),
+        (r#"{"method":"tools/call","params":{"name":"add\u0000"}}"#, "mcp:tools tools"),
+        (r#"{"method":"tools/call","params":{"name":""}}"#, "mcp:tools tools"),
+        (r#"{"method":"tools/call ","params":{}}"#, "mcp:tools"),
+        (r#"{"method":"resources/read","params":{"uri":""}}"#, "mcp:tools notes:read"),
+        (
+            &format!(r#"{{"method":"tools/call","params":{{"name":"add","arguments":{nested}}}}}"#),
+            "mcp:tools notes:write",
+        ),
+        (&format!(r#"{{"method":"tools/call","params":{{"name":"{}"}}}}"#, "n".repeat(1 << 20)), "mcp:tools tools"),
+        (
+            &format!(r#"{{"method":"resources/read","params":{{"uri":"{}"}}}}"#, "u".repeat(8 << 10)),
+            "mcp:tools notes:read",
+        ),
+    ] {
+        servers.are_sure_of(body, needed).await;
+    }
+}
+
+#[tokio::test]
+async fn a_uri_that_is_too_long_to_be_compared_is_unreadable() {
+    let servers = Servers::new().await;
+    for length in [(8 << 10) + 1, 1 << 20] {
+        let uri = "u".repeat(length);
+        for params in [
+            format!(r#""resources/read","params":{{"uri":"{uri}"}}"#),
+            format!(r#""resources/unsubscribe","params":{{"uri":"{uri}"}}"#),
+            format!(r#""completion/complete","params":{{"ref":{{"uri":"{uri}"}}}}"#),
+            format!(
+                r#""subscriptions/listen","params":{{"notifications":{{"resourceSubscriptions":["a:1","{uri}"]}}}}"#
+            ),
+        ] {
+            servers.are_unsure_of(format!(r#"{{"method":{params}}}"#), &[]).await;
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! Batches (MCP 2025-03-26): all of it or nothing.
+
+use mcp_bearer::mcp::McpScopes;
+use serde_json::{Value, json};
+
+use super::server::McpServer;
+use super::verdict::verdict;
+use crate::support::Fixture;
+
+fn scopes() -> McpScopes {
+    McpScopes::new()
+        .tool("add", ["notes:write"])
+        .tool("clear", ["notes:write", "notes:delete"])
+        .prompt("summary", ["notes:read"])
+        .resource("notes://{id}", ["notes:read"])
+}
+
+fn tool(name: &str) -> Value {
+    json!({ "jsonrpc": "2.0", "id": name, "method": "tools/call", "params": { "name": name } })
+}
+
+fn ping() -> Value {
+    json!({ "jsonrpc": "2.0", "id": 1, "method": "ping" })
+}
+
+fn note() -> Value {
+    json!({ "jsonrpc": "2.0", "id": 2, "method": "resources/read", "params": { "uri": "notes://1" } })
+}
+
+fn summary() -> Value {
+    json!({ "jsonrpc": "2.0", "id": 3, "method": "prompts/get", "params": { "name": "summary" } })
+}
+
+fn initialized() -> Value {
+    json!({ "jsonrpc": "2.0", "method": "notifications/initialized" })
+}
+
+fn answer() -> Value {
+    json!({ "jsonrpc": "2.0", "id": 9, "result": {} })
+}
+
+#[tokio::test]
+async fn a_batch_needs_what_its_members_need_in_one_challenge() {
+    let fixture = Fixture::new().await;
+    let server = McpServer::new(&fixture, scopes());
+    for (batch, needed) in [
+        (json!([ping()]), ""),
+        (json!([ping(), initialized(), answer()]), ""),
+        (json!([tool("add")]), "notes:write"),
+        (json!([ping(), tool("unlisted"), tool("add"), tool("add")]), "notes:write"),
+        (json!([tool("add"), summary()]), "notes:write notes:read"),
+        (json!([note(), tool("clear"), summary()]), "notes:read notes:write notes:delete"),
+        (json!([tool("clear"), answer(), note(), tool("add")]), "notes:write notes:delete notes:read"),
+    ] {
+        let body = batch.to_string();
+        let all = format!("mcp:tools {needed}").trim().to_owned();
+        assert_eq!(server.judge(&fixture.token_for(&all), &[], body.clone()).await, "OK", "{body}");
+        // One member that is not allowed stops all others.
+        for missing in needed.split(' ').filter(|scope| !scope.is_empty()) {
+            let held: Vec<_> = all.split(' ').filter(|scope| *scope != missing).collect();
+            let refused = server.judge(&fixture.token_for(&held.join(" ")), &[], body.clone()).await;
+            assert_eq!(refused, format!("403 {all}"), "{body}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn one_member_that_is_not_offered_stops_the_batch() {
+    let fixture = Fixture::new().await;
+    let server = McpServer::new(&fixture, scopes().deny_unlisted());
+    let token = fixture.token_for("mcp:tools notes:read notes:write notes:delete");
+    for batch in [[ping(), tool("unlisted")], [tool("unlisted"), ping()], [tool("unlisted"), tool("add")]] {
+        // Whose id would it be?
+        assert_eq!(verdict(&server.call(&token, &json!(batch)).await), "403 -32602", "{batch:?}");
+        assert!(server.take_reached().is_empty(), "{batch:?}");
+    }
+    assert_eq!(server.judge(&token, &[], json!([tool("unlisted")]).to_string()).await, "403 -32602 \"unlisted\"");
+}
+
+#[tokio::test]
+async fn what_is_no_batch_of_messages_is_not_read_as_one() {
+    let fixture = Fixture::new().await;
+    let server = McpServer::new(&fixture, scopes());
+    let some = fixture.token_for("mcp:tools notes:read notes:write");
+    let all = fixture.token_for("mcp:tools notes:read notes:write notes:delete");
+    for batch in [
+        json!([]),
+        json!([[]]),
+        json!([[ping()]]),
+        json!([ping(), [ping()]]),
+        json!([ping(), 1]),
+        json!([null]),
+        json!([ping(), {}]),
+        json!(["ping"]),
+        json!([ping(), { "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {} }]),
+    ] {
+        let body = batch.to_string();
+        assert_eq!(server.judge(&some, &[], body.clone()).await, "400 -32600", "{body}");
+        assert_eq!(server.judge(&all, &[], body.clone()).await, "OK", "{body}");
+    }
+    for broken in ["[", "[{}", r#"[{"method":"ping"}"#, r#"[{"method":"ping"},]"#, r#"[{"method":"ping"}]]"#] {
+        assert_eq!(server.judge(&some, &[], broken).await, "400 -32600", "{broken}");
+    }
+}
+
+#[tokio::test]
+async fn a_long_batch_is_judged_to_its_last_member() {
+    let fixture = Fixture::new().await;
+    let server = McpServer::new(&fixture, scopes());
+    let token = fixture.token_for("mcp:tools");
+    for (last, expected) in [
+        (tool("unlisted"), "OK"),
+        (tool("add"), "403 mcp:tools notes:write"),
+        (json!({ "jsonrpc": "2.0", "id": 1 }), "400 -32600"),
+    ] {
+        let batch = [vec![ping(); 999], vec![last]].concat();
+        assert_eq!(server.judge(&token, &[], json!(batch).to_string()).await, expected);
+    }
+}
+
+#[tokio::test]
+async fn a_batch_that_nobody_needs_is_unreadable() {
+    let fixture = Fixture::new().await;
+    let server = McpServer::new(&fixture, scopes());
+    let some = fixture.token_for("mcp:tools notes:read notes:write");
+    let all = fixture.token_for("mcp:tools notes:read notes:write notes:delete");
+    // As many as a body can hold, at 15 bytes each.
+    for count in [1_000, 10_000, 279_000] {
+        let tiny = r#"{"method":"x"},"#.repeat(count);
+        for last in [r#"{"method":"x"}"#, r#"{"method":"tools/call","params":{"name":"add"}}"#, "{}", "", "]"] {
+            let body = format!("[{tiny}{last}]");
+            assert_eq!(server.judge(&some, &[], body.clone()).await, "400 -32600", "{count} {last}");
+            assert_eq!(server.judge(&all, &[], body).await, "OK", "{count} {last}");
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! Reading a body takes bounded memory and bounded time, and changes nothing.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::response::IntoResponse as _;
+use bytes::Bytes;
+use futures_util::stream::{self, Stream};
+use http::{HeaderMap, Method, Request, Response, header};
+use http_body::{Frame, SizeHint};
+use http_body_util::{BodyExt as _, StreamBody};
+use mcp_bearer::mcp::{McpRequestBody, McpScopes};
+use tokio::time::{Instant, sleep};
+use tower::{Layer as _, ServiceExt as _, service_fn};
+
+use super::server::{McpServer, bearer, post};
+use super::verdict::verdict;
+use crate::support::{Answer, Fixture, RESOURCE};
+
+const TOO_LARGE: &str = "413 -32600";
+
+fn limited(fixture: &Fixture, limit: usize) -> McpServer {
+    let layer = fixture.server.mcp_layer(McpScopes::new()).unwrap().max_body(limit).unwrap();
+    McpServer::with(bearer(fixture), layer, |_| "ok".into_response())
+}
+
+/// A message of this length.
+fn padded(length: usize) -> Bytes {
+    let message = r#"{"method":"ping"}"#;
+    format!("{message}{}", " ".repeat(length - message.len())).into()
+}
+
+/// A body whose length nobody knows.
+fn chunked(chunks: impl Stream<Item = Result<Bytes, std::io::Error>> + Send + 'static) -> Body {
+    Body::from_stream(chunks)
+}
+
+fn pieces(body: &Bytes, size: usize) -> Body {
+    let pieces: Vec<_> = body.chunks(size).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
+    chunked(stream::iter(pieces))
+}
+
+#[tokio::test]
+async fn a_body_may_have_the_limit_and_not_a_byte_more() {
+    let fixture = Fixture::new().await;
+    let (small, default) = (limited(&fixture, 1_024), McpServer::new(&fixture, McpScopes::new()));
+    for (server, limit) in [(small, 1_024), (default, 4 << 20)] {
+        for (length, expected) in [(limit, "OK"), (limit + 1, TOO_LARGE)] {
+            let body = padded(length);
+            assert_eq!(server.judge(&fixture.token(), &[], body.clone()).await, expected, "{length}");
+            for size in [limit, limit - 1, 1 + limit / 2, 1 + limit / 7] {
+                let answer = server.post(&fixture.token(), &[], pieces(&body, size)).await;
+                let reached = server.take_reached();
+                if expected == "OK" {
+                    assert!(answer.status.is_success() && reached[0].body == body, "{length} in pieces of {size}");
+                } else {
+                    assert_eq!(verdict(&answer), expected, "{length} in pieces of {size}");
+                    assert!(reached.is_empty());
+                }
+            }
+        }
+    }
+}
+
+/// Announces a length, and must not be read.
+#[derive(Clone)]
+struct Announced(u64);
+
+impl http_body::Body for Announced {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        panic!("somebody read the body")
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0 == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.0)
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_is_announced_to_be_too_large_is_not_read() {
+    let fixture = Fixture::new().await;
+    let server = limited(&fixture, 1_024);
+    for length in [1_025, u64::MAX] {
+        let answer = server.post(&fixture.token(), &[], Body::new(Announced(length))).await;
+        assert_eq!(verdict(&answer), TOO_LARGE);
+    }
+    assert!(server.take_reached().is_empty());
+}
+
+#[tokio::test]
+async fn only_a_get_without_a_body_is_not_judged_by_it() {
+    let fixture = Fixture::new().await;
+    let layer = fixture.server.mcp_layer(McpScopes::new().any_tool(["never"]).deny_unlisted()).unwrap();
+    let handler =
+        service_fn(async |_: Request<McpRequestBody<Announced>>| Ok::<_, Infallible>(Response::new("ok".to_owned())));
+    let service = bearer(&fixture).layer(layer.layer(handler));
+    for method in [Method::GET, Method::HEAD, Method::DELETE, Method::OPTIONS] {
+        for (length, expected) in [(0, 200), (u64::MAX, 413)] {
+            let request = Request::builder().method(&method).uri(RESOURCE);
+            let request = request.header(header::AUTHORIZATION, format!("Bearer {}", fixture.token()));
+            let response = service.clone().oneshot(request.body(Announced(length)).unwrap()).await.unwrap();
+            assert_eq!(response.status(), expected, "{method} {length}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_body_goes_on_as_one_frame_with_its_trailers() {
+    let fixture = Fixture::new().await;
+    let layer = fixture.server.mcp_layer(McpScopes::new()).unwrap();
+    let handler = service_fn(async |request: Request<McpRequestBody<Body>>| {
+        let hint = http_body::Body::size_hint(request.body()).exact();
+        let collected = request.into_body().collect().await.unwrap();
+        let trailer = collected.trailers().map(|trailers| trailers["x-sum"].clone());
+        let seen = format!("{hint:?} {trailer:?} {:?}", collected.to_bytes());
+        Ok::<_, Infallible>(Response::new(Body::from(seen)))
+    });
+    let service = bearer(&fixture).layer(layer.layer(handler));
+    let trailers = HeaderMap::from_iter([(header::HeaderName::from_static("x-sum"), "7".parse().unwrap())]);
+    let frames = [Frame::data(r#"{"method""#.into()), Frame::data(r#":"ping"}"#.into()), Frame::trailers(trailers)];
+    let body = Body::new(StreamBody::new(stream::iter(frames.map(Ok::<_, Infallible>))));
+    let answer = Answer::of(service.oneshot(post(&fixture.token(), &[], body)).await.unwrap()).await;
+    assert_eq!(answer.body, r#"Some(17) Some("7") b"{\"method\":\"ping\"}""#);
+}
+
+/// Pieces that come at this pace without end, and how many bytes of them were taken.
+fn endless(piece: usize, pause: Duration) -> (Body, Arc<AtomicUsize>) {
+    let taken = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&taken);
+    let pieces = stream::unfold((), move |()| {
+        let counter = Arc::clone(&counter);
+        async move {
+            if !pause.is_zero() {
+                sleep(pause).await;
+            }
+            counter.fetch_add(piece, Ordering::SeqCst);
+            Some((Ok(Bytes::from(vec![b' '; piece])), ()))
+        }
+    });
+    (chunked(pieces), taken)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_without_end_is_given_up() {
+    let fixture = Fixture::new().await;
+    let server = McpServer::new(&fixture, McpScopes::new());
+    let mixed = McpServer::mixed(&fixture, McpScopes::new().public(["ping"]));
+    let (second, day) = (Duration::from_secs(1), Duration::from_secs(86_400));
+    for (piece, pause, expected, seconds, most) in [
+        (1, day, "408 -32600", 30, 0),
+        (1, second, "408 -32600", 30, 30),
+        (100 << 10, second, "408 -32600", 30, 3_000 << 10),
+        (1 << 20, second, TOO_LARGE, 5, 5 << 20),
+        (64 << 10, Duration::ZERO, TOO_LARGE, 0, (4 << 20) + (64 << 10)),
+    ] {
+        for (server, token) in [(&server, fixture.token()), (&mixed, String::new())] {
+            let (body, taken) = endless(piece, pause);
+            let start = Instant::now();
+            assert_eq!(verdict(&server.post(&token, &[], body).await), expected, "{piece} every {pause:?}");
+            assert_eq!(start.elapsed().as_secs(), seconds, "{piece} every {pause:?}");
+            assert!(taken.load(Ordering::SeqCst) <= most, "{piece} every {pause:?}");
+            assert!(server.take_reached().is_empty());
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_is_slow_and_ends_in_time_is_read() {
+    let fixture = Fixture::new().await;
+    let server = McpServer::new(&fixture, McpScopes::new());
+    for (wait, expected) in [(28, 200), (31, 408)] {
+        let pieces = stream::iter([(0, r#"{"method""#), (wait, r#":"ping"}"#)]);
+        let pieces = futures_util::StreamExt::then(pieces, async |(wait, piece)| {
+            sleep(Duration::from_secs(wait)).await;
+            Ok::<_, std::io::Error>(Bytes::from(piece))
+        });
+        let body = Body::new(StreamBody::new(futures_util::TryStreamExt::map_ok(Box::pin(pieces), Frame::data)));
+        let answer = server.post(&fixture.token(), &[], body).await;
+        assert_eq!(answer.status, expected, "{wait}");
+        assert_eq!(server.take_reached().len(), usize::from(expected == 200));
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_is_refused_even_if_a_message_came_through() {
+    let fixture = Fixture::new().await;
+    let server = McpServer::new(&fixture, McpScopes::new());
+    for before in [&[][..], &["{"], &[r#"{"method":"ping"}"#]] {
+        let pieces: Vec<_> = before.iter().map(|piece| Ok(Bytes::from(*piece))).collect();
+        let broken = Err(std::io::Error::other("connection reset"));
+        let body = chunked(stream::iter(pieces.into_iter().chain([broken])));
+        assert_eq!(verdict(&server.post(&fixture.token(), &[], body).await), "400 -32600", "{before:?}");
+        assert!(server.take_reached().is_empty());
+    }
+}

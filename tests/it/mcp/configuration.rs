@@ -1,0 +1,169 @@
+//! A mistake in the rules or the settings fails at build, with a sentence that says what to change.
+
+use std::time::Duration;
+
+use axum::response::IntoResponse as _;
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use mcp_bearer::BuildError;
+use mcp_bearer::bearer::RejectionKind;
+use mcp_bearer::error::BuildErrorKind::{Scope, Setting};
+use mcp_bearer::mcp::{McpLayer, McpScopes, OperationFailure};
+
+use super::server::{McpServer, bearer};
+use crate::support::{Fixture, METADATA_URL};
+
+#[test]
+fn rules_that_cannot_work_fail_at_build() {
+    let fixture = Fixture::cold();
+    let new = McpScopes::new;
+    let long = "x".repeat(8_193);
+    let many = "{a}".repeat(17);
+    for (scopes, kind, sentence) in [
+        (new().tool("t", ["two words"]), Scope, r#"the tool "t": "two words" is no scope: use one or more printable"#),
+        (new().tool("t", ["ok", ""]), Scope, r#"the tool "t": "" is no scope"#),
+        (new().prompt("p", ["\""]), Scope, r#"the prompt "p": "\"" is no scope"#),
+        (new().resource("r://1", ["a\\b"]), Scope, r#"the resource "r://1": "a\\b" is no scope"#),
+        (new().method("ping", ["\u{e9}"]), Scope, r#"the method "ping": "é" is no scope"#),
+        (new().any_tool(["a\n"]), Scope, r#"`any_tool`: "a\n" is no scope"#),
+        (new().any_prompt([" "]), Scope, r#"`any_prompt`: " " is no scope"#),
+        (new().any_resource(["a b"]), Scope, r#"`any_resource`: "a b" is no scope"#),
+        (new().tool("t", ["a"]).tool("t", ["a"]), Scope, r#"the tool "t" has two rules: make them one"#),
+        (new().prompt("p", ["a"]).prompt("p", ["b"]), Scope, r#"the prompt "p" has two rules: make them one"#),
+        (new().resource("r:", ["a"]).resource("r:", ["b"]), Scope, r#"the resource "r:" has two rules: make them one"#),
+        (new().method("m", ["a"]).method("m", ["b"]), Scope, r#"the method "m" has two rules: make them one"#),
+        (new().tool("", ["a"]), Scope, "a tool has no name: give it one"),
+        (new().prompt("", ["a"]), Scope, "a prompt has no name: give it one"),
+        (new().method("", ["a"]), Scope, "a method has no name: give it one"),
+        (new().resource("", ["a"]), Scope, "a resource has no name: give it one"),
+        (new().public([""]), Scope, "a method has no name: give it one"),
+        (new().public_tools(["t", ""]), Scope, "a tool has no name: give it one"),
+        (new().public_prompts([""]), Scope, "a prompt has no name: give it one"),
+        (new().public_resources([""]), Setting, "\"\" is no URI template (RFC 6570): it is empty or longer"),
+        (
+            new().resource("r://{id", ["a"]),
+            Setting,
+            r#""r://{id" is no URI template (RFC 6570): a brace has no partner"#,
+        ),
+        (new().resource("r://id}", ["a"]), Setting, "a brace has no partner"),
+        (new().resource("r://{}", ["a"]), Setting, "an expression between braces is empty or has another character"),
+        (new().resource("r://{a b}", ["a"]), Setting, "an expression between braces is empty or has another character"),
+        (new().resource(long, ["a"]), Setting, "it is empty or longer than 8192 bytes"),
+        (new().resource(many, ["a"]), Setting, "it has more than 16 expressions"),
+        (new().public_resources(["r://{"]), Setting, "a brace has no partner"),
+        (
+            new().public(["tools/call"]),
+            Scope,
+            r#""tools/call" is not one operation, so it cannot be public: name what is, with `public_tools`"#,
+        ),
+        (new().public(["prompts/get"]), Scope, "name what is, with `public_prompts`"),
+        (new().public(["resources/read"]), Scope, "name what is, with `public_resources`"),
+        (new().public(["resources/subscribe"]), Scope, "name what is, with `public_resources`"),
+        (new().public(["resources/unsubscribe"]), Scope, "name what is, with `public_resources`"),
+        (new().public(["resources/directory/read"]), Scope, "name what is, with `public_resources`"),
+        (new().public(["skills/get"]), Scope, "name what is, with `public_resources`"),
+        (
+            new().public(["ping"]).method("ping", ["a"]),
+            Scope,
+            r#"the method "ping" is public and needs scopes: remove one of the two"#,
+        ),
+        (new().method("ping", [""; 0]).public(["ping"]), Scope, "is public and needs scopes: remove one of the two"),
+        (
+            new().public_tools(["t"]).tool("t", ["a"]),
+            Scope,
+            r#"the tool "t" is public and needs scopes: remove one of the two"#,
+        ),
+        (new().public_prompts(["p"]).prompt("p", ["a"]), Scope, r#"the prompt "p" is public and needs scopes"#),
+        (
+            new().public_resources(["r:{x}"]).resource("r:{x}", ["a"]),
+            Scope,
+            r#"the resource "r:{x}" is public and needs scopes"#,
+        ),
+        (
+            new().public_tools(["t"]).method("tools/call", ["a"]),
+            Scope,
+            r#""tools/call" needs scopes always, and `public_tools` says never: remove one of the two"#,
+        ),
+        (new().public_prompts(["p"]).method("prompts/get", ["a"]), Scope, "`public_prompts` says never"),
+        (new().public_resources(["r:"]).method("resources/read", ["a"]), Scope, "`public_resources` says never"),
+    ] {
+        let shown = format!("{scopes:.200?}");
+        let error = fixture.server.mcp_layer(scopes).unwrap_err();
+        assert_eq!(error.kind(), kind, "{error}: {shown}");
+        assert!(error.to_string().contains(sentence), "{error}");
+    }
+}
+
+#[test]
+fn rules_that_only_look_alike_are_good() {
+    let fixture = Fixture::cold();
+    for scopes in [
+        McpScopes::new().tool("t", ["a"]).tool("T", ["a"]).prompt("t", ["a"]).method("t", ["a"]).resource("t", ["a"]),
+        McpScopes::new().any_tool(["a"]).any_tool(["b", "a"]),
+        McpScopes::new().public(["ping", "ping", "notifications/initialized", "initialize"]).public_tools(["t", "t"]),
+        McpScopes::new().public(["initialize"]).method("notifications/initialized", ["a"]),
+        McpScopes::new().public_tools(["t"]).method("tools/list", ["a"]).any_tool(["a"]).prompt("t", ["a"]),
+        McpScopes::new().public_resources(["r://{id}"]).resource("r://secret", ["a"]).any_resource(["b"]),
+        McpScopes::new().resource("x".repeat(8_192), ["a"]).resource("{a}".repeat(16), ["a"]),
+    ] {
+        let shown = format!("{scopes:.200?}");
+        assert!(fixture.server.mcp_layer(scopes).is_ok(), "{shown}");
+    }
+}
+
+#[tokio::test]
+async fn settings_out_of_range_fail_at_build() {
+    let fixture = Fixture::cold();
+    let layer = || fixture.server.mcp_layer(McpScopes::new()).unwrap();
+    let body = |bytes: usize| layer().max_body(bytes);
+    let every = |interval: Duration| layer().revalidate_streams(interval);
+    let key = |length: usize| layer().bind_sessions_with_key(&vec![7; length]);
+    let (second, milli) = (Duration::from_secs(1), Duration::from_millis(1));
+    let wrong: [(Result<McpLayer, BuildError>, &str); 10] = [
+        (body(0), "the largest body is 0 bytes: give 1024 to 67108864"),
+        (body(1_023), "the largest body is 1023 bytes: give 1024 to 67108864"),
+        (body((64 << 20) + 1), "the largest body is 67108865 bytes: give 1024 to 67108864"),
+        (body(usize::MAX), "give 1024 to 67108864"),
+        (every(Duration::ZERO), "streams are revalidated every 0ns: give 1s to 3600s"),
+        (every(second - milli), "streams are revalidated every 999ms: give 1s to 3600s"),
+        (every(second * 3_600 + milli), "give 1s to 3600s"),
+        (key(0), "the session key has 0 bytes: give 32 random ones"),
+        (key(31), "the session key has 31 bytes: give 32 random ones"),
+        (key(33), "the session key has 33 bytes: give 32 random ones"),
+    ];
+    for (result, sentence) in wrong {
+        let error = result.unwrap_err();
+        assert_eq!(error.kind(), Setting, "{error}");
+        assert!(error.to_string().contains(sentence), "{error}");
+    }
+    for good in [body(1_024), body(64 << 20), every(second), every(second * 3_600), key(32), layer().bind_sessions()] {
+        assert!(good.is_ok());
+    }
+}
+
+#[tokio::test]
+async fn refusals_can_look_different_and_stay_what_they_are() {
+    let fixture = Fixture::new().await;
+    let layer = fixture.server.mcp_layer(McpScopes::new().tool("add", ["notes:write"]).deny_unlisted()).unwrap();
+    let layer = layer.on_rejection(|rejection| {
+        let mut response = Response::new(Bytes::from(format!("sorry: {}", rejection.status())));
+        *response.status_mut() = StatusCode::IM_A_TEAPOT;
+        response
+    });
+    let server = McpServer::with(bearer(&fixture), layer, |_| "ok".into_response());
+    let call = |name: &str| format!(r#"{{"id":7,"method":"tools/call","params":{{"name":"{name}"}}}}"#);
+    for (body, said, kind) in [
+        (call("add"), "sorry: 403 Forbidden", RejectionKind::InsufficientScope),
+        (call("other"), "sorry: 403 Forbidden", RejectionKind::Operation(OperationFailure::Unlisted)),
+        ("?".to_owned(), "sorry: 400 Bad Request", RejectionKind::Operation(OperationFailure::Unreadable)),
+    ] {
+        let answer = server.post(&fixture.token(), &[], body).await;
+        assert_eq!((answer.status, answer.body.as_str()), (StatusCode::IM_A_TEAPOT, said));
+        assert_eq!(answer.header("cache-control"), Some("no-store"));
+        assert_eq!(answer.rejection.as_ref().unwrap().kind(), kind);
+        let challenge = (kind == RejectionKind::InsufficientScope).then(|| "mcp:tools notes:write".to_owned());
+        assert_eq!(answer.parameter("scope"), challenge);
+        assert_eq!(answer.parameter("resource_metadata").is_some_and(|url| url == METADATA_URL), challenge.is_some());
+        assert!(server.take_reached().is_empty());
+    }
+}

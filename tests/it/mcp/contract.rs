@@ -1,0 +1,306 @@
+//! The layer as a citizen of tower: readiness, when bodies are read, what refusals look like.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::routing::any;
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body_util::{BodyExt as _, StreamBody};
+use mcp_bearer::ResourceServer;
+use mcp_bearer::bearer::BearerAuth;
+use mcp_bearer::mcp::{McpAuth, McpScopes};
+use mcp_bearer::testing::{Endpoint, Fault};
+use tower::{Layer as _, Service, ServiceExt, service_fn};
+
+use super::server::{McpServer, bearer, post};
+use crate::support::{Answer, Fixture, METADATA_URL};
+
+const CALL: &str = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"add_note"}}"#;
+
+/// A service that may be called only as often as it was polled ready, and that forgets that when it is cloned.
+struct Strict {
+    ready: bool,
+    polled: Arc<AtomicUsize>,
+    called: Arc<AtomicUsize>,
+}
+
+impl Clone for Strict {
+    fn clone(&self) -> Self {
+        Self { ready: false, polled: Arc::clone(&self.polled), called: Arc::clone(&self.called) }
+    }
+}
+
+impl<B> Service<Request<B>> for Strict {
+    type Response = Response<Body>;
+    type Error = &'static str;
+    type Future = std::future::Ready<Result<Self::Response, Self::Error>>;
+
+    /// Pending once, ready after that; in the end it is broken.
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        match self.polled.fetch_add(1, SeqCst) {
+            0 => {
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            1..=20 => {
+                self.ready = true;
+                Poll::Ready(Ok(()))
+            }
+            _ => Poll::Ready(Err("broken")),
+        }
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        assert!(std::mem::take(&mut self.ready), "called without being ready");
+        self.called.fetch_add(1, SeqCst);
+        let fails = request.headers().contains_key("x-fail");
+        std::future::ready(if fails { Err("failed") } else { Ok(Response::new(Body::from("ok"))) })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_service_that_was_polled_ready_is_the_one_that_is_called() {
+    let fixture = Fixture::new().await;
+    let (polled, called) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let strict = Strict { ready: false, polled: Arc::clone(&polled), called: Arc::clone(&called) };
+    let layer = fixture.server.mcp_layer(McpScopes::new().tool("add_note", ["notes:write"])).unwrap();
+    let mut service: BearerAuth<McpAuth<Strict>> = bearer(&fixture).layer(layer.layer(strict));
+    let mut get = post(&fixture.token(), &[], Body::empty());
+    *get.method_mut() = http::Method::GET;
+    let preflight =
+        Request::options("/mcp").header("origin", "https://a.example").header("access-control-request-method", "POST");
+    let (may, may_not) = (fixture.token_for("mcp:tools notes:write"), fixture.token());
+    for (request, status, calls) in [
+        (post(&may, &[], CALL), Ok(200), 1),
+        (post(&may, &[], slowly(CALL)), Ok(200), 2),
+        (get, Ok(200), 3),
+        (preflight.body(Body::empty()).unwrap(), Ok(200), 4),
+        (post(&may_not, &[], CALL), Ok(403), 4),
+        (post("", &[], CALL), Ok(401), 4),
+        (post(&may, &[("x-fail", "1")], CALL), Err("failed"), 5),
+    ] {
+        let ready = ServiceExt::<Request<Body>>::ready(&mut service).await.unwrap();
+        let answer = ready.call(request).await.map(|response| response.status().as_u16());
+        assert_eq!((answer, called.load(SeqCst)), (status, calls));
+    }
+    polled.store(100, SeqCst);
+    assert_eq!(ServiceExt::<Request<Body>>::ready(&mut service).await.err(), Some("broken"));
+}
+
+/// A body that keeps its reader waiting between any two bytes.
+fn slowly(text: &'static str) -> Body {
+    let bytes = futures_util::stream::unfold(text.bytes(), |mut bytes| async {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        let byte = bytes.next()?;
+        Some((Ok::<_, Infallible>(Frame::data(Bytes::from(vec![byte]))), bytes))
+    });
+    Body::new(StreamBody::new(bytes))
+}
+
+/// A body that counts how often it is asked for something.
+struct Counting {
+    body: Body,
+    announced: Option<u64>,
+    polls: Arc<AtomicUsize>,
+}
+
+impl HttpBody for Counting {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        self.polls.fetch_add(1, SeqCst);
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.announced.map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+}
+
+/// The request with another body, and how often that is asked.
+fn counted(request: Request<Body>, announced: Option<u64>) -> (Request<Body>, Arc<AtomicUsize>) {
+    let polls = Arc::new(AtomicUsize::new(0));
+    (request.map(|body| Body::new(Counting { body, announced, polls: Arc::clone(&polls) })), polls)
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_body_of_who_is_refused_without_it_is_never_read() {
+    let fixture = Fixture::new().await;
+    let layer = fixture.server.mcp_layer(McpScopes::new()).unwrap().bind_sessions().unwrap();
+    let server = McpServer::with(bearer(&fixture), layer, |_| Response::new(Body::empty()));
+    let expired = fixture.issuer.token().audience(crate::support::RESOURCE).scope("mcp:tools").expired().sign();
+    let token = fixture.token();
+    for (request, announced, status) in [
+        (post("", &[], CALL), None, 401),
+        (post("forged", &[], CALL), None, 401),
+        (post(&expired, &[], CALL), None, 401),
+        (post(&fixture.token_for("other"), &[], CALL), None, 403),
+        (post(&token, &[("authorization", "Bearer again")], CALL), None, 400),
+        (post(&token, &[("mcp-session-id", "forged")], CALL), None, 404),
+        (post(&token, &[], CALL), Some(4 * 1024 * 1024 + 1), 413),
+    ] {
+        let (request, polls) = counted(request, announced);
+        assert_eq!((server.send(request).await.status.as_u16(), polls.load(SeqCst)), (status, 0));
+    }
+    let (request, polls) = counted(post(&token, &[], CALL), None);
+    assert_eq!((server.send(request).await.status.as_u16(), polls.load(SeqCst)), (200, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_token_a_body_is_read_only_where_it_may_be_about_something_public() {
+    let fixture = Fixture::new().await;
+    let ping = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
+    let server = McpServer::mixed(&fixture, McpScopes::new().public(["ping"]));
+    for (method, token, body, status, reads) in [
+        ("POST", "", ping, 200, 2),
+        ("POST", "", CALL, 401, 2),
+        ("POST", "forged", ping, 401, 0),
+        ("GET", "", ping, 401, 0),
+        ("DELETE", "", ping, 401, 0),
+    ] {
+        let (mut request, polls) = counted(post(token, &[], body), None);
+        *request.method_mut() = method.parse().unwrap();
+        let status_and_reads = (server.send(request).await.status.as_u16(), polls.load(SeqCst));
+        assert_eq!(status_and_reads, (status, reads), "{method} {token:?} {body}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_read_before_the_verdict_of_the_bearer_layer() {
+    for (is_good, status, reads) in [(true, 200, 2), (false, 401, 0)] {
+        let fixture = Fixture::cold();
+        fixture.issuer.fault(Endpoint::KeySet, Fault::Delay(Duration::from_secs(2)));
+        let token = fixture.issuer.token().scope("mcp:tools");
+        let token = token.audience(crate::support::RESOURCE);
+        let token = if is_good { token.sign() } else { token.header("kid", "unknown").sign() };
+        let (request, polls) = counted(post(&token, &[], CALL), None);
+        let server = McpServer::new(&fixture, McpScopes::new());
+        let mut answer = std::pin::pin!(server.send(request));
+        assert!(answer.as_mut().now_or_never().is_none());
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert!(answer.as_mut().now_or_never().is_none());
+        assert_eq!(polls.load(SeqCst), 0);
+        assert_eq!((answer.await.status.as_u16(), polls.load(SeqCst)), (status, reads));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_is_read_whatever_the_method_that_carries_it() {
+    let fixture = Fixture::new().await;
+    let polls = Arc::new(AtomicUsize::new(0));
+    let (seen, layer) = (Arc::clone(&polls), fixture.server.mcp_layer(McpScopes::new()).unwrap());
+    let service = bearer(&fixture).layer(layer.layer(service_fn(move |request: Request<_>| {
+        let before = seen.load(SeqCst);
+        async move {
+            let body: mcp_bearer::mcp::McpRequestBody<Body> = request.into_body();
+            let hint = body.size_hint().exact();
+            let read = body.collect().await.unwrap();
+            let (trailers, bytes) = (read.trailers().cloned(), read.to_bytes());
+            Ok::<_, Infallible>(Response::new(Body::from(format!("{before} {hint:?} {trailers:?} {bytes:?}"))))
+        }
+    })));
+    let trailers = || HeaderMap::from_iter([(header::ETAG, HeaderValue::from_static("1"))]);
+    for method in ["GET", "DELETE", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "QUERY"] {
+        let (one, two) = CALL.split_at(10);
+        let frames = [Frame::data(Bytes::from(one)), Frame::data(Bytes::from(two)), Frame::trailers(trailers())];
+        let body = StreamBody::new(futures_util::stream::iter(frames.map(Ok::<_, Infallible>)));
+        let mut request = post(&fixture.token(), &[], Body::new(body));
+        *request.method_mut() = method.parse().unwrap();
+        polls.store(0, SeqCst);
+        let request = request.map(|body| Body::new(Counting { body, announced: None, polls: Arc::clone(&polls) }));
+        let answer = Answer::of(service.clone().oneshot(request).await.unwrap()).await;
+        let expected = format!("4 Some(75) {:?} {:?}", Some(trailers()), Bytes::from(CALL));
+        assert_eq!(answer.body, expected, "{method}");
+    }
+    for method in ["GET", "DELETE", "HEAD", "OPTIONS"] {
+        let mut request = post(&fixture.token(), &[], Body::empty());
+        *request.method_mut() = method.parse().unwrap();
+        polls.store(0, SeqCst);
+        let request = request.map(|body| Body::new(Counting { body, announced: None, polls: Arc::clone(&polls) }));
+        let answer = Answer::of(service.clone().oneshot(request).await.unwrap()).await;
+        assert!(answer.body.starts_with("0 "), "{method}: {}", answer.body);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn on_rejection_words_the_refusals_and_cannot_lose_what_they_must_have() {
+    let fixture = Fixture::new().await;
+    let layer = fixture.server.mcp_layer(McpScopes::new().tool("add_note", ["notes:write"])).unwrap();
+    let layer = layer.bind_sessions().unwrap().on_rejection(|rejection| {
+        let mut response = Response::new(Bytes::from(format!("own words: {rejection}")));
+        *response.status_mut() = rejection.status();
+        response.headers_mut().insert("x-own", HeaderValue::from_static("1"));
+        response
+    });
+    let server = McpServer::with(bearer(&fixture), layer, |_| Response::new(Body::from("ok")));
+    let token = fixture.token();
+    let large = "x".repeat(4 * 1024 * 1024 + 1);
+    for (request, status, words, has_challenge) in [
+        (post(&token, &[], CALL), 403, "The access token does not grant what this operation needs", true),
+        (post(&token, &[("mcp-session-id", "x")], CALL), 404, "Session not found", false),
+        (
+            post(&token, &[("mcp-method", "ping")], CALL),
+            400,
+            "The headers Mcp-Method and Mcp-Name do not match the request body",
+            false,
+        ),
+        (post(&token, &[], large), 413, "The request body is too large", false),
+    ] {
+        let answer = server.send(request).await;
+        assert_eq!((answer.status.as_u16(), answer.body.as_str()), (status, format!("own words: {words}").as_str()));
+        assert_eq!((answer.header("x-own"), answer.header("cache-control")), (Some("1"), Some("no-store")));
+        assert_eq!(answer.header("www-authenticate").is_some(), has_challenge, "{status}");
+        assert_eq!(answer.rejection.unwrap().status().as_u16(), status);
+    }
+    let refused = server.post(&token, &[], CALL).await;
+    assert_eq!(refused.parameter("scope").as_deref(), Some("mcp:tools notes:write"));
+    assert_eq!(refused.parameter("resource_metadata").as_deref(), Some(METADATA_URL));
+    assert_eq!(server.post(&fixture.token_for("mcp:tools notes:write"), &[], CALL).await.body, "ok");
+    assert_eq!(server.take_reached().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_its_own_bearer_layer_outside_nothing_passes() {
+    let fixture = Fixture::new().await;
+    let other = ResourceServer::builder("https://other.example.com/mcp").issuer(fixture.issuer.issuer());
+    let other = other.clock(fixture.clock.clone()).build().await.unwrap();
+    let token = fixture.issuer.token().audience("https://other.example.com/mcp").scope("mcp:tools").sign();
+    let layer = || fixture.server.mcp_layer(McpScopes::new().public(["ping"])).unwrap();
+    let routes = || Router::new().route("/mcp", any(|| async { "ok" }));
+    let ping = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
+    for app in [
+        routes().route_layer(layer()),
+        routes().route_layer(layer()).route_layer(other.bearer_layer()),
+        routes().route_layer(layer()).route_layer(other.bearer_layer().allow_anonymous()),
+        // The wrong way round.
+        routes().route_layer(bearer(&fixture)).route_layer(layer()),
+    ] {
+        let mut get = post(&token, &[], Body::empty());
+        *get.method_mut() = http::Method::GET;
+        for request in [post(&token, &[], ping), get] {
+            let answer = Answer::of(app.clone().oneshot(request).await.unwrap()).await;
+            assert_eq!((answer.status, answer.header("www-authenticate")), (StatusCode::INTERNAL_SERVER_ERROR, None));
+        }
+    }
+}
+
+#[test]
+fn bodies_can_be_shared_and_sent_if_what_is_in_them_can() {
+    fn is_shared<T: Send + Sync>() {}
+    is_shared::<mcp_bearer::mcp::McpRequestBody<http_body_util::Full<Bytes>>>();
+    is_shared::<mcp_bearer::mcp::McpResponseBody<http_body_util::Full<Bytes>>>();
+}

@@ -1,0 +1,137 @@
+//! A broad scope does what a narrow one does, and challenges ask for the narrowest that is enough (MCP 2026-07-28).
+
+use axum::response::IntoResponse as _;
+use mcp_bearer::bearer::BearerAuthLayer;
+use mcp_bearer::error::BuildErrorKind;
+use mcp_bearer::mcp::McpScopes;
+use mcp_bearer::testing::{TestClock, TestIssuer};
+use mcp_bearer::{AuthInfo, ResourceServer, ResourceServerBuilder};
+use serde_json::json;
+
+use super::server::McpServer;
+use super::verdict::verdict;
+use crate::support::{Answer, App, Fixture, ISSUER, RESOURCE};
+
+/// `admin` implies `notes:write`, which implies `notes:read`; `mcp:full` implies `mcp:tools`.
+async fn fixture() -> Fixture {
+    let clock = TestClock::new();
+    let issuer = TestIssuer::builder(ISSUER).clock(clock.clone()).build();
+    let server = implying(ResourceServer::builder(RESOURCE).issuer(issuer.issuer()).clock(clock.clone()));
+    let server = server.build_lazy().unwrap();
+    server.warm_up().await.unwrap();
+    Fixture { issuer, clock, server }
+}
+
+fn implying(builder: ResourceServerBuilder) -> ResourceServerBuilder {
+    builder
+        .scope_implies("notes:write", ["notes:read"])
+        .scope_implies("admin", ["notes:write"])
+        .scope_implies("mcp:full", ["mcp:tools"])
+}
+
+fn add() -> String {
+    json!({ "jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": { "name": "add" } }).to_string()
+}
+
+#[tokio::test]
+async fn the_layer_and_the_rules_of_operations_know_broader_scopes() {
+    let fixture = fixture().await;
+    let scopes = McpScopes::new().tool("add", ["notes:write"]).any_tool(["notes:read"]).method("ping", ["admin"]);
+    let server = McpServer::new(&fixture, scopes);
+    let list = json!({ "id": 7, "method": "tools/call", "params": { "name": "list" } }).to_string();
+    let ping = json!({ "id": 7, "method": "ping" }).to_string();
+    for (granted, expected) in [
+        ("mcp:tools admin", ["OK", "OK", "OK"]),
+        ("mcp:full admin", ["OK", "OK", "OK"]),
+        ("mcp:tools notes:write", ["OK", "OK", "403 mcp:tools admin"]),
+        ("mcp:full notes:read", ["403 mcp:tools notes:write", "OK", "403 mcp:tools admin"]),
+        ("mcp:full", ["403 mcp:tools notes:write", "403 mcp:tools notes:read", "403 mcp:tools admin"]),
+        // The layer outside comes first and knows nothing of operations.
+        ("admin", ["403 mcp:tools"; 3]),
+        // Neither the beginning of a name nor another case implies anything.
+        (
+            "mcp:tools notes Admin notes:*",
+            ["403 mcp:tools notes:write", "403 mcp:tools notes:read", "403 mcp:tools admin"],
+        ),
+    ] {
+        let token = fixture.token_for(granted);
+        for (body, expected) in [&add(), &list, &ping].into_iter().zip(expected) {
+            assert_eq!(server.judge(&token, &[], body.clone()).await, expected, "{granted}: {body}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_cannot_be_read_goes_on_for_who_implies_everything() {
+    let fixture = fixture().await;
+    let server = McpServer::new(&fixture, McpScopes::new().tool("add", ["notes:write"]).prompt("p", ["notes:read"]));
+    assert_eq!(server.judge(&fixture.token_for("mcp:full admin"), &[], "?").await, "OK");
+    assert_eq!(server.judge(&fixture.token_for("mcp:full notes:read"), &[], "?").await, "400 -32600");
+}
+
+#[tokio::test]
+async fn a_challenge_names_the_narrowest_sufficient_scope() {
+    let fixture = fixture().await;
+    let bearer = || fixture.server.bearer_layer();
+    let cases: [(&str, BearerAuthLayer, &str); 6] = [
+        ("broad first", bearer().any_scope(["notes:write", "notes:read"]).unwrap(), "notes:read"),
+        ("broadest first", bearer().any_scope(["admin", "notes:write", "notes:read"]).unwrap(), "notes:read"),
+        ("narrow first", bearer().any_scope(["notes:read", "admin"]).unwrap(), "notes:read"),
+        ("unrelated first", bearer().any_scope(["mcp:tools", "admin", "notes:read"]).unwrap(), "mcp:tools"),
+        ("no narrow one", bearer().any_scope(["admin", "mcp:full"]).unwrap(), "admin"),
+        (
+            "two layers",
+            bearer().required_scopes(["mcp:tools"]).unwrap().any_scope(["admin", "notes:read"]).unwrap(),
+            "mcp:tools notes:read",
+        ),
+    ];
+    for (what, layer, expected) in cases {
+        let app = App::new(layer.clone());
+        let refused = app.with_token(&fixture.token_for("nothing")).await;
+        assert_eq!(verdict(&refused), format!("403 {expected}"), "{what}");
+        // It is enough.
+        assert_eq!(app.with_token(&fixture.token_for(expected)).await.verdict(), "OK", "{what}");
+        // In the challenge of an operation too, which goes on to name what that needs.
+        let rules = McpScopes::new().tool("add", ["own"]);
+        let server = McpServer::with(layer, fixture.server.mcp_layer(rules).unwrap(), |_| "ok".into_response());
+        let refused = server.judge(&fixture.token_for(&format!("{expected} admin")), &[], add()).await;
+        assert_eq!(refused, format!("403 {expected} own"), "{what}");
+    }
+}
+
+#[tokio::test]
+async fn a_handler_that_asks_for_scopes_knows_broader_ones() {
+    let fixture = fixture().await;
+    let layer = fixture.server.bearer_layer().any_scope(["mcp:full", "mcp:tools"]).unwrap();
+    let handler = async |auth: AuthInfo| auth.require_scopes(["notes:read", "notes:write"]).map(|()| "ok");
+    let router = axum::Router::new().route("/mcp", axum::routing::post(handler)).route_layer(layer);
+    for (granted, expected) in [
+        ("mcp:full admin", None),
+        ("mcp:tools notes:write", None),
+        ("mcp:full notes:read", Some("403 mcp:tools notes:read notes:write")),
+    ] {
+        let request = super::server::post(&fixture.token_for(granted), &[], "");
+        let answer = Answer::of(tower::ServiceExt::oneshot(router.clone(), request).await.unwrap()).await;
+        match expected {
+            None => assert_eq!(answer.body, "ok", "{granted}"),
+            Some(expected) => assert_eq!(verdict(&answer), expected, "{granted}"),
+        }
+    }
+}
+
+#[test]
+fn scopes_that_imply_each_other_are_refused_at_build() {
+    let builder = || implying(ResourceServer::builder(RESOURCE).issuer(TestIssuer::new(ISSUER).issuer()));
+    for circle in [("notes:read", "admin"), ("admin", "admin"), ("notes:read", "notes:write")] {
+        let error = builder().scope_implies(circle.0, ["x", circle.1]).build_lazy().unwrap_err();
+        assert_eq!(error.kind(), BuildErrorKind::Scope);
+        let message = error.to_string();
+        assert!(message.contains("implies itself: remove one `scope_implies` rule of the circle"), "{message}");
+    }
+    // Two ways from one scope to another are no circle.
+    builder()
+        .scope_implies("admin", ["notes:read", "other"])
+        .scope_implies("other", ["notes:read"])
+        .build_lazy()
+        .unwrap();
+}

@@ -1,0 +1,251 @@
+//! Servers where some operations need no token: nothing becomes public by accident.
+
+use axum::body::Body;
+use axum::response::IntoResponse as _;
+use http::{Method, Request, StatusCode};
+use mcp_bearer::ResourceServer;
+use mcp_bearer::mcp::McpScopes;
+use serde_json::{Value, json};
+use tracing::Level;
+
+use super::server::{McpServer, bearer, post};
+use super::verdict::verdict;
+use crate::logging::Capture;
+use crate::support::{Fixture, RESOURCE};
+
+fn rules() -> McpScopes {
+    McpScopes::new()
+        .public(["initialize", "ping", "tools/list"])
+        .public_tools(["search"])
+        .public_prompts(["help"])
+        .public_resources(["docs://{page}"])
+        .tool("add", ["notes:write"])
+        .any_prompt(["notes:read"])
+        .resource("notes://{id}", ["notes:read"])
+        .method("logging/setLevel", ["admin"])
+}
+
+fn request(method: &str, params: Value) -> String {
+    json!({ "jsonrpc": "2.0", "id": 7, "method": method, "params": params }).to_string()
+}
+
+#[tokio::test]
+async fn what_is_public_passes_and_everything_else_is_challenged_with_its_scopes() {
+    let fixture = Fixture::new().await;
+    let server = McpServer::mixed(&fixture, rules());
+    let completion = |reference: Value| json!({ "ref": reference, "argument": {} });
+    for (method, params, expected) in [
+        ("initialize", json!({}), "OK"),
+        ("ping", json!({}), "OK"),
+        ("ping", json!({ "name": "add", "uri": "notes://1" }), "OK"),
+        ("tools/list", json!({}), "OK"),
+        // It ends an `initialize`, which is public.
+        ("notifications/initialized", json!({}), "OK"),
+        ("notifications/cancelled", json!({}), "401 mcp:tools"),
+        ("tools/call", json!({ "name": "search" }), "OK"),
+        ("tools/call", json!({ "name": "Search" }), "401 mcp:tools"),
+        ("tools/call", json!({ "name": "search " }), "401 mcp:tools"),
+        ("tools/call", json!({ "name": "add" }), "401 mcp:tools notes:write"),
+        ("tools/call", json!({ "name": "help" }), "401 mcp:tools"),
+        ("prompts/list", json!({}), "401 mcp:tools"),
+        ("prompts/get", json!({ "name": "help" }), "OK"),
+        ("prompts/get", json!({ "name": "search" }), "401 mcp:tools notes:read"),
+        ("resources/list", json!({}), "401 mcp:tools"),
+        ("resources/read", json!({ "uri": "docs://start" }), "OK"),
+        ("resources/subscribe", json!({ "uri": "docs://start" }), "OK"),
+        ("resources/read", json!({ "uri": "docs://start/../../notes" }), "401 mcp:tools"),
+        ("resources/read", json!({ "uri": "notes://1" }), "401 mcp:tools notes:read"),
+        ("completion/complete", completion(json!({ "name": "help" })), "OK"),
+        ("completion/complete", completion(json!({ "name": "add" })), "401 mcp:tools notes:read"),
+        ("completion/complete", completion(json!({ "uri": "docs://a" })), "OK"),
+        ("completion/complete", completion(json!({ "uri": "notes://a" })), "401 mcp:tools notes:read"),
+        ("logging/setLevel", json!({}), "401 mcp:tools admin"),
+        ("notes/shuffle", json!({}), "401 mcp:tools"),
+        ("subscriptions/listen", json!({}), "401 mcp:tools"),
+        (
+            "subscriptions/listen",
+            json!({ "notifications": { "resourceSubscriptions": ["docs://a"] } }),
+            "401 mcp:tools",
+        ),
+    ] {
+        assert_eq!(server.judge("", &[], request(method, params.clone())).await, expected, "{method} {params}");
+    }
+}
+
+#[tokio::test]
+async fn a_public_subscription_is_to_public_resources_only() {
+    let fixture = Fixture::new().await;
+    let server = McpServer::mixed(&fixture, rules().public(["subscriptions/listen"]));
+    for (uris, expected) in [
+        (json!([]), "OK"),
+        (json!(["docs://a", "docs://b"]), "OK"),
+        (json!(["docs://a", "other://b"]), "401 mcp:tools"),
+        (json!(["docs://a", "notes://b"]), "401 mcp:tools notes:read"),
+    ] {
+        let params = json!({ "notifications": { "resourceSubscriptions": uris } });
+        assert_eq!(server.judge("", &[], request("subscriptions/listen", params)).await, expected, "{uris}");
+    }
+}
+
+#[tokio::test]
+async fn a_bad_token_is_refused_whatever_it_is_for() {
+    let fixture = Fixture::new().await;
+    let server = McpServer::mixed(&fixture, rules());
+    let expired = fixture.issuer.token().audience(RESOURCE).scope("mcp:tools").expired().sign();
+    let other = fixture.issuer.token().audience("https://other.example.com").scope("mcp:tools").sign();
+    for body in [request("ping", json!({})), request("tools/call", json!({ "name": "search" }))] {
+        for token in [&expired, &other, "garbage"] {
+            let refused = server.judge(token, &[], body.clone()).await;
+            assert_eq!(refused, "401 invalid_token mcp:tools", "{body}");
+        }
+        // Who shows a token is judged by it.
+        assert_eq!(server.judge(&fixture.token_for("notes:write"), &[], body.clone()).await, "403 mcp:tools");
+        assert_eq!(server.judge(&fixture.token(), &[], body.clone()).await, "OK");
+    }
+}
+
+#[tokio::test]
+async fn a_batch_is_public_only_if_all_of_it_is() {
+    let fixture = Fixture::new().await;
+    let server = McpServer::mixed(&fixture, rules());
+    let ping = r#"{"id":1,"method":"ping"}"#;
+    let search = r#"{"id":2,"method":"tools/call","params":{"name":"search"}}"#;
+    let add = r#"{"id":3,"method":"tools/call","params":{"name":"add"}}"#;
+    let answer = r#"{"id":4,"result":{}}"#;
+    for (batch, expected) in [
+        (vec![ping, search], "OK"),
+        (vec![ping, add], "401 mcp:tools notes:write"),
+        (vec![add, search, ping], "401 mcp:tools notes:write"),
+        (vec![ping, answer], "401 mcp:tools"),
+        (vec![ping, "{}"], "401 mcp:tools"),
+        (vec![], "401 mcp:tools"),
+    ] {
+        assert_eq!(server.judge("", &[], format!("[{}]", batch.join(","))).await, expected, "{batch:?}");
+    }
+}
+
+#[tokio::test]
+async fn only_both_settings_together_let_anybody_in() {
+    let fixture = Fixture::new().await;
+    let without_anonymous = McpServer::new(&fixture, rules());
+    let without_public = McpServer::mixed(&fixture, McpScopes::new().any_tool(["notes:write"]));
+    for (method, params) in
+        [("initialize", json!({})), ("ping", json!({})), ("tools/call", json!({ "name": "search" }))]
+    {
+        let body = request(method, params);
+        assert_eq!(without_anonymous.judge("", &[], body.clone()).await, "401 mcp:tools", "{body}");
+        assert!(without_public.judge("", &[], body.clone()).await.starts_with("401 mcp:tools"), "{body}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_offered_is_not_offered_to_strangers_either() {
+    let fixture = Fixture::new().await;
+    let scopes = McpScopes::new().public(["completion/complete"]).public_prompts(["help"]).deny_unlisted();
+    let server = McpServer::mixed(&fixture, scopes);
+    for (reference, expected) in [
+        (json!({ "name": "help" }), "OK"),
+        (json!({ "name": "secret" }), "403 -32602 7"),
+        (json!({ "uri": "secret://1" }), "403 -32602 7"),
+    ] {
+        let body = request("completion/complete", json!({ "ref": reference }));
+        for token in [String::new(), fixture.token()] {
+            assert_eq!(server.judge(&token, &[], body.clone()).await, expected, "{reference}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_has_no_body_to_judge_needs_a_token() {
+    let fixture = Fixture::new().await;
+    let server = McpServer::mixed(&fixture, rules());
+    let send = async |method: &Method, token: &str, body: &'static str| {
+        let mut request = post(token, &[], body);
+        *request.method_mut() = method.clone();
+        let answer = server.send(request).await;
+        assert_eq!(server.take_reached().len(), usize::from(answer.status == StatusCode::OK), "{method} {body}");
+        answer
+    };
+    for method in [Method::GET, Method::DELETE, Method::OPTIONS] {
+        assert_eq!(verdict(&send(&method, "", "").await), "401 mcp:tools", "{method}");
+        assert_eq!(send(&method, &fixture.token(), "").await.status, StatusCode::OK, "{method}");
+    }
+    assert_eq!(send(&Method::HEAD, "", "").await.status, StatusCode::UNAUTHORIZED);
+    // A handler may read the body of any request; but a public message makes no stream public.
+    let (ping, add) = (r#"{"method":"ping"}"#, r#"{"method":"tools/call","params":{"name":"add"}}"#);
+    for method in [Method::GET, Method::DELETE, Method::OPTIONS] {
+        assert_eq!(verdict(&send(&method, "", ping).await), "401 mcp:tools", "{method}");
+        assert_eq!(send(&method, &fixture.token(), ping).await.status, StatusCode::OK, "{method}");
+        assert_eq!(verdict(&send(&method, &fixture.token(), add).await), "403 mcp:tools notes:write", "{method}");
+    }
+    for method in [Method::PUT, Method::from_bytes(b"QUERY").unwrap()] {
+        assert_eq!(send(&method, "", ping).await.status, StatusCode::OK, "{method}");
+        assert_eq!(verdict(&send(&method, "", add).await), "401 mcp:tools notes:write", "{method}");
+        assert_eq!(verdict(&send(&method, &fixture.token(), add).await), "403 mcp:tools notes:write", "{method}");
+    }
+}
+
+#[tokio::test]
+async fn a_preflight_passes_without_a_token() {
+    let fixture = Fixture::new().await;
+    for server in [McpServer::new(&fixture, rules()), McpServer::mixed(&fixture, rules().deny_unlisted())] {
+        let preflight = Request::options("/mcp").header("origin", "https://app.example.com");
+        let preflight = preflight.header("access-control-request-method", "POST");
+        // What comes without credentials brings nothing for a handler to carry out.
+        let preflight = preflight.body(Body::from(r#"{"method":"tools/call","params":{"name":"add"}}"#)).unwrap();
+        assert_eq!(server.send(preflight).await.status, StatusCode::OK);
+        let reached = server.take_reached();
+        assert_eq!((&reached[0].method, reached[0].body.len()), (&Method::OPTIONS, 0));
+    }
+}
+
+#[tokio::test]
+async fn a_warning_names_every_public_operation() {
+    let fixture = Fixture::new().await;
+    let capture = Capture::default();
+    let _guard = tracing::subscriber::set_default(capture.clone());
+    let warned = |scopes: McpScopes| {
+        capture.take();
+        assert!(fixture.server.mcp_layer(scopes).is_ok());
+        let events = capture.take().into_iter().filter(|(_, line)| line.contains("need no token"));
+        events.collect::<Vec<_>>()
+    };
+    let [(level, line)] = &warned(rules())[..] else { panic!("one warning") };
+    assert_eq!(*level, Level::WARN);
+    let expected =
+        "initialize, notifications/initialized, ping, prompt help, resource docs://{page}, tool search, tools/list";
+    assert!(line.contains(&format!("operations={expected:?}")), "{line}");
+    assert!(!warned(McpScopes::new().public_tools(["search"])).is_empty());
+    assert!(warned(McpScopes::new().tool("add", ["notes:write"]).deny_unlisted()).is_empty());
+}
+
+#[tokio::test]
+async fn without_the_right_bearer_layer_outside_nothing_passes_and_the_log_says_why() {
+    let fixture = Fixture::new().await;
+    let other = ResourceServer::builder("https://other.example.com/mcp").issuer(fixture.issuer.issuer());
+    let other = other.clock(fixture.clock.clone()).build_lazy().unwrap();
+    other.warm_up().await.unwrap();
+    let layer = || fixture.server.mcp_layer(McpScopes::new().public(["ping"])).unwrap();
+    let ok = |_: &super::server::Reached| "ok".into_response();
+    let elsewhere = fixture.issuer.token().audience("https://other.example.com/mcp").sign();
+    let inside_out = McpServer::in_wrong_order(bearer(&fixture).allow_anonymous(), layer());
+    for (what, server, token) in [
+        ("another resource", McpServer::with(other.bearer_layer(), layer(), ok), elsewhere),
+        (
+            "another resource, no token",
+            McpServer::with(other.bearer_layer().allow_anonymous(), layer(), ok),
+            String::new(),
+        ),
+        ("inside", inside_out.clone(), fixture.token()),
+        ("inside, no token", inside_out, String::new()),
+    ] {
+        let capture = Capture::default();
+        let _guard = tracing::subscriber::set_default(capture.clone());
+        let answer = server.post(&token, &[], r#"{"method":"ping"}"#).await;
+        assert_eq!(verdict(&answer), "500 server_error", "{what}");
+        assert!(server.take_reached().is_empty(), "{what}");
+        let events: Vec<_> = capture.take().into_iter().filter(|(level, _)| *level == Level::ERROR).collect();
+        let [(_, line)] = events.as_slice() else { panic!("{what}: {events:?}") };
+        assert!(line.contains("cause=\"no_layer\"") && line.contains("add `server.bearer_layer()` after it"), "{line}");
+    }
+}

@@ -1,0 +1,281 @@
+//! Streams whose token is looked at again.
+
+use std::time::Duration;
+
+use mcp_bearer::introspection::{ClientCredentials, Introspection};
+use mcp_bearer::jose::Algorithm;
+use mcp_bearer::mcp::{McpLayer, McpScopes};
+use mcp_bearer::testing::{Endpoint, Fault};
+use mcp_bearer::{Issuer, ResourceServer};
+use serde_json::{Value, json};
+
+use super::server::{McpServer, bearer};
+use super::stream::{EVENTS, Feed, START, Stream, feeding};
+use crate::support::{Fixture, RESOURCE};
+
+const INTERVAL: u64 = 100;
+const HOUR: u64 = 3600;
+const DAY: u64 = 24 * HOUR;
+/// What introspection remembers unless it is told otherwise.
+const POSITIVE_CACHE: u64 = 30;
+
+fn introspection() -> Introspection {
+    Introspection::new(ClientCredentials::basic("mcp-server", "s3cret"))
+}
+
+/// A server of one issuer, set up in this way.
+async fn fixture(configure: impl FnOnce(Issuer) -> Issuer) -> Fixture {
+    let mut fixture = Fixture::cold();
+    let issuer = configure(fixture.issuer.issuer());
+    let builder = ResourceServer::builder(RESOURCE).issuer(issuer).clock(fixture.clock.clone());
+    fixture.server = builder.build().await.unwrap();
+    fixture
+}
+
+async fn introspecting() -> Fixture {
+    fixture(|issuer| issuer.introspection(introspection())).await
+}
+
+fn layer(fixture: &Fixture) -> McpLayer {
+    let scopes = McpScopes::new().tool("watch", ["notes:read"]);
+    fixture.server.mcp_layer(scopes).unwrap().revalidate_streams(Duration::from_secs(INTERVAL)).unwrap()
+}
+
+fn guarded(fixture: &Fixture) -> (McpServer, Feed) {
+    feeding(bearer(fixture), layer(fixture), EVENTS)
+}
+
+fn opaque(fixture: &Fixture, lifetime: u64) -> String {
+    let token = fixture.issuer.token().audience(RESOURCE).scope("mcp:tools notes:read");
+    token.expires_in(Duration::from_secs(lifetime)).opaque()
+}
+
+/// What the issuer says of a token that is good for a day, in these words.
+fn answer(changes: &Value) -> Value {
+    let mut answer = json!({
+        "active": true, "token_type": "Bearer", "iss": "https://auth.example.com", "sub": "alice", "aud": RESOURCE,
+        "scope": "mcp:tools notes:read", "exp": START + DAY, "iat": START,
+    });
+    for (name, value) in changes.as_object().unwrap() {
+        answer[name] = value.clone();
+    }
+    answer
+}
+
+fn asked(fixture: &Fixture) -> usize {
+    fixture.issuer.requests(Endpoint::Introspection)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_revoked_token_ends_its_stream_within_the_interval_and_the_time_that_a_good_answer_holds() {
+    // What was said when the stream was opened holds no longer at the first question, unless it holds for longer.
+    for (positive, revoked_at, earliest, latest) in
+        [(POSITIVE_CACHE, 10, 90, 100), (0, 10, 90, 100), (POSITIVE_CACHE, 120, 180, 200), (150, 10, 180, 200)]
+    {
+        let held = introspection().positive_cache(Duration::from_secs(positive));
+        let fixture = fixture(|issuer| issuer.introspection(held)).await;
+        let (server, feed) = guarded(&fixture);
+        let token = opaque(&fixture, DAY);
+        let mut stream = Stream::open(&server, &token).await;
+        feed.send("data: a\n\n");
+        assert_eq!(stream.next().await.as_deref(), Some("data: a\n\n"));
+        let issuer = fixture.issuer;
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_secs(revoked_at)).await;
+            issuer.revoke(&token);
+        });
+        let (rest, ended) = stream.rest().await;
+        assert!(rest.is_empty() && (earliest..=latest).contains(&ended), "{positive} {revoked_at}: {ended}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_is_being_sent_when_a_revocation_is_seen_is_completed() {
+    let fixture = introspecting().await;
+    let (server, feed) = guarded(&fixture);
+    let token = opaque(&fixture, DAY);
+    let mut stream = Stream::open(&server, &token).await;
+    feed.send("data: a");
+    assert_eq!(stream.here().as_deref(), Some("data: a"));
+    fixture.issuer.revoke(&token);
+    stream.at(INTERVAL + 1).await;
+    for _ in 0..3 {
+        assert!(stream.waits());
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    feed.send("\n\ndata: b\n\n");
+    assert_eq!(stream.rest().await, ("\n\n".to_owned(), INTERVAL + 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_ends_no_stream_and_the_next_question_is_an_interval_later() {
+    let faults =
+        [Fault::Status(500), Fault::Status(401), Fault::Html, Fault::Drop, Fault::Delay(Duration::from_secs(60))];
+    for fault in faults {
+        let fixture = introspecting().await;
+        let (server, _feed) = guarded(&fixture);
+        let token = opaque(&fixture, DAY);
+        let mut stream = Stream::open(&server, &token).await;
+        assert_eq!(asked(&fixture), 1);
+        fixture.issuer.fault(Endpoint::Introspection, fault.clone());
+        fixture.issuer.revoke(&token);
+        let reader = tokio::spawn(async move { stream.rest().await });
+        tokio::time::sleep(Duration::from_secs(1010)).await;
+        assert!(!reader.is_finished(), "{fault:?}");
+        // One about the token each time; the breaker asks about a token of its own, to see whom it is about.
+        assert!((10..=26).contains(&asked(&fixture)), "{fault:?}: {}", asked(&fixture));
+        fixture.issuer.heal();
+        let (rest, ended) = reader.await.unwrap();
+        assert!(rest.is_empty() && (1010..=1010 + INTERVAL + 10).contains(&ended), "{fault:?}: {ended}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_ends_when_its_token_no_longer_grants_what_it_needed() {
+    for (scope, ends) in [
+        ("mcp:tools notes:read", false),
+        ("mcp:tools notes:read other", false),
+        ("mcp:tools", true),
+        ("notes:read", true),
+        ("", true),
+    ] {
+        let fixture = introspecting().await;
+        let (server, feed) = guarded(&fixture);
+        fixture.issuer.introspection_answer("token", answer(&json!({})));
+        let mut stream = Stream::open(&server, "token").await;
+        fixture.issuer.introspection_answer("token", answer(&json!({ "scope": scope })));
+        let reader = tokio::spawn(async move { stream.rest().await.1 });
+        tokio::time::sleep(Duration::from_secs(4 * INTERVAL)).await;
+        assert_eq!(reader.is_finished(), ends, "{scope}");
+        if ends {
+            assert!((90..=100).contains(&reader.await.unwrap()));
+        } else {
+            assert!(!feed.is_dropped());
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_lives_as_long_as_the_last_answer_says() {
+    for (changes, end) in [
+        // Shorter than it was, and longer.
+        (json!({ "exp": START + 250 }), 250 + 60),
+        (json!({ "exp": START + 2 * DAY }), 2 * DAY + 60),
+    ] {
+        let fixture = introspecting().await;
+        let (server, _feed) = guarded(&fixture);
+        fixture.issuer.introspection_answer("token", answer(&json!({})));
+        let mut stream = Stream::open(&server, "token").await;
+        fixture.issuer.introspection_answer("token", answer(&changes));
+        assert_eq!(stream.rest().await, (String::new(), end));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_streams_may_outlive_their_token_only_a_question_ends_them() {
+    let fixture = introspecting().await;
+    let (server, _feed) = feeding(bearer(&fixture), layer(&fixture).streams_may_outlive_token(), EVENTS);
+    fixture.issuer.introspection_answer("token", answer(&json!({ "exp": START + 50 })));
+    let mut stream = Stream::open(&server, "token").await;
+    // What the answers say of an expiry is not what ends it, as long as they say that it is good.
+    let reader = tokio::spawn(async move { stream.rest().await.1 });
+    tokio::time::sleep(Duration::from_secs(85)).await;
+    fixture.issuer.introspection_answer("token", answer(&json!({ "exp": START + 111 })));
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    fixture.issuer.introspection_answer("token", answer(&json!({ "exp": START + DAY })));
+    tokio::time::sleep(Duration::from_secs(200)).await;
+    assert!(!reader.is_finished());
+    fixture.issuer.revoke("token");
+    assert!((305..=405).contains(&reader.await.unwrap()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_ends_when_the_key_of_its_token_is_withdrawn() {
+    for outlives in [false, true] {
+        let fixture = Fixture::new().await;
+        let mut layer = layer(&fixture);
+        if outlives {
+            layer = layer.streams_may_outlive_token();
+        }
+        let (server, _feed) = feeding(bearer(&fixture), layer, EVENTS);
+        let token = fixture.issuer.token().audience(RESOURCE).scope("mcp:tools notes:read");
+        let token = token.expires_in(Duration::from_secs(DAY)).sign();
+        let mut stream = Stream::open(&server, &token).await;
+        let reader = tokio::spawn(async move { stream.rest().await.1 });
+        tokio::time::sleep(Duration::from_secs(HOUR)).await;
+        assert!(!reader.is_finished());
+        let key = fixture.issuer.key_id();
+        fixture.issuer.add_key(Algorithm::ES256);
+        fixture.issuer.remove_key(&key);
+        // A key set is fresh for five minutes, and refreshed behind the back of the question after that.
+        let ended = reader.await.unwrap();
+        assert!((HOUR..=HOUR + 300 + 2 * INTERVAL).contains(&ended), "{ended}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn questions_are_few_whatever_is_sent_and_however_many_streams_there_are() {
+    let fixture = introspecting().await;
+    let token = opaque(&fixture, DAY);
+    let mut readers = Vec::new();
+    for _ in 0..50 {
+        let (server, feed) = guarded(&fixture);
+        let mut stream = Stream::open(&server, &token).await;
+        readers.push(tokio::spawn(async move { stream.rest().await }));
+        tokio::spawn(async move {
+            while !feed.is_dropped() {
+                feed.send("data: a\n\n");
+                tokio::time::sleep(Duration::from_secs(10)).await;
+            }
+        });
+    }
+    assert_eq!(asked(&fixture), 1);
+    tokio::time::sleep(Duration::from_secs(1005)).await;
+    assert!(readers.iter().all(|reader| !reader.is_finished()));
+    // Not more often than the answers hold.
+    let most = 1 + usize::try_from(1005 / POSITIVE_CACHE).unwrap();
+    assert!((11..=most).contains(&asked(&fixture)), "{}", asked(&fixture));
+    let before = asked(&fixture);
+    fixture.issuer.revoke(&token);
+    for reader in readers {
+        let (events, ended) = reader.await.unwrap();
+        assert!((1005..=1005 + INTERVAL + POSITIVE_CACHE).contains(&ended), "{ended}");
+        assert!(events.len() >= 100 * "data: a\n\n".len());
+    }
+    assert!(asked(&fixture) - before < 12, "{}", asked(&fixture) - before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_is_asked_about_an_interval_at_a_time_or_up_to_a_tenth_earlier() {
+    let fixture = fixture(|issuer| issuer.introspection(introspection().positive_cache(Duration::ZERO))).await;
+    let (server, _feed) = guarded(&fixture);
+    let mut stream = Stream::open(&server, &opaque(&fixture, DAY)).await;
+    let reader = tokio::spawn(async move { stream.rest().await });
+    for round in 1..=20_u64 {
+        tokio::time::sleep(Duration::from_secs(INTERVAL)).await;
+        let asked = asked(&fixture);
+        let (least, most) = (1 + round, 1 + round * 100 / 90);
+        assert!((least..=most + 1).contains(&u64::try_from(asked).unwrap()), "{round}: {asked}");
+    }
+    assert!(!reader.is_finished());
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_an_interval_nobody_is_asked_and_without_a_stream_neither() {
+    let fixture = introspecting().await;
+    let plain = fixture.server.mcp_layer(McpScopes::new()).unwrap();
+    let (server, _feed) = feeding(bearer(&fixture), plain, EVENTS);
+    let token = opaque(&fixture, HOUR);
+    let mut stream = Stream::open(&server, &token).await;
+    fixture.issuer.revoke(&token);
+    assert_eq!(stream.rest().await, (String::new(), HOUR + 60));
+    assert_eq!(asked(&fixture), 1);
+
+    let server = McpServer::with(bearer(&fixture), layer(&fixture), |_| {
+        axum::response::IntoResponse::into_response("an answer of known length")
+    });
+    let mut answer = Stream::open(&server, &opaque(&fixture, DAY)).await;
+    tokio::time::sleep(Duration::from_secs(HOUR)).await;
+    assert_eq!(answer.rest().await.0, "an answer of known length");
+    assert_eq!(asked(&fixture), 2);
+}

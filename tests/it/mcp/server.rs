@@ -1,0 +1,130 @@
+//! An MCP endpoint behind both layers, which says what reached it.
+
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::Body;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::any;
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, header};
+use http_body_util::BodyExt as _;
+use mcp_bearer::bearer::BearerAuthLayer;
+use mcp_bearer::mcp::{McpLayer, McpScopes};
+use serde_json::Value;
+use tower::ServiceExt as _;
+
+use crate::support::{Answer, Fixture, RESOURCE};
+
+/// A request that reached the inner service.
+#[derive(Debug, Clone)]
+pub struct Reached {
+    pub method: Method,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+type Handler = Arc<dyn Fn(&Reached) -> Response + Send + Sync>;
+
+/// The application, and all that its handler saw.
+#[derive(Clone)]
+pub struct McpServer {
+    router: Router,
+    reached: Arc<Mutex<Vec<Reached>>>,
+}
+
+impl McpServer {
+    /// Behind a bearer layer that requires `mcp:tools`, with a handler that answers `ok`.
+    pub fn new(fixture: &Fixture, scopes: McpScopes) -> Self {
+        Self::with(bearer(fixture), fixture.server.mcp_layer(scopes).unwrap(), |_| "ok".into_response())
+    }
+
+    /// The same, where a request without a token may pass too.
+    pub fn mixed(fixture: &Fixture, scopes: McpScopes) -> Self {
+        let layer = fixture.server.mcp_layer(scopes).unwrap();
+        Self::with(bearer(fixture).allow_anonymous(), layer, |_| "ok".into_response())
+    }
+
+    pub fn with(
+        bearer: BearerAuthLayer,
+        layer: McpLayer,
+        handler: impl Fn(&Reached) -> Response + Send + Sync + 'static,
+    ) -> Self {
+        Self::around(handler, |route| route.route_layer(layer).route_layer(bearer))
+    }
+
+    /// With the layer for operations outside of the bearer layer, where it is of no use.
+    pub fn in_wrong_order(bearer: BearerAuthLayer, layer: McpLayer) -> Self {
+        Self::around(|_| "ok".into_response(), |route| route.route_layer(bearer).route_layer(layer))
+    }
+
+    fn around(
+        handler: impl Fn(&Reached) -> Response + Send + Sync + 'static,
+        guard: impl FnOnce(Router) -> Router,
+    ) -> Self {
+        let reached = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&reached);
+        let handler: Handler = Arc::new(handler);
+        let handle = move |request: Request<Body>| {
+            let (seen, handler) = (Arc::clone(&seen), Arc::clone(&handler));
+            async move {
+                let (parts, body) = request.into_parts();
+                let body = body.collect().await.unwrap().to_bytes();
+                let request = Reached { method: parts.method, headers: parts.headers, body };
+                seen.lock().unwrap().push(request.clone());
+                handler(&request)
+            }
+        };
+        Self { router: guard(Router::new().route("/mcp", any(handle))), reached }
+    }
+
+    /// What has reached the handler since the last call.
+    pub fn take_reached(&self) -> Vec<Reached> {
+        std::mem::take(&mut self.reached.lock().unwrap())
+    }
+
+    /// The application itself, to be put behind something.
+    pub fn router(&self) -> Router {
+        self.router.clone()
+    }
+
+    pub async fn respond(&self, request: Request<Body>) -> Response {
+        self.router.clone().oneshot(request).await.unwrap()
+    }
+
+    pub async fn send(&self, request: Request<Body>) -> Answer {
+        Answer::of(self.respond(request).await).await
+    }
+
+    /// A POST of this body, with these headers and, unless it is empty, this token.
+    pub async fn post(&self, token: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> Answer {
+        self.send(post(token, headers, body)).await
+    }
+
+    /// A POST of this message.
+    pub async fn call(&self, token: &str, message: &Value) -> Answer {
+        self.post(token, &[], message.to_string()).await
+    }
+}
+
+pub fn bearer(fixture: &Fixture) -> BearerAuthLayer {
+    fixture.server.bearer_layer().required_scopes(["mcp:tools"]).unwrap()
+}
+
+pub fn post(token: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> Request<Body> {
+    let mut request = Request::post("/mcp").header(header::CONTENT_TYPE, "application/json");
+    if !token.is_empty() {
+        request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+    }
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    request.body(body.into()).unwrap()
+}
+
+impl Fixture {
+    /// A token of `alice` that grants these scopes.
+    pub fn token_for(&self, scopes: &str) -> String {
+        self.issuer.token().audience(RESOURCE).subject("alice").scope(scopes).sign()
+    }
+}

@@ -1,0 +1,48 @@
+//! What becomes of a request, in a line that tables can hold.
+
+use bytes::Bytes;
+use http::StatusCode;
+
+use super::server::McpServer;
+use crate::support::{Answer, METADATA_URL};
+
+impl McpServer {
+    /// Sends a POST: `OK` if its very bytes reached the handler, once; else the [`verdict`], and nothing reached it.
+    pub async fn judge(&self, token: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> String {
+        let body = body.into();
+        let answer = self.post(token, headers, body.clone()).await;
+        let reached = self.take_reached();
+        let shown = String::from_utf8_lossy(&body);
+        if answer.status != StatusCode::OK {
+            assert!(reached.is_empty(), "refused with {}, and carried out: {shown:.200}", answer.status);
+            return verdict(&answer);
+        }
+        assert_eq!(reached.len(), 1, "{shown:.200}");
+        assert!(reached[0].body == body, "changed on the way: {shown:.200}");
+        "OK".to_owned()
+    }
+}
+
+/// The status of a refusal, and what a client learns from it: an error code other than that of its status, the scopes of the
+/// challenge; or, without a challenge, code and id of the JSON-RPC error.
+pub fn verdict(answer: &Answer) -> String {
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    let status = answer.status.as_u16();
+    if answer.challenge().is_some() {
+        assert_eq!(answer.parameter("resource_metadata").as_deref(), Some(METADATA_URL));
+        let scope = answer.parameter("scope").unwrap_or_default();
+        return match (status, answer.error().as_deref()) {
+            (401, None) | (403, Some("insufficient_scope")) => format!("{status} {scope}"),
+            (_, error) => format!("{status} {} {scope}", error.unwrap_or("no error")),
+        };
+    }
+    let json = answer.json();
+    if status == 500 {
+        return format!("{status} {}", json["error"].as_str().unwrap());
+    }
+    assert_eq!(answer.header("content-type"), Some("application/json"));
+    assert_eq!(json["jsonrpc"], "2.0");
+    assert!(json["error"]["message"].is_string());
+    let id = json.get("id").map(|id| format!(" {id}")).unwrap_or_default();
+    format!("{status} {}{id}", json["error"]["code"])
+}
