@@ -48,7 +48,7 @@
 //! | what is checked, and in which order | [`verify`] |
 //! | how each refusal is answered | [`bearer`] |
 //! | what each MCP tool, prompt and resource needs; streams and sessions | [`mcp`] |
-//! | who calls, in a handler | [`AuthInfo`] |
+//! | who calls, in a handler | [`AuthInfo`]; `rmcp` for rmcp's handlers |
 //! | tokens that are no JWTs, and revocation | [`introspection`] |
 //! | the metadata document | [`resource`] |
 //! | starting without the authorization server, and readiness | [`ResourceServer`], [`server::Health`] |
@@ -64,7 +64,7 @@
 //!
 //! On by default: `axum` (extractors, metadata router), `cors` ([`tower_http`](https://docs.rs/tower-http) layer for browser
 //! clients), `reqwest` (HTTP client), `aws-lc-rs` (signatures). On request: `rust-crypto` (signatures in pure Rust, all but
-//! ES512), `testing`. Without `axum` the bearer layer and the metadata service are plain tower ones.
+//! ES512), `rmcp` ([rmcp](https://docs.rs/rmcp) handlers get `AuthInfo`), `testing`. Without `axum` the bearer layer and the metadata service are plain tower ones.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod auth_info;
@@ -88,6 +88,8 @@ pub mod mcp;
 mod protection;
 pub mod providers;
 pub mod resource;
+#[cfg(feature = "rmcp")]
+pub mod rmcp;
 pub mod scope;
 pub mod server;
 mod single_flight;

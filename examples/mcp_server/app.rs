@@ -3,44 +3,61 @@
 use std::net::SocketAddr;
 
 use axum::Router;
+use mcp_bearer::mcp::{McpLayer, McpScopes};
 use mcp_bearer::{BuildError, ResourceServer};
 use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use url::Url;
 
+use crate::settings::Settings;
 use crate::tools::Notes;
 
-/// The whole application: the MCP endpoint behind the bearer layer, and the metadata in front of it.
+/// The whole application: the MCP endpoint behind both layers, and the metadata in front of it.
 pub(crate) fn router(
     server: &ResourceServer,
     resource: &str,
     bound: SocketAddr,
-    required_scopes: &[String],
+    settings: &Settings,
 ) -> Result<Router, BuildError> {
     let url = Url::parse(resource).ok();
     let path = url.as_ref().map_or("/mcp", |url| url.path());
-    let mut layer = server.bearer_layer();
-    if !required_scopes.is_empty() {
-        layer = layer.required_scopes(required_scopes)?;
+    let mut bearer_layer = server.bearer_layer();
+    if !settings.required_scopes.is_empty() {
+        bearer_layer = bearer_layer.required_scopes(&settings.required_scopes)?;
     }
     Ok(Router::new()
-        .route_service(path, mcp(url.as_ref(), bound))
+        .route_service(path, mcp(url.as_ref(), bound, settings.binds_sessions))
+        // What each operation needs beyond that. It is added first, and so is the inner one.
+        .route_layer(mcp_layer(server, settings)?)
         // `route_layer`, not `layer`: a path that does not exist is then 404 and not 401, which clients look for.
-        .route_layer(layer)
+        .route_layer(bearer_layer)
         .merge(server.metadata_router())
         // Outermost, so that a browser can read the challenge of a refusal.
         .layer(server.cors_layer()))
 }
 
-/// Every request stands for itself: a session would outlive the token that opened it.
-fn mcp(url: Option<&Url>, bound: SocketAddr) -> StreamableHttpService<Notes, LocalSessionManager> {
+/// A client without the scope is told which one to ask for before the tool runs.
+fn mcp_layer(server: &ResourceServer, settings: &Settings) -> Result<McpLayer, BuildError> {
+    let scopes = McpScopes::new().tool("add_note", ["write:notes"]);
+    let mut layer = server.mcp_layer(scopes)?.filter_lists(settings.filters_lists);
+    if settings.binds_sessions {
+        layer = layer.bind_sessions()?;
+    }
+    if let Some(interval) = settings.stream_revalidation {
+        layer = layer.revalidate_streams(interval)?;
+    }
+    Ok(layer)
+}
+
+/// Without sessions every request stands for itself, and its answer is one JSON message.
+fn mcp(url: Option<&Url>, bound: SocketAddr, has_sessions: bool) -> StreamableHttpService<Notes, LocalSessionManager> {
     let notes = Notes::default();
     // rmcp answers only under the names that it is told (against DNS rebinding).
     let hosts = ["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned(), bound.ip().to_string()];
     let public_host = url.and_then(Url::host_str).map(|host| host.trim_matches(['[', ']']).to_owned());
     let config = StreamableHttpServerConfig::default()
         .with_allowed_hosts(hosts.into_iter().chain(public_host))
-        .with_legacy_session_mode(false)
-        .with_json_response(true);
+        .with_legacy_session_mode(has_sessions)
+        .with_json_response(!has_sessions);
     StreamableHttpService::new(move || Ok(notes.clone()), Default::default(), config)
 }

@@ -60,6 +60,9 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let mut builder = ResourceServer::builder(resource.as_str())
         .scopes_supported(settings.scopes_supported.iter().cloned())
         .metadata(|metadata| metadata.resource_name("Notes, an example of mcp-bearer"));
+    if let Some(skew) = settings.clock_skew {
+        builder = builder.clock_skew(skew);
+    }
     // Only the first issuer is asked: an opaque token does not say whose it is.
     let mut introspection = introspection(&settings, development.as_ref());
     for issuer in issuers.map(Issuer::discover) {
@@ -74,7 +77,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
     }
     let server = if settings.is_lazy { builder.build_lazy()? } else { builder.build().await? };
 
-    let app = app::router(&server, &resource, bound, &settings.required_scopes)?;
+    let app = app::router(&server, &resource, bound, &settings)?;
     let greeting = Greeting { resource: &resource, issuers: &settings.issuers, development: development.as_ref() };
     println!("{greeting}");
     axum::serve(listener, app).await?;

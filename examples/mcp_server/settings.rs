@@ -18,6 +18,10 @@ use std::time::Duration;
 /// | `MCP_INTROSPECT_ALL` | `0` | `1` asks the issuer about JWTs too |
 /// | `MCP_INTROSPECTION_CACHE_SECONDS` | `30` | for how long "active" holds, and so how long a revoked token: 0 to 300 |
 /// | `MCP_LAZY` | `0` | `1` starts without waiting for the issuers |
+/// | `MCP_FILTER_LISTS` | `0` | `1` shows nobody a tool that they could not call |
+/// | `MCP_BIND_SESSIONS` | `0` | `1` keeps sessions (MCP up to 2025-11-25), each bound to who opened it |
+/// | `MCP_CLOCK_SKEW_SECONDS` | `60` | for how long a token is good past its expiry: 0 to 300 |
+/// | `MCP_REVALIDATE_STREAMS_SECONDS` | never | how often the token of an open stream is asked about again: 1 to 3600 |
 /// | `MCP_DEV_AS_BIND` | `127.0.0.1:9001` | where the development server listens: loopback only |
 /// | `MCP_DEV_AS_OPAQUE` | `0` | `1` makes it hand out opaque tokens |
 ///
@@ -35,6 +39,10 @@ pub(crate) struct Settings {
     pub(crate) introspects_all: bool,
     pub(crate) introspection_cache: Option<Duration>,
     pub(crate) is_lazy: bool,
+    pub(crate) filters_lists: bool,
+    pub(crate) binds_sessions: bool,
+    pub(crate) clock_skew: Option<Duration>,
+    pub(crate) stream_revalidation: Option<Duration>,
     pub(crate) development_bind: SocketAddr,
     pub(crate) development_is_opaque: bool,
     resource: Option<String>,
@@ -95,6 +103,10 @@ impl Settings {
             introspects_all,
             introspection_cache: seconds(CACHE_SECONDS, filled(CACHE_SECONDS)?.as_deref())?,
             is_lazy: switch("MCP_LAZY", filled("MCP_LAZY")?.as_deref())?,
+            filters_lists: switch(FILTER_LISTS, filled(FILTER_LISTS)?.as_deref())?,
+            binds_sessions: switch(BIND_SESSIONS, filled(BIND_SESSIONS)?.as_deref())?,
+            clock_skew: seconds(CLOCK_SKEW, filled(CLOCK_SKEW)?.as_deref())?,
+            stream_revalidation: seconds(REVALIDATION, filled(REVALIDATION)?.as_deref())?,
             development_bind: address("MCP_DEV_AS_BIND", "127.0.0.1:9001")?,
             development_is_opaque: switch("MCP_DEV_AS_OPAQUE", filled("MCP_DEV_AS_OPAQUE")?.as_deref())?,
             resource: filled("MCP_RESOURCE")?.map(|text| text.trim().to_owned()),
@@ -155,6 +167,10 @@ const CLIENT_ID: &str = "MCP_INTROSPECTION_CLIENT_ID";
 const CLIENT_SECRET: &str = "MCP_INTROSPECTION_CLIENT_SECRET";
 const CACHE_SECONDS: &str = "MCP_INTROSPECTION_CACHE_SECONDS";
 const INTROSPECT_ALL: &str = "MCP_INTROSPECT_ALL";
+const FILTER_LISTS: &str = "MCP_FILTER_LISTS";
+const BIND_SESSIONS: &str = "MCP_BIND_SESSIONS";
+const CLOCK_SKEW: &str = "MCP_CLOCK_SKEW_SECONDS";
+const REVALIDATION: &str = "MCP_REVALIDATE_STREAMS_SECONDS";
 
 #[cfg(test)]
 mod tests {
@@ -171,6 +187,7 @@ mod tests {
         assert_eq!(settings.resource(settings.bind).unwrap(), "http://127.0.0.1:9000/mcp");
         assert_eq!(settings.scopes_supported, ["mcp:tools", "write:notes"]);
         assert!(settings.issuers.is_empty() && settings.audiences.is_empty() && !settings.is_lazy);
+        assert!(!settings.filters_lists && !settings.binds_sessions && settings.stream_revalidation.is_none());
         assert!(settings.introspection.is_none() && !settings.introspects_all && !settings.development_is_opaque);
     }
 
@@ -223,6 +240,10 @@ mod tests {
             ("MCP_DEV_AS_OPAQUE", "maybe"),
             ("MCP_INTROSPECT_ALL", "maybe"),
             ("MCP_LAZY", "maybe"),
+            (FILTER_LISTS, "maybe"),
+            (BIND_SESSIONS, "2"),
+            (CLOCK_SKEW, "-1"),
+            (REVALIDATION, "1m"),
         ] {
             let error = read(&[(name, value)]).unwrap_err();
             assert!(error.starts_with(&format!("{name}={value} ")), "{error}");

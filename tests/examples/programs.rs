@@ -26,10 +26,11 @@ async fn the_printed_curl_line_calls_whoami() {
 async fn a_note_needs_its_scope_and_is_its_owners() {
     let server = Server::start().await;
     let narrow = server.service_token("mcp:tools").await;
-    let refused = server.call(&narrow, "add_note", json!({ "text": "x" })).await;
-    assert_eq!(
-        (refused["error"]["code"].as_i64(), &refused["error"]["data"]["scope"]),
-        (Some(-32003), &json!("write:notes"))
+    let refused = server.post(&narrow, "add_note", json!({ "text": "x" })).await;
+    assert_eq!(refused.status(), 403);
+    let challenge = refused.headers()["www-authenticate"].to_str().unwrap();
+    assert!(
+        challenge.contains("error=\"insufficient_scope\"") && challenge.contains("scope=\"mcp:tools write:notes\"")
     );
 
     assert_eq!(server.ask(&server.token, "add_note", json!({ "text": "milk" })).await, json!({ "notes": 1 }));

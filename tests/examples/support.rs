@@ -39,12 +39,17 @@ impl Server {
         }
     }
 
-    /// The answer to a tool call: its JSON-RPC message.
-    pub(crate) async fn call(&self, token: &str, tool: &str, arguments: Value) -> Value {
+    /// A tool call.
+    pub(crate) async fn post(&self, token: &str, tool: &str, arguments: Value) -> reqwest::Response {
         let params = json!({ "name": tool, "arguments": arguments });
         let call = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params });
         let request = self.http.post(&self.resource).bearer_auth(token).json(&call);
-        let answer = request.header("accept", "application/json, text/event-stream").send().await.unwrap();
+        request.header("accept", "application/json, text/event-stream").send().await.unwrap()
+    }
+
+    /// The answer to a tool call: its JSON-RPC message.
+    pub(crate) async fn call(&self, token: &str, tool: &str, arguments: Value) -> Value {
+        let answer = self.post(token, tool, arguments).await;
         assert_eq!(answer.status(), 200);
         answer.json().await.unwrap()
     }

@@ -24,5 +24,6 @@ mod metadata;
 mod own_parts;
 mod providers;
 mod readiness;
+mod rmcp;
 mod rotation;
 mod support;

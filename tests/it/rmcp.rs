@@ -1,0 +1,133 @@
+//! Who calls, in the handlers of a real rmcp server behind both layers.
+
+use axum::Router;
+use axum::body::Body;
+use http::Request;
+use mcp_bearer::AuthInfo;
+use mcp_bearer::bearer::BearerAuthLayer;
+use mcp_bearer::mcp::McpScopes;
+use mcp_bearer::rmcp::RequestContextExt as _;
+use rmcp::model::{CallToolResult, ServerCapabilities, ServerConfig};
+use rmcp::service::{RequestContext, RoleServer};
+use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
+use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
+use rmcp::{ErrorData, ServerHandler, tool, tool_handler, tool_router};
+use serde_json::{Value, json};
+use tower::ServiceExt as _;
+
+use crate::support::{Answer, Fixture, METADATA_URL, RESOURCE};
+
+#[derive(Clone)]
+struct Tools;
+
+#[tool_router]
+impl Tools {
+    #[tool]
+    fn whoami(&self, auth: AuthInfo) -> String {
+        auth.subject().unwrap_or("service").to_owned()
+    }
+
+    #[tool]
+    fn forget(&self, auth: AuthInfo) -> Result<String, ErrorData> {
+        auth.require_scopes(["notes:write"])?;
+        Ok("forgotten".to_owned())
+    }
+
+    #[tool]
+    fn delete(&self, auth: AuthInfo) -> CallToolResult {
+        match auth.require_scopes(["notes:write"]) {
+            Ok(()) => CallToolResult::success(Vec::new()),
+            Err(rejection) => rejection.into(),
+        }
+    }
+
+    #[tool]
+    fn greet(&self, context: RequestContext<RoleServer>) -> String {
+        let name = context.optional_auth_info().and_then(AuthInfo::subject);
+        let known = context.auth_info().is_ok();
+        format!("hello {}, {known}", name.unwrap_or("stranger"))
+    }
+}
+
+#[tool_handler]
+impl ServerHandler for Tools {
+    fn get_info(&self) -> ServerConfig {
+        ServerConfig::new(ServerCapabilities::builder().enable_tools().build())
+    }
+}
+
+fn app(fixture: &Fixture, bearer: Option<BearerAuthLayer>) -> Router {
+    let config = StreamableHttpServerConfig::default()
+        .disable_allowed_hosts()
+        .with_legacy_session_mode(false)
+        .with_json_response(true);
+    let mcp = StreamableHttpService::<_, LocalSessionManager>::new(|| Ok(Tools), Default::default(), config);
+    let public = McpScopes::new().public_tools(["greet", "whoami"]);
+    let router = Router::new().route_service("/mcp", mcp);
+    match bearer {
+        None => router,
+        Some(bearer) => router.route_layer(fixture.server.mcp_layer(public).unwrap()).route_layer(bearer),
+    }
+}
+
+async fn call(app: &Router, token: Option<&str>, tool: &str) -> Value {
+    let call =
+        json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": { "name": tool, "arguments": {} } });
+    let request = Request::post("http://mcp.example.com/mcp")
+        .header("host", "mcp.example.com")
+        .header("content-type", "application/json")
+        .header("accept", "application/json, text/event-stream");
+    let request = match token {
+        None => request,
+        Some(token) => request.header("authorization", format!("Bearer {token}")),
+    };
+    let request = request.body(Body::from(call.to_string())).unwrap();
+    let answer = Answer::of(app.clone().oneshot(request).await.unwrap()).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    answer.json()
+}
+
+#[tokio::test]
+async fn a_tool_gets_the_caller_and_says_what_it_refuses_in_json_rpc() {
+    let fixture = Fixture::new().await;
+    let app = app(&fixture, Some(fixture.server.bearer_layer()));
+    let token = |scope: &str| fixture.issuer.token().audience(RESOURCE).subject("alice").scope(scope).sign();
+    let (narrow, broad) = (token("mcp:tools"), token("notes:write"));
+    let text = |answer: &Value| answer["result"]["content"][0]["text"].as_str().unwrap_or_default().to_owned();
+
+    assert_eq!(text(&call(&app, Some(&narrow), "whoami").await), "alice");
+    assert_eq!(text(&call(&app, Some(&narrow), "greet").await), "hello alice, true");
+    assert_eq!(text(&call(&app, Some(&broad), "forget").await), "forgotten");
+
+    let refused = call(&app, Some(&narrow), "forget").await;
+    assert_eq!(
+        (&refused["error"]["code"], &refused["error"]["data"]["error"]),
+        (&json!(-32003), &json!("insufficient_scope"))
+    );
+    let challenge = refused["error"]["data"]["www_authenticate"].as_str().unwrap().to_owned();
+    assert!(challenge.contains("scope=\"notes:write\"") && challenge.contains(METADATA_URL), "{challenge}");
+
+    let result = call(&app, Some(&narrow), "delete").await;
+    assert_eq!(result["result"]["isError"], true);
+    assert_eq!(result["result"]["_meta"]["mcp/www_authenticate"], json!([challenge]));
+}
+
+#[tokio::test]
+async fn a_tool_that_needs_a_caller_challenges_where_there_is_none() {
+    let fixture = Fixture::new().await;
+    let app = app(&fixture, Some(fixture.server.bearer_layer().allow_anonymous()));
+    assert_eq!(call(&app, None, "greet").await["result"]["content"][0]["text"], "hello stranger, false");
+    let refused = call(&app, None, "whoami").await;
+    let challenge = refused["error"]["data"]["www_authenticate"].as_str().unwrap();
+    assert!(challenge.contains(METADATA_URL) && !challenge.contains("error="), "{challenge}");
+}
+
+#[tokio::test]
+async fn without_a_layer_a_tool_that_needs_a_caller_is_an_internal_error() {
+    let fixture = Fixture::new().await;
+    let refused = call(&app(&fixture, None), None, "whoami").await;
+    assert_eq!(
+        (&refused["error"]["code"], &refused["error"]["data"]["www_authenticate"]),
+        (&json!(-32603), &Value::Null)
+    );
+}
