@@ -1,0 +1,45 @@
+//! Tools that answer at once, each with another kind of content.
+
+use serde_json::{Value, json};
+
+use crate::media::{audio, image};
+
+pub(crate) const TOOLS: [(&str, &str); 6] = [
+    ("test_simple_text", "Answers with a text"),
+    ("test_image_content", "Answers with an image"),
+    ("test_audio_content", "Answers with a sound"),
+    ("test_embedded_resource", "Answers with a resource"),
+    ("test_multiple_content_types", "Answers with a text, an image and a resource"),
+    ("test_error_handling", "Answers that it has failed"),
+];
+
+/// The result of such a tool; `None` if it is another one.
+pub(crate) fn answer(tool: &str) -> Option<Value> {
+    let content = match tool {
+        "test_simple_text" => json!([text("nothing but text")]),
+        "test_image_content" => json!([image()]),
+        "test_audio_content" => json!([audio()]),
+        "test_embedded_resource" => json!([resource("test://embedded-resource", "text/plain", "a resource inside")]),
+        "test_multiple_content_types" => json!([
+            text("text, image and resource"),
+            image(),
+            resource("test://mixed-content-resource", "application/json", r#"{"answer":42}"#),
+        ]),
+        "test_error_handling" => return Some(json!({ "content": [text("failed, as it should")], "isError": true })),
+        _ => return None,
+    };
+    Some(json!({ "content": content }))
+}
+
+/// A result that says only this.
+pub(crate) fn only(words: &str) -> Value {
+    json!({ "content": [text(words)] })
+}
+
+pub(crate) fn text(words: &str) -> Value {
+    json!({ "type": "text", "text": words })
+}
+
+pub(crate) fn resource(uri: &str, media_type: &str, words: &str) -> Value {
+    json!({ "type": "resource", "resource": { "uri": uri, "mimeType": media_type, "text": words } })
+}

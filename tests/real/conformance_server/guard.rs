@@ -1,0 +1,35 @@
+//! The layers under test.
+
+use std::time::Duration;
+
+use axum::Router;
+use mcp_bearer::mcp::{McpLayer, McpScopes};
+use mcp_bearer::{BuildError, ResourceServer};
+
+use crate::endpoint::Endpoint;
+
+/// What a token has to carry.
+pub(crate) const SCOPE: &str = "mcp:tools";
+
+/// Everything that the layer can do, with rules that the token satisfies.
+fn mcp_layer(server: &ResourceServer) -> Result<McpLayer, BuildError> {
+    let scopes = McpScopes::new()
+        .tool("test_simple_text", [SCOPE])
+        .any_tool([SCOPE])
+        .any_prompt([SCOPE])
+        .any_resource([SCOPE])
+        .resource("test://template/{id}/data", [SCOPE])
+        .method("completion/complete", [SCOPE]);
+    let layer = server.mcp_layer(scopes)?.filter_lists(true).bind_sessions()?;
+    layer.revalidate_streams(Duration::from_secs(1))
+}
+
+/// `endpoint` for whoever has a token, and the metadata in front of it.
+pub(crate) fn guarded(endpoint: Endpoint, server: &ResourceServer) -> Result<Router, BuildError> {
+    Ok(Router::new()
+        .route_service("/mcp", endpoint)
+        .route_layer(mcp_layer(server)?)
+        .route_layer(server.bearer_layer().required_scopes([SCOPE])?)
+        .merge(server.metadata_router())
+        .layer(server.cors_layer()))
+}
