@@ -8,11 +8,14 @@ import { startServer } from './server.mjs';
 /** Keys of the kind that is made quickly: what is opaque is not signed. */
 const OPAQUE = { accessTokenFormat: 'opaque', algorithm: 'ES256' };
 
-/** Both servers live as long as `t`: a test's context, or anything else that has `after`. */
-export async function fixture(t, { environment, ...options } = {}) {
+/**
+ * Both servers live as long as `t`: a test's context, or anything else that has `after`. The MCP server trusts the
+ * issuers `alsoTrusts`, too.
+ */
+export async function fixture(t, { environment, alsoTrusts = [], ...options } = {}) {
   const provider = await AuthorizationServer.start(options);
   t.after(() => provider.stop());
-  const server = await startServer({ issuer: provider.issuer, environment });
+  const server = await startServer({ issuer: [provider.issuer, ...alsoTrusts], environment });
   t.after(() => server.stop());
   return { provider, server };
 }
@@ -24,6 +27,14 @@ export function opaqueFixture(t, { environment, ...options } = {}) {
     environment: { ...INTROSPECTOR.environment, ...environment },
     ...options,
   });
+}
+
+/** The MCP server with the authorization server that it starts for development. */
+export async function developmentFixture(t, { environment } = {}) {
+  const server = await startServer({ issuer: [], environment: { MCP_DEV_AS_BIND: '127.0.0.1:0', ...environment } });
+  t.after(() => server.stop());
+  const { authorization_servers } = await (await fetch(server.metadataUrl)).json();
+  return { server, issuer: authorization_servers[0] };
 }
 
 /** An authorization server with opaque tokens and the proxy that it can be reached through; no MCP server yet. */

@@ -1,0 +1,111 @@
+// What a page of another origin can do in a real browser, which lets a script send and read only what CORS allows.
+
+import { strict as assert } from 'node:assert';
+import { after, test } from 'node:test';
+
+import { developmentFixture, fixture } from './fixture.mjs';
+import { accessTokenClaims, SigningKey } from './signing_key.mjs';
+import { WebPage } from './web_page.mjs';
+import { assertRefused, assertUnavailable } from './wire.mjs';
+
+const { provider, server } = await fixture({ after });
+const page = await WebPage.open({ after });
+const challenge = { resource_metadata: server.metadataUrl, scope: 'mcp:tools' };
+
+for (const method of ['POST', 'GET', 'DELETE', 'HEAD']) {
+  test(`a page reads the challenge of a 401 for ${method} without a token`, async () => {
+    assertRefused(await page.send(server.url, { method }), 401, challenge);
+  });
+}
+
+test('a page reads the challenge of a 401 for a bad token', async () => {
+  const answer = await callWhoami(page, server, 'a-bad-token');
+
+  assertRefused(answer, 401, { ...challenge, error: 'invalid_token' });
+});
+
+test('a page reads the challenge of a 403, and in it the scope that its token lacks', async () => {
+  const token = await provider.token({ resource: server.resource, scope: 'write:notes' });
+  const answer = await callWhoami(page, server, token);
+
+  assertRefused(answer, 403, { ...challenge, error: 'insufficient_scope' });
+});
+
+test('a page reads the Retry-After of a 503', async (t) => {
+  const { provider, server } = await fixture(t);
+  await provider.stop();
+  const unknownKey = await SigningKey.generate('ES256');
+  const token = await unknownKey.sign(accessTokenClaims(provider.issuer, server.resource));
+
+  assertUnavailable(await callWhoami(page, server, token));
+});
+
+test('a page reads the metadata at the URL that the challenge names', async () => {
+  const { status, headers, text } = await page.send(challenge.resource_metadata);
+
+  assert.equal(status, 200);
+  assert.match(headers.get('content-type'), /^application\/json\b/);
+  const metadata = JSON.parse(text);
+  assert.equal(metadata.resource, server.resource);
+  assert.deepEqual(metadata.authorization_servers, [provider.issuer]);
+});
+
+for (const revision of ['2025-11-25', '2026-07-28']) {
+  test(`a page logs in at the development server and calls a tool as a client of ${revision} does`, async (t) => {
+    const { server, issuer } = await developmentFixture(t);
+    const page = await WebPage.open(t);
+    const { access_token: token, token_type: type, scope } = await page.logIn(server.url);
+    assert.deepEqual([type, scope], ['Bearer', 'mcp:tools']);
+
+    const answer = await callWhoami(page, server, token, revision);
+    assert.equal(answer.status, 200, answer.text);
+    const { client_id: clientId, ...identity } = JSON.parse(JSON.parse(answer.text).result.content[0].text);
+    assert.deepEqual(identity, { subject: 'alice', scopes: ['mcp:tools'], issuer });
+    assert.match(clientId, /^a-client-of-the-test\./);
+  });
+}
+
+test('a page from another machine reads the challenge, but nothing of the development server', async (t) => {
+  const { server, issuer } = await developmentFixture(t);
+  const stranger = await WebPage.open(t, { host: 'elsewhere.example' });
+  const expected = { resource_metadata: server.metadataUrl, scope: 'mcp:tools' };
+  assertRefused(await stranger.send(server.url, { method: 'POST' }), 401, expected);
+
+  for (const [path, method] of [
+    ['/.well-known/oauth-authorization-server', 'GET'],
+    ['/register', 'POST'],
+    ['/token', 'POST'],
+  ]) {
+    assert.ok((await page.send(issuer + path, { method })).status, `${path} answers nobody`);
+    await assert.rejects(stranger.send(issuer + path, { method }), blockedByCors(issuer + path));
+  }
+});
+
+function blockedByCors(url) {
+  return ({ message }) => message.includes(`Access to fetch at '${url}'`) && message.includes('blocked by CORS policy');
+}
+
+/** With all the headers of an MCP client, which the browser asks about first. */
+function callWhoami(page, { url }, token, revision = '2025-11-25') {
+  const meta = {
+    'io.modelcontextprotocol/protocolVersion': revision,
+    'io.modelcontextprotocol/clientCapabilities': {},
+  };
+  return page.send(url, {
+    method: 'POST',
+    headers: {
+      accept: 'application/json, text/event-stream',
+      authorization: `Bearer ${token}`,
+      'content-type': 'application/json',
+      'mcp-method': 'tools/call',
+      'mcp-name': 'whoami',
+      'mcp-protocol-version': revision,
+    },
+    body: JSON.stringify({
+      jsonrpc: '2.0',
+      id: 1,
+      method: 'tools/call',
+      params: { name: 'whoami', arguments: {}, _meta: meta },
+    }),
+  });
+}
