@@ -116,9 +116,14 @@ export class AuthorizationServer {
     return answer.access_token;
   }
 
-  /** Revokes an opaque token that came from `token()`. */
-  async revoke(token) {
-    const response = await this.#postAsBatchClient('/token/revocation', { token });
+  /** Revokes an opaque token that came from `token()`, or from the login of the client `clientId`. */
+  async revoke(token, clientId) {
+    const response = clientId
+      ? await fetch(`${this.issuer}/token/revocation`, {
+          method: 'POST',
+          body: new URLSearchParams({ token, client_id: clientId }),
+        })
+      : await this.#postAsBatchClient('/token/revocation', { token });
     if (!response.ok) throw new Error(`not revoked: ${await response.text()}`);
   }
 

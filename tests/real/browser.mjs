@@ -1,9 +1,15 @@
-// A person's browser without the person: follows redirects, keeps cookies, and submits every form under one name.
+// A person's browser without the person: follows redirects, keeps cookies, and says yes to every form under one name.
 
 /** Authorization, login, back, consent, back, and the redirect to the client; twice that is a loop. */
 const MAX_STEPS = 12;
+/** What a form sends unasked. */
+const FIELD = /<input type="hidden" name="([^"]+)" value="([^"]*)">/g;
+/** The first button is the one that says yes. */
+const BUTTON = /<button name="([^"]+)" value="([^"]*)"/;
 
 export class Browser {
+  /** How many forms it has answered, so many questions had the person to answer. */
+  answers = 0;
   #login;
   #cookies = new Map();
 
@@ -32,6 +38,10 @@ export class Browser {
     const action = /<form method="post" action="([^"]+)">/.exec(page)?.[1];
     if (response.status !== 200 || !action) throw new Error(`no form at ${response.url}: ${response.status} ${page}`);
     const form = new URLSearchParams({ login: this.#login });
+    for (const [, name, value] of page.matchAll(FIELD)) form.set(name, value);
+    const [, name, value] = BUTTON.exec(page) ?? [];
+    if (name) form.set(name, value);
+    this.answers += 1;
     return this.#request(new URL(action, response.url), { method: 'POST', body: form });
   }
 

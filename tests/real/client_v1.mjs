@@ -3,13 +3,12 @@
 import { auth, extractWWWAuthenticateParams, UnauthorizedError } from '@modelcontextprotocol/sdk/client/auth.js';
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
-import { McpError } from '@modelcontextprotocol/sdk/types.js';
 
 import { Connection } from './connection.mjs';
 
 export const v1 = {
   name: '@modelcontextprotocol/sdk 1.x',
-  JsonRpcError: McpError,
+  UnauthorizedError,
   readChallenge: extractWWWAuthenticateParams,
 
   /** Connects, and logs in through `browser` where the server asks for it. */
@@ -19,8 +18,7 @@ export const v1 = {
       return await open(first);
     } catch (error) {
       if (!(error instanceof UnauthorizedError)) throw error;
-      const parameters = await session.approve(browser);
-      await first.finishAuth(parameters.get('code'));
+      await finishAuth(first, await session.approve(browser));
       return open(transport(url, session));
     }
   },
@@ -32,12 +30,21 @@ export const v1 = {
     const parameters = await session.approve(browser);
     await auth(session, { ...options, authorizationCode: parameters.get('code') });
   },
+
+  /** Fetches a new token by the refresh token. */
+  refresh(url, session) {
+    return auth(session, { serverUrl: url, fetchFn: session.fetch });
+  },
 };
+
+function finishAuth(transport, parameters) {
+  return transport.finishAuth(parameters.get('code'));
+}
 
 async function open(transport) {
   const client = new Client({ name: 'real-tests-v1', version: '1.0.0' });
   await client.connect(transport);
-  return new Connection(client, transport);
+  return new Connection(client, transport, (parameters) => finishAuth(transport, parameters));
 }
 
 function transport(url, session) {

@@ -4,7 +4,6 @@ import {
   auth,
   Client,
   extractWWWAuthenticateParams,
-  ProtocolError,
   StreamableHTTPClientTransport,
   UnauthorizedError,
 } from '@modelcontextprotocol/client';
@@ -19,7 +18,7 @@ export const v2Probing = clientV2('@modelcontextprotocol/client 2.x, probing', '
 function clientV2(name, mode) {
   return {
     name,
-    JsonRpcError: ProtocolError,
+    UnauthorizedError,
     readChallenge: extractWWWAuthenticateParams,
 
     /** Connects, and logs in through `browser` where the server asks for it. */
@@ -47,7 +46,7 @@ function clientV2(name, mode) {
 async function open(transport, mode) {
   const client = new Client({ name: 'real-tests-v2', version: '1.0.0' }, { versionNegotiation: { mode } });
   await client.connect(transport);
-  return new Connection(client, transport);
+  return new Connection(client, transport, (parameters) => transport.finishAuth(parameters));
 }
 
 function transport(url, session) {

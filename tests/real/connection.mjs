@@ -5,15 +5,23 @@ import { strict as assert } from 'node:assert';
 export class Connection {
   #client;
   #transport;
+  #finishAuth;
 
-  constructor(client, transport) {
+  /** `finishAuth` takes the parameters that came back to the redirect URL, as the SDK wants them. */
+  constructor(client, transport, finishAuth) {
     this.#client = client;
     this.#transport = transport;
+    this.#finishAuth = finishAuth;
   }
 
   /** The revision that client and server agreed on. */
   get protocolVersion() {
     return this.#client.getNegotiatedProtocolVersion();
+  }
+
+  /** `undefined` without a session. */
+  get sessionId() {
+    return this.#transport.sessionId;
   }
 
   async toolNames() {
@@ -30,6 +38,11 @@ export class Connection {
 
   async whoami() {
     return JSON.parse(await this.call('whoami'));
+  }
+
+  /** Ends a login that a call has asked for; the call can be made again then. */
+  finishLogin(parameters) {
+    return this.#finishAuth(parameters);
   }
 
   /** Ends the session on the server as well. */

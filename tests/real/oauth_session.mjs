@@ -9,6 +9,8 @@ export class OAuthSession {
   trace = [];
   /** Where the client wants its user to go, once it does. */
   authorizationUrl;
+  /** All of these so far. */
+  authorizationUrls = [];
   #state;
   #verifier;
   #client;
@@ -59,6 +61,7 @@ export class OAuthSession {
 
   redirectToAuthorization(url) {
     this.authorizationUrl = url;
+    this.authorizationUrls.push(url);
   }
 
   saveCodeVerifier(verifier) {

@@ -10,6 +10,8 @@ const INITIALIZE = {
   params: { protocolVersion: '2025-06-18', capabilities: {}, clientInfo: { name: 'real-tests', version: '1.0.0' } },
 };
 const WHOAMI = { method: 'tools/call', params: { name: 'whoami', arguments: {} } };
+/** The first revision whose requests say themselves which revision they are of, and what they are about. */
+const WITHOUT_SESSIONS = '2026-07-28';
 /** The longest time that a client may be told to wait, in seconds. */
 const LONGEST_RETRY_AFTER = 60;
 
@@ -25,16 +27,35 @@ export async function whoami(url, token) {
   return JSON.parse(JSON.parse(answer.text).result.content[0].text);
 }
 
-function post(url, token, message) {
+/** Sends a request as a client of `revision` does. */
+export function request(url, token, { method, params = {} }, revision) {
+  if (revision < WITHOUT_SESSIONS) return post(url, token, { method, params }, { 'mcp-protocol-version': revision });
+  const meta = {
+    'io.modelcontextprotocol/protocolVersion': revision,
+    'io.modelcontextprotocol/clientCapabilities': {},
+  };
+  return post(
+    url,
+    token,
+    { method, params: { ...params, _meta: meta } },
+    { 'mcp-protocol-version': revision, 'mcp-method': method, ...(params.name && { 'mcp-name': params.name }) },
+  );
+}
+
+function post(url, token, message, headers = {}) {
   return send(url, {
     method: 'POST',
-    headers: {
-      accept: 'application/json, text/event-stream',
-      'content-type': 'application/json',
-      ...(token !== undefined && { authorization: `Bearer ${token}` }),
-    },
+    headers: { ...postHeaders(token), ...headers },
     body: JSON.stringify({ jsonrpc: '2.0', id: 1, ...message }),
   });
+}
+
+export function postHeaders(token) {
+  return {
+    accept: 'application/json, text/event-stream',
+    'content-type': 'application/json',
+    ...(token !== undefined && { authorization: `Bearer ${token}` }),
+  };
 }
 
 export async function send(url, init) {
