@@ -67,7 +67,11 @@ impl RequestContextExt for RequestContext<RoleServer> {
     fn auth_info(&self) -> Result<&AuthInfo, Rejection> {
         match self.extensions.get::<Parts>() {
             Some(parts) => AuthInfo::of(parts),
-            None => Err(Rejection::new(RejectionKind::Internal)),
+            None => {
+                tracing::error!(target: "mcp_bearer::rejection", kind = "internal", cause = "no_http",
+                    "rmcp has no HTTP request here: `AuthInfo` comes with its streamable HTTP transport only");
+                Err(Rejection::new(RejectionKind::Internal))
+            }
         }
     }
 

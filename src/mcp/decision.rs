@@ -3,7 +3,7 @@
 use http::{HeaderMap, header};
 
 use super::caller::Caller;
-use super::request::{self, ListKind, Message, Mirror};
+use super::request::{self, ListKind, Message, Mirror, Operation};
 use super::scopes::{Needs, Rules};
 use crate::bearer::{Rejection, log};
 use crate::failure::OperationFailure;
@@ -32,6 +32,8 @@ struct Summary {
     needs: Needs,
     lists: bool,
     mismatch: bool,
+    /// Of all URIs.
+    uri_bytes: usize,
     id: Option<Box<str>>,
     messages: usize,
 }
@@ -41,10 +43,18 @@ impl Summary {
         let operation = message.operation.as_ref();
         self.mismatch |= operation.zip(mirror).is_some_and(|(operation, mirror)| !mirror.agrees_with(operation));
         self.lists |= operation.is_some_and(|operation| ListKind::of_method(&operation.method).is_some());
+        self.uri_bytes = self.uri_bytes.saturating_add(operation.map_or(0, Operation::uri_bytes));
+        if self.has_too_many_uris() {
+            return;
+        }
         rules.add(operation, &mut self.needs);
         self.messages = self.messages.saturating_add(1);
         // What is refused is refused as a whole: only a single request has an id to answer to.
         self.id = if self.messages == 1 { message.request_id() } else { None };
+    }
+
+    const fn has_too_many_uris(&self) -> bool {
+        self.uri_bytes > MAX_URIS
     }
 }
 
@@ -54,7 +64,7 @@ pub(super) fn decide(rules: &Rules, caller: &Caller, headers: &HeaderMap, body: 
     let mirror = Mirror::of(headers);
     let mut summary = Summary { mismatch: mirror.is_err(), ..Summary::default() };
     let read = request::read(body, |message| summary.add(&message, mirror.as_ref().ok(), rules));
-    let is_readable = read.is_ok() && !is_encoded(headers);
+    let is_readable = read.is_ok() && !summary.has_too_many_uris() && !is_encoded(headers);
     if !is_readable && mirror.is_ok() {
         // It goes on only if it could ask for nothing that is not allowed.
         let everything = rules.everything();
@@ -99,3 +109,6 @@ pub(super) fn refuse(rejection: Rejection) -> Rejection {
     log::refused(&rejection, None);
     rejection
 }
+
+/// The most bytes of URIs that one body may have: each is compared with every rule for resources, by whoever may send it.
+const MAX_URIS: usize = 64 * 1024;

@@ -183,5 +183,7 @@ impl Revalidation {
     }
 }
 
+/// How late an end may come on a machine whose clock was set or that slept: as much as clocks may differ anyway.
 const LONGEST_NAP: Duration = Duration::from_secs(60);
+/// Enough to spread what was opened at once, little enough to keep to what was asked for.
 const JITTER: f64 = 0.1;

@@ -113,7 +113,7 @@ fn message<'b, A: MapAccess<'b>>(mut members: A) -> Result<Message<'b>, A::Error
 }
 
 /// First wins, last wins: readers differ.
-pub(in crate::mcp) fn once<T, E: Error>(place: &mut Option<T>, value: T) -> Result<(), E> {
+pub(super) fn once<T, E: Error>(place: &mut Option<T>, value: T) -> Result<(), E> {
     match place.replace(value) {
         None => Ok(()),
         Some(_) => Err(E::custom("a member stands twice")),
@@ -122,7 +122,7 @@ pub(in crate::mcp) fn once<T, E: Error>(place: &mut Option<T>, value: T) -> Resu
 
 /// Refuses a member that another reader could take for one of `known`, or for something else than a member: some compare
 /// names without case, and serde_json has names that it reads in a way of its own.
-pub(in crate::mcp) fn check_name<E: Error>(name: &str, known: &[&str]) -> Result<(), E> {
+pub(super) fn check_name<E: Error>(name: &str, known: &[&str]) -> Result<(), E> {
     let is_known = |known: &&str| name.eq_ignore_ascii_case(known) || (!name.is_ascii() && folds_to(name, known));
     let is_ambiguous = name.starts_with(PRIVATE) || known.iter().any(is_known);
     if is_ambiguous { Err(E::custom("an ambiguous member")) } else { Ok(()) }

@@ -56,6 +56,15 @@ impl<'b> Operation<'b> {
         Some(Self { method, target })
     }
 
+    /// How much text is to be compared with rules for resources, in bytes.
+    pub(in crate::mcp) fn uri_bytes(&self) -> usize {
+        match &self.target {
+            Target::Resource(uri) | Target::ResourceTemplate(uri) => uri.len(),
+            Target::Resources(uris) => uris.iter().map(|uri| uri.len()).sum(),
+            Target::None | Target::Tool(_) | Target::Prompt(_) | Target::Task(_) => 0,
+        }
+    }
+
     /// What the header `Mcp-Name` has to say, if the method is one of those that have it.
     pub(in crate::mcp) fn name(&self) -> Option<&str> {
         match &self.target {

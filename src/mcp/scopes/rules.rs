@@ -23,7 +23,7 @@ pub(crate) struct Rules {
 }
 
 /// The place of a rule among all of them.
-pub(in crate::mcp) type RuleId = usize;
+pub(super) type RuleId = usize;
 
 /// What the messages of one body need together.
 #[derive(Debug, Default)]
@@ -37,7 +37,7 @@ pub(in crate::mcp) struct Needs {
 }
 
 impl Needs {
-    pub(in crate::mcp) fn add(&mut self, rule: RuleId) {
+    pub(super) fn add(&mut self, rule: RuleId) {
         if !self.rules.contains(&rule) {
             self.rules.push(rule);
         }

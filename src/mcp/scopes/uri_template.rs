@@ -1,5 +1,9 @@
 //! URI templates (RFC 6570), read backwards: does a URI come from this one?
 
+use std::ops::RangeInclusive;
+
+use memchr::memmem::Finder;
+
 use super::uri::{decoded, readable, spelled};
 use crate::mcp::request::MAX_URI;
 
@@ -10,7 +14,8 @@ pub(super) struct UriTemplate {
     exact: Vec<Part>,
     /// The same with [`readable`] literals, as they are spelled and percent-decoded.
     spelled: Vec<Part>,
-    decoded: Vec<Part>,
+    /// `None` if that is the same.
+    decoded: Option<Vec<Part>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,7 +48,8 @@ impl UriTemplate {
         if exact.iter().filter(|part| !matches!(part, Part::Literal(_))).count() > MAX_EXPRESSIONS {
             return Err(InvalidTemplate::TooManyExpressions);
         }
-        let (spelled, decoded) = (readable_parts(&exact, spelled), readable_parts(&exact, decoded));
+        let spelled = readable_parts(&exact, spelled);
+        let decoded = Some(readable_parts(&exact, decoded)).filter(|decoded| *decoded != spelled);
         Ok(Self { spelled, decoded, exact, text: text.into() })
     }
 
@@ -54,7 +60,8 @@ impl UriTemplate {
     /// Whether a server that reads a URI like this takes it for one of these. A slash at the end more or less is no
     /// difference.
     pub(super) fn fits(&self, reading: &[u8]) -> bool {
-        let fits = |reading| [&self.spelled, &self.decoded].into_iter().any(|parts| matches(parts, reading, b"/"));
+        let spellings = || std::iter::once(&self.spelled).chain(&self.decoded);
+        let fits = |reading| spellings().any(|parts| matches(parts, reading, b"/"));
         fits(reading) || reading.strip_suffix(b"/").is_some_and(fits)
     }
 
@@ -135,52 +142,59 @@ fn readable_parts(exact: &[Part], spell: impl Fn(&[u8]) -> Vec<u8>) -> Vec<Part>
     readable.collect()
 }
 
+/// Places in a URI, as ranges in order and apart.
+type Places = Vec<RangeInclusive<usize>>;
+
 /// Follows all ways at once: `reached` holds every place where what stands before could end. A segment ends at one of
 /// `ends`.
 fn matches(parts: &[Part], uri: &[u8], ends: &[u8]) -> bool {
-    // What nearly every URI of another rule fails at.
-    if let Some(Part::Literal(first)) = parts.first()
-        && !uri.starts_with(first)
-    {
-        return false;
-    }
-    let mut reached = vec![false; uri.len().saturating_add(1)];
-    if let Some(start) = reached.first_mut() {
-        *start = true;
-    }
+    let mut reached: Places = vec![0..=0];
     for part in parts {
         reached = match part {
-            Part::Literal(literal) => after_literal(&reached, uri, literal),
-            Part::Segment => after_expression(&reached, uri, |byte| !ends.contains(&byte)),
-            Part::Rest => after_expression(&reached, uri, |_| true),
+            Part::Literal(literal) => after_literal(reached, uri, literal),
+            Part::Segment => after_segment(&reached, uri, ends),
+            Part::Rest => reached.first().map(|first| *first.start()..=uri.len()).into_iter().collect(),
         };
-        if !reached.contains(&true) {
+        if reached.is_empty() {
             return false;
         }
     }
-    reached.last().copied().unwrap_or_default()
+    reached.last().is_some_and(|last| *last.end() == uri.len())
 }
 
-fn after_literal(reached: &[bool], uri: &[u8], literal: &[u8]) -> Vec<bool> {
-    let mut next = vec![false; reached.len()];
-    for (start, _) in reached.iter().enumerate().filter(|(_, reached)| **reached) {
-        let end = start.saturating_add(literal.len());
-        if let (true, Some(end)) = (uri.get(start..end) == Some(literal), next.get_mut(end)) {
-            *end = true;
+fn after_literal(reached: Places, uri: &[u8], literal: &[u8]) -> Places {
+    if literal.is_empty() {
+        return reached;
+    }
+    let finder = Finder::new(literal);
+    let mut next = Places::new();
+    for range in reached {
+        let end = range.end().saturating_add(literal.len()).min(uri.len());
+        let mut from = *range.start();
+        while let Some(at) = uri.get(from..end).and_then(|rest| finder.find(rest)) {
+            let found = from.saturating_add(at);
+            let after = found.saturating_add(literal.len());
+            next.push(after..=after);
+            // The next one may begin inside this one.
+            from = found.saturating_add(1);
         }
     }
     next
 }
 
-fn after_expression(reached: &[bool], uri: &[u8], may_have: impl Fn(u8) -> bool) -> Vec<bool> {
-    let mut inside = false;
-    // What stands before each place; before the first, nothing.
-    let before = std::iter::once(None).chain(uri.iter().copied().map(Some));
-    let step = |(reached, before): (&bool, Option<u8>)| {
-        inside = *reached || (inside && before.is_some_and(&may_have));
-        inside
-    };
-    reached.iter().zip(before).map(step).collect()
+fn after_segment(reached: &Places, uri: &[u8], ends: &[u8]) -> Places {
+    let mut next = Places::new();
+    for range in reached {
+        let known = next.last().map(|last| *last.end());
+        // In a segment that has been followed to its end already.
+        if known.is_some_and(|known| *range.end() <= known) {
+            continue;
+        }
+        let rest = uri.get(*range.end()..).unwrap_or_default();
+        let length = rest.iter().position(|byte| ends.contains(byte)).unwrap_or(rest.len());
+        next.push(*range.start()..=range.end().saturating_add(length));
+    }
+    next
 }
 
 /// Each costs a walk over the URI.

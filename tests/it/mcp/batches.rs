@@ -134,3 +134,33 @@ async fn a_batch_that_nobody_needs_is_unreadable() {
         }
     }
 }
+
+#[tokio::test]
+async fn all_uris_of_a_body_together_are_bounded() {
+    let fixture = Fixture::new().await;
+    let server = McpServer::new(
+        &fixture,
+        McpScopes::new().resource("notes://{id}", ["notes:read"]).tool("add", ["notes:write"]),
+    );
+    let some = fixture.token_for("mcp:tools notes:read");
+    let all = fixture.token_for("mcp:tools notes:read notes:write");
+    let uri = |length: usize| format!("notes://{}", "x".repeat(length - 8));
+    let read =
+        |length| json!({ "jsonrpc": "2.0", "id": 1, "method": "resources/read", "params": { "uri": uri(length) } });
+    let listen = |length| {
+        let notifications = json!({ "resourceSubscriptions": [uri(length), uri(length)] });
+        json!({ "jsonrpc": "2.0", "id": 1, "method": "subscriptions/listen", "params": { "notifications": notifications } })
+    };
+    for (batch, expected) in [
+        (vec![read(8_192); 8], "OK"),
+        ([vec![read(8_192); 7], vec![read(8_183), read(9)]].concat(), "OK"),
+        ([vec![read(8_192); 8], vec![read(9)]].concat(), "400 -32600"),
+        (vec![listen(8_192); 4], "OK"),
+        ([vec![listen(8_192); 4], vec![read(9)]].concat(), "400 -32600"),
+        ([vec![read(9)], vec![listen(8_192); 4]].concat(), "400 -32600"),
+    ] {
+        let body = json!(batch).to_string();
+        assert_eq!(server.judge(&some, &[], body.clone()).await, expected);
+        assert_eq!(server.judge(&all, &[], body).await, "OK");
+    }
+}

@@ -65,6 +65,45 @@ fn what_surely_matches_may_match() {
     }
 }
 
+/// The same, tried one way after the other.
+fn matches_slowly(parts: &[Part], uri: &[u8]) -> bool {
+    match parts.split_first() {
+        None => uri.is_empty(),
+        Some((Part::Literal(literal), rest)) => {
+            uri.strip_prefix(literal.as_ref()).is_some_and(|uri| matches_slowly(rest, uri))
+        }
+        Some((part, rest)) => (0..=uri.len()).any(|length| {
+            let (taken, left) = uri.split_at(length);
+            (*part == Part::Rest || !taken.contains(&b'/')) && matches_slowly(rest, left)
+        }),
+    }
+}
+
+#[test]
+fn all_ways_are_followed() {
+    let letters = b"ab/";
+    for template in [
+        "aa{x}",
+        "{x}aa",
+        "{x}aba{y}",
+        "{x}{y}a",
+        "{+x}aa{y}b",
+        "{x}/{y}/a",
+        "{+x}/{y}",
+        "{x}a{+y}a{z}",
+        "a{x}ab{+y}",
+        "{+x}",
+    ] {
+        let parts = parts(template).unwrap();
+        for number in 0..3_usize.pow(8) {
+            let uri: Vec<u8> = (0..8).map(|place| letters[number / 3_usize.pow(place) % 3]).collect();
+            for uri in [&uri[..], &uri[3..]] {
+                assert_eq!(matches(&parts, uri, b"/"), matches_slowly(&parts, uri), "{template} {uri:?}");
+            }
+        }
+    }
+}
+
 #[test]
 fn templates_overlap_where_their_beginnings_do() {
     let secret = UriTemplate::parse("notes://secret/{id}").unwrap();
