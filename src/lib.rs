@@ -64,7 +64,7 @@
 //!
 //! On by default: `axum` (extractors, metadata router), `cors` ([`tower_http`](https://docs.rs/tower-http) layer for browser
 //! clients), `reqwest` (HTTP client), `aws-lc-rs` (signatures). On request: `rust-crypto` (signatures in pure Rust, all but
-//! ES512), `rmcp` ([rmcp](https://docs.rs/rmcp) handlers get `AuthInfo`), `testing`. Without `axum` the bearer layer and the metadata service are plain tower ones.
+//! ES512 and RSA above 4096 bits), `rmcp` ([rmcp](https://docs.rs/rmcp) handlers get `AuthInfo`), `testing`. Without `axum` the bearer layer and the metadata service are plain tower ones.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod auth_info;

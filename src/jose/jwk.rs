@@ -4,7 +4,7 @@ use std::fmt;
 use serde_json::{Map, Value};
 
 use super::compact::decode;
-use super::signature::{KeyMaterial, PublicKey};
+use super::signature::{KeyMaterial, MAX_RSA_BITS, PublicKey};
 use super::{Algorithm, AllowedAlgorithms};
 
 /// A public key for checking signatures, imported once for each algorithm that it may be used with.
@@ -29,7 +29,7 @@ pub enum UnusableKey {
     /// A `kty`, `crv` or `alg` that is unknown, symmetric, or not supported by this build.
     #[error("unsupported")]
     Unsupported,
-    /// RSA below 2048 or above 8192 bits, or with an odd choice of exponent.
+    /// RSA below 2048 or above 8192 bits, in pure Rust above 4096, or with an odd choice of exponent.
     #[error("key size out of range")]
     Size,
     /// Beyond the first hundred.
@@ -228,7 +228,7 @@ const ORDER_EIGHT: [[u8; 32]; 2] = [
 const PRIVATE_MEMBERS: [&str; 9] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"];
 /// The most bytes of one key as JSON: RSA with 8192 bits takes 1.5 KiB, a certificate chain a few more.
 const MAX_KEY: usize = 8 * 1024;
-/// Below, factoring is within reach (RFC 7518, section 3.3); above, a check takes milliseconds.
-const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
+/// Below, factoring is within reach (RFC 7518, section 3.3).
+const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=MAX_RSA_BITS;
 /// A public exponent is 65537 nearly everywhere; a long one makes checks slow.
 const MAX_EXPONENT: usize = 4;

@@ -24,15 +24,15 @@ pub(crate) type Fingerprint = [u8; 32];
 #[cfg(feature = "aws-lc-rs")]
 pub(crate) use aws_lc::{Fingerprinter, random};
 #[cfg(feature = "aws-lc-rs")]
-pub(super) use aws_lc::{PublicKey, SigningKey};
+pub(super) use aws_lc::{MAX_RSA_BITS, PublicKey, SigningKey};
 #[cfg(all(feature = "rust-crypto", not(feature = "aws-lc-rs")))]
 pub(crate) use rust_crypto::{Fingerprinter, random};
 #[cfg(all(feature = "rust-crypto", not(feature = "aws-lc-rs")))]
-pub(super) use rust_crypto::{PublicKey, SigningKey};
+pub(super) use rust_crypto::{MAX_RSA_BITS, PublicKey, SigningKey};
 #[cfg(not(any(feature = "aws-lc-rs", feature = "rust-crypto")))]
 pub(crate) use without::{Fingerprinter, random};
 #[cfg(not(any(feature = "aws-lc-rs", feature = "rust-crypto")))]
-pub(super) use without::{PublicKey, SigningKey};
+pub(super) use without::{MAX_RSA_BITS, PublicKey, SigningKey};
 
 #[cfg(feature = "aws-lc-rs")]
 mod aws_lc {
@@ -44,6 +44,9 @@ mod aws_lc {
     use rustls_pki_types::pem::PemObject as _;
 
     use super::{Algorithm, Fingerprint, KeyMaterial};
+
+    /// Above, a check takes milliseconds.
+    pub(in crate::jose) const MAX_RSA_BITS: usize = 8192;
 
     /// A public key, imported for one algorithm.
     pub(in crate::jose) struct PublicKey(ParsedPublicKey);
@@ -166,6 +169,9 @@ mod rust_crypto {
 
     use super::{Algorithm, Fingerprint, KeyMaterial};
 
+    /// With a longer modulus no signature is ever right, and no sooner is anything said of it.
+    pub(in crate::jose) const MAX_RSA_BITS: usize = 4096;
+
     /// A public key, imported for one algorithm.
     pub(in crate::jose) struct PublicKey {
         algorithm: jsonwebtoken::Algorithm,
@@ -274,6 +280,8 @@ mod rust_crypto {
 #[cfg(not(any(feature = "aws-lc-rs", feature = "rust-crypto")))]
 mod without {
     use super::{Algorithm, Fingerprint, KeyMaterial};
+
+    pub(in crate::jose) const MAX_RSA_BITS: usize = 8192;
 
     /// No signature can be checked in this build, so no key can be imported.
     pub(in crate::jose) enum PublicKey {}

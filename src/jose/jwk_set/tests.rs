@@ -150,6 +150,15 @@ fn unknown_members_and_a_leading_zero_do_no_harm() {
     assert!(set(&[padded]).is_ok());
 }
 
+/// What is imported can check: a longer key would have every token of its issuer refused as forged.
+#[test]
+fn a_modulus_is_no_longer_than_this_build_can_check() {
+    let longest = if cfg!(feature = "aws-lc-rs") { 8192 } else { 4096 };
+    assert!(set(&[rsa(longest)]).is_ok());
+    let beside = set(&[rsa(longest + 8), ec()]).unwrap();
+    assert_eq!((beside.keys().len(), beside.skipped()), (1, &[UnusableKey::Size][..]));
+}
+
 #[test]
 fn the_type_decides_where_no_algorithm_is_named() {
     let keys = set(&[ec(), rsa(2048)]).unwrap();
