@@ -56,10 +56,8 @@ pub(crate) struct RemoteKeys {
 
 struct Shared {
     fetch: Box<dyn FetchKeySet>,
-    /// Replaced as a whole; reading it waits for nobody.
+    /// Replaced as a whole, under the lock of `state`; reading it waits for nobody.
     snapshot: ArcSwapOption<Snapshot>,
-    /// Until when, in nanoseconds after `epoch`, a known key may be used without asking `state`.
-    quiet_until: AtomicU64,
     epoch: Instant,
     /// Held for a few instructions, never across a wait.
     state: Mutex<State>,
@@ -70,6 +68,13 @@ struct Shared {
 struct Snapshot {
     keys: Arc<JwkSet>,
     validators: Option<Validators>,
+    /// Until when, in nanoseconds after `epoch`, a known key may be used without asking `state`; 0 before that is known.
+    ///
+    /// It stands here and not beside the snapshot, so that who reads loads one pointer and can only find the
+    /// time of the very set that it holds. It never exceeds the set's own death: whatever is stored between a reader's two
+    /// loads, the answer is one that was right while it was worked out. Of two values beside each other a reader could take
+    /// the set from before a swap and the time from after it, and accept a token by a set that is long dead.
+    quiet_until: AtomicU64,
 }
 
 struct State {
@@ -83,7 +88,6 @@ impl RemoteKeys {
         let shared = Shared {
             fetch: Box::new(fetch),
             snapshot: ArcSwapOption::empty(),
-            quiet_until: AtomicU64::new(0),
             epoch: now,
             state: Mutex::new(State { refresh: Refresh::new(policy, now.into_std()), last_error: None }),
             landed: watch::Sender::new(0),
@@ -94,11 +98,13 @@ impl RemoteKeys {
     /// The answer, if it takes no waiting: the path of nearly every request, without a lock.
     pub(super) fn find_now(&self, algorithm: Algorithm, kid: Option<&str>) -> Option<Result<FoundKeys, KeyError>> {
         let snapshot = self.shared.snapshot.load();
-        let selection = snapshot.as_ref()?.keys.select(algorithm, kid);
+        let snapshot = snapshot.as_ref()?;
+        let selection = snapshot.keys.select(algorithm, kid);
         if matches!(selection, Selection::Unknown) {
             return None;
         }
-        let quiet = self.shared.nanos(Instant::now()) < self.shared.quiet_until.load(Ordering::Acquire);
+        // Nothing else is read because of this value, so that its order among other memory does not matter.
+        let quiet = self.shared.nanos(Instant::now()) < snapshot.quiet_until.load(Ordering::Relaxed);
         quiet.then(|| FoundKeys::of(&selection).ok_or(KeyError::Unknown))
     }
 
@@ -226,9 +232,12 @@ impl Shared {
         u64::try_from(at.saturating_duration_since(self.epoch).as_nanos()).unwrap_or(u64::MAX)
     }
 
+    /// `state` is locked: the snapshot of this moment is the one that it knows of.
     fn publish_quiet(&self, state: &State, now: Instant) {
-        let quiet_until = state.refresh.quiet_until(now.into_std());
-        self.quiet_until.store(self.nanos(Instant::from_std(quiet_until)), Ordering::Release);
+        if let Some(snapshot) = self.snapshot.load().as_ref() {
+            let quiet_until = state.refresh.quiet_until(now.into_std());
+            snapshot.quiet_until.store(self.nanos(Instant::from_std(quiet_until)), Ordering::Relaxed);
+        }
     }
 }
 
@@ -272,7 +281,7 @@ impl Drop for Landing {
             Ok(fetched) => {
                 let (snapshot, lifetime) = match fetched {
                     Fetched::Modified { keys, validators, lifetime } => {
-                        (Some(Arc::new(Snapshot { keys, validators })), lifetime)
+                        (Some(Arc::new(Snapshot { keys, validators, quiet_until: AtomicU64::new(0) })), lifetime)
                     }
                     Fetched::NotModified { lifetime } => (None, lifetime),
                 };
@@ -314,5 +323,7 @@ fn log(issuer: &str, outcome: &Result<Fetched, Arc<FetchError>>) {
 /// How often a request is told to wait: for a flight that was under way, for one of its own, and once more.
 const MAX_ROUNDS: usize = 4;
 
+#[cfg(test)]
+mod swap_tests;
 #[cfg(test)]
 mod tests;

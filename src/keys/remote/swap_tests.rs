@@ -1,0 +1,71 @@
+//! Readers on threads of their own, while sets land and die: what they may see of it, however the threads interleave.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::thread;
+
+use serde_json::json;
+use tokio::time::advance;
+
+use super::*;
+
+const LIFETIME: Duration = Duration::from_secs(300);
+const POLICY: RefreshPolicy = RefreshPolicy { lifetime: LIFETIME, last_known_good: Duration::ZERO };
+const SETS: usize = 600;
+const READERS: usize = 3;
+
+/// Brings the next set each time: the n-th holds the key `n`, and no other of the kind that is asked for.
+struct Numbered(AtomicUsize);
+
+impl FetchKeySet for Numbered {
+    fn fetch(&self, _: FetchRequest) -> FetchFuture<'_> {
+        let number = self.0.fetch_add(1, Ordering::SeqCst);
+        // The key of RFC 8037, appendix A.2; the others make the search last.
+        let key = |kid: String| json!({"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo", "kid": kid});
+        let keys: Vec<_> = (0..15).map(|other| format!("other {other}")).chain([number.to_string()]).map(key).collect();
+        let keys = Arc::new(JwkSet::from_json(json!({ "keys": keys }).to_string()).unwrap());
+        Box::pin(async move { Ok(Fetched::Modified { keys, validators: None, lifetime: None }) })
+    }
+
+    fn issuer(&self) -> &str {
+        "https://as"
+    }
+}
+
+#[test]
+fn no_reader_uses_a_set_after_its_death_or_an_older_one_than_before() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    let keys = {
+        let _entered = runtime.enter();
+        RemoteKeys::new(Numbered(AtomicUsize::new(0)), POLICY)
+    };
+    // How many sets have died, and how many were seen alive by some reader.
+    let (dead, seen, is_over) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicBool::new(false));
+    let is_used = |number: usize| matches!(keys.find_now(Algorithm::EdDSA, Some(&number.to_string())), Some(Ok(_)));
+    let read = || {
+        let _entered = runtime.enter();
+        while !is_over.load(Ordering::SeqCst) {
+            let (dead, newest) = (dead.load(Ordering::SeqCst), seen.load(Ordering::SeqCst));
+            for old in (0..dead.max(newest.saturating_sub(1))).rev().take(2) {
+                assert!(!is_used(old), "set {old} was used: {dead} are dead, and set {newest} was seen");
+            }
+            if is_used(dead) {
+                seen.fetch_max(dead + 1, Ordering::SeqCst);
+            }
+        }
+    };
+    thread::scope(|scope| {
+        let readers: Vec<_> = (0..READERS).map(|_| scope.spawn(read)).collect();
+        let has_failed = || readers.iter().any(thread::ScopedJoinHandle::is_finished);
+        runtime.block_on(async {
+            for number in 0..SETS {
+                keys.find(Algorithm::EdDSA, Some(&number.to_string())).await.unwrap();
+                while seen.load(Ordering::SeqCst) <= number && !has_failed() {
+                    thread::yield_now();
+                }
+                advance(LIFETIME).await;
+                dead.store(number + 1, Ordering::SeqCst);
+            }
+        });
+        is_over.store(true, Ordering::SeqCst);
+    });
+}
