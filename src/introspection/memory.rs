@@ -1,7 +1,7 @@
 //! What the authorization server said, and how long that holds. A token is known by its fingerprint and never kept.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use quick_cache::Weighter;
@@ -20,6 +20,8 @@ pub(super) struct Memory {
     /// How often something was forgotten, by the first byte of its fingerprint: what was asked before that is not kept
     /// after it.
     forgotten: [AtomicU64; 256],
+    /// Who keeps or forgets something does so alone, for a few instructions; who recalls waits for nobody.
+    changing: Mutex<()>,
 }
 
 /// A question, and the state of memory in which it was asked.
@@ -52,6 +54,7 @@ impl Memory {
             positives: Cache::with_weighter(MAX_POSITIVES, capacity, ByPages),
             negatives: Cache::new(MAX_NEGATIVES),
             forgotten: std::array::from_fn(|_| AtomicU64::new(0)),
+            changing: Mutex::new(()),
         }
     }
 
@@ -92,8 +95,10 @@ impl Memory {
     /// then, if that is known.
     pub(super) fn keep(&self, question: AskedAt, verdict: &Verdict, lifetime: Option<Duration>) {
         let AskedAt { token, at, forgotten } = question;
-        // A later question may have been answered already: that answer stays.
-        if self.forgotten(&token) != forgotten {
+        let _alone = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        // A later question may have been answered already, where this one was asked on a runtime that stood still until it
+        // was given up: that answer stays.
+        if self.forgotten(&token) != forgotten || self.has_later_answer(&token, at) {
             return;
         }
         match verdict {
@@ -105,22 +110,24 @@ impl Memory {
             }
             Verdict::Inactive | Verdict::Unsupported => {
                 self.positives.remove(&token);
-                if !self.lifetimes.negative.is_zero() {
-                    self.negatives.insert(token, Negative { verdict: verdict.clone(), said_at: at });
-                }
+                // Even where it never serves: it tells that older answers are out of date.
+                self.negatives.insert(token, Negative { verdict: verdict.clone(), said_at: at });
             }
-        }
-        // Looked at last, too: whatever is forgotten after this is forgotten with what was just put in.
-        if self.forgotten(&token) != forgotten {
-            self.remove(&token);
         }
     }
 
     pub(super) fn forget(&self, token: &Fingerprint) {
+        let _alone = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(forgotten) = self.counter(token) {
             forgotten.fetch_add(1, Ordering::AcqRel);
         }
-        self.remove(token);
+        self.positives.remove(token);
+        self.negatives.remove(token);
+    }
+
+    fn has_later_answer(&self, token: &Fingerprint, at: Instant) -> bool {
+        self.positives.peek(token).is_some_and(|positive| positive.said_at > at)
+            || self.negatives.peek(token).is_some_and(|negative| negative.said_at > at)
     }
 
     fn forgotten(&self, token: &Fingerprint) -> u64 {
@@ -129,11 +136,6 @@ impl Memory {
 
     fn counter(&self, token: &Fingerprint) -> Option<&AtomicU64> {
         self.forgotten.get(usize::from(*token.first()?))
-    }
-
-    fn remove(&self, token: &Fingerprint) {
-        self.positives.remove(token);
-        self.negatives.remove(token);
     }
 }
 
@@ -189,5 +191,25 @@ mod tests {
             memory.keep(memory.ask(token(number)), &Verdict::Inactive, None);
         }
         assert_eq!((memory.positives.len(), memory.negatives.len()), (good, MAX_NEGATIVES));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_comes_after_a_newer_one_is_not_kept() {
+        for negative in [10, 0] {
+            let settings = Introspection::new(ClientCredentials::basic("id", "secret"));
+            let memory = Memory::new(settings.negative_cache(Duration::from_secs(negative)).lifetimes);
+            let claims = Claims::from_introspection(br#"{"active":true}"#, "https://as").unwrap();
+            let (token, active) = ([0; 32], Verdict::Active(Arc::new(claims)));
+            let earlier = memory.ask(token);
+            tokio::time::advance(Duration::from_secs(1)).await;
+            let later = memory.ask(token);
+            memory.keep(later, &Verdict::Inactive, None);
+            memory.keep(earlier, &active, None);
+            assert!(!matches!(memory.recall(&token, None), Some(Verdict::Active(_))), "{negative}");
+            // And what is asked now is news.
+            memory.keep(memory.ask(token), &active, None);
+            memory.keep(earlier, &Verdict::Inactive, None);
+            assert!(matches!(memory.recall(&token, None), Some(Verdict::Active(_))), "{negative}");
+        }
     }
 }
