@@ -117,7 +117,9 @@ impl Breaker {
     /// The check failed too: it was not the token.
     pub(super) fn check_failed(&mut self, pass: Pass, retry_after: Option<Duration>, now: Instant) -> Transition {
         match self.state {
-            State::Closed { .. } => self.open(retry_after, now),
+            State::Closed { check: Check::Since(_), .. } => self.open(retry_after, now),
+            // The endpoint has given an answer since.
+            State::Closed { check: Check::None, .. } => Transition::None,
             State::Probing { .. } if pass.is_probe => self.open(retry_after, now),
             State::Open { .. } | State::Probing { .. } => Transition::None,
         }

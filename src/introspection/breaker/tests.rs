@@ -97,3 +97,16 @@ fn tokens_alone_cannot_open_it() {
     let Transition::Check(probe) = breaker.failed(probe, Failure::EndpointOrToken, now) else { panic!() };
     assert_eq!(breaker.check_failed(probe, None, now), Transition::Opened(2 * FIRST_PAUSE));
 }
+
+#[test]
+fn a_check_that_fails_after_an_answer_has_come_does_not_count() {
+    let (mut breaker, now) = (Breaker::new(), Instant::now());
+    let pass = breaker.admit(now).unwrap();
+    for _ in 0..4 {
+        assert_eq!(breaker.failed(pass, Failure::EndpointOrToken, now), Transition::None);
+    }
+    assert_eq!(breaker.failed(pass, Failure::EndpointOrToken, now), Transition::Check(pass));
+    breaker.succeeded();
+    assert_eq!(breaker.check_failed(pass, None, now), Transition::None);
+    assert_eq!(breaker.check(now), Ok(()));
+}
