@@ -156,6 +156,9 @@ impl<'de> Visitor<'de> for ListSeed<'_, '_, 'de> {
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
         let (mut own, mut repeated) = (Names::default(), None);
         while let Some(Text(name)) = members.next_key()? {
+            if name.starts_with(PRIVATE) {
+                return Err(A::Error::custom("a name is reserved"));
+            }
             if name == self.list {
                 repeated = members.next_value_seed(MembersSeed(&mut *self.names))?;
             } else {
@@ -283,5 +286,9 @@ mod tests {
     fn private_names_of_the_parser_are_refused() {
         assert!(unique_object(br#"{"a":{"$serde_json::private::RawValue":"{"}}"#).is_err());
         assert!(unique_object(br#"{"a":{"$serde_json::private::Number":"x"}}"#).is_err());
+        for name in ["Number", "RawValue"] {
+            let document = format!(r#"{{"$serde_json::private::{name}":"1","keys":[]}}"#);
+            assert!(unique_members(document.as_bytes(), "keys").is_err());
+        }
     }
 }
