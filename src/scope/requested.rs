@@ -1,7 +1,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use super::Scopes;
+use super::{OFFLINE_ACCESS, Scopes};
 use crate::error::{BuildError, BuildErrorKind};
 
 /// What a client asks the authorization server for where its tokens then call the scope by another name: Entra grants
@@ -18,6 +18,10 @@ impl RequestedScopes {
         let mut names = HashMap::new();
         for (granted, requested) in pairs {
             Scopes::new([granted, requested]).map_err(|error| wrong(error.to_string()))?;
+            if requested == OFFLINE_ACCESS {
+                let message = "`challenge_scope` asks for `offline_access`, which no challenge names (MCP 2026-07-28)";
+                return Err(wrong(format!("{message}: remove the call")));
+            }
             if names.insert(granted.as_str().into(), requested.as_str().into()).is_some() {
                 return Err(wrong(format!("`challenge_scope` is called twice for {granted:?}: keep one call")));
             }
@@ -51,7 +55,12 @@ mod tests {
         ] {
             assert_eq!(requested.of(&Scopes::granted(scopes)).as_str(), expected);
         }
-        for bad in [vec![pair("read", "a b")], vec![pair("", "a")], vec![pair("read", "a"), pair("read", "b")]] {
+        for bad in [
+            vec![pair("read", "a b")],
+            vec![pair("", "a")],
+            vec![pair("read", "a"), pair("read", "b")],
+            vec![pair("read", "offline_access")],
+        ] {
             assert!(RequestedScopes::new(&bad).is_err(), "{bad:?}");
         }
     }
