@@ -111,6 +111,11 @@ mod tests {
                 r#"{"result":{"tools":[{"name":"good","name":"bad"},{"x":1},7,{"n\u0061me":"good"},{"name":["good"]}]}}"#,
                 r#"{"result":{"cacheScope":"private","tools":[{"n\u0061me":"good"}]}}"#,
             ),
+            // Half of a surrogate pair is no name for us, but is one for the reader.
+            (
+                r#"{"\ud800":1,"result":{"tools":[{"\ud800":1,"name":"good"},{"name":"bad"}]}}"#,
+                r#"{"\ud800":1,"result":{"cacheScope":"private","tools":[{"\ud800":1,"name":"good"}]}}"#,
+            ),
         ] {
             assert_eq!(filtered(answer).as_deref(), Some(expected));
         }

@@ -44,7 +44,8 @@ impl<'j> Json<'j> {
     pub(super) fn members(self, place: &Range<usize>) -> Result<Vec<Member<'j>>, NotJson> {
         self.list(place, b'{', b'}', |start| {
             let end = self.end_of_value(start)?;
-            let name = self.text(start..end).ok_or(NotJson)?;
+            // One that is no text, such as half of a surrogate pair, is none that anybody looks for.
+            let name = self.text(start..end).unwrap_or_default();
             let value = self.skip(self.expect(self.skip(end), b':')?);
             Ok((name, value..self.end_of_value(value)?))
         })

@@ -22,7 +22,10 @@ pub(in crate::mcp) struct Unreadable;
 
 /// Reads a whole body, a single message or a batch (MCP 2025-03-26), and hands each message to `visit` as it comes.
 pub(in crate::mcp) fn read<'b>(body: &'b [u8], visit: impl FnMut(Message<'b>)) -> Result<(), Unreadable> {
-    let mut deserializer = serde_json::Deserializer::from_slice(body);
+    // Of members that it passes over, serde_json would take any bytes, and there are readers that make quotation marks of
+    // some that are no UTF-8.
+    let body = std::str::from_utf8(body).map_err(|_| Unreadable)?;
+    let mut deserializer = serde_json::Deserializer::from_str(body);
     let read = deserializer.deserialize_any(BodyVisitor(visit)).and_then(|()| deserializer.end());
     read.map_err(|_| Unreadable)
 }
@@ -124,22 +127,23 @@ pub(super) fn once<T, E: Error>(place: &mut Option<T>, value: T) -> Result<(), E
 /// names without case, and serde_json has names that it reads in a way of its own.
 pub(super) fn check_name<E: Error>(name: &str, known: &[&str]) -> Result<(), E> {
     let is_known = |known: &&str| name.eq_ignore_ascii_case(known) || (!name.is_ascii() && folds_to(name, known));
-    let is_ambiguous = name.starts_with(PRIVATE) || known.iter().any(is_known);
+    // Where a NUL stands, a text ends for whoever reads it with C.
+    let is_ambiguous = name.starts_with(PRIVATE) || name.contains('\0') || known.iter().any(is_known);
     if is_ambiguous { Err(E::custom("an ambiguous member")) } else { Ok(()) }
 }
 
-/// Two characters are ASCII letters to those who fold case as Unicode does: the long s and the Kelvin sign.
+/// Some characters are ASCII letters to those who compare without case, though they are none: the long s, the Kelvin sign,
+/// the Turkish i with and without its dot, ligatures.
 fn folds_to(name: &str, known: &str) -> bool {
-    let folded = name.chars().map(|character| match character {
-        '\u{17f}' => 's',
-        '\u{212a}' => 'k',
-        other => other.to_ascii_lowercase(),
-    });
+    let folded = name.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase);
+    let folded = folded.filter(|character| *character != DOT_ABOVE);
     folded.eq(known.chars().map(|character| character.to_ascii_lowercase()))
 }
 
 /// How many messages a batch may have: more than a client sends at once, and soon judged.
 const MAX_BATCH: usize = 1_000;
+/// What a capital dotted I leaves behind in lower case.
+const DOT_ABOVE: char = '\u{307}';
 
 #[cfg(test)]
 mod tests;

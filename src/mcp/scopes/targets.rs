@@ -59,6 +59,7 @@ impl Resources {
                     *has_no_rule = false;
                 }
             }
+            fits = fits || read.literal.iter().any(|uri| template.fits_literally(uri));
             rules.extend(fits.then_some(*rule));
         }
         let is_unclear = read.is_obscure || has_no_rule.contains(&true);

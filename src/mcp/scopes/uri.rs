@@ -7,20 +7,24 @@ pub(super) struct ResourceUri {
     pub(super) readings: Vec<Vec<u8>>,
     /// The same up to query and fragment, which some readers overlook.
     pub(super) paths: Vec<Vec<u8>>,
+    /// In no form at all, for readers that overlook no difference: as it stands and percent-decoded, all of it and its path.
+    pub(super) literal: Vec<Vec<u8>>,
     /// With characters that no URI has and that readers drop, each in its own way.
     pub(super) is_obscure: bool,
 }
 
 impl ResourceUri {
     pub(super) fn new(text: &str) -> Self {
-        let (mut readings, mut paths) = (Vec::new(), Vec::new());
+        let (mut readings, mut paths, mut literal) = (Vec::new(), Vec::new(), Vec::new());
         let mut add = |text: &str| {
-            for spelling in [spelled(text.as_bytes()), decoded(text.as_bytes())] {
-                let path = spelling.split(|byte| matches!(byte, b'?' | b'#')).next().unwrap_or_default();
-                if path.len() < spelling.len() {
-                    push_new(&mut paths, readable(path));
+            for bytes in [text.as_bytes().to_vec(), percent_decoded(text.as_bytes())] {
+                let spelling = spelled(&bytes);
+                if path_of(&spelling).len() < spelling.len() {
+                    push_new(&mut paths, readable(path_of(&spelling)));
+                    push_new(&mut literal, path_of(&bytes).to_vec());
                 }
                 push_new(&mut readings, readable(&spelling));
+                push_new(&mut literal, bytes);
             }
         };
         add(text);
@@ -29,8 +33,13 @@ impl ResourceUri {
             add(url.as_str());
         }
         let is_obscure = text.bytes().any(|byte| byte <= b' ' || byte == 0x7f);
-        Self { readings, paths, is_obscure }
+        Self { readings, paths, literal, is_obscure }
     }
+}
+
+/// What stands before query and fragment.
+fn path_of(uri: &[u8]) -> &[u8] {
+    uri.split(|byte| matches!(byte, b'?' | b'#')).next().unwrap_or_default()
 }
 
 fn push_new(readings: &mut Vec<Vec<u8>>, reading: Vec<u8>) {
@@ -66,6 +75,10 @@ pub(super) fn spelled(uri: &[u8]) -> Vec<u8> {
 
 /// The same, percent-decoded.
 pub(super) fn decoded(uri: &[u8]) -> Vec<u8> {
+    spelled(&percent_decoded(uri))
+}
+
+fn percent_decoded(uri: &[u8]) -> Vec<u8> {
     let mut decoded = Vec::with_capacity(uri.len());
     let mut rest = uri;
     while let Some((byte, after)) = rest.split_first() {
@@ -74,8 +87,7 @@ pub(super) fn decoded(uri: &[u8]) -> Vec<u8> {
             _ => None,
         };
         rest = if escaped.is_some() { after.get(2..).unwrap_or_default() } else { after };
-        let byte = escaped.unwrap_or(*byte).to_ascii_lowercase();
-        decoded.push(if byte == b'\\' { b'/' } else { byte });
+        decoded.push(escaped.unwrap_or(*byte));
     }
     decoded
 }

@@ -65,6 +65,11 @@ impl UriTemplate {
         fits(reading) || reading.strip_suffix(b"/").is_some_and(fits)
     }
 
+    /// Whether a server that changes nothing about a URI takes it for one of these: `.` is a name to it like any other.
+    pub(super) fn fits_literally(&self, uri: &[u8]) -> bool {
+        matches(&self.exact, uri, b"/")
+    }
+
     /// Whether a URI of this template could be one of `other`, as far as their beginnings say.
     pub(super) fn may_overlap(&self, other: &str) -> bool {
         self.may_enclose(other) || beginning(&self.text).starts_with(&beginning(other))

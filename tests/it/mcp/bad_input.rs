@@ -89,6 +89,8 @@ async fn what_is_no_json_rpc_message_is_unreadable() {
         br#"{"method":"ping","params":{"x":NaN}}"#,
         br#"{"method":"ping","params":{"x":01}}"#,
         b"{\"method\":\"ping\",\"params\":{\"name\":\"a\nb\"}}",
+        b"{\"method\":\"ping\",\"x\":\"\xff\"}",
+        b"{\"method\":\"ping\",\"x\":\"\xc0\xa2,\xc0\xa2method\xc0\xa2:\xc0\xa2tools/call\xc0\xa2\"}",
         br#"{"jsonrpc":"2.0","id":1}"#,
         br#"{"jsonrpc":"2.0","id":1,"params":{}}"#,
         br#"{"jsonrpc":"2.0","id":1,"Result":{}}"#,

@@ -60,7 +60,7 @@ async fn a_rule_fits_every_way_to_write_its_uris() {
         ("file:///public/..%2fsecret%2fa", "secret any"),
         ("file:///public/../SECRET/a", "secret"),
         ("FILE:///SECRET/A", "secret"),
-        ("file:///secret/../public", "any"),
+        ("file:///secret/../public", "secret any"),
         ("file:///public/a", "any"),
         ("file:///secrets/a", "any"),
         ("config://main", "config"),

@@ -87,6 +87,24 @@ fn a_second_member_of_the_same_name_is_found_wherever_it_stands() {
 }
 
 #[test]
+fn what_other_readers_read_otherwise_is_not_readable() {
+    for body in [
+        // Java compares letter by letter, in upper case and in lower; Python has `casefold`.
+        "{\"method\":\"resources/read\",\"params\":{\"uri\":\"a\",\"ur\u{131}\":\"b\"}}",
+        "{\"method\":\"resources/read\",\"params\":{\"uri\":\"a\",\"UR\u{130}\":\"b\"}}",
+        "{\"method\":\"subscriptions/listen\",\"params\":{\"noti\u{fb01}cations\":{}}}",
+        "{\"method\":\"ping\",\"param\u{17f}\":{}}",
+        "{\"method\":\"tasks/get\",\"params\":{\"taskId\":\"a\",\"tas\u{212a}id\":\"b\"}}",
+        r#"{"method":"ping","method\u0000":"x"}"#,
+    ] {
+        assert_eq!(operations(body), Err(Unreadable), "{body}");
+    }
+    let body = b"{\"method\":\"tools/call\",\"params\":{\"name\":\"t\",\"arguments\":\"\xc0\xa2\"}}";
+    assert_eq!(read(body, |_| ()), Err(Unreadable));
+    assert!(operations("{\"method\":\"ping\",\"params\":{\"gr\u{f6}\u{df}e\":1}}").is_ok());
+}
+
+#[test]
 fn messages_of_a_batch_are_shown_as_they_come() {
     let mut seen = Vec::new();
     let read = read(br#"[{"id":1,"method":"a"},{"id":"b","method":"b"},{"id":3}]"#, |message| {

@@ -100,3 +100,18 @@ fn everything_is_every_rule_and_more_than_anybody_has_where_what_is_unlisted_is_
     assert!(rules(scopes.deny_unlisted()).everything().unlisted);
     assert!(open.are_met(&Needs::default(), &Scopes::EMPTY, &none));
 }
+
+#[test]
+fn what_is_literally_of_a_template_needs_its_scopes_whatever_else_it_means() {
+    for (template, uri) in [
+        ("files://{+path}", "files://."),
+        ("files://{+path}", "files://.."),
+        ("files://{+path}", "files://%2E%2e"),
+        ("files://{+path}", "files://.?x"),
+        ("notes://{id}", "notes://."),
+        ("notes://{area}/{id}", "notes:///1"),
+    ] {
+        let rules = rules(McpScopes::new().resource(template, ["guarded"]));
+        assert_eq!(needs(&rules, &[read(uri)]).0, "guarded", "{template} {uri}");
+    }
+}
