@@ -1,5 +1,7 @@
 //! THE ONLY FILE that names the crate reqwest.
 
+use std::error::Error as StdError;
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,11 +19,12 @@ use super::{AddressPolicy, HttpClient, HttpError, HttpErrorKind, HttpFuture, Req
 /// The default [`HttpClient`]: `reqwest` with rustls and the platform's trust anchors.
 ///
 /// It follows no redirect, decompresses nothing, sends nothing through a proxy, and closes idle connections after 90 s.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct ReqwestClient {
     anywhere: Client,
-    // Connects to public addresses only, whatever a name resolves to at that moment.
+    // Connects to public addresses only, whatever a name resolves to at that moment. Its connections are its own.
     public_only: Client,
+    names: Arc<dyn Resolve>,
 }
 
 impl ReqwestClient {
@@ -30,17 +33,45 @@ impl ReqwestClient {
     /// # Errors
     /// [`HttpErrorKind::Other`] if TLS cannot be set up on this machine.
     pub fn new() -> Result<Self, HttpError> {
-        let guarded = builder().dns_resolver(Arc::new(PublicOnly));
-        Ok(Self { anywhere: builder().build().map_err(other)?, public_only: guarded.build().map_err(other)? })
+        Self::configured(|builder| builder)
     }
 
-    /// Uses a client of yours: for a proxy, a private root certificate, a client certificate.
+    /// A client with these settings and some of yours: a root certificate of your own, a client certificate, a longer
+    /// time until a connection stands. Redirects, decompression, proxies and the names' resolver stay as they are.
+    ///
+    /// `configure` is called twice: what connects to public addresses only has connections of its own.
+    ///
+    /// # Errors
+    /// [`HttpErrorKind::Other`] if `reqwest` does not accept the settings, or TLS cannot be set up on this machine.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use mcp_bearer::http_client::ReqwestClient;
+    ///
+    /// let client = ReqwestClient::configured(|builder| builder.connect_timeout(Duration::from_secs(1)))?;
+    /// let issuer = mcp_bearer::Issuer::discover("https://auth.example.com").http_client(client);
+    /// # Ok::<(), mcp_bearer::http_client::HttpError>(())
+    /// ```
+    pub fn configured(configure: impl Fn(ClientBuilder) -> ClientBuilder) -> Result<Self, HttpError> {
+        Self::with_names(Arc::new(SystemNames), configure)
+    }
+
+    /// Uses a client of yours: for a proxy, or whatever else [`configured`](Self::configured) does not let you have.
     ///
     /// It must be built with `redirect(reqwest::redirect::Policy::none())`; its own time limit for connecting holds. The addresses that its names resolve to
     /// are **not** checked: only URLs with an address in place of a name are.
     #[must_use]
     pub fn from_client(client: Client) -> Self {
-        Self { anywhere: client.clone(), public_only: client }
+        Self { anywhere: client.clone(), public_only: client, names: Arc::new(SystemNames) }
+    }
+
+    fn with_names(
+        names: Arc<dyn Resolve>,
+        configure: impl Fn(ClientBuilder) -> ClientBuilder,
+    ) -> Result<Self, HttpError> {
+        let build = |names| restricted(configure(preset())).dns_resolver(names).build().map_err(other);
+        let public: Arc<dyn Resolve> = Arc::new(PublicOnly(Arc::clone(&names)));
+        Ok(Self { anywhere: build(Arc::clone(&names))?, public_only: build(public)?, names })
     }
 
     async fn exchange(&self, request: Request<Bytes>, limits: RequestLimits) -> Result<Response<Bytes>, HttpError> {
@@ -65,7 +96,7 @@ impl ReqwestClient {
         let (Some(target), Ok(trusted)) = (url.host().map(|host| host.to_owned()), Host::parse(trusted)) else {
             return Err(HttpError::new(HttpErrorKind::Other));
         };
-        if target == trusted || !resolves_to_public(&trusted).await {
+        if target == trusted || !self.is_public(&trusted).await {
             return Ok(&self.anywhere);
         }
         match target {
@@ -73,6 +104,24 @@ impl ReqwestClient {
             Host::Ipv6(address) if !is_public(address.into()) => Err(forbidden()),
             _ => Ok(&self.public_only),
         }
+    }
+
+    async fn is_public(&self, host: &Host<String>) -> bool {
+        match host {
+            Host::Ipv4(address) => is_public((*address).into()),
+            Host::Ipv6(address) => is_public((*address).into()),
+            Host::Domain(name) => match resolve(&*self.names, name).await {
+                Ok(mut addresses) => addresses.all(|address| is_public(address.ip())),
+                // What cannot be resolved lends no trust.
+                Err(_) => true,
+            },
+        }
+    }
+}
+
+impl fmt::Debug for ReqwestClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReqwestClient").finish_non_exhaustive()
     }
 }
 
@@ -93,8 +142,18 @@ async fn read_body(mut answer: ::reqwest::Response, limit: usize) -> Result<Byte
     Ok(body.freeze())
 }
 
-fn builder() -> ClientBuilder {
-    Client::builder()
+/// What may be set otherwise.
+fn preset() -> ClientBuilder {
+    Client::builder().connect_timeout(super::CONNECT_TIMEOUT).timeout(REQUEST_TIMEOUT).user_agent(concat!(
+        env!("CARGO_PKG_NAME"),
+        "/",
+        env!("CARGO_PKG_VERSION")
+    ))
+}
+
+/// What may not.
+fn restricted(builder: ClientBuilder) -> ClientBuilder {
+    builder
         .redirect(Policy::none())
         .no_proxy()
         .referer(false)
@@ -103,19 +162,30 @@ fn builder() -> ClientBuilder {
         .no_brotli()
         .no_deflate()
         .no_zstd()
-        .connect_timeout(super::CONNECT_TIMEOUT)
-        .timeout(REQUEST_TIMEOUT)
-        .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
 }
 
-/// A resolver that leaves out every address that is not public: the check and the connection see the same answer.
+/// The machine's resolver.
 #[derive(Debug)]
-struct PublicOnly;
+struct SystemNames;
 
-impl Resolve for PublicOnly {
+impl Resolve for SystemNames {
     fn resolve(&self, name: Name) -> Resolving {
         Box::pin(async move {
             let addresses: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            let addresses: Addrs = Box::new(addresses.into_iter());
+            Ok(addresses)
+        })
+    }
+}
+
+/// A resolver that leaves out every address that is not public: the check and the connection see the same answer.
+struct PublicOnly(Arc<dyn Resolve>);
+
+impl Resolve for PublicOnly {
+    fn resolve(&self, name: Name) -> Resolving {
+        let resolving = self.0.resolve(name);
+        Box::pin(async move {
+            let addresses: Vec<SocketAddr> = resolving.await?.collect();
             let public: Vec<SocketAddr> = addresses.iter().copied().filter(|address| is_public(address.ip())).collect();
             if public.is_empty() && !addresses.is_empty() {
                 return Err(NotPublic.into());
@@ -130,20 +200,12 @@ impl Resolve for PublicOnly {
 #[error("the name resolves to private, link-local or loopback addresses only")]
 struct NotPublic;
 
-async fn resolves_to_public(host: &Host<String>) -> bool {
-    match host {
-        Host::Ipv4(address) => is_public((*address).into()),
-        Host::Ipv6(address) => is_public((*address).into()),
-        Host::Domain(name) => match tokio::net::lookup_host((name.as_str(), 0)).await {
-            Ok(mut addresses) => addresses.all(|address| is_public(address.ip())),
-            // What cannot be resolved lends no trust.
-            Err(_) => true,
-        },
-    }
+async fn resolve(names: &dyn Resolve, name: &str) -> Result<Addrs, Box<dyn StdError + Send + Sync>> {
+    names.resolve(name.parse()?).await
 }
 
 fn classify(error: ::reqwest::Error) -> HttpError {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
+    let mut cause: Option<&(dyn StdError + 'static)> = Some(&error);
     while let Some(current) = cause {
         if current.is::<NotPublic>() {
             return forbidden();
@@ -165,9 +227,12 @@ fn forbidden() -> HttpError {
     HttpError::new(HttpErrorKind::ForbiddenAddress)
 }
 
-fn other(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> HttpError {
+fn other(error: impl Into<Box<dyn StdError + Send + Sync>>) -> HttpError {
     HttpError::new(HttpErrorKind::Other).with_source(error)
 }
 
 /// A backstop: callers bound the whole exchange more tightly.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests;

@@ -224,13 +224,17 @@ async fn an_introspection_answer_is_not_decompressed() {
     }
 }
 
+/// A client for which the certificates of these servers' root are good, and no others.
+fn knows_root() -> ReqwestClient {
+    let root = reqwest::Certificate::from_pem(ROOT).unwrap();
+    ReqwestClient::configured(|builder| builder.tls_certs_only([root.clone()])).unwrap()
+}
+
 #[tokio::test]
 async fn a_token_is_told_only_to_a_server_that_proves_its_name() {
     const GOOD: &[u8] = include_bytes!("tls/good.pem");
     const SELF_SIGNED: &[u8] = include_bytes!("tls/self_signed.pem");
-    let root = reqwest::Certificate::from_pem(ROOT).unwrap();
-    let knows_root = reqwest::Client::builder().tls_certs_only([root]).redirect(reqwest::redirect::Policy::none());
-    let knows_root = ReqwestClient::from_client(knows_root.no_proxy().build().unwrap());
+    let knows_root = knows_root();
     for (id, certificate, verdict) in [("control", GOOD, "OK"), ("K10", SELF_SIGNED, "R503")] {
         let (issuer, clock) = trial::issuer(Algorithm::ES256);
         let body = json!({"active": true, "aud": RESOURCE, "scope": "mcp:tools"}).to_string();
@@ -262,9 +266,7 @@ async fn only_a_server_that_proves_its_name_is_believed() {
     const EXPIRED: &[u8] = include_bytes!("tls/expired.pem");
     const OTHER_HOST: &[u8] = include_bytes!("tls/other_host.pem");
     const SELF_SIGNED: &[u8] = include_bytes!("tls/self_signed.pem");
-    let root = reqwest::Certificate::from_pem(ROOT).unwrap();
-    let knows_root = reqwest::Client::builder().tls_certs_only([root]).redirect(reqwest::redirect::Policy::none());
-    let knows_root = ReqwestClient::from_client(knows_root.no_proxy().build().unwrap());
+    let knows_root = knows_root();
     let by_default = ReqwestClient::new().unwrap();
     for (id, what, certificate, client, verdict) in [
         ("control", "a known root", GOOD, &knows_root, "OK"),

@@ -1,0 +1,245 @@
+use std::collections::HashMap;
+use std::io::{Read as _, Write as _};
+use std::net::{IpAddr, TcpListener};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::*;
+
+/// A resolver of ours: each name has answers that follow each other, the last one for ever.
+#[derive(Default)]
+struct Names {
+    answers: Mutex<HashMap<String, Vec<Vec<IpAddr>>>>,
+    asked: Mutex<Vec<String>>,
+}
+
+impl Names {
+    fn set(&self, name: &str, answers: &[&[&str]]) {
+        let parse = |answer: &&[&str]| answer.iter().map(|address| address.parse().unwrap()).collect();
+        self.answers.lock().unwrap().insert(name.to_owned(), answers.iter().map(parse).collect());
+    }
+
+    fn asked(&self) -> Vec<String> {
+        std::mem::take(&mut self.asked.lock().unwrap())
+    }
+}
+
+impl Resolve for Names {
+    fn resolve(&self, name: Name) -> Resolving {
+        self.asked.lock().unwrap().push(name.as_str().to_owned());
+        let mut answers = self.answers.lock().unwrap();
+        let answer = answers.get_mut(name.as_str()).map(|left| match left.len() {
+            1 => left[0].clone(),
+            _ => left.remove(0),
+        });
+        let answer = answer.ok_or_else(|| std::io::Error::from(std::io::ErrorKind::NotFound).into());
+        Box::pin(std::future::ready(
+            answer.map(|addresses| -> Addrs {
+                Box::new(addresses.into_iter().map(|address| SocketAddr::new(address, 0)))
+            }),
+        ))
+    }
+}
+
+/// A server on a loopback port that keeps its connections, and counts them.
+struct Canary {
+    port: u16,
+    connections: Arc<AtomicUsize>,
+}
+
+impl Canary {
+    fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (port, connections) = (listener.local_addr().unwrap().port(), Arc::<AtomicUsize>::default());
+        let counter = Arc::clone(&connections);
+        // Ends with the process: it holds a port and nothing else.
+        drop(std::thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                counter.fetch_add(1, Ordering::SeqCst);
+                drop(std::thread::spawn(move || {
+                    let mut head = [0; 4096];
+                    while matches!(stream.read(&mut head), Ok(1..)) {
+                        drop(stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"));
+                    }
+                }));
+            }
+        }));
+        Self { port, connections }
+    }
+
+    fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
+    }
+}
+
+struct World {
+    names: Arc<Names>,
+    client: ReqwestClient,
+    canary: Canary,
+}
+
+impl World {
+    fn new() -> Self {
+        let names = Arc::<Names>::default();
+        // Never connected to: a name is looked up to see what it lends to others.
+        names.set("issuer.example", &[&["8.8.8.8"]]);
+        let client = ReqwestClient::with_names(Arc::<Names>::clone(&names), |builder| builder).unwrap();
+        Self { names, client, canary: Canary::start() }
+    }
+
+    /// A request to a host of the canary's port; what was out of the ordinary.
+    async fn get(&self, host: &str, addresses: AddressPolicy) -> Option<HttpErrorKind> {
+        let request = Request::get(format!("http://{host}:{}/keys", self.canary.port)).body(Bytes::new()).unwrap();
+        self.client.send(request, RequestLimits::new(1024, addresses)).await.err().map(|error| error.kind())
+    }
+}
+
+fn than(host: &str) -> AddressPolicy {
+    AddressPolicy::NoMorePrivateThan(host.into())
+}
+
+#[tokio::test]
+async fn a_name_that_leads_inwards_is_not_connected_to() {
+    let world = World::new();
+    for address in [
+        "127.0.0.1",
+        "127.1.2.3",
+        "0.0.0.0",
+        "10.0.0.1",
+        "100.64.0.1",
+        "169.254.169.254",
+        "172.16.0.1",
+        "192.168.0.1",
+        "::",
+        "::1",
+        "::ffff:127.0.0.1",
+        "::ffff:169.254.169.254",
+        "::127.0.0.1",
+        "64:ff9b::7f00:1",
+        "64:ff9b::a9fe:a9fe",
+        "2002:7f00:1::",
+        "fe80::1",
+        "fc00::1",
+        "fd00:ec2::254",
+    ] {
+        world.names.set("inward.example", &[&[address]]);
+        let forbidden = Some(HttpErrorKind::ForbiddenAddress);
+        assert_eq!(world.get("inward.example", than("issuer.example")).await, forbidden, "{address}");
+        // In capitals, and as the root's child, it is the same name.
+        assert_eq!(world.get("INWARD.example", than("issuer.example")).await, forbidden, "{address}");
+    }
+    assert_eq!(world.canary.connections(), 0);
+    // That it is the name which decides: whoever wrote it may have it.
+    world.names.set("inward.example", &[&["127.0.0.1"]]);
+    assert_eq!(world.get("inward.example", AddressPolicy::Any).await, None);
+    assert_eq!(world.canary.connections(), 1);
+}
+
+#[tokio::test]
+async fn an_address_in_a_url_is_judged_however_it_is_spelled() {
+    let world = World::new();
+    for host in [
+        "127.0.0.1",
+        "127.1",
+        "2130706433",
+        "0x7f000001",
+        "0177.0.0.1",
+        "0",
+        "169.254.169.254",
+        "[::1]",
+        "[::ffff:127.0.0.1]",
+        "[::ffff:7f00:1]",
+        "[0:0:0:0:0:ffff:a9fe:a9fe]",
+    ] {
+        let refused = world.get(host, than("issuer.example")).await;
+        assert_eq!(refused, Some(HttpErrorKind::ForbiddenAddress), "{host}");
+    }
+    assert_eq!(world.canary.connections(), 0);
+}
+
+#[tokio::test]
+async fn a_name_is_judged_by_the_answer_that_it_is_connected_by() {
+    let world = World::new();
+    // One question for the connection, and none before it: there is no earlier answer that could be a better one.
+    world.names.set("rebinding.example", &[&["127.0.0.1"], &["8.8.8.8"]]);
+    let refused = world.get("rebinding.example", than("issuer.example")).await;
+    assert_eq!(refused, Some(HttpErrorKind::ForbiddenAddress));
+    assert_eq!(world.names.asked(), ["issuer.example", "rebinding.example"]);
+    // A connection that stands already, and was made for the one who wrote the name, is not used for others.
+    world.names.set("kept.example", &[&["127.0.0.1"]]);
+    assert_eq!(world.get("kept.example", AddressPolicy::Any).await, None);
+    assert_eq!(world.get("kept.example", AddressPolicy::Any).await, None);
+    assert_eq!(world.canary.connections(), 1, "the connection is kept");
+    let refused = world.get("kept.example", than("issuer.example")).await;
+    assert_eq!((refused, world.canary.connections()), (Some(HttpErrorKind::ForbiddenAddress), 1));
+}
+
+#[tokio::test]
+async fn of_several_addresses_only_the_public_ones_are_tried() {
+    let names = Arc::<Names>::default();
+    let guarded = PublicOnly(Arc::<Names>::clone(&names));
+    let answer = async || -> Option<Vec<String>> {
+        let addresses = resolve(&guarded, "several.example").await.ok()?;
+        Some(addresses.map(|address| address.ip().to_string()).collect())
+    };
+    names.set("several.example", &[&["127.0.0.1", "8.8.8.8", "::1", "2606:4700::1111", "10.0.0.1"]]);
+    assert_eq!(answer().await.unwrap(), ["8.8.8.8", "2606:4700::1111"]);
+    names.set("several.example", &[&["127.0.0.1", "::1"]]);
+    assert_eq!(answer().await, None);
+    assert!(resolve(&guarded, "nobody.example").await.is_err());
+}
+
+#[tokio::test]
+async fn who_is_inside_already_may_lead_there() {
+    let world = World::new();
+    world.names.set("inward.example", &[&["127.0.0.1"]]);
+    for (trusted, addresses, expected) in [
+        ("private.example", &["10.1.2.3"][..], None),
+        ("local.example", &["::1"], None),
+        ("both.example", &["8.8.8.8", "10.1.2.3"], None),
+        ("public.example", &["8.8.8.8", "2606:4700::1111"], Some(HttpErrorKind::ForbiddenAddress)),
+    ] {
+        world.names.set(trusted, &[addresses]);
+        assert_eq!(world.get("inward.example", than(trusted)).await, expected, "{trusted}");
+    }
+    let forbidden = Some(HttpErrorKind::ForbiddenAddress);
+    assert_eq!(
+        world.get("inward.example", than("unknown.example")).await,
+        forbidden,
+        "a name of nobody lends no trust"
+    );
+    assert_eq!(world.get("inward.example", than("8.8.8.8")).await, forbidden);
+    assert_eq!(world.get("inward.example", than("192.168.0.1")).await, None);
+    assert_eq!(world.get("inward.example", than("[::1]")).await, None);
+    // A host is never more private than itself.
+    assert_eq!(world.get("inward.example", than("inward.example")).await, None);
+    assert_eq!(world.get("inward.example", than("INWARD.example")).await, None);
+}
+
+#[tokio::test]
+async fn settings_of_ones_own_do_not_open_what_is_closed() {
+    let names = Arc::<Names>::default();
+    names.set("issuer.example", &[&["8.8.8.8"]]);
+    names.set("inward.example", &[&["127.0.0.1"]]);
+    let careless = |builder: ClientBuilder| {
+        builder.redirect(Policy::limited(5)).dns_resolver(Arc::new(SystemNames)).user_agent("of my own")
+    };
+    let client = ReqwestClient::with_names(Arc::<Names>::clone(&names), careless).unwrap();
+    let world = World { names, client, canary: Canary::start() };
+    let refused = world.get("inward.example", than("issuer.example")).await;
+    assert_eq!((refused, world.canary.connections()), (Some(HttpErrorKind::ForbiddenAddress), 0));
+    // A redirect is an answer like any other.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (port, target) = (listener.local_addr().unwrap().port(), world.canary.port);
+    drop(std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut head = [0; 4096];
+        let length = stream.read(&mut head).unwrap();
+        let redirect = format!("HTTP/1.1 302 X\r\nLocation: http://127.0.0.1:{target}/\r\nContent-Length: 0\r\n\r\n");
+        drop(stream.write_all(redirect.as_bytes()));
+        assert!(String::from_utf8_lossy(&head[..length]).contains("of my own"));
+    }));
+    let request = Request::get(format!("http://127.0.0.1:{port}/keys")).body(Bytes::new()).unwrap();
+    let answer = world.client.send(request, RequestLimits::new(1024, AddressPolicy::Any)).await.unwrap();
+    assert_eq!((answer.status().as_u16(), world.canary.connections()), (302, 0));
+}
