@@ -247,6 +247,8 @@ pub(crate) const PRIVATE: &str = "$serde_json::private::";
 const PRIVATE_NUMBER: &str = "$serde_json::private::Number";
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -85,6 +85,8 @@ pub mod jose;
 mod json;
 pub mod keys;
 pub mod mcp;
+#[cfg(test)]
+mod properties;
 mod protection;
 pub mod providers;
 pub mod resource;

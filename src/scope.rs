@@ -12,3 +12,6 @@ pub use scopes::{InvalidScope, Scopes};
 
 /// Asking for it is between the client and the authorization server (MCP 2026-07-28).
 pub(crate) const OFFLINE_ACCESS: &str = "offline_access";
+
+#[cfg(test)]
+mod properties;

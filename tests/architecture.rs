@@ -69,7 +69,7 @@ impl Source {
     }
 
     fn is_test(&self) -> bool {
-        self.name.ends_with("tests.rs")
+        self.name.ends_with("tests.rs") || self.name.contains("properties")
     }
 
     /// Its lines up to the tests, without comments.

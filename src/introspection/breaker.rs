@@ -149,4 +149,6 @@ const PROBE_WAIT: Duration = Duration::from_secs(1);
 const LOST_PROBE: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;

@@ -163,6 +163,8 @@ const MAX_NEGATIVES: usize = 1_000;
 const PAGE: usize = 4 * 1024;
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::introspection::{ClientCredentials, Introspection};

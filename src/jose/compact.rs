@@ -74,6 +74,8 @@ const MAX_HEADER: usize = 4 * 1024;
 const MAX_SIGNATURE: usize = 1366;
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests {
     use super::*;
 

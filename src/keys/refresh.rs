@@ -347,4 +347,6 @@ const MISSING_PENALTY: Duration = Duration::from_secs(30);
 const MAX_MISSING_PENALTY: Duration = Duration::from_secs(300);
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;

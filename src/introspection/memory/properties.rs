@@ -1,0 +1,270 @@
+//! What is remembered, beside a list of all that was ever said.
+#![allow(clippy::arithmetic_side_effects, clippy::string_slice, reason = "tests know their data")]
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+use proptest::sample::Index;
+
+use super::*;
+use crate::introspection::{ClientCredentials, Introspection};
+use crate::properties::cases;
+
+proptest! {
+    #![proptest_config(cases(600))]
+
+    #[test]
+    fn nothing_is_recalled_that_was_not_said_or_does_not_hold_any_more(
+        times in lifetimes(),
+        events in prop::collection::vec(events(), 1..80),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        runtime.block_on(async {
+            let mut model = Model::new(times);
+            for event in events {
+                model.happen(event).await?;
+            }
+            Ok::<_, TestCaseError>(())
+        })?;
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(6))]
+
+    #[test]
+    fn however_large_the_answers_memory_is_bounded(sizes in prop::collection::vec(1_usize..65_536, 1..8), seed: u32) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        let _entered = runtime.enter();
+        let memory = Memory::new(Introspection::new(ClientCredentials::basic("id", "secret")).lifetimes);
+        let verdicts: Vec<_> = sizes.iter().map(|size| Verdict::Active(claims(0, *size))).collect();
+        for number in 0..12_000_u32 {
+            let mut token = [0; 32];
+            token[..4].copy_from_slice(&number.wrapping_add(seed).to_le_bytes());
+            let verdict = &verdicts[usize::try_from(number).unwrap() % verdicts.len()];
+            memory.keep(memory.ask(token), verdict, None);
+            memory.keep(memory.ask([token[0]; 32]), &Verdict::Inactive, None);
+            prop_assert!(memory.positives.weight() <= 10_000);
+        }
+        let pages: u64 = memory.positives.iter().map(|(_, entry)| u64::try_from(entry.claims.size()).unwrap()).sum();
+        prop_assert!(pages <= 40 << 20, "{} bytes", pages);
+        prop_assert!(memory.negatives.len() <= 1_000);
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Event {
+    /// A question goes out, unless one about this token is under way.
+    Ask(usize),
+    /// One of the answers comes in.
+    Answer {
+        question: Index,
+        answer: Answer,
+    },
+    Forget(usize),
+    Recall {
+        token: usize,
+        within: Option<u64>,
+    },
+    RecallStale {
+        token: usize,
+        within: Option<u64>,
+    },
+    Pass(u64),
+    /// Time passes up to the end of something that was said, or to a millisecond before or after it.
+    PassTo {
+        said: Index,
+        end: End,
+        off: i8,
+    },
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Answer {
+    /// With what is left of the token's life, in milliseconds.
+    Active(Option<u64>),
+    Inactive,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum End {
+    Answer,
+    Token,
+    Staleness,
+}
+
+/// Tokens: the first two are alike in what forgetting goes by.
+const TOKENS: usize = 3;
+
+fn events() -> impl Strategy<Value = Event> {
+    let token = || 0..TOKENS;
+    let within = || prop::option::weighted(0.2, 0_u64..90_000);
+    let left = prop::option::of(prop_oneof![0_u64..3_000, 0_u64..120_000, Just(u64::MAX)]);
+    let answer = prop_oneof![3 => left.prop_map(Answer::Active), 1 => Just(Answer::Inactive)];
+    let end = prop::sample::select(vec![End::Answer, End::Token, End::Staleness]);
+    prop_oneof![
+        4 => token().prop_map(Event::Ask),
+        4 => (any::<Index>(), answer).prop_map(|(question, answer)| Event::Answer { question, answer }),
+        1 => token().prop_map(Event::Forget),
+        6 => (token(), within()).prop_map(|(token, within)| Event::Recall { token, within }),
+        2 => (token(), within()).prop_map(|(token, within)| Event::RecallStale { token, within }),
+        2 => prop_oneof![0_u64..2_000, 0_u64..100_000].prop_map(Event::Pass),
+        3 => (any::<Index>(), end, -1_i8..=1).prop_map(|(said, end, off)| Event::PassTo { said, end, off }),
+    ]
+}
+
+fn lifetimes() -> impl Strategy<Value = Lifetimes> {
+    let time = |most: u64| prop_oneof![1 => Just(0), 5 => 1..=most].prop_map(Duration::from_secs);
+    (time(300), time(60), time(60)).prop_map(|(positive, negative, stale)| Lifetimes { positive, negative, stale })
+}
+
+struct Model {
+    memory: Memory,
+    times: Lifetimes,
+    /// Questions without an answer: of which token, asked when, and how many times its like had been forgotten.
+    open: Vec<(AskedAt, usize, Instant)>,
+    /// The questions that nobody waits for any more, because their token was forgotten.
+    abandoned: Vec<(AskedAt, usize, Instant)>,
+    /// All answers that counted, oldest first.
+    said: Vec<Said>,
+    /// What was said last of each token since it was forgotten last.
+    holds: [Option<usize>; TOKENS],
+}
+
+struct Said {
+    at: Instant,
+    answer: Answer,
+    claims: Option<Arc<Claims>>,
+}
+
+impl Said {
+    fn dies_at(&self) -> Option<Instant> {
+        match self.answer {
+            Answer::Active(Some(left)) => self.at.checked_add(Duration::from_millis(left)),
+            _ => None,
+        }
+    }
+}
+
+impl Model {
+    fn new(times: Lifetimes) -> Self {
+        let holds = [None; TOKENS];
+        Self { memory: Memory::new(times), times, open: Vec::new(), abandoned: Vec::new(), said: Vec::new(), holds }
+    }
+
+    async fn happen(&mut self, event: Event) -> Result<(), TestCaseError> {
+        let now = Instant::now();
+        match event {
+            Event::Ask(token) if self.open.iter().all(|(_, asked, _)| *asked != token) => {
+                self.open.push((self.memory.ask(fingerprint(token)), token, now));
+            }
+            Event::Ask(_) => {}
+            Event::Answer { question, answer } => self.answer(question, answer),
+            Event::Forget(token) => {
+                self.memory.forget(&fingerprint(token));
+                self.holds[token] = None;
+                // What is asked about others of its kind goes on, and may or may not be kept: it is not looked at.
+                let kin = |other: usize| fingerprint(other)[0] == fingerprint(token)[0];
+                let (gone, open) = self.open.drain(..).partition(|(_, asked, _)| kin(*asked));
+                self.open = open;
+                self.abandoned.extend::<Vec<_>>(gone);
+            }
+            Event::Recall { token, within } => self.recall(token, within.map(Duration::from_millis), now)?,
+            Event::RecallStale { token, within } => self.recall_stale(token, within.map(Duration::from_millis), now)?,
+            Event::Pass(millis) => tokio::time::advance(Duration::from_millis(millis)).await,
+            Event::PassTo { said, end, off } => {
+                if let Some(until) = self.end(said, end, off) {
+                    tokio::time::advance(until.saturating_duration_since(now)).await;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn answer(&mut self, question: Index, answer: Answer) {
+        let (from, counts) = match (self.open.is_empty(), self.abandoned.is_empty()) {
+            (true, true) => return,
+            (false, true) => (&mut self.open, true),
+            (true, false) => (&mut self.abandoned, false),
+            (false, false) if question.index(2) == 0 => (&mut self.open, true),
+            (false, false) => (&mut self.abandoned, false),
+        };
+        let (asked, token, at) = from.swap_remove(question.index(from.len()));
+        let claims = matches!(answer, Answer::Active(_)).then(|| claims(self.said.len(), 10));
+        let verdict = claims.clone().map_or(Verdict::Inactive, Verdict::Active);
+        let left = match answer {
+            Answer::Active(left) => left.map(Duration::from_millis),
+            Answer::Inactive => None,
+        };
+        self.memory.keep(asked, &verdict, left);
+        if counts {
+            self.holds[token] = Some(self.said.len());
+            self.said.push(Said { at, answer, claims });
+        }
+    }
+
+    fn recall(&self, token: usize, within: Option<Duration>, now: Instant) -> Result<(), TestCaseError> {
+        let held = self.holds[token].map(|said| &self.said[said]);
+        let expected = held.filter(|said| {
+            let limit = if said.claims.is_some() { within.unwrap_or(self.times.positive) } else { self.times.negative };
+            now - said.at < limit && said.dies_at().is_none_or(|dies_at| now < dies_at)
+        });
+        match (self.memory.recall(&fingerprint(token), within), expected) {
+            (None, None) => {}
+            (Some(Verdict::Active(claims)), Some(Said { claims: Some(said), .. })) => {
+                prop_assert!(Arc::ptr_eq(&claims, said), "another answer than the last");
+            }
+            (Some(Verdict::Inactive), Some(Said { claims: None, .. })) => {}
+            (recalled, expected) => {
+                let (recalled, expected) = (recalled.is_some(), expected.map(|said| said.answer));
+                prop_assert!(false, "recalled {}, though {:?} holds", recalled, expected);
+            }
+        }
+        Ok(())
+    }
+
+    fn recall_stale(&self, token: usize, within: Option<Duration>, now: Instant) -> Result<(), TestCaseError> {
+        let held = self.holds[token].map(|said| &self.said[said]);
+        let longest = within.unwrap_or(self.times.positive) + self.times.stale;
+        let expected = held.filter(|said| {
+            let is_alive = said.dies_at().is_none_or(|dies_at| now < dies_at);
+            !self.times.stale.is_zero() && now - said.at < longest && is_alive
+        });
+        let expected = expected.and_then(|said| said.claims.as_ref());
+        let recalled = self.memory.recall_stale(&fingerprint(token), within);
+        prop_assert_eq!(recalled.as_ref().map(Arc::as_ptr), expected.map(Arc::as_ptr));
+        Ok(())
+    }
+
+    fn end(&self, said: Index, end: End, off: i8) -> Option<Instant> {
+        let said = (!self.said.is_empty()).then(|| &self.said[said.index(self.said.len())])?;
+        let lifetime = if said.claims.is_some() { self.times.positive } else { self.times.negative };
+        let at = match end {
+            End::Answer => said.at + lifetime,
+            End::Token => said.dies_at()?,
+            End::Staleness => said.at + lifetime + self.times.stale,
+        };
+        let millisecond = Duration::from_millis(1);
+        Some(match off {
+            -1 => at.checked_sub(millisecond)?,
+            0 => at,
+            _ => at + millisecond,
+        })
+        // Not to the end of a token that outlives the clock.
+        .filter(|at| *at < Instant::now() + Duration::from_secs(3600))
+    }
+}
+
+fn fingerprint(token: usize) -> Fingerprint {
+    let mut fingerprint = [7; 32];
+    fingerprint[31] = u8::try_from(token).unwrap();
+    if token == TOKENS - 1 {
+        fingerprint[0] = 8;
+    }
+    fingerprint
+}
+
+fn claims(number: usize, size: usize) -> Arc<Claims> {
+    let text = format!("{{\"active\":true,\"number\":{number},\"padding\":\"{}\"}}", "x".repeat(size));
+    Arc::new(Claims::from_introspection(text.as_bytes(), "https://as").unwrap())
+}

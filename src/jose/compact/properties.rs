@@ -1,0 +1,64 @@
+//! One token has one spelling, and none makes the parser fall over.
+#![allow(clippy::arithmetic_side_effects, clippy::string_slice, reason = "tests know their data")]
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::properties::cases;
+
+proptest! {
+    #![proptest_config(cases(2_000))]
+
+    #[test]
+    fn a_text_is_decoded_if_and_only_if_it_is_the_encoding_of_what_it_decodes_to(text in texts()) {
+        match decode(&text) {
+            Ok(bytes) => prop_assert_eq!(URL_SAFE_NO_PAD.encode(bytes), text),
+            // By counting bits, not by another decoder: what is refused is no encoding of anything.
+            Err(_) => {
+                let values: Option<Vec<u32>> = text.bytes().map(value).collect();
+                let is_encoding = values.is_some_and(|values| match (values.len() % 4, values.last()) {
+                    (0, _) => true,
+                    (2, Some(last)) => last.trailing_zeros() >= 4 || *last == 0,
+                    (3, Some(last)) => last.trailing_zeros() >= 2 || *last == 0,
+                    _ => false,
+                });
+                prop_assert!(!is_encoding, "{:?} was refused", text);
+            }
+        }
+    }
+
+    #[test]
+    fn bytes_survive_being_encoded(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
+        prop_assert_eq!(decode(URL_SAFE_NO_PAD.encode(&bytes)).unwrap(), bytes);
+    }
+
+    #[test]
+    fn a_token_is_cut_at_its_two_dots_and_nowhere_else(
+        token in prop_oneof![any::<Vec<u8>>(), "[aA_.=-]{0,12}".prop_map(String::into_bytes)],
+    ) {
+        let parts: Vec<&[u8]> = token.split(|byte| *byte == b'.').collect();
+        match Compact::parse(&token) {
+            Ok(compact) => {
+                prop_assert_eq!(&parts, &[compact.header, compact.payload, compact.signature]);
+                prop_assert!(parts.iter().all(|part| !part.is_empty()));
+                prop_assert_eq!(compact.signing_input, [compact.header, compact.payload].join(&b'.'));
+            }
+            Err(_) => prop_assert!(parts.len() != 3 || parts.iter().any(|part| part.is_empty())),
+        }
+    }
+}
+
+/// Texts of the alphabet and beside it, more often than not of a length that could be right.
+fn texts() -> impl Strategy<Value = String> {
+    prop_oneof![
+        4 => "[AQgw048_-]{0,9}",
+        4 => "[A-Za-z0-9_-]{0,40}",
+        1 => "[A-Za-z0-9_+/=. -]{0,12}",
+        1 => any::<String>(),
+    ]
+}
+
+fn value(character: u8) -> Option<u32> {
+    let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    alphabet.iter().position(|known| *known == character).and_then(|at| u32::try_from(at).ok())
+}

@@ -1,0 +1,168 @@
+//! The walk beside a reader that was written to be obviously right, over documents that know every trick.
+#![allow(clippy::arithmetic_side_effects, clippy::string_slice, reason = "tests know their data")]
+
+use std::collections::HashSet;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::properties::cases;
+
+proptest! {
+    #![proptest_config(cases(1_500))]
+
+    #[test]
+    fn what_is_unique_is_read_and_what_is_not_is_refused(tree in prop_oneof![objects(), trees()]) {
+        let text = tree.text();
+        let is_good = matches!(tree, Tree::Object(_)) && !tree.repeats() && !tree.is_reserved();
+        prop_assert_eq!(is_unique_object(text.as_bytes()), is_good, "{}", text);
+        prop_assert_eq!(unique_object(text.as_bytes()).is_ok(), is_good, "{}", text);
+        // The two readings of one document are the same.
+        if is_good {
+            let read = unique_object(text.as_bytes()).unwrap();
+            prop_assert_eq!(Value::Object(read), serde_json::from_str::<Value>(&text).unwrap());
+        }
+    }
+
+    #[test]
+    fn one_bad_member_of_a_list_spoils_no_other(
+        list in prop::collection::vec(prop_oneof![objects(), trees()], 0..6),
+        others in prop::collection::vec((names(), trees()), 0..3),
+    ) {
+        let mut members = vec![(("list".to_owned(), false), Tree::Array(list.clone()))];
+        members.extend(others);
+        members.rotate_right(1);
+        let document = Tree::Object(members.clone());
+        let text = document.text();
+        let own: HashSet<_> = members.iter().map(|((name, _), _)| name).collect();
+        let read = unique_members(text.as_bytes(), "list");
+        if own.len() < members.len() || document.is_reserved() {
+            prop_assert!(read.is_err(), "{}", text);
+        } else {
+            let read = read.unwrap().unwrap();
+            let expected: Vec<_> = list
+                .iter()
+                .map(|tree| (!tree.repeats()).then(|| serde_json::from_str::<Value>(&tree.text()).unwrap()))
+                .collect();
+            prop_assert_eq!(read, expected, "{}", text);
+        }
+    }
+
+    #[test]
+    fn a_changed_document_is_read_in_one_way_or_not_at_all(
+        tree in objects(),
+        changes in prop::collection::vec((any::<prop::sample::Index>(), bytes(), 0_u8..3), 1..4),
+    ) {
+        let mut text = tree.text().into_bytes();
+        for (at, byte, kind) in changes {
+            let at = at.index(text.len() + 1);
+            match kind {
+                0 => text.insert(at, byte),
+                1 if at < text.len() => text[at] = byte,
+                _ => text.truncate(at),
+            }
+        }
+        let read = unique_object(&text);
+        prop_assert_eq!(is_unique_object(&text), read.is_ok());
+        // Written out again it has as many names as were read: none was swallowed by its twin.
+        if let Ok(read) = read {
+            let written = serde_json::to_vec(&read).unwrap();
+            prop_assert!(is_unique_object(&written));
+            prop_assert_eq!(unique_object(&written).unwrap(), read);
+        }
+    }
+}
+
+/// JSON that can say a name twice, and write it with an escape.
+#[derive(Debug, Clone)]
+enum Tree {
+    Leaf(&'static str),
+    Text(String),
+    Array(Vec<Tree>),
+    Object(Vec<((String, bool), Tree)>),
+}
+
+impl Tree {
+    fn text(&self) -> String {
+        match self {
+            Self::Leaf(text) => (*text).to_owned(),
+            Self::Text(text) => serde_json::to_string(text).unwrap(),
+            Self::Array(members) => format!("[{}]", members.iter().map(Self::text).collect::<Vec<_>>().join(" ,")),
+            Self::Object(members) => {
+                let member = |((name, is_escaped), value): &((String, bool), Self)| {
+                    format!("{}: {}", written(name, *is_escaped), value.text())
+                };
+                format!("{{{}}}", members.iter().map(member).collect::<Vec<_>>().join(",\n"))
+            }
+        }
+    }
+
+    /// Whether any object in it has a name twice.
+    fn repeats(&self) -> bool {
+        match self {
+            Self::Leaf(_) | Self::Text(_) => false,
+            Self::Array(members) => members.iter().any(Self::repeats),
+            Self::Object(members) => {
+                let names: HashSet<_> = members.iter().map(|((name, _), _)| name).collect();
+                names.len() < members.len() || members.iter().any(|(_, value)| value.repeats())
+            }
+        }
+    }
+
+    /// Whether any object in it has a name that the parser keeps for itself.
+    fn is_reserved(&self) -> bool {
+        match self {
+            Self::Leaf(_) | Self::Text(_) => false,
+            Self::Array(members) => members.iter().any(Self::is_reserved),
+            Self::Object(members) => members
+                .iter()
+                .any(|((name, _), value)| name.starts_with("$serde_json::private::") || value.is_reserved()),
+        }
+    }
+}
+
+fn written(name: &str, is_escaped: bool) -> String {
+    match name.chars().next() {
+        Some(first) if is_escaped => {
+            let mut units = [0; 2];
+            let escapes: String = first.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04X}")).collect();
+            let rest = serde_json::to_string(&name[first.len_utf8()..]).unwrap();
+            format!("\"{escapes}{}", &rest[1..])
+        }
+        _ => serde_json::to_string(name).unwrap(),
+    }
+}
+
+fn objects() -> impl Strategy<Value = Tree> {
+    prop::collection::vec((names(), trees()), 0..5).prop_map(Tree::Object)
+}
+
+fn trees() -> impl Strategy<Value = Tree> {
+    let leaf = prop_oneof![
+        prop::sample::select(vec!["null", "true", "0", "-1", "1.5e3", "18446744073709551615", "-0.0"])
+            .prop_map(Tree::Leaf),
+        "[a\"\\\\\u{e9}\u{1f600}]{0,3}".prop_map(Tree::Text),
+    ];
+    leaf.prop_recursive(4, 24, 4, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Tree::Array),
+            prop::collection::vec((names(), inner), 0..4).prop_map(Tree::Object),
+        ]
+    })
+}
+
+/// Those that mean something in JSON, and some that mean nothing anywhere.
+fn bytes() -> impl Strategy<Value = u8> {
+    prop::sample::select(b"{}[]\",:\\ab1-e. \n\0\x80\xc0\xff".to_vec())
+}
+
+/// Few, so that they meet; and whether the first character is written as an escape.
+fn names() -> impl Strategy<Value = (String, bool)> {
+    let name = prop_oneof![
+        12 => "[ab]{0,2}",
+        4 => prop::sample::select(vec!["A", "\u{e9}", "e\u{301}", "\u{1f600}", "a\"", "a\\", "\u{0}"]).prop_map(str::to_owned),
+        1 => prop::sample::select(vec!["$serde_json::private::Number", "$serde_json::private::RawValue"])
+            .prop_map(str::to_owned),
+    ];
+    (name, any::<bool>())
+}

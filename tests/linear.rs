@@ -1,0 +1,272 @@
+//! What an input costs grows with its length and no faster, for inputs that are made to cost much.
+//!
+//! What is counted are allocations and the bytes of them, which are the same on every machine and in every build. Work that
+//! allocates nothing is not seen: it is bounded by what is read at all, which is 16 KiB of a token, 64 KiB of an answer,
+//! 256 KiB of a document, 8 KiB of a URI and 4 MiB of a body.
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on says so")]
+#![allow(clippy::as_conversions, clippy::arithmetic_side_effects, reason = "tests know their data")]
+
+use std::alloc::System;
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, header};
+use http_body_util::Full;
+use mcp_bearer::bearer::BearerAuthLayer;
+use mcp_bearer::claims::Claims;
+use mcp_bearer::http_client::{HttpClient, HttpFuture, RequestLimits};
+use mcp_bearer::introspection::{ClientCredentials, Introspection};
+use mcp_bearer::issuer::AuthorizationServerMetadata;
+use mcp_bearer::jose::JwkSet;
+use mcp_bearer::mcp::{McpRequestBody, McpScopes};
+use mcp_bearer::testing::TestIssuer;
+use mcp_bearer::{Issuer, ResourceServer};
+use serde_json::json;
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+use tokio::runtime::{Builder, Runtime};
+use tower::{Layer as _, ServiceExt as _, service_fn};
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+const ISSUER: &str = "https://auth.example.com";
+const RESOURCE: &str = "https://mcp.example.com/mcp";
+
+/// An input of about so many bytes.
+type Family = (&'static str, fn(usize) -> String);
+
+/// Documents that begin like one that is good, and then go on and on.
+const DOCUMENTS: [Family; 14] = [
+    ("members", |length| object(&repeated(length, |index| format!("\"member{index:09}\":1")))),
+    ("members in descending order", |length| {
+        object(&repeated(length, |index| format!("\"member{:09}\":1", 999_999_999 - index)))
+    }),
+    ("the same member", |length| object(&repeated(length, |_| "\"member\":1".to_owned()))),
+    ("objects with the same member", |length| list(&repeated(length, |_| "{\"a\":1,\"a\":1}".to_owned()))),
+    ("members that are objects", |length| {
+        object(&repeated(length, |index| format!("\"member{index:09}\":{{\"a\":1}}")))
+    }),
+    ("escaped names", |length| object(&repeated(length, |index| format!("\"\\u0061{index:09}\":\"\\n\"")))),
+    ("one long name", |length| object(&format!("\"{}\":1", "\\u00e9".repeat(length / 6)))),
+    ("one long text", |length| object(&format!("\"sub\":\"{}\"", "\\ud83d\\ude00".repeat(length / 12)))),
+    ("one long number", |length| object(&format!("\"exp\":{}", "9".repeat(length)))),
+    ("a number with a long fraction", |length| object(&format!("\"exp\":1.{}e1", "0".repeat(length)))),
+    ("lists in lists", |length| object(&format!("\"a\":{}", "[".repeat(length)))),
+    ("objects in objects", |length| "{\"a\":".repeat(length / 5)),
+    ("shallow lists, each deep", |length| {
+        list(&repeated(length, |_| format!("{}{}", "[".repeat(100), "]".repeat(100))))
+    }),
+    ("texts of a list", |length| list(&repeated(length, |index| format!("\"text{index:06}\"")))),
+];
+
+const HEADERS: [Family; 8] = [
+    ("dots", |length| format!("Bearer {}", ".".repeat(length))),
+    ("a long scheme", |length| "B".repeat(length)),
+    ("spaces", |length| format!("Bearer {}x", " ".repeat(length))),
+    ("padding", |length| format!("Bearer a{}", "=".repeat(length))),
+    ("commas", |length| format!("Basic {}", ",".repeat(length))),
+    ("other schemes", |length| format!("Basic {}", "a, Bearer_b ".repeat(length / 12))),
+    ("one part", |length| format!("Bearer {}", "A".repeat(length))),
+    ("three parts", |length| format!("Bearer e30.{}.AAAA", "A".repeat(length))),
+];
+
+const URIS: [Family; 8] = [
+    ("slashes", |length| format!("file:///{}", "/".repeat(length))),
+    ("backslashes", |length| format!("file:///{}", "\\".repeat(length))),
+    ("segments", |length| format!("file:///{}", "a/".repeat(length / 2))),
+    ("escapes", |length| format!("file:///{}", "%2e".repeat(length / 3))),
+    ("dots", |length| format!("file:///{}", "./".repeat(length / 2))),
+    ("detours", |length| format!("file:///{}", "a/../".repeat(length / 5))),
+    ("what a template repeats", |length| format!("file:///{}", "ab".repeat(length / 2))),
+    ("characters beyond ASCII", |length| format!("file:///{}", "\u{e9}".repeat(length / 2))),
+];
+
+/// One after the other, alone in their file, so that no other test allocates meanwhile.
+#[test]
+fn what_an_input_costs_grows_with_its_length_and_no_faster() {
+    documents_of_an_issuer();
+    tokens();
+    answers();
+    bodies();
+}
+
+fn documents_of_an_issuer() {
+    for family in DOCUMENTS {
+        measure("claims", family, 16 << 10, |text| drop(Claims::from_json(text)));
+        measure("a key set", family, 32 << 10, |text| drop(JwkSet::from_json(text)));
+        measure("metadata", family, 32 << 10, |text| drop(AuthorizationServerMetadata::from_json(text)));
+    }
+    for (name, member) in
+        [("keys", "{}"), ("keys", "{\"kty\":\"EC\"}"), ("keys", "[[]]"), ("scopes_supported", "\"a\"")]
+    {
+        let document = |length: usize| {
+            let members = vec![member; length / (member.len() + 1)].join(",");
+            format!("{{\"issuer\":\"{ISSUER}\",\"{name}\":[{members}]}}")
+        };
+        grows("a key set", name, &[32 << 10, 64 << 10, 128 << 10].map(document), |text| drop(JwkSet::from_json(text)));
+        let metadata = [32 << 10, 64 << 10, 128 << 10].map(document);
+        grows("metadata", name, &metadata, |text| drop(AuthorizationServerMetadata::from_json(text)));
+    }
+}
+
+fn tokens() {
+    let runtime = runtime();
+    let issuer = TestIssuer::new(ISSUER);
+    let server = runtime.block_on(ResourceServer::builder(RESOURCE).issuer(issuer.issuer()).build()).unwrap();
+    let layer = server.bearer_layer();
+    for family in HEADERS {
+        measure("a header", family, 4_000, |value| show(&runtime, &layer, value));
+    }
+    for (name, document) in DOCUMENTS {
+        let header = [600, 1_200, 2_400].map(|length| {
+            let header = document(length).replacen('{', "{\"alg\":\"ES256\",", 1);
+            format!("Bearer {}.e30.AAAA", URL_SAFE_NO_PAD.encode(header))
+        });
+        grows("a token's header", name, &header, |value| show(&runtime, &layer, value));
+        let payload = [2_500, 5_000, 10_000].map(|length| {
+            let header = URL_SAFE_NO_PAD.encode("{\"alg\":\"ES256\",\"typ\":\"at+jwt\"}");
+            format!("Bearer {header}.{}.AAAA", URL_SAFE_NO_PAD.encode(document(length)))
+        });
+        grows("a token's payload", name, &payload, |value| show(&runtime, &layer, value));
+    }
+    for claim in ["aud", "scope", "scp"] {
+        let token = |length: usize| {
+            let scopes: Vec<String> = (0..length / 8).map(|index| format!("s{index:05}")).collect();
+            let scopes = if claim == "scope" { json!(scopes.join(" ")) } else { json!(scopes) };
+            format!("Bearer {}", issuer.token().audience(RESOURCE).claim(claim, scopes).sign())
+        };
+        grows("a signed token", claim, &[2_000, 4_000, 8_000].map(token), |value| show(&runtime, &layer, value));
+    }
+}
+
+fn answers() {
+    let runtime = runtime();
+    let answer = Arc::new(Mutex::new(Bytes::new()));
+    let settings = Introspection::new(ClientCredentials::basic("id", "secret"));
+    let settings = settings.positive_cache(std::time::Duration::ZERO).negative_cache(std::time::Duration::ZERO);
+    let issuer = Issuer::discover(ISSUER)
+        .introspection(settings)
+        .introspection_endpoint("https://auth.example.com/introspect")
+        .http_client(Says(Arc::clone(&answer)));
+    let server = ResourceServer::builder(RESOURCE).issuer(issuer).build_lazy().unwrap();
+    let layer = server.bearer_layer();
+    for (name, document) in DOCUMENTS {
+        let answers = [8 << 10, 16 << 10, 32 << 10].map(|length| {
+            let start = format!("{{\"active\":true,\"aud\":\"{RESOURCE}\",");
+            document(length).replacen('{', &start, 1)
+        });
+        grows("an answer about a token", name, &answers, |text| {
+            *answer.lock().unwrap() = text.to_owned().into();
+            show(&runtime, &layer, "Bearer opaque");
+        });
+    }
+}
+
+fn bodies() {
+    let runtime = runtime();
+    let issuer = TestIssuer::new(ISSUER);
+    let server = runtime.block_on(ResourceServer::builder(RESOURCE).issuer(issuer.issuer()).build()).unwrap();
+    let rules = McpScopes::new()
+        .tool("a", ["a"])
+        .resource("file:///{a}ab{b}ab{c}", ["b"])
+        .resource("file:///{+a}ab{b}", ["c"])
+        .any_resource(["d"]);
+    let mcp = server.mcp_layer(rules).unwrap();
+    let handler = service_fn(|_: Request<McpRequestBody<Full<Bytes>>>| {
+        std::future::ready(Ok::<_, Infallible>(Response::new(Full::<Bytes>::default())))
+    });
+    let service = server.bearer_layer().layer(mcp.layer(handler));
+    let bearer = format!("Bearer {}", issuer.token().audience(RESOURCE).sign());
+    let post = |body: &str| {
+        let request = Request::post("/mcp").header(header::AUTHORIZATION, &bearer);
+        let request = request.header(header::CONTENT_TYPE, "application/json");
+        let request = request.body(Full::new(Bytes::from(body.to_owned()))).unwrap();
+        drop(runtime.block_on(service.clone().oneshot(request)).unwrap());
+    };
+    for (name, document) in DOCUMENTS {
+        let parameters = [32 << 10, 64 << 10, 128 << 10]
+            .map(|length| format!("{{\"jsonrpc\":\"2.0\",\"method\":\"tools/call\",\"params\":{}}}", document(length)));
+        grows("parameters", name, &parameters, post);
+        let body = [32 << 10, 64 << 10, 128 << 10]
+            .map(|length| document(length).replacen('{', "{\"method\":\"tools/call\",\"params\":{\"name\":\"a\"},", 1));
+        grows("a message", name, &body, post);
+    }
+    for message in [json!({ "method": "tools/call", "params": { "name": "a" } }), json!({ "id": 1, "result": {} })] {
+        let batch = |count: usize| format!("[{}]", vec![message.to_string(); count].join(","));
+        grows("a batch", "messages", &[16, 32, 64].map(batch), post);
+    }
+    let read = |uri: String| json!({ "id": 1, "method": "resources/read", "params": { "uri": uri } }).to_string();
+    for (name, uri) in URIS {
+        grows("a resource", name, &[1_800, 3_600, 7_200].map(|length| read(uri(length))), post);
+        let subscribe = |count: usize| {
+            let uris = vec![uri(200); count];
+            let notifications = json!({ "resourceSubscriptions": uris });
+            json!({ "id": 1, "method": "subscriptions/listen", "params": { "notifications": notifications } })
+                .to_string()
+        };
+        grows("subscriptions", name, &[60, 120, 240].map(subscribe), post);
+    }
+}
+
+fn show(runtime: &Runtime, layer: &BearerAuthLayer, authorization: &str) {
+    let inner = service_fn(|_: Request<()>| std::future::ready(Ok::<_, Infallible>(Response::new(()))));
+    let mut request = Request::new(());
+    request.headers_mut().insert(header::AUTHORIZATION, HeaderValue::from_str(authorization).unwrap());
+    drop(runtime.block_on(layer.layer(inner).oneshot(request)).unwrap());
+}
+
+fn measure(what: &str, (name, family): Family, length: usize, parse: impl Fn(&str)) {
+    grows(what, name, &[length, length * 2, length * 4].map(family), parse);
+}
+
+/// Each input is twice as long as the one before it, and may cost twice as much, but for what the first bytes cost and
+/// for the room that a vector keeps free.
+fn grows(what: &str, name: &str, inputs: &[String; 3], parse: impl Fn(&str)) {
+    let costs = inputs.each_ref().map(|input| {
+        // What is made once is made now.
+        parse(input);
+        let region = Region::new(ALLOCATOR);
+        parse(input);
+        let change = region.change();
+        [change.allocations + change.reallocations, change.bytes_allocated]
+    });
+    let [first, second, third] = costs;
+    for (unit, slack) in [(0, 16), (1, 4_096)] {
+        let costs = [first, second, third].map(|cost| *cost.get(unit).unwrap());
+        for pair in costs.windows(2) {
+            let [less, more] = pair else { continue };
+            let most = less * 2 + less / 5 + slack;
+            assert!(*more <= most, "{what}, {name}: {costs:?} {}", ["allocations", "bytes"].get(unit).unwrap());
+        }
+    }
+}
+
+fn runtime() -> Runtime {
+    Builder::new_current_thread().enable_all().start_paused(true).build().unwrap()
+}
+
+fn object(members: &str) -> String {
+    format!("{{{members}}}")
+}
+
+fn list(members: &str) -> String {
+    format!("{{\"keys\":[{members}]}}")
+}
+
+/// Different ones, with commas between them, up to this length.
+fn repeated(length: usize, member: impl Fn(usize) -> String) -> String {
+    let one = member(0).len() + 1;
+    (0..length / one).map(member).collect::<Vec<_>>().join(",")
+}
+
+struct Says(Arc<Mutex<Bytes>>);
+
+impl HttpClient for Says {
+    fn send(&self, _: Request<Bytes>, _: RequestLimits) -> HttpFuture<'_> {
+        let answer = self.0.lock().unwrap().clone();
+        Box::pin(std::future::ready(Ok(Response::new(answer))))
+    }
+}

@@ -1,0 +1,148 @@
+//! Whatever is configured, a challenge says it in one way, or it cannot be configured.
+
+use http::StatusCode;
+use mcp_bearer::{Issuer, ResourceServer};
+use proptest::prelude::*;
+
+use crate::support::{ISSUER, ask, cases, issuer, paused};
+
+#[derive(Debug, Clone)]
+struct Configuration {
+    resource: String,
+    realm: Option<String>,
+    required: Vec<String>,
+    implies: Vec<(String, Vec<String>)>,
+    renamed: Option<(String, String)>,
+}
+
+proptest! {
+    #![proptest_config(cases(400))]
+
+    #[test]
+    fn a_challenge_survives_an_independent_parser(configuration in good()) {
+        let said = challenge(&configuration);
+        prop_assert!(said.is_ok(), "{:?}", said);
+        check(&configuration, said.unwrap())?;
+    }
+
+    #[test]
+    fn what_a_challenge_cannot_say_is_refused_when_the_server_is_built(configuration in anything()) {
+        if let Ok(said) = challenge(&configuration) {
+            check(&configuration, said)?;
+        }
+    }
+}
+
+/// What is said to who has no token, and to who has one that grants nothing; or why the server cannot be built.
+fn challenge(configuration: &Configuration) -> Result<[(StatusCode, Vec<String>); 2], String> {
+    paused().block_on(async {
+        let (issuer, clock) = issuer();
+        let mut builder = ResourceServer::builder(configuration.resource.clone());
+        if let Some(realm) = &configuration.realm {
+            builder = builder.realm(realm.clone());
+        }
+        for (broad, narrow) in &configuration.implies {
+            builder = builder.scope_implies(broad.clone(), narrow.clone());
+        }
+        if let Some((granted, asked)) = &configuration.renamed {
+            builder = builder.challenge_scope(granted.clone(), asked.clone());
+        }
+        let found: Issuer = issuer.issuer().jwks_uri(format!("{ISSUER}/jwks"));
+        let server = builder.issuer(found).clock(clock).build_lazy().map_err(|error| error.to_string())?;
+        let layer =
+            server.bearer_layer().required_scopes(&configuration.required).map_err(|error| error.to_string())?;
+        let token = issuer.token().audience(&configuration.resource).sign();
+        let mut said = Vec::new();
+        for authorization in ["Basic eA", &format!("Bearer {token}")] {
+            let (status, headers) = ask(&layer, authorization.as_bytes()).await;
+            let fields = headers.get_all("www-authenticate").iter();
+            said.push((status, fields.map(|field| field.to_str().unwrap().to_owned()).collect()));
+        }
+        Ok(said.try_into().unwrap())
+    })
+}
+
+fn check(configuration: &Configuration, said: [(StatusCode, Vec<String>); 2]) -> Result<(), TestCaseError> {
+    let Configuration { resource, realm, required, renamed, .. } = configuration;
+    let mut scopes: Vec<&str> = Vec::new();
+    for scope in required {
+        let asked = renamed.as_ref().filter(|(granted, _)| granted == scope).map_or(scope, |(_, asked)| asked);
+        if !scopes.contains(&asked.as_str()) && scope != "offline_access" {
+            scopes.push(asked);
+        }
+    }
+    let scopes = scopes.join(" ");
+    let metadata = |resource: &str| {
+        let (origin, path) = resource.split_at(resource.find("//").unwrap() + 2);
+        let (host, path) = path.split_at(path.find(['/', '?']).unwrap_or(path.len()));
+        let path = if path == "/" { "" } else { path };
+        format!("{origin}{host}/.well-known/oauth-protected-resource{path}")
+    };
+    for (index, (status, fields)) in said.into_iter().enumerate() {
+        if status == crate::support::REACHED {
+            prop_assert!(index == 1 && required.is_empty());
+            continue;
+        }
+        prop_assert_eq!(status.as_u16(), if index == 0 { 401 } else { 403 });
+        let [field] = &fields[..] else { panic!("{fields:?}") };
+        prop_assert!(field.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{}", field);
+        let parsed = http_auth::parse_challenges(field).map_err(|error| TestCaseError::fail(error.to_string()))?;
+        let [parsed] = &parsed[..] else { panic!("{parsed:?}") };
+        prop_assert_eq!(parsed.scheme, "Bearer");
+        let named = |name: &str| {
+            let mut values = parsed.params.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name));
+            let value = values.next().map(|(_, value)| value.to_unescaped());
+            assert!(values.next().is_none(), "{name} stands twice");
+            value
+        };
+        prop_assert_eq!(named("realm"), realm.clone());
+        prop_assert_eq!(named("scope").unwrap_or_default(), scopes.clone());
+        prop_assert!(scopes.split(' ').all(|scope| scope != "offline_access"), "{}", field);
+        prop_assert_eq!(named("error"), (index == 1).then(|| "insufficient_scope".to_owned()));
+        // Of a resource in plain letters, what stands where is known.
+        if resource.bytes().all(|byte| byte.is_ascii_lowercase() || b":/.".contains(&byte)) {
+            prop_assert_eq!(named("resource_metadata"), Some(metadata(resource)));
+        } else {
+            prop_assert!(named("resource_metadata").is_some_and(|url| url.starts_with("https://")));
+        }
+        let known = ["realm", "scope", "error", "error_description", "resource_metadata"];
+        prop_assert!(parsed.params.iter().all(|(name, _)| known.contains(name)), "{}", field);
+    }
+    Ok(())
+}
+
+fn scope() -> impl Strategy<Value = String> {
+    prop_oneof![6 => "[!#-\\[\\]-~]{1,12}", 2 => "[ab]", 1 => Just("offline_access".to_owned())]
+}
+
+fn good() -> impl Strategy<Value = Configuration> {
+    let realm = prop::option::of("[ -~]{1,30}");
+    let asked = scope().prop_filter("no challenge names it", |asked| asked != "offline_access");
+    let renamed = prop::option::of((scope(), asked));
+    ("https://[a-z]{1,8}(\\.[a-z]{2,5}){1,2}(/[a-z]{1,6}){0,3}", realm, prop::collection::vec(scope(), 0..5), renamed)
+        .prop_map(|(resource, realm, required, renamed)| {
+            // Of something that is asked for, if anything is.
+            let renamed = renamed.map(|(granted, asked)| (required.first().cloned().unwrap_or(granted), asked));
+            Configuration { resource, realm, required, implies: Vec::new(), renamed }
+        })
+}
+
+fn anything() -> impl Strategy<Value = Configuration> {
+    let text = || prop_oneof![3 => "[ab\"\\\\\r\n\t ,=\u{e9}]{0,6}", 1 => any::<String>(), 4 => scope()];
+    let resource = prop_oneof![
+        3 => "https://h(:[0-9]{1,6})?/[ -~]{0,10}",
+        1 => "[a-z]{1,5}:(//)?[ -~]{0,10}",
+        3 => Just("https://h/mcp".to_owned()),
+        1 => any::<String>(),
+    ];
+    let implies = prop::collection::vec((text(), prop::collection::vec(text(), 0..2)), 0..2);
+    let asked = prop_oneof![1 => text(), 1 => Just("offline_access".to_owned())];
+    let renamed = prop::option::of((text(), asked));
+    (resource, prop::option::of(text()), prop::collection::vec(text(), 0..3), implies, renamed).prop_map(
+        |(resource, realm, required, implies, renamed)| {
+            // Of something that is asked for, if anything is.
+            let renamed = renamed.map(|(granted, asked)| (required.first().cloned().unwrap_or(granted), asked));
+            Configuration { resource, realm, required, implies, renamed }
+        },
+    )
+}
