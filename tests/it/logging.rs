@@ -1,74 +1,10 @@
 //! What is logged, and what never is.
 
-use std::fmt::Write as _;
-use std::sync::{Arc, Mutex, Once};
-
 use mcp_bearer::testing::{Endpoint, Fault};
-use tracing::field::{Field, Visit};
-use tracing::span;
-use tracing::subscriber::Interest;
-use tracing::{Event, Level, Metadata, Subscriber};
+use tracing::Level;
 
+use crate::capture::Capture;
 use crate::support::{Fixture, RESOURCE};
-
-/// Keeps every event of the crate as one line.
-#[derive(Clone)]
-pub struct Capture {
-    is_on: bool,
-    events: Arc<Mutex<Vec<(Level, String)>>>,
-}
-
-struct Line(String);
-
-impl Visit for Line {
-    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
-        write!(self.0, " {}={value:?}", field.name()).unwrap();
-    }
-}
-
-impl Subscriber for Capture {
-    fn register_callsite(&self, _: &'static Metadata<'static>) -> Interest {
-        Interest::sometimes()
-    }
-
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        self.is_on
-    }
-
-    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
-        span::Id::from_u64(1)
-    }
-
-    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
-
-    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
-
-    fn event(&self, event: &Event<'_>) {
-        let mut line = Line(event.metadata().target().to_owned());
-        event.record(&mut line);
-        self.events.lock().unwrap().push((*event.metadata().level(), line.0));
-    }
-
-    fn enter(&self, _: &span::Id) {}
-
-    fn exit(&self, _: &span::Id) {}
-}
-
-impl Default for Capture {
-    fn default() -> Self {
-        // Events that nobody listens to when they are met first are never asked about again. Somebody always listens.
-        static SOMEBODY: Once = Once::new();
-        let capture = |is_on| Self { is_on, events: Arc::default() };
-        SOMEBODY.call_once(|| tracing::subscriber::set_global_default(capture(false)).unwrap());
-        capture(true)
-    }
-}
-
-impl Capture {
-    pub fn take(&self) -> Vec<(Level, String)> {
-        std::mem::take(&mut self.events.lock().unwrap())
-    }
-}
 
 #[tokio::test(start_paused = true)]
 async fn refusals_say_why_and_never_what() {

@@ -11,6 +11,7 @@
 )]
 
 mod bearer;
+mod capture;
 mod check_order;
 mod configuration;
 mod discovery;
@@ -27,3 +28,4 @@ mod readiness;
 mod rmcp;
 mod rotation;
 mod support;
+mod transport;

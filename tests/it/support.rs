@@ -1,5 +1,6 @@
 //! A guarded handler, and what a client sees of it.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,7 +14,10 @@ use mcp_bearer::jose::Algorithm;
 use mcp_bearer::testing::{TestClock, TestIssuer};
 use mcp_bearer::{AuthInfo, ResourceServer};
 use serde_json::Value;
+use tokio::sync::OnceCell;
 use tower::ServiceExt as _;
+
+use crate::transport::{self, Socket, over_a_socket};
 
 pub const ISSUER: &str = "https://auth.example.com";
 pub const RESOURCE: &str = "https://mcp.example.com/mcp";
@@ -71,20 +75,24 @@ impl Fixture {
     }
 }
 
-/// A file of the collections beside the repository, as JSON: in `../shared/<folder>`, or in the folder that the environment
-/// names. `None`, said aloud, if it is not there; continuous integration must have it.
+/// A file of the collections beside the repository, as JSON. `None`, said aloud, if it is not there.
 pub fn collection(variable: &str, folder: &str, file: &str) -> Option<Value> {
+    let file = located(variable, folder, file)?;
+    Some(serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap())
+}
+
+/// Where a file or folder of a collection is: in `../shared/<folder>`, or in the folder that the environment names. `None`,
+/// said aloud, if it is not there; continuous integration must have it.
+pub fn located(variable: &str, folder: &str, name: &str) -> Option<PathBuf> {
     let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared").join(folder);
-    let file = std::env::var_os(variable).map_or_else(beside, PathBuf::from).join(file);
-    if let Ok(text) = std::fs::read_to_string(&file) {
-        return Some(serde_json::from_str(&text).unwrap());
+    let path = std::env::var_os(variable).map_or_else(beside, PathBuf::from).join(name);
+    if path.exists() {
+        return Some(path);
     }
-    let skipped = format!("SKIPPED: {} is not there; name its folder by {variable}", file.display());
+    let skipped = format!("SKIPPED: {} is not there; name its folder by {variable}", path.display());
     assert!(std::env::var_os("CI").is_none(), "{skipped}");
-    #[expect(clippy::print_stderr, reason = "what is left out must be seen")]
-    {
-        eprintln!("{skipped}");
-    }
+    // Past what captures the output of tests that pass: what is left out must be seen.
+    std::io::stderr().write_all(format!("{skipped}\n").as_bytes()).unwrap();
     None
 }
 
@@ -93,6 +101,7 @@ pub fn collection(variable: &str, folder: &str, file: &str) -> Option<Value> {
 pub struct App {
     router: Router,
     reached: Arc<AtomicUsize>,
+    socket: Arc<OnceCell<Socket>>,
 }
 
 impl App {
@@ -100,7 +109,7 @@ impl App {
         let reached = Arc::new(AtomicUsize::new(0));
         let router =
             Router::new().route("/mcp", any(handler)).route_layer(layer).layer(Extension(Arc::clone(&reached)));
-        Self { router, reached }
+        Self { router, reached, socket: Arc::default() }
     }
 
     /// How many requests reached the handler.
@@ -114,7 +123,14 @@ impl App {
     }
 
     pub async fn send(&self, request: Request<Body>) -> Answer {
-        Answer::of(self.router.clone().oneshot(request).await.unwrap()).await
+        let credentials = Credentials::of(&request);
+        let response = match over_a_socket() && !transport::is_too_long(&request) {
+            true => self.socket.get_or_init(|| Socket::open(self.router())).await.send(request).await,
+            false => self.router().oneshot(request).await.unwrap(),
+        };
+        let answer = Answer::of(response).await;
+        credentials.assert_not_in("the answer", &format!("{answer:?}"));
+        answer
     }
 
     /// A GET with this `Authorization` header.
@@ -132,6 +148,27 @@ async fn handler(Extension(reached): Extension<Arc<AtomicUsize>>, auth: Option<A
     reached.fetch_add(1, Ordering::SeqCst);
     auth.map_or_else(|| "anonymous".to_owned(), |auth| auth.subject().unwrap_or("service").to_owned())
 }
+
+/// What a request was sent with, and nobody may be told.
+pub struct Credentials(Vec<u8>);
+
+impl Credentials {
+    pub fn of<B>(request: &Request<B>) -> Self {
+        let values = request.headers().get_all(header::AUTHORIZATION).iter();
+        Self(values.flat_map(|value| value.as_bytes().iter().take(MAX_SOUGHT).chain(b" ")).copied().collect())
+    }
+
+    /// No twelve characters of a token in a row stand in the text.
+    pub fn assert_not_in(&self, place: &str, text: &str) {
+        let words = self.0.split(|byte| !(byte.is_ascii_alphanumeric() || b"-_+/~=".contains(byte)));
+        for piece in words.flat_map(|word| word.chunks_exact(12)).filter_map(|piece| std::str::from_utf8(piece).ok()) {
+            assert!(!text.contains(piece), "{place} has {piece} of the token: {text}");
+        }
+    }
+}
+
+/// How much of a header is sought in an answer: what is longer is refused by its length.
+const MAX_SOUGHT: usize = 16 * 1024;
 
 /// A response, read to its end.
 #[derive(Debug)]

@@ -62,14 +62,14 @@ impl Canned {
     pub fn trial(&self) -> Trial {
         let (issuer, clock) = trial::issuer(Algorithm::ES256);
         let accepted = Issuer::discover(ISSUER).jwks_uri(KEYS).http_client(self.clone());
-        Trial::of(issuer, clock, |server| server.issuer(accepted))
+        Trial::of(issuer, clock, |server| server.issuer(accepted)).shown(self)
     }
 
     /// A server that finds its keys by discovery.
     pub fn discovering(&self) -> Trial {
         let (issuer, clock) = trial::issuer(Algorithm::ES256);
         let accepted = Issuer::discover(ISSUER).http_client(self.clone());
-        Trial::of(issuer, clock, |server| server.issuer(accepted))
+        Trial::of(issuer, clock, |server| server.issuer(accepted)).shown(self)
     }
 
     /// A server that asks about every token at the page [`INTROSPECT`] of this client.
@@ -77,7 +77,7 @@ impl Canned {
         let (issuer, clock) = trial::issuer(Algorithm::ES256);
         let accepted = Issuer::discover(ISSUER).introspection_endpoint(INTROSPECT).introspection(introspection);
         let accepted = accepted.http_client(self.clone());
-        Trial::of(issuer, clock, |server| server.issuer(accepted))
+        Trial::of(issuer, clock, |server| server.issuer(accepted)).shown(self)
     }
 }
 

@@ -12,10 +12,10 @@ use mcp_bearer::jose::Algorithm;
 use mcp_bearer::testing::{Endpoint, Fault};
 use mcp_bearer::{BuildError, Issuer, ResourceServer};
 use serde_json::{Value, json};
-use tower::ServiceExt as _;
 
 use super::trial::{self, Trial, bearer, with};
 use crate::support::{Answer, App, METADATA_URL, RESOURCE};
+use crate::transport;
 
 /// A token with these members among its claims.
 fn token(trial: &Trial, changes: &Value) -> String {
@@ -191,7 +191,7 @@ async fn challenges_of_others_are_kept() {
         response.headers_mut().append(header::WWW_AUTHENTICATE, BASIC);
         response
     }
-    let send = async |router: Router, request| Answer::of(router.oneshot(request).await.unwrap()).await;
+    let send = async |router: Router, request| Answer::of(transport::send(router, request).await).await;
     // A layer outside, which appends; a handler inside, which refuses by itself; a refusal of one's own making.
     let outside = Router::new().route("/mcp", get(|| async {})).route_layer(layer.clone()).layer(map_response(basic));
     let refuse = || async { (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, BASIC)]) };

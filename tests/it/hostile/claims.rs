@@ -8,10 +8,10 @@ use mcp_bearer::error::BuildErrorKind;
 use mcp_bearer::jose::Algorithm;
 use mcp_bearer::{AuthInfo, Issuer, ResourceServer};
 use serde_json::{Value, json};
-use tower::ServiceExt as _;
 
 use super::trial::{self, Trial, bearer, with};
 use crate::support::{Answer, ISSUER, RESOURCE};
+use crate::transport;
 
 /// What the clock shows; it stands still.
 const NOW: u64 = 1_800_000_000;
@@ -262,7 +262,7 @@ async fn issuer_subject_and_client_are_kept_apart() {
         ("E22", json!({"sub": null, "client_id": 1, "username": "alice", "uid": "alice"}), "None", "None"),
     ] {
         let token = trial.with_payload(with(trial.claims(), changes.clone()).to_string());
-        let answer = Answer::of(app.clone().oneshot(bearer(&token)).await.unwrap()).await;
+        let answer = Answer::of(transport::send(app.clone(), bearer(&token)).await).await;
         assert_eq!(answer.body, format!("{ISSUER} {subject} {client}"), "{id} {changes}");
     }
 }

@@ -7,6 +7,7 @@ use http_body_util::{BodyExt as _, Empty};
 
 use super::trial::{Trial, Untouched};
 use crate::support::{App, RESOURCE};
+use crate::transport::over_a_socket;
 
 #[tokio::test]
 async fn no_credentials_are_answered_with_a_bare_challenge() {
@@ -40,7 +41,8 @@ async fn only_one_well_formed_authorization_header_carries_a_token() {
         ("A06", format!("Bearer\u{a0}{good}"), "R400"),
         ("A08", format!("Bearer {good} {good}"), "R400"),
         ("A08", format!("Bearer {good} extra"), "R400"),
-        ("A08", format!("Bearer {good} "), "R400"),
+        // White space around a value is none of it (RFC 9110, section 5.5): a server's HTTP library takes it off.
+        ("A08", format!("Bearer {good} "), if over_a_socket() { "OK" } else { "R400" }),
         ("A08", format!("Bearer {good}, Bearer {good}"), "R400"),
         // The scheme is named, so the method is used, only wrongly (RFC 6750, section 3.1).
         ("A08", "Bearer".to_owned(), "R400"),

@@ -9,10 +9,10 @@ use mcp_bearer::jose::Algorithm;
 use mcp_bearer::resource::ProtectedResourceMetadata;
 use mcp_bearer::{Issuer, ResourceServer, ResourceServerBuilder};
 use serde_json::{Value, json};
-use tower::ServiceExt as _;
 
 use super::trial::{self, base64url};
 use crate::support::{Answer, ISSUER, RESOURCE};
+use crate::transport;
 
 const PREFIX: &str = "/.well-known/oauth-protected-resource";
 
@@ -21,7 +21,7 @@ fn builder(resource: &str) -> ResourceServerBuilder {
 }
 
 async fn send(server: &ResourceServer, request: Request<Body>) -> Answer {
-    Answer::of(server.metadata_router::<()>().oneshot(request).await.unwrap()).await
+    Answer::of(transport::send(server.metadata_router(), request).await).await
 }
 
 async fn get(server: &ResourceServer, path: &str) -> Answer {
@@ -130,7 +130,7 @@ async fn the_document_needs_no_token() {
     for (id, app) in [("J06", beside), ("J06", before)] {
         for (path, status) in [(format!("{PREFIX}/mcp"), 200), ("/mcp".to_owned(), 401), (format!("{PREFIX}/x"), 404)] {
             let request = Request::get(&path).body(Body::empty()).unwrap();
-            let answer = app.clone().oneshot(request).await.unwrap();
+            let answer = transport::send(app.clone(), request).await;
             assert_eq!(answer.status(), status, "{id} {path}");
         }
     }

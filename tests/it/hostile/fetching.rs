@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use futures_util::poll;
 use http::Request;
 use mcp_bearer::error::BuildErrorKind;
 use mcp_bearer::http_client::{HttpClient, HttpFuture, RequestLimits};
@@ -14,11 +13,12 @@ use mcp_bearer::jose::Algorithm;
 use mcp_bearer::testing::{Endpoint, Fault, TestHttpClient};
 use mcp_bearer::{Issuer, ResourceServer};
 use serde_json::json;
+use tokio::task::JoinHandle;
 use tokio::time::{advance, sleep};
 
 use super::canned::{Canned, KEYS, Page};
 use super::trial::{self, Trial, bearer, with};
-use crate::support::{ISSUER, RESOURCE};
+use crate::support::{Answer, ISSUER, RESOURCE};
 
 /// Lets what runs in the background finish; time is paused, so this takes none.
 async fn settle() {
@@ -119,26 +119,37 @@ async fn who_goes_away_takes_nobody_along() {
     let trial = Trial::cold();
     trial.fixture.issuer.fault(Endpoint::KeySet, Fault::Delay(Duration::from_secs(2)));
     let token = trial.fixture.token();
-    let mut leader = Box::pin(trial.app.send(bearer(&token)));
-    assert!(poll!(leader.as_mut()).is_pending());
-    let mut waiters = Box::pin(join_all((0..10).map(|_| trial.app.send(bearer(&token)))));
-    assert!(poll!(waiters.as_mut()).is_pending());
+    let leader = set_out(&trial, &token).await;
+    let waiters: Vec<_> = (0..10).map(|_| start(&trial, &token)).collect();
     advance(Duration::from_secs(1)).await;
-    drop(leader);
-    for answer in waiters.await {
+    leader.abort();
+    for answer in waiters {
+        let answer = answer.await.unwrap();
         assert_eq!(answer.verdict(), "OK", "H10");
     }
     assert_eq!(trial.requests(), (2, 0), "H10: one discovery, one fetch");
     // With nobody waiting the fetch still ends, and the next request finds the keys.
     let trial = Trial::cold();
     trial.fixture.issuer.fault(Endpoint::KeySet, Fault::Delay(Duration::from_secs(2)));
-    let mut leader = Box::pin(trial.app.send(bearer(&token)));
-    assert!(poll!(leader.as_mut()).is_pending());
-    drop(leader);
+    set_out(&trial, &token).await.abort();
     sleep(Duration::from_secs(3)).await;
     let before = trial.requests();
     trial.accept_a_good_token().await;
     assert_eq!((trial.requests(), before), ((2, 0), (2, 0)), "H10");
+}
+
+fn start(trial: &Trial, token: &str) -> JoinHandle<Answer> {
+    let (app, request) = (trial.app.clone(), bearer(token));
+    tokio::spawn(async move { app.send(request).await })
+}
+
+/// Starts a request, and waits until it has caused one.
+async fn set_out(trial: &Trial, token: &str) -> JoinHandle<Answer> {
+    let leader = start(trial, token);
+    while trial.requests() == (0, 0) {
+        tokio::task::yield_now().await;
+    }
+    leader
 }
 
 /// Counts the requests that are on their way at the same time.

@@ -9,13 +9,13 @@ use mcp_bearer::bearer::RejectionKind;
 use mcp_bearer::jose::Algorithm;
 use mcp_bearer::testing::{Endpoint, Fault, TestIssuer};
 use serde_json::{Value, json};
-use tower::ServiceExt as _;
 use tracing::Level;
 
 use super::canned::{Canned, INTROSPECT, Page};
 use super::trial::{self, Trial, bearer, credentials, with};
-use crate::logging::Capture;
+use crate::capture::Capture;
 use crate::support::{Answer, ISSUER, RESOURCE};
+use crate::transport;
 
 /// What the clock shows; it stands still.
 const NOW: u64 = 1_800_000_000;
@@ -222,7 +222,7 @@ async fn of_two_issuers_each_speaks_for_itself_alone() {
         let everywhere = trial.requests().0 + other.total_requests();
         let before = asked.total_requests();
         asked.introspection_answer(token, with(active(), json!({"iss": iss})));
-        let answer = Answer::of(app.clone().oneshot(bearer(token)).await.unwrap()).await;
+        let answer = Answer::of(transport::send(app.clone(), bearer(token)).await).await;
         let verdict = answer.verdict();
         assert_eq!(if verdict == "OK" { &answer.body } else { &verdict }, expected, "{id} {token}");
         assert_eq!(asked.total_requests(), before + 1, "{id} {token}");
@@ -285,8 +285,8 @@ async fn a_refusal_of_our_own_credentials_is_our_outage() {
         ("K09", 400, String::new(), unavailable),
     ] {
         let what = format!("{status} {body}");
-        let capture = Capture::default();
-        let _guard = tracing::subscriber::set_default(capture.clone());
+        let capture = Capture::of_this_thread();
+        capture.take();
         let refused = said(id, &what, Page::status(status, body), "R503").await;
         assert_eq!(refused.rejection.as_ref().unwrap().kind(), kind, "{id} {what}");
         let log = capture.take();

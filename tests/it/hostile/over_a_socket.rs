@@ -8,28 +8,16 @@ use axum::routing::any;
 use bytes::Bytes;
 use http::{Request, header};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 
 use super::trial::Trial;
 use crate::support::METADATA_URL;
+use crate::transport::{self, serve};
 
-/// Serves an application on a free loopback port for as long as the test runs.
-pub async fn serve(app: Router) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    drop(tokio::spawn(async move { axum::serve(listener, app).await }));
-    address
-}
-
-/// Sends bytes as they are and reads the answer to its end: the head in lower case, and the body.
+/// The head of an answer in lower case, and its body.
 async fn exchange(address: SocketAddr, request: &[u8]) -> (String, String) {
-    let mut stream = TcpStream::connect(address).await.unwrap();
-    stream.write_all(request).await.unwrap();
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).await.unwrap();
-    let answer = String::from_utf8(answer).unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    (head.to_lowercase(), body.to_owned())
+    let (head, body) = transport::exchange(address, request).await;
+    (head.to_lowercase(), body)
 }
 
 fn status(head: &str) -> &str {
@@ -185,4 +173,20 @@ async fn an_unread_body_does_not_hold_up_the_refusal() {
         stream.read_exact(&mut first).await.unwrap();
         assert_eq!(Bytes::copy_from_slice(&first), Bytes::from_static(b"HTTP/1.1 401"), "{id}");
     }
+}
+
+#[tokio::test]
+async fn a_head_that_is_longer_than_any_does_not_reach_the_layer() {
+    let trial = Trial::cold();
+    let address = serve(trial.app.router()).await;
+    for (id, length) in [("A18", 1 << 20), ("A18", 16 << 20)] {
+        let request = format!("GET /mcp HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\n\r\n", "A".repeat(length));
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        drop(stream.write_all(request.as_bytes()).await);
+        let mut answer = Vec::new();
+        drop(stream.read_to_end(&mut answer).await);
+        // What the server does not read any more may cost its answer.
+        assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 431"), "{id} {length}");
+    }
+    assert_eq!(trial.app.reached(), 0, "A18");
 }

@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use axum::body::Body;
@@ -18,13 +18,18 @@ use mcp_bearer::testing::{Endpoint, TestClock, TestIssuer};
 use mcp_bearer::{BuildError, ResourceServer};
 use serde_json::{Value, json};
 
-use super::canned::INTROSPECT;
-use crate::support::{Answer, App, Fixture, ISSUER, METADATA_URL, RESOURCE};
+use super::canned::{Canned, INTROSPECT};
+use crate::capture::Capture;
+use crate::support::{Answer, App, Credentials, Fixture, ISSUER, METADATA_URL, RESOURCE};
 
 /// A guarded application, and the issuer that it trusts. Every answer is held against the rules that all answers obey.
 pub struct Trial {
     pub fixture: Fixture,
     pub app: App,
+    log: Capture,
+    logged: AtomicUsize,
+    // Whom it may ask beside its issuer's pages.
+    pages: Option<Canned>,
 }
 
 impl Trial {
@@ -58,13 +63,25 @@ impl Trial {
         let server = server(configure(ResourceServer::builder(RESOURCE).clock(clock.clone()))).unwrap();
         let fixture = Fixture { issuer, clock, server };
         let app = fixture.app();
-        Self { fixture, app }
+        Self { fixture, app, log: Capture::of_this_thread(), logged: AtomicUsize::new(0), pages: None }
+    }
+
+    /// The pages that this server is shown in place of its issuer's.
+    pub fn shown(self, pages: &Canned) -> Self {
+        Self { pages: Some(pages.clone()), ..self }
     }
 
     /// Sends a request whose answer must be `verdict`, and what that entails.
     pub async fn judge(&self, id: &str, what: &str, request: Request<Body>, verdict: &str) -> Answer {
         let (reached, is_head) = (self.app.reached(), request.method() == Method::HEAD);
+        let credentials = Credentials::of(&request);
         let answer = self.app.send(request).await;
+        let (log, logged) = self.log.since(self.logged.load(Ordering::Relaxed));
+        self.logged.store(logged, Ordering::Relaxed);
+        credentials.assert_not_in("the log", &log);
+        assert_eq!(self.fixture.issuer.stray_requests(), 0, "{id} {what}: somebody else was asked");
+        let asked = self.pages.as_ref().map(Canned::asked).unwrap_or_default();
+        assert!(asked.iter().all(|url| url.starts_with(ISSUER)), "{id} {what}: somebody else was asked: {asked:?}");
         if !is_head {
             assert_eq!(answer.verdict(), verdict, "{id} {what}: {answer:?}");
         }

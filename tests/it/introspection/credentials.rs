@@ -25,7 +25,7 @@ use url::form_urlencoded;
 
 use super::stub::{Page, Stub, active};
 use super::{CLIENT, Fixture, SECRET, START, credentials, server_of};
-use crate::logging::Capture;
+use crate::capture::Capture;
 use crate::support::{Answer, App, ISSUER, RESOURCE};
 
 /// A private key in PEM, and the public one in the hands of another library.

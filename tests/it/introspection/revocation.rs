@@ -125,7 +125,7 @@ async fn revocation_check_at_a_server_that_introspects_no_jwts_is_a_misconfigura
     let configured = configured.introspection_endpoint(ENDPOINT).http_client(stub.clone());
     let server = ResourceServer::builder(RESOURCE).issuer(configured).clock(clock.clone()).build().await.unwrap();
     let app = App::new(server.bearer_layer());
-    let capture = crate::logging::Capture::default();
+    let capture = crate::capture::Capture::default();
     let _guard = tracing::subscriber::set_default(capture.clone());
     let token = issuer.token().audience(RESOURCE).expires_at(1_800_000_300).claim("iat", 1_800_000_000_u64).sign();
     let answer = app.with_token(&token).await;

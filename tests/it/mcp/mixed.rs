@@ -10,7 +10,7 @@ use tracing::Level;
 
 use super::server::{McpServer, bearer, post};
 use super::verdict::verdict;
-use crate::logging::Capture;
+use crate::capture::Capture;
 use crate::support::{Fixture, RESOURCE};
 
 fn rules() -> McpScopes {
