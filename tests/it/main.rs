@@ -16,6 +16,7 @@ mod check_order;
 mod configuration;
 mod discovery;
 mod extractor;
+mod faults;
 mod hostile;
 mod introspection;
 mod layers;
