@@ -77,6 +77,9 @@ pub mod clock;
 mod cors;
 pub mod error;
 mod failure;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod http_client;
 pub mod identifier;
 pub mod introspection;

@@ -18,7 +18,7 @@ pub(crate) enum Verdict {
 
 /// Why an answer says nothing about a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Unreadable {
+pub(crate) enum Unreadable {
     /// A 401 or 403, or a 400 that names the client.
     #[error("the client credentials are refused with status {0}")]
     Credentials(u16),
@@ -33,7 +33,7 @@ pub(super) enum Unreadable {
 }
 
 /// Reads an answer strictly (RFC 7662, section 2.2): what is not exactly one says nothing about the token.
-pub(super) fn read(status: StatusCode, body: &[u8], issuer: &str) -> Result<Verdict, Unreadable> {
+pub(crate) fn read(status: StatusCode, body: &[u8], issuer: &str) -> Result<Verdict, Unreadable> {
     match status {
         StatusCode::OK => read_document(body, issuer),
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(Unreadable::Credentials(status.as_u16())),

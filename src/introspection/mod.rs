@@ -34,6 +34,8 @@ mod memory;
 mod settings;
 
 pub(crate) use answer::Verdict;
+#[cfg(fuzzing)]
+pub(crate) use answer::read as read_answer;
 pub(crate) use call::{Endpoint, FindEndpoint, FindFuture};
 pub use credentials::ClientCredentials;
 pub(crate) use error::IntrospectionError;

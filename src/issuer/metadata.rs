@@ -53,7 +53,7 @@ impl AuthorizationServerMetadata {
     }
 
     /// Reads what was fetched for `issuer`, and must name `expected` as its issuer.
-    pub(super) fn parse(
+    pub(crate) fn parse(
         document: &Map<String, Value>,
         issuer: IssuerUrl,
         expected: &str,

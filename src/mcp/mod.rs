@@ -33,6 +33,8 @@ mod caller;
 mod decision;
 mod exchange;
 mod future;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod layer;
 mod request;
 mod scopes;

@@ -1,0 +1,61 @@
+//! The `Authorization` header: one bearer token or none, and no two opinions about it. A line is a field's value.
+#![no_main]
+
+use http::{HeaderMap, HeaderValue, header};
+use libfuzzer_sys::fuzz_target;
+use mcp_bearer::fuzzing::bearer_token;
+
+fuzz_target!(|lines: &[u8]| {
+    let mut headers = HeaderMap::new();
+    for line in lines.split(|byte| *byte == b'\n') {
+        let Ok(value) = HeaderValue::from_bytes(line) else { return };
+        headers.append(header::AUTHORIZATION, value);
+    }
+    let fields: Vec<&[u8]> = lines.split(|byte| *byte == b'\n').collect();
+    let read = bearer_token(&headers);
+    match (expected(&fields), &read) {
+        (Expected::Token(token), Ok(read)) => assert_eq!(token, read.as_slice()),
+        (Expected::Missing, Err(reason)) => assert_eq!(reason, "Missing"),
+        (Expected::Malformed, Err(reason)) => assert_eq!(reason, "Malformed"),
+        (Expected::TooLong, Err(reason)) => assert_eq!(reason, "Refused(TooLong)"),
+        (Expected::MissingOrMalformed, Err(reason)) => assert!(reason == "Missing" || reason == "Malformed"),
+        (expected, read) => panic!("{expected:?}, but {read:?}"),
+    }
+});
+
+#[derive(Debug)]
+enum Expected<'f> {
+    Token(&'f [u8]),
+    Missing,
+    Malformed,
+    TooLong,
+    /// Another scheme; how sure that is, is a matter of taste.
+    MissingOrMalformed,
+}
+
+/// RFC 6750, section 2.1: `"Bearer" 1*SP b64token`, in one field.
+fn expected<'f>(fields: &[&'f [u8]]) -> Expected<'f> {
+    let [field] = fields else { return Expected::Malformed };
+    let Some(rest) = field.get(6..).filter(|_| field[..6].eq_ignore_ascii_case(b"bearer")) else {
+        return Expected::MissingOrMalformed;
+    };
+    let Some((next, _)) = rest.split_first() else { return Expected::Malformed };
+    if next.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(next) {
+        return Expected::MissingOrMalformed;
+    }
+    let spaces = rest.iter().take_while(|byte| **byte == b' ').count();
+    let token = &rest[spaces..];
+    if token.len() > 16 * 1024 {
+        return Expected::TooLong;
+    }
+    let padding = token.iter().rev().take_while(|byte| **byte == b'=').count();
+    let characters = &token[..token.len() - padding];
+    let is_good = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~+/".contains(byte);
+    if spaces > 0 && !characters.is_empty() && characters.iter().all(is_good) {
+        Expected::Token(token)
+    } else if field.is_empty() {
+        Expected::Missing
+    } else {
+        Expected::Malformed
+    }
+}

@@ -1,0 +1,67 @@
+//! A claims set: claims that are good enough are so by the plain reading of the text, too.
+#![no_main]
+
+use std::time::Duration;
+
+use libfuzzer_sys::fuzz_target;
+use mcp_bearer::claims::Claims;
+use mcp_bearer::fuzzing::judge;
+use mcp_bearer_fuzz::token::{ISSUER, NOW, RESOURCE};
+use mcp_bearer_fuzz::tree::Tree;
+use serde_json::Value;
+
+fuzz_target!(|json: &[u8]| {
+    let Ok(claims) = Claims::from_json(json) else { return };
+    let value: Value = serde_json::from_slice(json).expect("no JSON");
+    let members = value.as_object().expect("no object");
+    assert_eq!(claims.members(), members);
+    assert!(!Tree::parse(json).expect("no JSON").repeats_a_name_anywhere());
+
+    let text = |name: &str| members.get(name).and_then(Value::as_str);
+    assert_eq!(claims.issuer(), text("iss"));
+    assert_eq!(claims.subject(), text("sub").filter(|subject| !subject.is_empty()));
+    let audience: Vec<&str> = texts(members.get("aud"));
+    assert!(claims.audience().eq(audience.iter().copied()));
+    for (name, read) in [("exp", claims.expires_at()), ("iat", claims.issued_at())] {
+        assert_eq!(members.get(name).is_some(), read.is_some(), "{name}");
+        let Some((read, stated)) = read.zip(members.get(name).and_then(Value::as_f64)) else { continue };
+        assert!((read.as_secs_f64() - stated).abs() <= 1e-3, "{name}: {read:?}, {stated}");
+    }
+    check_scopes(&claims, ["scope", "scp", "scopes"].iter().find_map(|name| members.get(*name)));
+
+    if judge(&claims, ISSUER, RESOURCE, Duration::from_secs(NOW)).is_ok() {
+        let now = NOW as f64;
+        let time = |name: &str| members.get(name).map(|time| time.as_f64().expect("no number"));
+        assert_eq!(text("iss"), Some(ISSUER));
+        assert!(audience.iter().any(|audience| audience.eq_ignore_ascii_case(RESOURCE) || is_other_spelling(audience)));
+        assert!(time("exp").expect("no expiry") > now - 60.0);
+        assert!(time("nbf").is_none_or(|time| time <= now + 60.0));
+        assert!(time("iat").is_none_or(|time| time <= now + 60.0));
+        assert!(!members.contains_key("cnf") && !members.contains_key("events"));
+    }
+});
+
+/// A scope is granted only if it stands there as a whole.
+fn check_scopes(claims: &Claims, stated: Option<&Value>) {
+    let stated: Vec<&str> = match stated {
+        Some(Value::String(text)) => text.split(' ').collect(),
+        list => texts(list),
+    };
+    for scope in claims.scopes().iter() {
+        assert!(stated.contains(&scope), "{scope:?} is granted, {stated:?} is stated");
+    }
+}
+
+fn texts(value: Option<&Value>) -> Vec<&str> {
+    match value {
+        Some(Value::String(text)) => vec![text],
+        Some(Value::Array(list)) => list.iter().filter_map(Value::as_str).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// The only one that differs by more than case is the one with the default port.
+fn is_other_spelling(audience: &str) -> bool {
+    let plain = audience.replacen(":443/", "/", 1);
+    plain.len() + 4 == audience.len() && plain.eq_ignore_ascii_case(RESOURCE) && plain.ends_with("/mcp")
+}

@@ -1,0 +1,85 @@
+//! A compact token: it has one spelling, and nothing that is not signed by a known key is ever accepted.
+#![no_main]
+
+use std::convert::Infallible;
+use std::future::{Ready, ready};
+use std::sync::LazyLock;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::{HeaderValue, Request, Response, header};
+use libfuzzer_sys::fuzz_target;
+use mcp_bearer::bearer::BearerAuth;
+use mcp_bearer::claims::Claims;
+use mcp_bearer::clock::Clock;
+use mcp_bearer::jose::JwkSet;
+use mcp_bearer::{Issuer, ResourceServer, fuzzing};
+use mcp_bearer_fuzz::token::{ISSUER, NOW, RESOURCE, at_once};
+use tower_layer::Layer as _;
+use tower_service::Service;
+
+fuzz_target!(|token: &[u8]| {
+    check_shape(token);
+    let Ok(value) = HeaderValue::from_bytes(&[b"Bearer ", token].concat()) else { return };
+    let request = Request::get("/mcp").header(header::AUTHORIZATION, value).body(String::new()).unwrap();
+    let response = at_once(SERVICE.clone().call(request)).unwrap();
+    assert!(matches!(response.status().as_u16(), 400 | 401), "{response:?}");
+    assert!(response.headers().contains_key(header::WWW_AUTHENTICATE), "{response:?}");
+});
+
+fn check_shape(token: &[u8]) {
+    let Ok(decoded) = fuzzing::compact(token) else { return };
+    let parts: Vec<&[u8]> = token.split(|byte| *byte == b'.').collect();
+    assert_eq!(parts.len(), 3);
+    assert!(token.len() <= 16 * 1024);
+    for (part, decoded) in parts.iter().zip(&decoded) {
+        assert!(!part.is_empty());
+        assert_eq!(*part, encode(decoded).as_bytes(), "a second spelling");
+    }
+    let [header, payload, _] = decoded;
+    let _ = fuzzing::header(&header);
+    let _ = Claims::from_json(payload);
+}
+
+/// RFC 4648, section 5, bit by bit.
+fn encode(bytes: &[u8]) -> String {
+    let bits: Vec<u8> = bytes.iter().flat_map(|byte| (0..8).rev().map(move |shift| byte >> shift & 1)).collect();
+    let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let sextet = |bits: &[u8]| (0..6).fold(0, |value, at| value << 1 | bits.get(at).copied().unwrap_or_default());
+    bits.chunks(6).map(|bits| char::from(alphabet[usize::from(sextet(bits))])).collect()
+}
+
+static SERVICE: LazyLock<BearerAuth<Open>> = LazyLock::new(|| {
+    let keys = JwkSet::from_json(include_str!("../keys.json")).unwrap();
+    assert_eq!((keys.keys().len(), keys.skipped().len()), (3, 0));
+    let issuer = Issuer::with_jwks(ISSUER, keys);
+    let server = ResourceServer::builder(RESOURCE).issuer(issuer).clock(Stopped).build_lazy().unwrap();
+    server.bearer_layer().layer(Open)
+});
+
+#[derive(Debug)]
+struct Stopped;
+
+impl Clock for Stopped {
+    fn since_epoch(&self) -> Duration {
+        Duration::from_secs(NOW)
+    }
+}
+
+/// What nobody must get into.
+#[derive(Clone)]
+struct Open;
+
+impl Service<Request<String>> for Open {
+    type Response = Response<String>;
+    type Error = Infallible;
+    type Future = Ready<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Request<String>) -> Self::Future {
+        ready(Ok(Response::new("inside".to_owned())))
+    }
+}

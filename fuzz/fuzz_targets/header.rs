@@ -1,0 +1,33 @@
+//! A JOSE header: what is read of it is what everybody reads, and nothing passes that changes a signature's meaning.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use mcp_bearer::fuzzing::{has_unique_names, header};
+use mcp_bearer_fuzz::tree::Tree;
+use serde_json::Value;
+
+fuzz_target!(|json: &[u8]| {
+    let [read, walked] = has_unique_names(json);
+    assert_eq!(read, walked);
+    if read {
+        let tree = Tree::parse(json).expect("no JSON");
+        assert!(tree.members().is_some() && !tree.repeats_a_name_anywhere());
+    }
+    let Ok((algorithm, kid, typ, replicated)) = header(json) else { return };
+    assert!(read, "a name stands twice");
+    let value: Value = serde_json::from_slice(json).expect("no JSON");
+    let members = value.as_object().expect("no object");
+    let text = |name: &str| members.get(name).map(|member| member.as_str().expect("no text"));
+    let name = text("alg").expect("no algorithm");
+    assert!(name == algorithm.name() || (name, algorithm.name()) == ("Ed25519", "EdDSA"), "{name}");
+    assert!(algorithm.is_supported());
+    assert_eq!((text("kid"), text("typ")), (kid.as_deref(), typ.as_deref()));
+    assert!(kid.is_none_or(|kid| kid.len() <= 512));
+    for critical in ["crit", "b64", "enc", "zip"] {
+        assert!(!members.contains_key(critical), "{critical}");
+    }
+    for name in ["iss", "sub", "aud"] {
+        let found = replicated.iter().find(|(known, _)| *known == name).map(|(_, value)| value);
+        assert_eq!(members.get(name), found, "{name}");
+    }
+});

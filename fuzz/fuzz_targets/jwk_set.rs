@@ -1,0 +1,63 @@
+//! A key set: every key that serves is one that could, and no signature is good under it that needs no private key.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use mcp_bearer::jose::JwkSet;
+use mcp_bearer_fuzz::tree::Tree;
+
+fuzz_target!(|json: &[u8]| {
+    let read = JwkSet::from_json(json);
+    assert_eq!(format!("{read:?}"), format!("{:?}", JwkSet::from_json(json)));
+    let Ok(set) = read else { return };
+    let tree = Tree::parse(json).expect("no JSON");
+    let entries = tree.only("keys").and_then(Tree::elements).expect("no keys");
+    assert_eq!(set.keys().len() + set.skipped().len(), entries.len());
+    assert!((1..=100).contains(&set.keys().len()));
+
+    // In the order of the document, each key from an entry that could be it.
+    let mut candidates = entries.iter().take(100).filter(|entry| could_serve(entry));
+    for key in set.keys() {
+        let kid_of = |entry: &&Tree| entry.only("kid").and_then(Tree::text) == key.kid();
+        assert!(candidates.any(|entry| kid_of(&entry)), "no entry for {key:?}");
+        assert!(!key.algorithms().is_empty());
+        for algorithm in key.algorithms().iter() {
+            assert!(algorithm.is_supported());
+            for signature in FORGERIES.iter().map(|(length, first)| forgery(*length, *first)) {
+                assert!(!key.verifies(algorithm, b"message", &signature), "{key:?} takes a forgery");
+            }
+        }
+    }
+});
+
+fn could_serve(entry: &Tree) -> bool {
+    let text = |name: &str| entry.only(name).and_then(Tree::text);
+    let has = |name: &str| entry.members().is_some_and(|members| members.iter().any(|(known, _)| known == name));
+    let verifies = match entry.only("key_ops") {
+        None => true,
+        Some(operations) => operations.elements().is_some_and(|list| list.contains(&Tree::Text("verify".into()))),
+    };
+    let algorithms: &[&str] = match (text("kty"), text("crv")) {
+        (Some("RSA"), _) => &["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"],
+        (Some("EC"), Some("P-256")) => &["ES256"],
+        (Some("EC"), Some("P-384")) => &["ES384"],
+        (Some("EC"), Some("P-521")) => &["ES512"],
+        (Some("OKP"), Some("Ed25519")) => &["EdDSA", "Ed25519"],
+        _ => &[],
+    };
+    let fits = if has("alg") { text("alg").is_some_and(|name| algorithms.contains(&name)) } else { true };
+    !entry.repeats_a_name_anywhere()
+        && !algorithms.is_empty()
+        && fits
+        && verifies
+        && (!has("use") || text("use") == Some("sig"))
+        && !["d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"].iter().any(|name| has(name))
+}
+
+fn forgery(length: usize, first: u8) -> Vec<u8> {
+    let mut signature = vec![0; length];
+    signature.iter_mut().take(1).for_each(|byte| *byte = first);
+    signature
+}
+
+/// Zeros, and for Ed25519 the neutral point with a factor of zero: lengths and first bytes.
+const FORGERIES: [(usize, u8); 5] = [(0, 0), (64, 0), (64, 1), (96, 0), (256, 0)];

@@ -1,0 +1,84 @@
+//! A server's answer that a caller sees without what the caller could not use: nothing of that is left, nothing else is
+//! missing, however it arrives.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use mcp_bearer_fuzz::event_stream::{Event, events};
+use mcp_bearer_fuzz::list_server::answer;
+use mcp_bearer_fuzz::tree::Tree;
+
+fuzz_target!(|body: &[u8]| {
+    let shown = answer("application/json", body, body.len());
+    check(body, &shown);
+    assert_eq!(answer("application/json", &shown, 7), shown, "not the same twice");
+
+    let shown = answer("text/event-stream", body, body.len());
+    let (sent, seen) = (events(body), events(&shown));
+    for size in [1, 3] {
+        assert_eq!(events(&answer("text/event-stream", body, size)), seen, "in pieces of {size}");
+    }
+    assert_eq!(sent.len(), seen.len());
+    for (sent, seen) in sent.iter().zip(&seen) {
+        check(&sent.data, &seen.data);
+        assert_eq!(Event { data: Vec::new(), ..sent.clone() }, Event { data: Vec::new(), ..seen.clone() });
+    }
+});
+
+fn check(sent: &[u8], seen: &[u8]) {
+    match Tree::parse(sent) {
+        None => assert_eq!(sent, seen),
+        Some(sent) => {
+            let seen = Tree::parse(seen).expect("the filtered answer is no JSON");
+            assert_eq!(seen, filtered(sent));
+        }
+    }
+}
+
+/// An answer or a batch of them, as the caller has to see it.
+fn filtered(tree: Tree) -> Tree {
+    match tree {
+        Tree::List(answers) => Tree::List(answers.into_iter().map(filtered_answer).collect()),
+        other => filtered_answer(other),
+    }
+}
+
+fn filtered_answer(answer: Tree) -> Tree {
+    let Tree::Object(members) = answer else { return answer };
+    let members = members.into_iter().map(|(name, value)| match value {
+        Tree::Object(result) if name == "result" => (name, filtered_result(result)),
+        other => (name, other),
+    });
+    Tree::Object(members.collect())
+}
+
+fn filtered_result(mut result: Vec<(String, Tree)>) -> Tree {
+    let is_list = |(name, value): &(String, Tree)| key(name).is_some() && value.elements().is_some();
+    if !result.iter().any(is_list) {
+        return Tree::Object(result);
+    }
+    if !result.iter().any(|(name, _)| name == "cacheScope") {
+        result.insert(0, ("cacheScope".into(), Tree::Null));
+    }
+    for (name, value) in &mut result {
+        match (key(name), value) {
+            (Some(key), Tree::List(entries)) => entries.retain(|entry| is_usable(entry, key)),
+            (None, value) if name == "cacheScope" => *value = Tree::Text("private".into()),
+            _ => {}
+        }
+    }
+    Tree::Object(result)
+}
+
+/// Which member the entries of a list are known by, and which value the caller may use.
+fn key(list: &str) -> Option<(&'static str, &'static str)> {
+    match list {
+        "tools" | "prompts" => Some(("name", "good")),
+        "resources" | "skills" => Some(("uri", "good:a")),
+        "resourceTemplates" => Some(("uriTemplate", "good:a")),
+        _ => None,
+    }
+}
+
+fn is_usable(entry: &Tree, (member, good): (&str, &str)) -> bool {
+    entry.only(member).and_then(Tree::text) == Some(good)
+}

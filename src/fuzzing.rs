@@ -1,0 +1,77 @@
+//! Doors for the targets of `fuzz/` to what is private. No part of the API: it exists under `--cfg fuzzing` only.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderMap, StatusCode};
+use serde_json::Value;
+
+use crate::bearer::BearerToken;
+use crate::claims::{AcceptedAudiences, Claims, DEFAULT_SKEW, Policy, WithoutAudience, check};
+use crate::failure::CheckFailure;
+use crate::identifier::{IssuerUrl, PlainHttp, ResourceUrl};
+use crate::introspection::{Verdict, read_answer};
+use crate::issuer::AuthorizationServerMetadata;
+use crate::jose::compact::Compact;
+use crate::jose::header::Header;
+use crate::jose::{Algorithm, AllowedAlgorithms};
+use crate::json;
+pub use crate::mcp::fuzzing::{Asked, messages, uri_standing};
+
+/// The token of a request; else the name of the reason why there is none.
+pub fn bearer_token(headers: &HeaderMap) -> Result<Vec<u8>, String> {
+    BearerToken::from_headers(headers).map(|token| token.as_bytes().to_vec()).map_err(|reason| format!("{reason:?}"))
+}
+
+/// Header, payload and signature of a compact token, decoded.
+pub fn compact(token: &[u8]) -> Result<[Vec<u8>; 3], CheckFailure> {
+    let compact = Compact::parse(token)?;
+    Ok([compact.header()?, compact.payload()?, compact.signature()?])
+}
+
+/// What is read of a JOSE header: `alg`, `kid`, `typ`, and the claims that are replicated in it.
+pub type ReadHeader = (Algorithm, Option<String>, Option<String>, Vec<(&'static str, Value)>);
+
+/// Reads a JOSE header.
+pub fn header(json: &[u8]) -> Result<ReadHeader, CheckFailure> {
+    let header = Header::parse(json, AllowedAlgorithms::supported())?;
+    let owned = |text: Option<std::borrow::Cow<'_, str>>| text.map(|text| text.into_owned());
+    Ok((header.algorithm, owned(header.kid), owned(header.typ), header.replicated))
+}
+
+/// Whether both readers of whole documents find unique names; they must agree.
+#[must_use]
+pub fn has_unique_names(json: &[u8]) -> [bool; 2] {
+    [json::unique_object(json).is_ok(), json::is_unique_object(json)]
+}
+
+/// Judges claims for one issuer and one resource.
+pub fn judge(claims: &Claims, issuer: &str, resource: &str, now: Duration) -> Result<(), CheckFailure> {
+    let resource = ResourceUrl::parse(resource, PlainHttp::LoopbackOnly).map_err(|_| CheckFailure::Audience)?;
+    let policy = Policy {
+        issuers: vec![issuer.into()],
+        audiences: AcceptedAudiences::new(&resource),
+        without_audience: WithoutAudience::Refused,
+        skew: DEFAULT_SKEW,
+        max_lifetime: None,
+        subject_required: false,
+    };
+    check(claims, &policy, false, now)
+}
+
+/// The claims of a token that an introspection answer calls active; `None` if it says that it is not.
+pub fn introspection_answer(status: StatusCode, body: &[u8], issuer: &str) -> Result<Option<Arc<Claims>>, String> {
+    match read_answer(status, body, issuer) {
+        Ok(Verdict::Active(claims)) => Ok(Some(claims)),
+        Ok(Verdict::Inactive | Verdict::Unsupported) => Ok(None),
+        Err(unreadable) => Err(unreadable.to_string()),
+    }
+}
+
+/// Reads metadata that were fetched for `issuer`.
+#[must_use]
+pub fn fetched_metadata(document: &[u8], issuer: &str) -> Option<AuthorizationServerMetadata> {
+    let document = json::unique_object(document).ok()?;
+    let url = IssuerUrl::new(issuer).ok()?;
+    AuthorizationServerMetadata::parse(&document, url, issuer, PlainHttp::LoopbackOnly).ok()
+}

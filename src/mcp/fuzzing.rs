@@ -1,0 +1,53 @@
+//! What `crate::fuzzing` shows of this module.
+
+use super::request::{self, Operation, Target};
+use super::scopes::{McpScopes, Needs, Rules};
+
+/// A request or notification as the layer reads it: its method, what kind of thing it names, and the names.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Asked {
+    /// The method.
+    pub method: String,
+    /// The name of the kind.
+    pub kind: &'static str,
+    /// One, or several resources.
+    pub names: Vec<String>,
+}
+
+/// The messages of a body, `None` for an answer; nothing if it cannot be read with certainty.
+#[must_use]
+pub fn messages(body: &[u8]) -> Option<Vec<Option<Asked>>> {
+    let mut messages = Vec::new();
+    request::read(body, |message| messages.push(message.operation.as_ref().map(asked))).ok()?;
+    Some(messages)
+}
+
+fn asked(operation: &Operation<'_>) -> Asked {
+    let (kind, names) = match &operation.target {
+        Target::None => ("none", vec![]),
+        Target::Tool(name) => ("tool", vec![name.to_string()]),
+        Target::Prompt(name) => ("prompt", vec![name.to_string()]),
+        Target::Resource(uri) => ("resource", vec![uri.to_string()]),
+        Target::ResourceTemplate(uri) => ("template", vec![uri.to_string()]),
+        Target::Resources(uris) => ("resources", uris.iter().map(ToString::to_string).collect()),
+        Target::Task(id) => ("task", vec![id.to_string()]),
+    };
+    Asked { method: operation.method.to_string(), kind, names }
+}
+
+/// Whether reading `uri` needs the scope of a rule for `template`, whether that of all other resources, and whether it is
+/// public where `template` is. `None` if that is no template.
+#[must_use]
+pub fn uri_standing(template: &str, uri: &str) -> Option<[bool; 3]> {
+    let needs = |scopes: McpScopes| {
+        let rules = Rules::new(scopes).ok()?;
+        let mut needs = Needs::default();
+        let operation = Operation { method: "resources/read".into(), target: Target::Resource(uri.into()) };
+        rules.add(Some(&operation), &mut needs);
+        Some((rules.scopes_of(&needs), needs.token))
+    };
+    let (scopes, _) = needs(McpScopes::new().resource(template, ["guarded"]).any_resource(["other"]))?;
+    let (_, needs_token) = needs(McpScopes::new().public_resources([template]))?;
+    Some([scopes.contains("guarded"), scopes.contains("other"), !needs_token])
+}
