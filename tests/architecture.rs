@@ -156,3 +156,26 @@ fn no_file_is_longer_than_four_hundred_lines() {
         assert!(tests <= 90, "{} has {tests} lines of tests: move them to a file of their own", source.name);
     }
 }
+
+#[test]
+fn every_test_that_the_threats_name_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = fs::read_to_string(root.join("SECURITY.md")).unwrap();
+    let rows =
+        text.lines().filter(|line| line.starts_with('|') && !line.starts_with("| threat") && !line.starts_with("|--"));
+    let mut named = 0;
+    for row in rows {
+        let tests = row.trim_end_matches('|').rsplit('|').next().unwrap();
+        for name in tests.split('`').skip(1).step_by(2) {
+            // `hostile::claims` is a module of `tests/it`; everything else is a path.
+            let path =
+                if name.contains('/') { name.to_owned() } else { format!("tests/it/{}.rs", name.replace("::", "/")) };
+            // Not in a package.
+            let is_elsewhere = |folder: &str| path.starts_with(folder) && !root.join(folder).exists();
+            let is_there = root.join(&path).exists() || is_elsewhere("tests/real/") || is_elsewhere("fuzz/");
+            assert!(is_there, "there is no {path}: {row}");
+            named += 1;
+        }
+    }
+    assert!(named > 30, "the threats are not where they should be");
+}
