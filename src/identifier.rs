@@ -115,7 +115,8 @@ fn parse(text: &str, plain_http: PlainHttp) -> Result<Url, InvalidIdentifier> {
     if url.fragment().is_some() {
         return Err(invalid(text, "has a fragment: remove the '#' and what follows"));
     }
-    let after_scheme = text.split_once("://").map(|(_, rest)| rest);
+    // Where the URL standard does without the slashes, `user@host` could stand before some that come later.
+    let after_scheme = text.get(url.scheme().len()..).and_then(|rest| rest.strip_prefix("://"));
     let Some(after_scheme) = after_scheme else {
         return Err(invalid(text, "is no absolute URL: write it as https://host/path"));
     };
@@ -220,6 +221,9 @@ mod tests {
             "https:///mcp",
             "https:/h/mcp",
             "https:h",
+            "https:user@h/x://y",
+            "https:h/../x://y",
+            "http:user@localhost/x://y",
             "ftp://h/x",
             "file:///etc/passwd",
             "http://example.com/mcp",
