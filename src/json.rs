@@ -155,10 +155,7 @@ impl<'de> Visitor<'de> for ListSeed<'_, '_, 'de> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
         let (mut own, mut repeated) = (Names::default(), None);
-        while let Some(Text(name)) = members.next_key()? {
-            if name.starts_with(PRIVATE) {
-                return Err(A::Error::custom("a name is reserved"));
-            }
+        while let Some(name) = next_name(&mut members)? {
             if name == self.list {
                 repeated = members.next_value_seed(MembersSeed(&mut *self.names))?;
             } else {
@@ -197,6 +194,14 @@ impl<'de> Visitor<'de> for MembersSeed<'_, 'de> {
             }
             repeated.push(self.0.repeated);
         }
+    }
+}
+
+/// The next name of what stands in a document as an object: none that serde_json keeps for itself.
+pub(crate) fn next_name<'de, A: MapAccess<'de>>(members: &mut A) -> Result<Option<Cow<'de, str>>, A::Error> {
+    match members.next_key()? {
+        Some(Text(name)) if name.starts_with(PRIVATE) => Err(A::Error::custom("a name is reserved")),
+        name => Ok(name.map(|Text(name)| name)),
     }
 }
 

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::member::{Member, MemberSeed};
 use crate::failure::CheckFailure;
-use crate::json::{Names, PRIVATE, Text, Walk};
+use crate::json::{Names, Walk, next_name};
 use crate::scope::Scopes;
 
 /// The claims of a token (RFC 7519, section 4), or what a [`TokenVerifier`](crate::verify::TokenVerifier) says of it.
@@ -305,10 +305,7 @@ impl<'de> Visitor<'de> for ReadVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut read = Read::default();
         let mut names = Names::default();
-        while let Some(Text(name)) = map.next_key()? {
-            if name.starts_with(PRIVATE) {
-                return Err(A::Error::custom("a name is reserved"));
-            }
+        while let Some(name) = next_name(&mut map)? {
             match read.slot(&name) {
                 Some(slot) if slot.is_some() => return Err(A::Error::custom("a claim stands twice")),
                 Some(slot) => *slot = Some(map.next_value_seed(MemberSeed(&mut names))?),

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{Algorithm, AllowedAlgorithms};
 use crate::failure::CheckFailure;
-use crate::json::{Names, Text, Walk};
+use crate::json::{Names, Text, Walk, next_name};
 
 /// What a verifier reads of a JOSE header: `alg`, `kid` and `typ` (RFC 7515, section 4.1).
 ///
@@ -72,7 +72,7 @@ impl<'de> Visitor<'de> for MembersVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut members = Members::default();
         let mut names = Names::with_capacity(8);
-        while let Some(Text(name)) = map.next_key()? {
+        while let Some(name) = next_name(&mut map)? {
             match name.as_ref() {
                 "alg" => members.alg = Some(map.next_value::<Text<'de>>()?.0),
                 "kid" => members.kid = Some(map.next_value::<Text<'de>>()?.0),
@@ -120,6 +120,8 @@ mod tests {
             (r#"{"alg":["RS256"]}"#, Err(CheckFailure::Header)),
             (r#"{"alg":"RS256","alg":"RS256"}"#, Err(CheckFailure::Header)),
             (r#"{"alg":"RS256","x":1,"x":1}"#, Err(CheckFailure::Header)),
+            (r#"{"alg":"RS256","$serde_json::private::Number":"1"}"#, Err(CheckFailure::Header)),
+            (r#"{"$serde_json::private::RawValue":"1","alg":"RS256"}"#, Err(CheckFailure::Header)),
             (r#"{"alg":"RS256","kid":1}"#, Err(CheckFailure::Header)),
             (r#"{"alg":"RS256","kid":null}"#, Err(CheckFailure::Header)),
             (r#"{"alg":"RS256","typ":["at+jwt"]}"#, Err(CheckFailure::Header)),
