@@ -17,12 +17,12 @@ use crate::scope::Scopes;
 /// only, and a client identifier may look like a subject (RFC 9700, section 4.15).
 #[derive(Clone)]
 pub struct AuthInfo {
-    claims: Arc<Claims>,
+    claims: Claims,
     protection: Arc<Protection>,
 }
 
 impl AuthInfo {
-    pub(crate) const fn new(claims: Arc<Claims>, protection: Arc<Protection>) -> Self {
+    pub(crate) const fn new(claims: Claims, protection: Arc<Protection>) -> Self {
         Self { claims, protection }
     }
 

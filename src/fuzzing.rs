@@ -26,7 +26,8 @@ pub fn bearer_token(headers: &HeaderMap) -> Result<Vec<u8>, String> {
 /// Header, payload and signature of a compact token, decoded.
 pub fn compact(token: &[u8]) -> Result<[Vec<u8>; 3], CheckFailure> {
     let compact = Compact::parse(token)?;
-    Ok([compact.header()?, compact.payload()?, compact.signature()?])
+    let ends = compact.ends()?;
+    Ok([ends.header().into(), compact.payload()?, ends.signature().into()])
 }
 
 /// What is read of a JOSE header: `alg`, `kid`, `typ`, and the claims that are replicated in it.
@@ -60,7 +61,7 @@ pub fn judge(claims: &Claims, issuer: &str, resource: &str, now: Duration) -> Re
 }
 
 /// The claims of a token that an introspection answer calls active; `None` if it says that it is not.
-pub fn introspection_answer(status: StatusCode, body: &[u8], issuer: &str) -> Result<Option<Arc<Claims>>, String> {
+pub fn introspection_answer(status: StatusCode, body: &[u8], issuer: &str) -> Result<Option<Claims>, String> {
     match read_answer(status, body, issuer) {
         Ok(Verdict::Active(claims)) => Ok(Some(claims)),
         Ok(Verdict::Inactive | Verdict::Unsupported) => Ok(None),

@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
+use smallvec::SmallVec;
 
 /// Reads a whole document that is an object, and refuses repeated names at every level.
 pub(crate) fn unique_object(document: &[u8]) -> Result<Map<String, Value>, serde_json::Error> {
@@ -39,17 +40,13 @@ pub(crate) fn unique_members(document: &[u8], list: &str) -> Result<Option<Vec<O
 /// The names seen so far in the objects that are still open.
 #[derive(Default)]
 pub(crate) struct Names<'de> {
-    seen: Vec<Cow<'de, str>>,
+    seen: SmallVec<[Cow<'de, str>; USUAL]>,
     /// Note a repetition instead of failing.
     tolerant: bool,
     repeated: bool,
 }
 
 impl<'de> Names<'de> {
-    pub(crate) fn with_capacity(names: usize) -> Self {
-        Self { seen: Vec::with_capacity(names), ..Self::default() }
-    }
-
     pub(crate) fn push(&mut self, name: Cow<'de, str>) {
         self.seen.push(name);
     }
@@ -247,6 +244,8 @@ impl<'de> Deserialize<'de> for Text<'de> {
     }
 }
 
+/// As many names as a token has, beside those that are known: no allocation up to that.
+const USUAL: usize = 16;
 /// What the names start with that serde_json keeps for itself.
 pub(crate) const PRIVATE: &str = "$serde_json::private::";
 const PRIVATE_NUMBER: &str = "$serde_json::private::Number";

@@ -91,7 +91,7 @@ impl State {
         if is_preflight(request.method(), headers) {
             return Admission::Unauthenticated;
         }
-        let token = match BearerToken::from_headers(headers) {
+        let token = match BearerToken::find(headers) {
             Ok(token) => token,
             Err(NoToken::Missing) if self.anonymous_allowed => return Admission::Unauthenticated,
             Err(reason) => {
@@ -100,7 +100,7 @@ impl State {
                 return Admission::Refused(rejection);
             }
         };
-        match self.verifier.verify(token.as_bytes()) {
+        match self.verifier.verify(token) {
             Verification::Done(verified) => {
                 let outer = request.extensions().get();
                 self.conclude(verified, outer).map_or_else(Admission::Refused, Admission::Authenticated)

@@ -29,14 +29,14 @@ pub(crate) enum NoToken {
 
 impl BearerToken {
     pub(crate) fn from_headers(headers: &HeaderMap) -> Result<Self, NoToken> {
-        let mut fields = headers.get_all(header::AUTHORIZATION).iter();
-        let (Some(value), rest) = (fields.next(), fields.next()) else { return Err(NoToken::Missing) };
-        // First wins, last wins: whichever is chosen, somebody in front may have chosen the other.
-        if rest.is_some() {
-            return Err(NoToken::Malformed);
-        }
-        let range = find(value.as_bytes())?;
+        let (value, range) = only_token(headers)?;
         Ok(Self { value: value.clone(), range })
+    }
+
+    /// The same, for those who do not keep it.
+    pub(crate) fn find(headers: &HeaderMap) -> Result<&[u8], NoToken> {
+        let (value, range) = only_token(headers)?;
+        Ok(value.as_bytes().get(range).unwrap_or_default())
     }
 
     /// The token, which is ASCII.
@@ -51,7 +51,17 @@ impl fmt::Debug for BearerToken {
     }
 }
 
-fn find(value: &[u8]) -> Result<Range<usize>, NoToken> {
+fn only_token(headers: &HeaderMap) -> Result<(&HeaderValue, Range<usize>), NoToken> {
+    let mut fields = headers.get_all(header::AUTHORIZATION).iter();
+    let (Some(value), rest) = (fields.next(), fields.next()) else { return Err(NoToken::Missing) };
+    // First wins, last wins: whichever is chosen, somebody in front may have chosen the other.
+    if rest.is_some() {
+        return Err(NoToken::Malformed);
+    }
+    Ok((value, token_in(value.as_bytes())?))
+}
+
+fn token_in(value: &[u8]) -> Result<Range<usize>, NoToken> {
     let scheme_end = value.iter().position(|byte| !is_token_character(*byte)).unwrap_or(value.len());
     let (scheme, rest) = value.split_at_checked(scheme_end).ok_or(NoToken::Malformed)?;
     if !scheme.eq_ignore_ascii_case(b"Bearer") {

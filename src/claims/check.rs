@@ -56,9 +56,10 @@ pub(crate) fn check(
     if !policy.issuers.iter().any(|accepted| **accepted == *issuer) {
         return Err(CheckFailure::Issuer);
     }
-    let accepted = match claims.audience.as_slice() {
-        [] => policy.without_audience.accepts(claims.client_id()),
-        audience => audience.iter().any(|audience| policy.audiences.accept(audience)),
+    let mut audience = claims.audience();
+    let accepted = match audience.len() {
+        0 => policy.without_audience.accepts(claims.client_id()),
+        _ => audience.any(|audience| policy.audiences.accept(audience)),
     };
     if !accepted {
         return Err(CheckFailure::Audience);
@@ -66,7 +67,7 @@ pub(crate) fn check(
     check_times(claims, policy, now)?;
     check_lifetime(claims, policy, now)?;
     check_marks(claims, explicitly_typed)?;
-    if policy.subject_required && claims.subject().is_none() && !claims.vouched {
+    if policy.subject_required && claims.subject().is_none() && !claims.registered().vouched {
         return Err(CheckFailure::Claims);
     }
     Ok(())
@@ -82,20 +83,21 @@ pub(crate) fn check_before_asking(claims: &Claims, policy: &Policy, now: Duratio
 }
 
 fn check_marks(claims: &Claims, explicitly_typed: bool) -> Result<(), CheckFailure> {
-    if claims.marks.sender_constrained {
+    let marks = &claims.registered().marks;
+    if marks.sender_constrained {
         return Err(CheckFailure::SenderConstrained);
     }
-    let like_id_token = claims.marks.like_id_token && !claims.marks.access && !explicitly_typed;
-    if claims.marks.foreign || like_id_token { Err(CheckFailure::TokenType) } else { Ok(()) }
+    let like_id_token = marks.like_id_token && !marks.access && !explicitly_typed;
+    if marks.foreign || like_id_token { Err(CheckFailure::TokenType) } else { Ok(()) }
 }
 
 fn check_lifetime(claims: &Claims, policy: &Policy, now: Duration) -> Result<(), CheckFailure> {
     let Some(expires_at) = claims.expires_at() else {
         // RFC 7662, section 2.2: an answer need not name it, unless somebody wants to know how long a token lives.
-        let needed = !claims.vouched || policy.max_lifetime.is_some();
+        let needed = !claims.registered().vouched || policy.max_lifetime.is_some();
         return if needed { Err(CheckFailure::NoExpiry) } else { Ok(()) };
     };
-    let lifetime = expires_at.saturating_sub(claims.issued_at.unwrap_or(now));
+    let lifetime = expires_at.saturating_sub(claims.issued_at().unwrap_or(now));
     if policy.max_lifetime.is_some_and(|longest| lifetime > longest) {
         return Err(CheckFailure::LifetimeTooLong);
     }
@@ -108,8 +110,8 @@ fn check_times(claims: &Claims, policy: &Policy, now: Duration) -> Result<(), Ch
         return Err(CheckFailure::Expired);
     }
     let latest_start = now.saturating_add(policy.skew);
-    if claims.not_before.is_some_and(|time| time > latest_start)
-        || claims.issued_at.is_some_and(|time| time > latest_start)
+    if claims.registered().not_before.is_some_and(|time| time > latest_start)
+        || claims.issued_at().is_some_and(|time| time > latest_start)
     {
         return Err(CheckFailure::NotYetValid);
     }

@@ -4,9 +4,11 @@
 
 mod audience;
 mod check;
+mod claim_set;
 mod member;
 mod parse;
+mod text;
 
 pub(crate) use audience::AcceptedAudiences;
 pub(crate) use check::{DEFAULT_SKEW, MAX_SKEW, Policy, WithoutAudience, check, check_before_asking};
-pub use parse::Claims;
+pub use claim_set::Claims;

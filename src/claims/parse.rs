@@ -1,176 +1,30 @@
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::{Arc, LazyLock, OnceLock};
 use std::time::Duration;
 
 use serde::Deserializer as _;
 use serde::de::{Error as _, MapAccess, Visitor};
-use serde_json::{Map, Value};
 
+use super::claim_set::{Audience, Marks, Registered};
 use super::member::{Member, MemberSeed};
+use super::text::Text;
 use crate::failure::CheckFailure;
 use crate::json::{Names, Walk, next_name};
 use crate::scope::Scopes;
 
-/// The claims of a token (RFC 7519, section 4), or what a [`TokenVerifier`](crate::verify::TokenVerifier) says of it.
+/// Reads the text of a claims set as far as anybody needs it.
 ///
-/// A value of this type is well-formed: a JSON object without repeated names, whose claims have their registered types.
-/// Whether they are good enough is another question.
-#[derive(Clone)]
-pub struct Claims {
-    document: Arc<Document>,
-    pub(super) issuer: Option<Box<str>>,
-    pub(super) subject: Option<Box<str>>,
-    pub(super) audience: Vec<Box<str>>,
-    pub(super) expires_at: Option<Duration>,
-    pub(super) not_before: Option<Duration>,
-    pub(super) issued_at: Option<Duration>,
-    pub(super) client_id: Option<Box<str>>,
-    pub(super) scopes: Scopes,
-    pub(super) marks: Marks,
-    /// The issuer says itself, and just now, that the token is good (RFC 7662): then it need not say until when.
-    pub(super) vouched: bool,
+/// # Errors
+/// [`CheckFailure::Claims`] if it is no JSON object, or repeats a name.
+pub(super) fn read(json: &str) -> Result<Read<'_>, CheckFailure> {
+    let mut deserializer = serde_json::Deserializer::from_str(json);
+    let read = deserializer.deserialize_map(ReadVisitor);
+    read.and_then(|read| deserializer.end().map(|()| read)).map_err(|_| CheckFailure::Claims)
 }
 
-/// What was read, and all of it as values once somebody asks.
-struct Document {
-    json: String,
-    members: OnceLock<Value>,
-}
-
-/// Signs that a token is something other than a bearer access token.
-#[derive(Debug, Default, Clone, Copy)]
-pub(super) struct Marks {
-    /// `cnf`, whatever is in it.
-    pub(super) sender_constrained: bool,
-    /// Named an ID, refresh, logout or other foreign token by its issuer.
-    pub(super) foreign: bool,
-    /// `nonce`, `at_hash`, `c_hash`: ID tokens have them, access tokens of a few old servers too.
-    pub(super) like_id_token: bool,
-    /// `typ: Bearer`, `token_use: access`: its issuer names it an access token.
-    pub(super) access: bool,
-}
-
-impl Claims {
-    /// Reads claims from their JSON text.
-    ///
-    /// # Errors
-    /// [`CheckFailure::Claims`] if the text is no JSON object, repeats a name, or has a registered claim of a wrong type.
-    pub fn from_json(json: impl Into<Vec<u8>>) -> Result<Self, CheckFailure> {
-        Self::read(json.into(), |read, document| read.interpret(document))
-    }
-
-    /// Reads an introspection answer of `issuer` (RFC 7662, section 2.2). Who answered is known, so that it need not be
-    /// said; and some name the audience in `resource`, as clients do (RFC 8707).
-    ///
-    /// # Errors
-    /// As [`from_json`](Self::from_json).
-    pub(crate) fn from_introspection(json: &[u8], issuer: &str) -> Result<Self, CheckFailure> {
-        Self::read(json.into(), |mut read, document| {
-            read.drop_nulls();
-            let names_nobody = |audience: &Member<'_>| matches!(audience, Member::List(list) if list.is_empty());
-            read.aud = read.aud.filter(|audience| !names_nobody(audience)).or(read.resource.take());
-            let mut claims = read.interpret(document)?;
-            claims.issuer.get_or_insert_with(|| issuer.into());
-            claims.vouched = true;
-            Some(claims)
-        })
-    }
-
-    fn read(
-        json: Vec<u8>,
-        interpret: impl FnOnce(Read<'_>, Arc<Document>) -> Option<Self>,
-    ) -> Result<Self, CheckFailure> {
-        // Once for the whole text is cheaper than once for each of its strings.
-        let json = String::from_utf8(json).map_err(|_| CheckFailure::Claims)?;
-        let document = Arc::new(Document { json, members: OnceLock::new() });
-        let mut deserializer = serde_json::Deserializer::from_str(&document.json);
-        let read = deserializer
-            .deserialize_map(ReadVisitor)
-            .and_then(|read| deserializer.end().map(|()| read))
-            .map_err(|_| CheckFailure::Claims)?;
-        interpret(read, Arc::clone(&document)).ok_or(CheckFailure::Claims)
-    }
-
-    /// `iss`: who issued the token.
-    #[must_use]
-    pub fn issuer(&self) -> Option<&str> {
-        self.issuer.as_deref()
-    }
-
-    /// `sub`: whom the token is about, unique within its issuer. `None` if absent, empty or not a string.
-    #[must_use]
-    pub fn subject(&self) -> Option<&str> {
-        self.subject.as_deref()
-    }
-
-    /// `aud`: for whom the token was issued.
-    pub fn audience(&self) -> impl Iterator<Item = &str> {
-        self.audience.iter().map(AsRef::as_ref)
-    }
-
-    /// `client_id` (RFC 9068, section 2.2), else `azp`, `cid` or `appid`.
-    #[must_use]
-    pub fn client_id(&self) -> Option<&str> {
-        self.client_id.as_deref()
-    }
-
-    /// `scope`, else `scp`, else `scopes`, each a text or an array.
-    #[must_use]
-    pub const fn scopes(&self) -> &Scopes {
-        &self.scopes
-    }
-
-    /// `exp`, as the time since 1970.
-    #[must_use]
-    pub const fn expires_at(&self) -> Option<Duration> {
-        self.expires_at
-    }
-
-    /// `iat`, as the time since 1970.
-    #[must_use]
-    pub const fn issued_at(&self) -> Option<Duration> {
-        self.issued_at
-    }
-
-    /// All claims. Read on first use, then kept.
-    #[must_use]
-    pub fn members(&self) -> &Map<String, Value> {
-        // What `from_json` let pass is always an object.
-        self.document.members().as_object().unwrap_or(&NO_MEMBERS)
-    }
-
-    /// How many bytes were read.
-    pub(crate) fn size(&self) -> usize {
-        self.document.json.len()
-    }
-
-    /// Adds the scopes that stand at `pointer` (RFC 6901): a text or an array.
-    pub(crate) fn add_scopes_from(&mut self, pointer: &str) {
-        let found = match self.document.members().pointer(pointer) {
-            Some(Value::String(text)) => Scopes::granted(text),
-            Some(Value::Array(list)) => Scopes::granted_list(list.iter().filter_map(Value::as_str)),
-            _ => return,
-        };
-        self.scopes = self.scopes.union(&found);
-    }
-}
-
-impl Document {
-    fn members(&self) -> &Value {
-        self.members.get_or_init(|| serde_json::from_str(&self.json).unwrap_or_default())
-    }
-}
-
-impl fmt::Debug for Claims {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Who it is about, and what else it says, are nobody's business in a log.
-        f.debug_struct("Claims").field("issuer", &self.issuer).finish_non_exhaustive()
-    }
-}
-
+/// The members of a claims set that mean something here, each as it stands there.
 #[derive(Default)]
-struct Read<'de> {
+pub(super) struct Read<'de> {
     iss: Option<Member<'de>>,
     sub: Option<Member<'de>>,
     aud: Option<Member<'de>>,
@@ -250,17 +104,26 @@ impl<'de> Read<'de> {
         }
     }
 
-    fn interpret(self, document: Arc<Document>) -> Option<Claims> {
+    /// What an authorization server answers, read as a token would be: some name the audience in `resource`.
+    pub(super) fn of_introspection(mut self) -> Self {
+        self.drop_nulls();
+        let names_nobody = |audience: &Member<'_>| matches!(audience, Member::List(list) if list.is_empty());
+        self.aud = self.aud.filter(|audience| !names_nobody(audience)).or(self.resource.take());
+        self
+    }
+
+    /// What the members of `document` mean; `None` if a registered one has a wrong type.
+    pub(super) fn interpret(self, document: &str) -> Option<Registered> {
         let marks = self.marks()?;
-        Some(Claims {
-            document,
-            issuer: text(self.iss)?.map(boxed),
-            subject: lenient_text(self.sub).map(boxed),
-            audience: audience(self.aud)?,
+        let text_of = |text| Text::of(text, document);
+        Some(Registered {
+            issuer: text(self.iss)?.map(text_of),
+            subject: lenient_text(self.sub).map(text_of),
+            audience: audience(self.aud, document)?,
             expires_at: date(self.exp)?,
             not_before: date(self.nbf)?,
             issued_at: date(self.iat)?,
-            client_id: [self.client_id, self.azp, self.cid, self.appid].into_iter().find_map(lenient_text).map(boxed),
+            client_id: [self.client_id, self.azp, self.cid, self.appid].into_iter().find_map(lenient_text).map(text_of),
             scopes: scopes(self.scope.or(self.scp).or(self.scopes))?,
             marks,
             vouched: false,
@@ -336,11 +199,12 @@ fn lenient_text(member: Option<Member<'_>>) -> Option<Cow<'_, str>> {
     }
 }
 
-fn audience(member: Option<Member<'_>>) -> Option<Vec<Box<str>>> {
+fn audience(member: Option<Member<'_>>, document: &str) -> Option<Audience> {
+    let text_of = |text| Text::of(text, document);
     match member {
-        None | Some(Member::Null) => Some(Vec::new()),
-        Some(Member::Text(text)) => Some(vec![boxed(text)]),
-        Some(Member::List(texts)) => Some(texts.into_iter().map(boxed).collect()),
+        None | Some(Member::Null) => Some(Audience::new()),
+        Some(Member::Text(text)) => Some([text_of(text)].into_iter().collect()),
+        Some(Member::List(texts)) => Some(texts.into_iter().map(text_of).collect()),
         Some(_) => None,
     }
 }
@@ -361,12 +225,6 @@ fn scopes(member: Option<Member<'_>>) -> Option<Scopes> {
         Some(_) => None,
     }
 }
-
-fn boxed(text: Cow<'_, str>) -> Box<str> {
-    text.into()
-}
-
-static NO_MEMBERS: LazyLock<Map<String, Value>> = LazyLock::new(Map::new);
 
 /// What servers put into a payload's `typ` of tokens that are not access tokens (Keycloak), in lower case.
 const FOREIGN_TYP: [&str; 10] = [

@@ -1,5 +1,3 @@
-use std::sync::Arc;
-
 use http::StatusCode;
 use serde_json::Value;
 
@@ -10,7 +8,7 @@ use crate::json;
 #[derive(Debug, Clone)]
 pub(crate) enum Verdict {
     /// Active, and this is what it says.
-    Active(Arc<Claims>),
+    Active(Claims),
     Inactive,
     /// Not a kind of token that it introspects (`unsupported_token_type`, as in RFC 7009, section 2.2.1).
     Unsupported,
@@ -50,7 +48,7 @@ fn read_document(body: &[u8], issuer: &str) -> Result<Verdict, Unreadable> {
     match json::unique_object(body).map_err(|_| Unreadable::Malformed)?.get("active") {
         Some(Value::Bool(true)) => {
             let claims = Claims::from_introspection(body, issuer).map_err(|_| Unreadable::Claims)?;
-            Ok(Verdict::Active(Arc::new(claims)))
+            Ok(Verdict::Active(claims))
         }
         Some(Value::Bool(false)) => Ok(Verdict::Inactive),
         _ => Err(Unreadable::Active),

@@ -1,7 +1,7 @@
 //! What the authorization server said, and how long that holds. A token is known by its fingerprint and never kept.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use quick_cache::Weighter;
@@ -34,7 +34,7 @@ pub(super) struct AskedAt {
 
 #[derive(Clone)]
 struct Positive {
-    claims: Arc<Claims>,
+    claims: Claims,
     said_at: Instant,
     /// When the token expires, however fresh the answer is.
     dies_at: Option<Instant>,
@@ -73,7 +73,7 @@ impl Memory {
     }
 
     /// What was said last of a token, while nobody can be asked: past its freshness, and never past its expiry.
-    pub(super) fn recall_stale(&self, token: &Fingerprint, within: Option<Duration>) -> Option<Arc<Claims>> {
+    pub(super) fn recall_stale(&self, token: &Fingerprint, within: Option<Duration>) -> Option<Claims> {
         let (now, stale) = (Instant::now(), self.lifetimes.stale);
         let positive = self.positives.get(token).filter(|_| !stale.is_zero())?;
         let longest = within.unwrap_or(self.lifetimes.positive).saturating_add(stale);
@@ -106,7 +106,7 @@ impl Memory {
                 self.negatives.remove(&token);
                 // A lifetime beyond what the clock can hold is none.
                 let dies_at = lifetime.and_then(|lifetime| at.checked_add(lifetime));
-                self.positives.insert(token, Positive { claims: Arc::clone(claims), said_at: at, dies_at });
+                self.positives.insert(token, Positive { claims: claims.clone(), said_at: at, dies_at });
             }
             Verdict::Inactive | Verdict::Unsupported => {
                 self.positives.remove(&token);
@@ -179,7 +179,7 @@ mod tests {
         };
         let active = |size: usize| {
             let claims = format!("{{\"active\":true,\"padding\":\"{}\"}}", "x".repeat(size));
-            Verdict::Active(Arc::new(Claims::from_introspection(claims.as_bytes(), "https://as").unwrap()))
+            Verdict::Active(Claims::from_introspection(claims.as_bytes(), "https://as").unwrap())
         };
         for (size, most) in [(10, MAX_POSITIVES), (PAGE, MAX_POSITIVES / 2), (60_000, MAX_POSITIVES / 15)] {
             let verdict = active(size);
@@ -201,7 +201,7 @@ mod tests {
             let settings = Introspection::new(ClientCredentials::basic("id", "secret"));
             let memory = Memory::new(settings.negative_cache(Duration::from_secs(negative)).lifetimes);
             let claims = Claims::from_introspection(br#"{"active":true}"#, "https://as").unwrap();
-            let (token, active) = ([0; 32], Verdict::Active(Arc::new(claims)));
+            let (token, active) = ([0; 32], Verdict::Active(claims));
             let earlier = memory.ask(token);
             tokio::time::advance(Duration::from_secs(1)).await;
             let later = memory.ask(token);

@@ -71,7 +71,7 @@ impl<'de> Visitor<'de> for MembersVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut members = Members::default();
-        let mut names = Names::with_capacity(8);
+        let mut names = Names::default();
         while let Some(name) = next_name(&mut map)? {
             match name.as_ref() {
                 "alg" => members.alg = Some(map.next_value::<Text<'de>>()?.0),

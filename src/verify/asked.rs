@@ -62,7 +62,7 @@ impl Verifier {
                 let (custom, token) = (Arc::clone(custom), text(token));
                 Ok(Verification::Pending(Box::pin(async move {
                     let claims = custom.verify(&token).await.map_err(|error| this.about(error))?;
-                    this.judge(Arc::new(claims), clock.as_ref())
+                    this.judge(claims, clock.as_ref())
                 })))
             }
             Some(Asked::Introspection(introspector)) => {
@@ -85,7 +85,7 @@ impl Verifier {
         self: &Arc<Self>,
         revocation: &RevocationCheck,
         token: &[u8],
-        claims: Arc<Claims>,
+        claims: Claims,
         clock: &Arc<dyn Clock>,
     ) -> Result<Verification, VerifyError> {
         let question = Question::new(&revocation.introspector, token, Some(revocation.interval));
@@ -100,7 +100,7 @@ impl Verifier {
         })))
     }
 
-    fn unless_revoked(&self, claims: Arc<Claims>, verdict: &Verdict) -> Verified {
+    fn unless_revoked(&self, claims: Claims, verdict: &Verdict) -> Verified {
         match verdict {
             Verdict::Active(_) => Ok(self.with_all_scopes(claims)),
             Verdict::Inactive => Err(self.about(CheckFailure::Inactive)),
@@ -118,7 +118,7 @@ impl Verifier {
     }
 
     /// What somebody else says of a token is held up against the same policy, each time that it is used.
-    fn judge(&self, claims: Arc<Claims>, clock: &dyn Clock) -> Verified {
+    fn judge(&self, claims: Claims, clock: &dyn Clock) -> Verified {
         check(&claims, &self.policy, false, clock.since_epoch()).map_err(|failure| self.about(failure))?;
         Ok(self.with_all_scopes(claims))
     }

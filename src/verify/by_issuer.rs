@@ -36,7 +36,7 @@ pub(crate) enum ForOpaque {
 /// Names the issuer of a token that says nothing itself.
 pub(crate) type Route = Arc<dyn Fn(&str) -> Option<Box<str>> + Send + Sync>;
 
-pub(crate) type Verified = Result<Arc<Claims>, VerifyError>;
+pub(crate) type Verified = Result<Claims, VerifyError>;
 pub(crate) type PendingVerification = Pin<Box<dyn Future<Output = Verified> + Send>>;
 
 /// What has become of a token.
@@ -86,8 +86,9 @@ impl ByIssuer {
         if let Some(verified) = asking.find_map(|verifier| verifier.recall(token, self.clock.as_ref())) {
             return Ok(Verification::Done(verified));
         }
-        let (header_json, signature) = (compact.header()?, compact.signature()?);
-        let header = Header::parse(&header_json, self.algorithms)
+        let ends = compact.ends()?;
+        let (header_json, signature) = (ends.header(), ends.signature());
+        let header = Header::parse(header_json, self.algorithms)
             .and_then(|header| Ok((TokenType::of(header.typ.as_deref())?, header)));
         // Where no algorithm is checked, none is wrong; everywhere else it is, before anything dearer is done.
         if let (Err(failure), false) = (&header, self.asks_about_jwts) {
@@ -96,7 +97,7 @@ impl ByIssuer {
         let claims = Claims::from_json(compact.payload()?)?;
         let verifier = self.named(&claims).ok_or(CheckFailure::Issuer)?;
         let signing_input = compact.signing_input();
-        verifier.verify(Jwt { token, header_json: &header_json, header, claims, signing_input, signature }, &self.clock)
+        verifier.verify(Jwt { token, header_json, header, claims, signing_input, signature }, &self.clock)
     }
 
     fn route_opaque(&self, token: &[u8]) -> Result<Verification, VerifyError> {

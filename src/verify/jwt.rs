@@ -28,7 +28,7 @@ pub(super) struct Jwt<'t> {
     pub(super) header: Result<(TokenType, Header<'t>), CheckFailure>,
     pub(super) claims: Claims,
     pub(super) signing_input: &'t [u8],
-    pub(super) signature: Vec<u8>,
+    pub(super) signature: &'t [u8],
 }
 
 /// How a header's `typ` names the token.
@@ -48,24 +48,23 @@ impl Verifier {
         let about = |error: VerifyError| error.about(self.issuer(), header.kid.as_deref());
         let cheap = verifier.check_cheaply(&self.policy, &header, typ, &jwt.claims, clock.since_epoch());
         cheap.map_err(|failure| about(failure.into()))?;
-        let claims = Arc::new(jwt.claims);
         let Some(found) = verifier.keys.find_now(header.algorithm, header.kid.as_deref()) else {
             let signed = Signed {
                 input: jwt.signing_input.into(),
-                signature: jwt.signature,
+                signature: jwt.signature.into(),
                 algorithm: header.algorithm,
                 kid: header.kid.as_deref().map(Box::from),
                 token: verifier.revocation.as_ref().map(|_| jwt.token.into()),
             };
-            return Ok(self.wait_for_key(signed, claims, clock));
+            return Ok(self.wait_for_key(signed, jwt.claims, clock));
         };
         let keys = found.map_err(|error| about(error.into()))?;
-        let checked = check_signature(&keys, header.algorithm, jwt.signing_input, &jwt.signature);
+        let checked = check_signature(&keys, header.algorithm, jwt.signing_input, jwt.signature);
         checked.map_err(|failure| about(failure.into()))?;
-        self.finish(verifier, jwt.token, claims, clock)
+        self.finish(verifier, jwt.token, jwt.claims, clock)
     }
 
-    fn wait_for_key(self: &Arc<Self>, signed: Signed, claims: Arc<Claims>, clock: &Arc<dyn Clock>) -> Verification {
+    fn wait_for_key(self: &Arc<Self>, signed: Signed, claims: Claims, clock: &Arc<dyn Clock>) -> Verification {
         let (this, clock) = (Arc::clone(self), Arc::clone(clock));
         Verification::Pending(Box::pin(async move {
             let about = |error: VerifyError| error.about(this.issuer(), signed.kid.as_deref());
@@ -87,7 +86,7 @@ impl Verifier {
         self: &Arc<Self>,
         verifier: &JwtVerifier,
         token: &[u8],
-        claims: Arc<Claims>,
+        claims: Claims,
         clock: &Arc<dyn Clock>,
     ) -> Result<Verification, VerifyError> {
         match &verifier.revocation {

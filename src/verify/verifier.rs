@@ -44,15 +44,11 @@ impl Verifier {
         std::iter::once(self.issuer()).chain(accepted.filter(|accepted| *accepted != self.issuer()))
     }
 
-    pub(super) fn with_all_scopes(&self, claims: Arc<Claims>) -> Arc<Claims> {
-        if self.scope_claims.is_empty() {
-            return claims;
-        }
-        let mut claims = Arc::unwrap_or_clone(claims);
+    pub(super) fn with_all_scopes(&self, mut claims: Claims) -> Claims {
         for pointer in &self.scope_claims {
             claims.add_scopes_from(pointer);
         }
-        Arc::new(claims)
+        claims
     }
 
     /// What asks the authorization server about tokens, if anything does.

@@ -1,4 +1,4 @@
-use super::super::{AcceptedAudiences, DEFAULT_SKEW, Policy, WithoutAudience, check};
+use super::super::{AcceptedAudiences, Claims, DEFAULT_SKEW, Policy, WithoutAudience, check};
 use super::*;
 use crate::identifier::ResourceUrl;
 

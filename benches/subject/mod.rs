@@ -1,0 +1,208 @@
+//! One issuer, one server and one token, and a request driven through the layer: what the benches measure.
+#![allow(dead_code, unreachable_pub, reason = "each bench uses a part of it")]
+
+use std::convert::Infallible;
+use std::future::{Future as _, Ready, ready};
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use aws_lc_rs::signature::{self, ParsedPublicKey};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, header};
+use http_body_util::Empty;
+use mcp_bearer::bearer::BearerAuth;
+use mcp_bearer::introspection::{ClientCredentials, Introspection};
+use mcp_bearer::jose::Algorithm;
+use mcp_bearer::testing::{TestIssuer, TestToken};
+use mcp_bearer::{AuthInfo, ResourceServer, ResourceServerBuilder};
+use serde_json::Value;
+use tower::{Layer as _, Service};
+
+pub const RESOURCE: &str = "https://mcp.example.com/mcp";
+
+/// The algorithms that are compared with the raw check.
+pub const ALGORITHMS: [Algorithm; 4] = [Algorithm::RS256, Algorithm::ES256, Algorithm::ES384, Algorithm::EdDSA];
+
+/// About how long a usual token is, one with a few dozen groups, and the longest that servers accept.
+pub const SIZES: [usize; 3] = [600, 2_048, 8_192];
+
+pub struct Subject {
+    pub issuer: TestIssuer,
+    pub server: ResourceServer,
+    pub header: HeaderValue,
+}
+
+impl Subject {
+    /// A usual token.
+    pub fn new(algorithm: Algorithm) -> Self {
+        Self::sized(algorithm, 600)
+    }
+
+    /// A token of about `size` bytes.
+    pub fn sized(algorithm: Algorithm, size: usize) -> Self {
+        Self::with(algorithm, size, |builder| builder)
+    }
+
+    /// A token of about `size` bytes, and a server with further settings.
+    pub fn with(
+        algorithm: Algorithm,
+        size: usize,
+        configure: impl FnOnce(ResourceServerBuilder) -> ResourceServerBuilder,
+    ) -> Self {
+        let issuer = TestIssuer::builder("https://auth.example.com").algorithm(algorithm).build();
+        let server = build(configure(builder().issuer(issuer.issuer())));
+        let header = bearer(&token_of_size(&issuer, size));
+        Self { issuer, server, header }
+    }
+
+    /// A key set of `keys`, of which the token's is the last.
+    pub fn among_keys(algorithm: Algorithm, keys: usize) -> Self {
+        let issuer = TestIssuer::builder("https://auth.example.com").algorithm(Algorithm::ES256).build();
+        (2..keys).for_each(|_| _ = issuer.add_key(Algorithm::ES256));
+        let kid = if keys == 1 && algorithm == Algorithm::ES256 { issuer.key_id() } else { issuer.add_key(algorithm) };
+        if keys == 1 && algorithm != Algorithm::ES256 {
+            issuer.remove_key(&issuer.key_id());
+        }
+        let server = build(builder().issuer(issuer.issuer()));
+        let header = bearer(&usual(issuer.token()).key(&kid).sign());
+        Self { issuer, server, header }
+    }
+
+    /// A token that the authorization server was asked about before.
+    pub fn introspected(is_opaque: bool) -> Self {
+        let issuer = TestIssuer::new("https://auth.example.com");
+        let introspection = Introspection::new(ClientCredentials::basic("mcp-server", "secret"));
+        let introspection = introspection.positive_cache(Duration::from_secs(300));
+        let server = build(builder().issuer(issuer.issuer().introspection(introspection)));
+        let token = usual(issuer.token()).expires_in(Duration::from_secs(3600));
+        let header = bearer(&if is_opaque { token.opaque() } else { token.sign() });
+        let subject = Self { issuer, server, header };
+        // The first request asks.
+        let request = request(&subject.header);
+        assert!(runtime().block_on(subject.service().call(request)).unwrap().status().is_success());
+        subject
+    }
+
+    pub fn service(&self) -> BearerAuth<Handler> {
+        self.server.bearer_layer().required_scopes(["mcp:tools"]).unwrap().layer(Handler)
+    }
+
+    /// What is signed, and the signature.
+    pub fn signed_parts(&self) -> (Vec<u8>, Vec<u8>) {
+        let token = self.header.to_str().unwrap().strip_prefix("Bearer ").unwrap();
+        let (message, signature) = token.rsplit_once('.').unwrap();
+        (message.into(), URL_SAFE_NO_PAD.decode(signature).unwrap())
+    }
+
+    /// The check alone, with a key parsed once: the floor.
+    pub fn raw_key(&self, algorithm: Algorithm) -> ParsedPublicKey {
+        let set = self.issuer.jwk_set();
+        let keys = set.get("keys").and_then(Value::as_array).unwrap();
+        let key = keys.last().unwrap();
+        let member = |name: &str| URL_SAFE_NO_PAD.decode(key.get(name).and_then(Value::as_str).unwrap()).unwrap();
+        let point = || [vec![4], member("x"), member("y")].concat();
+        match algorithm {
+            Algorithm::RS256 => aws_lc_rs::rsa::PublicKeyComponents { n: member("n"), e: member("e") }
+                .to_parsed_public_key(&signature::RSA_PKCS1_2048_8192_SHA256),
+            Algorithm::ES256 => ParsedPublicKey::new(&signature::ECDSA_P256_SHA256_FIXED, point()),
+            Algorithm::ES384 => ParsedPublicKey::new(&signature::ECDSA_P384_SHA384_FIXED, point()),
+            _ => ParsedPublicKey::new(&signature::ED25519, member("x")),
+        }
+        .unwrap()
+    }
+}
+
+/// Requests that are refused without anybody being asked, by cause.
+pub fn refusals(issuer: &TestIssuer) -> Vec<(&'static str, HeaderValue)> {
+    let good = || usual(issuer.token());
+    let stranger = TestIssuer::new("https://stranger.example.com");
+    let mut forged = good().sign();
+    let other = good().subject("mallory").sign();
+    let (signed, _) = forged.rsplit_once('.').unwrap();
+    let (_, signature) = other.rsplit_once('.').unwrap();
+    forged = format!("{signed}.{signature}");
+    vec![
+        ("two tokens", HeaderValue::from_static("Bearer a b")),
+        ("garbage", HeaderValue::from_static("Bearer garbage")),
+        ("three parts of garbage", bearer(&format!("{}.{}.{}", "A".repeat(60), "A".repeat(400), "A".repeat(86)))),
+        ("alg: none", bearer(&good().header("alg", "none").sign())),
+        ("a stranger's", bearer(&usual(stranger.token()).sign())),
+        ("another audience", bearer(&issuer.token().audience("https://other.example.com").sign())),
+        ("expired", bearer(&good().expired().sign())),
+        ("bad signature", bearer(&forged)),
+        ("too few scopes", bearer(&issuer.token().audience(RESOURCE).scope("notes:read").sign())),
+    ]
+}
+
+/// A handler that does nothing but look at who calls.
+#[derive(Clone)]
+pub struct Handler;
+
+impl Service<Request<()>> for Handler {
+    type Response = Response<Empty<Bytes>>;
+    type Error = Infallible;
+    type Future = Ready<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<()>) -> Self::Future {
+        assert!(request.extensions().get::<AuthInfo>().unwrap().subject().is_some());
+        ready(Ok(Response::new(Empty::new())))
+    }
+}
+
+/// A request with this header, answered without waiting for anything.
+pub fn call<S>(service: &mut S, header: &HeaderValue) -> S::Response
+where
+    S: Service<Request<()>, Error = Infallible>,
+{
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(service.poll_ready(&mut context).is_ready());
+    match pin!(service.call(request(header))).poll(&mut context) {
+        Poll::Ready(Ok(response)) => response,
+        Poll::Pending => unreachable!("the keys are at hand"),
+    }
+}
+
+pub fn request(header: &HeaderValue) -> Request<()> {
+    let mut request = Request::new(());
+    request.headers_mut().insert(header::AUTHORIZATION, header.clone());
+    request
+}
+
+pub fn bearer(token: &str) -> HeaderValue {
+    HeaderValue::try_from(format!("Bearer {token}")).unwrap()
+}
+
+fn builder() -> ResourceServerBuilder {
+    ResourceServer::builder(RESOURCE).scopes_supported(["mcp:tools"])
+}
+
+fn build(builder: ResourceServerBuilder) -> ResourceServer {
+    runtime().block_on(builder.build()).unwrap()
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+fn usual(token: TestToken<'_>) -> TestToken<'_> {
+    token.audience(RESOURCE).scope("mcp:tools notes:read")
+}
+
+/// The groups that somebody is in make a token long.
+fn token_of_size(issuer: &TestIssuer, size: usize) -> String {
+    let token = |groups: usize| {
+        let groups: Vec<String> = (0..groups).map(|number| format!("/departments/of/group-{number:04}")).collect();
+        let token = usual(issuer.token());
+        if groups.is_empty() { token.sign() } else { token.claim("groups", groups).sign() }
+    };
+    // One group is so many characters of base64url.
+    let bare = token(0);
+    if bare.len() >= size { bare } else { token((size - bare.len()).div_ceil(40)) }
+}

@@ -1,0 +1,181 @@
+use std::fmt;
+use std::sync::{Arc, LazyLock, OnceLock};
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+use smallvec::SmallVec;
+
+use super::parse::{Read, read};
+use super::text::Text;
+use crate::failure::CheckFailure;
+use crate::scope::Scopes;
+
+/// The claims of a token (RFC 7519, section 4), or what a [`TokenVerifier`](crate::verify::TokenVerifier) says of it.
+///
+/// A value of this type is well-formed: a JSON object without repeated names, whose claims have their registered types.
+/// Whether they are good enough is another question. Cloning copies no claim.
+#[derive(Clone)]
+pub struct Claims {
+    document: Arc<Document>,
+    /// The scopes with those that stand elsewhere in the document, if any do.
+    all_scopes: Option<Arc<Scopes>>,
+}
+
+/// What was read, and all of it as values once somebody asks.
+struct Document {
+    json: String,
+    registered: Registered,
+    members: OnceLock<Value>,
+}
+
+/// The claims that are judged or that everybody needs. Texts are where they stand in the document.
+pub(super) struct Registered {
+    pub(super) issuer: Option<Text>,
+    pub(super) subject: Option<Text>,
+    pub(super) audience: Audience,
+    pub(super) expires_at: Option<Duration>,
+    pub(super) not_before: Option<Duration>,
+    pub(super) issued_at: Option<Duration>,
+    pub(super) client_id: Option<Text>,
+    pub(super) scopes: Scopes,
+    pub(super) marks: Marks,
+    /// The issuer says itself, and just now, that the token is good (RFC 7662): then it need not say until when.
+    pub(super) vouched: bool,
+}
+
+/// Nearly every token is for one, and some for a user-info endpoint too.
+pub(super) type Audience = SmallVec<[Text; 2]>;
+
+/// Signs that a token is something other than a bearer access token.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Marks {
+    /// `cnf`, whatever is in it.
+    pub(super) sender_constrained: bool,
+    /// Named an ID, refresh, logout or other foreign token by its issuer.
+    pub(super) foreign: bool,
+    /// `nonce`, `at_hash`, `c_hash`: ID tokens have them, access tokens of a few old servers too.
+    pub(super) like_id_token: bool,
+    /// `typ: Bearer`, `token_use: access`: its issuer names it an access token.
+    pub(super) access: bool,
+}
+
+impl Claims {
+    /// Reads claims from their JSON text.
+    ///
+    /// # Errors
+    /// [`CheckFailure::Claims`] if the text is no JSON object, repeats a name, or has a registered claim of a wrong type.
+    pub fn from_json(json: impl Into<Vec<u8>>) -> Result<Self, CheckFailure> {
+        Self::from_document(json.into(), |read, document| read.interpret(document))
+    }
+
+    /// Reads an introspection answer of `issuer` (RFC 7662, section 2.2). Who answered is known, so that it need not be
+    /// said; and some name the audience in `resource`, as clients do (RFC 8707).
+    ///
+    /// # Errors
+    /// As [`from_json`](Self::from_json).
+    pub(crate) fn from_introspection(json: &[u8], issuer: &str) -> Result<Self, CheckFailure> {
+        Self::from_document(json.into(), |read, document| {
+            let mut registered = read.of_introspection().interpret(document)?;
+            registered.issuer.get_or_insert_with(|| Text::Apart(issuer.into()));
+            registered.vouched = true;
+            Some(registered)
+        })
+    }
+
+    fn from_document(
+        json: Vec<u8>,
+        interpret: impl FnOnce(Read<'_>, &str) -> Option<Registered>,
+    ) -> Result<Self, CheckFailure> {
+        // Once for the whole text is cheaper than once for each of its strings.
+        let json = String::from_utf8(json).map_err(|_| CheckFailure::Claims)?;
+        let registered = interpret(read(&json)?, &json).ok_or(CheckFailure::Claims)?;
+        let document = Document { json, registered, members: OnceLock::new() };
+        Ok(Self { document: Arc::new(document), all_scopes: None })
+    }
+
+    /// `iss`: who issued the token.
+    #[must_use]
+    pub fn issuer(&self) -> Option<&str> {
+        self.text(self.registered().issuer.as_ref())
+    }
+
+    /// `sub`: whom the token is about, unique within its issuer. `None` if absent, empty or not a string.
+    #[must_use]
+    pub fn subject(&self) -> Option<&str> {
+        self.text(self.registered().subject.as_ref())
+    }
+
+    /// `aud`: for whom the token was issued.
+    pub fn audience(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.registered().audience.iter().map(|audience| audience.read(&self.document.json))
+    }
+
+    /// `client_id` (RFC 9068, section 2.2), else `azp`, `cid` or `appid`.
+    #[must_use]
+    pub fn client_id(&self) -> Option<&str> {
+        self.text(self.registered().client_id.as_ref())
+    }
+
+    /// `scope`, else `scp`, else `scopes`, each a text or an array.
+    #[must_use]
+    pub fn scopes(&self) -> &Scopes {
+        self.all_scopes.as_deref().unwrap_or(&self.registered().scopes)
+    }
+
+    /// `exp`, as the time since 1970.
+    #[must_use]
+    pub fn expires_at(&self) -> Option<Duration> {
+        self.registered().expires_at
+    }
+
+    /// `iat`, as the time since 1970.
+    #[must_use]
+    pub fn issued_at(&self) -> Option<Duration> {
+        self.registered().issued_at
+    }
+
+    /// All claims. Read on first use, then kept.
+    #[must_use]
+    pub fn members(&self) -> &Map<String, Value> {
+        // What `from_json` let pass is always an object.
+        self.document.members().as_object().unwrap_or(&NO_MEMBERS)
+    }
+
+    pub(super) fn registered(&self) -> &Registered {
+        &self.document.registered
+    }
+
+    fn text<'c>(&'c self, text: Option<&'c Text>) -> Option<&'c str> {
+        text.map(|text| text.read(&self.document.json))
+    }
+
+    /// How many bytes were read.
+    pub(crate) fn size(&self) -> usize {
+        self.document.json.len()
+    }
+
+    /// Adds the scopes that stand at `pointer` (RFC 6901): a text or an array.
+    pub(crate) fn add_scopes_from(&mut self, pointer: &str) {
+        let found = match self.document.members().pointer(pointer) {
+            Some(Value::String(text)) => Scopes::granted(text),
+            Some(Value::Array(list)) => Scopes::granted_list(list.iter().filter_map(Value::as_str)),
+            _ => return,
+        };
+        self.all_scopes = Some(Arc::new(self.scopes().union(&found)));
+    }
+}
+
+impl Document {
+    fn members(&self) -> &Value {
+        self.members.get_or_init(|| serde_json::from_str(&self.json).unwrap_or_default())
+    }
+}
+
+impl fmt::Debug for Claims {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Who it is about, and what else it says, are nobody's business in a log.
+        f.debug_struct("Claims").field("issuer", &self.issuer()).finish_non_exhaustive()
+    }
+}
+
+static NO_MEMBERS: LazyLock<Map<String, Value>> = LazyLock::new(Map::new);
