@@ -15,10 +15,10 @@ use subject::{ALGORITHMS, Handler, SIZES, Subject, call, refusals};
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.as_slice() {
-        [command, row] if command == ROW => measure(row),
+        [command, row, calls] if command == ROW => measure(row, calls.parse().unwrap()),
         // `cargo test --benches` only wants to know that it runs.
         arguments if arguments.iter().any(|argument| argument == "--bench") => report(),
-        _ => rows().iter().for_each(|row| measure(row)),
+        _ => rows().iter().for_each(|row| measure(row, 1)),
     }
 }
 
@@ -37,7 +37,7 @@ fn rows() -> Vec<String> {
 }
 
 /// Does what a row names, so often.
-fn measure(row: &str) {
+fn measure(row: &str, calls: u64) {
     let mut words = row.splitn(3, ' ');
     let mut word = || words.next().unwrap_or_default();
     let (what, of, size) = (word(), word(), word());
@@ -49,7 +49,7 @@ fn measure(row: &str) {
         let mut service = subject.service();
         // The first may cost more than the others.
         assert!(call(&mut service, &subject.header).status().is_success());
-        requests(&mut service, &subject.header);
+        requests(&mut service, &subject.header, calls);
     };
     match what {
         "raw" => {
@@ -58,7 +58,7 @@ fn measure(row: &str) {
             let key = subject.raw_key(algorithm);
             let check = || key.verify_sig(black_box(&message), black_box(&signature)).unwrap();
             check();
-            raw_checks(&check);
+            raw_checks(&check, calls);
         }
         "layer" => accepted(&sized().1),
         "introspected" => accepted(&Subject::introspected(of == "opaque")),
@@ -68,7 +68,7 @@ fn measure(row: &str) {
             let (_, header) = refusals(&subject.issuer).into_iter().find(|(name, _)| *name == cause).unwrap();
             let mut service = subject.service();
             assert!(call(&mut service, &header).status().is_client_error());
-            requests(&mut service, &header);
+            requests(&mut service, &header, calls);
         }
     }
 }
@@ -76,13 +76,13 @@ fn measure(row: &str) {
 // Valgrind counts inside these functions alone, by their names.
 
 #[inline(never)]
-fn requests(service: &mut BearerAuth<Handler>, header: &HeaderValue) {
-    (0..CALLS).for_each(|_| drop(black_box(call(service, black_box(header)))));
+fn requests(service: &mut BearerAuth<Handler>, header: &HeaderValue, calls: u64) {
+    (0..calls).for_each(|_| drop(black_box(call(service, black_box(header)))));
 }
 
 #[inline(never)]
-fn raw_checks(check: &dyn Fn()) {
-    (0..CALLS).for_each(|_| check());
+fn raw_checks(check: &dyn Fn(), calls: u64) {
+    (0..calls).for_each(|_| check());
 }
 
 fn report() {
@@ -97,7 +97,7 @@ fn count(row: &str) -> u64 {
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null", "--collect-atstart=no"])
         .args(["--toggle-collect=*instructions*requests*", "--toggle-collect=*instructions*raw_checks*"])
         .arg(std::env::current_exe().unwrap())
-        .args([ROW, row])
+        .args([ROW, row, &CALLS.to_string()])
         .output()
         .expect("valgrind, which counts, cannot be run: install it");
     let log = String::from_utf8_lossy(&run.stderr).into_owned();

@@ -63,7 +63,8 @@ impl Claims {
     /// Reads claims from their JSON text.
     ///
     /// # Errors
-    /// [`CheckFailure::Claims`] if the text is no JSON object, repeats a name, or has a registered claim of a wrong type.
+    /// [`CheckFailure::Claims`] if the text is no JSON object, repeats a name, or has a registered claim of a wrong
+    /// type.
     pub fn from_json(json: impl Into<Vec<u8>>) -> Result<Self, CheckFailure> {
         Self::from_document(json.into(), |read, document| read.interpret(document))
     }
@@ -75,7 +76,8 @@ impl Claims {
     /// As [`from_json`](Self::from_json).
     pub(crate) fn from_introspection(json: &[u8], issuer: &str) -> Result<Self, CheckFailure> {
         Self::from_document(json.into(), |read, document| {
-            let mut registered = read.of_introspection().interpret(document)?;
+            read.of_introspection();
+            let mut registered = read.interpret(document)?;
             registered.issuer.get_or_insert_with(|| Text::Apart(issuer.into()));
             registered.vouched = true;
             Some(registered)
@@ -84,11 +86,11 @@ impl Claims {
 
     fn from_document(
         json: Vec<u8>,
-        interpret: impl FnOnce(Read<'_>, &str) -> Option<Registered>,
+        interpret: impl FnOnce(&mut Read<'_>, &str) -> Option<Registered>,
     ) -> Result<Self, CheckFailure> {
         // Once for the whole text is cheaper than once for each of its strings.
         let json = String::from_utf8(json).map_err(|_| CheckFailure::Claims)?;
-        let registered = interpret(read(&json)?, &json).ok_or(CheckFailure::Claims)?;
+        let registered = interpret(&mut read(&json)?, &json).ok_or(CheckFailure::Claims)?;
         let document = Document { json, registered, members: OnceLock::new() };
         Ok(Self { document: Arc::new(document), all_scopes: None })
     }

@@ -17,9 +17,10 @@ use crate::scope::Scopes;
 /// # Errors
 /// [`CheckFailure::Claims`] if it is no JSON object, or repeats a name.
 pub(super) fn read(json: &str) -> Result<Read<'_>, CheckFailure> {
-    let mut deserializer = serde_json::Deserializer::from_str(json);
-    let read = deserializer.deserialize_map(ReadVisitor);
-    read.and_then(|read| deserializer.end().map(|()| read)).map_err(|_| CheckFailure::Claims)
+    let (mut deserializer, mut read) = (serde_json::Deserializer::from_str(json), Read::default());
+    let walked = deserializer.deserialize_map(ReadVisitor(&mut read));
+    walked.and_then(|()| deserializer.end()).map_err(|_| CheckFailure::Claims)?;
+    Ok(read)
 }
 
 /// The members of a claims set that mean something here, each as it stands there.
@@ -105,27 +106,26 @@ impl<'de> Read<'de> {
     }
 
     /// What an authorization server answers, read as a token would be: some name the audience in `resource`.
-    pub(super) fn of_introspection(mut self) -> Self {
+    pub(super) fn of_introspection(&mut self) {
         self.drop_nulls();
         let names_nobody = |audience: &Member<'_>| matches!(audience, Member::List(list) if list.is_empty());
-        self.aud = self.aud.filter(|audience| !names_nobody(audience)).or(self.resource.take());
-        self
+        self.aud = self.aud.take().filter(|audience| !names_nobody(audience)).or(self.resource.take());
     }
 
     /// What the members of `document` mean; `None` if a registered one has a wrong type.
-    pub(super) fn interpret(self, document: &str) -> Option<Registered> {
-        let marks = self.marks()?;
-        let text_of = |text| Text::of(text, document);
+    pub(super) fn interpret(&self, document: &str) -> Option<Registered> {
+        let text_of = |text: &str| Text::of(text, document);
+        let client_id = [&self.client_id, &self.azp, &self.cid, &self.appid].into_iter().find_map(lenient_text);
         Some(Registered {
-            issuer: text(self.iss)?.map(text_of),
-            subject: lenient_text(self.sub).map(text_of),
-            audience: audience(self.aud, document)?,
-            expires_at: date(self.exp)?,
-            not_before: date(self.nbf)?,
-            issued_at: date(self.iat)?,
-            client_id: [self.client_id, self.azp, self.cid, self.appid].into_iter().find_map(lenient_text).map(text_of),
-            scopes: scopes(self.scope.or(self.scp).or(self.scopes))?,
-            marks,
+            issuer: text(&self.iss)?.map(text_of),
+            subject: lenient_text(&self.sub).map(text_of),
+            audience: audience(&self.aud, document)?,
+            expires_at: date(&self.exp)?,
+            not_before: date(&self.nbf)?,
+            issued_at: date(&self.iat)?,
+            client_id: client_id.map(text_of),
+            scopes: scopes([&self.scope, &self.scp, &self.scopes].into_iter().find_map(Option::as_ref))?,
+            marks: self.marks()?,
             vouched: false,
         })
     }
@@ -156,20 +156,20 @@ impl<'de> Read<'de> {
     }
 }
 
-struct ReadVisitor;
+/// Reads in place: what is read is large.
+struct ReadVisitor<'r, 'de>(&'r mut Read<'de>);
 
-impl<'de> Visitor<'de> for ReadVisitor {
-    type Value = Read<'de>;
+impl<'de> Visitor<'de> for ReadVisitor<'_, 'de> {
+    type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a JWT claims set")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut read = Read::default();
         let mut names = Names::default();
         while let Some(name) = next_name(&mut map)? {
-            match read.slot(&name) {
+            match self.0.slot(&name) {
                 Some(slot) if slot.is_some() => return Err(A::Error::custom("a claim stands twice")),
                 Some(slot) => *slot = Some(map.next_value_seed(MemberSeed(&mut names))?),
                 None => {
@@ -178,12 +178,11 @@ impl<'de> Visitor<'de> for ReadVisitor {
                 }
             }
         }
-        names.close(0)?;
-        Ok(read)
+        names.close(0)
     }
 }
 
-fn text(member: Option<Member<'_>>) -> Option<Option<Cow<'_, str>>> {
+fn text<'m>(member: &'m Option<Member<'_>>) -> Option<Option<&'m str>> {
     match member {
         None | Some(Member::Null) => Some(None),
         Some(Member::Text(text)) => Some(Some(text)),
@@ -192,35 +191,35 @@ fn text(member: Option<Member<'_>>) -> Option<Option<Cow<'_, str>>> {
 }
 
 /// A text that is never made out of something else: a number is no name.
-fn lenient_text(member: Option<Member<'_>>) -> Option<Cow<'_, str>> {
+fn lenient_text<'m>(member: &'m Option<Member<'_>>) -> Option<&'m str> {
     match member {
         Some(Member::Text(text)) if !text.is_empty() => Some(text),
         _ => None,
     }
 }
 
-fn audience(member: Option<Member<'_>>, document: &str) -> Option<Audience> {
-    let text_of = |text| Text::of(text, document);
+fn audience(member: &Option<Member<'_>>, document: &str) -> Option<Audience> {
+    let text_of = |text: &Cow<'_, str>| Text::of(text, document);
     match member {
         None | Some(Member::Null) => Some(Audience::new()),
         Some(Member::Text(text)) => Some([text_of(text)].into_iter().collect()),
-        Some(Member::List(texts)) => Some(texts.into_iter().map(text_of).collect()),
+        Some(Member::List(texts)) => Some(texts.iter().map(text_of).collect()),
         Some(_) => None,
     }
 }
 
-fn date(member: Option<Member<'_>>) -> Option<Option<Duration>> {
+const fn date(member: &Option<Member<'_>>) -> Option<Option<Duration>> {
     match member {
         None => Some(None),
-        Some(Member::Date(Some(date))) => Some(Some(date)),
+        Some(Member::Date(Some(date))) => Some(Some(*date)),
         Some(_) => None,
     }
 }
 
-fn scopes(member: Option<Member<'_>>) -> Option<Scopes> {
+fn scopes(member: Option<&Member<'_>>) -> Option<Scopes> {
     match member {
         None | Some(Member::Null) => Some(Scopes::default()),
-        Some(Member::Text(text)) => Some(Scopes::granted(&text)),
+        Some(Member::Text(text)) => Some(Scopes::granted(text)),
         Some(Member::List(texts)) => Some(Scopes::granted_list(texts.iter().map(AsRef::as_ref))),
         Some(_) => None,
     }
