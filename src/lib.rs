@@ -100,6 +100,7 @@ pub mod server;
 mod single_flight;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod token_cache;
 pub mod verify;
 
 pub use auth_info::AuthInfo;

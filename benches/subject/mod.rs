@@ -204,5 +204,8 @@ fn token_of_size(issuer: &TestIssuer, size: usize) -> String {
     };
     // One group is so many characters of base64url.
     let bare = token(0);
-    if bare.len() >= size { bare } else { token((size - bare.len()).div_ceil(40)) }
+    match size.saturating_sub(bare.len()) {
+        0 => bare,
+        missing => token(missing.div_ceil(40)),
+    }
 }

@@ -108,6 +108,7 @@ impl Claims {
     }
 
     /// `aud`: for whom the token was issued.
+    #[must_use]
     pub fn audience(&self) -> impl ExactSizeIterator<Item = &str> {
         self.registered().audience.iter().map(|audience| audience.read(&self.document.json))
     }

@@ -4,19 +4,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use quick_cache::Weighter;
-use quick_cache::sync::Cache;
 use tokio::time::Instant;
 
 use super::{Lifetimes, Verdict};
 use crate::claims::Claims;
 use crate::jose::Fingerprint;
+use crate::token_cache::{TokenCache, Weighed};
 
 /// Good answers and bad ones, apart, so that garbage cannot push out good entries.
 pub(super) struct Memory {
     lifetimes: Lifetimes,
-    positives: Cache<Fingerprint, Positive, ByPages>,
-    negatives: Cache<Fingerprint, Negative>,
+    positives: TokenCache<Positive>,
+    negatives: TokenCache<Negative>,
     /// How often something was forgotten, by the first byte of its fingerprint: what was asked before that is not kept
     /// after it.
     forgotten: [AtomicU64; 256],
@@ -48,11 +47,10 @@ struct Negative {
 
 impl Memory {
     pub(super) fn new(lifetimes: Lifetimes) -> Self {
-        let capacity = u64::try_from(MAX_POSITIVES).unwrap_or(u64::MAX);
         Self {
             lifetimes,
-            positives: Cache::with_weighter(MAX_POSITIVES, capacity, ByPages),
-            negatives: Cache::new(MAX_NEGATIVES),
+            positives: TokenCache::new(MAX_POSITIVES),
+            negatives: TokenCache::new(MAX_NEGATIVES),
             forgotten: std::array::from_fn(|_| AtomicU64::new(0)),
             changing: Mutex::new(()),
         }
@@ -145,22 +143,22 @@ impl Positive {
     }
 }
 
-/// An entry counts once for each page of claims that it begins, so that entries are bounded, and bytes too.
-#[derive(Clone)]
-struct ByPages;
-
-impl Weighter<Fingerprint, Positive> for ByPages {
-    fn weight(&self, _: &Fingerprint, positive: &Positive) -> u64 {
-        u64::try_from(positive.claims.size().div_ceil(PAGE)).unwrap_or(u64::MAX).max(1)
+impl Weighed for Positive {
+    fn bytes(&self) -> usize {
+        self.claims.size()
     }
 }
 
-/// Good answers: one for each token that is in use at the same time. With [`PAGE`], at most 40 MiB of text.
+impl Weighed for Negative {
+    fn bytes(&self) -> usize {
+        0
+    }
+}
+
+/// Good answers: one for each token that is in use at the same time; at most 40 MiB of text.
 const MAX_POSITIVES: usize = 10_000;
 /// Bad answers: a client that repeats itself, not a flood.
 const MAX_NEGATIVES: usize = 1_000;
-/// Bytes of claims that count as one entry: most tokens stay below.
-const PAGE: usize = 4 * 1024;
 
 #[cfg(test)]
 mod properties;
@@ -168,15 +166,12 @@ mod properties;
 mod tests {
     use super::*;
     use crate::introspection::{ClientCredentials, Introspection};
+    use crate::token_cache::PAGE;
+    use crate::token_cache::tests::fingerprint;
 
     #[tokio::test(start_paused = true)]
     async fn entries_and_bytes_are_bounded_and_garbage_pushes_out_nothing_good() {
         let memory = Memory::new(Introspection::new(ClientCredentials::basic("id", "secret")).lifetimes);
-        let token = |number: u32| {
-            let mut token = [0; 32];
-            token[..4].copy_from_slice(&number.to_le_bytes());
-            token
-        };
         let active = |size: usize| {
             let claims = format!("{{\"active\":true,\"padding\":\"{}\"}}", "x".repeat(size));
             Verdict::Active(Claims::from_introspection(claims.as_bytes(), "https://as").unwrap())
@@ -184,13 +179,13 @@ mod tests {
         for (size, most) in [(10, MAX_POSITIVES), (PAGE, MAX_POSITIVES / 2), (60_000, MAX_POSITIVES / 15)] {
             let verdict = active(size);
             for number in 0..100_000 {
-                memory.keep(memory.ask(token(number)), &verdict, None);
+                memory.keep(memory.ask(fingerprint(number)), &verdict, None);
             }
             assert!((most * 9 / 10..=most).contains(&memory.positives.len()), "{size}: {}", memory.positives.len());
         }
         let good = memory.positives.len();
         for number in 100_000..200_000 {
-            memory.keep(memory.ask(token(number)), &Verdict::Inactive, None);
+            memory.keep(memory.ask(fingerprint(number)), &Verdict::Inactive, None);
         }
         assert_eq!((memory.positives.len(), memory.negatives.len()), (good, MAX_NEGATIVES));
     }

@@ -68,6 +68,8 @@ struct Shared {
 struct Snapshot {
     keys: Arc<JwkSet>,
     validators: Option<Validators>,
+    /// Counts the sets; renewing one makes no other.
+    generation: u64,
     /// Until when, in nanoseconds after `epoch`, a known key may be used without asking `state`; 0 before that is known.
     ///
     /// It stands here and not beside the snapshot, so that who reads loads one pointer and can only find the
@@ -79,6 +81,8 @@ struct Snapshot {
 
 struct State {
     refresh: Refresh,
+    /// How many sets have been brought.
+    generations: u64,
     last_error: Option<Arc<FetchError>>,
 }
 
@@ -89,7 +93,11 @@ impl RemoteKeys {
             fetch: Box::new(fetch),
             snapshot: ArcSwapOption::empty(),
             epoch: now,
-            state: Mutex::new(State { refresh: Refresh::new(policy, now.into_std()), last_error: None }),
+            state: Mutex::new(State {
+                refresh: Refresh::new(policy, now.into_std()),
+                generations: 0,
+                last_error: None,
+            }),
             landed: watch::Sender::new(0),
         };
         Self { shared: Arc::new(shared) }
@@ -103,9 +111,14 @@ impl RemoteKeys {
         if matches!(selection, Selection::Unknown) {
             return None;
         }
-        // Nothing else is read because of this value, so that its order among other memory does not matter.
-        let quiet = self.shared.nanos(Instant::now()) < snapshot.quiet_until.load(Ordering::Relaxed);
-        quiet.then(|| FoundKeys::of(&selection).ok_or(KeyError::Unknown))
+        let found = || FoundKeys::of(&selection, Some(snapshot.generation)).ok_or(KeyError::Unknown);
+        self.shared.is_quiet(snapshot).then(found)
+    }
+
+    /// Which set would serve now.
+    pub(super) fn generation(&self) -> Option<u64> {
+        let snapshot = self.shared.snapshot.load();
+        snapshot.as_ref().filter(|snapshot| self.shared.is_quiet(snapshot)).map(|snapshot| snapshot.generation)
     }
 
     pub(super) async fn find(&self, algorithm: Algorithm, kid: Option<&str>) -> Result<FoundKeys, KeyError> {
@@ -129,7 +142,8 @@ impl RemoteKeys {
                     Some(Selection::Keys(..) | Selection::Unfit) => state.refresh.ask_known(asker, now.into_std()),
                 };
                 self.shared.publish_quiet(&state, now);
-                (selection.as_ref().and_then(FoundKeys::of), action)
+                let generation = snapshot.as_ref().map(|snapshot| snapshot.generation);
+                (selection.as_ref().and_then(|selection| FoundKeys::of(selection, generation)), action)
             };
             match action {
                 Action::Serve { start } => {
@@ -232,6 +246,12 @@ impl Shared {
         u64::try_from(at.saturating_duration_since(self.epoch).as_nanos()).unwrap_or(u64::MAX)
     }
 
+    /// Whether a known key may be used without asking `state`.
+    fn is_quiet(&self, snapshot: &Snapshot) -> bool {
+        // Nothing else is read because of this value, so that its order among other memory does not matter.
+        self.nanos(Instant::now()) < snapshot.quiet_until.load(Ordering::Relaxed)
+    }
+
     /// `state` is locked: the snapshot of this moment is the one that it knows of.
     fn publish_quiet(&self, state: &State, now: Instant) {
         if let Some(snapshot) = self.snapshot.load().as_ref() {
@@ -281,7 +301,9 @@ impl Drop for Landing {
             Ok(fetched) => {
                 let (snapshot, lifetime) = match fetched {
                     Fetched::Modified { keys, validators, lifetime } => {
-                        (Some(Arc::new(Snapshot { keys, validators, quiet_until: AtomicU64::new(0) })), lifetime)
+                        state.generations = state.generations.wrapping_add(1);
+                        let (generation, quiet_until) = (state.generations, AtomicU64::new(0));
+                        (Some(Arc::new(Snapshot { keys, validators, generation, quiet_until })), lifetime)
                     }
                     Fetched::NotModified { lifetime } => (None, lifetime),
                 };

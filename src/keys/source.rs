@@ -31,6 +31,8 @@ pub(crate) enum Keys {
 pub(crate) struct FoundKeys {
     first: Arc<VerificationKey>,
     second: Option<Arc<VerificationKey>>,
+    /// The set that they are of; `None` if sets cannot be told apart.
+    pub(crate) generation: Option<u64>,
 }
 
 impl FoundKeys {
@@ -44,38 +46,57 @@ impl Keys {
     /// The answer, if it takes no waiting.
     pub(crate) fn find_now(&self, algorithm: Algorithm, kid: Option<&str>) -> Option<Result<FoundKeys, KeyError>> {
         match self {
-            Self::Fixed(set) => Some(found(set, algorithm, kid).ok_or(KeyError::Unknown)),
+            Self::Fixed(set) => Some(found(set, algorithm, kid, Some(FIXED)).ok_or(KeyError::Unknown)),
             Self::Remote(remote) => remote.find_now(algorithm, kid),
+            Self::Custom(_) => None,
+        }
+    }
+
+    /// Whether one set can be told from another.
+    pub(crate) const fn have_generations(&self) -> bool {
+        !matches!(self, Self::Custom(_))
+    }
+
+    /// Which set would serve now without waiting. What was found good by one is good as long as it is this.
+    pub(crate) fn generation(&self) -> Option<u64> {
+        match self {
+            Self::Fixed(_) => Some(FIXED),
+            Self::Remote(remote) => remote.generation(),
             Self::Custom(_) => None,
         }
     }
 
     pub(crate) async fn find(&self, algorithm: Algorithm, kid: Option<&str>) -> Result<FoundKeys, KeyError> {
         match self {
-            Self::Fixed(set) => found(set, algorithm, kid).ok_or(KeyError::Unknown),
+            Self::Fixed(set) => found(set, algorithm, kid, Some(FIXED)).ok_or(KeyError::Unknown),
             Self::Remote(remote) => remote.find(algorithm, kid).await,
             Self::Custom(source) => {
                 let set = source.key_set(None).await?;
                 match set.select(algorithm, kid) {
                     Selection::Unknown => {
                         let set = source.key_set(Some(kid.unwrap_or_default())).await?;
-                        found(&set, algorithm, kid).ok_or(KeyError::Unknown)
+                        found(&set, algorithm, kid, None).ok_or(KeyError::Unknown)
                     }
-                    _ => found(&set, algorithm, kid).ok_or(KeyError::Unknown),
+                    _ => found(&set, algorithm, kid, None).ok_or(KeyError::Unknown),
                 }
             }
         }
     }
 }
 
-fn found(set: &JwkSet, algorithm: Algorithm, kid: Option<&str>) -> Option<FoundKeys> {
-    FoundKeys::of(&set.select(algorithm, kid))
+fn found(set: &JwkSet, algorithm: Algorithm, kid: Option<&str>, generation: Option<u64>) -> Option<FoundKeys> {
+    FoundKeys::of(&set.select(algorithm, kid), generation)
 }
 
+/// A set that never changes is its own and only generation.
+const FIXED: u64 = 0;
+
 impl FoundKeys {
-    pub(super) fn of(selection: &Selection<'_>) -> Option<Self> {
+    pub(super) fn of(selection: &Selection<'_>, generation: Option<u64>) -> Option<Self> {
         match selection {
-            Selection::Keys(first, second) => Some(Self { first: Arc::clone(first), second: second.map(Arc::clone) }),
+            Selection::Keys(first, second) => {
+                Some(Self { first: Arc::clone(first), second: second.map(Arc::clone), generation })
+            }
             Selection::Unknown | Selection::Unfit => None,
         }
     }

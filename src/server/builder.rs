@@ -14,7 +14,7 @@ use crate::issuer::Issuer;
 use crate::protection::Protection;
 use crate::resource::{MetadataService, ProtectedResourceMetadata, WellKnown};
 use crate::scope::{OFFLINE_ACCESS, RequestedScopes, ScopeHierarchy, ScopeRequirement, Scopes};
-use crate::verify::{ByIssuer, ForOpaque, Route, Verifier};
+use crate::verify::{ByIssuer, ForOpaque, Route, VerifiedTokens, Verifier};
 
 /// The configuration of a [`ResourceServer`]. Mistakes are found by [`build`](Self::build) and
 /// [`build_lazy`](Self::build_lazy).
@@ -35,6 +35,7 @@ pub struct ResourceServerBuilder {
     clock: Arc<dyn Clock>,
     plain_http: PlainHttp,
     route_opaque: Option<Route>,
+    verified_tokens: Option<usize>,
 }
 
 impl ResourceServerBuilder {
@@ -55,6 +56,7 @@ impl ResourceServerBuilder {
             clock: Arc::new(SystemClock),
             plain_http: PlainHttp::LoopbackOnly,
             route_opaque: None,
+            verified_tokens: None,
         }
     }
 
@@ -151,6 +153,25 @@ impl ResourceServerBuilder {
         self
     }
 
+    /// Remembers up to `capacity` JWTs whose signature was good, 1 to 1,000,000, so that it need not be checked again with
+    /// each request. Off by default.
+    ///
+    /// A token is remembered by a keyed hash, for 60 s at most, never beyond its `exp`, and only until the issuer's key set
+    /// changes. Times, audience and whatever else a token claims are judged anew with each request, and so are
+    /// [`revocation_check`](crate::Issuer::revocation_check) and scopes. A token takes as much memory as its claims and some
+    /// hundred bytes; one with more than 4 KiB of claims counts several times. Keys that come from a
+    /// [`KeySource`](crate::keys::KeySource) of your own are asked for each time.
+    ///
+    /// ```
+    /// use mcp_bearer::ResourceServer;
+    ///
+    /// let builder = ResourceServer::builder("https://mcp.example.com/mcp").cache_verified_tokens(10_000);
+    /// ```
+    pub const fn cache_verified_tokens(mut self, capacity: usize) -> Self {
+        self.verified_tokens = Some(capacity);
+        self
+    }
+
     /// Tells the time by this clock.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
@@ -193,6 +214,7 @@ impl ResourceServerBuilder {
         let hierarchy = ScopeHierarchy::new(implications)?;
         let verifiers = self.verifiers(&resource)?;
         let for_opaque = self.for_opaque(&verifiers)?;
+        let verified = self.verified_tokens(&verifiers)?;
         let issuers = self.issuers.iter().zip(&verifiers);
         let issuers = issuers.map(|(issuer, verifier)| IssuerParts::of(issuer.url(), verifier)).collect();
         let mut well_known = WellKnown::of(&resource, self.root_alias);
@@ -211,7 +233,7 @@ impl ResourceServerBuilder {
             required: ScopeRequirement::default(),
         };
         Ok(ResourceServer::new(Inner {
-            verifier: Arc::new(ByIssuer::new(verifiers, for_opaque, Arc::clone(&self.clock))),
+            verifier: Arc::new(ByIssuer::new(verifiers, for_opaque, verified, Arc::clone(&self.clock))),
             protection: Arc::new(protection),
             metadata: MetadataService::new(document, well_known.paths),
             issuers,
@@ -271,6 +293,26 @@ impl ResourceServerBuilder {
         Ok(verifiers)
     }
 
+    fn verified_tokens(&self, verifiers: &[Arc<Verifier>]) -> Result<Option<VerifiedTokens>, BuildError> {
+        let Some(capacity) = self.verified_tokens else { return Ok(None) };
+        let wrong = |message: String| Err(BuildError::new(BuildErrorKind::Setting, message));
+        if !(1..=MAX_VERIFIED_TOKENS).contains(&capacity) {
+            return wrong(format!("`cache_verified_tokens` is {capacity}: give between 1 and {MAX_VERIFIED_TOKENS}"));
+        }
+        let can_remember =
+            |verifier: &Arc<Verifier>| verifier.jwt.as_ref().is_some_and(|jwt| jwt.keys.have_generations());
+        if !verifiers.iter().any(can_remember) {
+            return wrong(
+                "`cache_verified_tokens` has no effect where no issuer's JWTs are checked with keys of its key set: remove it"
+                    .to_owned(),
+            );
+        }
+        let Some(tokens) = VerifiedTokens::new(capacity) else {
+            return wrong("verified tokens cannot be remembered: the machine has no randomness".to_owned());
+        };
+        Ok(Some(tokens))
+    }
+
     /// Whose a token is that says nothing itself must be beyond doubt.
     fn for_opaque(&self, verifiers: &[Arc<Verifier>]) -> Result<ForOpaque, BuildError> {
         let asked: Vec<_> = verifiers.iter().filter(|verifier| verifier.asked.is_some()).collect();
@@ -296,5 +338,7 @@ impl fmt::Debug for ResourceServerBuilder {
     }
 }
 
+/// The most tokens that are remembered: hundreds of megabytes.
+const MAX_VERIFIED_TOKENS: usize = 1_000_000;
 /// The longest realm: it stands in every challenge.
 const MAX_REALM: usize = 256;

@@ -102,7 +102,7 @@ impl Verifier {
 
     fn unless_revoked(&self, claims: Claims, verdict: &Verdict) -> Verified {
         match verdict {
-            Verdict::Active(_) => Ok(self.with_all_scopes(claims)),
+            Verdict::Active(_) => Ok(claims),
             Verdict::Inactive => Err(self.about(CheckFailure::Inactive)),
             Verdict::Unsupported => {
                 Err(self.about(VerifyError::new(VerifyErrorKind::Misconfigured).with_source(CannotBeRevoked)))

@@ -3,7 +3,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use super::jwt::{Jwt, TokenType};
-use super::{Verifier, VerifyError, VerifyErrorKind};
+use super::verified_tokens::Place;
+use super::{VerifiedTokens, Verifier, VerifyError, VerifyErrorKind};
 use crate::claims::Claims;
 use crate::clock::Clock;
 use crate::failure::CheckFailure;
@@ -21,6 +22,8 @@ pub(crate) struct ByIssuer {
     /// Whether one of them takes JWTs that are not checked here.
     asks_about_jwts: bool,
     for_opaque: ForOpaque,
+    /// JWTs that were verified just now, where they are remembered.
+    verified: Option<Arc<VerifiedTokens>>,
     clock: Arc<dyn Clock>,
 }
 
@@ -48,19 +51,27 @@ pub(crate) enum Verification {
 }
 
 impl ByIssuer {
-    pub(crate) fn new(verifiers: Vec<Arc<Verifier>>, for_opaque: ForOpaque, clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn new(
+        verifiers: Vec<Arc<Verifier>>,
+        for_opaque: ForOpaque,
+        verified: Option<VerifiedTokens>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         let algorithms = verifiers.iter().filter_map(|verifier| verifier.jwt.as_ref().map(|jwt| jwt.algorithms));
         let algorithms = algorithms.fold(AllowedAlgorithms::from_iter([]), AllowedAlgorithms::union);
         let asks_about_jwts = verifiers.iter().any(|verifier| verifier.jwt.is_none());
-        Self { verifiers, algorithms, asks_about_jwts, for_opaque, clock }
+        Self { verifiers, algorithms, asks_about_jwts, for_opaque, verified: verified.map(Arc::new), clock }
     }
 
     pub(crate) fn verify(&self, token: &[u8]) -> Verification {
         self.route(token).unwrap_or_else(|error| Verification::Done(Err(error)))
     }
 
-    /// Drops what is remembered of a token that was asked about.
+    /// Drops what is remembered of a token.
     pub(crate) fn forget(&self, token: &[u8]) {
+        if let Some(verified) = &self.verified {
+            verified.forget(token);
+        }
         for introspector in self.verifiers.iter().filter_map(|verifier| verifier.introspector()) {
             introspector.forget(token);
         }
@@ -72,15 +83,25 @@ impl ByIssuer {
             return Err(CheckFailure::TooLong.into());
         }
         let takes_opaque = !matches!(self.for_opaque, ForOpaque::Nobody);
-        match Compact::parse(token) {
-            Ok(compact) if !takes_opaque || is_jwt(&compact) => self.route_jwt(token, &compact),
+        let compact = Compact::parse(token);
+        let place = self.verified.as_ref().filter(|_| compact.is_ok()).and_then(|verified| verified.place(token));
+        if let Some(verification) = place.as_ref().and_then(|place| place.recall(token, &self.clock)) {
+            return verification;
+        }
+        match compact {
+            Ok(compact) if !takes_opaque || is_jwt(&compact) => self.route_jwt(token, &compact, place),
             Ok(_) => self.route_opaque(token),
             Err(failure) if !takes_opaque => Err(failure.into()),
             Err(_) => self.route_opaque(token),
         }
     }
 
-    fn route_jwt(&self, token: &[u8], compact: &Compact<'_>) -> Result<Verification, VerifyError> {
+    fn route_jwt(
+        &self,
+        token: &[u8],
+        compact: &Compact<'_>,
+        place: Option<Place>,
+    ) -> Result<Verification, VerifyError> {
         // Whose it is was found out when it was asked about: the same bytes lead to the same issuer.
         let mut asking = self.verifiers.iter().filter(|verifier| self.asks_about_jwts && verifier.jwt.is_none());
         if let Some(verified) = asking.find_map(|verifier| verifier.recall(token, self.clock.as_ref())) {
@@ -97,7 +118,8 @@ impl ByIssuer {
         let claims = Claims::from_json(compact.payload()?)?;
         let verifier = self.named(&claims).ok_or(CheckFailure::Issuer)?;
         let signing_input = compact.signing_input();
-        verifier.verify(Jwt { token, header_json, header, claims, signing_input, signature }, &self.clock)
+        let jwt = Jwt { token, header_json, header, claims, signing_input, signature };
+        verifier.verify(jwt, place, &self.clock)
     }
 
     fn route_opaque(&self, token: &[u8]) -> Result<Verification, VerifyError> {

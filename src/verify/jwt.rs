@@ -4,6 +4,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::asked::RevocationCheck;
+use super::verified_tokens::Place;
 use super::{Verification, Verifier, VerifyError};
 use crate::claims::{Claims, Policy, check};
 use crate::clock::Clock;
@@ -42,7 +43,12 @@ pub(super) enum TokenType {
 
 impl Verifier {
     /// Judges a JWT: here, or by asking about it.
-    pub(super) fn verify(self: &Arc<Self>, jwt: Jwt<'_>, clock: &Arc<dyn Clock>) -> Result<Verification, VerifyError> {
+    pub(super) fn verify(
+        self: &Arc<Self>,
+        jwt: Jwt<'_>,
+        place: Option<Place>,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<Verification, VerifyError> {
         let Some(verifier) = &self.jwt else { return self.ask_about_jwt(&jwt, clock) };
         let (typ, header) = jwt.header?;
         let about = |error: VerifyError| error.about(self.issuer(), header.kid.as_deref());
@@ -55,16 +61,21 @@ impl Verifier {
                 algorithm: header.algorithm,
                 kid: header.kid.as_deref().map(Box::from),
                 token: verifier.revocation.as_ref().map(|_| jwt.token.into()),
+                claims: self.with_all_scopes(jwt.claims),
+                typ,
+                place,
             };
-            return Ok(self.wait_for_key(signed, jwt.claims, clock));
+            return Ok(self.wait_for_key(signed, clock));
         };
         let keys = found.map_err(|error| about(error.into()))?;
         let checked = check_signature(&keys, header.algorithm, jwt.signing_input, jwt.signature);
         checked.map_err(|failure| about(failure.into()))?;
-        self.finish(verifier, jwt.token, jwt.claims, clock)
+        let claims = self.with_all_scopes(jwt.claims);
+        self.remember(place, &claims, typ, &keys);
+        self.accept(jwt.token, claims, clock)
     }
 
-    fn wait_for_key(self: &Arc<Self>, signed: Signed, claims: Claims, clock: &Arc<dyn Clock>) -> Verification {
+    fn wait_for_key(self: &Arc<Self>, signed: Signed, clock: &Arc<dyn Clock>) -> Verification {
         let (this, clock) = (Arc::clone(self), Arc::clone(clock));
         Verification::Pending(Box::pin(async move {
             let about = |error: VerifyError| error.about(this.issuer(), signed.kid.as_deref());
@@ -74,23 +85,29 @@ impl Verifier {
             let keys = found.map_err(|error| about(error.into()))?;
             let checked = check_signature(&keys, signed.algorithm, &signed.input, &signed.signature);
             checked.map_err(|failure| about(failure.into()))?;
-            match this.finish(verifier, signed.token.as_deref().unwrap_or_default(), claims, &clock)? {
+            this.remember(signed.place, &signed.claims, signed.typ, &keys);
+            match this.accept(signed.token.as_deref().unwrap_or_default(), signed.claims, &clock)? {
                 Verification::Done(verified) => verified,
                 Verification::Pending(verification) => verification.await,
             }
         }))
     }
 
+    fn remember(self: &Arc<Self>, place: Option<Place>, claims: &Claims, typ: TokenType, keys: &FoundKeys) {
+        if let (Some(place), Some(generation)) = (place, keys.generation) {
+            place.keep(self, claims, typ == TokenType::AccessToken, generation);
+        }
+    }
+
     /// A JWT that is good by itself.
-    fn finish(
+    pub(super) fn accept(
         self: &Arc<Self>,
-        verifier: &JwtVerifier,
         token: &[u8],
         claims: Claims,
         clock: &Arc<dyn Clock>,
     ) -> Result<Verification, VerifyError> {
-        match &verifier.revocation {
-            None => Ok(Verification::Done(Ok(self.with_all_scopes(claims)))),
+        match self.jwt.as_ref().and_then(|jwt| jwt.revocation.as_ref()) {
+            None => Ok(Verification::Done(Ok(claims))),
             Some(revocation) => self.check_revocation(revocation, token, claims, clock),
         }
     }
@@ -124,6 +141,9 @@ struct Signed {
     kid: Option<Box<str>>,
     /// The whole, where it is needed for more than its signature.
     token: Option<Box<[u8]>>,
+    claims: Claims,
+    typ: TokenType,
+    place: Option<Place>,
 }
 
 /// Checks a signature over the bytes as they were received (RFC 7515, section 5.2).

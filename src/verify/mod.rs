@@ -25,6 +25,7 @@ mod asked;
 mod by_issuer;
 mod error;
 mod jwt;
+mod verified_tokens;
 mod verifier;
 
 #[doc(inline)]
@@ -34,5 +35,6 @@ pub(crate) use asked::{Asked, RevocationCheck};
 pub(crate) use by_issuer::{ByIssuer, ForOpaque, PendingVerification, Route, Verification, Verified};
 pub use error::{VerifyError, VerifyErrorKind};
 pub(crate) use jwt::JwtVerifier;
+pub(crate) use verified_tokens::VerifiedTokens;
 pub(crate) use verifier::Verifier;
 pub use verifier::{TokenVerifier, VerifyFuture};

@@ -309,6 +309,7 @@ const COVERED: &[(&str, &str)] = &[
     // Its proof of possession, checked on every request, is for later: without one such a token is refused.
     ("L06", "answers_kept::a_bound_token_is_refused_as_often_as_it_is_shown"),
     ("L08", "answers_kept::a_revocation_is_noticed_within_the_configured_time"),
+    ("L09", "answers_kept::a_verified_token_is_forgotten_with_its_key"),
     ("L10", "answers_kept::what_is_remembered_is_bounded_whatever_its_size"),
     ("L12", "answers_kept::a_panic_of_the_applications_code_spoils_nothing_that_is_remembered"),
     ("L13", "answers_kept::the_last_answer_counts_and_no_older_one"),
@@ -343,7 +344,6 @@ const COVERED: &[(&str, &str)] = &[
 
 /// Each case of these groups that nothing here can meet yet, and why.
 const LATER: &[(&str, &str)] = &[
-    ("L09", "verified JWTs are not remembered: each is checked with the keys of its time"),
     ("N05", "no step-up challenge (RFC 9470) is made; `acr` is among the claims that a handler is given"),
     ("N06", "no step-up challenge (RFC 9470) is made; `auth_time` is among the claims that a handler is given"),
 ];

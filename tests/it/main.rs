@@ -30,3 +30,4 @@ mod rmcp;
 mod rotation;
 mod support;
 mod transport;
+mod verified_tokens;

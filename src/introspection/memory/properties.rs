@@ -9,6 +9,7 @@ use proptest::sample::Index;
 use super::*;
 use crate::introspection::{ClientCredentials, Introspection};
 use crate::properties::cases;
+use crate::token_cache;
 
 proptest! {
     #![proptest_config(cases(600))]
@@ -38,16 +39,15 @@ proptest! {
         let _entered = runtime.enter();
         let memory = Memory::new(Introspection::new(ClientCredentials::basic("id", "secret")).lifetimes);
         let verdicts: Vec<_> = sizes.iter().map(|size| Verdict::Active(claims(0, *size))).collect();
-        for number in 0..12_000_u32 {
-            let mut token = [0; 32];
-            token[..4].copy_from_slice(&number.wrapping_add(seed).to_le_bytes());
+        for number in 0..12_000 {
+            let token = token_cache::tests::fingerprint(u64::from(seed) + number);
             let verdict = &verdicts[usize::try_from(number).unwrap() % verdicts.len()];
             memory.keep(memory.ask(token), verdict, None);
             memory.keep(memory.ask([token[0]; 32]), &Verdict::Inactive, None);
             prop_assert!(memory.positives.weight() <= 10_000);
         }
-        let pages: u64 = memory.positives.iter().map(|(_, entry)| u64::try_from(entry.claims.size()).unwrap()).sum();
-        prop_assert!(pages <= 40 << 20, "{} bytes", pages);
+        let bytes = memory.positives.bytes();
+        prop_assert!(bytes <= 40 << 20, "{} bytes", bytes);
         prop_assert!(memory.negatives.len() <= 1_000);
     }
 }

@@ -269,6 +269,23 @@ async fn what_is_remembered_is_bounded_whatever_its_size() {
     assert!((tokens - most..tokens).contains(&forgotten), "{id}: {forgotten} of {tokens} were forgotten");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_verified_token_is_forgotten_with_its_key() {
+    let (issuer, clock) = trial::issuer(Algorithm::ES256);
+    let accepted = issuer.issuer();
+    let trial = Trial::of(issuer, clock, |server| server.issuer(accepted).cache_verified_tokens(10));
+    let (issuer, old) = (&trial.fixture.issuer, trial.fixture.issuer.key_id());
+    let token = || issuer.token().audience(RESOURCE).scope("mcp:tools").expires_in(3_600 * SECOND);
+    let by_the_old = token().key(&old).sign();
+    trial.token("L09", "verified", &by_the_old, "OK").await;
+    trial.token("L09", "remembered", &by_the_old, "OK").await;
+    issuer.add_key(Algorithm::ES256);
+    issuer.remove_key(&old);
+    trial.token("L09", "the new key, and with it the set without the old one", &token().sign(), "OK").await;
+    trial.token("L09", "its key is gone", &by_the_old, "R401").await;
+    trial.accept_a_good_token().await;
+}
+
 /// A client of the application's own making that panics when it is told to.
 struct Panicking {
     client: TestHttpClient,

@@ -1,0 +1,91 @@
+//! JWTs whose signature was found good a moment ago.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{Verification, Verifier, VerifyError};
+use crate::claims::{Claims, check};
+use crate::clock::Clock;
+use crate::jose::{Fingerprint, Fingerprinter};
+use crate::token_cache::{TokenCache, Weighed};
+
+/// Spares a token that comes again the check of its signature, and nothing else: whatever may change by itself is looked
+/// at each time. Only success is remembered, by one server for itself.
+pub(crate) struct VerifiedTokens {
+    fingerprinter: Fingerprinter,
+    entries: TokenCache<Entry>,
+}
+
+#[derive(Clone)]
+struct Entry {
+    verifier: Arc<Verifier>,
+    claims: Claims,
+    explicitly_typed: bool,
+    /// The key set that had the key.
+    generation: u64,
+    verified_at: Instant,
+}
+
+/// Where a token is remembered, or will be once it is found good.
+pub(super) struct Place {
+    tokens: Arc<VerifiedTokens>,
+    fingerprint: Fingerprint,
+}
+
+impl VerifiedTokens {
+    /// Room for `capacity` tokens; `None` if the build or the machine cannot tell tokens apart without keeping them.
+    pub(crate) fn new(capacity: usize) -> Option<Self> {
+        Some(Self { fingerprinter: Fingerprinter::random()?, entries: TokenCache::new(capacity) })
+    }
+
+    pub(super) fn place(self: &Arc<Self>, token: &[u8]) -> Option<Place> {
+        Some(Place { fingerprint: self.fingerprinter.of(token)?, tokens: Arc::clone(self) })
+    }
+
+    pub(super) fn forget(&self, token: &[u8]) {
+        if let Some(fingerprint) = self.fingerprinter.of(token) {
+            self.entries.remove(&fingerprint);
+        }
+    }
+}
+
+impl Place {
+    /// What becomes of a token that was verified before, if nothing has changed since.
+    pub(super) fn recall(&self, token: &[u8], clock: &Arc<dyn Clock>) -> Option<Result<Verification, VerifyError>> {
+        let entry = self.tokens.entries.get(&self.fingerprint)?;
+        if !entry.holds(clock.since_epoch()) {
+            self.tokens.entries.remove(&self.fingerprint);
+            return None;
+        }
+        Some(entry.verifier.accept(token, entry.claims, clock))
+    }
+
+    /// Remembers a token whose signature is good by a key of the set with this number.
+    pub(super) fn keep(self, verifier: &Arc<Verifier>, claims: &Claims, explicitly_typed: bool, generation: u64) {
+        let (verifier, claims) = (Arc::clone(verifier), claims.clone());
+        let entry = Entry { verifier, claims, explicitly_typed, generation, verified_at: Instant::now() };
+        self.tokens.entries.insert(self.fingerprint, entry);
+    }
+}
+
+impl Entry {
+    fn holds(&self, now: Duration) -> bool {
+        let keys = self.verifier.jwt.as_ref().map(|jwt| &jwt.keys);
+        self.verified_at.elapsed() < MAX_AGE
+            // The skew is for tokens that are looked at anew.
+            && self.claims.expires_at().is_some_and(|expires_at| now < expires_at)
+            && keys.and_then(|keys| keys.generation()) == Some(self.generation)
+            && check(&self.claims, &self.verifier.policy, self.explicitly_typed, now).is_ok()
+    }
+}
+
+impl Weighed for Entry {
+    fn bytes(&self) -> usize {
+        self.claims.size()
+    }
+}
+
+/// For how long a signature need not be looked at again: a bound on whatever nobody has thought of.
+const MAX_AGE: Duration = Duration::from_secs(60);
