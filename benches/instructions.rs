@@ -10,6 +10,7 @@ use std::process::Command;
 
 use http::HeaderValue;
 use mcp_bearer::bearer::BearerAuth;
+use mcp_bearer::jose::Algorithm;
 use subject::{ALGORITHMS, Handler, SIZES, Subject, call, refusals};
 
 fn main() {
@@ -30,6 +31,7 @@ fn rows() -> Vec<String> {
             rows.extend(["raw", "layer"].map(|what| format!("{what} {} {size}", algorithm.name())));
         }
     }
+    rows.extend(SIZES.map(|size| format!("remembered RS256 {size}")));
     rows.extend(["introspected opaque", "introspected JWT"].map(str::to_owned));
     let issuer = mcp_bearer::testing::TestIssuer::new("https://auth.example.com");
     rows.extend(refusals(&issuer).into_iter().map(|(cause, _)| format!("refused {cause}")));
@@ -61,9 +63,14 @@ fn measure(row: &str, calls: u64) {
             raw_checks(&check, calls);
         }
         "layer" => accepted(&sized().1),
+        "remembered" => {
+            accepted(&Subject::with(Algorithm::RS256, size.parse().unwrap(), |server| {
+                server.cache_verified_tokens(100)
+            }));
+        }
         "introspected" => accepted(&Subject::introspected(of == "opaque")),
         _ => {
-            let subject = Subject::new(mcp_bearer::jose::Algorithm::ES256);
+            let subject = Subject::new(Algorithm::ES256);
             let cause = row.strip_prefix("refused ").unwrap();
             let (_, header) = refusals(&subject.issuer).into_iter().find(|(name, _)| *name == cause).unwrap();
             let mut service = subject.service();
