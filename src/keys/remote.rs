@@ -112,13 +112,13 @@ impl RemoteKeys {
             return None;
         }
         let found = || FoundKeys::of(&selection, Some(snapshot.generation)).ok_or(KeyError::Unknown);
-        self.shared.is_quiet(snapshot).then(found)
+        self.shared.is_quiet(snapshot, Instant::now()).then(found)
     }
 
-    /// Which set would serve now.
-    pub(super) fn generation(&self) -> Option<u64> {
+    /// Which set serves at `now` without a question.
+    pub(super) fn generation(&self, now: Instant) -> Option<u64> {
         let snapshot = self.shared.snapshot.load();
-        snapshot.as_ref().filter(|snapshot| self.shared.is_quiet(snapshot)).map(|snapshot| snapshot.generation)
+        snapshot.as_ref().filter(|snapshot| self.shared.is_quiet(snapshot, now)).map(|snapshot| snapshot.generation)
     }
 
     pub(super) async fn find(&self, algorithm: Algorithm, kid: Option<&str>) -> Result<FoundKeys, KeyError> {
@@ -247,9 +247,9 @@ impl Shared {
     }
 
     /// Whether a known key may be used without asking `state`.
-    fn is_quiet(&self, snapshot: &Snapshot) -> bool {
+    fn is_quiet(&self, snapshot: &Snapshot, now: Instant) -> bool {
         // Nothing else is read because of this value, so that its order among other memory does not matter.
-        self.nanos(Instant::now()) < snapshot.quiet_until.load(Ordering::Relaxed)
+        self.nanos(now) < snapshot.quiet_until.load(Ordering::Relaxed)
     }
 
     /// `state` is locked: the snapshot of this moment is the one that it knows of.

@@ -2,6 +2,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 use super::{KeyError, RemoteKeys};
 use crate::jose::{Algorithm, JwkSet, Selection, VerificationKey};
 
@@ -57,11 +59,11 @@ impl Keys {
         !matches!(self, Self::Custom(_))
     }
 
-    /// Which set would serve now without waiting. What was found good by one is good as long as it is this.
-    pub(crate) fn generation(&self) -> Option<u64> {
+    /// Which set serves at `now` without waiting. What was found good by one is good as long as it is this.
+    pub(crate) fn generation(&self, now: Instant) -> Option<u64> {
         match self {
             Self::Fixed(_) => Some(FIXED),
-            Self::Remote(remote) => remote.generation(),
+            Self::Remote(remote) => remote.generation(now),
             Self::Custom(_) => None,
         }
     }

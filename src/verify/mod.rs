@@ -17,6 +17,10 @@
 //! | 10 | the signature | [`Signature`](CheckFailure::Signature) |
 //! | 11 | with a revocation check: the authorization server's word, at most so old | [`Inactive`](CheckFailure::Inactive) |
 //!
+//! Where [verified tokens are remembered](crate::server::ResourceServerBuilder::cache_verified_tokens), one that comes
+//! again passes 1 and the count of its dots, then 5 to 8 and 11 anew, and is spared the rest as long as the issuer's key
+//! set is the one that had its key.
+//!
 //! A token goes to the issuer that it names; one that is no JWT, to the issuer that is configured for such. Where its
 //! issuer is asked about it, by [introspection](crate::introspection) or by a [`TokenVerifier`], a JWT passes 1, 2, 4, 5
 //! and what 7 and 8 say of claims that are there; then somebody is asked, and the answer passes 5 to 8.

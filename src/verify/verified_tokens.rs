@@ -55,7 +55,7 @@ impl Place {
     /// What becomes of a token that was verified before, if nothing has changed since.
     pub(super) fn recall(&self, token: &[u8], clock: &Arc<dyn Clock>) -> Option<Result<Verification, VerifyError>> {
         let entry = self.tokens.entries.get(&self.fingerprint)?;
-        if !entry.holds(clock.since_epoch()) {
+        if !entry.holds(Instant::now(), clock.since_epoch()) {
             self.tokens.entries.remove(&self.fingerprint);
             return None;
         }
@@ -71,13 +71,14 @@ impl Place {
 }
 
 impl Entry {
-    fn holds(&self, now: Duration) -> bool {
+    /// `now` by the clock that never jumps, and `since_epoch` by the one that tokens are judged by.
+    fn holds(&self, now: Instant, since_epoch: Duration) -> bool {
         let keys = self.verifier.jwt.as_ref().map(|jwt| &jwt.keys);
-        self.verified_at.elapsed() < MAX_AGE
+        now.saturating_duration_since(self.verified_at) < MAX_AGE
             // The skew is for tokens that are looked at anew.
-            && self.claims.expires_at().is_some_and(|expires_at| now < expires_at)
-            && keys.and_then(|keys| keys.generation()) == Some(self.generation)
-            && check(&self.claims, &self.verifier.policy, self.explicitly_typed, now).is_ok()
+            && self.claims.expires_at().is_some_and(|expires_at| since_epoch < expires_at)
+            && keys.and_then(|keys| keys.generation(now)) == Some(self.generation)
+            && check(&self.claims, &self.verifier.policy, self.explicitly_typed, since_epoch).is_ok()
     }
 }
 
