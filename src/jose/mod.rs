@@ -13,4 +13,4 @@ pub use jwk::{UnusableKey, VerificationKey};
 pub(crate) use jwk_set::Selection;
 pub use jwk_set::{InvalidJwkSet, JwkSet};
 pub use private_key::{InvalidPrivateKey, PrivateKey};
-pub(crate) use signature::{Fingerprint, Fingerprinter, random};
+pub(crate) use signature::{Fingerprint, Fingerprinter, SecretFingerprinter, random};

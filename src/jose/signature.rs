@@ -18,28 +18,28 @@ pub(super) enum KeyMaterial<'k> {
     Ed25519 { x: &'k [u8] },
 }
 
-/// HMAC-SHA-256 (RFC 2104) under a key that nobody knows: what a token is remembered by, and what binds a session.
+/// SHA-256 under a key that nobody knows: what a token is remembered by, and what binds a session.
 pub(crate) type Fingerprint = [u8; 32];
 
 #[cfg(feature = "aws-lc-rs")]
-pub(crate) use aws_lc::{Fingerprinter, random};
+pub(crate) use aws_lc::{Fingerprinter, SecretFingerprinter, random};
 #[cfg(feature = "aws-lc-rs")]
 pub(super) use aws_lc::{MAX_RSA_BITS, PublicKey, SigningKey};
 #[cfg(all(feature = "rust-crypto", not(feature = "aws-lc-rs")))]
-pub(crate) use rust_crypto::{Fingerprinter, random};
+pub(crate) use rust_crypto::{Fingerprinter, SecretFingerprinter, random};
 #[cfg(all(feature = "rust-crypto", not(feature = "aws-lc-rs")))]
 pub(super) use rust_crypto::{MAX_RSA_BITS, PublicKey, SigningKey};
 #[cfg(not(any(feature = "aws-lc-rs", feature = "rust-crypto")))]
-pub(crate) use without::{Fingerprinter, random};
+pub(crate) use without::{Fingerprinter, SecretFingerprinter, random};
 #[cfg(not(any(feature = "aws-lc-rs", feature = "rust-crypto")))]
 pub(super) use without::{MAX_RSA_BITS, PublicKey, SigningKey};
 
 #[cfg(feature = "aws-lc-rs")]
 mod aws_lc {
-    use aws_lc_rs::hmac;
     use aws_lc_rs::rand::{self, SystemRandom};
     use aws_lc_rs::rsa::PublicKeyComponents;
     use aws_lc_rs::signature::{self, EcdsaKeyPair, Ed25519KeyPair, ParsedPublicKey, RsaKeyPair, RsaParameters};
+    use aws_lc_rs::{digest, hmac};
     use rustls_pki_types::PrivatePkcs8KeyDer;
     use rustls_pki_types::pem::PemObject as _;
 
@@ -134,7 +134,7 @@ mod aws_lc {
         }
     }
 
-    /// Tells tokens apart without keeping them.
+    /// Tells tokens apart without keeping them, by HMAC (RFC 2104).
     pub(crate) struct Fingerprinter(hmac::Key);
 
     impl Fingerprinter {
@@ -152,6 +152,26 @@ mod aws_lc {
         /// `None` cannot be with a key that was generated, but is no reason to panic.
         pub(crate) fn of(&self, token: &[u8]) -> Option<Fingerprint> {
             hmac::sign(&self.0, token).as_ref().try_into().ok()
+        }
+    }
+
+    /// SHA-256 of tokens after a block that nobody knows: two thirds of the time of a [`Fingerprinter`]. Who saw such a
+    /// fingerprint could extend it, so that it must never be shown to anybody.
+    pub(crate) struct SecretFingerprinter(digest::Context);
+
+    impl SecretFingerprinter {
+        /// One with a block of its own; `None` if the machine has no randomness.
+        pub(crate) fn random() -> Option<Self> {
+            let mut context = digest::Context::new(&digest::SHA256);
+            context.update(&random::<64>()?);
+            Some(Self(context))
+        }
+
+        /// `None` cannot be, but is no reason to panic.
+        pub(crate) fn of(&self, token: &[u8]) -> Option<Fingerprint> {
+            let mut context = self.0.clone();
+            context.update(token);
+            context.finish().as_ref().try_into().ok()
         }
     }
 
@@ -270,6 +290,9 @@ mod rust_crypto {
         }
     }
 
+    /// A hash without a key is not to be had here.
+    pub(crate) type SecretFingerprinter = Fingerprinter;
+
     /// Bytes that nobody can guess; `None` if the machine has no randomness.
     pub(crate) fn random<const LENGTH: usize>() -> Option<[u8; LENGTH]> {
         let mut bytes = [0; LENGTH];
@@ -324,6 +347,8 @@ mod without {
             match *self {}
         }
     }
+
+    pub(crate) type SecretFingerprinter = Fingerprinter;
 
     pub(crate) const fn random<const LENGTH: usize>() -> Option<[u8; LENGTH]> {
         None

@@ -8,13 +8,13 @@ use tokio::time::Instant;
 use super::{Verification, Verifier, VerifyError};
 use crate::claims::{Claims, check};
 use crate::clock::Clock;
-use crate::jose::{Fingerprint, Fingerprinter};
+use crate::jose::{Fingerprint, SecretFingerprinter};
 use crate::token_cache::{TokenCache, Weighed};
 
 /// Spares a token that comes again the check of its signature, and nothing else: whatever may change by itself is looked
 /// at each time. Only success is remembered, by one server for itself.
 pub(crate) struct VerifiedTokens {
-    fingerprinter: Fingerprinter,
+    fingerprinter: SecretFingerprinter,
     entries: TokenCache<Entry>,
 }
 
@@ -37,7 +37,7 @@ pub(super) struct Place {
 impl VerifiedTokens {
     /// Room for `capacity` tokens; `None` if the build or the machine cannot tell tokens apart without keeping them.
     pub(crate) fn new(capacity: usize) -> Option<Self> {
-        Some(Self { fingerprinter: Fingerprinter::random()?, entries: TokenCache::new(capacity) })
+        Some(Self { fingerprinter: SecretFingerprinter::random()?, entries: TokenCache::new(capacity) })
     }
 
     pub(super) fn place(self: &Arc<Self>, token: &[u8]) -> Option<Place> {
