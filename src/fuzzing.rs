@@ -26,8 +26,7 @@ pub fn bearer_token(headers: &HeaderMap) -> Result<Vec<u8>, String> {
 /// Header, payload and signature of a compact token, decoded.
 pub fn compact(token: &[u8]) -> Result<[Vec<u8>; 3], CheckFailure> {
     let compact = Compact::parse(token)?;
-    let ends = compact.ends()?;
-    Ok([ends.header().into(), compact.payload()?, ends.signature().into()])
+    Ok([compact.header()?, compact.payload()?, compact.signature()?])
 }
 
 /// What is read of a JOSE header: `alg`, `kid`, `typ`, and the claims that are replicated in it.

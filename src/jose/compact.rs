@@ -48,29 +48,13 @@ impl<'t> Compact<'t> {
         decode(self.payload)
     }
 
-    /// Header and signature, which nobody keeps.
-    pub(crate) fn ends(&self) -> Result<Ends, CheckFailure> {
-        let mut bytes = Vec::with_capacity(self.header.len().saturating_add(self.signature.len()));
-        append(self.header, &mut bytes)?;
-        let cut = bytes.len();
-        append(self.signature, &mut bytes)?;
-        Ok(Ends { bytes, cut })
-    }
-}
-
-/// Header and signature of a token, decoded into one piece of memory.
-pub(crate) struct Ends {
-    bytes: Vec<u8>,
-    cut: usize,
-}
-
-impl Ends {
-    pub(crate) fn header(&self) -> &[u8] {
-        self.bytes.get(..self.cut).unwrap_or_default()
+    /// The header as it stands in the token.
+    pub(crate) const fn header_text(&self) -> &'t [u8] {
+        self.header
     }
 
-    pub(crate) fn signature(&self) -> &[u8] {
-        self.bytes.get(self.cut..).unwrap_or_default()
+    pub(crate) fn signature(&self) -> Result<Vec<u8>, CheckFailure> {
+        decode(self.signature)
     }
 }
 
@@ -84,12 +68,7 @@ fn cut(bytes: &[u8], at: Option<usize>) -> Result<(&[u8], &[u8]), CheckFailure> 
 /// Decodes strict base64url: no padding, no foreign character, no stray bits at the end (RFC 4648, section 3.5), so
 /// that a token has one spelling only.
 pub(crate) fn decode(text: impl AsRef<[u8]>) -> Result<Vec<u8>, CheckFailure> {
-    let mut bytes = Vec::new();
-    append(text.as_ref(), &mut bytes).map(|()| bytes)
-}
-
-fn append(text: &[u8], bytes: &mut Vec<u8>) -> Result<(), CheckFailure> {
-    URL_SAFE_NO_PAD.decode_vec(text, bytes).map_err(|_| CheckFailure::Malformed)
+    URL_SAFE_NO_PAD.decode(text).map_err(|_| CheckFailure::Malformed)
 }
 
 /// The longest token that is looked at. Real ones stay below 4 KiB; common servers refuse headers over 8 to 32 KiB.

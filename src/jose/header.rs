@@ -36,6 +36,23 @@ impl<'h> Header<'h> {
         Ok(Self { algorithm, kid: members.kid, typ: members.typ, replicated: members.replicated })
     }
 
+    /// The same, without the text that it was read from.
+    pub(super) fn to_static(&self) -> Header<'static> {
+        let own = |text: &Option<Cow<'_, str>>| text.as_deref().map(|text| Cow::Owned(text.to_owned()));
+        let (kid, typ) = (own(&self.kid), own(&self.typ));
+        Header { algorithm: self.algorithm, kid, typ, replicated: self.replicated.clone() }
+    }
+
+    /// The same, borrowed from this one.
+    pub(super) fn reborrow(&self) -> Header<'_> {
+        Header {
+            algorithm: self.algorithm,
+            kid: self.kid.as_deref().map(Cow::Borrowed),
+            typ: self.typ.as_deref().map(Cow::Borrowed),
+            replicated: self.replicated.clone(),
+        }
+    }
+
     /// What kind of token a header names, whatever else is in it.
     pub(crate) fn typ_of(json: &'h [u8]) -> Result<Option<Cow<'h, str>>, CheckFailure> {
         Members::read(json).map(|members| members.typ)

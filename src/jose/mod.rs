@@ -5,6 +5,7 @@ pub(crate) mod compact;
 pub(crate) mod header;
 mod jwk;
 mod jwk_set;
+mod known_headers;
 mod private_key;
 mod signature;
 
@@ -12,5 +13,6 @@ pub use algorithm::{Algorithm, AllowedAlgorithms, UnknownAlgorithm};
 pub use jwk::{UnusableKey, VerificationKey};
 pub(crate) use jwk_set::Selection;
 pub use jwk_set::{InvalidJwkSet, JwkSet};
+pub(crate) use known_headers::KnownHeaders;
 pub use private_key::{InvalidPrivateKey, PrivateKey};
 pub(crate) use signature::{Fingerprint, Fingerprinter, SecretFingerprinter, random};

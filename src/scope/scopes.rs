@@ -67,7 +67,8 @@ impl Scopes {
     /// Whether `scope` itself is in the set, whatever implies it.
     #[must_use]
     pub fn contains(&self, scope: &str) -> bool {
-        self.iter().any(|member| member == scope)
+        let mut members = self.as_str().as_bytes().split(|byte| *byte == b' ');
+        !scope.is_empty() && members.any(|member| member == scope.as_bytes())
     }
 
     /// The scopes in their order.

@@ -34,7 +34,7 @@ impl Verifier {
         clock: &Arc<dyn Clock>,
     ) -> Result<Verification, VerifyError> {
         self.ask(jwt.token, clock, || {
-            TokenType::of(Header::typ_of(jwt.header_json)?.as_deref())?;
+            TokenType::of(Header::typ_of(&jwt.compact.header()?)?.as_deref())?;
             check_before_asking(&jwt.claims, &self.policy, clock.since_epoch())?;
             Ok(jwt.claims.expires_at())
         })

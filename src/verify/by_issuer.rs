@@ -8,9 +8,9 @@ use super::{VerifiedTokens, Verifier, VerifyError, VerifyErrorKind};
 use crate::claims::Claims;
 use crate::clock::Clock;
 use crate::failure::CheckFailure;
-use crate::jose::AllowedAlgorithms;
 use crate::jose::compact::{Compact, MAX_TOKEN};
 use crate::jose::header::Header;
+use crate::jose::{AllowedAlgorithms, KnownHeaders};
 use crate::json;
 
 /// Several issuers behind one door. A token goes to the issuer that it names, or, if it says nothing, to the one that is
@@ -22,6 +22,7 @@ pub(crate) struct ByIssuer {
     /// Whether one of them takes JWTs that are not checked here.
     asks_about_jwts: bool,
     for_opaque: ForOpaque,
+    headers: KnownHeaders,
     /// JWTs that were verified just now, where they are remembered.
     verified: Option<Arc<VerifiedTokens>>,
     clock: Arc<dyn Clock>,
@@ -60,7 +61,15 @@ impl ByIssuer {
         let algorithms = verifiers.iter().filter_map(|verifier| verifier.jwt.as_ref().map(|jwt| jwt.algorithms));
         let algorithms = algorithms.fold(AllowedAlgorithms::from_iter([]), AllowedAlgorithms::union);
         let asks_about_jwts = verifiers.iter().any(|verifier| verifier.jwt.is_none());
-        Self { verifiers, algorithms, asks_about_jwts, for_opaque, verified: verified.map(Arc::new), clock }
+        Self {
+            verifiers,
+            algorithms,
+            asks_about_jwts,
+            for_opaque,
+            headers: KnownHeaders::new(),
+            verified: verified.map(Arc::new),
+            clock,
+        }
     }
 
     pub(crate) fn verify(&self, token: &[u8]) -> Verification {
@@ -107,19 +116,25 @@ impl ByIssuer {
         if let Some(verified) = asking.find_map(|verifier| verifier.recall(token, self.clock.as_ref())) {
             return Ok(Verification::Done(verified));
         }
-        let ends = compact.ends()?;
-        let (header_json, signature) = (ends.header(), ends.signature());
-        let header = Header::parse(header_json, self.algorithms)
-            .and_then(|header| Ok((TokenType::of(header.typ.as_deref())?, header)));
+        let known = self.headers.find(compact.header_text());
+        let header_json = if known.is_some() { Vec::new() } else { compact.header()? };
+        let signature = compact.signature()?;
+        let read = || Header::parse(&header_json, self.algorithms);
+        let header = known.as_ref().map_or_else(read, |known| Ok(known.header()));
+        let header = header.and_then(|header| Ok((TokenType::of(header.typ.as_deref())?, header)));
         // Where no algorithm is checked, none is wrong; everywhere else it is, before anything dearer is done.
         if let (Err(failure), false) = (&header, self.asks_about_jwts) {
             return Err((*failure).into());
         }
         let claims = Claims::from_json(compact.payload()?)?;
         let verifier = self.named(&claims).ok_or(CheckFailure::Issuer)?;
-        let signing_input = compact.signing_input();
-        let jwt = Jwt { token, header_json, header, claims, signing_input, signature };
-        verifier.verify(jwt, place, &self.clock)
+        let verification = verifier.verify(Jwt { token, compact, header, claims, signature }, place, &self.clock)?;
+        if known.is_none()
+            && let (Verification::Done(Ok(_)), Ok(header)) = (&verification, read())
+        {
+            self.headers.keep(compact.header_text(), &header);
+        }
+        Ok(verification)
     }
 
     fn route_opaque(&self, token: &[u8]) -> Result<Verification, VerifyError> {

@@ -9,6 +9,7 @@ use super::{Verification, Verifier, VerifyError};
 use crate::claims::{Claims, Policy, check};
 use crate::clock::Clock;
 use crate::failure::CheckFailure;
+use crate::jose::compact::Compact;
 use crate::jose::header::Header;
 use crate::jose::{Algorithm, AllowedAlgorithms};
 use crate::keys::{FoundKeys, Keys};
@@ -25,11 +26,10 @@ pub(crate) struct JwtVerifier {
 /// A JWT, read as far as that is possible without a key.
 pub(super) struct Jwt<'t> {
     pub(super) token: &'t [u8],
-    pub(super) header_json: &'t [u8],
+    pub(super) compact: &'t Compact<'t>,
     pub(super) header: Result<(TokenType, Header<'t>), CheckFailure>,
     pub(super) claims: Claims,
-    pub(super) signing_input: &'t [u8],
-    pub(super) signature: &'t [u8],
+    pub(super) signature: Vec<u8>,
 }
 
 /// How a header's `typ` names the token.
@@ -56,8 +56,8 @@ impl Verifier {
         cheap.map_err(|failure| about(failure.into()))?;
         let Some(found) = verifier.keys.find_now(header.algorithm, header.kid.as_deref()) else {
             let signed = Signed {
-                input: jwt.signing_input.into(),
-                signature: jwt.signature.into(),
+                input: jwt.compact.signing_input().into(),
+                signature: jwt.signature,
                 algorithm: header.algorithm,
                 kid: header.kid.as_deref().map(Box::from),
                 token: verifier.revocation.as_ref().map(|_| jwt.token.into()),
@@ -68,7 +68,7 @@ impl Verifier {
             return Ok(self.wait_for_key(signed, clock));
         };
         let keys = found.map_err(|error| about(error.into()))?;
-        let checked = check_signature(&keys, header.algorithm, jwt.signing_input, jwt.signature);
+        let checked = check_signature(&keys, header.algorithm, jwt.compact.signing_input(), &jwt.signature);
         checked.map_err(|failure| about(failure.into()))?;
         let claims = self.with_all_scopes(jwt.claims);
         self.remember(place, &claims, typ, &keys);
