@@ -1,0 +1,47 @@
+//! `axum-jwt-auth`: an axum extractor, no layer. The application checks nothing unless the handler asks for claims.
+//!
+//! It has no discovery and is given the key set's URL. Its jsonwebtoken has the pure-Rust backend on; an application
+//! that wants AWS-LC depends on that jsonwebtoken itself and installs the other, since with both on none is chosen.
+
+use std::sync::Arc;
+
+use ::axum_jwt_auth::{Claims, Decoder, RemoteJwksDecoder};
+use axum::Router;
+use axum::extract::FromRef;
+use axum::routing::any;
+use jsonwebtoken_10::crypto::{aws_lc, rust_crypto};
+use jsonwebtoken_10::{Algorithm, Validation};
+
+use super::SetupError;
+use crate::application::{self, answer, application};
+use crate::subject::{RESOURCE, Subject};
+
+/// Of jsonwebtoken, for the whole process.
+pub(super) enum Backend {
+    AwsLcRs,
+    RustCrypto,
+}
+
+pub(super) async fn router(subject: &Subject, backend: Backend) -> Result<Router, SetupError> {
+    let provider = match backend {
+        Backend::AwsLcRs => &aws_lc::DEFAULT_PROVIDER,
+        Backend::RustCrypto => &rust_crypto::DEFAULT_PROVIDER,
+    };
+    // Fails if there is one already: from the subject before this one.
+    let _earlier = provider.install_default();
+    let algorithm: Algorithm = subject.algorithm.name().parse().map_err(SetupError::refused)?;
+    let mut validation = Validation::new(algorithm);
+    validation.set_audience(&[RESOURCE]);
+    validation.set_issuer(&[subject.issuer.url()]);
+    validation.set_required_spec_claims(&["exp", "aud", "iss"]);
+    let decoder = RemoteJwksDecoder::builder().jwks_url(subject.jwks_uri()).validation(validation).build();
+    let decoder = decoder.map_err(SetupError::refused)?;
+    decoder.initialize().await.map_err(SetupError::refused)?;
+    let handler = async |caller: Claims<application::Claims>| answer(&caller.claims.sub);
+    Ok(application(any(handler)).with_state(AppState { decoder: Arc::new(decoder) }))
+}
+
+#[derive(Clone, FromRef)]
+struct AppState {
+    decoder: Decoder<application::Claims>,
+}

@@ -1,0 +1,21 @@
+//! Ours, with default features, found by discovery.
+
+use ::mcp_bearer::{AuthInfo, Issuer, ResourceServer};
+use axum::Router;
+use axum::routing::any;
+
+use super::SetupError;
+use crate::application::{answer, application};
+use crate::subject::{RESOURCE, Subject};
+
+/// `cached` is how many verified tokens are remembered.
+pub(super) async fn router(subject: &Subject, cached: Option<usize>) -> Result<Router, SetupError> {
+    let issuer = Issuer::discover(subject.issuer.url()).algorithms([subject.algorithm]);
+    let mut builder = ResourceServer::builder(RESOURCE).issuer(issuer);
+    if let Some(capacity) = cached {
+        builder = builder.cache_verified_tokens(capacity);
+    }
+    let server = builder.build().await.map_err(SetupError::refused)?;
+    let handler = async |auth: AuthInfo| answer(auth.subject().unwrap_or_default());
+    Ok(application(any(handler)).route_layer(server.bearer_layer()))
+}
