@@ -159,7 +159,8 @@ impl ResourceServerBuilder {
     /// A token is remembered by a keyed hash, for 60 s at most, never beyond its `exp`, and only until the issuer's key set
     /// changes. Times, audience and whatever else a token claims are judged anew with each request, and so are
     /// [`revocation_check`](crate::Issuer::revocation_check) and scopes. A token takes as much memory as its claims and some
-    /// hundred bytes; one with more than 4 KiB of claims counts several times. Keys that come from a
+    /// hundred bytes, several times that once a handler has read [`AuthInfo::claims`](crate::AuthInfo::claims); one with
+    /// more than 4 KiB of claims counts several times. Keys that come from a
     /// [`KeySource`](crate::keys::KeySource) of your own are asked for each time.
     ///
     /// ```
