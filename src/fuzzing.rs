@@ -1,6 +1,5 @@
 //! Doors for the targets of `fuzz/` to what is private. No part of the API: it exists under `--cfg fuzzing` only.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
