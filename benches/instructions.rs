@@ -95,22 +95,30 @@ fn raw_checks(check: &dyn Fn(), calls: u64) {
 fn report() {
     println!("instructions for each call, of {CALLS}");
     for row in rows() {
-        println!("{row:36} {:>9}", count(&row) / CALLS);
+        let Some(count) = count(&row) else {
+            println!("SKIPPED: nothing is counted without valgrind; install it");
+            return;
+        };
+        println!("{row:36} {:>9}", count / CALLS);
     }
 }
 
-fn count(row: &str) -> u64 {
+/// `None` if there is no valgrind.
+fn count(row: &str) -> Option<u64> {
     let run = Command::new("valgrind")
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null", "--collect-atstart=no"])
         .args(["--toggle-collect=*instructions*requests*", "--toggle-collect=*instructions*raw_checks*"])
         .arg(std::env::current_exe().unwrap())
         .args([ROW, row, &CALLS.to_string()])
-        .output();
-    let run = run.unwrap_or_else(|error| unreachable!("valgrind, which counts, cannot be run: {error}"));
+        .output()
+        .ok()?;
     let log = String::from_utf8_lossy(&run.stderr).into_owned();
     assert!(run.status.success(), "{log}");
     let collected = log.lines().find_map(|line| line.split_once("Collected :").map(|(_, count)| count.trim()));
-    collected.and_then(|count| count.parse().ok()).unwrap_or_else(|| unreachable!("{log}"))
+    let count = collected.and_then(|count| count.parse().ok()).unwrap_or_default();
+    // Were the functions called otherwise than by their names, nothing would be.
+    assert!(count > 0, "{log}");
+    Some(count)
 }
 
 const CALLS: u64 = 100;

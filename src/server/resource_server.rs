@@ -108,8 +108,8 @@ impl ResourceServer {
         result
     }
 
-    /// Forgets what the authorization servers said of this token when it was introspected, so that they are asked again:
-    /// for a logout that the application hears of (OpenID Connect Back-Channel Logout 1.0), say.
+    /// Forgets what the authorization servers said of this token when it was introspected, so that they are asked again, and
+    /// that its signature was good: for a logout that the application hears of (OpenID Connect Back-Channel Logout 1.0), say.
     pub fn forget(&self, token: &str) {
         self.inner.verifier.forget(token.as_bytes());
     }

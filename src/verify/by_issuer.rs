@@ -93,10 +93,14 @@ impl ByIssuer {
         }
         let takes_opaque = !matches!(self.for_opaque, ForOpaque::Nobody);
         let compact = Compact::parse(token);
-        let place = self.verified.as_ref().filter(|_| compact.is_ok()).and_then(|verified| verified.place(token));
-        if let Some(verification) = place.as_ref().and_then(|place| place.recall(token, &self.clock)) {
+        let remembering = self.verified.as_ref().filter(|_| compact.is_ok());
+        let remembering = remembering.and_then(|verified| Some((verified, verified.fingerprint(token)?)));
+        if let Some((verified, fingerprint)) = &remembering
+            && let Some(verification) = verified.recall(fingerprint, token, &self.clock)
+        {
             return verification;
         }
+        let place = remembering.map(|(verified, fingerprint)| verified.place(fingerprint));
         match compact {
             Ok(compact) if !takes_opaque || is_jwt(&compact) => self.route_jwt(token, &compact, place),
             Ok(_) => self.route_opaque(token),

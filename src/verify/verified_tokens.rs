@@ -15,10 +15,9 @@ use crate::token_cache::{TokenCache, Weighed};
 /// at each time. Only success is remembered, by one server for itself.
 pub(crate) struct VerifiedTokens {
     fingerprinter: SecretFingerprinter,
-    entries: TokenCache<Entry>,
+    entries: TokenCache<Arc<Entry>>,
 }
 
-#[derive(Clone)]
 struct Entry {
     verifier: Arc<Verifier>,
     claims: Claims,
@@ -28,7 +27,7 @@ struct Entry {
     verified_at: Instant,
 }
 
-/// Where a token is remembered, or will be once it is found good.
+/// Where a token will be remembered once it is found good.
 pub(super) struct Place {
     tokens: Arc<VerifiedTokens>,
     fingerprint: Fingerprint,
@@ -40,8 +39,28 @@ impl VerifiedTokens {
         Some(Self { fingerprinter: SecretFingerprinter::random()?, entries: TokenCache::new(capacity) })
     }
 
-    pub(super) fn place(self: &Arc<Self>, token: &[u8]) -> Option<Place> {
-        Some(Place { fingerprint: self.fingerprinter.of(token)?, tokens: Arc::clone(self) })
+    /// What a token is known by. `None` cannot be, but is no reason to panic.
+    pub(super) fn fingerprint(&self, token: &[u8]) -> Option<Fingerprint> {
+        self.fingerprinter.of(token)
+    }
+
+    /// What becomes of a token that was verified before, if nothing has changed since.
+    pub(super) fn recall(
+        &self,
+        fingerprint: &Fingerprint,
+        token: &[u8],
+        clock: &Arc<dyn Clock>,
+    ) -> Option<Result<Verification, VerifyError>> {
+        let entry = self.entries.get(fingerprint)?;
+        if !entry.holds(Instant::now(), clock.since_epoch()) {
+            self.entries.remove(fingerprint);
+            return None;
+        }
+        Some(entry.verifier.accept(token, entry.claims.clone(), clock))
+    }
+
+    pub(super) fn place(self: &Arc<Self>, fingerprint: Fingerprint) -> Place {
+        Place { tokens: Arc::clone(self), fingerprint }
     }
 
     pub(super) fn forget(&self, token: &[u8]) {
@@ -52,21 +71,11 @@ impl VerifiedTokens {
 }
 
 impl Place {
-    /// What becomes of a token that was verified before, if nothing has changed since.
-    pub(super) fn recall(&self, token: &[u8], clock: &Arc<dyn Clock>) -> Option<Result<Verification, VerifyError>> {
-        let entry = self.tokens.entries.get(&self.fingerprint)?;
-        if !entry.holds(Instant::now(), clock.since_epoch()) {
-            self.tokens.entries.remove(&self.fingerprint);
-            return None;
-        }
-        Some(entry.verifier.accept(token, entry.claims, clock))
-    }
-
     /// Remembers a token whose signature is good by a key of the set with this number.
     pub(super) fn keep(self, verifier: &Arc<Verifier>, claims: &Claims, explicitly_typed: bool, generation: u64) {
         let (verifier, claims) = (Arc::clone(verifier), claims.clone());
         let entry = Entry { verifier, claims, explicitly_typed, generation, verified_at: Instant::now() };
-        self.tokens.entries.insert(self.fingerprint, entry);
+        self.tokens.entries.insert(self.fingerprint, Arc::new(entry));
     }
 }
 
@@ -82,7 +91,8 @@ impl Entry {
     }
 }
 
-impl Weighed for Entry {
+// Shared, so that requests with different tokens touch no counter in common.
+impl Weighed for Arc<Entry> {
     fn bytes(&self) -> usize {
         self.claims.size()
     }
