@@ -107,7 +107,7 @@ fn report() {
 fn count(row: &str) -> Option<u64> {
     let run = Command::new("valgrind")
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null", "--collect-atstart=no"])
-        .args(["--toggle-collect=*instructions*requests*", "--toggle-collect=*instructions*raw_checks*"])
+        .args(["--toggle-collect=instructions::requests", "--toggle-collect=instructions::raw_checks"])
         .arg(std::env::current_exe().unwrap())
         .args([ROW, row, &CALLS.to_string()])
         .output()
