@@ -13,20 +13,17 @@ pub(crate) struct WellKnown {
 impl WellKnown {
     pub(crate) fn of(resource: &ResourceUrl, root_alias: bool) -> Self {
         let url = resource.url();
-        let path = url.path().trim_end_matches('/');
-        // The slash of an empty path says nothing; that of another one does.
-        let slash = if !path.is_empty() && url.path().ends_with('/') { "/" } else { "" };
+        // The slash of an empty path says nothing; every other one does.
+        let path = if url.path() == "/" { "" } else { url.path() };
         let query = url.query().map(|query| ["?", query].concat()).unwrap_or_default();
         let origin = url.origin().ascii_serialization();
-        let mut paths = vec![[PREFIX, path, slash].concat()];
-        // Some clients keep the slash, others take it off.
-        if !slash.is_empty() {
-            paths.push([PREFIX, path].concat());
-        }
+        let mut paths = vec![[PREFIX, path].concat()];
+        // Some clients keep the slash at the end, others take it off.
+        paths.extend(path.strip_suffix('/').map(|path| [PREFIX, path].concat()));
         if root_alias && !path.is_empty() {
             paths.push(PREFIX.to_owned());
         }
-        Self { url: [&origin, PREFIX, path, slash, &query].concat(), paths }
+        Self { url: [&origin, PREFIX, path, &query].concat(), paths }
     }
 }
 
@@ -44,6 +41,8 @@ mod tests {
             ("https://h/mcp", "https://h/.well-known/oauth-protected-resource/mcp", &["/mcp"]),
             ("https://h/mcp/", "https://h/.well-known/oauth-protected-resource/mcp/", &["/mcp/", "/mcp"]),
             ("https://h/a/b", "https://h/.well-known/oauth-protected-resource/a/b", &["/a/b"]),
+            ("https://h//", "https://h/.well-known/oauth-protected-resource//", &["//", "/"]),
+            ("https://h/mcp//", "https://h/.well-known/oauth-protected-resource/mcp//", &["/mcp//", "/mcp/"]),
             ("https://h:8443/x", "https://h:8443/.well-known/oauth-protected-resource/x", &["/x"]),
             ("HTTPS://H.example:443/x", "https://h.example/.well-known/oauth-protected-resource/x", &["/x"]),
             ("https://h/mcp?x=1", "https://h/.well-known/oauth-protected-resource/mcp?x=1", &["/mcp"]),
