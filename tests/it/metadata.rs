@@ -106,6 +106,7 @@ async fn every_form_of_a_resource_is_served_where_its_clients_look() {
             "https://h/mcp/",
             &["/.well-known/oauth-protected-resource/mcp/", "/.well-known/oauth-protected-resource/mcp"],
         ),
+        ("https://h//", &["/.well-known/oauth-protected-resource//", "/.well-known/oauth-protected-resource/"]),
         ("https://h/mcp?x=1", &["/.well-known/oauth-protected-resource/mcp?x=1"]),
         ("https://h/:id/*/%7Bx%7D", &["/.well-known/oauth-protected-resource/:id/*/%7Bx%7D"]),
     ] {
