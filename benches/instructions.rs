@@ -8,10 +8,10 @@ mod subject;
 use std::hint::black_box;
 use std::process::Command;
 
-use http::HeaderValue;
+use http::{HeaderValue, Request};
 use mcp_bearer::bearer::BearerAuth;
 use mcp_bearer::jose::Algorithm;
-use subject::{ALGORITHMS, Handler, SIZES, Subject, call, refusals};
+use subject::{ALGORITHMS, Handler, SIZES, Subject, call, refusals, request};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -47,11 +47,12 @@ fn measure(row: &str, calls: u64) {
         let algorithm = ALGORITHMS.into_iter().find(|algorithm| algorithm.name() == of).unwrap();
         (algorithm, Subject::sized(algorithm, size.parse().unwrap()))
     };
+    let all = |header: &HeaderValue| (0..calls).map(|_| request(header)).collect();
     let accepted = |subject: &Subject| {
         let mut service = subject.service();
         // The first may cost more than the others.
-        assert!(call(&mut service, &subject.header).status().is_success());
-        requests(&mut service, &subject.header, calls);
+        assert!(call(&mut service, request(&subject.header)).status().is_success());
+        requests(&mut service, all(&subject.header));
     };
     match what {
         "raw" => {
@@ -74,8 +75,8 @@ fn measure(row: &str, calls: u64) {
             let cause = row.strip_prefix("refused ").unwrap();
             let (_, header) = refusals(&subject.issuer).into_iter().find(|(name, _)| *name == cause).unwrap();
             let mut service = subject.service();
-            assert!(call(&mut service, &header).status().is_client_error());
-            requests(&mut service, &header, calls);
+            assert!(call(&mut service, request(&header)).status().is_client_error());
+            requests(&mut service, all(&header));
         }
     }
 }
@@ -83,8 +84,8 @@ fn measure(row: &str, calls: u64) {
 // Valgrind counts inside these functions alone, by their names.
 
 #[inline(never)]
-fn requests(service: &mut BearerAuth<Handler>, header: &HeaderValue, calls: u64) {
-    (0..calls).for_each(|_| drop(black_box(call(service, black_box(header)))));
+fn requests(service: &mut BearerAuth<Handler>, requests: Vec<Request<()>>) {
+    requests.into_iter().for_each(|request| drop(black_box(call(service, black_box(request)))));
 }
 
 #[inline(never)]

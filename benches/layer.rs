@@ -10,11 +10,11 @@ mod subject;
 use std::hint::black_box;
 use std::time::Instant;
 
-use criterion::{Criterion, criterion_group, criterion_main};
+use criterion::{BatchSize, Bencher, Criterion, criterion_group, criterion_main};
 use http::HeaderValue;
 use mcp_bearer::bearer::BearerAuth;
 use mcp_bearer::jose::Algorithm;
-use subject::{ALGORITHMS, Handler, SIZES, Subject, call, refusals};
+use subject::{ALGORITHMS, Handler, SIZES, Subject, call, refusals, request};
 
 fn ratios(_: &mut Criterion) {
     println!("\nlayer / raw check, median of {} alternating rounds of {CALLS} calls", rounds());
@@ -33,21 +33,19 @@ fn ratios(_: &mut Criterion) {
     println!("\nlayer, microseconds, median of {} rounds of {CALLS} calls", rounds());
     for size in SIZES {
         let remembering = Subject::with(Algorithm::RS256, size, |builder| builder.cache_verified_tokens(1_000));
-        let mut service = accepting(&remembering);
-        let accept = || accept(&mut service, &remembering.header);
-        println!("{:28} {:.3}", format!("remembered, {size} B"), microseconds(accept));
+        println!(
+            "{:28} {:.3}",
+            format!("remembered, {size} B"),
+            microseconds(&mut accepting(&remembering), &remembering.header)
+        );
     }
     for (name, is_opaque) in [("introspected opaque token", true), ("introspected JWT", false)] {
         let subject = Subject::introspected(is_opaque);
-        let mut service = accepting(&subject);
-        let accept = || accept(&mut service, &subject.header);
-        println!("{name:28} {:.3}", microseconds(accept));
+        println!("{name:28} {:.3}", microseconds(&mut accepting(&subject), &subject.header));
     }
     let subject = Subject::new(Algorithm::ES256);
     for (cause, header) in refusals(&subject.issuer) {
-        let mut service = subject.service();
-        let refuse = || assert!(call(&mut service, black_box(&header)).status().is_client_error());
-        println!("{:28} {:.3}", format!("refused: {cause}"), microseconds(refuse));
+        println!("{:28} {:.3}", format!("refused: {cause}"), microseconds(&mut refusing(&subject, &header), &header));
     }
 }
 
@@ -55,15 +53,19 @@ fn ratio(subject: &Subject, algorithm: Algorithm) -> f64 {
     let (message, signature) = subject.signed_parts();
     let (key, mut service) = (subject.raw_key(algorithm), accepting(subject));
     let rounds = (0..rounds()).map(|_| {
-        let raw = time(|| key.verify_sig(black_box(&message), black_box(&signature)).unwrap());
-        let layer = time(|| accept(&mut service, &subject.header));
-        layer / raw
+        let raw = time((), |()| key.verify_sig(black_box(&message), black_box(&signature)).unwrap());
+        answer(&mut service, &subject.header) / raw
     });
     median(rounds.collect())
 }
 
-fn microseconds(mut call: impl FnMut()) -> f64 {
-    median((0..rounds()).map(|_| time(&mut call) * 1e6 / f64::from(CALLS)).collect())
+fn microseconds(service: &mut BearerAuth<Handler>, header: &HeaderValue) -> f64 {
+    median((0..rounds()).map(|_| answer(service, header) * 1e6 / f64::from(CALLS)).collect())
+}
+
+/// Seconds for [`CALLS`] requests with this header, the making of which does not count.
+fn answer(service: &mut BearerAuth<Handler>, header: &HeaderValue) -> f64 {
+    time(request(header), |request| drop(black_box(call(service, black_box(request)))))
 }
 
 fn median(mut rounds: Vec<f64>) -> f64 {
@@ -76,9 +78,10 @@ fn rounds() -> usize {
     if std::env::args().any(|argument| argument == "--bench") { ROUNDS } else { 1 }
 }
 
-fn time(mut call: impl FnMut()) -> f64 {
+fn time<T: Clone>(input: T, mut call: impl FnMut(T)) -> f64 {
+    let inputs: Vec<T> = (0..CALLS).map(|_| input.clone()).collect();
     let start = Instant::now();
-    (0..CALLS).for_each(|_| call());
+    inputs.into_iter().for_each(&mut call);
     start.elapsed().as_secs_f64()
 }
 
@@ -92,7 +95,7 @@ fn accepted(criterion: &mut Criterion) {
             bencher.iter(|| key.verify_sig(black_box(&message), black_box(&signature)).unwrap());
         });
         let mut service = accepting(&subject);
-        group.bench_function("layer", |bencher| bencher.iter(|| accept(&mut service, &subject.header)));
+        group.bench_function("layer", |bencher| answer_each(bencher, &mut service, &subject.header));
         group.finish();
     }
 }
@@ -101,36 +104,41 @@ fn remembered(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("remembered");
     let subject = Subject::with(Algorithm::RS256, 600, |builder| builder.cache_verified_tokens(1_000));
     let mut service = accepting(&subject);
-    group.bench_function("verified", |bencher| bencher.iter(|| accept(&mut service, &subject.header)));
+    group.bench_function("verified", |bencher| answer_each(bencher, &mut service, &subject.header));
     for (name, is_opaque) in [("introspected, opaque", true), ("introspected, JWT", false)] {
         let subject = Subject::introspected(is_opaque);
         let mut service = accepting(&subject);
-        group.bench_function(name, |bencher| bencher.iter(|| accept(&mut service, &subject.header)));
+        group.bench_function(name, |bencher| answer_each(bencher, &mut service, &subject.header));
     }
     group.finish();
 }
 
 fn refused(criterion: &mut Criterion) {
     let subject = Subject::new(Algorithm::ES256);
-    let mut service = subject.service();
     let mut group = criterion.benchmark_group("refused");
     for (cause, header) in refusals(&subject.issuer) {
-        group.bench_function(cause, |bencher| {
-            bencher.iter(|| assert!(call(&mut service, black_box(&header)).status().is_client_error()));
-        });
+        let mut service = refusing(&subject, &header);
+        group.bench_function(cause, |bencher| answer_each(bencher, &mut service, &header));
     }
     group.finish();
+}
+
+fn answer_each(bencher: &mut Bencher<'_>, service: &mut BearerAuth<Handler>, header: &HeaderValue) {
+    let answer = |request| drop(black_box(call(service, black_box(request))));
+    bencher.iter_batched(|| request(header), answer, BatchSize::SmallInput);
 }
 
 /// The service, after a first request, which may cost more than the others.
 fn accepting(subject: &Subject) -> BearerAuth<Handler> {
     let mut service = subject.service();
-    accept(&mut service, &subject.header);
+    assert!(call(&mut service, request(&subject.header)).status().is_success());
     service
 }
 
-fn accept(service: &mut BearerAuth<Handler>, header: &HeaderValue) {
-    assert!(call(service, black_box(header)).status().is_success());
+fn refusing(subject: &Subject, header: &HeaderValue) -> BearerAuth<Handler> {
+    let mut service = subject.service();
+    assert!(call(&mut service, request(header)).status().is_client_error());
+    service
 }
 
 const ROUNDS: usize = 301;
