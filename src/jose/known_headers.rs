@@ -3,6 +3,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 use super::header::Header;
+use crate::failure::CheckFailure;
 
 /// Headers of good tokens, already read: an issuer writes the same one into every token for as long as it signs with one
 /// key. Nothing follows from a header alone, and whoever has no good token changes nothing here.
@@ -25,10 +26,12 @@ impl KnownHeaders {
     }
 
     /// Keeps the header of a good token. One that repeats claims of its token is nobody else's.
-    pub(crate) fn keep(&self, text: &[u8], header: &Header<'_>) {
-        if !header.replicated.is_empty() {
+    pub(crate) fn keep<'h>(&self, text: &[u8], read: impl FnOnce() -> Result<Header<'h>, CheckFailure>) {
+        // Where there are more headers than room, most tokens leave the memory as it is, for all to share.
+        if self.0.load().len() >= MAX_HEADERS && fastrand::usize(..NEWCOMERS) > 0 {
             return;
         }
+        let Some(header) = read().ok().filter(|header| header.replicated.is_empty()) else { return };
         let known = Arc::new(KnownHeader { text: text.into(), header: header.to_static() });
         self.0.rcu(|headers| {
             let newer = headers.iter().filter(|other| other.text != known.text).take(MAX_HEADERS.saturating_sub(1));
@@ -43,8 +46,10 @@ impl KnownHeader {
     }
 }
 
-/// Issuers with a few keys each; beyond that, headers are read as if there were no memory.
+/// Issuers with a few keys each; beyond that, most headers are read as if there were no memory.
 const MAX_HEADERS: usize = 16;
+/// One newcomer in so many is taken into a full memory: a new key's header comes in within a few requests.
+const NEWCOMERS: usize = 16;
 
 #[cfg(test)]
 mod tests {
@@ -55,14 +60,19 @@ mod tests {
         Header::parse(json.as_bytes(), AllowedAlgorithms::from_iter([Algorithm::RS256])).unwrap()
     }
 
+    fn keep(headers: &KnownHeaders, number: usize) {
+        let json = format!(r#"{{"alg":"RS256","typ":"at+jwt","kid":"{number}"}}"#);
+        headers.keep(number.to_string().as_bytes(), || Ok(header(&json)));
+    }
+
     #[test]
-    fn the_newest_are_known_and_read_as_before() {
+    fn new_ones_come_in_and_are_read_as_before() {
         let headers = KnownHeaders::new();
-        for number in 0..100 {
-            let json = format!(r#"{{"alg":"RS256","typ":"at+jwt","kid":"{number}"}}"#);
-            for _ in 0..3 {
-                headers.keep(number.to_string().as_bytes(), &header(&json));
-            }
+        (0..MAX_HEADERS).for_each(|number| keep(&headers, number));
+        assert!((0..MAX_HEADERS).all(|number| headers.find(number.to_string().as_bytes()).is_some()));
+        fastrand::seed(7);
+        for number in MAX_HEADERS..100 {
+            (0..300).for_each(|_| keep(&headers, number));
         }
         assert_eq!(headers.0.load().len(), MAX_HEADERS);
         assert!(headers.find(b"0").is_none() && headers.find(b"").is_none());
@@ -75,9 +85,21 @@ mod tests {
     }
 
     #[test]
+    fn more_headers_than_room_do_not_rewrite_it_with_each_token() {
+        fastrand::seed(7);
+        let (headers, mut rewritten) = (KnownHeaders::new(), 0);
+        for number in 0..1_000 {
+            let before = headers.0.load_full();
+            keep(&headers, number);
+            rewritten += usize::from(!Arc::ptr_eq(&before, &headers.0.load()));
+        }
+        assert!((MAX_HEADERS..150).contains(&rewritten), "{rewritten}");
+    }
+
+    #[test]
     fn a_header_with_claims_in_it_is_nobody_elses() {
         let headers = KnownHeaders::new();
-        headers.keep(b"text", &header(r#"{"alg":"RS256","iss":"https://as.example.com"}"#));
+        headers.keep(b"text", || Ok(header(r#"{"alg":"RS256","iss":"https://as.example.com"}"#)));
         assert!(headers.find(b"text").is_none());
     }
 }

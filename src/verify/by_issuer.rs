@@ -133,10 +133,8 @@ impl ByIssuer {
         let claims = Claims::from_json(compact.payload()?)?;
         let verifier = self.named(&claims).ok_or(CheckFailure::Issuer)?;
         let verification = verifier.verify(Jwt { token, compact, header, claims, signature }, place, &self.clock)?;
-        if known.is_none()
-            && let (Verification::Done(Ok(_)), Ok(header)) = (&verification, read())
-        {
-            self.headers.keep(compact.header_text(), &header);
+        if known.is_none() && matches!(verification, Verification::Done(Ok(_))) {
+            self.headers.keep(compact.header_text(), read);
         }
         Ok(verification)
     }
