@@ -23,13 +23,11 @@ fn main() {
     }
 }
 
-/// The names of the rows: a raw check, and what is compared with it.
+/// What is measured, by name.
 fn rows() -> Vec<String> {
     let mut rows = Vec::new();
     for algorithm in ALGORITHMS {
-        for size in SIZES {
-            rows.extend(["raw", "layer"].map(|what| format!("{what} {} {size}", algorithm.name())));
-        }
+        rows.extend(SIZES.map(|size| format!("accepted {} {size}", algorithm.name())));
     }
     rows.extend(SIZES.map(|size| format!("remembered RS256 {size}")));
     rows.extend(["introspected opaque", "introspected JWT"].map(str::to_owned));
@@ -43,10 +41,6 @@ fn measure(row: &str, calls: u64) {
     let mut words = row.splitn(3, ' ');
     let mut word = || words.next().unwrap_or_default();
     let (what, of, size) = (word(), word(), word());
-    let sized = || {
-        let algorithm = ALGORITHMS.into_iter().find(|algorithm| algorithm.name() == of).unwrap();
-        (algorithm, Subject::sized(algorithm, size.parse().unwrap()))
-    };
     let all = |header: &HeaderValue| (0..calls).map(|_| request(header)).collect();
     let accepted = |subject: &Subject| {
         let mut service = subject.service();
@@ -55,15 +49,10 @@ fn measure(row: &str, calls: u64) {
         requests(&mut service, all(&subject.header));
     };
     match what {
-        "raw" => {
-            let (algorithm, subject) = sized();
-            let (message, signature) = subject.signed_parts();
-            let key = subject.raw_key(algorithm);
-            let check = || key.verify_sig(black_box(&message), black_box(&signature)).unwrap();
-            check();
-            raw_checks(&check, calls);
+        "accepted" => {
+            let algorithm = ALGORITHMS.into_iter().find(|algorithm| algorithm.name() == of).unwrap();
+            accepted(&Subject::sized(algorithm, size.parse().unwrap()));
         }
-        "layer" => accepted(&sized().1),
         "remembered" => {
             accepted(&Subject::with(Algorithm::RS256, size.parse().unwrap(), |server| {
                 server.cache_verified_tokens(100)
@@ -81,45 +70,63 @@ fn measure(row: &str, calls: u64) {
     }
 }
 
-// Valgrind counts inside these functions alone, by their names.
-
+/// Valgrind counts inside this function alone, by its name.
 #[inline(never)]
 fn requests(service: &mut BearerAuth<Handler>, requests: Vec<Request<()>>) {
     requests.into_iter().for_each(|request| drop(black_box(call(service, black_box(request)))));
 }
 
-#[inline(never)]
-fn raw_checks(check: &dyn Fn(), calls: u64) {
-    (0..calls).for_each(|_| check());
-}
-
 fn report() {
-    println!("instructions for each call, of {CALLS}");
+    println!("instructions for each call, of {CALLS}: the signature check, the verifier with it, the layer with both");
+    println!("{:36} {:>9} {:>9} {:>9} {:>11}", "", "check", "verifier", "layer", "layer/check");
     for row in rows() {
-        let Some(count) = count(&row) else {
+        let Some(Counts { check, verifier, layer }) = count(&row) else {
             println!("SKIPPED: nothing is counted without valgrind; install it");
             return;
         };
-        println!("{row:36} {:>9}", count / CALLS);
+        let shown = |count: Option<u64>| count.map_or_else(String::new, |count| (count / CALLS).to_string());
+        let ratio = check.map_or_else(String::new, |check| format!("{:.3}", float(layer) / float(check)));
+        println!("{row:36} {:>9} {:>9} {:>9} {ratio:>11}", shown(check), shown(verifier), shown(Some(layer)));
     }
 }
 
+/// Of one run, so that all are of one key and one signature, whose cost differs from one to the next.
+struct Counts {
+    check: Option<u64>,
+    verifier: Option<u64>,
+    layer: u64,
+}
+
 /// `None` if there is no valgrind.
-fn count(row: &str) -> Option<u64> {
+fn count(row: &str) -> Option<Counts> {
+    let file = std::env::temp_dir().join(format!("instructions-{}", std::process::id()));
     let run = Command::new("valgrind")
-        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null", "--collect-atstart=no"])
-        .args(["--toggle-collect=instructions::requests", "--toggle-collect=instructions::raw_checks"])
+        .args(["--tool=callgrind", "--collect-atstart=no", "--toggle-collect=instructions::requests"])
+        .arg(format!("--callgrind-out-file={}", file.display()))
         .arg(std::env::current_exe().unwrap())
         .args([ROW, row, &CALLS.to_string()])
         .output()
         .ok()?;
-    let log = String::from_utf8_lossy(&run.stderr).into_owned();
-    assert!(run.status.success(), "{log}");
-    let collected = log.lines().find_map(|line| line.split_once("Collected :").map(|(_, count)| count.trim()));
-    let count = collected.and_then(|count| count.parse().ok()).unwrap_or_default();
-    // Were the functions called otherwise than by their names, nothing would be.
-    assert!(count > 0, "{log}");
-    Some(count)
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    let annotate = Command::new("callgrind_annotate").args(["--inclusive=yes", "--threshold=100"]).arg(&file).output();
+    std::fs::remove_file(&file).unwrap();
+    let functions = String::from_utf8_lossy(&annotate.unwrap().stdout).into_owned();
+    // The largest: what a function with this name has called is in it.
+    let of = |name: &str| functions.lines().filter(|line| line.contains(name)).filter_map(leading_number).max();
+    // Were the function called otherwise than by its name, nothing would have been counted.
+    Some(Counts {
+        check: of("::parsed_verify_sig "),
+        verifier: of("::ByIssuer::verify "),
+        layer: of("PROGRAM TOTALS").unwrap(),
+    })
+}
+
+fn float(count: u64) -> f64 {
+    f64::from(u32::try_from(count).unwrap())
+}
+
+fn leading_number(line: &str) -> Option<u64> {
+    line.split_whitespace().next()?.replace(',', "").parse().ok()
 }
 
 const CALLS: u64 = 100;
