@@ -80,6 +80,47 @@ async fn ten_thousand_random_key_ids_cause_two_fetches_and_one_more_each_half_mi
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_new_key_is_known_half_a_minute_after_a_flood_began_though_it_goes_on() {
+    let fixture = Fixture::new().await;
+    fixture.issuer.fault(Endpoint::KeySet, Fault::headers([("cache-control", "max-age=3600")]));
+    let app = fixture.app();
+    // Before the flood, the same request fetches the key.
+    fixture.issuer.rotate();
+    assert_eq!(app.with_token(&fixture.token()).await.verdict(), "OK");
+    let flood = async |verdict: &str| {
+        for n in 0..5 {
+            let kid = format!("random {n} at {:?}", Instant::now());
+            let forged = fixture.issuer.token().audience(RESOURCE).header("kid", kid).sign();
+            assert_eq!(app.with_token(&forged).await.verdict(), verdict);
+        }
+    };
+    flood("R401").await;
+    fixture.issuer.rotate();
+    let mut waited = 0;
+    while app.with_token(&fixture.token()).await.verdict() != "OK" {
+        // What the authorization server has just published is all that there is.
+        assert_eq!(app.with_token(&fixture.token()).await.verdict(), "R401", "after {waited} s");
+        flood("R401").await;
+        advance(Duration::from_secs(1)).await;
+        waited += 1;
+        assert!(waited <= 30);
+    }
+    assert!(waited > 20, "{waited}: there was no flood");
+    // Nobody knows what is published now, so that no token is called bad.
+    fixture.issuer.fault(Endpoint::KeySet, Fault::Status(503));
+    fixture.issuer.rotate();
+    advance(Duration::from_secs(60)).await;
+    for _ in 0..60 {
+        assert_eq!(app.with_token(&fixture.token()).await.verdict(), "R503");
+        flood("R503").await;
+        advance(Duration::from_secs(1)).await;
+    }
+    fixture.issuer.heal();
+    advance(Duration::from_secs(60)).await;
+    assert_eq!(app.with_token(&fixture.token()).await.verdict(), "OK");
+}
+
+#[tokio::test(start_paused = true)]
 async fn known_tokens_outlive_their_issuer_and_what_cannot_be_judged_is_503() {
     let fixture = Fixture::new().await;
     let app = fixture.app();
