@@ -48,7 +48,7 @@ impl KnownHeader {
 
 /// Issuers with a few keys each; beyond that, most headers are read as if there were no memory.
 const MAX_HEADERS: usize = 16;
-/// One newcomer in so many is taken into a full memory: a new key's header comes in within a few requests.
+/// One newcomer in so many is taken into a full memory: a new key's header comes in within some dozens of requests.
 const NEWCOMERS: usize = 16;
 
 #[cfg(test)]

@@ -68,7 +68,7 @@ struct Shared {
 struct Snapshot {
     keys: Arc<JwkSet>,
     validators: Option<Validators>,
-    /// Counts the sets; renewing one makes no other.
+    /// Counts the sets; one that is confirmed (304) is no other.
     generation: u64,
     /// Until when, in nanoseconds after `epoch`, a known key may be used without asking `state`; 0 before that is known.
     ///

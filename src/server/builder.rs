@@ -339,7 +339,7 @@ impl fmt::Debug for ResourceServerBuilder {
     }
 }
 
-/// The most tokens that are remembered: hundreds of megabytes.
+/// The most tokens that are remembered: about a gigabyte, several where claims are long.
 const MAX_VERIFIED_TOKENS: usize = 1_000_000;
 /// The longest realm: it stands in every challenge.
 const MAX_REALM: usize = 256;

@@ -104,17 +104,17 @@ async fn a_removed_key_is_refused_after_the_next_refresh() {
 #[tokio::test(start_paused = true)]
 async fn keys_that_are_too_old_judge_nothing_that_is_remembered() {
     let (issuer, clock) = issuer();
-    let accepted = issuer.issuer().last_known_good(60 * SECOND);
+    let accepted = issuer.issuer().last_known_good(90 * SECOND);
     let app = App::new(remembering(accepted, &clock).await.bearer_layer());
     let token = issuer.token().audience(RESOURCE).expires_in(36_000 * SECOND).sign();
     issuer.fault(Endpoint::KeySet, Fault::Status(503));
     let mut verdicts = Vec::new();
-    for _ in 0..400 {
+    for _ in 0..430 {
         verdicts.push(app.with_token(&token).await.verdict());
         advance(SECOND).await;
     }
     let accepted = verdicts.iter().take_while(|verdict| **verdict == "OK").count();
-    assert!((300..=361).contains(&accepted), "{accepted}");
+    assert!((330..=391).contains(&accepted), "{accepted}");
     assert!(verdicts[accepted..].iter().all(|verdict| verdict == "R503"));
     issuer.heal();
     advance(60 * SECOND).await;
