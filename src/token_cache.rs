@@ -2,8 +2,8 @@
 
 use std::hash::{BuildHasherDefault, Hasher};
 
-use quick_cache::Weighter;
 use quick_cache::sync::{Cache, DefaultLifecycle};
+use quick_cache::{OptionsBuilder, Weighter};
 
 use crate::jose::Fingerprint;
 
@@ -19,8 +19,17 @@ pub(crate) trait Weighed: Clone {
 impl<V: Weighed> TokenCache<V> {
     /// Room for so many tokens, fewer if they are long.
     pub(crate) fn new(capacity: usize) -> Self {
-        let weight = u64::try_from(capacity).unwrap_or(u64::MAX);
-        Self(Cache::with(capacity, weight, ByPages, BuildHasherDefault::default(), DefaultLifecycle::default()))
+        // The same on every machine, and whole: each shard's room would be rounded up.
+        let shards = if capacity < SHARDS * LEAST { 1 } else { SHARDS };
+        let room = u64::try_from(if shards == 1 { capacity } else { (capacity / SHARDS).saturating_mul(SHARDS) })
+            .unwrap_or(u64::MAX);
+        let (hasher, lifecycle) = (BuildHasherDefault::default(), DefaultLifecycle::default());
+        let mut options = OptionsBuilder::new();
+        options.shards(shards).estimated_items_capacity(capacity).weight_capacity(room);
+        Self(match options.build() {
+            Ok(options) => Cache::with_options(options, ByPages, hasher, lifecycle),
+            Err(_) => Cache::with(capacity, room, ByPages, hasher, lifecycle),
+        })
     }
 
     pub(crate) fn get(&self, token: &Fingerprint) -> Option<V> {
@@ -70,6 +79,10 @@ impl Hasher for Uniform {
     }
 }
 
+/// Parts with a lock each.
+const SHARDS: usize = 8;
+/// The fewest entries that a shard has.
+const LEAST: usize = 32;
 /// Bytes of text that count as one entry: most tokens stay below.
 pub(crate) const PAGE: usize = 4 * 1024;
 
