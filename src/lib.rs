@@ -76,6 +76,7 @@ pub mod clock;
 #[cfg(feature = "cors")]
 mod cors;
 pub mod error;
+mod event_limit;
 mod failure;
 #[cfg(fuzzing)]
 #[doc(hidden)]
@@ -87,6 +88,7 @@ pub mod issuer;
 pub mod jose;
 mod json;
 pub mod keys;
+mod log;
 pub mod mcp;
 #[cfg(test)]
 mod properties;

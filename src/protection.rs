@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::clock::Clock;
+use crate::event_limit::EventLimit;
 use crate::scope::{OFFLINE_ACCESS, RequestedScopes, ScopeHierarchy, ScopeRequirement, Scopes};
 
 /// The part of a resource server's configuration that challenges and scope checks need.
@@ -18,6 +20,9 @@ pub(crate) struct Protection {
     pub(crate) scopes_supported: Scopes,
     /// What every request on the route needs.
     pub(crate) required: ScopeRequirement,
+    /// Bounds the log lines of rejections, by the server's own clock.
+    pub(crate) events: Arc<EventLimit>,
+    pub(crate) clock: Arc<dyn Clock>,
 }
 
 impl Protection {

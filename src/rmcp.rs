@@ -48,7 +48,7 @@ use http::request::Parts;
 use serde_json::json;
 
 use crate::auth_info::AuthInfo;
-use crate::bearer::{Rejection, RejectionKind};
+use crate::bearer::{Rejection, RejectionKind, log};
 
 /// Asks rmcp's request context who calls.
 pub trait RequestContextExt {
@@ -68,8 +68,11 @@ impl RequestContextExt for RequestContext<RoleServer> {
         match self.extensions.get::<Parts>() {
             Some(parts) => AuthInfo::of(parts),
             None => {
-                tracing::error!(target: "mcp_bearer::rejection", kind = "internal", cause = "no_http",
-                    "rmcp has no HTTP request here: `AuthInfo` comes with its streamable HTTP transport only");
+                log::misconfigured_outside(
+                    "no_http",
+                    None,
+                    "rmcp has no HTTP request here: `AuthInfo` comes with its streamable HTTP transport only",
+                );
                 Err(Rejection::new(RejectionKind::Internal))
             }
         }

@@ -1,79 +1,86 @@
-//! One event per refusal. Never a token, a claim beyond a configured issuer, or a header.
+//! One event per rejection. It never has a token, a header, or a claim other than the configured issuer and the key id.
+//!
+//! At `debug` every rejection appears. At `info` the first three of each cause and minute do, those that an operator must
+//! end at `error`. At `warn` one summary per cause and minute appears, if there were more.
 
 use std::error::Error as StdError;
-use std::fmt;
+use std::sync::{Arc, LazyLock};
 
 use super::{Rejection, RejectionKind};
+use crate::clock::{Clock, SystemClock};
+use crate::event_limit::{EventLimit, Summary};
+use crate::introspection::IntrospectionError;
+use crate::log::{Cause, Escaped, MAX_CAUSE, is_shown, limited};
+use crate::protection::Protection;
 use crate::verify::VerifyError;
 
-/// A refusal, and the error that led to it if a verifier found one.
-pub(crate) fn refused(rejection: &Rejection, error: Option<&VerifyError>) {
+/// A request is rejected, by the error of a verifier if there is one.
+pub(crate) fn refused(protection: &Protection, rejection: &Rejection, error: Option<&VerifyError>) {
     let kind = rejection.label();
+    let cause = match rejection.kind() {
+        RejectionKind::InvalidToken(failure) => failure.label(),
+        RejectionKind::Operation(failure) => failure.label(),
+        _ => kind,
+    };
     let issuer = error.and_then(VerifyError::issuer);
-    let kid = error.and_then(VerifyError::kid).map(|kid| tracing::field::display(Escaped(kid)));
-    let source = error.and_then(StdError::source).map(|source| tracing::field::display(Chain(source)));
+    let kid = error.and_then(VerifyError::kid).map(|kid| tracing::field::display(Escaped::new(kid, MAX_KID)));
+    let source = error.and_then(StdError::source);
+    let reason = source.map(|source| tracing::field::display(Cause::new(source)));
+    let is_shown = is_counted(protection, cause);
     match rejection.kind() {
-        RejectionKind::InvalidToken(failure) => {
-            let cause = failure.label();
-            tracing::debug!(target: "mcp_bearer::rejection", kind, cause, issuer, kid, source, "request refused");
-        }
-        RejectionKind::Operation(failure) => {
-            let cause = failure.label();
-            tracing::debug!(target: "mcp_bearer::rejection", kind, cause, "request refused");
-        }
         RejectionKind::Unavailable { .. } => {
-            tracing::warn!(target: "mcp_bearer::rejection", kind, cause = source, issuer, kid, "token cannot be judged");
+            limited!(is_shown, info, target: "mcp_bearer::rejection", kind, cause = reason, issuer, kid,
+                "request rejected: the access token cannot be verified now");
+        }
+        // Introspection has said so itself.
+        RejectionKind::Misconfigured if source.is_some_and(is_failed_introspection) => {
+            limited!(is_shown, info, target: "mcp_bearer::rejection", kind, cause = reason, issuer, kid,
+                "request rejected: introspection is misconfigured");
         }
         RejectionKind::Misconfigured | RejectionKind::Internal => {
-            tracing::error!(target: "mcp_bearer::rejection", kind, cause = source, issuer, kid, "misconfiguration");
+            limited!(is_shown, error, target: "mcp_bearer::rejection", kind, cause = reason, issuer, kid,
+                "request rejected: this server is misconfigured");
         }
-        RejectionKind::MissingToken | RejectionKind::InvalidRequest | RejectionKind::InsufficientScope => {
-            tracing::debug!(target: "mcp_bearer::rejection", kind, cause = kind, "request refused");
+        _ => {
+            limited!(is_shown, info, target: "mcp_bearer::rejection", kind, cause, issuer, kid, source = reason,
+                "request rejected");
         }
     }
 }
 
-/// A good token that does not grant enough.
-pub(crate) fn insufficient_scope(issuer: &str) {
+/// A valid token that does not grant enough.
+pub(crate) fn insufficient_scope(protection: &Protection, issuer: &str) {
     let kind = "insufficient_scope";
-    tracing::debug!(target: "mcp_bearer::rejection", kind, cause = kind, issuer, "request refused");
+    let is_shown = is_counted(protection, kind);
+    limited!(is_shown, info, target: "mcp_bearer::rejection", kind, cause = kind, issuer, "request rejected");
 }
 
-/// A text that a stranger chose: printable, on one line, and short.
-struct Escaped<'t>(&'t str);
-
-impl fmt::Display for Escaped<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut escaped = self.0.chars().flat_map(char::escape_default).take(MAX_LOGGED);
-        escaped.try_for_each(|character| fmt::Write::write_char(f, character))
-    }
+/// A mistake in the program that a request has shown. `message` says how to repair it.
+pub(crate) fn misconfigured(protection: &Protection, cause: &'static str, message: &'static str) {
+    let is_shown = is_counted(protection, cause);
+    limited!(is_shown, error, target: "mcp_bearer::rejection", kind = "internal", cause, "{message}");
 }
 
-/// An error and all that caused it.
-struct Chain<'e>(&'e (dyn StdError + 'static));
+/// The same where no layer has seen the request, so that it cannot be counted with the others of a server.
+pub(crate) fn misconfigured_outside(cause: &'static str, path: Option<&str>, message: &'static str) {
+    static LIMIT: LazyLock<Arc<EventLimit>> = LazyLock::new(Arc::default);
+    let is_shown = is_shown(&LIMIT, cause, SystemClock.since_epoch(), summary);
+    let path = path.map(|path| tracing::field::display(Escaped::new(path, MAX_CAUSE)));
+    limited!(is_shown, error, target: "mcp_bearer::rejection", kind = "internal", cause, path, "{message}");
+}
 
-impl fmt::Display for Chain<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut cause = self.0.source();
-        while let Some(error) = cause {
-            write!(f, ": {error}")?;
-            cause = error.source();
-        }
-        Ok(())
-    }
+fn is_counted(protection: &Protection, cause: &'static str) -> bool {
+    is_shown(&protection.events, cause, protection.clock.since_epoch(), summary)
+}
+
+fn summary(Summary { cause, events, hidden }: Summary) {
+    tracing::warn!(target: "mcp_bearer::rejection", cause, count = events, hidden,
+        "many requests were rejected for one cause within a minute: only the first appear above `debug`");
+}
+
+fn is_failed_introspection(source: &(dyn StdError + 'static)) -> bool {
+    matches!(source.downcast_ref(), Some(IntrospectionError::Failed(_)))
 }
 
 /// The most characters of a key id in one event.
-const MAX_LOGGED: usize = 64;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_a_stranger_chose_cannot_break_a_log_line() {
-        assert_eq!(Escaped("a\r\n\u{1b}[31mé").to_string(), "a\\r\\n\\u{1b}[31m\\u{e9}");
-        assert_eq!(Escaped(&"k".repeat(65_536)).to_string().len(), 64);
-    }
-}
+const MAX_KID: usize = 64;

@@ -17,11 +17,14 @@ impl AuthInfo {
         }
         if let Some(passed) = extensions.get::<Unauthenticated>() {
             let rejection = Rejection::missing_token(&passed.protection, Scopes::EMPTY);
-            log::refused(&rejection, None);
+            log::refused(&passed.protection, &rejection, None);
             return Err(rejection);
         }
-        tracing::error!(target: "mcp_bearer::rejection", kind = "internal", cause = "no_layer", path = request.uri.path(),
-            "no `BearerAuthLayer` covers this route: add `.route_layer(server.bearer_layer())`");
+        log::misconfigured_outside(
+            "no_layer",
+            Some(request.uri.path()),
+            "no `BearerAuthLayer` covers this route: add `.route_layer(server.bearer_layer())`",
+        );
         Err(Rejection::new(RejectionKind::Internal))
     }
 
@@ -35,15 +38,19 @@ impl AuthInfo {
         I: IntoIterator,
         I::Item: AsRef<str>,
     {
-        let scopes = Scopes::new(scopes).map_err(|error| {
-            tracing::error!(target: "mcp_bearer::rejection", %error, "a handler asks for what is no scope");
+        let protection = self.protection();
+        let scopes = Scopes::new(scopes).map_err(|_| {
+            log::misconfigured(
+                protection,
+                "not_a_scope",
+                "a handler requires a text that is not a scope (RFC 6749, section 3.3)",
+            );
             Rejection::new(RejectionKind::Internal)
         })?;
-        let protection = self.protection();
         if ScopeRequirement::from(scopes.clone()).is_met(self.scopes(), &protection.hierarchy) {
             return Ok(());
         }
-        log::insufficient_scope(self.issuer());
+        log::insufficient_scope(protection, self.issuer());
         Err(Rejection::insufficient_scope(protection, scopes))
     }
 }

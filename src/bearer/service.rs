@@ -96,7 +96,7 @@ impl State {
             Err(NoToken::Missing) if self.anonymous_allowed => return Admission::Unauthenticated,
             Err(reason) => {
                 let rejection = Rejection::from(reason).guarded_by(&self.protection);
-                log::refused(&rejection, None);
+                log::refused(&self.protection, &rejection, None);
                 return Admission::Refused(rejection);
             }
         };
@@ -114,7 +114,7 @@ impl State {
     pub(super) fn conclude(&self, verified: Verified, outer: Option<&AuthInfo>) -> Result<AuthInfo, Rejection> {
         let claims = verified.map_err(|error| {
             let rejection = Rejection::from(error.kind()).guarded_by(&self.protection);
-            log::refused(&rejection, Some(&error));
+            log::refused(&self.protection, &rejection, Some(&error));
             rejection
         })?;
         let auth = AuthInfo::new(claims, self.protection_inside(outer));
@@ -122,7 +122,7 @@ impl State {
         if protection.required.is_met(auth.scopes(), &protection.hierarchy) {
             return Ok(auth);
         }
-        log::insufficient_scope(auth.issuer());
+        log::insufficient_scope(protection, auth.issuer());
         Err(Rejection::insufficient_scope(protection, Scopes::EMPTY))
     }
 

@@ -4,6 +4,7 @@
 //! your own, implement [`HttpClient`] and hand it to [`Issuer::http_client`](crate::Issuer::http_client).
 
 mod address;
+mod document_error;
 mod error;
 mod exchange;
 mod fetch_error;
@@ -20,6 +21,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 
 pub use address::AddressPolicy;
+pub(crate) use document_error::DocumentError;
 pub use error::{HttpError, HttpErrorKind};
 pub(crate) use exchange::{exchange, retry_after};
 pub use fetch_error::{FetchError, FetchErrorKind};

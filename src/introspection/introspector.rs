@@ -8,8 +8,9 @@ use tokio::time::Instant;
 use super::breaker::{Breaker, Failure, Pass, Transition};
 use super::call::{Call, CallError};
 use super::gate::Gate;
+use super::log::Log;
 use super::memory::Memory;
-use super::{FindEndpoint, Introspection, IntrospectionError, Verdict, log};
+use super::{FindEndpoint, Introspection, IntrospectionError, Verdict};
 use crate::clock::Clock;
 use crate::http_client::{FetchError, HttpClient};
 use crate::jose::{Fingerprint, Fingerprinter, random};
@@ -28,6 +29,7 @@ struct Shared {
     memory: Memory,
     gate: Gate,
     health: Mutex<Health>,
+    log: Log,
 }
 
 /// How the endpoint has been doing. The lock is held for a few instructions, never across a wait.
@@ -53,6 +55,7 @@ impl Introspector {
             memory: Memory::new(lifetimes),
             gate: Gate::new(),
             health: Mutex::new(Health { breaker: Breaker::new(), last_error: None }),
+            log: Log::new(issuer),
         };
         Some(Self { shared: Arc::new(shared), flights: SingleFlight::new() })
     }
@@ -92,7 +95,7 @@ impl Introspector {
         };
         match (asked, self.shared.memory.recall_stale(&fingerprint, within)) {
             (Err(error), Some(claims)) => {
-                log::stale(&self.shared.call.issuer, &error);
+                self.shared.log.stale(&error);
                 Ok(Verdict::Active(claims))
             }
             (asked, _) => asked,
@@ -224,7 +227,7 @@ impl Attempt {
     fn end(mut self, failed: Option<&CallError>, clock: &Arc<dyn Clock>) {
         self.ended = true;
         let transition = self.report(failed);
-        log::asked(&self.shared.call.issuer, failed, transition);
+        self.shared.log.asked(failed, transition);
         if let Transition::Check(pass) = transition {
             tokio::spawn(Arc::clone(&self.shared).check_endpoint(pass, Arc::clone(clock)));
         }
@@ -261,7 +264,7 @@ impl Drop for Attempt {
                 true => self.shared.health().breaker.check_failed(self.pass, None, now),
                 false => self.shared.health().breaker.failed(self.pass, Failure::Endpoint { retry_after: None }, now),
             };
-            log::asked(&self.shared.call.issuer, None, transition);
+            self.shared.log.asked(None, transition);
         }
     }
 }

@@ -3,13 +3,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, StatusCode, header};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use url::Url;
 
 use super::{AuthorizationServerMetadata, InvalidMetadata};
-use crate::http_client::{AddressPolicy, FetchError, FetchErrorKind, HttpClient, RequestLimits, exchange, retry_after};
+use crate::http_client::{
+    AddressPolicy, DocumentError, FetchError, FetchErrorKind, HttpClient, RequestLimits, exchange, retry_after,
+};
 use crate::identifier::{IssuerUrl, PlainHttp};
 use crate::json;
+use crate::log::Cause;
 
 /// Repairs a metadata document before it is read.
 pub(super) type MapMetadata = Arc<dyn Fn(&mut Value) + Send + Sync>;
@@ -62,7 +65,8 @@ impl Discovery {
                 }
                 Err(error) => error,
             };
-            tracing::debug!(target: "mcp_bearer::keys", issuer = self.issuer.as_str(), %error, "no metadata here");
+            let cause = Cause::new(&error);
+            tracing::debug!(target: "mcp_bearer::keys", issuer = self.issuer.as_str(), %cause, "no metadata here");
             // All candidates are on one host: if no connection can be made to it, the others need not be tried.
             let unreachable = error.is_unreachable();
             if worst.as_ref().is_none_or(|worst| gravity(&error) > gravity(worst)) {
@@ -85,8 +89,8 @@ impl Discovery {
     ) -> Result<AuthorizationServerMetadata, FetchError> {
         let body = get(client, url, AddressPolicy::Any).await?;
         let error = |kind| FetchError::new(kind, url.as_str());
-        let document =
-            json::unique_object(&body).map_err(|source| error(FetchErrorKind::Document).with_source(source))?;
+        let document = json::unique_object(&body)
+            .map_err(|source| error(FetchErrorKind::Document).with_source(DocumentError::not_json(&body, &source)))?;
         let document = match &self.map {
             None => document,
             Some(map) => {
@@ -100,13 +104,12 @@ impl Discovery {
         };
         let (issuer, plain_http) = (self.issuer.clone(), self.plain_http);
         let metadata = AuthorizationServerMetadata::parse(&document, issuer, &self.expected, plain_http);
-        metadata.map_err(|source| match source {
-            InvalidMetadata::Mismatch => {
-                tracing::error!(target: "mcp_bearer::keys", issuer = self.issuer.as_str(), url = url.as_str(),
-                    "metadata names another issuer than the configured one");
-                error(FetchErrorKind::IssuerMismatch).with_source(source)
-            }
-            _ => error(FetchErrorKind::Document).with_source(source),
+        metadata.map_err(|invalid| {
+            let kind = match invalid {
+                InvalidMetadata::Mismatch => FetchErrorKind::IssuerMismatch,
+                _ => FetchErrorKind::Document,
+            };
+            error(kind).with_source(explained(invalid, &document))
         })
     }
 }
@@ -116,6 +119,22 @@ impl Needs {
         (!self.jwks_uri || metadata.jwks_url().is_some())
             && (!self.introspection_endpoint || metadata.introspection_url().is_some())
     }
+}
+
+/// Says what the document has, and what the operator can do about it.
+fn explained(invalid: InvalidMetadata, document: &Map<String, Value>) -> DocumentError {
+    let (member, repair) = match invalid {
+        InvalidMetadata::Mismatch => {
+            ("issuer", "configure the issuer exactly as its metadata has it, if it is the one that you mean")
+        }
+        InvalidMetadata::JwksUri => (
+            "jwks_uri",
+            "call `jwks_uri(..)` with the URL to use, or `dangerously_allow_http()` if plain http is all there is",
+        ),
+        _ => return DocumentError::new(invalid.to_string()),
+    };
+    let found = document.get(member).map(|found| found.as_str().map_or_else(|| found.to_string(), str::to_owned));
+    DocumentError::new(invalid.to_string()).found(&found.unwrap_or_default()).repaired_by(repair)
 }
 
 /// Sends a GET and takes nothing but a 200.

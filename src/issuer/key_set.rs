@@ -3,12 +3,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
+use serde::de::IgnoredAny;
 use url::Url;
 
 use super::AuthorizationServerMetadata;
 use super::discovery::TOTAL_TIMEOUT;
 use super::metadata_source::MetadataSource;
-use crate::http_client::{AddressPolicy, FetchError, FetchErrorKind, HttpClient, RequestLimits, exchange, retry_after};
+use crate::http_client::{
+    AddressPolicy, DocumentError, FetchError, FetchErrorKind, HttpClient, RequestLimits, exchange, retry_after,
+};
 use crate::jose::JwkSet;
 use crate::keys::{FetchFuture, FetchKeySet, FetchRequest, Fetched, Validators};
 
@@ -76,8 +79,13 @@ impl KeySetFetch {
         let lifetime = lifetime(response.headers());
         match response.status() {
             StatusCode::OK => {
-                let keys = JwkSet::from_json(response.body())
-                    .map_err(|source| error(FetchErrorKind::Document).with_source(source))?;
+                let keys = JwkSet::from_json(response.body()).map_err(|invalid| {
+                    let error = error(FetchErrorKind::Document);
+                    match serde_json::from_slice::<IgnoredAny>(response.body()) {
+                        Err(source) => error.with_source(DocumentError::not_json(response.body(), &source)),
+                        Ok(IgnoredAny) => error.with_source(invalid),
+                    }
+                })?;
                 let validators = validators(url, response.headers());
                 Ok(Fetched::Modified { keys: Arc::new(keys), validators, lifetime })
             }

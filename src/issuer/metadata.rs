@@ -22,16 +22,16 @@ pub enum InvalidMetadata {
     #[error("the document is not a JSON object with unique names")]
     Malformed,
     /// `issuer` is missing, not a string, or not an issuer identifier.
-    #[error("the member \"issuer\" is missing or is no issuer identifier (RFC 8414, section 2)")]
+    #[error("the member \"issuer\" is missing or is not an issuer identifier (RFC 8414, section 2)")]
     Issuer,
     /// `issuer` is another than the configured one; the two must be equal byte for byte (RFC 8414, section 3.3).
     #[error("the member \"issuer\" is not equal to the configured issuer, byte for byte (RFC 8414, section 3.3)")]
     Mismatch,
     /// `jwks_uri` is not an https URL.
-    #[error("the member \"jwks_uri\" is no https URL")]
+    #[error("the member \"jwks_uri\" is not an https URL")]
     JwksUri,
     /// `introspection_endpoint` is not an https URL.
-    #[error("the member \"introspection_endpoint\" is no https URL")]
+    #[error("the member \"introspection_endpoint\" is not an https URL")]
     IntrospectionEndpoint,
 }
 

@@ -5,7 +5,9 @@ use tokio::time::Instant;
 
 use super::AuthorizationServerMetadata;
 use super::discovery::{Discovered, Discovery};
+use crate::event_limit::{EventLimit, Summary};
 use crate::http_client::{FetchError, FetchErrorKind, HttpClient};
+use crate::log::{Cause, is_shown, limited};
 use crate::single_flight::SingleFlight;
 
 /// The metadata of one issuer, for all who need something of it: found once, kept for an hour, found again.
@@ -18,6 +20,9 @@ struct Shared {
     discovery: Discovery,
     client: Arc<dyn HttpClient>,
     state: Mutex<State>,
+    /// Bounds the log lines of failures.
+    events: Arc<EventLimit>,
+    epoch: Instant,
 }
 
 #[derive(Default)]
@@ -46,7 +51,8 @@ struct Trouble {
 
 impl MetadataSource {
     pub(super) fn new(discovery: Discovery, client: Arc<dyn HttpClient>) -> Self {
-        let shared = Shared { discovery, client, state: Mutex::default() };
+        let (state, events, epoch) = (Mutex::default(), Arc::default(), Instant::now());
+        let shared = Shared { discovery, client, state, events, epoch };
         Self { shared: Arc::new(shared), flights: Arc::new(SingleFlight::new()) }
     }
 
@@ -143,7 +149,13 @@ impl Shared {
         let lifetime = lifetime.mul_f64(1.0 + JITTER * (2.0 * fastrand::f64() - 1.0));
         let fresh_until = now.checked_add(lifetime).unwrap_or(now);
         let found = Found { metadata: metadata.clone(), asked_at: now, fresh_until, is_doubted: false };
+        let has_failed = state.trouble.is_some();
         *state = State { found: Some(found), trouble: None };
+        drop(state);
+        if has_failed {
+            let issuer = self.discovery.issuer.as_str();
+            tracing::info!(target: "mcp_bearer::keys", issuer, "metadata available again");
+        }
         metadata
     }
 
@@ -159,9 +171,25 @@ impl Shared {
             let fresh_until = now.checked_add(RETRY).unwrap_or(now);
             *found = Found { asked_at: now, fresh_until, is_doubted: false, metadata: found.metadata.clone() };
         }
-        tracing::warn!(target: "mcp_bearer::keys", issuer = self.discovery.issuer.as_str(), %error,
-            cause = std::error::Error::source(&*error).map(tracing::field::display), "metadata not available");
+        drop(state);
+        self.log(&error);
         error
+    }
+
+    fn log(&self, error: &Arc<FetchError>) {
+        let (issuer, cause) = (self.discovery.issuer.as_str(), Cause::new(error));
+        let of: Box<str> = issuer.into();
+        let is_shown = is_shown(&self.events, "metadata", self.epoch.elapsed(), move |summary| {
+            let Summary { cause, events, hidden } = summary;
+            tracing::warn!(target: "mcp_bearer::keys", issuer = &*of, cause, count = events, hidden,
+                "metadata could not be fetched many times within a minute: only the first appear above `debug`");
+        });
+        if error.kind() == FetchErrorKind::IssuerMismatch {
+            limited!(is_shown, error, target: "mcp_bearer::keys", issuer, %cause,
+                "metadata names another issuer than the configured one");
+        } else {
+            limited!(is_shown, warn, target: "mcp_bearer::keys", issuer, %cause, "metadata not available");
+        }
     }
 }
 

@@ -13,8 +13,10 @@ use tokio::time::Instant;
 
 use super::refresh::{Action, FLIGHT_LIMIT, Flight, Refresh};
 use super::{FoundKeys, KeyError, RefreshPolicy};
+use crate::event_limit::{EventLimit, Summary};
 use crate::http_client::{FetchError, FetchErrorKind};
 use crate::jose::{Algorithm, JwkSet, Selection};
+use crate::log::{Cause, is_shown, limited};
 
 /// Brings the key set of one issuer.
 pub(crate) trait FetchKeySet: Send + Sync + 'static {
@@ -63,6 +65,8 @@ struct Shared {
     state: Mutex<State>,
     /// Counts the flights that ended.
     landed: watch::Sender<u64>,
+    /// Bounds the log lines of failures.
+    events: Arc<EventLimit>,
 }
 
 struct Snapshot {
@@ -99,6 +103,7 @@ impl RemoteKeys {
                 last_error: None,
             }),
             landed: watch::Sender::new(0),
+            events: Arc::default(),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -294,7 +299,8 @@ impl Landing {
 impl Drop for Landing {
     fn drop(&mut self) {
         let outcome = self.outcome.take().unwrap_or_else(|| Err(self.interrupted().into()));
-        log(self.shared.fetch.issuer(), &outcome);
+        let has_failed = self.shared.lock().last_error.is_some();
+        self.shared.log(&outcome, has_failed);
         let now = Instant::now();
         let mut state = self.shared.lock();
         match outcome {
@@ -326,18 +332,30 @@ impl Drop for Landing {
     }
 }
 
-fn log(issuer: &str, outcome: &Result<Fetched, Arc<FetchError>>) {
-    match outcome {
-        Ok(Fetched::Modified { keys, .. }) => {
-            let (count, skipped) = (keys.keys().len(), keys.skipped().len());
-            tracing::debug!(target: "mcp_bearer::keys", issuer, keys = count, skipped, "key set fetched");
+impl Shared {
+    fn log(&self, outcome: &Result<Fetched, Arc<FetchError>>, has_failed: bool) {
+        let issuer = self.fetch.issuer();
+        if outcome.is_ok() && has_failed {
+            tracing::info!(target: "mcp_bearer::keys", issuer, "key set available again");
         }
-        Ok(Fetched::NotModified { .. }) => {
-            tracing::debug!(target: "mcp_bearer::keys", issuer, "key set not modified");
-        }
-        Err(error) => {
-            let cause = std::error::Error::source(error).map(tracing::field::display);
-            tracing::warn!(target: "mcp_bearer::keys", issuer, %error, cause, "key set not available");
+        match outcome {
+            Ok(Fetched::Modified { keys, .. }) => {
+                let (count, skipped) = (keys.keys().len(), keys.skipped().len());
+                tracing::debug!(target: "mcp_bearer::keys", issuer, keys = count, skipped, "key set fetched");
+            }
+            Ok(Fetched::NotModified { .. }) => {
+                tracing::debug!(target: "mcp_bearer::keys", issuer, "key set not modified");
+            }
+            Err(error) => {
+                let cause = Cause::new(error);
+                let of: Box<str> = issuer.into();
+                let now = self.epoch.elapsed();
+                let is_shown = is_shown(&self.events, "key_set", now, move |Summary { cause, events, hidden }| {
+                    tracing::warn!(target: "mcp_bearer::keys", issuer = &*of, cause, count = events, hidden,
+                    "the key set could not be fetched many times within a minute: only the first appear above `debug`");
+                });
+                limited!(is_shown, warn, target: "mcp_bearer::keys", issuer, %cause, "key set not available");
+            }
         }
     }
 }

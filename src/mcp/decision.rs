@@ -7,6 +7,7 @@ use super::request::{self, ListKind, Message, Mirror, Operation};
 use super::scopes::{Needs, Rules};
 use crate::bearer::{Rejection, log};
 use crate::failure::OperationFailure;
+use crate::protection::Protection;
 use crate::scope::Scopes;
 
 /// A body that its sender may have carried out.
@@ -60,7 +61,7 @@ impl Summary {
 
 /// Decides before anything has run: a status cannot change once an answer has begun.
 pub(super) fn decide(rules: &Rules, caller: &Caller, headers: &HeaderMap, body: &[u8]) -> Result<Permit, Rejection> {
-    let refused = |failure, id| refuse(Rejection::operation(failure, id));
+    let refused = |failure, id| refuse(caller.protection(), Rejection::operation(failure, id));
     let mirror = Mirror::of(headers);
     let mut summary = Summary { mismatch: mirror.is_err(), ..Summary::default() };
     let read = request::read(body, |message| summary.add(&message, mirror.as_ref().ok(), rules));
@@ -69,7 +70,9 @@ pub(super) fn decide(rules: &Rules, caller: &Caller, headers: &HeaderMap, body: 
         // It goes on only if it could ask for nothing that is not allowed.
         let everything = rules.everything();
         return match caller {
-            Caller::Anonymous(protection) => Err(refuse(Rejection::missing_token(protection, Scopes::EMPTY))),
+            Caller::Anonymous(protection) => {
+                Err(refuse(protection, Rejection::missing_token(protection, Scopes::EMPTY)))
+            }
             Caller::Token(auth)
                 if everything.unlisted || !rules.are_met(&everything, auth.scopes(), &auth.protection().hierarchy) =>
             {
@@ -84,7 +87,7 @@ pub(super) fn decide(rules: &Rules, caller: &Caller, headers: &HeaderMap, body: 
     }
     match caller {
         Caller::Anonymous(protection) if needs.token => {
-            Err(refuse(Rejection::missing_token(protection, rules.scopes_of(&needs))))
+            Err(refuse(protection, Rejection::missing_token(protection, rules.scopes_of(&needs))))
         }
         _ if needs.unlisted => Err(refused(OperationFailure::Unlisted, id)),
         Caller::Anonymous(_) => Ok(Permit { needs, lists }),
@@ -92,7 +95,7 @@ pub(super) fn decide(rules: &Rules, caller: &Caller, headers: &HeaderMap, body: 
             Ok(Permit { needs, lists })
         }
         Caller::Token(auth) => {
-            log::insufficient_scope(auth.issuer());
+            log::insufficient_scope(auth.protection(), auth.issuer());
             Err(Rejection::insufficient_scope(auth.protection(), rules.scopes_of(&needs)))
         }
     }
@@ -105,8 +108,8 @@ fn is_encoded(headers: &HeaderMap) -> bool {
     encodings.any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
-pub(super) fn refuse(rejection: Rejection) -> Rejection {
-    log::refused(&rejection, None);
+pub(super) fn refuse(protection: &Protection, rejection: Rejection) -> Rejection {
+    log::refused(protection, &rejection, None);
     rejection
 }
 

@@ -9,7 +9,7 @@ use super::answer::{Filter, Lifetime, Revalidation, View, Watch};
 use super::caller::Caller;
 use super::decision::Permit;
 use super::layer::State;
-use crate::bearer::{BearerToken, Rejection, RejectionKind};
+use crate::bearer::{BearerToken, Rejection, RejectionKind, log};
 
 /// A request that goes on, and what that means for its answer.
 pub(super) struct Exchange {
@@ -37,8 +37,11 @@ impl Exchange {
         let media = Media::of(&parts.headers);
         let is_filtered = self.permit.lists && self.state.filters_lists && media != Media::Other;
         if is_filtered && parts.headers.contains_key(header::CONTENT_ENCODING) {
-            tracing::error!(target: "mcp_bearer::rejection", kind = "internal", cause = "compressed_list",
-                "a list that is compressed cannot be filtered: compress outside of the `McpLayer`");
+            log::misconfigured(
+                self.caller.protection(),
+                "compressed_list",
+                "a list that is compressed cannot be filtered: compress outside of the `McpLayer`",
+            );
             let refusal = self.state.respond(&Rejection::new(RejectionKind::Internal));
             return refusal.map(McpResponseBody::of_rejection);
         }

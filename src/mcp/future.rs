@@ -81,8 +81,9 @@ where
                     // Absent only if polled again after a panic of the inner service.
                     let Some(next) = next.take() else { return Poll::Pending };
                     let Next { mut service, parts, mut exchange } = *next;
-                    let allowed =
-                        read.map_err(|failure| refuse(Rejection::operation(failure, None))).and_then(|read| {
+                    let allowed = read
+                        .map_err(|failure| refuse(exchange.caller.protection(), Rejection::operation(failure, None)))
+                        .and_then(|read| {
                             let Exchange { state, caller, .. } = exchange.as_ref();
                             let permit = decide(&state.rules, caller, &parts.headers, &read.bytes)?;
                             exchange.permit = permit.and(&exchange.permit);

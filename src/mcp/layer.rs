@@ -12,6 +12,7 @@ use super::session::{KEY_LENGTH, SessionBinding};
 use crate::bearer::{OnRejection, Rejection};
 use crate::clock::Clock;
 use crate::error::{BuildError, BuildErrorKind};
+use crate::protection::Protection;
 use crate::verify::ByIssuer;
 
 /// Decides what a request may do by the MCP operation in it. It goes **inside** the bearer layer.
@@ -59,7 +60,7 @@ pub(super) struct State {
 /// What the layer needs of the server that made it.
 #[derive(Clone)]
 pub(crate) struct ServerParts {
-    pub(crate) metadata_url: Arc<str>,
+    pub(crate) protection: Arc<Protection>,
     pub(crate) verifier: Arc<ByIssuer>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) skew: Duration,

@@ -12,7 +12,7 @@ use super::decision::{Permit, refuse};
 use super::exchange::Exchange;
 use super::layer::State;
 use super::{McpRequestBody, McpResponseBody, McpResponseFuture};
-use crate::bearer::{BearerToken, Rejection, RejectionKind, is_preflight};
+use crate::bearer::{BearerToken, Rejection, RejectionKind, is_preflight, log};
 use crate::failure::OperationFailure;
 use crate::scope::Scopes;
 
@@ -84,22 +84,25 @@ impl State {
         if is_preflight(request.method(), request.headers()) {
             return Admission::Preflight;
         }
-        let Some(caller) = Caller::of(request, &self.server.metadata_url) else {
-            tracing::error!(target: "mcp_bearer::rejection", kind = "internal", cause = "no_layer",
-                "no `BearerAuthLayer` of this resource is outside of the `McpLayer`: add `server.bearer_layer()` after it");
+        let Some(caller) = Caller::of(request, &self.server.protection.metadata_url) else {
+            log::misconfigured(
+                &self.server.protection,
+                "no_layer",
+                "no `BearerAuthLayer` of this resource is outside of the `McpLayer`: add `server.bearer_layer()` after it",
+            );
             return Admission::Refused(Rejection::new(RejectionKind::Internal));
         };
         let carries_message =
             !matches!(*request.method(), Method::GET | Method::HEAD | Method::DELETE | Method::OPTIONS);
         if let (Caller::Anonymous(protection), false) = (&caller, carries_message) {
-            return Admission::Refused(refuse(Rejection::missing_token(protection, Scopes::EMPTY)));
+            return Admission::Refused(refuse(protection, Rejection::missing_token(protection, Scopes::EMPTY)));
         }
         let token = self.revalidation_interval.and_then(|_| BearerToken::from_headers(request.headers()).ok());
         if let Some(sessions) = &self.sessions
             && sessions.open(request.headers_mut(), &caller).is_err()
         {
             let rejection = Rejection::operation(OperationFailure::UnknownSession, None);
-            return Admission::Refused(refuse(rejection));
+            return Admission::Refused(refuse(caller.protection(), rejection));
         }
         // A resumed stream may bring the answer to a list.
         let permit = Permit { lists: !carries_message, ..Permit::default() };

@@ -3,6 +3,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::caller::Caller;
+use crate::bearer::log;
 use crate::jose::{Fingerprint, Fingerprinter};
 
 /// Binds session ids to who opened the session, without remembering any: the id that leaves carries an HMAC over it and its
@@ -56,7 +57,11 @@ impl SessionBinding {
         let Some(id) = headers.remove(&SESSION_ID) else { return };
         match self.sealed(id.as_bytes(), caller) {
             Some(sealed) => _ = headers.insert(SESSION_ID, sealed),
-            None => tracing::error!(target: "mcp_bearer", "a session id cannot be bound, and is left out"),
+            None => log::misconfigured(
+                caller.protection(),
+                "unbindable_session",
+                "the server's session id is too long to be bound, and is left out of the response",
+            ),
         }
     }
 

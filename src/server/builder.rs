@@ -232,6 +232,8 @@ impl ResourceServerBuilder {
             requested: Arc::new(requested),
             scopes_supported,
             required: ScopeRequirement::default(),
+            events: Arc::default(),
+            clock: Arc::clone(&self.clock),
         };
         Ok(ResourceServer::new(Inner {
             verifier: Arc::new(ByIssuer::new(verifiers, for_opaque, verified, Arc::clone(&self.clock))),

@@ -64,7 +64,8 @@ impl ResourceServer {
     /// [`BuildErrorKind::Setting`] if a resource is no URI template.
     pub fn mcp_layer(&self, scopes: McpScopes) -> Result<McpLayer, BuildError> {
         let parts = ServerParts {
-            metadata_url: Arc::clone(&self.inner.protection.metadata_url),
+            // A layer that is in the wrong place is reported whatever other layers have reported.
+            protection: Arc::new(Protection { events: Arc::default(), ..Protection::clone(&self.inner.protection) }),
             verifier: Arc::clone(&self.inner.verifier),
             clock: Arc::clone(&self.inner.clock),
             skew: self.inner.skew,

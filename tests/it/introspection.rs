@@ -14,7 +14,7 @@ mod requests;
 mod revocation;
 mod routing;
 mod stale;
-mod stub;
+pub mod stub;
 
 use std::convert::Infallible;
 use std::future::ready;

@@ -18,15 +18,15 @@ async fn refusals_say_why_and_never_what() {
     let signed = fixture.token();
     let (rest, _) = signed.rsplit_once('.').unwrap();
     for (sent, level, expected) in [
-        (String::new(), Level::DEBUG, &["kind=\"invalid_request\""][..]),
-        ("garbage".to_owned(), Level::DEBUG, &["kind=\"invalid_token\"", "cause=\"malformed\""]),
+        (String::new(), Level::INFO, &["kind=\"invalid_request\""][..]),
+        ("garbage".to_owned(), Level::INFO, &["kind=\"invalid_token\"", "cause=\"malformed\""]),
         (
             format!("{rest}.AAAA"),
-            Level::DEBUG,
+            Level::INFO,
             &["cause=\"signature\"", "issuer=\"https://auth.example.com\"", &format!("kid={known}")],
         ),
-        (token("evil\r\n\u{1b}[31m"), Level::DEBUG, &["cause=\"unknown_key\"", "kid=evil\\r\\n\\u{1b}[31m"]),
-        (token(&known), Level::DEBUG, &["kind=\"insufficient_scope\""]),
+        (token("evil\r\n\u{1b}[31m"), Level::INFO, &["cause=\"unknown_key\"", "kid=evil\\r\\n\\u{1b}[31m"]),
+        (token(&known), Level::INFO, &["kind=\"insufficient_scope\""]),
     ] {
         capture.take();
         app.with_token(&sent).await;
@@ -57,7 +57,7 @@ async fn an_outage_is_a_warning_that_names_its_cause() {
     assert_eq!(level, Level::WARN);
     assert!(line.contains("status 500 from https://auth.example.com"), "{line}");
     let (level, line) = of("mcp_bearer::rejection");
-    assert_eq!(level, Level::WARN);
+    assert_eq!(level, Level::INFO);
     assert!(line.contains("status 500") && line.contains("kind=\"unavailable\""), "{line}");
 }
 

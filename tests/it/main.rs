@@ -20,6 +20,7 @@ mod faults;
 mod hostile;
 mod introspection;
 mod layers;
+mod log_lines;
 mod logging;
 mod mcp;
 mod metadata;

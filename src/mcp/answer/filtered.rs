@@ -9,6 +9,7 @@ use pin_project_lite::pin_project;
 
 use super::events::Boundaries;
 use super::listing;
+use crate::bearer::log;
 use crate::mcp::caller::Caller;
 use crate::mcp::scopes::Rules;
 
@@ -82,7 +83,11 @@ impl Filter {
     /// What is said in the place of an answer that is too large to be read.
     fn give_up(&mut self) -> Option<Bytes> {
         self.held.clear();
-        tracing::error!(target: "mcp_bearer", limit = MAX_ANSWER, "an answer with a list is too large to be filtered");
+        log::misconfigured(
+            self.view.caller.protection(),
+            "large_list",
+            "a response with a list is too large to be filtered",
+        );
         match self.shape {
             Shape::Json => Some(Bytes::from_static(TOO_LARGE)),
             Shape::Events(_) => None,

@@ -1,0 +1,164 @@
+//! Bounds the log lines that strangers can cause: a pure count by cause and minute.
+//!
+//! Of each cause, the first [`SHOWN`] events of a minute appear at their own level. Later ones appear at `debug` only, and
+//! one summary at `warn` says how many there were. A request that is accepted never gets here.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// Counts events by cause and minute.
+///
+/// A cause is a name in the source of this crate, never a text of a request, so the number of causes is fixed.
+#[derive(Debug, Default)]
+pub(crate) struct EventLimit {
+    /// Held for a few instructions.
+    windows: Mutex<BTreeMap<&'static str, Window>>,
+}
+
+/// The minute that began with the first event of a cause.
+#[derive(Debug, Clone, Copy)]
+struct Window {
+    started_at: Duration,
+    events: u64,
+}
+
+/// What becomes of one event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Counted {
+    /// Whether it appears at its own level, and not only at `debug`.
+    pub(crate) is_shown: bool,
+    /// The minute before it, if some of its events were not shown.
+    pub(crate) finished: Option<Summary>,
+    /// Set for the first event that is not shown: the summary is due after this time.
+    pub(crate) summary_due: Option<Due>,
+}
+
+/// The events of one cause in one minute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Summary {
+    pub(crate) cause: &'static str,
+    pub(crate) events: u64,
+    /// How many of them appeared at `debug` only.
+    pub(crate) hidden: u64,
+}
+
+/// A minute that will need a summary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Due {
+    cause: &'static str,
+    started_at: Duration,
+    /// How long the minute still lasts.
+    pub(crate) after: Duration,
+}
+
+impl EventLimit {
+    /// Counts an event of `cause` at `now`, a time since any fixed moment.
+    pub(crate) fn count(&self, cause: &'static str, now: Duration) -> Counted {
+        let mut windows = self.lock();
+        let window = windows.entry(cause).or_insert(Window { started_at: now, events: 0 });
+        let age = now.checked_sub(window.started_at);
+        let mut finished = None;
+        // A clock that was set back begins a new minute too: otherwise a cause could stay hidden for long.
+        if age.is_none_or(|age| age >= MINUTE) {
+            finished = window.summary(cause);
+            *window = Window { started_at: now, events: 0 };
+        }
+        window.events = window.events.saturating_add(1);
+        let is_first_hidden = window.events == SHOWN.saturating_add(1);
+        let started_at = window.started_at;
+        let after = MINUTE.saturating_sub(now.saturating_sub(started_at));
+        let summary_due = is_first_hidden.then_some(Due { cause, started_at, after });
+        Counted { is_shown: window.events <= SHOWN, finished, summary_due }
+    }
+
+    /// Ends the minute that `due` is about. `None` if a later event has ended it already.
+    pub(crate) fn finish(&self, due: Due) -> Option<Summary> {
+        let mut windows = self.lock();
+        let window = windows.get(due.cause).filter(|window| window.started_at == due.started_at)?;
+        let summary = window.summary(due.cause);
+        windows.remove(due.cause);
+        summary
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<&'static str, Window>> {
+        // Nothing under the lock leaves it half-changed.
+        self.windows.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Window {
+    fn summary(&self, cause: &'static str) -> Option<Summary> {
+        let hidden = self.events.saturating_sub(SHOWN);
+        (hidden > 0).then_some(Summary { cause, events: self.events, hidden })
+    }
+}
+
+/// Events of a cause that appear in each minute: enough to see what they have in common.
+const SHOWN: u64 = 3;
+/// How often a cause may appear again. An operator who reacts to a log line needs longer.
+const MINUTE: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Duration {
+        Duration::from_secs(1_800_000_000).saturating_add(Duration::from_secs(seconds))
+    }
+
+    #[test]
+    fn three_events_of_a_cause_are_shown_per_minute() {
+        let limit = EventLimit::default();
+        for minute in [0, 60, 3600] {
+            let shown: Vec<_> = (0..50).map(|second| limit.count("expired", at(minute + second)).is_shown).collect();
+            assert_eq!(shown.iter().filter(|shown| **shown).count(), 3);
+            assert_eq!(shown[..3], [true; 3]);
+        }
+        // Another cause has a count of its own.
+        assert!(limit.count("audience", at(3601)).is_shown);
+    }
+
+    #[test]
+    fn the_event_after_a_busy_minute_brings_its_summary() {
+        let limit = EventLimit::default();
+        for second in 0..60 {
+            assert_eq!(limit.count("expired", at(second)).finished, None);
+        }
+        let summary = Summary { cause: "expired", events: 60, hidden: 57 };
+        assert_eq!(limit.count("expired", at(60)).finished, Some(summary));
+        // One event is no busy minute.
+        assert_eq!(limit.count("expired", at(180)).finished, None);
+    }
+
+    #[test]
+    fn the_first_hidden_event_says_when_the_summary_is_due() {
+        let limit = EventLimit::default();
+        let due: Vec<_> = (0..10).filter_map(|second| limit.count("expired", at(second)).summary_due).collect();
+        let [due] = due[..] else { panic!("{due:?}") };
+        assert_eq!(due.after, Duration::from_secs(57));
+        assert_eq!(limit.finish(due), Some(Summary { cause: "expired", events: 10, hidden: 7 }));
+        // It is reported once, and the next event begins a new minute.
+        assert_eq!(limit.finish(due), None);
+        let next = limit.count("expired", at(10));
+        assert_eq!((next.is_shown, next.finished), (true, None));
+    }
+
+    #[test]
+    fn a_summary_that_an_event_has_brought_is_not_due_again() {
+        let limit = EventLimit::default();
+        let due = (0..4).find_map(|_| limit.count("expired", at(0)).summary_due).unwrap();
+        assert!(limit.count("expired", at(61)).finished.is_some());
+        assert_eq!(limit.finish(due), None);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_hides_nothing_for_long() {
+        let limit = EventLimit::default();
+        for _ in 0..10 {
+            limit.count("expired", at(86_400));
+        }
+        let counted = limit.count("expired", at(0));
+        assert!(counted.is_shown && counted.finished.is_some());
+    }
+}
