@@ -11,6 +11,8 @@ use tower_service::Service;
 
 use super::BearerBody;
 use super::layer::State;
+use super::service::conclude;
+use crate::protection::Protection;
 use crate::verify::PendingVerification;
 
 pin_project! {
@@ -34,10 +36,12 @@ pin_project! {
 }
 
 /// What waits for the verification: the service that is ready, and the request for it.
-struct Next<S, B> {
-    service: S,
-    request: Request<B>,
-    state: Arc<State>,
+pub(super) struct Next<S, B> {
+    pub(super) service: S,
+    pub(super) request: Request<B>,
+    pub(super) state: Arc<State>,
+    /// What the request needs.
+    pub(super) protection: Arc<Protection>,
 }
 
 impl<S, B> ResponseFuture<S, B>
@@ -52,13 +56,8 @@ where
         Self { stage: Stage::Rejected { response: Some(response) } }
     }
 
-    pub(super) fn pending(
-        verification: PendingVerification,
-        service: S,
-        request: Request<B>,
-        state: Arc<State>,
-    ) -> Self {
-        Self { stage: Stage::Verifying { verification, next: Some(Box::new(Next { service, request, state })) } }
+    pub(super) fn pending(verification: PendingVerification, next: Next<S, B>) -> Self {
+        Self { stage: Stage::Verifying { verification, next: Some(Box::new(next)) } }
     }
 }
 
@@ -75,8 +74,8 @@ where
                     let verified = ready!(verification.as_mut().poll(cx));
                     // Absent only if polled again after a panic of the inner service.
                     let Some(next) = next.take() else { return Poll::Pending };
-                    let Next { mut service, mut request, state } = *next;
-                    match state.conclude(verified, request.extensions().get()) {
+                    let Next { mut service, mut request, state, protection } = *next;
+                    match conclude(verified, protection) {
                         Ok(auth) => {
                             request.extensions_mut().insert(auth);
                             Stage::Calling { future: service.call(request) }

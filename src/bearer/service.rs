@@ -3,9 +3,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, header};
+use http::{Extensions, HeaderMap, Method, Request, Response, header};
 use tower_service::Service;
 
+use super::future::Next;
 use super::layer::State;
 use super::token::NoToken;
 use super::{BearerBody, BearerToken, Rejection, ResponseFuture, log};
@@ -49,11 +50,11 @@ where
     }
 
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
-        match self.state.admit(&request) {
-            Admission::Unauthenticated => {
-                let (protection, anonymous_allowed) =
-                    (Arc::clone(&self.state.protection), self.state.anonymous_allowed);
-                request.extensions_mut().insert(Unauthenticated { protection, anonymous_allowed });
+        // First of all: nothing else in the request may say who the caller is.
+        let outer = remove_marks(request.extensions_mut());
+        match self.state.admit(request.method(), request.headers(), outer) {
+            Admission::Unauthenticated(mark) => {
+                request.extensions_mut().insert(mark);
                 ResponseFuture::inner(self.inner.call(request))
             }
             Admission::Authenticated(auth) => {
@@ -61,11 +62,12 @@ where
                 ResponseFuture::inner(self.inner.call(request))
             }
             Admission::Refused(rejection) => ResponseFuture::rejected(self.state.respond(&rejection)),
-            Admission::Pending(verification) => {
+            Admission::Pending(verification, protection) => {
                 // The clone is not ready; the service that was polled ready is the one to call later.
                 let clone = self.inner.clone();
                 let ready = std::mem::replace(&mut self.inner, clone);
-                ResponseFuture::pending(verification, ready, request, Arc::clone(&self.state))
+                let next = Next { service: ready, request, state: Arc::clone(&self.state), protection };
+                ResponseFuture::pending(verification, next)
             }
         }
     }
@@ -79,56 +81,41 @@ impl<S: fmt::Debug> fmt::Debug for BearerAuth<S> {
 
 /// What becomes of a request.
 enum Admission {
-    Unauthenticated,
+    Unauthenticated(Unauthenticated),
     Authenticated(AuthInfo),
     Refused(Rejection),
-    Pending(PendingVerification),
+    Pending(PendingVerification, Arc<Protection>),
 }
 
 impl State {
-    fn admit<B>(&self, request: &Request<B>) -> Admission {
-        let headers = request.headers();
-        if is_preflight(request.method(), headers) {
-            return Admission::Unauthenticated;
+    fn admit(&self, method: &Method, headers: &HeaderMap, outer: Option<Arc<Protection>>) -> Admission {
+        let protection = self.protection_inside(outer);
+        let anonymous_allowed = self.anonymous_allowed;
+        if is_preflight(method, headers) {
+            return Admission::Unauthenticated(Unauthenticated { protection, anonymous_allowed });
         }
         let token = match BearerToken::find(headers) {
             Ok(token) => token,
-            Err(NoToken::Missing) if self.anonymous_allowed => return Admission::Unauthenticated,
+            Err(NoToken::Missing) if anonymous_allowed => {
+                return Admission::Unauthenticated(Unauthenticated { protection, anonymous_allowed });
+            }
             Err(reason) => {
-                let rejection = Rejection::from(reason).guarded_by(&self.protection);
-                log::refused(&self.protection, &rejection, None);
+                let rejection = Rejection::from(reason).guarded_by(&protection);
+                log::refused(&protection, &rejection, None);
                 return Admission::Refused(rejection);
             }
         };
         match self.verifier.verify(token) {
             Verification::Done(verified) => {
-                let outer = request.extensions().get();
-                self.conclude(verified, outer).map_or_else(Admission::Refused, Admission::Authenticated)
+                conclude(verified, protection).map_or_else(Admission::Refused, Admission::Authenticated)
             }
-            Verification::Pending(verification) => Admission::Pending(verification),
+            Verification::Pending(verification) => Admission::Pending(verification, protection),
         }
     }
 
-    /// From what the verifier says to what the handler sees: the last check is that of the scopes. `outer` is what a
-    /// layer further out has left.
-    pub(super) fn conclude(&self, verified: Verified, outer: Option<&AuthInfo>) -> Result<AuthInfo, Rejection> {
-        let claims = verified.map_err(|error| {
-            let rejection = Rejection::from(error.kind()).guarded_by(&self.protection);
-            log::refused(&self.protection, &rejection, Some(&error));
-            rejection
-        })?;
-        let auth = AuthInfo::new(claims, self.protection_inside(outer));
-        let protection = auth.protection();
-        if protection.required.is_met(auth.scopes(), &protection.hierarchy) {
-            return Ok(auth);
-        }
-        log::insufficient_scope(protection, auth.issuer());
-        Err(Rejection::insufficient_scope(protection, Scopes::EMPTY))
-    }
-
-    /// A layer inside a layer of the same server requires what both ask for, and says so in one challenge.
-    fn protection_inside(&self, outer: Option<&AuthInfo>) -> Arc<Protection> {
-        let outer = outer.map(AuthInfo::protection);
+    /// A layer inside a layer of the same server requires what both ask for, and says so in one challenge. What the outer
+    /// layer left may be a copy from another request: it can add requirements, and it cannot remove any.
+    fn protection_inside(&self, outer: Option<Arc<Protection>>) -> Arc<Protection> {
         match outer.filter(|outer| Arc::ptr_eq(&outer.metadata_url, &self.protection.metadata_url)) {
             None => Arc::clone(&self.protection),
             Some(outer) => {
@@ -141,6 +128,29 @@ impl State {
     pub(super) fn respond(&self, rejection: &Rejection) -> Response<Bytes> {
         rejection.to_response_by(self.on_rejection.as_ref())
     }
+}
+
+/// Removes what only a bearer layer may leave in a request, whoever put it there. Returns what a layer further out requires.
+fn remove_marks(extensions: &mut Extensions) -> Option<Arc<Protection>> {
+    let unauthenticated = extensions.remove::<Unauthenticated>().map(|mark| mark.protection);
+    let authenticated = extensions.remove::<AuthInfo>().map(|auth| Arc::clone(auth.protection()));
+    authenticated.or(unauthenticated)
+}
+
+/// From what the verifier says to what the handler sees: the last check is that of the scopes.
+pub(super) fn conclude(verified: Verified, protection: Arc<Protection>) -> Result<AuthInfo, Rejection> {
+    let claims = verified.map_err(|error| {
+        let rejection = Rejection::from(error.kind()).guarded_by(&protection);
+        log::refused(&protection, &rejection, Some(&error));
+        rejection
+    })?;
+    let auth = AuthInfo::new(claims, protection);
+    let protection = auth.protection();
+    if protection.required.is_met(auth.scopes(), &protection.hierarchy) {
+        return Ok(auth);
+    }
+    log::insufficient_scope(protection, auth.issuer());
+    Err(Rejection::insufficient_scope(protection, Scopes::EMPTY))
 }
 
 /// A browser asks before it sends credentials (Fetch standard, CORS-preflight request); it cannot send them with that.

@@ -15,6 +15,7 @@ mod capture;
 mod check_order;
 mod configuration;
 mod discovery;
+mod extensions;
 mod extractor;
 mod faults;
 mod hostile;

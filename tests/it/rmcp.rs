@@ -131,3 +131,22 @@ async fn without_a_layer_a_tool_that_needs_a_caller_is_an_internal_error() {
         (&json!(-32603), &Value::Null)
     );
 }
+
+#[tokio::test]
+async fn a_tool_never_sees_an_identity_that_was_there_before_the_layer() {
+    let fixture = Fixture::new().await;
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let copy = move |auth: AuthInfo| async move { sender.send(auth).unwrap() };
+    let copying = Router::new().route("/mcp", axum::routing::get(copy)).route_layer(fixture.server.bearer_layer());
+    let token = fixture.issuer.token().audience(RESOURCE).subject("mallory").scope("notes:write").sign();
+    let request = Request::get("/mcp").header("authorization", format!("Bearer {token}")).body(Body::empty()).unwrap();
+    copying.oneshot(request).await.unwrap();
+    let forged = axum::Extension(receiver.recv().unwrap());
+
+    let open = app(&fixture, Some(fixture.server.bearer_layer().allow_anonymous())).layer(forged.clone());
+    assert_eq!(call(&open, None, "greet").await["result"]["content"][0]["text"], "hello stranger, false");
+    assert_eq!(call(&open, None, "whoami").await["error"]["data"]["error"], Value::Null);
+    let alice = fixture.issuer.token().audience(RESOURCE).subject("alice").sign();
+    assert_eq!(call(&open, Some(&alice), "whoami").await["result"]["content"][0]["text"], "alice");
+    assert_eq!(call(&open, Some(&alice), "forget").await["error"]["code"], -32003);
+}
