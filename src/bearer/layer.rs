@@ -70,7 +70,11 @@ impl BearerAuthLayer {
         self.require(requirement)
     }
 
-    /// Lets requests without credentials pass, without `AuthInfo`. Bad credentials are refused all the same.
+    /// Lets requests pass that have no `Authorization` header, without `AuthInfo`.
+    ///
+    /// Every `Authorization` header is judged as without this call: an invalid token is rejected, and so are credentials of
+    /// another scheme (`DPoP`, `Basic`) and an empty header. Their sender expects an identity, and must not be taken for
+    /// nobody.
     #[must_use]
     pub fn allow_anonymous(self) -> Self {
         self.with(|state| state.anonymous_allowed = true)

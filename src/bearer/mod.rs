@@ -9,6 +9,10 @@
 //! | a token that cannot be judged: an outage | 503 | none; `Retry-After` |
 //! | [`AuthInfo`](crate::AuthInfo) asked for where no layer is | 500 | none |
 //!
+//! A layer that [allows anonymous requests](BearerAuthLayer::allow_anonymous) lets those pass that have no `Authorization`
+//! header at all; the rest of the table holds there too. An [`AuthInfo`](crate::AuthInfo) that is in a request's
+//! extensions before the layer sees the request is removed.
+//!
 //! A CORS preflight passes without credentials. Every refusal carries `Cache-Control: no-store` and stays in the response's extensions as a [`Rejection`]. No byte of
 //! a token, of a claim or of another server's answer is ever in one.
 

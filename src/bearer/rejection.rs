@@ -30,7 +30,7 @@ pub struct Rejection {
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RejectionKind {
-    /// 401 without an error code: no bearer credentials.
+    /// 401 without an error code: no credentials, or those of another scheme than `Bearer`.
     MissingToken,
     /// 400 `invalid_request`: credentials that are no single bearer token.
     InvalidRequest,
@@ -180,7 +180,7 @@ impl Rejection {
 impl From<NoToken> for Rejection {
     fn from(reason: NoToken) -> Self {
         Self::new(match reason {
-            NoToken::Missing => RejectionKind::MissingToken,
+            NoToken::Missing | NoToken::OtherScheme => RejectionKind::MissingToken,
             NoToken::Malformed => RejectionKind::InvalidRequest,
             NoToken::Refused(failure) => RejectionKind::InvalidToken(failure),
         })

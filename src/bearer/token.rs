@@ -19,8 +19,11 @@ pub(crate) struct BearerToken {
 /// Why a request has no token to judge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NoToken {
-    /// No credentials, or of another scheme.
+    /// No credentials.
     Missing,
+    /// Credentials of another scheme, or of none that could be read. They are not anonymous: whoever sends them expects
+    /// an identity.
+    OtherScheme,
     /// Credentials that are no single bearer token.
     Malformed,
     /// A token that is not looked at.
@@ -58,7 +61,17 @@ fn only_token(headers: &HeaderMap) -> Result<(&HeaderValue, Range<usize>), NoTok
     if rest.is_some() {
         return Err(NoToken::Malformed);
     }
-    Ok((value, token_in(value.as_bytes())?))
+    let text = value.as_bytes();
+    // White space around a field's value is no part of it (RFC 9110, section 5.5). hyper removes it; a request that was
+    // made in process may have it.
+    let start = text.iter().take_while(|byte| is_white_space(**byte)).count();
+    let end = text.len().saturating_sub(text.iter().rev().take_while(|byte| is_white_space(**byte)).count());
+    let token = token_in(text.get(start..end).unwrap_or_default())?;
+    Ok((value, start.saturating_add(token.start)..start.saturating_add(token.end)))
+}
+
+const fn is_white_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t')
 }
 
 fn token_in(value: &[u8]) -> Result<Range<usize>, NoToken> {
@@ -85,7 +98,7 @@ fn of_another_scheme(value: &[u8]) -> NoToken {
         let piece = piece.trim_ascii_start();
         piece.get(..7).is_some_and(|start| start.eq_ignore_ascii_case(b"bearer "))
     });
-    if bearer_inside || prefix.iter().any(|byte| !byte.is_ascii()) { NoToken::Malformed } else { NoToken::Missing }
+    if bearer_inside || prefix.iter().any(|byte| !byte.is_ascii()) { NoToken::Malformed } else { NoToken::OtherScheme }
 }
 
 /// RFC 9110, section 5.6.2.
@@ -129,18 +142,21 @@ mod tests {
             (b"BEARER T", Ok("T")),
             (b"bEaReR T", Ok("T")),
             (b"Bearer     a.b-c_d~e+f/g==", Ok("a.b-c_d~e+f/g==")),
-            (b"", Err(NoToken::Missing)),
-            (b"Basic dXNlcjpwYXNz", Err(NoToken::Missing)),
-            (b"DPoP T", Err(NoToken::Missing)),
-            (b"Digest username=\"x\", realm=\"y\"", Err(NoToken::Missing)),
-            (b"Bearerx T", Err(NoToken::Missing)),
+            (b" Bearer T", Ok("T")),
+            (b"\tBearer T \t", Ok("T")),
+            (b"", Err(NoToken::OtherScheme)),
+            (b" ", Err(NoToken::OtherScheme)),
+            (b"Basic dXNlcjpwYXNz", Err(NoToken::OtherScheme)),
+            (b"DPoP T", Err(NoToken::OtherScheme)),
+            (b"Digest username=\"x\", realm=\"y\"", Err(NoToken::OtherScheme)),
+            (b"Bearerx T", Err(NoToken::OtherScheme)),
             (b"Bearer", Err(NoToken::Malformed)),
             (b"Bearer ", Err(NoToken::Malformed)),
             (b"Bearer\tT", Err(NoToken::Malformed)),
             (b"Bearer \tT", Err(NoToken::Malformed)),
             (b"Bearer\xc2\xa0T", Err(NoToken::Malformed)),
             (b"Bearer T1 T2", Err(NoToken::Malformed)),
-            (b"Bearer T ", Err(NoToken::Malformed)),
+            (b"Bearer T ", Ok("T")),
             (b"Bearer a,b", Err(NoToken::Malformed)),
             (b"Bearer \"T\"", Err(NoToken::Malformed)),
             (b"Bearer a;b", Err(NoToken::Malformed)),

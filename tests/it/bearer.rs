@@ -200,3 +200,62 @@ async fn an_outage_says_when_to_come_back_however_it_is_dressed() {
     let answer = App::new(fixture.server.bearer_layer().on_rejection(plain)).with_token(&fixture.token()).await;
     assert_eq!((answer.status, answer.header("retry-after")), (StatusCode::SERVICE_UNAVAILABLE, Some("5")));
 }
+
+#[tokio::test(start_paused = true)]
+async fn credentials_that_are_no_bearer_token_are_never_anonymous() {
+    let fixture = Fixture::new().await;
+    let strict = App::new(fixture.server.bearer_layer().required_scopes(["mcp:tools"]).unwrap());
+    let open = App::new(fixture.server.bearer_layer().required_scopes(["mcp:tools"]).unwrap().allow_anonymous());
+    let token = fixture.token();
+    for (authorization, verdict) in [
+        (format!("DPoP {token}"), "R401N"),
+        (format!("dpop {token}"), "R401N"),
+        ("Basic dXNlcjpwYXNz".to_owned(), "R401N"),
+        ("Digest username=\"x\", realm=\"y\"".to_owned(), "R401N"),
+        ("Negotiate YII".to_owned(), "R401N"),
+        ("AWS4-HMAC-SHA256 Credential=x".to_owned(), "R401N"),
+        (format!("Token {token}"), "R401N"),
+        (format!("Bearerx {token}"), "R401N"),
+        (token.clone(), "R401N"),
+        (format!("\"Bearer {token}\""), "R401N"),
+        (format!(":{token}"), "R401N"),
+        ("DPoP".to_owned(), "R401N"),
+        ("null".to_owned(), "R401N"),
+        (String::new(), "R401N"),
+        ("  ".to_owned(), "R401N"),
+        ("Bearer".to_owned(), "R400"),
+        ("Bearer ".to_owned(), "R400"),
+        ("Bearer undefined null".to_owned(), "R400"),
+        (format!("DPoP x, Bearer {token}"), "R400"),
+        ("Bearer garbage".to_owned(), "R401"),
+    ] {
+        for app in [&strict, &open] {
+            let answer = app.get(&authorization).await;
+            assert_eq!(answer.verdict(), verdict, "{authorization:.40}");
+            assert_eq!(answer.parameter("resource_metadata").as_deref(), Some(METADATA_URL), "{authorization:.40}");
+            assert_eq!(app.reached(), 0, "{authorization:.40}");
+        }
+    }
+    let twice = Request::get("/mcp").header(header::AUTHORIZATION, "DPoP x").header(header::AUTHORIZATION, "DPoP x");
+    assert_eq!(open.send(twice.body(Body::empty()).unwrap()).await.verdict(), "R400");
+    assert_eq!(open.send(Request::get("/mcp").body(Body::empty()).unwrap()).await.body, "anonymous");
+}
+
+#[tokio::test(start_paused = true)]
+async fn white_space_around_the_header_value_is_trimmed_as_hyper_trims_it() {
+    let fixture = Fixture::new().await;
+    let app = fixture.app();
+    let token = fixture.token();
+    for (authorization, verdict) in [
+        (format!(" Bearer {token}"), "OK"),
+        (format!("Bearer {token} "), "OK"),
+        (format!("\t Bearer {token}\t "), "OK"),
+        (format!(" Bearer \t{token}"), "R400"),
+        (format!("\tBearer\t{token}"), "R400"),
+        (format!("Bearer {token} ,"), "R400"),
+        (" \t".to_owned(), "R401N"),
+        (" Bearer \t".to_owned(), "R400"),
+    ] {
+        assert_eq!(app.get(&authorization).await.verdict(), verdict, "{authorization:.20?}");
+    }
+}
