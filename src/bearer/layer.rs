@@ -8,7 +8,7 @@ use tower_layer::Layer;
 use super::{BearerAuth, OnRejection, Rejection};
 use crate::error::{BuildError, BuildErrorKind};
 use crate::protection::Protection;
-use crate::scope::ScopeRequirement;
+use crate::scope::{InvalidScope, ScopeRequirement};
 use crate::verify::ByIssuer;
 
 /// Lets requests pass that carry a good access token, and puts [`AuthInfo`](crate::AuthInfo) into their extensions.
@@ -42,14 +42,13 @@ impl BearerAuthLayer {
     /// Requires all of `scopes`, besides what was required before.
     ///
     /// # Errors
-    /// [`BuildErrorKind::Scope`] if one of them is no scope (RFC 6749, section 3.3).
+    /// [`BuildErrorKind::Scope`] if one of them is no scope (RFC 6749, section 3.3), or if there is none.
     pub fn required_scopes<I>(self, scopes: I) -> Result<Self, BuildError>
     where
         I: IntoIterator,
         I::Item: AsRef<str>,
     {
-        let requirement = ScopeRequirement::all(scopes);
-        self.require(requirement.map_err(|error| BuildError::new(BuildErrorKind::Scope, error.to_string()))?)
+        self.require("required_scopes", ScopeRequirement::all(scopes))
     }
 
     /// Requires one of `scopes`, besides what was required before. Challenges name the first.
@@ -61,13 +60,7 @@ impl BearerAuthLayer {
         I: IntoIterator,
         I::Item: AsRef<str>,
     {
-        let requirement = ScopeRequirement::any(scopes);
-        let requirement = requirement.map_err(|error| BuildError::new(BuildErrorKind::Scope, error.to_string()))?;
-        if requirement.scopes().next().is_none() {
-            let message = "`any_scope` names no scope, which nobody could have: name at least one";
-            return Err(BuildError::new(BuildErrorKind::Scope, message));
-        }
-        self.require(requirement)
+        self.require("any_scope", ScopeRequirement::any(scopes))
     }
 
     /// Lets requests pass that have no `Authorization` header, without `AuthInfo`.
@@ -87,7 +80,14 @@ impl BearerAuthLayer {
         self.with(|state| state.on_rejection = Some(Arc::new(respond)))
     }
 
-    fn require(self, requirement: ScopeRequirement) -> Result<Self, BuildError> {
+    fn require(self, setting: &str, requirement: Result<ScopeRequirement, InvalidScope>) -> Result<Self, BuildError> {
+        let wrong = |message: String| BuildError::new(BuildErrorKind::Scope, message);
+        let requirement = requirement.map_err(|error| wrong(error.to_string()))?;
+        if requirement.scopes().next().is_none() {
+            return Err(wrong(format!(
+                "`{setting}` needs at least one scope: name it, or remove the call to accept every valid token"
+            )));
+        }
         self.state.protection.warn_of(&requirement);
         Ok(self.with(|state| {
             let required = state.protection.required.and(&requirement);

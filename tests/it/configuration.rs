@@ -105,7 +105,15 @@ fn mistakes_fail_at_build() {
         assert_eq!(server.bearer_layer().required_scopes(scopes).unwrap_err().kind(), Kind::Scope);
         assert_eq!(server.bearer_layer().any_scope(scopes).unwrap_err().kind(), Kind::Scope);
     }
-    assert_eq!(server.bearer_layer().any_scope([""; 0]).unwrap_err().kind(), Kind::Scope);
+    let layer = || server.bearer_layer();
+    for (setting, empty) in
+        [("required_scopes", layer().required_scopes([""; 0])), ("any_scope", layer().any_scope([""; 0]))]
+    {
+        let error = empty.unwrap_err();
+        assert_eq!(error.kind(), Kind::Scope);
+        let text = error.to_string();
+        assert!(text.starts_with(&format!("`{setting}` needs at least one scope")) && text.contains("remove the call"));
+    }
 }
 
 #[test]

@@ -75,6 +75,13 @@ impl Fixture {
     }
 }
 
+/// The layer that requires these scopes, which may be none.
+pub fn requiring(server: &ResourceServer, scopes: &[&str]) -> BearerAuthLayer {
+    let required: Vec<_> = scopes.iter().filter(|scope| !scope.is_empty()).collect();
+    let layer = server.bearer_layer();
+    if required.is_empty() { layer } else { layer.required_scopes(required).unwrap() }
+}
+
 /// A file of the collections beside the repository, as JSON. `None`, said aloud, if it is not there.
 pub fn collection(variable: &str, folder: &str, file: &str) -> Option<Value> {
     let file = located(variable, folder, file)?;

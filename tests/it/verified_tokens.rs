@@ -11,7 +11,7 @@ use mcp_bearer::testing::{Endpoint, Fault, TestClock, TestIssuer};
 use mcp_bearer::{Issuer, ResourceServer};
 use tokio::time::advance;
 
-use crate::support::{App, ISSUER, RESOURCE};
+use crate::support::{App, ISSUER, RESOURCE, requiring};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -189,7 +189,7 @@ async fn each_layer_asks_for_its_own_scopes() {
     let server = remembering(issuer.issuer().scope_claim("/roles"), &clock).await;
     let token = issuer.token().audience(RESOURCE).scope("read").claim("roles", vec!["write"]).sign();
     for (scopes, verdict) in [(&["read"][..], "OK"), (&["read", "write"], "OK"), (&["admin"], "R403"), (&[], "OK")] {
-        let app = App::new(server.bearer_layer().required_scopes(scopes).unwrap());
+        let app = App::new(requiring(&server, scopes));
         assert_verdicts(&app, &token, &[verdict, verdict]).await;
     }
 }

@@ -49,8 +49,10 @@ fn challenge(configuration: &Configuration) -> Result<[(StatusCode, Vec<String>)
         }
         let found: Issuer = issuer.issuer().jwks_uri(format!("{ISSUER}/jwks"));
         let server = builder.issuer(found).clock(clock).build_lazy().map_err(|error| error.to_string())?;
-        let layer =
-            server.bearer_layer().required_scopes(&configuration.required).map_err(|error| error.to_string())?;
+        let layer = match configuration.required.as_slice() {
+            [] => server.bearer_layer(),
+            required => server.bearer_layer().required_scopes(required).map_err(|error| error.to_string())?,
+        };
         let token = issuer.token().audience(&configuration.resource).sign();
         let mut said = Vec::new();
         for authorization in ["Basic eA", &format!("Bearer {token}")] {

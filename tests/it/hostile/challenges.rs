@@ -14,7 +14,7 @@ use mcp_bearer::{BuildError, Issuer, ResourceServer};
 use serde_json::{Value, json};
 
 use super::trial::{self, Trial, bearer, with};
-use crate::support::{Answer, App, METADATA_URL, RESOURCE};
+use crate::support::{Answer, App, METADATA_URL, RESOURCE, requiring};
 use crate::transport;
 
 /// A token with these members among its claims.
@@ -45,7 +45,7 @@ async fn a_missing_scope_is_answered_with_all_that_are_needed() {
 #[tokio::test]
 async fn scopes_are_read_from_one_claim_and_compared_by_byte() {
     let trial = Trial::warm().await;
-    let app = |scopes: &[&str]| App::new(trial.fixture.server.bearer_layer().required_scopes(scopes).unwrap());
+    let app = |scopes: &[&str]| App::new(requiring(&trial.fixture.server, scopes));
     let (free, read, both) = (app(&[]), app(&["read"]), app(&["read", "write"]));
     for (id, app, claims, verdict) in [
         ("F02", &free, json!({}), "OK"),

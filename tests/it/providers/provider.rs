@@ -2,7 +2,7 @@
 
 use axum::Router;
 use axum::routing::get;
-use mcp_bearer::bearer::RejectionKind;
+use mcp_bearer::bearer::{BearerAuthLayer, RejectionKind};
 use mcp_bearer::clock::Clock as _;
 use mcp_bearer::introspection::ClientCredentials;
 use mcp_bearer::jose::Algorithm;
@@ -13,7 +13,7 @@ use mcp_bearer::{AuthInfo, BuildError, Issuer, ResourceServer};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
-use crate::support::{Answer, RESOURCE};
+use crate::support::{Answer, RESOURCE, requiring};
 
 /// An authorization server, and the clock that it shares with whoever trusts it.
 pub struct Provider {
@@ -111,12 +111,15 @@ pub type Who = (Option<String>, String, Option<String>);
 
 impl Door {
     pub fn new(server: &ResourceServer) -> Self {
-        Self::requiring(server, "")
+        Self::behind(server.bearer_layer())
     }
 
     /// The same for those who have this scope.
     pub fn requiring(server: &ResourceServer, scope: &str) -> Self {
-        let layer = server.bearer_layer().required_scopes((!scope.is_empty()).then_some(scope)).unwrap();
+        Self::behind(requiring(server, &[scope]))
+    }
+
+    fn behind(layer: BearerAuthLayer) -> Self {
         Self { router: Router::new().route("/mcp", get(who)).route_layer(layer) }
     }
 
