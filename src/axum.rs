@@ -7,7 +7,7 @@ use ::axum::response::{IntoResponse, Response};
 use http::request::Parts;
 
 use crate::auth_info::AuthInfo;
-use crate::bearer::{Rejection, Unauthenticated};
+use crate::bearer::Rejection;
 use crate::server::ResourceServer;
 
 /// Who makes the request. On a route that no bearer layer covers this is a mistake in the server and answers 500. Where
@@ -25,13 +25,8 @@ impl<S: Sync> FromRequestParts<S> for AuthInfo {
 impl<S: Sync> OptionalFromRequestParts<S> for AuthInfo {
     type Rejection = Rejection;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Option<Self>, Rejection> {
-        let authenticated = parts.extensions.get::<Self>().is_some();
-        let passed = parts.extensions.get::<Unauthenticated>();
-        if !authenticated && passed.is_some_and(|passed| passed.anonymous_allowed) {
-            return Ok(None);
-        }
-        <Self as FromRequestParts<S>>::from_request_parts(parts, state).await.map(Some)
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, Rejection> {
+        Self::optional_of(parts).map(Option::<&Self>::cloned)
     }
 }
 

@@ -59,28 +59,34 @@ pub trait RequestContextExt {
     /// a transport that is not HTTP. A `?` makes an [`ErrorData`] of it, [`CallToolResult::from`] the result of a tool.
     fn auth_info(&self) -> Result<&AuthInfo, Rejection>;
 
-    /// Who makes the request, or `None` if it came without a token.
-    fn optional_auth_info(&self) -> Option<&AuthInfo>;
+    /// Who makes the request, or `None` where the bearer layer allows anonymous requests and this is one.
+    ///
+    /// # Errors
+    /// An internal error if no layer has seen the request, as with a transport that is not HTTP: a tool must not take
+    /// everybody for anonymous because a layer was forgotten.
+    fn optional_auth_info(&self) -> Result<Option<&AuthInfo>, Rejection>;
 }
 
 impl RequestContextExt for RequestContext<RoleServer> {
     fn auth_info(&self) -> Result<&AuthInfo, Rejection> {
-        match self.extensions.get::<Parts>() {
-            Some(parts) => AuthInfo::of(parts),
-            None => {
-                log::misconfigured_outside(
-                    "no_http",
-                    None,
-                    "rmcp has no HTTP request here: `AuthInfo` comes with its streamable HTTP transport only",
-                );
-                Err(Rejection::new(RejectionKind::Internal))
-            }
-        }
+        AuthInfo::of(parts(self)?)
     }
 
-    fn optional_auth_info(&self) -> Option<&AuthInfo> {
-        self.extensions.get::<Parts>()?.extensions.get()
+    fn optional_auth_info(&self) -> Result<Option<&AuthInfo>, Rejection> {
+        AuthInfo::optional_of(parts(self)?)
     }
+}
+
+/// The HTTP request that a context is for.
+fn parts(context: &RequestContext<RoleServer>) -> Result<&Parts, Rejection> {
+    context.extensions.get::<Parts>().ok_or_else(|| {
+        log::misconfigured_outside(
+            "no_http",
+            None,
+            "rmcp has no HTTP request here: `AuthInfo` comes with its streamable HTTP transport only",
+        );
+        Rejection::new(RejectionKind::Internal)
+    })
 }
 
 /// Who makes the request, as a parameter of a tool or a prompt.

@@ -28,6 +28,19 @@ impl AuthInfo {
         Err(Rejection::new(RejectionKind::Internal))
     }
 
+    /// Who makes a request, or `None` where the bearer layer allows anonymous requests and this is one. For frameworks
+    /// without an extractor.
+    ///
+    /// # Errors
+    /// As [`of`](Self::of): where no bearer layer has seen the request, it is an internal error (500) and not an anonymous
+    /// request.
+    pub fn optional_of(request: &Parts) -> Result<Option<&Self>, Rejection> {
+        match request.extensions.get::<Unauthenticated>() {
+            Some(passed) if passed.anonymous_allowed && request.extensions.get::<Self>().is_none() => Ok(None),
+            _ => Self::of(request).map(Some),
+        }
+    }
+
     /// Goes on only if the token grants all of `scopes`, themselves or by broader ones.
     ///
     /// # Errors

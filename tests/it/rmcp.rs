@@ -42,10 +42,10 @@ impl Tools {
     }
 
     #[tool]
-    fn greet(&self, context: RequestContext<RoleServer>) -> String {
-        let name = context.optional_auth_info().and_then(AuthInfo::subject);
+    fn greet(&self, context: RequestContext<RoleServer>) -> Result<String, ErrorData> {
+        let name = context.optional_auth_info()?.and_then(AuthInfo::subject);
         let known = context.auth_info().is_ok();
-        format!("hello {}, {known}", name.unwrap_or("stranger"))
+        Ok(format!("hello {}, {known}", name.unwrap_or("stranger")))
     }
 }
 
@@ -123,13 +123,17 @@ async fn a_tool_that_needs_a_caller_challenges_where_there_is_none() {
 }
 
 #[tokio::test]
-async fn without_a_layer_a_tool_that_needs_a_caller_is_an_internal_error() {
+async fn without_a_layer_a_tool_that_asks_for_the_caller_is_an_internal_error() {
     let fixture = Fixture::new().await;
-    let refused = call(&app(&fixture, None), None, "whoami").await;
-    assert_eq!(
-        (&refused["error"]["code"], &refused["error"]["data"]["www_authenticate"]),
-        (&json!(-32603), &Value::Null)
-    );
+    // One that does without a caller too: a forgotten layer must not look like an anonymous request.
+    for tool in ["whoami", "greet"] {
+        let refused = call(&app(&fixture, None), None, tool).await;
+        assert_eq!(
+            (&refused["error"]["code"], &refused["error"]["data"]["www_authenticate"]),
+            (&json!(-32603), &Value::Null),
+            "{tool}"
+        );
+    }
 }
 
 #[tokio::test]
