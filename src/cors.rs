@@ -8,13 +8,18 @@ impl ResourceServer {
     /// a refusal is of no use to a script that cannot read it.
     ///
     /// Any origin may call: tokens travel in a header that a script must set itself, so there is no cookie to abuse.
-    /// Narrow it with [`CorsLayer::allow_origin`].
+    /// [`allowed_origins`](Self::allowed_origins) decides which pages may call at all; it goes outside this layer.
+    ///
+    /// Allowed are the methods GET, POST, PUT, PATCH, DELETE, OPTIONS and HEAD and all request headers; preflights are
+    /// answered without reaching the bearer layer.
     pub fn cors_layer(&self) -> CorsLayer {
         CorsLayer::new()
             .allow_origin(AllowOrigin::any())
             .allow_methods(AllowMethods::list([
                 Method::GET,
                 Method::POST,
+                Method::PUT,
+                Method::PATCH,
                 Method::DELETE,
                 Method::OPTIONS,
                 Method::HEAD,

@@ -106,7 +106,7 @@ impl fmt::Display for CheckFailure {
 
 impl std::error::Error for CheckFailure {}
 
-/// What is wrong with an MCP request whose sender may be anybody: nothing that another token would change.
+/// What is wrong with a request whose sender may be anybody: nothing that another token would change.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum OperationFailure {
@@ -124,6 +124,8 @@ pub enum OperationFailure {
     Unlisted,
     /// A session that does not exist, or not for this principal: 404.
     UnknownSession,
+    /// An `Origin` that is not one of the [allowed ones](crate::ResourceServer::allowed_origins): 403.
+    Origin,
 }
 
 impl OperationFailure {
@@ -138,6 +140,7 @@ impl OperationFailure {
             Self::HeaderMismatch => "The headers Mcp-Method and Mcp-Name do not match the request body",
             Self::Unlisted => "The operation is not offered",
             Self::UnknownSession => "Session not found",
+            Self::Origin => "The origin of the request is not allowed",
         }
     }
 
@@ -152,6 +155,7 @@ impl OperationFailure {
             Self::HeaderMismatch => "header_mismatch",
             Self::Unlisted => "unlisted",
             Self::UnknownSession => "unknown_session",
+            Self::Origin => "origin",
         }
     }
 }

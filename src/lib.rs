@@ -48,6 +48,7 @@
 //! | what is checked, and in which order | [`verify`] |
 //! | how each refusal is answered | [`bearer`] |
 //! | what each MCP tool, prompt and resource needs; streams and sessions | [`mcp`] |
+//! | which pages may call from a browser | [`origin`] |
 //! | who calls, in a handler | [`AuthInfo`]; `rmcp` for rmcp's handlers |
 //! | tokens that are no JWTs, and revocation | [`introspection`] |
 //! | the metadata document | [`resource`] |
@@ -90,6 +91,7 @@ mod json;
 pub mod keys;
 mod log;
 pub mod mcp;
+pub mod origin;
 #[cfg(test)]
 mod properties;
 mod protection;

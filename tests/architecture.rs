@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the bottom up: a module uses only what stands before it.
-const ORDER: [&str; 29] = [
+const ORDER: [&str; 30] = [
     // rank 0: words
     "error",
     "clock",
@@ -32,6 +32,7 @@ const ORDER: [&str; 29] = [
     "providers",
     // rank 4: the HTTP edge
     "bearer",
+    "origin",
     "mcp",
     "resource",
     // rank 5: assembly and adapters

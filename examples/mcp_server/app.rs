@@ -31,9 +31,12 @@ pub(crate) fn router(
         .route_layer(mcp_layer(server, settings)?)
         // `route_layer`, not `layer`: a path that does not exist is then 404 and not 401, which clients look for.
         .route_layer(bearer_layer)
-        .merge(server.metadata_router())
-        // Outermost, so that a browser can read the challenge of a refusal.
-        .layer(server.cors_layer()))
+        // Outside the bearer layer, so that a browser can read the challenge of a rejection.
+        .layer(server.cors_layer())
+        // Outermost: a page of another origin gets 403, for a preflight as well.
+        .layer(server.allowed_origins(&settings.allowed_origins)?)
+        // Every page may read the metadata.
+        .merge(server.metadata_router()))
 }
 
 /// A client without the scope is told which one to ask for before the tool runs.

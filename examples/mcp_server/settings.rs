@@ -12,6 +12,7 @@ use std::time::Duration;
 /// | `MCP_ISSUER` | a development server | authorization servers, separated by commas |
 /// | `MCP_REQUIRED_SCOPES` | `mcp:tools` | what every request needs, separated by spaces or commas; may be empty |
 /// | `MCP_SCOPES_SUPPORTED` | the required ones and `write:notes` | what the metadata names |
+/// | `MCP_ALLOWED_ORIGINS` | those on loopback | origins of pages that may call from a browser, separated by commas; may be empty |
 /// | `MCP_AUDIENCE` | none | further accepted audiences, separated by commas |
 /// | `MCP_INTROSPECTION_CLIENT_ID` | none | opaque tokens are asked about at the issuer, by this client |
 /// | `MCP_INTROSPECTION_CLIENT_SECRET` | none | its secret; it is sent by `client_secret_basic` |
@@ -34,6 +35,7 @@ pub(crate) struct Settings {
     pub(crate) required_scopes: Vec<String>,
     pub(crate) scopes_supported: Vec<String>,
     pub(crate) audiences: Vec<String>,
+    pub(crate) allowed_origins: Vec<String>,
     /// For the first of the issuers.
     pub(crate) introspection: Option<IntrospectionClient>,
     pub(crate) introspects_all: bool,
@@ -82,6 +84,8 @@ impl Settings {
         let required_scopes = scopes("MCP_REQUIRED_SCOPES")?.unwrap_or_else(|| vec!["mcp:tools".to_owned()]);
         let scopes_supported =
             scopes("MCP_SCOPES_SUPPORTED")?.unwrap_or_else(|| union(&required_scopes, &["write:notes".to_owned()]));
+        let allowed_origins = variable("MCP_ALLOWED_ORIGINS")?.map(|value| words(&value, &[',', ' ']));
+        let on_loopback = || LOOPBACK_ORIGINS.map(str::to_owned).to_vec();
         let issuers = list("MCP_ISSUER")?;
         let introspection = introspection_client(filled(CLIENT_ID)?, filled(CLIENT_SECRET)?)?;
         let introspects_all = switch(INTROSPECT_ALL, filled(INTROSPECT_ALL)?.as_deref())?;
@@ -99,6 +103,7 @@ impl Settings {
             required_scopes,
             scopes_supported,
             audiences: list("MCP_AUDIENCE")?,
+            allowed_origins: allowed_origins.unwrap_or_else(on_loopback),
             introspection,
             introspects_all,
             introspection_cache: seconds(CACHE_SECONDS, filled(CACHE_SECONDS)?.as_deref())?,
@@ -171,6 +176,8 @@ const FILTER_LISTS: &str = "MCP_FILTER_LISTS";
 const BIND_SESSIONS: &str = "MCP_BIND_SESSIONS";
 const CLOCK_SKEW: &str = "MCP_CLOCK_SKEW_SECONDS";
 const REVALIDATION: &str = "MCP_REVALIDATE_STREAMS_SECONDS";
+/// Tools on the developer's own machine, such as MCP Inspector.
+const LOOPBACK_ORIGINS: [&str; 3] = ["http://localhost:*", "http://127.0.0.1:*", "http://[::1]:*"];
 
 #[cfg(test)]
 mod tests {
@@ -188,6 +195,8 @@ mod tests {
         assert_eq!(settings.scopes_supported, ["mcp:tools", "write:notes"]);
         assert!(settings.issuers.is_empty() && settings.audiences.is_empty() && !settings.is_lazy);
         assert!(!settings.filters_lists && !settings.binds_sessions && settings.stream_revalidation.is_none());
+        assert_eq!(settings.allowed_origins, LOOPBACK_ORIGINS);
+        assert!(read(&[("MCP_ALLOWED_ORIGINS", "")]).unwrap().allowed_origins.is_empty());
         assert!(settings.introspection.is_none() && !settings.introspects_all && !settings.development_is_opaque);
     }
 
@@ -198,8 +207,10 @@ mod tests {
             ("MCP_REQUIRED_SCOPES", ""),
             ("MCP_SCOPES_SUPPORTED", "read, write admin"),
             ("MCP_LAZY", "1"),
+            ("MCP_ALLOWED_ORIGINS", "https://a.example.com, https://b.example.com"),
         ])
         .unwrap();
+        assert_eq!(settings.allowed_origins, ["https://a.example.com", "https://b.example.com"]);
         assert_eq!(settings.issuers, ["https://a.example.com", "https://b.example.com/"]);
         assert_eq!((settings.required_scopes.len(), settings.all_scopes().len(), settings.is_lazy), (0, 3, true));
     }

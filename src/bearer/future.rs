@@ -16,7 +16,7 @@ use crate::protection::Protection;
 use crate::verify::PendingVerification;
 
 pin_project! {
-    /// The response future of [`BearerAuth`](super::BearerAuth).
+    /// The response future of [`BearerAuth`](super::BearerAuth) and of [`OriginCheck`](crate::origin::OriginCheck).
     pub struct ResponseFuture<S, B>
     where
         S: Service<Request<B>>,
@@ -48,11 +48,11 @@ impl<S, B> ResponseFuture<S, B>
 where
     S: Service<Request<B>>,
 {
-    pub(super) const fn inner(future: S::Future) -> Self {
+    pub(crate) const fn inner(future: S::Future) -> Self {
         Self { stage: Stage::Calling { future } }
     }
 
-    pub(super) const fn rejected(response: Response<Bytes>) -> Self {
+    pub(crate) const fn rejected(response: Response<Bytes>) -> Self {
         Self { stage: Stage::Rejected { response: Some(response) } }
     }
 

@@ -45,7 +45,7 @@ pub enum RejectionKind {
     },
     /// 503: the token cannot be judged before an operator changes something.
     Misconfigured,
-    /// 400, 403, 404, 408 or 413: an MCP request that no token would make good.
+    /// 400, 403, 404, 408 or 413: a request that no token would make acceptable.
     Operation(OperationFailure),
     /// 500: a handler asks for what only a layer could have put there, or for a scope that is none.
     Internal,
@@ -72,7 +72,7 @@ impl Rejection {
                 OperationFailure::Incomplete | OperationFailure::Unreadable | OperationFailure::HeaderMismatch => {
                     StatusCode::BAD_REQUEST
                 }
-                OperationFailure::Unlisted => StatusCode::FORBIDDEN,
+                OperationFailure::Unlisted | OperationFailure::Origin => StatusCode::FORBIDDEN,
                 OperationFailure::UnknownSession => StatusCode::NOT_FOUND,
             },
             RejectionKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,

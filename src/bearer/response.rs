@@ -133,6 +133,8 @@ const fn json_rpc_code(failure: OperationFailure) -> i32 {
         OperationFailure::HeaderMismatch => -32_020,
         OperationFailure::Unlisted => -32_602,
         OperationFailure::UnknownSession => -32_001,
+        // As the servers of the MCP SDKs answer it.
+        OperationFailure::Origin => -32_000,
     }
 }
 

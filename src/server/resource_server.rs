@@ -9,6 +9,7 @@ use crate::clock::Clock;
 use crate::error::{BuildError, BuildErrorKind};
 use crate::http_client::FetchError;
 use crate::mcp::{McpLayer, McpScopes, ServerParts};
+use crate::origin::{AllowedOrigins, OriginLayer};
 use crate::protection::Protection;
 use crate::resource::MetadataService;
 use crate::verify::ByIssuer;
@@ -71,6 +72,44 @@ impl ResourceServer {
             skew: self.inner.skew,
         };
         Ok(McpLayer::new(scopes.compile(&self.inner.protection)?, parts))
+    }
+
+    /// The layer that lets no page call from a browser but those of these origins: a request with another `Origin` gets
+    /// 403, whatever its method and its token (MCP transport, "Security Warning", against DNS rebinding). A request
+    /// without `Origin` passes: programs send none.
+    ///
+    /// An origin is scheme, host and port, as in `https://app.example.com` or `http://localhost:6274`. Scheme and host are
+    /// compared without case, and the default port of http and https may be left out. A loopback host may have `*` as its
+    /// port, for tools on developers' machines. `null` is never allowed. An empty list allows no page at all.
+    ///
+    /// It goes **outside** [`cors_layer`](Self::cors_layer): a preflight of another origin then gets 403 as well. Leave the
+    /// metadata out of it, which every page may read. In axum, the layer that is added last is the outermost:
+    ///
+    /// ```
+    /// # #[cfg(all(feature = "axum", feature = "cors", feature = "testing", any(feature = "aws-lc-rs", feature = "rust-crypto")))] {
+    /// # use axum::{Router, routing::post};
+    /// # use mcp_bearer::{ResourceServer, testing::TestIssuer};
+    /// # let auth = TestIssuer::new("https://auth.example.com");
+    /// # let server = ResourceServer::builder("https://mcp.example.com/mcp").issuer(auth.issuer()).build_lazy().unwrap();
+    /// # let mcp = post(|| async {});
+    /// # (|| {
+    /// let app: Router = Router::new()
+    ///     .route("/mcp", mcp)
+    ///     .route_layer(server.bearer_layer())
+    ///     .layer(server.cors_layer())
+    ///     .layer(server.allowed_origins(["https://app.example.com", "http://localhost:*"])?)
+    ///     .merge(server.metadata_router());
+    /// # Ok::<(), mcp_bearer::BuildError>(()) })().unwrap(); }
+    /// ```
+    ///
+    /// # Errors
+    /// [`BuildErrorKind::Setting`] if one of them is not an origin.
+    pub fn allowed_origins<I>(&self, origins: I) -> Result<OriginLayer, BuildError>
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        Ok(OriginLayer::new(AllowedOrigins::new(origins)?, Arc::clone(&self.inner.protection)))
     }
 
     /// The service that answers with the protected resource metadata, for servers without axum.

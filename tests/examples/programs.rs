@@ -54,6 +54,29 @@ async fn a_request_without_a_token_gets_a_challenge_that_browsers_can_read() {
 }
 
 #[tokio::test]
+async fn a_page_of_another_origin_is_rejected_before_anything_else() {
+    let server = Server::start().await;
+    let send = async |method: reqwest::Method, url: &str, origin: &str| {
+        let request = server.http.request(method, url).bearer_auth(&server.token).header("origin", origin);
+        request.header("access-control-request-method", "POST").send().await.unwrap().status().as_u16()
+    };
+    for (origin, is_allowed) in [
+        ("http://localhost:6274", true),
+        ("http://127.0.0.1:80", true),
+        ("http://evil.example", false),
+        ("http://localhost.evil.example:9000", false),
+        ("null", false),
+    ] {
+        for method in [reqwest::Method::POST, reqwest::Method::GET, reqwest::Method::DELETE, reqwest::Method::OPTIONS] {
+            let status = send(method.clone(), &server.resource, origin).await;
+            assert_eq!(status != 403, is_allowed, "{method} {origin}: {status}");
+        }
+        let metadata = server.resource.replace("/mcp", "/.well-known/oauth-protected-resource/mcp");
+        assert_eq!(send(reqwest::Method::GET, &metadata, origin).await, 200);
+    }
+}
+
+#[tokio::test]
 async fn an_issuer_and_an_audience_of_ones_own_are_accepted() {
     let server = Server::start().await;
     let mut own = Program::start(
@@ -88,6 +111,7 @@ async fn a_wrong_setting_is_named_in_one_sentence() {
         ("MCP_ISSUER", "auth.example.com", "is no absolute URL"),
         ("MCP_REQUIRED_SCOPES", "caf\u{e9}", "is no scope"),
         ("MCP_DEV_AS_BIND", "0.0.0.0:0", "listens on loopback only"),
+        ("MCP_ALLOWED_ORIGINS", "https://app.example.com/", "an origin has no path"),
     ] {
         let mut variables = vec![("MCP_BIND", "127.0.0.1:0"), ("MCP_DEV_AS_BIND", "127.0.0.1:0")];
         variables.push((variable, value));

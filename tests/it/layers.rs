@@ -200,7 +200,7 @@ async fn a_browser_reads_the_challenge_when_cors_is_outside() {
         assert!(exposed.split(',').any(|known| known.trim() == name), "{name} in {exposed}");
     }
     let asked = "authorization,content-type,accept,mcp-protocol-version,mcp-session-id,last-event-id,mcp-method,mcp-name,mcp-param-x";
-    for method in ["GET", "POST", "DELETE"] {
+    for method in ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"] {
         let preflight = Request::options("/mcp")
             .header(header::ORIGIN, "https://inspector.example.com")
             .header(header::ACCESS_CONTROL_REQUEST_METHOD, method)

@@ -25,6 +25,7 @@ mod log_lines;
 mod logging;
 mod mcp;
 mod metadata;
+mod origins;
 mod own_parts;
 mod providers;
 mod readiness;

@@ -65,11 +65,11 @@ for (const revision of ['2025-11-25', '2026-07-28']) {
   });
 }
 
-test('a page from another machine reads the challenge, but nothing of the development server', async (t) => {
+test('a page from another machine reads the metadata, but neither the server nor the development server', async (t) => {
   const { server, issuer } = await developmentFixture(t);
   const stranger = await WebPage.open(t, { host: 'elsewhere.example' });
-  const expected = { resource_metadata: server.metadataUrl, scope: 'mcp:tools' };
-  assertRefused(await stranger.send(server.url, { method: 'POST' }), 401, expected);
+  await assert.rejects(stranger.send(server.url, { method: 'POST' }), blockedByCors(server.url));
+  assert.equal((await stranger.send(server.metadataUrl, { method: 'GET' })).status, 200);
 
   for (const [path, method] of [
     ['/.well-known/oauth-authorization-server', 'GET'],
