@@ -20,7 +20,7 @@ fuzz_target!(|lines: &[u8]| {
         assert!(fits(&parts, uri.as_bytes()), "{uri:?} is public, but no {template:?}");
         assert!(guarded);
     }
-    for reading in readings(uri) {
+    for reading in readings(uri).into_iter().chain(by_parts(template, uri)) {
         assert!(
             guarded || !fits(&parts, &reading),
             "{uri:?} is read as {:?}, which {template:?} fits",
@@ -35,6 +35,39 @@ fn readings(uri: &str) -> Vec<Vec<u8>> {
     let whole = [uri.as_bytes().to_vec(), decoded(uri), decoded(&standard), standard.into_bytes()];
     let path = |uri: &Vec<u8>| uri.split(|byte| b"?#".contains(byte)).next().unwrap_or_default().to_vec();
     whole.iter().map(path).chain(whole.clone()).collect()
+}
+
+/// By the parts of the URL standard, as users of `url::Url` read it: without those that the template does not have, as they
+/// stand and decoded.
+fn by_parts(template: &str, uri: &str) -> Vec<Vec<u8>> {
+    let Ok(url) = Url::parse(uri) else { return Vec::new() };
+    let authority = template.split_once("://").map(|(_, rest)| without_expressions(rest));
+    let host = authority.as_deref().map(|rest| rest.split(['/', '?', '#']).next().unwrap_or_default());
+    let mut text = format!("{}:", url.scheme());
+    match (host, url.host_str()) {
+        (Some(host), Some(found)) => {
+            text += &format!("//{found}");
+            if let Some(port) = url.port_or_known_default().filter(|_| host.contains(':')) {
+                text += &format!(":{port}");
+            }
+            text += url.path();
+        }
+        (Some(_), None) if template.contains(":///") => text += &format!("//{}", url.path()),
+        (Some(_), None) => text += &format!("//{}", url.path().trim_start_matches('/')),
+        (None, _) => text += url.path(),
+    }
+    if let Some(query) = url.query().filter(|_| template.contains('?')) {
+        text += &format!("?{query}");
+    }
+    if let Some(fragment) = url.fragment().filter(|_| template.contains('#')) {
+        text += &format!("#{fragment}");
+    }
+    vec![decoded(&text), text.into_bytes()]
+}
+
+fn without_expressions(template: &str) -> String {
+    let pieces = template.split('{').map(|piece| piece.rsplit('}').next().unwrap_or_default());
+    pieces.collect::<Vec<_>>().join("x")
 }
 
 fn decoded(uri: &str) -> Vec<u8> {
@@ -53,10 +86,11 @@ fn decoded(uri: &str) -> Vec<u8> {
     decoded
 }
 
+#[derive(Clone, Copy)]
 enum Part {
     Literal(u8),
-    Segment,
-    Rest,
+    /// The first character of an expansion that is not empty, and the characters that no expansion has.
+    Expression(Option<u8>, &'static str),
 }
 
 fn parts(template: &str) -> Vec<Part> {
@@ -65,10 +99,14 @@ fn parts(template: &str) -> Vec<Part> {
     while let Some((literal, opened)) = rest.split_once('{') {
         let (expression, after) = opened.split_once('}').expect("no template");
         parts.extend(literal.bytes().map(Part::Literal));
-        parts.push(if expression.starts_with(['+', '#', '.', '/', ';', '?', '&']) {
-            Part::Rest
-        } else {
-            Part::Segment
+        let operator = expression.bytes().next().filter(|byte| b"+#./;?&".contains(byte));
+        parts.push(match operator {
+            None => Part::Expression(None, "/?#"),
+            Some(b'+') => Part::Expression(None, "?#"),
+            Some(first @ b'#') => Part::Expression(Some(first), ""),
+            Some(first @ b'/') => Part::Expression(Some(first), "?#"),
+            Some(first @ (b'?' | b'&')) => Part::Expression(Some(first), "#"),
+            Some(first) => Part::Expression(Some(first), "/?#"),
         });
         rest = after;
     }
@@ -82,14 +120,23 @@ fn fits(parts: &[Part], uri: &[u8]) -> bool {
     ends[0] = true;
     for part in parts {
         let mut next = vec![false; uri.len() + 1];
+        // Whether an expansion has begun before a place and may go on.
+        let mut is_open = false;
         for at in 0..=uri.len() {
-            let before = at.checked_sub(1).map(|before| (ends[before], next[before], uri[before]));
-            next[at] = match (part, before) {
-                (Part::Literal(literal), Some((reached, _, byte))) => reached && byte == *literal,
-                (Part::Literal(_), None) => false,
-                (_, None) => ends[at],
-                (Part::Segment, Some((_, inside, byte))) => ends[at] || (inside && byte != b'/'),
-                (Part::Rest, Some((_, inside, _))) => ends[at] || inside,
+            let before = at.checked_sub(1).map(|before| (ends[before], uri[before]));
+            next[at] = match (*part, before) {
+                (Part::Literal(literal), before) => before.is_some_and(|(reached, byte)| reached && byte == literal),
+                (Part::Expression(..), None) => ends[at],
+                (Part::Expression(first, excluded), Some((reached, byte))) => {
+                    let goes_on = is_open && !excluded.as_bytes().contains(&byte);
+                    is_open = goes_on
+                        || reached
+                            && match first {
+                                Some(first) => byte == first,
+                                None => !excluded.as_bytes().contains(&byte),
+                            };
+                    ends[at] || is_open
+                }
             };
         }
         ends = next;

@@ -85,9 +85,24 @@ impl McpScopes {
 
     /// Reading these resources, subscribing to them and completing their URIs needs all of `scopes`.
     ///
-    /// `uri` is a URI or a URI template (RFC 6570): `notes://{id}`. A simple expression stands for anything without a
-    /// slash, any other (`{+path}`, `{?query}`) for anything at all. A URI that several rules fit needs the scopes of all,
-    /// and a rule fits every way of writing its URIs: letters of another case, needless percent-encoding, dot segments.
+    /// `uri` is a URI or a URI template (RFC 6570). `{id}` matches anything without `/`, `?` and `#`, `{+path}` anything
+    /// without `?` and `#`. The other expressions match nothing, or what begins with their character: `{?query}`, `{&query}`,
+    /// `{#fragment}`, `{/path*}`, `{.extension}`, `{;parameter}`. A URI that several rules match needs the scopes of all.
+    ///
+    /// A URI is matched once, as it is written, if it is in canonical form:
+    ///
+    /// - It is ASCII and has no backslash, space, control character or other character that no URI has (RFC 3986). Its scheme
+    ///   and its host are in lower case.
+    /// - It has `//` after its scheme where a rule of this scheme has it, and only there.
+    /// - It has no user information, no empty port, and no port, query or fragment that the rule does not have.
+    /// - It has no segment `.` or `..`, and no empty segment but the last.
+    /// - Its percent-encoding is in upper case, and never of an unreserved character, a backslash or a control character.
+    /// - It is not a `file` URI with a host, and URL parsers read the same host, port and path from it.
+    ///
+    /// **Any other URI needs the scopes of every resource rule**, those of [`any_resource`](Self::any_resource) included,
+    /// because servers read it in different ways. A rule also counts if its URI lacks only a port, a query, a fragment or a
+    /// slash at the end of the requested one, equals it once `%2F` and its like are decoded, or is a `file` URI that differs
+    /// in case. A rule whose own URIs are not in canonical form matches nothing, and is an error at build.
     pub fn resource<I>(mut self, uri: impl Into<String>, scopes: I) -> Self
     where
         I: IntoIterator,
@@ -97,7 +112,8 @@ impl McpScopes {
         self
     }
 
-    /// Resources that no other rule fits, in one way of reading their URI, need all of `scopes`.
+    /// Resources that no other rule matches need all of `scopes`. So does a URI that is not in
+    /// [canonical form](Self::resource).
     pub fn any_resource<I>(mut self, scopes: I) -> Self
     where
         I: IntoIterator,
@@ -152,7 +168,7 @@ impl McpScopes {
     }
 
     /// These resources, by URI or template, can be read without a token, where the bearer layer allows anonymous requests
-    /// too. Only a URI that is plainly written is one of them.
+    /// too. A URI that is not in [canonical form](Self::resource) is not one of them.
     pub fn public_resources<I>(mut self, uris: I) -> Self
     where
         I: IntoIterator,
@@ -163,8 +179,7 @@ impl McpScopes {
     }
 
     /// Refuses tools, prompts and resources that no rule lists, by themselves or by `any_*`, whatever the token grants. A URI
-    /// that could be read as one without a rule is refused with them: `notes://a%2Fb` is no `notes://{id}` to a server that
-    /// decodes first.
+    /// that is not in [canonical form](Self::resource) is listed by [`any_resource`](Self::any_resource) only.
     pub const fn deny_unlisted(mut self) -> Self {
         self.deny_unlisted = true;
         self

@@ -1,6 +1,7 @@
 //! What operations need.
 
 mod mcp_scopes;
+mod resources;
 mod rules;
 mod targets;
 mod uri;

@@ -1,8 +1,9 @@
 use std::collections::{HashMap, HashSet};
 
 use super::mcp_scopes::{McpScopes, Rule};
-use super::targets::{Named, Resources, Standing};
-use super::uri_template::UriTemplate;
+use super::resources::Resources;
+use super::targets::{Named, Standing};
+use super::uri_template::{InvalidTemplate, UriTemplate};
 use crate::error::{BuildError, BuildErrorKind};
 use crate::mcp::caller::Caller;
 use crate::mcp::request::{ListKind, OF_A_RESOURCE, Operation, Target};
@@ -102,8 +103,12 @@ impl Rules {
         let (method, target) = match kind {
             ListKind::Tools => ("tools/call", Target::Tool(name.into())),
             ListKind::Prompts => ("prompts/get", Target::Prompt(name.into())),
-            ListKind::Resources | ListKind::ResourceTemplates | ListKind::Skills => {
-                ("resources/read", Target::Resource(name.into()))
+            ListKind::Resources | ListKind::Skills => ("resources/read", Target::Resource(name.into())),
+            // Who may read one of its resources has a use for it.
+            ListKind::ResourceTemplates => {
+                let uri =
+                    UriTemplate::parse(name).map_or_else(|_| name.to_owned(), |template| template.expansion().into());
+                ("resources/read", Target::Resource(uri.into()))
             }
         };
         let mut needs = Needs::default();
@@ -154,7 +159,12 @@ impl Rules {
             public_methods: set("method", &scopes.public_methods)?,
             tools: Named { own: tools, any: any_tool, public: set("tool", &scopes.public_tools)? },
             prompts: Named { own: prompts, any: any_prompt, public: set("prompt", &scopes.public_prompts)? },
-            resources: Resources { own: resources, any: any_resource, public: public_resources },
+            resources: Resources::new(resources, any_resource, public_resources).map_err(|scheme| {
+                wrong(format!(
+                    "some resources of the scheme {scheme:?} are written with `{scheme}://` and some without the slashes: \
+                     write all with, or all without"
+                ))
+            })?,
             deny_unlisted: scopes.deny_unlisted,
         };
         rules.check_public()?;
@@ -176,7 +186,7 @@ impl Rules {
         let publics = [
             ("tools/call", "public_tools", self.tools.public.is_empty()),
             ("prompts/get", "public_prompts", self.prompts.public.is_empty()),
-            ("resources/read", "public_resources", self.resources.public.is_empty()),
+            ("resources/read", "public_resources", self.resources.public().next().is_none()),
         ];
         for (method, call, is_empty) in publics {
             if !is_empty && self.methods.contains_key(method) {
@@ -222,7 +232,7 @@ impl Rules {
         let methods = self.public_methods.iter().map(ToString::to_string);
         let tools = self.tools.public.iter().map(|name| format!("tool {name}"));
         let prompts = self.prompts.public.iter().map(|name| format!("prompt {name}"));
-        let resources = self.resources.public.iter().map(|uri| format!("resource {}", uri.as_str()));
+        let resources = self.resources.public().map(|uri| format!("resource {uri}"));
         let mut all: Vec<_> = methods.chain(tools).chain(prompts).chain(resources).collect();
         all.sort_unstable();
         all
@@ -241,7 +251,11 @@ fn names_its_target(method: &str) -> Option<&'static str> {
 
 fn template(uri: &str) -> Result<UriTemplate, BuildError> {
     UriTemplate::parse(uri).map_err(|error| {
-        BuildError::new(BuildErrorKind::Setting, format!("{uri:?} is no URI template (RFC 6570): {error}"))
+        let message = match error {
+            InvalidTemplate::NotCanonical(reason) => format!("the resource {uri:?} can match no URI: {reason}"),
+            error => format!("{uri:?} is no URI template (RFC 6570): {error}"),
+        };
+        BuildError::new(BuildErrorKind::Setting, message)
     })
 }
 

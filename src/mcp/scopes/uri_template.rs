@@ -4,30 +4,40 @@ use std::ops::RangeInclusive;
 
 use memchr::memmem::Finder;
 
-use super::uri::{decoded, readable, spelled};
+use super::uri::{CanonicalUri, NotCanonical, Optional};
 use crate::mcp::request::MAX_URI;
 
-/// A URI or a template of URIs, as a scope rule has it.
+/// A URI or a template of URIs, as a scope rule has it. All that a look-up needs is made when the template is parsed.
 #[derive(Debug)]
 pub(super) struct UriTemplate {
     text: Box<str>,
-    exact: Vec<Part>,
-    /// The same with [`readable`] literals, as they are spelled and percent-decoded.
-    spelled: Vec<Part>,
-    /// `None` if that is the same.
-    decoded: Option<Vec<Part>>,
+    parts: Vec<Part>,
+    /// The same in lower case, of a `file` URI: there are file systems that ignore case.
+    folded: Option<Vec<Part>>,
+    optional: Optional,
+    expansion: Box<str>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 enum Part {
-    Literal(Box<[u8]>),
-    /// What a simple expression expands to: anything without a slash.
-    Segment,
-    /// What any other expression expands to: anything.
-    Rest,
+    Literal(Box<Finder<'static>>),
+    Expression(Expression),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+/// What the expressions of one operator expand to (RFC 6570, section 3.2.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Expression {
+    /// The first character of every expansion but the empty one.
+    first: Option<u8>,
+    /// The characters that no expansion has.
+    ends: &'static [u8],
+    /// An expansion.
+    sample: &'static str,
+    /// Whether a template has it for a query or a fragment, which may be missing.
+    is_optional: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum InvalidTemplate {
     #[error("it is empty or longer than {MAX_URI} bytes")]
     Length,
@@ -37,6 +47,14 @@ pub(super) enum InvalidTemplate {
     Expression,
     #[error("it has more than {MAX_EXPRESSIONS} expressions")]
     TooManyExpressions,
+    #[error("{0}")]
+    NotCanonical(NotCanonical),
+}
+
+impl Part {
+    fn literal(text: &[u8]) -> Self {
+        Self::Literal(Box::new(Finder::new(text).into_owned()))
+    }
 }
 
 impl UriTemplate {
@@ -44,53 +62,103 @@ impl UriTemplate {
         if text.is_empty() || text.len() > MAX_URI {
             return Err(InvalidTemplate::Length);
         }
-        let exact = parts(text)?;
-        if exact.iter().filter(|part| !matches!(part, Part::Literal(_))).count() > MAX_EXPRESSIONS {
+        let parts = parts(text)?;
+        if parts.iter().filter(|part| matches!(part, Part::Expression(_))).count() > MAX_EXPRESSIONS {
             return Err(InvalidTemplate::TooManyExpressions);
         }
-        let spelled = readable_parts(&exact, spelled);
-        let decoded = Some(readable_parts(&exact, decoded)).filter(|decoded| *decoded != spelled);
-        Ok(Self { spelled, decoded, exact, text: text.into() })
+        let samples = ["x", "x/x"].map(|reserved| expanded(&parts, reserved, true));
+        let [optional, other] = samples.each_ref().map(|sample| CanonicalUri::parse(sample).map(|uri| uri.optional()));
+        let reserved = if optional.is_err() && other.is_ok() { "x/x" } else { "x" };
+        Ok(Self {
+            optional: optional.or_else(|reason| other.map_err(|_| InvalidTemplate::NotCanonical(reason)))?,
+            expansion: expanded(&parts, reserved, false).into(),
+            folded: text.starts_with("file:").then(|| folded(&parts)),
+            parts,
+            text: text.into(),
+        })
     }
 
     pub(super) fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// Whether a server that reads a URI like this takes it for one of these. A slash at the end more or less is no
-    /// difference.
-    pub(super) fn fits(&self, reading: &[u8]) -> bool {
-        let spellings = || std::iter::once(&self.spelled).chain(&self.decoded);
-        let fits = |reading| spellings().any(|parts| matches(parts, reading, b"/"));
-        fits(reading) || reading.strip_suffix(b"/").is_some_and(fits)
+    /// The scheme and what follows its colon, if the template begins with a scheme and not with an expression.
+    pub(super) fn scheme(&self) -> Option<(&str, &str)> {
+        self.text.split_once(':').filter(|(scheme, _)| !scheme.contains(['{', '/', '?', '#']))
     }
 
-    /// Whether a server that changes nothing about a URI takes it for one of these: `.` is a name to it like any other.
-    pub(super) fn fits_literally(&self, uri: &[u8]) -> bool {
-        matches(&self.exact, uri, b"/")
+    /// Which optional parts its URIs have or may have.
+    pub(super) const fn optional(&self) -> Optional {
+        self.optional
+    }
+
+    /// One of its URIs, without the query and the fragment of its expressions.
+    pub(super) fn expansion(&self) -> &str {
+        &self.expansion
+    }
+
+    /// What stands before the first expression.
+    pub(super) fn beginning(&self) -> &str {
+        self.text.split('{').next().unwrap_or_default()
+    }
+
+    /// Whether `uri` is one of these, as it is written.
+    pub(super) fn matches(&self, uri: &CanonicalUri<'_>) -> bool {
+        uri.optional().is_within(self.optional) && self.matches_text(uri.text())
+    }
+
+    /// The same for a rule that lets everybody through: a server that decodes the URI first must find it here, too.
+    pub(super) fn surely_matches(&self, uri: &CanonicalUri<'_>) -> bool {
+        self.matches(uri) && uri.decoded().is_none_or(|decoded| self.matches_text(decoded))
+    }
+
+    /// Whether a server that reads a URI in one of these ways takes it for one of these. It may do without a slash at the end.
+    pub(super) fn resembles(&self, readings: &[String]) -> bool {
+        let matches = |reading: &str| match &self.folded {
+            None => self.matches_text(reading),
+            Some(folded) => matches_parts(folded, &reading.to_ascii_lowercase()),
+        };
+        let ends_with_slash = self.text.ends_with('/');
+        readings.iter().any(|reading| matches(reading) || (ends_with_slash && matches(&format!("{reading}/"))))
     }
 
     /// Whether a URI of this template could be one of `other`, as far as their beginnings say.
-    pub(super) fn may_overlap(&self, other: &str) -> bool {
-        self.may_enclose(other) || beginning(&self.text).starts_with(&beginning(other))
+    pub(super) fn may_overlap(&self, other: &Self) -> bool {
+        self.may_enclose(other) || self.beginning().starts_with(other.beginning())
     }
 
     /// Whether all URIs of `other` could be of this template, as far as their beginnings say.
-    pub(super) fn may_enclose(&self, other: &str) -> bool {
-        beginning(other).starts_with(&beginning(&self.text))
+    pub(super) fn may_enclose(&self, other: &Self) -> bool {
+        other.beginning().starts_with(self.beginning())
     }
 
-    /// Whether every server takes `uri` for one of these. For rules that ask for nothing.
-    pub(super) fn surely_matches(&self, uri: &str) -> bool {
-        let is_plain = !uri.bytes().any(|byte| matches!(byte, b'%' | b'\\') || !byte.is_ascii_graphic())
-            && !uri.split(['/', '?', '#']).any(|segment| matches!(segment, "." | ".."));
-        is_plain && matches(&self.exact, uri.as_bytes(), b"/?#")
+    pub(super) fn matches_text(&self, text: &str) -> bool {
+        matches_parts(&self.parts, text)
     }
 }
 
-/// What stands before the first expression.
-fn beginning(template: &str) -> Vec<u8> {
-    readable(&decoded(template.split('{').next().unwrap_or_default().as_bytes()))
+/// Follows all ways at once: `reached` holds every place where what stands before could end.
+fn matches_parts(parts: &[Part], text: &str) -> bool {
+    let uri = text.as_bytes();
+    let mut reached: Places = vec![0..=0];
+    for part in parts {
+        reached = match part {
+            Part::Literal(literal) => after_literal(reached, uri, literal),
+            Part::Expression(expression) => after_expression(&reached, uri, *expression),
+        };
+        if reached.is_empty() {
+            return false;
+        }
+    }
+    reached.last().is_some_and(|last| *last.end() == uri.len())
+}
+
+fn folded(parts: &[Part]) -> Vec<Part> {
+    let folded = parts.iter().map(|part| match part {
+        Part::Literal(literal) => Part::literal(&literal.needle().to_ascii_lowercase()),
+        Part::Expression(expression) => Part::Expression(*expression),
+    });
+    folded.collect()
 }
 
 fn parts(text: &str) -> Result<Vec<Part>, InvalidTemplate> {
@@ -109,71 +177,80 @@ fn parts(text: &str) -> Result<Vec<Part>, InvalidTemplate> {
             return Err(InvalidTemplate::Braces);
         }
         if !literal.is_empty() {
-            parts.push(Part::Literal(literal.as_bytes().into()));
+            parts.push(Part::literal(literal.as_bytes()));
         }
         if let Some(expression) = expression {
-            parts.push(expression_part(expression)?);
+            parts.push(Part::Expression(Expression::parse(expression)?));
         }
     }
     Ok(parts)
 }
 
-fn expression_part(expression: &str) -> Result<Part, InvalidTemplate> {
-    let (operator, variables) = match expression.split_at_checked(1) {
-        Some((operator, variables)) if "+#./;?&".contains(operator) => (Some(operator), variables),
-        _ => (None, expression),
-    };
-    let is_good = |byte: u8| byte.is_ascii_alphanumeric() || b"_.,:*%".contains(&byte);
-    if variables.is_empty() || !variables.bytes().all(is_good) {
-        return Err(InvalidTemplate::Expression);
+impl Expression {
+    const SIMPLE: Self = Self { first: None, ends: b"/?#", sample: "x", is_optional: false };
+    const RESERVED: Self = Self { first: None, ends: b"?#", sample: "x", is_optional: false };
+
+    /// Reads what stands between braces.
+    fn parse(text: &str) -> Result<Self, InvalidTemplate> {
+        let (expression, variables) = match text
+            .split_at_checked(1)
+            .and_then(|(operator, variables)| Self::of_operator(operator).map(|expression| (expression, variables)))
+        {
+            Some(found) => found,
+            None => (Self::SIMPLE, text),
+        };
+        let is_valid = |byte: u8| byte.is_ascii_alphanumeric() || b"_.,:*%".contains(&byte);
+        if variables.is_empty() || !variables.bytes().all(is_valid) {
+            return Err(InvalidTemplate::Expression);
+        }
+        Ok(expression)
     }
-    Ok(if operator.is_some() { Part::Rest } else { Part::Segment })
+
+    fn of_operator(operator: &str) -> Option<Self> {
+        let (first, ends, sample): (_, &[u8], _) = match operator {
+            "+" => return Some(Self::RESERVED),
+            "#" => (Some(b'#'), b"", "#x"),
+            "." => (Some(b'.'), b"/?#", ".x"),
+            "/" => (Some(b'/'), b"?#", "/x"),
+            ";" => (Some(b';'), b"/?#", ";x"),
+            "?" => (Some(b'?'), b"#", "?x"),
+            "&" => (Some(b'&'), b"#", "&x"),
+            _ => return None,
+        };
+        Some(Self { first, ends, sample, is_optional: matches!(operator, "#" | "?" | "&") })
+    }
 }
 
-/// Literals keep the slashes at which they meet expressions: only doubled ones go, and one at the very end.
-fn readable_parts(exact: &[Part], spell: impl Fn(&[u8]) -> Vec<u8>) -> Vec<Part> {
-    let last = exact.len().saturating_sub(1);
-    let readable = exact.iter().enumerate().map(|(index, part)| match part {
-        Part::Literal(literal) => {
-            let mut bytes = spell(literal);
-            bytes.dedup_by(|next, before| *next == b'/' && *before == b'/');
-            if index == last && bytes.last() == Some(&b'/') {
-                bytes.pop();
-            }
-            Part::Literal(bytes.into())
+/// One of the URIs of a template: `reserved` is what `{+path}` expands to.
+fn expanded(parts: &[Part], reserved: &str, with_optional: bool) -> String {
+    let mut text = String::new();
+    for part in parts {
+        match part {
+            // Literals are what is left of a text between braces, which are ASCII.
+            Part::Literal(literal) => text.push_str(&String::from_utf8_lossy(literal.needle())),
+            Part::Expression(Expression::RESERVED) => text.push_str(reserved),
+            Part::Expression(expression) if expression.is_optional && !with_optional => {}
+            Part::Expression(expression) => text.push_str(expression.sample),
         }
-        other => other.clone(),
-    });
-    readable.collect()
+    }
+    text
 }
 
 /// Places in a URI, as ranges in order and apart.
 type Places = Vec<RangeInclusive<usize>>;
 
-/// Follows all ways at once: `reached` holds every place where what stands before could end. A segment ends at one of
-/// `ends`.
-fn matches(parts: &[Part], uri: &[u8], ends: &[u8]) -> bool {
-    let mut reached: Places = vec![0..=0];
-    for part in parts {
-        reached = match part {
-            Part::Literal(literal) => after_literal(reached, uri, literal),
-            Part::Segment => after_segment(&reached, uri, ends),
-            Part::Rest => reached.first().map(|first| *first.start()..=uri.len()).into_iter().collect(),
-        };
-        if reached.is_empty() {
-            return false;
-        }
-    }
-    reached.last().is_some_and(|last| *last.end() == uri.len())
-}
-
-fn after_literal(reached: Places, uri: &[u8], literal: &[u8]) -> Places {
-    if literal.is_empty() {
-        return reached;
-    }
-    let finder = Finder::new(literal);
+fn after_literal(reached: Places, uri: &[u8], finder: &Finder<'_>) -> Places {
+    let literal = finder.needle();
     let mut next = Places::new();
     for range in reached {
+        // Most templates are told apart by their first literal, which has one place only.
+        if range.start() == range.end() {
+            if uri.get(*range.start()..).is_some_and(|rest| rest.starts_with(literal)) {
+                let after = range.start().saturating_add(literal.len());
+                next.push(after..=after);
+            }
+            continue;
+        }
         let end = range.end().saturating_add(literal.len()).min(uri.len());
         let mut from = *range.start();
         while let Some(at) = uri.get(from..end).and_then(|rest| finder.find(rest)) {
@@ -187,19 +264,53 @@ fn after_literal(reached: Places, uri: &[u8], literal: &[u8]) -> Places {
     next
 }
 
-fn after_segment(reached: &Places, uri: &[u8], ends: &[u8]) -> Places {
+fn after_expression(reached: &Places, uri: &[u8], Expression { first, ends, .. }: Expression) -> Places {
     let mut next = Places::new();
-    for range in reached {
-        let known = next.last().map(|last| *last.end());
-        // In a segment that has been followed to its end already.
-        if known.is_some_and(|known| *range.end() <= known) {
-            continue;
+    // It may expand to nothing. Where it begins with a character of its own, only the places before that one go on.
+    let Some(first) = first else {
+        for range in reached {
+            push_run(&mut next, range, uri, ends);
         }
-        let rest = uri.get(*range.end()..).unwrap_or_default();
-        let length = rest.iter().position(|byte| ends.contains(byte)).unwrap_or(rest.len());
-        next.push(*range.start()..=range.end().saturating_add(length));
+        return next;
+    };
+    for range in reached {
+        let beginnings = uri.get(*range.start()..).unwrap_or_default().iter().enumerate();
+        for (offset, _) in beginnings.filter(|(_, byte)| **byte == first) {
+            let at = range.start().saturating_add(offset);
+            if at > *range.end() {
+                break;
+            }
+            push_run(&mut next, &(at.saturating_add(1)..=at.saturating_add(1)), uri, ends);
+        }
     }
-    next
+    merged(reached.iter().cloned().chain(next).collect())
+}
+
+/// Goes on from every place of `range` to every place before the next one of `ends`.
+fn push_run(next: &mut Places, range: &RangeInclusive<usize>, uri: &[u8], ends: &[u8]) {
+    let known = next.last().map(|last| *last.end());
+    // In a run that has been followed to its end already.
+    if known.is_some_and(|known| *range.end() <= known) {
+        return;
+    }
+    let rest = uri.get(*range.end()..).unwrap_or_default();
+    let length = rest.iter().position(|byte| ends.contains(byte)).unwrap_or(rest.len());
+    next.push(*range.start()..=range.end().saturating_add(length));
+}
+
+/// In order and apart.
+fn merged(mut places: Places) -> Places {
+    places.sort_unstable_by_key(|range| *range.start());
+    let mut merged = Places::new();
+    for range in places {
+        match merged.last_mut() {
+            Some(last) if *range.start() <= *last.end() => {
+                *last = *last.start()..=*last.end().max(range.end());
+            }
+            _ => merged.push(range),
+        }
+    }
+    merged
 }
 
 /// Each costs a walk over the URI.

@@ -52,6 +52,42 @@ fn rules_that_cannot_work_fail_at_build() {
         (new().resource(many, ["a"]), Setting, "it has more than 16 expressions"),
         (new().public_resources(["r://{"]), Setting, "a brace has no partner"),
         (
+            new().resource("Config://{id}", ["a"]),
+            Setting,
+            r#"the resource "Config://{id}" can match no URI: its scheme is missing, or has other characters than a-z, 0-9"#,
+        ),
+        (new().resource("r://Host/{id}", ["a"]), Setting, "its host has upper-case letters: write them in lower case"),
+        (new().resource("r://{user}@h/{id}", ["a"]), Setting, "it has user information before `@`: remove it"),
+        (
+            new().public_resources(["r://h:/{id}"]),
+            Setting,
+            "it has a colon after its host and no port: remove the colon",
+        ),
+        (new().resource("file://h/{+path}", ["a"]), Setting, "it is a `file` URI with a host: write `file:///`"),
+        (new().resource("r://h/../{id}", ["a"]), Setting, "it has a segment `.` or `..`: remove it"),
+        (new().resource("r://h//{id}", ["a"]), Setting, "it has an empty segment before its last one: remove a slash"),
+        (
+            new().resource("r://a b/{id}", ["a"]),
+            Setting,
+            "it has a character that no URI has, such as a backslash, a space",
+        ),
+        (
+            new().resource("r://%c3%a9/{id}", ["a"]),
+            Setting,
+            "its percent-encoding is malformed, in lower case, or of a letter",
+        ),
+        (
+            new().resource("https://127.1/{id}", ["a"]),
+            Setting,
+            r#"URL parsers read its host, port or path in another way: write it as they do, in the form of "https://127.0.0.1/x""#,
+        ),
+        (
+            new().resource("r:{id}", ["a"]).public_resources(["r://{id}"]),
+            Scope,
+            r#"some resources of the scheme "r" are written with `r://` and some without the slashes: write all with"#,
+        ),
+        (new().resource("r:{id}", ["a"]).resource("{scheme}://x", ["b"]), Scope, r#"some resources of the scheme "r""#),
+        (
             new().public(["tools/call"]),
             Scope,
             r#""tools/call" is not one operation, so it cannot be public: name what is, with `public_tools`"#,

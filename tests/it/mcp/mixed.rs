@@ -53,7 +53,7 @@ async fn what_is_public_passes_and_everything_else_is_challenged_with_its_scopes
         ("resources/list", json!({}), "401 mcp:tools"),
         ("resources/read", json!({ "uri": "docs://start" }), "OK"),
         ("resources/subscribe", json!({ "uri": "docs://start" }), "OK"),
-        ("resources/read", json!({ "uri": "docs://start/../../notes" }), "401 mcp:tools"),
+        ("resources/read", json!({ "uri": "docs://start/../../notes" }), "401 mcp:tools notes:read"),
         ("resources/read", json!({ "uri": "notes://1" }), "401 mcp:tools notes:read"),
         ("completion/complete", completion(json!({ "name": "help" })), "OK"),
         ("completion/complete", completion(json!({ "name": "add" })), "401 mcp:tools notes:read"),

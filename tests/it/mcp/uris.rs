@@ -1,4 +1,4 @@
-//! Rules for resources fit every way of writing a URI; public resources only the plain one.
+//! Rules for resources match a URI as it is written. A URI that servers read in different ways needs every rule.
 
 use mcp_bearer::mcp::McpScopes;
 use serde_json::{Value, json};
@@ -18,106 +18,227 @@ fn requests(uri: &str) -> Vec<String> {
     requests
 }
 
+/// Checks that reading `uri`, and every other request about it, needs exactly `needed`.
+async fn needs(fixture: &Fixture, server: &McpServer, uri: &str, needed: &str) {
+    for body in requests(uri) {
+        for missing in needed.split(' ') {
+            let held: Vec<_> = needed.split(' ').filter(|scope| *scope != missing).collect();
+            let token = fixture.token_for(&format!("mcp:tools {}", held.join(" ")));
+            let refused = server.judge(&token, &[], body.clone()).await;
+            assert_eq!(refused, format!("403 mcp:tools {needed}"), "{body}");
+        }
+        let token = fixture.token_for(&format!("mcp:tools {needed}"));
+        assert_eq!(server.judge(&token, &[], body.clone()).await, "OK", "{body}");
+    }
+}
+
 #[tokio::test]
-async fn a_rule_fits_every_way_to_write_its_uris() {
+async fn a_canonical_uri_is_matched_as_it_is_written() {
     let fixture = Fixture::new().await;
     let scopes = McpScopes::new()
         .resource("notes://{id}", ["notes"])
         .resource("notes://{id}/text", ["text"])
         .resource("file:///secret/{+path}", ["secret"])
-        .resource("Config://Main", ["config"])
         .resource("search://notes{?q}", ["search"])
+        .resource("https://h:8443/{id}", ["port"])
+        .resource("docs://d{#part}", ["part"])
+        .resource("urn:isbn:{number}", ["isbn"])
         .any_resource(["any"]);
     let server = McpServer::new(&fixture, scopes);
     for (uri, needed) in [
         ("notes://1", "notes"),
         ("notes://", "notes"),
-        ("NOTES://1", "notes"),
-        ("Notes://1", "notes"),
-        ("n%6ftes://1", "notes any"),
-        ("%6E%4F%54%45%53://1", "notes any"),
-        ("notes:%2F%2f1", "notes any"),
-        ("notes:\\\\1", "notes"),
-        ("notes:/\\1", "notes"),
-        ("notes:%5C%5c1", "notes any"),
-        ("notes://a%2Fb", "notes any"),
-        ("notes://x/../1", "notes any"),
-        ("notes://./1", "notes"),
-        ("notes://x/%2e%2E/1", "notes any"),
-        ("notes://x\\..\\1", "notes"),
-        ("notes://1?x", "notes"),
-        ("notes://1#x", "notes"),
+        ("notes://caf%C3%A9", "notes"),
+        ("notes://a%20b", "notes"),
+        ("notes://a%2Fb", "notes"),
         ("notes://1/text", "text"),
-        ("notes://1/TEXT", "text"),
-        ("notes://1/./text", "text"),
-        ("notes://1/x/%2e./text", "text any"),
         ("notes://1/2/text", "any"),
         ("note://1", "any"),
+        ("note:1", "any"),
         ("xnotes://1", "any"),
         ("file:///secret/", "secret"),
-        ("file:///secret/a/b?c#d", "secret"),
-        ("file:///public/../secret/a", "secret"),
-        ("file:///public/..%2fsecret%2fa", "secret any"),
-        ("file:///public/../SECRET/a", "secret"),
-        ("FILE:///SECRET/A", "secret"),
-        ("file:///secret/../public", "secret any"),
+        ("file:///secret/a/B", "secret"),
         ("file:///public/a", "any"),
         ("file:///secrets/a", "any"),
-        ("config://main", "config"),
-        ("Config://Main", "config"),
         ("search://notes?q=1&q=2", "search"),
         ("search://notes", "search"),
-        ("SEARCH://NOTES/?q", "search"),
         ("search://note", "any"),
+        ("https://h:8443/1", "port"),
+        ("docs://d#e", "part"),
+        ("urn:isbn:1", "isbn"),
+        ("urn:issn:1", "any"),
         ("", "any"),
-        ("%", "any"),
-        ("notes://%zz", "notes"),
-        ("notes://\u{e9}\u{1f5d2}", "notes"),
+        ("name", "any"),
     ] {
+        needs(&fixture, &server, uri, needed).await;
+    }
+}
+
+/// Ways to write `notes://secret/1` and other guarded URIs that some server reads as the guarded ones, and URIs that are not
+/// canonical in another way.
+const NOT_CANONICAL: &[&str] = &[
+    // User information, ports.
+    "notes://x@secret/1",
+    "notes://@secret/1",
+    "notes://x:y@secret:7/1",
+    "notes://secret:7/1",
+    "notes://secret:/1",
+    "notes://secret:x/1",
+    "https://x@intranet.example/private/1",
+    "https://intranet.example:443/private/1",
+    "https://intranet.example:8443/private/1",
+    "https://intranet.example:/private/1",
+    // No slashes, or too many.
+    "notes:secret/1",
+    "notes:/secret/1",
+    "notes:///secret/1",
+    "notes:////secret/1",
+    "notes://secret//1",
+    "//secret/1",
+    "https:intranet.example/private/1",
+    "file:/secret/a",
+    "file:secret/a",
+    // Slashes where the rules of the scheme have none.
+    "urn://isbn:1",
+    "urn:///isbn:1",
+    // Files on a host.
+    "file://host/secret/a",
+    "file://localhost/secret/a",
+    "file://127.0.0.1/secret/a",
+    "file:////secret/a",
+    "file:///secret//a",
+    // Scheme and host in upper case.
+    "NOTES://secret/1",
+    "Notes://secret/1",
+    "notes://SECRET/1",
+    "https://Intranet.example/private/1",
+    "FILE:///secret/a",
+    "urn:ISBN:1",
+    "URN:isbn:1",
+    // Hosts that a URL parser writes in another way.
+    "https://intranet%C2%AD.example/private/1",
+    "https://127.1/private/1",
+    // Characters that no URI has.
+    "notes://s\u{e9}cret/1",
+    "notes://\u{17f}ecret/1",
+    "notes:\\\\secret\\1",
+    "notes://secret\\1",
+    "notes://secret/1 ",
+    " notes://secret/1",
+    "notes://se\tcret/1",
+    "notes://secret/1\n",
+    "notes://secret/1\u{7f}",
+    "file:///C|/a",
+    // Dot segments.
+    "notes://x/../secret/1",
+    "notes://secret/./1",
+    "notes://secret/1/..",
+    "notes://.",
+    "notes:..",
+    "file:///public/../secret/a",
+    "file:///public/..%2Fsecret%2Fa",
+    "https://h/a?x=/../../c",
+    // Percent-encoding in lower case, of what needs none, and malformed.
+    "notes://%73ecret/1",
+    "notes://secret/%31",
+    "n%6Ftes://secret/1",
+    "notes:%2F%2Fsecret/1",
+    "notes://secret%2f1",
+    "notes://caf%c3%a9",
+    "file:///public/%2E%2E/secret/a",
+    "file:///public/%2e%2e/secret/a",
+    "notes://secret%5C1",
+    "notes://secret/1%00",
+    "notes://secret/1%",
+    "notes://secret/1%zz",
+    "%",
+    // Parts that the rule does not have.
+    "notes://secret/1?x",
+    "notes://secret/1#x",
+    "notes://secret/1?",
+    "notes://secret/1#",
+    "other://1?x",
+    "other://h:7/1",
+];
+
+#[tokio::test]
+async fn any_other_uri_needs_the_scopes_of_every_resource_rule() {
+    let fixture = Fixture::new().await;
+    let scopes = || {
+        McpScopes::new()
+            .resource("notes://secret/{id}", ["secret"])
+            .resource("https://intranet.example/private/{id}", ["private"])
+            .resource("file:///secret/{+path}", ["file"])
+            .resource("urn:isbn:{number}", ["isbn"])
+            .tool("t", ["tool"])
+    };
+    let listed = McpServer::new(&fixture, scopes().any_resource(["any"]));
+    let unlisted = McpServer::new(&fixture, scopes());
+    let denied = McpServer::new(&fixture, scopes().deny_unlisted());
+    let denied_listed = McpServer::new(&fixture, scopes().any_resource(["any"]).deny_unlisted());
+    // A token without the scopes of some rule gets nothing; an anonymous caller neither, whatever is public.
+    let public =
+        ["notes://{+path}", "https://{+path}", "file:///{+path}", "urn:{+path}", "{+everything}", "other://{id}"];
+    let mixed = McpServer::mixed(&fixture, scopes().public_resources(public));
+    for uri in NOT_CANONICAL {
+        needs(&fixture, &listed, uri, "secret private file isbn any").await;
+        needs(&fixture, &unlisted, uri, "secret private file isbn").await;
+        let token = fixture.token_for("mcp:tools secret private file isbn any");
         for body in requests(uri) {
-            let refused = server.judge(&fixture.token(), &[], body.clone()).await;
-            assert_eq!(refused, format!("403 mcp:tools {needed}"), "{body}");
-            let token = fixture.token_for(&format!("mcp:tools {needed}"));
-            assert_eq!(server.judge(&token, &[], body.clone()).await, "OK", "{body}");
+            assert_eq!(denied.judge(&token, &[], body.clone()).await, "403 -32602 7", "{body}");
+            assert_eq!(denied_listed.judge(&token, &[], body.clone()).await, "OK", "{body}");
+            let expected = if body.contains("subscriptions/listen") { "401" } else { "401 mcp:tools secret private" };
+            assert!(mixed.judge("", &[], body.clone()).await.starts_with(expected), "{body}");
+        }
+    }
+    // Where there is no rule for any resource, no URI needs one.
+    let free = McpServer::new(&fixture, McpScopes::new().tool("t", ["tool"]));
+    for uri in NOT_CANONICAL {
+        for body in requests(uri) {
+            assert_eq!(free.judge(&fixture.token(), &[], body.clone()).await, "OK", "{body}");
         }
     }
 }
 
 #[tokio::test]
-async fn a_uri_that_could_also_be_one_without_a_rule_needs_what_those_need() {
+async fn a_uri_that_a_careless_server_takes_for_another_one_needs_the_rules_of_both() {
     let fixture = Fixture::new().await;
-    let scopes = || McpScopes::new().resource("notes://{id}", ["notes"]).resource("https://h/a/{+path}", ["web"]);
-    let any = McpServer::new(&fixture, scopes().any_resource(["any"]));
-    let denied = McpServer::new(&fixture, scopes().deny_unlisted());
+    let scopes = McpScopes::new()
+        .resource("notes://secret", ["secret"])
+        .resource("notes://{id}", ["notes"])
+        .resource("notes://{id}{?q}", ["search"])
+        .resource("notes://secret/{id}", ["inner"])
+        .resource("notes://h:{port}/{id}", ["port"])
+        .resource("notes://h/{id}", ["host"])
+        .resource("docs://a/", ["folder"])
+        .resource("file:///Secret/{+path}", ["file"])
+        .any_resource(["any"]);
+    let server = McpServer::new(&fixture, scopes);
     for (uri, needed) in [
-        // Plain to every reader.
-        ("notes://1", "notes"),
-        ("notes://1?x=1#y", "notes"),
-        ("notes://caf%C3%A9", "notes"),
-        ("HTTPS://H/a/%62", "web"),
-        // A note to some, and something else to others.
-        ("notes://a%2Fb", "notes any"),
-        ("notes://1?x=/secret", "notes any"),
-        ("https://h/a/b?x=/../../c", "web any"),
-        ("https://h:443/a/b", "web any"),
-        ("https://h/c/../a/b", "web"),
-        ("https://h/c/%2e%2e/a/b", "web any"),
-        ("https://h/c/..%2fa/b", "web any"),
-        ("https://h/a/..%2f..%2fsecret", "web any"),
-        // Spaces, tabs and line breaks are dropped by some, wherever they stand.
-        (" secret://1", "notes web any"),
-        ("sec\tret://1", "notes web any"),
-        ("notes://1\n", "notes web any"),
-        ("no URI at all", "notes web any"),
+        ("notes://1", "notes search"),
+        ("notes://secret", "secret notes search"),
+        // With a query that it overlooks.
+        ("notes://1?q=1", "notes search"),
+        ("notes://secret?q=1", "secret notes search"),
+        // With a port.
+        ("notes://h:7/1", "port host"),
+        ("notes://h/1", "host"),
+        // With a slash at the end.
+        ("notes://secret/", "secret notes search inner"),
+        ("docs://a", "folder any"),
+        ("docs://a/", "folder"),
+        // On a file system that ignores case.
+        ("file:///Secret/a", "file"),
+        ("file:///secret/A", "file any"),
+        ("file:///other/a", "any"),
+        ("notes://h/SECRET", "host"),
+        // Decoded before it is split.
+        ("notes://secret%2F1", "notes search inner"),
+        ("notes://secret%3Fq", "secret notes search"),
+        ("notes://x%40secret%3A7%2F1", "notes search inner"),
+        ("notes://%2573ecret", "notes search"),
     ] {
-        for body in requests(uri) {
-            let refused = any.judge(&fixture.token(), &[], body.clone()).await;
-            assert_eq!(refused, format!("403 mcp:tools {needed}"), "{body}");
-            let token = fixture.token_for(&format!("mcp:tools {needed}"));
-            assert_eq!(any.judge(&token, &[], body.clone()).await, "OK", "{body}");
-            let expected = if needed.contains("any") { "403 -32602 7" } else { "OK" };
-            assert_eq!(denied.judge(&token, &[], body.clone()).await, expected, "{body}");
-        }
+        needs(&fixture, &server, uri, needed).await;
     }
 }
 
@@ -132,12 +253,24 @@ async fn completing_a_template_needs_what_its_resources_may_need() {
     let server = McpServer::new(&fixture, scopes);
     for (template, needed) in [
         ("notes://{id}", "notes secret"),
-        ("NOTES://{other}{?q}", "notes secret"),
+        ("notes://{other}{?q}", "notes secret"),
+        ("notes://{other}{#part}", "notes secret"),
         ("notes://secret/{id}", "notes secret"),
         ("notes://public/{id}", "notes"),
         ("docs://{+path}", "docs"),
         ("{scheme}://1", "notes secret docs any"),
         ("files://{path}", "any"),
+        // What is not canonical needs every rule.
+        ("NOTES://{other}", "notes secret docs any"),
+        ("notes:{other}", "notes secret docs any"),
+        ("notes:///{other}", "notes secret docs any"),
+        ("notes://x@secret/{id}", "notes secret docs any"),
+        ("notes://secret:7/{id}", "notes secret docs any"),
+        ("notes://{host}:{port}/{id}", "notes secret docs any"),
+        ("notes://secret/{id}?q={q}", "notes secret docs any"),
+        ("notes://public/../secret/{id}", "notes secret docs any"),
+        ("notes://%73ecret/{id}", "notes secret docs any"),
+        ("notes://{id", "notes secret docs any"),
     ] {
         let body = json!({ "id": 7, "method": "completion/complete", "params": { "ref": { "uri": template } } });
         let refused = server.judge(&fixture.token(), &[], body.to_string()).await;
@@ -201,10 +334,10 @@ async fn a_subscription_needs_what_each_of_its_resources_needs() {
 }
 
 #[tokio::test]
-async fn only_a_plainly_written_uri_is_public() {
+async fn only_a_canonical_uri_is_public() {
     let fixture = Fixture::new().await;
     let scopes = McpScopes::new()
-        .public_resources(["docs://{page}", "file:///public/{+path}", "https://h/{?q}"])
+        .public_resources(["docs://{page}", "file:///public/{+path}", "https://h/{?q,x}"])
         .resource("docs://draft", ["drafts"])
         .resource("file:///public/internal/{+path}", ["internal"]);
     let server = McpServer::mixed(&fixture, scopes);
@@ -212,30 +345,39 @@ async fn only_a_plainly_written_uri_is_public() {
         ("docs://start", "OK"),
         ("docs://", "OK"),
         ("docs://...", "OK"),
+        ("docs://caf%C3%A9", "OK"),
+        ("file:///public/a%2Fb", "OK"),
         ("file:///public/a/b.txt", "OK"),
         ("file:///public/a..b/.c", "OK"),
-        ("https://h/?q=1&x=/../y", "401 mcp:tools"),
+        ("https://h/?q=1&x=/../y", "401 mcp:tools drafts internal"),
         ("https://h/?q=1&x=y", "OK"),
         // What needs scopes needs them, whatever else fits it.
         ("docs://draft", "401 mcp:tools drafts"),
-        ("docs://DRAFT", "401 mcp:tools drafts"),
+        ("docs://DRAFT", "401 mcp:tools drafts internal"),
         ("file:///public/internal/a", "401 mcp:tools internal"),
-        ("file:///public/x/../internal/a", "401 mcp:tools internal"),
-        ("file:///public/%69nternal/a", "401 mcp:tools internal"),
-        ("DOCS://start", "401 mcp:tools"),
-        ("docs://%73tart", "401 mcp:tools"),
+        ("file:///public/x/../internal/a", "401 mcp:tools drafts internal"),
+        ("file:///public/%69nternal/a", "401 mcp:tools drafts internal"),
+        ("DOCS://start", "401 mcp:tools drafts internal"),
+        ("docs://%73tart", "401 mcp:tools drafts internal"),
         ("docs://a/b", "401 mcp:tools"),
-        ("docs://a?b", "401 mcp:tools"),
-        ("docs://a#b", "401 mcp:tools"),
-        ("docs://a\\b", "401 mcp:tools"),
-        ("docs://..", "401 mcp:tools"),
+        // A server that decodes first finds no public one.
+        ("docs://a%2Fb", "401 mcp:tools"),
+        ("docs://x@start", "401 mcp:tools drafts internal"),
+        ("docs://start:7", "401 mcp:tools drafts internal"),
+        ("docs:start", "401 mcp:tools drafts internal"),
+        ("docs:///start", "401 mcp:tools drafts internal"),
+        ("https://h/a", "401 mcp:tools"),
+        ("docs://a?b", "401 mcp:tools drafts internal"),
+        ("docs://a#b", "401 mcp:tools drafts internal"),
+        ("docs://a\\b", "401 mcp:tools drafts internal"),
+        ("docs://..", "401 mcp:tools drafts internal"),
         ("docs://a b", "401 mcp:tools drafts internal"),
         ("docs://a\u{0}", "401 mcp:tools drafts internal"),
-        ("docs://\u{e9}", "401 mcp:tools"),
-        ("file:///public/../secret", "401 mcp:tools"),
-        ("file:///public/./a", "401 mcp:tools"),
-        ("file:///public/%2e%2e/secret", "401 mcp:tools"),
-        ("file:///public/..\\secret", "401 mcp:tools"),
+        ("docs://\u{e9}", "401 mcp:tools drafts internal"),
+        ("file:///public/../secret", "401 mcp:tools drafts internal"),
+        ("file:///public/./a", "401 mcp:tools drafts internal"),
+        ("file:///public/%2e%2e/secret", "401 mcp:tools drafts internal"),
+        ("file:///public/..\\secret", "401 mcp:tools drafts internal"),
         ("file:///public", "401 mcp:tools"),
     ] {
         for body in requests(uri).into_iter().filter(|body| !body.contains("subscriptions/listen")) {

@@ -66,7 +66,7 @@ fn a_public_target_is_listed_and_a_rule_makes_it_less_public_never_more() {
             (tool("other"), ("tools", true, false)),
             (read("docs:start"), ("", false, false)),
             (read("docs:draft"), ("drafts", true, false)),
-            (read("DOCS:start"), ("any", true, false)),
+            (read("DOCS:start"), ("drafts any", true, false)),
             (("subscriptions/listen", Target::Resources(vec!["docs:start".into()])), ("", true, false)),
         ] {
             let shown = format!("{operation:?}");
