@@ -53,7 +53,9 @@ pub fn judge(claims: &Claims, issuer: &str, resource: &str, now: Duration) -> Re
         without_audience: WithoutAudience::Refused,
         skew: DEFAULT_SKEW,
         max_lifetime: None,
-        subject_required: false,
+        rfc9068_required: false,
+        id_token_claims_accepted: false,
+        missing_token_type_accepted: false,
     };
     check(claims, &policy, false, now)
 }

@@ -57,7 +57,7 @@ pub fn logto(endpoint: &str) -> Issuer {
 /// A Microsoft Entra ID tenant, v2 tokens: `entra("72f988bf-...")`, by its identifier, not its name.
 ///
 /// 1. *App registrations*, *New registration* for this resource; its *Application (client) ID* is the audience of every
-///    token: `.accept_audience("<that GUID>")`.
+///    token, of ID tokens too: `.accept_client_id_as_audience("<that GUID>")`.
 /// 2. *Manifest*: `requestedAccessTokenVersion` is `2`. For v1 tokens, `.also_issued_as("https://sts.windows.net/<tenant>/")`
 ///    and the *Application ID URI* as one more accepted audience.
 /// 3. *Expose an API*: the *Application ID URI* is the resource identifier, since MCP clients send that as `resource`, and

@@ -1,18 +1,19 @@
 use crate::identifier::ResourceUrl;
 
-/// The audiences that a token may name: this resource's identifier, and aliases.
+/// The audiences that a token may name: this resource's identifier, aliases, and client ids.
 #[derive(Debug, Clone)]
 pub(crate) struct AcceptedAudiences {
     resource: Box<str>,
     normal: Option<Box<str>>,
     aliases: Vec<Box<str>>,
+    clients: Vec<Box<str>>,
 }
 
 impl AcceptedAudiences {
     /// The resource identifier alone.
     pub(crate) fn new(resource: &ResourceUrl) -> Self {
         let text = resource.as_str();
-        Self { resource: text.into(), normal: normalise(text).map(Box::from), aliases: Vec::new() }
+        Self { resource: text.into(), normal: normalise(text).map(Box::from), aliases: Vec::new(), clients: Vec::new() }
     }
 
     /// Adds a text that is accepted as well; it is compared as it is.
@@ -21,7 +22,18 @@ impl AcceptedAudiences {
         self
     }
 
-    /// Whether `audience` is one of these: the same text, or the resource's identifier with another case of scheme or
+    /// Adds a client id that is accepted as an audience; it is compared as it is.
+    pub(crate) fn with_client(mut self, client: &str) -> Self {
+        self.clients.push(client.into());
+        self
+    }
+
+    /// Whether `audience` is an accepted client id: ID tokens have such an audience too.
+    pub(crate) fn accept_client(&self, audience: &str) -> bool {
+        self.clients.iter().any(|client| **client == *audience)
+    }
+
+    /// Whether `audience` is this resource or an alias: the same text, or the resource's identifier with another case of scheme or
     /// host, with the default port written out or left out, or with or without the slash of an empty path (RFC 3986,
     /// section 6.2.3). Nothing else is made equal.
     pub(crate) fn accept(&self, audience: &str) -> bool {

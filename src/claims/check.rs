@@ -11,7 +11,12 @@ pub(crate) struct Policy {
     pub(crate) without_audience: WithoutAudience,
     pub(crate) skew: Duration,
     pub(crate) max_lifetime: Option<Duration>,
-    pub(crate) subject_required: bool,
+    /// JWTs must have all claims that RFC 9068, section 2.2 requires.
+    pub(crate) rfc9068_required: bool,
+    /// Access tokens may carry `nonce`, `at_hash` and `c_hash`.
+    pub(crate) id_token_claims_accepted: bool,
+    /// An introspection answer needs neither an audience nor a `token_type`, where the former may be missing.
+    pub(crate) missing_token_type_accepted: bool,
 }
 
 /// What becomes of a token that names no audience at all.
@@ -59,18 +64,36 @@ pub(crate) fn check(
     let mut audience = claims.audience();
     let accepted = match audience.len() {
         0 => policy.without_audience.accepts(claims.client_id()),
-        _ => audience.any(|audience| policy.audiences.accept(audience)),
+        _ => audience.any(|audience| policy.audiences.accept(audience) || policy.audiences.accept_client(audience)),
     };
     if !accepted {
         return Err(CheckFailure::Audience);
     }
     check_times(claims, policy, now)?;
     check_lifetime(claims, policy, now)?;
-    check_marks(claims, explicitly_typed)?;
-    if policy.subject_required && claims.subject().is_none() && !claims.registered().vouched {
+    check_marks(claims, policy, explicitly_typed)?;
+    let vouched = claims.registered().vouched;
+    if policy.rfc9068_required && !vouched && !claims.registered().is_rfc9068_complete() {
         return Err(CheckFailure::Claims);
     }
-    Ok(())
+    // Some servers answer for a refresh token as for an access token, but without `token_type` and `aud`.
+    let is_untyped = vouched && claims.audience().len() == 0 && !claims.registered().has_token_type;
+    if is_untyped && !policy.missing_token_type_accepted { Err(CheckFailure::TokenType) } else { Ok(()) }
+}
+
+/// Judges a token that only a client id makes acceptable, once all its scopes are known: an ID token has the same
+/// audience, but neither a scope nor `roles`.
+///
+/// # Errors
+/// [`CheckFailure::TokenType`] if nothing shows that it is an access token.
+pub(crate) fn check_client_audience(
+    claims: &Claims,
+    policy: &Policy,
+    explicitly_typed: bool,
+) -> Result<(), CheckFailure> {
+    let is_for_client_only = claims.audience().len() > 0 && !claims.audience().any(|one| policy.audiences.accept(one));
+    let grants = !claims.scopes().is_empty() || claims.registered().has_roles;
+    if is_for_client_only && !grants && !explicitly_typed { Err(CheckFailure::TokenType) } else { Ok(()) }
 }
 
 /// Judges what a token says of itself before its issuer is asked about it: only what no answer could mend.
@@ -79,15 +102,15 @@ pub(crate) fn check(
 /// The first [`CheckFailure`].
 pub(crate) fn check_before_asking(claims: &Claims, policy: &Policy, now: Duration) -> Result<(), CheckFailure> {
     check_times(claims, policy, now)?;
-    check_marks(claims, true)
+    check_marks(claims, policy, true)
 }
 
-fn check_marks(claims: &Claims, explicitly_typed: bool) -> Result<(), CheckFailure> {
+fn check_marks(claims: &Claims, policy: &Policy, explicitly_typed: bool) -> Result<(), CheckFailure> {
     let marks = &claims.registered().marks;
     if marks.sender_constrained {
         return Err(CheckFailure::SenderConstrained);
     }
-    let like_id_token = marks.like_id_token && !marks.access && !explicitly_typed;
+    let like_id_token = marks.like_id_token && !marks.access && !explicitly_typed && !policy.id_token_claims_accepted;
     if marks.foreign || like_id_token { Err(CheckFailure::TokenType) } else { Ok(()) }
 }
 

@@ -39,6 +39,12 @@ pub(super) struct Registered {
     pub(super) client_id: Option<Text>,
     pub(super) scopes: Scopes,
     pub(super) marks: Marks,
+    /// `token_type` is there.
+    pub(super) has_token_type: bool,
+    /// `roles` is there, and names at least one.
+    pub(super) has_roles: bool,
+    /// `client_id` and `jti` are there, each by its own name.
+    pub(super) has_client_id_and_jti: bool,
     /// The issuer says itself, and just now, that the token is good (RFC 7662): then it need not say until when.
     pub(super) vouched: bool,
 }
@@ -53,10 +59,20 @@ pub(super) struct Marks {
     pub(super) sender_constrained: bool,
     /// Named an ID, refresh, logout or other foreign token by its issuer.
     pub(super) foreign: bool,
-    /// `nonce`, `at_hash`, `c_hash`: ID tokens have them, access tokens of a few old servers too.
+    /// `nonce`, `at_hash`, `c_hash`: ID tokens have them, access tokens of a few servers too. Not set for the access
+    /// tokens of Azure AD B2C, which are recognised.
     pub(super) like_id_token: bool,
     /// `typ: Bearer`, `token_use: access`: its issuer names it an access token.
     pub(super) access: bool,
+}
+
+impl Registered {
+    /// Whether all claims are there that RFC 9068, section 2.2 requires.
+    pub(super) fn is_rfc9068_complete(&self) -> bool {
+        let has_times = self.expires_at.is_some() && self.issued_at.is_some();
+        let names_all = self.issuer.is_some() && self.subject.is_some() && !self.audience.is_empty();
+        has_times && names_all && self.has_client_id_and_jti
+    }
 }
 
 impl Claims {
@@ -101,7 +117,7 @@ impl Claims {
         self.text(self.registered().issuer.as_ref())
     }
 
-    /// `sub`: whom the token is about, unique within its issuer. `None` if absent, empty or not a string.
+    /// `sub`: whom the token is about, unique within its issuer. `None` if absent or empty.
     #[must_use]
     pub fn subject(&self) -> Option<&str> {
         self.text(self.registered().subject.as_ref())
@@ -119,7 +135,7 @@ impl Claims {
         self.text(self.registered().client_id.as_ref())
     }
 
-    /// `scope`, else `scp`, else `scopes`, each a text or an array.
+    /// `scope`, else `scp`, else `scopes`, each a string or an array of strings.
     #[must_use]
     pub fn scopes(&self) -> &Scopes {
         self.all_scopes.as_deref().unwrap_or(&self.registered().scopes)
@@ -157,15 +173,36 @@ impl Claims {
         self.document.json.len()
     }
 
-    /// Adds the scopes that stand at `pointer` (RFC 6901): a text or an array.
-    pub(crate) fn add_scopes_from(&mut self, pointer: &str) {
+    /// Adds the scopes that are at `pointer` (RFC 6901): a string, an array of strings, or an object whose names are
+    /// the scopes.
+    ///
+    /// # Errors
+    /// [`CheckFailure::Claims`] if something else is there: a part of it is never used.
+    pub(crate) fn add_scopes_from(&mut self, pointer: &str) -> Result<(), CheckFailure> {
         let found = match self.document.members().pointer(pointer) {
+            None | Some(Value::Null) => return Ok(()),
             Some(Value::String(text)) => Scopes::granted(text),
-            Some(Value::Array(list)) => Scopes::granted_list(list.iter().filter_map(Value::as_str)),
-            _ => return,
+            Some(Value::Array(list)) => {
+                let texts: Option<Vec<&str>> = list.iter().map(Value::as_str).collect();
+                Scopes::granted_list(texts.ok_or(CheckFailure::Claims)?)
+            }
+            Some(Value::Object(roles)) => Scopes::granted_list(role_names(roles)?),
+            Some(Value::Bool(_) | Value::Number(_)) => return Err(CheckFailure::Claims),
         };
         self.all_scopes = Some(Arc::new(self.scopes().union(&found)));
+        Ok(())
     }
+}
+
+/// The names of the roles in an object, as Zitadel writes them: `{"admin": {"<organization>": "<domain>"}}`. A role
+/// with `false` or `null` is not granted.
+fn role_names(roles: &Map<String, Value>) -> Result<Vec<&str>, CheckFailure> {
+    let is_granted = |(name, value)| match value {
+        &Value::Object(_) | &Value::Bool(true) => Some(Ok(name)),
+        &Value::Bool(false) | &Value::Null => None,
+        _ => Some(Err(CheckFailure::Claims)),
+    };
+    roles.iter().map(|(name, value)| (name.as_str(), value)).filter_map(is_granted).collect()
 }
 
 impl Document {

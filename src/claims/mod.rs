@@ -10,5 +10,7 @@ mod parse;
 mod text;
 
 pub(crate) use audience::AcceptedAudiences;
-pub(crate) use check::{DEFAULT_SKEW, MAX_SKEW, Policy, WithoutAudience, check, check_before_asking};
+pub(crate) use check::{
+    DEFAULT_SKEW, MAX_SKEW, Policy, WithoutAudience, check, check_before_asking, check_client_audience,
+};
 pub use claim_set::Claims;

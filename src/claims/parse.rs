@@ -20,6 +20,7 @@ pub(super) fn read(json: &str) -> Result<Read<'_>, CheckFailure> {
     let (mut deserializer, mut read) = (serde_json::Deserializer::from_str(json), Read::default());
     let walked = deserializer.deserialize_map(ReadVisitor(&mut read));
     walked.and_then(|()| deserializer.end()).map_err(|_| CheckFailure::Claims)?;
+    read.drop_nulls();
     Ok(read)
 }
 
@@ -36,6 +37,8 @@ pub(super) struct Read<'de> {
     scope: Option<Member<'de>>,
     scp: Option<Member<'de>>,
     scopes: Option<Member<'de>>,
+    roles: Option<Member<'de>>,
+    jti: Option<Member<'de>>,
     client_id: Option<Member<'de>>,
     azp: Option<Member<'de>>,
     cid: Option<Member<'de>>,
@@ -48,6 +51,8 @@ pub(super) struct Read<'de> {
     nonce: Option<Member<'de>>,
     at_hash: Option<Member<'de>>,
     c_hash: Option<Member<'de>>,
+    tfp: Option<Member<'de>>,
+    acr: Option<Member<'de>>,
     events: Option<Member<'de>>,
 }
 
@@ -65,6 +70,8 @@ impl<'de> Read<'de> {
             "scope" => &mut self.scope,
             "scp" => &mut self.scp,
             "scopes" => &mut self.scopes,
+            "roles" => &mut self.roles,
+            "jti" => &mut self.jti,
             "client_id" => &mut self.client_id,
             "azp" => &mut self.azp,
             "cid" => &mut self.cid,
@@ -77,19 +84,29 @@ impl<'de> Read<'de> {
             "nonce" => &mut self.nonce,
             "at_hash" => &mut self.at_hash,
             "c_hash" => &mut self.c_hash,
+            "tfp" => &mut self.tfp,
+            "acr" => &mut self.acr,
             "events" => &mut self.events,
             _ => return None,
         })
     }
 
-    /// Some servers write null for what they do not know. `cnf` stays: whatever is in it, the token is bound.
+    /// `null` means absent. `iss`, `aud`, `exp` and `cnf` stay: their `null` is malformed.
     fn drop_nulls(&mut self) {
         for member in [
-            &mut self.aud,
+            &mut self.sub,
             &mut self.resource,
-            &mut self.exp,
             &mut self.nbf,
             &mut self.iat,
+            &mut self.scope,
+            &mut self.scp,
+            &mut self.scopes,
+            &mut self.roles,
+            &mut self.jti,
+            &mut self.client_id,
+            &mut self.azp,
+            &mut self.cid,
+            &mut self.appid,
             &mut self.typ,
             &mut self.token_use,
             &mut self.token_type,
@@ -97,17 +114,24 @@ impl<'de> Read<'de> {
             &mut self.nonce,
             &mut self.at_hash,
             &mut self.c_hash,
+            &mut self.tfp,
+            &mut self.acr,
             &mut self.events,
         ] {
-            if matches!(member, Some(Member::Null)) {
-                *member = None;
-            }
+            drop_null(member);
         }
     }
 
-    /// What an authorization server answers, read as a token would be: some name the audience in `resource`.
+    /// What an authorization server answers, read as a token would be: some name the audience in `resource`. An answer
+    /// needs no `iss`, `aud` and `exp` (RFC 7662, section 2.2), so their `null` means absent too. `cnf` stays: whatever
+    /// is in it, the token is sender-constrained.
     pub(super) fn of_introspection(&mut self) {
-        self.drop_nulls();
+        for member in [&mut self.iss, &mut self.aud, &mut self.exp] {
+            drop_null(member);
+        }
+        if matches!(self.cnf, Some(Member::Null)) {
+            self.cnf = Some(Member::Other);
+        }
         let names_nobody = |audience: &Member<'_>| matches!(audience, Member::List(list) if list.is_empty());
         self.aud = self.aud.take().filter(|audience| !names_nobody(audience)).or(self.resource.take());
     }
@@ -118,7 +142,7 @@ impl<'de> Read<'de> {
         let client_id = [&self.client_id, &self.azp, &self.cid, &self.appid].into_iter().find_map(lenient_text);
         Some(Registered {
             issuer: text(&self.iss)?.map(text_of),
-            subject: lenient_text(&self.sub).map(text_of),
+            subject: text(&self.sub)?.filter(|subject| !subject.is_empty()).map(text_of),
             audience: audience(&self.aud, document)?,
             expires_at: date(&self.exp)?,
             not_before: date(&self.nbf)?,
@@ -126,8 +150,21 @@ impl<'de> Read<'de> {
             client_id: client_id.map(text_of),
             scopes: scopes([&self.scope, &self.scp, &self.scopes].into_iter().find_map(Option::as_ref))?,
             marks: self.marks()?,
+            has_token_type: self.token_type.is_some(),
+            has_roles: !scopes(self.roles.as_ref()).unwrap_or_default().is_empty(),
+            has_client_id_and_jti: lenient_text(&self.client_id).and(lenient_text(&self.jti)).is_some(),
             vouched: false,
         })
+    }
+
+    /// Whether this is an access token of Azure AD B2C, which has the `nonce` of the authorization request in it: beside
+    /// it are `scp` and `azp`, which its ID tokens do not have together, and the name of a policy or of its host.
+    fn is_b2c_access_token(&self) -> bool {
+        let grants = scopes(self.scp.as_ref()).is_some_and(|scopes| !scopes.is_empty());
+        let names_policy = lenient_text(&self.tfp).is_some()
+            || lenient_text(&self.acr).is_some_and(|acr| acr.to_ascii_lowercase().starts_with(B2C_POLICY));
+        let is_of_b2c = names_policy || lenient_text(&self.iss).is_some_and(is_b2c_issuer);
+        grants && lenient_text(&self.azp).is_some() && is_of_b2c && self.at_hash.is_none() && self.c_hash.is_none()
     }
 
     fn marks(&self) -> Option<Marks> {
@@ -142,6 +179,9 @@ impl<'de> Read<'de> {
             Some(Member::Text(text)) => Some(text.as_ref()),
             _ => None,
         };
+        if matches!(self.cnf, Some(Member::Null)) {
+            return None;
+        }
         Some(Marks {
             sender_constrained: self.cnf.is_some(),
             foreign: typ.is_some_and(|typ| FOREIGN_TYP.contains(&typ))
@@ -150,9 +190,16 @@ impl<'de> Read<'de> {
                     .is_some_and(|kind| !matches!(kind, "bearer" | "access_token" | "access" | "jwt" | "at+jwt"))
                 || matches!(r#type, Some("refresh_token" | "refresh" | "id_token"))
                 || self.events.is_some(),
-            like_id_token: self.nonce.is_some() || self.at_hash.is_some() || self.c_hash.is_some(),
+            like_id_token: (self.nonce.is_some() || self.at_hash.is_some() || self.c_hash.is_some())
+                && !self.is_b2c_access_token(),
             access: typ == Some("bearer") || token_use == Some("access"),
         })
+    }
+}
+
+fn drop_null(member: &mut Option<Member<'_>>) {
+    if matches!(member, Some(Member::Null)) {
+        *member = None;
     }
 }
 
@@ -184,7 +231,7 @@ impl<'de> Visitor<'de> for ReadVisitor<'_, 'de> {
 
 fn text<'m>(member: &'m Option<Member<'_>>) -> Option<Option<&'m str>> {
     match member {
-        None | Some(Member::Null) => Some(None),
+        None => Some(None),
         Some(Member::Text(text)) => Some(Some(text)),
         Some(_) => None,
     }
@@ -201,7 +248,7 @@ fn lenient_text<'m>(member: &'m Option<Member<'_>>) -> Option<&'m str> {
 fn audience(member: &Option<Member<'_>>, document: &str) -> Option<Audience> {
     let text_of = |text: &Cow<'_, str>| Text::of(text, document);
     match member {
-        None | Some(Member::Null) => Some(Audience::new()),
+        None => Some(Audience::new()),
         Some(Member::Text(text)) => Some([text_of(text)].into_iter().collect()),
         Some(Member::List(texts)) => Some(texts.iter().map(text_of).collect()),
         Some(_) => None,
@@ -218,13 +265,21 @@ const fn date(member: &Option<Member<'_>>) -> Option<Option<Duration>> {
 
 fn scopes(member: Option<&Member<'_>>) -> Option<Scopes> {
     match member {
-        None | Some(Member::Null) => Some(Scopes::default()),
+        None => Some(Scopes::default()),
         Some(Member::Text(text)) => Some(Scopes::granted(text)),
         Some(Member::List(texts)) => Some(Scopes::granted_list(texts.iter().map(AsRef::as_ref))),
         Some(_) => None,
     }
 }
 
+/// Whether an issuer has the host of a tenant: `https://<tenant>.b2clogin.com/...`.
+fn is_b2c_issuer(issuer: &str) -> bool {
+    let host = issuer.strip_prefix("https://").and_then(|rest| rest.split('/').next());
+    host.is_some_and(|host| host.ends_with(".b2clogin.com"))
+}
+
+/// What the name of each policy of Azure AD B2C begins with, in lower case.
+const B2C_POLICY: &str = "b2c_1";
 /// What servers put into a payload's `typ` of tokens that are not access tokens (Keycloak), in lower case.
 const FOREIGN_TYP: [&str; 10] = [
     "id",

@@ -12,7 +12,7 @@ use super::discovery::{Discovery, Needs, OAUTH, OIDC, appended, inserted};
 use super::introspection_endpoint::IntrospectionEndpoint;
 use super::key_set::{KeySetFetch, Location};
 use super::metadata_source::MetadataSource;
-use crate::claims::{AcceptedAudiences, Policy};
+use crate::claims::{AcceptedAudiences, Policy, WithoutAudience};
 use crate::error::{BuildError, BuildErrorKind};
 use crate::http_client::HttpClient;
 use crate::identifier::{self, IssuerUrl};
@@ -34,11 +34,13 @@ impl Issuer {
         self.check_texts()?;
         let policy = Policy {
             issuers: self.accepted_issuers()?,
-            audiences: self.audiences.iter().fold(audiences.clone(), |accepted, alias| accepted.with_alias(alias)),
+            audiences: self.accepted_audiences(audiences),
             without_audience: self.without_audience.clone(),
             skew,
             max_lifetime,
-            subject_required: self.at_jwt_required,
+            rfc9068_required: self.at_jwt_required,
+            id_token_claims_accepted: self.id_token_claims_accepted,
+            missing_token_type_accepted: self.missing_token_type_accepted,
         };
         let (jwt, asked) = match (&self.source, &self.introspection) {
             (Source::Verifier(custom), _) => (None, Some(Asked::Custom(Arc::clone(custom)))),
@@ -53,6 +55,12 @@ impl Issuer {
             }
         };
         Ok(Verifier { issuer: self.url.clone(), policy, scope_claims: self.scope_claims.clone(), jwt, asked })
+    }
+
+    /// The texts that `aud` may be, beside those that every issuer of the resource may use.
+    fn accepted_audiences(&self, common: &AcceptedAudiences) -> AcceptedAudiences {
+        let accepted = self.audiences.iter().fold(common.clone(), |accepted, alias| accepted.with_alias(alias));
+        self.client_audiences.iter().fold(accepted, |accepted, client| accepted.with_client(client))
     }
 
     /// The texts that `iss` may be.
@@ -92,11 +100,16 @@ impl Issuer {
 
     fn check_texts(&self) -> Result<(), BuildError> {
         let wrong = |message: String| Err(BuildError::new(BuildErrorKind::Setting, message));
-        if let Some(bad) = self.scope_claims.iter().find(|pointer| !pointer.starts_with('/')) {
-            return wrong(format!("{bad:?} is no JSON pointer: write it as \"/permissions\" (RFC 6901)"));
+        if let Some(message) = self.scope_claims.iter().find_map(|pointer| pointer_mistake(pointer)) {
+            return wrong(message);
         }
-        if self.audiences.iter().any(|alias| alias.is_empty()) {
+        if self.audiences.iter().chain(&self.client_audiences).any(|alias| alias.is_empty()) {
             return wrong("an accepted audience is empty: remove it".to_owned());
+        }
+        if let Some(both) = self.client_audiences.iter().find(|client| self.audiences.contains(*client)) {
+            return wrong(format!(
+                "`accept_client_id_as_audience` has no effect beside `accept_audience({both:?})`: remove the latter"
+            ));
         }
         if !self.without_audience.is_meaningful() {
             return wrong(
@@ -130,6 +143,11 @@ impl Issuer {
             ("http_client", self.http_client.is_some() && !fetches_keys && !introspects),
             ("key_set_lifetime", self.key_set_lifetime != DEFAULT_KEY_SET_LIFETIME && !fetches_keys),
             ("last_known_good", self.last_known_good != DEFAULT_LAST_KNOWN_GOOD && !fetches_keys),
+            (
+                "dangerously_accept_missing_token_type",
+                self.missing_token_type_accepted
+                    && (!introspects || matches!(self.without_audience, WithoutAudience::Refused)),
+            ),
             ("introspection", which.is_some() && is_custom),
             ("introspection", which == Some(Introspected::All) && has_keys),
             ("introspection_endpoint", self.introspection_endpoint.is_some() && !introspects),
@@ -297,6 +315,23 @@ fn default_client() -> Result<Arc<dyn HttpClient>, BuildError> {
         BuildErrorKind::HttpClient,
         "there is no HTTP client: switch on the feature `reqwest`, or give one with `Issuer::http_client`",
     ))
+}
+
+/// What is wrong with a JSON pointer (RFC 6901, section 3), if anything is.
+fn pointer_mistake(pointer: &str) -> Option<String> {
+    let escaped = |name: &str| name.replace('~', "~0").replace('/', "~1");
+    if pointer.contains("://") {
+        let name = escaped(pointer.strip_prefix('/').unwrap_or(pointer));
+        return Some(format!("{pointer:?} looks for the claim \"https:\" or the like: write \"/{name}\" (RFC 6901)"));
+    }
+    if !pointer.starts_with('/') {
+        return Some(format!("{pointer:?} is not a JSON pointer: write \"/{}\" (RFC 6901)", escaped(pointer)));
+    }
+    pointer
+        .split('~')
+        .skip(1)
+        .any(|after| !after.starts_with(['0', '1']))
+        .then(|| format!("{pointer:?} is not a JSON pointer: write \"~0\" for \"~\" and \"~1\" for \"/\" (RFC 6901)"))
 }
 
 fn missing(message: &str) -> BuildError {

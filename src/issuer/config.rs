@@ -45,7 +45,10 @@ pub struct Issuer {
     pub(super) last_known_good: Duration,
     pub(super) algorithms: Option<Vec<Algorithm>>,
     pub(super) audiences: Vec<Box<str>>,
+    pub(super) client_audiences: Vec<Box<str>>,
     pub(super) without_audience: WithoutAudience,
+    pub(super) missing_token_type_accepted: bool,
+    pub(super) id_token_claims_accepted: bool,
     pub(super) scope_claims: Vec<String>,
     pub(super) at_jwt_required: bool,
     pub(super) introspection: Option<(Introspected, Introspection)>,
@@ -233,50 +236,6 @@ impl Issuer {
         self.independent()
     }
 
-    /// Accepts, of this issuer, tokens for this audience too: `api://...`, a GUID, a client id. It is compared as it is.
-    #[must_use]
-    pub fn accept_audience(mut self, audience: impl Into<Box<str>>) -> Self {
-        self.audiences.push(audience.into());
-        self
-    }
-
-    /// Adds the scopes that stand at this JSON pointer (RFC 6901) of the claims, such as `/permissions` or
-    /// `/realm_access/roles`: a text or an array of texts.
-    #[must_use]
-    pub fn scope_claim(mut self, pointer: impl Into<String>) -> Self {
-        self.scope_claims.push(pointer.into());
-        self
-    }
-
-    /// Accepts tokens without any audience if they were issued to one of these clients, for authorization servers that
-    /// write none (Cognito without resource binding). A token that names another audience is still refused.
-    ///
-    /// Whatever else these clients use their tokens for, they can use them here: list only clients of this resource.
-    #[must_use]
-    pub fn dangerously_accept_clients_without_audience<I>(mut self, client_ids: I) -> Self
-    where
-        I: IntoIterator,
-        I::Item: Into<Box<str>>,
-    {
-        self.without_audience = WithoutAudience::Clients(client_ids.into_iter().map(Into::into).collect());
-        self
-    }
-
-    /// Accepts tokens without any audience: everything that the authorization server issues for anything, unless it
-    /// names another audience. Anybody who was ever shown such a token can use it here (RFC 9700, section 2.3).
-    #[must_use]
-    pub fn dangerously_accept_missing_audience(mut self) -> Self {
-        self.without_audience = WithoutAudience::Accepted;
-        self
-    }
-
-    /// Accepts only tokens that follow RFC 9068: `typ: at+jwt`, and a subject.
-    #[must_use]
-    pub const fn require_at_jwt(mut self) -> Self {
-        self.at_jwt_required = true;
-        self
-    }
-
     /// Accepts plain http beyond loopback, where anybody on the way can replace the keys.
     #[must_use]
     pub fn dangerously_allow_http(mut self) -> Self {
@@ -306,7 +265,10 @@ impl Issuer {
             last_known_good: DEFAULT_LAST_KNOWN_GOOD,
             algorithms: None,
             audiences: Vec::new(),
+            client_audiences: Vec::new(),
             without_audience: WithoutAudience::Refused,
+            missing_token_type_accepted: false,
+            id_token_claims_accepted: false,
             scope_claims: Vec::new(),
             at_jwt_required: false,
             introspection: None,

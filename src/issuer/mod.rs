@@ -1,5 +1,6 @@
 //! Authorization servers: how one is configured, how its metadata is found, and how its key set is fetched.
 
+mod accepted_tokens;
 mod assembly;
 mod config;
 mod discovery;

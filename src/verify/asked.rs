@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::by_issuer::Verified;
 use super::jwt::{Jwt, TokenType};
 use super::{TokenVerifier, Verification, Verifier, VerifyError, VerifyErrorKind};
-use crate::claims::{Claims, check, check_before_asking};
+use crate::claims::{Claims, check_before_asking};
 use crate::clock::Clock;
 use crate::failure::CheckFailure;
 use crate::introspection::{IntrospectionError, Introspector, Verdict};
@@ -119,8 +119,7 @@ impl Verifier {
 
     /// What somebody else says of a token is held up against the same policy, each time that it is used.
     fn judge(&self, claims: Claims, clock: &dyn Clock) -> Verified {
-        check(&claims, &self.policy, false, clock.since_epoch()).map_err(|failure| self.about(failure))?;
-        Ok(self.with_all_scopes(claims))
+        self.check_claims(claims, false, clock.since_epoch()).map_err(|failure| self.about(failure))
     }
 
     fn about(&self, error: impl Into<VerifyError>) -> VerifyError {

@@ -1,12 +1,11 @@
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::Value;
 
 use super::asked::RevocationCheck;
 use super::verified_tokens::Place;
 use super::{Verification, Verifier, VerifyError};
-use crate::claims::{Claims, Policy, check};
+use crate::claims::Claims;
 use crate::clock::Clock;
 use crate::failure::CheckFailure;
 use crate::jose::compact::Compact;
@@ -52,8 +51,11 @@ impl Verifier {
         let Some(verifier) = &self.jwt else { return self.ask_about_jwt(&jwt, clock) };
         let (typ, header) = jwt.header?;
         let about = |error: VerifyError| error.about(self.issuer(), header.kid.as_deref());
-        let cheap = verifier.check_cheaply(&self.policy, &header, typ, &jwt.claims, clock.since_epoch());
-        cheap.map_err(|failure| about(failure.into()))?;
+        let claims = verifier
+            .check_header(&header, typ)
+            .and_then(|()| self.check_claims(jwt.claims, typ == TokenType::AccessToken, clock.since_epoch()))
+            .and_then(|claims| check_replicated(&header, &claims).map(|()| claims));
+        let claims = claims.map_err(|failure| about(failure.into()))?;
         let Some(found) = verifier.keys.find_now(header.algorithm, header.kid.as_deref()) else {
             let signed = Signed {
                 input: jwt.compact.signing_input().into(),
@@ -61,7 +63,7 @@ impl Verifier {
                 algorithm: header.algorithm,
                 kid: header.kid.as_deref().map(Box::from),
                 token: verifier.revocation.as_ref().map(|_| jwt.token.into()),
-                claims: self.with_all_scopes(jwt.claims),
+                claims,
                 typ,
                 place,
             };
@@ -70,7 +72,6 @@ impl Verifier {
         let keys = found.map_err(|error| about(error.into()))?;
         let checked = check_signature(&keys, header.algorithm, jwt.compact.signing_input(), &jwt.signature);
         checked.map_err(|failure| about(failure.into()))?;
-        let claims = self.with_all_scopes(jwt.claims);
         self.remember(place, &claims, typ, &keys);
         self.accept(jwt.token, claims, clock)
     }
@@ -114,22 +115,14 @@ impl Verifier {
 }
 
 impl JwtVerifier {
-    fn check_cheaply(
-        &self,
-        policy: &Policy,
-        header: &Header<'_>,
-        typ: TokenType,
-        claims: &Claims,
-        now: Duration,
-    ) -> Result<(), CheckFailure> {
+    fn check_header(&self, header: &Header<'_>, typ: TokenType) -> Result<(), CheckFailure> {
         if !self.algorithms.contains(header.algorithm) {
             return Err(CheckFailure::Algorithm);
         }
         if self.at_jwt_required && typ != TokenType::AccessToken {
             return Err(CheckFailure::TokenType);
         }
-        check(claims, policy, typ == TokenType::AccessToken, now)?;
-        check_replicated(header, claims)
+        Ok(())
     }
 }
 

@@ -1,9 +1,11 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Asked, JwtVerifier, VerifyError};
-use crate::claims::{Claims, Policy};
+use crate::claims::{Claims, Policy, check, check_client_audience};
+use crate::failure::CheckFailure;
 use crate::introspection::Introspector;
 
 /// Verifies tokens in a way of its own: a format that is not JWT, a database, a vendor's library.
@@ -44,11 +46,22 @@ impl Verifier {
         std::iter::once(self.issuer()).chain(accepted.filter(|accepted| *accepted != self.issuer()))
     }
 
-    pub(super) fn with_all_scopes(&self, mut claims: Claims) -> Claims {
+    /// Judges claims at the time `now` since 1970, and adds the scopes that are at configured places.
+    ///
+    /// # Errors
+    /// The first [`CheckFailure`].
+    pub(super) fn check_claims(
+        &self,
+        mut claims: Claims,
+        explicitly_typed: bool,
+        now: Duration,
+    ) -> Result<Claims, CheckFailure> {
+        check(&claims, &self.policy, explicitly_typed, now)?;
         for pointer in &self.scope_claims {
-            claims.add_scopes_from(pointer);
+            claims.add_scopes_from(pointer)?;
         }
-        claims
+        check_client_audience(&claims, &self.policy, explicitly_typed)?;
+        Ok(claims)
     }
 
     /// What asks the authorization server about tokens, if anything does.

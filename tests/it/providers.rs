@@ -4,8 +4,10 @@
 //! The other modules are the points that follow from such servers, one after the other, each with the servers that it
 //! comes from: audiences, issuers, types of tokens, clients and scopes, key sets, discovery, and answers to introspection.
 
+mod access_tokens;
 mod answers;
 mod audiences;
+mod claim_shapes;
 mod clients_and_scopes;
 mod discovery;
 mod issuers;

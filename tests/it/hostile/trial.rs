@@ -132,7 +132,7 @@ impl Trial {
         use mcp_bearer::clock::Clock as _;
         let now = self.fixture.clock.since_epoch().as_secs();
         json!({"iss": self.fixture.issuer.url(), "sub": "alice", "client_id": "test-client", "aud": RESOURCE,
-            "exp": now + 300, "iat": now, "scope": "mcp:tools"})
+            "exp": now + 300, "iat": now, "jti": "1", "scope": "mcp:tools"})
     }
 
     /// A token of exactly these bytes, signed by the issuer.

@@ -205,7 +205,8 @@ async fn checks_when_active_need_an_audience_unless_that_is_waived_by_name() {
         (json!({ "aud": "https://other.example.com", "client_id": "web" }), wrong, wrong),
         (json!({ "aud": null, "resource": "https://other.example.com", "client_id": "web" }), wrong, wrong),
     ] {
-        let answer = active_but(change);
+        let mut answer = active_but(change);
+        answer["token_type"] = json!("Bearer");
         assert_eq!(refusal(anyone, &answer).await, for_anyone, "{answer}");
         assert_eq!(refusal(listed, &answer).await, for_listed, "{answer}");
     }

@@ -179,9 +179,10 @@ async fn active_is_not_yet_an_access_token_for_this_resource() {
         assert_eq!(judged.err(), expected.map(invalid), "{what}");
     }
     // Where the audience is waived, its type still says what it is.
-    for (members, is_good) in
-        [(json!({"aud": null}), true), (json!({"aud": null, "token_type": "refresh_token"}), false)]
-    {
+    for (members, is_good) in [
+        (json!({"aud": null, "token_type": "Bearer"}), true),
+        (json!({"aud": null, "token_type": "refresh_token"}), false),
+    ] {
         let endpoint = Endpoint::answering(200, active(members.clone()));
         let provider = Provider::new(ISSUER);
         let waived = provider.trusted_as(endpoint.issuer().dangerously_accept_missing_audience());

@@ -105,7 +105,9 @@ async fn a_token_without_an_audience_is_refused_unless_that_is_waived_by_name() 
         (every, json!({"aud": ["another", ""]}), false),
         (every, json!({"aud": RESOURCE}), true),
     ] {
-        let claims = with(with(provider.claims(), json!({"aud": null, "sub": "s"})), claims);
+        // Without an audience, an introspection answer needs a `token_type`.
+        let common = json!({"aud": null, "sub": "s", "token_type": "Bearer"});
+        let claims = with(with(provider.claims(), common), claims);
         for verdict in provider.judge(waiver, &claims).await {
             let failure = verdict.err();
             assert_eq!(failure, (!is_good).then_some(invalid(CheckFailure::Audience)), "{claims}");

@@ -236,7 +236,14 @@ const ROWS: &[Row] = &[
     Row {
         name: "introspection_logto",
         presented: Presented::Opaque,
-        configured: &[(Issuer::dangerously_accept_missing_audience, Ok((None, "", Some("u"))))],
+        configured: &[
+            // Its refresh tokens are answered for in the same way.
+            (Issuer::dangerously_accept_missing_audience, Err(invalid(CheckFailure::TokenType))),
+            (
+                |issuer| issuer.dangerously_accept_missing_audience().dangerously_accept_missing_token_type(),
+                Ok((None, "", Some("u"))),
+            ),
+        ],
         ..ROW
     },
     Row {
