@@ -1,10 +1,134 @@
+use std::net::{IpAddr, SocketAddr};
+
+use url::{Host, Url};
+
+use super::public_address::is_public;
+use crate::identifier::is_loopback_name;
+
 /// Which addresses a request may connect to.
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AddressPolicy {
-    /// Any address: the operator wrote this URL.
+    /// Any address: the operator wrote this URL, or it comes from a document that was fetched from a private address.
     Any,
-    /// Only public addresses, unless this host, which the operator did write, has a private one itself: the URL came
-    /// out of a document that somebody else wrote. The host is a name, or an address as it stands in a URL.
+    /// Only public addresses, since the URL comes from a document that somebody else wrote. Two exceptions follow from the
+    /// text here, which the operator wrote: a host, with its port unless that is 443.
+    ///
+    /// 1. A request to exactly this host and port may go to any address.
+    /// 2. Where the host is `localhost` or a private address as it is written, every address is allowed.
+    ///
+    /// What a name resolves to never makes this host a private one: its owner may be the one who attacks.
     NoMorePrivateThan(Box<str>),
+}
+
+/// The address that an answer came from.
+///
+/// An [`HttpClient`](super::HttpClient) puts it into the extensions of its answers. A metadata document that came from a
+/// private address may name others; without this extension it may not.
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RemoteAddress(pub SocketAddr);
+
+/// What an [`AddressPolicy`] says about one URL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reach {
+    Anywhere,
+    PublicOnly,
+    Forbidden,
+}
+
+impl RemoteAddress {
+    /// The address of the server's end of the connection.
+    #[must_use]
+    pub const fn new(address: SocketAddr) -> Self {
+        Self(address)
+    }
+
+    pub(crate) fn is_public(self) -> bool {
+        is_public(self.0.ip())
+    }
+}
+
+impl AddressPolicy {
+    /// For URLs in a document that was fetched from a URL which the operator wrote.
+    pub(crate) fn of_document_at(url: &Url) -> Self {
+        Self::NoMorePrivateThan(authority(url).into())
+    }
+
+    /// Where a request to `url` may go.
+    pub(crate) fn reach(&self, url: &Url) -> Reach {
+        let Self::NoMorePrivateThan(trusted) = self else { return Reach::Anywhere };
+        if *authority(url) == **trusted || is_private_as_written(trusted) {
+            return Reach::Anywhere;
+        }
+        let address = match url.host() {
+            Some(Host::Ipv4(address)) => IpAddr::from(address),
+            Some(Host::Ipv6(address)) => IpAddr::from(address),
+            Some(Host::Domain(name)) if is_loopback_name(name) => return Reach::Forbidden,
+            Some(Host::Domain(_)) => return Reach::PublicOnly,
+            None => return Reach::Forbidden,
+        };
+        if is_public(address) { Reach::PublicOnly } else { Reach::Forbidden }
+    }
+}
+
+/// The host of a URL, with its port unless that is 443.
+fn authority(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default().trim_end_matches('.');
+    match url.port_or_known_default() {
+        None | Some(443) => host.to_owned(),
+        Some(port) => format!("{host}:{port}"),
+    }
+}
+
+fn is_private_as_written(authority: &str) -> bool {
+    let Ok(url) = Url::parse(&["https://", authority].concat()) else { return false };
+    match url.host() {
+        Some(Host::Domain(name)) => is_loopback_name(name),
+        Some(Host::Ipv4(address)) => !is_public(address.into()),
+        Some(Host::Ipv6(address)) => !is_public(address.into()),
+        None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_document_may_name_follows_from_what_the_operator_wrote() {
+        use Reach::{Anywhere, Forbidden, PublicOnly};
+        for (written, named, expected) in [
+            ("https://as.example", "https://as.example/jwks", Anywhere),
+            ("https://as.example/a", "https://AS.example:443/jwks", Anywhere),
+            ("https://as.example", "https://as.example./jwks", Anywhere),
+            ("https://as.example:8443", "https://as.example:8443/jwks", Anywhere),
+            // Another port, or another name, is another server.
+            ("https://as.example", "https://as.example:8443/jwks", PublicOnly),
+            ("https://as.example:8443", "https://as.example/jwks", PublicOnly),
+            ("https://as.example", "http://as.example/jwks", PublicOnly),
+            ("http://as.example", "https://as.example/jwks", PublicOnly),
+            ("https://as.example", "https://x.as.example/jwks", PublicOnly),
+            ("https://as.example", "https://keys.example/jwks", PublicOnly),
+            ("https://as.example", "https://8.8.8.8/jwks", PublicOnly),
+            ("https://as.example", "https://10.0.0.1/jwks", Forbidden),
+            ("https://as.example", "http://127.0.0.1:8080/jwks", Forbidden),
+            ("https://as.example", "http://[::1]/jwks", Forbidden),
+            ("https://as.example", "http://localhost:8080/jwks", Forbidden),
+            ("https://as.example", "http://as.localhost/jwks", Forbidden),
+            ("https://8.8.8.8", "https://169.254.169.254/", Forbidden),
+            ("https://8.8.8.8", "https://8.8.8.8/jwks", Anywhere),
+            // Whoever is inside already may lead there.
+            ("https://10.1.2.3", "https://10.9.9.9/jwks", Anywhere),
+            ("http://127.0.0.1:8080", "http://127.0.0.1:8081/jwks", Anywhere),
+            ("http://[::1]:8080", "http://127.0.0.1:8081/jwks", Anywhere),
+            ("http://localhost:8080", "http://localhost:8081/jwks", Anywhere),
+            ("http://keycloak.localhost", "https://10.0.0.1/jwks", Anywhere),
+            ("https://localhost.example", "https://10.0.0.1/jwks", Forbidden),
+        ] {
+            let [written, named] = [written, named].map(|url| Url::parse(url).unwrap());
+            assert_eq!(AddressPolicy::of_document_at(&written).reach(&named), expected, "{written} names {named}");
+            assert_eq!(AddressPolicy::Any.reach(&named), Anywhere);
+        }
+    }
 }

@@ -8,7 +8,6 @@ mod document_error;
 mod error;
 mod exchange;
 mod fetch_error;
-#[cfg(feature = "reqwest")]
 mod public_address;
 #[cfg(feature = "reqwest")]
 mod reqwest;
@@ -20,7 +19,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response};
 
-pub use address::AddressPolicy;
+#[cfg(feature = "reqwest")]
+pub(crate) use address::Reach;
+pub use address::{AddressPolicy, RemoteAddress};
 pub(crate) use document_error::DocumentError;
 pub use error::{HttpError, HttpErrorKind};
 pub(crate) use exchange::{exchange, retry_after};
@@ -33,7 +34,8 @@ pub use reqwest::ReqwestClient;
 /// An implementation follows **no redirect**, decompresses nothing, and reads no more than
 /// [`RequestLimits::body`] bytes of an answer, whatever its `Content-Length` says. Any status is an `Ok` answer: only
 /// what kept an answer from arriving is an [`HttpError`]. It connects only where [`RequestLimits::addresses`] allows,
-/// and judges the address that it connects to, not an earlier answer of the name server. The total time is bounded by the caller, who drops the future.
+/// and judges the address that it connects to, not an earlier answer of the name server. It puts the [`RemoteAddress`] of
+/// the connection into the extensions of the answer. The total time is bounded by the caller, who drops the future.
 pub trait HttpClient: Send + Sync + 'static {
     /// Sends `request`, whose URI is absolute, and reads the whole answer.
     fn send(&self, request: Request<Bytes>, limits: RequestLimits) -> HttpFuture<'_>;

@@ -20,33 +20,44 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
         // Shared address space (RFC 6598), protocol assignments (RFC 6890), benchmarking (RFC 2544).
         || (a == 100 && (64..128).contains(&b))
         || (a == 192 && b == 0 && c == 0)
-        || (a == 198 && (18..20).contains(&b)))
+        || (a == 198 && (18..20).contains(&b))
+        // The former relays of 6to4 (RFC 7526), and Azure's platform services, which answer only inside.
+        || (a == 192 && b == 88 && c == 99)
+        || address == AZURE_PLATFORM)
 }
 
 fn is_public_v6(address: Ipv6Addr) -> bool {
     if let Some(embedded) = embedded_v4(address) {
         return is_public_v4(embedded);
     }
-    let [first, second, ..] = address.segments();
+    let [first, second, _, _, fifth, sixth, seventh, eighth] = address.segments();
+    // ISATAP (RFC 5214, section 6.1): the last four bytes are where the packets go.
+    if matches!((fifth, sixth), (0 | 0x200, 0x5efe)) && !is_public_v4(joined(seventh, eighth)) {
+        return false;
+    }
     // Only 2000::/3 is handed out (RFC 4291); of it, documentation (RFC 3849, RFC 9637) and Teredo and its like
     // (2001::/23) are not reached directly.
     first & 0xe000 == 0x2000 && !(first == 0x2001 && (second < 0x0200 || second == 0x0db8)) && first & 0xfff0 != 0x3ff0
 }
 
+fn joined(high: u16, low: u16) -> Ipv4Addr {
+    let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
+    Ipv4Addr::new(a, b, c, d)
+}
+
 fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let [first, second, third, fourth, fifth, sixth, seventh, eighth] = address.segments();
-    let join = |high: u16, low: u16| {
-        let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
-        Ipv4Addr::new(a, b, c, d)
-    };
     match (first, second, third, fourth, fifth, sixth) {
         // IPv4-mapped and IPv4-compatible (RFC 4291), NAT64 (RFC 6052).
-        (0, 0, 0, 0, 0, 0 | 0xffff) | (0x64, 0xff9b, 0, 0, 0, 0) => Some(join(seventh, eighth)),
+        (0, 0, 0, 0, 0, 0 | 0xffff) | (0x64, 0xff9b, 0, 0, 0, 0) => Some(joined(seventh, eighth)),
         // 6to4 (RFC 3056).
-        (0x2002, ..) => Some(join(second, third)),
+        (0x2002, ..) => Some(joined(second, third)),
         _ => None,
     }
 }
+
+/// Where virtual machines of Azure find their platform: <https://learn.microsoft.com/azure/virtual-network/what-is-ip-address-168-63-129-16>.
+const AZURE_PLATFORM: Ipv4Addr = Ipv4Addr::new(168, 63, 129, 16);
 
 #[cfg(test)]
 mod tests {
@@ -54,7 +65,15 @@ mod tests {
 
     #[test]
     fn only_addresses_of_the_internet_are_public() {
-        for public in ["8.8.8.8", "1.1.1.1", "100.128.0.1", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808"] {
+        for public in [
+            "8.8.8.8",
+            "1.1.1.1",
+            "100.128.0.1",
+            "2606:4700::1111",
+            "2620:0:860::5efe:808:808",
+            "::ffff:8.8.8.8",
+            "64:ff9b::808:808",
+        ] {
             assert!(is_public(public.parse().unwrap()), "{public}");
         }
         for inward in [
@@ -76,6 +95,17 @@ mod tests {
             "::1",
             "::ffff:127.0.0.1",
             "::ffff:169.254.169.254",
+            "168.63.129.16",
+            "192.88.99.1",
+            "2620:0:860::5efe:a00:1",
+            "fe80::5efe:808:808",
+            "2620:0:860:0:200:5efe:10.0.0.1",
+            "64:ff9b:1::a00:1",
+            "::ffff:0:10.0.0.1",
+            "fec0::1",
+            "100::1",
+            "3ffe::1",
+            "2001:20::1",
             "::127.0.0.1",
             "64:ff9b::a9fe:a9fe",
             "2002:7f00:1::",

@@ -2,7 +2,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,10 +11,11 @@ use ::reqwest::redirect::Policy;
 use ::reqwest::{Client, ClientBuilder};
 use bytes::{Bytes, BytesMut};
 use http::{Request, Response};
-use url::{Host, Url};
+use url::Url;
 
 use super::public_address::is_public;
-use super::{AddressPolicy, HttpClient, HttpError, HttpErrorKind, HttpFuture, RequestLimits};
+use super::{AddressPolicy, HttpClient, HttpError, HttpErrorKind, HttpFuture, Reach, RemoteAddress, RequestLimits};
+use crate::identifier::is_loopback_name;
 
 /// The default [`HttpClient`]: `reqwest` with rustls and the platform's trust anchors.
 ///
@@ -24,7 +25,6 @@ pub struct ReqwestClient {
     anywhere: Client,
     // Connects to public addresses only, whatever a name resolves to at that moment. Its connections are its own.
     public_only: Client,
-    names: Arc<dyn Resolve>,
 }
 
 impl ReqwestClient {
@@ -58,11 +58,12 @@ impl ReqwestClient {
 
     /// Uses a client of yours: for a proxy, or whatever else [`configured`](Self::configured) does not let you have.
     ///
-    /// It must be built with `redirect(reqwest::redirect::Policy::none())`; its own time limit for connecting holds. The addresses that its names resolve to
-    /// are **not** checked: only URLs with an address in place of a name are.
+    /// It must be built with `redirect(reqwest::redirect::Policy::none())`; its own time limit for connecting holds. No name
+    /// is looked up here, so the addresses that its names resolve to are **not** checked, those below `localhost` included:
+    /// only URLs with an address in place of a name are.
     #[must_use]
     pub fn from_client(client: Client) -> Self {
-        Self { anywhere: client.clone(), public_only: client, names: Arc::new(SystemNames) }
+        Self { anywhere: client.clone(), public_only: client }
     }
 
     fn with_names(
@@ -70,12 +71,13 @@ impl ReqwestClient {
         configure: impl Fn(ClientBuilder) -> ClientBuilder,
     ) -> Result<Self, HttpError> {
         let build = |names| restricted(configure(preset())).dns_resolver(names).build().map_err(other);
+        let names: Arc<dyn Resolve> = Arc::new(PinnedLoopback(names));
         let public: Arc<dyn Resolve> = Arc::new(PublicOnly(Arc::clone(&names)));
-        Ok(Self { anywhere: build(Arc::clone(&names))?, public_only: build(public)?, names })
+        Ok(Self { anywhere: build(names)?, public_only: build(public)? })
     }
 
     async fn exchange(&self, request: Request<Bytes>, limits: RequestLimits) -> Result<Response<Bytes>, HttpError> {
-        let client = self.client_for(request.uri(), &limits.addresses).await?;
+        let client = self.client_for(request.uri(), &limits.addresses)?;
         let request = ::reqwest::Request::try_from(request).map_err(other)?;
         let url = request.url().clone();
         let mut answer = client.execute(request).await.map_err(classify)?;
@@ -86,35 +88,19 @@ impl ReqwestClient {
         let mut response = Response::new(Bytes::new());
         *response.status_mut() = answer.status();
         *response.headers_mut() = std::mem::take(answer.headers_mut());
+        if let Some(address) = answer.remote_addr() {
+            response.extensions_mut().insert(RemoteAddress::new(address));
+        }
         *response.body_mut() = read_body(answer, limits.body).await?;
         Ok(response)
     }
 
-    async fn client_for(&self, uri: &http::Uri, addresses: &AddressPolicy) -> Result<&Client, HttpError> {
-        let AddressPolicy::NoMorePrivateThan(trusted) = addresses else { return Ok(&self.anywhere) };
+    fn client_for(&self, uri: &http::Uri, addresses: &AddressPolicy) -> Result<&Client, HttpError> {
         let url = Url::parse(&uri.to_string()).map_err(other)?;
-        let (Some(target), Ok(trusted)) = (url.host().map(|host| host.to_owned()), Host::parse(trusted)) else {
-            return Err(HttpError::new(HttpErrorKind::Other));
-        };
-        if target == trusted || !self.is_public(&trusted).await {
-            return Ok(&self.anywhere);
-        }
-        match target {
-            Host::Ipv4(address) if !is_public(address.into()) => Err(forbidden()),
-            Host::Ipv6(address) if !is_public(address.into()) => Err(forbidden()),
-            _ => Ok(&self.public_only),
-        }
-    }
-
-    async fn is_public(&self, host: &Host<String>) -> bool {
-        match host {
-            Host::Ipv4(address) => is_public((*address).into()),
-            Host::Ipv6(address) => is_public((*address).into()),
-            Host::Domain(name) => match resolve(&*self.names, name).await {
-                Ok(mut addresses) => addresses.all(|address| is_public(address.ip())),
-                // What cannot be resolved lends no trust.
-                Err(_) => true,
-            },
+        match addresses.reach(&url) {
+            Reach::Anywhere => Ok(&self.anywhere),
+            Reach::PublicOnly => Ok(&self.public_only),
+            Reach::Forbidden => Err(forbidden()),
         }
     }
 }
@@ -178,6 +164,21 @@ impl Resolve for SystemNames {
     }
 }
 
+/// A resolver that never asks for a name which is reserved for this machine (RFC 6761, section 6.3): plain http is allowed to
+/// such names, and a name server could lead them elsewhere.
+struct PinnedLoopback(Arc<dyn Resolve>);
+
+impl Resolve for PinnedLoopback {
+    fn resolve(&self, name: Name) -> Resolving {
+        if !is_loopback_name(name.as_str()) {
+            return self.0.resolve(name);
+        }
+        let loopback = [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)];
+        let addresses: Addrs = Box::new(loopback.into_iter().map(|address| SocketAddr::new(address, 0)));
+        Box::pin(std::future::ready(Ok(addresses)))
+    }
+}
+
 /// A resolver that leaves out every address that is not public: the check and the connection see the same answer.
 struct PublicOnly(Arc<dyn Resolve>);
 
@@ -199,10 +200,6 @@ impl Resolve for PublicOnly {
 #[derive(Debug, thiserror::Error)]
 #[error("the name resolves to private, link-local or loopback addresses only")]
 struct NotPublic;
-
-async fn resolve(names: &dyn Resolve, name: &str) -> Result<Addrs, Box<dyn StdError + Send + Sync>> {
-    names.resolve(name.parse()?).await
-}
 
 fn classify(error: ::reqwest::Error) -> HttpError {
     let mut cause: Option<&(dyn StdError + 'static)> = Some(&error);

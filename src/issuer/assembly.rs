@@ -235,7 +235,7 @@ impl Issuer {
             (Some(uri), _) => Location::Fixed(self.endpoint(uri)?),
             (None, Source::Metadata(metadata)) => {
                 let message = "the metadata has no \"jwks_uri\": add it, or call `jwks_uri`";
-                Location::Fixed(metadata.jwks_url().cloned().ok_or_else(|| missing(message))?)
+                Location::Fixed(metadata.jwks_url().ok_or_else(|| missing(message))?.url.clone())
             }
             _ => Location::Discovered(self.metadata(issuer)?),
         };
@@ -249,8 +249,8 @@ impl Issuer {
                 (None, Source::Metadata(metadata)) => {
                     let message =
                         "the metadata has no \"introspection_endpoint\": add it, or call `introspection_endpoint`";
-                    let url = metadata.introspection_url().cloned().ok_or_else(|| missing(message))?;
-                    IntrospectionEndpoint::Fixed(url)
+                    let named = metadata.introspection_url().ok_or_else(|| missing(message))?;
+                    IntrospectionEndpoint::Fixed(named.url.clone())
                 }
                 _ => IntrospectionEndpoint::Discovered(self.metadata(issuer)?),
             };

@@ -124,13 +124,17 @@ impl Issuer {
     }
 
     /// Fetches the metadata from this URL, wherever the specifications would have it. It must still name this issuer.
+    ///
+    /// The URL may be a private one: the document may then name other URLs on its host and port, and, if the answer came from
+    /// a private address, other private URLs too.
     #[must_use]
     pub fn well_known_url(mut self, url: impl Into<Box<str>>) -> Self {
         self.well_known_url = Some(url.into());
         self.independent()
     }
 
-    /// Changes a fetched metadata document before it is read, to repair what a server gets wrong.
+    /// Changes a fetched metadata document before it is read, to repair what a server gets wrong. A `jwks_uri` or
+    /// `introspection_endpoint` that it writes is trusted like a configured one, and may be private.
     #[must_use]
     pub fn map_metadata(mut self, map: impl Fn(&mut Value) + Send + Sync + 'static) -> Self {
         self.map_metadata = Some(Arc::new(map));

@@ -6,9 +6,11 @@ use http::{Request, StatusCode, header};
 use serde_json::{Map, Value};
 use url::Url;
 
+use super::metadata::Trust;
 use super::{AuthorizationServerMetadata, InvalidMetadata};
 use crate::http_client::{
-    AddressPolicy, DocumentError, FetchError, FetchErrorKind, HttpClient, RequestLimits, exchange, retry_after,
+    AddressPolicy, DocumentError, FetchError, FetchErrorKind, HttpClient, RemoteAddress, RequestLimits, exchange,
+    retry_after,
 };
 use crate::identifier::{IssuerUrl, PlainHttp};
 use crate::json;
@@ -87,30 +89,42 @@ impl Discovery {
         client: &dyn HttpClient,
         url: &Url,
     ) -> Result<AuthorizationServerMetadata, FetchError> {
-        let body = get(client, url, AddressPolicy::Any).await?;
+        let Fetched { body, came_from } = get(client, url).await?;
         let error = |kind| FetchError::new(kind, url.as_str());
         let document = json::unique_object(&body)
             .map_err(|source| error(FetchErrorKind::Document).with_source(DocumentError::not_json(&body, &source)))?;
-        let document = match &self.map {
-            None => document,
-            Some(map) => {
-                let mut document = Value::Object(document);
-                map(&mut document);
-                match document {
-                    Value::Object(document) => document,
-                    _ => return Err(error(FetchErrorKind::Document)),
-                }
-            }
+        let (document, written) = self.mapped(document).ok_or_else(|| {
+            let source = DocumentError::new("`map_metadata` has made something else than an object of the document");
+            error(FetchErrorKind::Document).with_source(source)
+        })?;
+        // The remote address is that of the very connection: the issuer cannot choose it afterwards by its own records.
+        let addresses = match came_from {
+            Some(address) if !address.is_public() => AddressPolicy::Any,
+            _ => AddressPolicy::of_document_at(url),
         };
         let (issuer, plain_http) = (self.issuer.clone(), self.plain_http);
         let metadata = AuthorizationServerMetadata::parse(&document, issuer, &self.expected, plain_http);
-        metadata.map_err(|invalid| {
+        metadata.map(|metadata| metadata.trusted_as(&Trust { addresses, written })).map_err(|invalid| {
             let kind = match invalid {
                 InvalidMetadata::Mismatch => FetchErrorKind::IssuerMismatch,
                 _ => FetchErrorKind::Document,
             };
             error(kind).with_source(explained(invalid, &document))
         })
+    }
+}
+
+impl Discovery {
+    /// The document as the operator repairs it, and which members the operator has written. `None` if it is not an object
+    /// any more.
+    fn mapped(&self, document: Map<String, Value>) -> Option<(Map<String, Value>, Vec<&'static str>)> {
+        let Some(map) = &self.map else { return Some((document, Vec::new())) };
+        let mut mapped = Value::Object(document.clone());
+        map(&mut mapped);
+        let Value::Object(mapped) = mapped else { return None };
+        let is_written = |member: &&str| mapped.get(*member) != document.get(*member);
+        let written = ["jwks_uri", "introspection_endpoint"].into_iter().filter(is_written).collect();
+        Some((mapped, written))
     }
 }
 
@@ -137,19 +151,26 @@ fn explained(invalid: InvalidMetadata, document: &Map<String, Value>) -> Documen
     DocumentError::new(invalid.to_string()).found(&found.unwrap_or_default()).repaired_by(repair)
 }
 
-/// Sends a GET and takes nothing but a 200.
-async fn get(client: &dyn HttpClient, url: &Url, addresses: AddressPolicy) -> Result<Bytes, FetchError> {
+/// A document as it came.
+struct Fetched {
+    body: Bytes,
+    came_from: Option<RemoteAddress>,
+}
+
+/// Sends a GET to a URL that the operator wrote, and takes nothing but a 200.
+async fn get(client: &dyn HttpClient, url: &Url) -> Result<Fetched, FetchError> {
     let error = |kind| FetchError::new(kind, url.as_str());
     let request = Request::get(url.as_str()).header(header::ACCEPT, "application/json").body(Bytes::new());
     let request = request.map_err(|source| error(FetchErrorKind::Document).with_source(source))?;
-    let limits = RequestLimits::new(MAX_METADATA, addresses);
+    let limits = RequestLimits::new(MAX_METADATA, AddressPolicy::Any);
     let response = exchange(client, || Ok(request.clone()), &limits, TOTAL_TIMEOUT).await;
     let response = response.map_err(|source| FetchError::of_exchange(url.as_str(), source))?;
     if response.status() != StatusCode::OK {
         let kind = FetchErrorKind::Status(response.status().as_u16());
         return Err(error(kind).with_retry_after(retry_after(response.headers())));
     }
-    Ok(response.into_body())
+    let came_from = response.extensions().get().copied();
+    Ok(Fetched { body: response.into_body(), came_from })
 }
 
 /// Which error tells the operator most.

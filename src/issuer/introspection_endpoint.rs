@@ -22,10 +22,10 @@ impl IntrospectionEndpoint {
             Self::Discovered(source) => source,
         };
         let metadata = source.at_once().await?;
-        let url = metadata.introspection_url().cloned().ok_or_else(|| {
+        let named = metadata.introspection_url().ok_or_else(|| {
             FetchError::new(FetchErrorKind::Document, metadata.issuer().as_str()).with_source(NoIntrospectionEndpoint)
         })?;
-        Ok(Endpoint { url, addresses: metadata.addresses() })
+        Ok(Endpoint { url: named.url.clone(), addresses: named.addresses.clone() })
     }
 }
 

@@ -63,10 +63,10 @@ impl KeySetFetch {
         metadata: &AuthorizationServerMetadata,
         request: &FetchRequest,
     ) -> Result<Fetched, FetchError> {
-        let Some(url) = metadata.jwks_url() else {
+        let Some(named) = metadata.jwks_url() else {
             return Err(FetchError::new(FetchErrorKind::Document, &self.issuer).with_source(NoJwksUri));
         };
-        self.get(url, metadata.addresses(), request).await
+        self.get(&named.url, named.addresses.clone(), request).await
     }
 
     async fn get(&self, url: &Url, addresses: AddressPolicy, request: &FetchRequest) -> Result<Fetched, FetchError> {

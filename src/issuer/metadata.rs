@@ -10,8 +10,23 @@ use crate::json;
 #[derive(Debug, Clone)]
 pub struct AuthorizationServerMetadata {
     issuer: IssuerUrl,
-    jwks_uri: Option<Url>,
-    introspection_endpoint: Option<Url>,
+    jwks_uri: Option<NamedUrl>,
+    introspection_endpoint: Option<NamedUrl>,
+}
+
+/// A URL that a document names, and where a request to it may go.
+#[derive(Debug, Clone)]
+pub(super) struct NamedUrl {
+    pub(super) url: Url,
+    pub(super) addresses: AddressPolicy,
+}
+
+/// Where the URLs of a document may lead that was fetched.
+pub(super) struct Trust {
+    /// For URLs that somebody else wrote.
+    pub(super) addresses: AddressPolicy,
+    /// The members that `map_metadata` has written.
+    pub(super) written: Vec<&'static str>,
 }
 
 /// Why a document is not the metadata of the issuer.
@@ -65,7 +80,10 @@ impl AuthorizationServerMetadata {
         }
         let url = |member: &str, invalid: InvalidMetadata| match document.get(member) {
             None | Some(Value::Null) => Ok(None),
-            Some(Value::String(text)) => identifier::endpoint(text, plain_http).map(Some).map_err(|_| invalid),
+            Some(Value::String(text)) => {
+                let url = identifier::endpoint(text, plain_http).map_err(|_| invalid)?;
+                Ok(Some(NamedUrl { url, addresses: AddressPolicy::Any }))
+            }
             Some(_) => Err(invalid),
         };
         let jwks_uri = url("jwks_uri", InvalidMetadata::JwksUri)?;
@@ -78,8 +96,8 @@ impl AuthorizationServerMetadata {
     /// Takes what is missing from another document of the same issuer. `None` if the two say different things: then
     /// nothing of one is good beside the other.
     pub(super) fn completed_by(&self, other: &Self) -> Option<Self> {
-        let both = |ours: &Option<Url>, theirs: &Option<Url>| match (ours, theirs) {
-            (Some(ours), Some(theirs)) if ours != theirs => None,
+        let both = |ours: &Option<NamedUrl>, theirs: &Option<NamedUrl>| match (ours, theirs) {
+            (Some(ours), Some(theirs)) if ours.url != theirs.url => None,
             _ => Some(ours.as_ref().or(theirs.as_ref()).cloned()),
         };
         Some(Self {
@@ -98,26 +116,32 @@ impl AuthorizationServerMetadata {
     /// Where the key set is.
     #[must_use]
     pub fn jwks_uri(&self) -> Option<&str> {
-        self.jwks_uri.as_ref().map(Url::as_str)
+        self.jwks_uri.as_ref().map(|named| named.url.as_str())
     }
 
     /// Where tokens are introspected (RFC 7662).
     #[must_use]
     pub fn introspection_endpoint(&self) -> Option<&str> {
-        self.introspection_endpoint.as_ref().map(Url::as_str)
+        self.introspection_endpoint.as_ref().map(|named| named.url.as_str())
     }
 
-    pub(super) const fn jwks_url(&self) -> Option<&Url> {
+    pub(super) const fn jwks_url(&self) -> Option<&NamedUrl> {
         self.jwks_uri.as_ref()
     }
 
-    pub(super) const fn introspection_url(&self) -> Option<&Url> {
+    pub(super) const fn introspection_url(&self) -> Option<&NamedUrl> {
         self.introspection_endpoint.as_ref()
     }
 
-    /// Where the URLs in here may lead: the document was written by somebody else.
-    pub(super) fn addresses(&self) -> AddressPolicy {
-        AddressPolicy::NoMorePrivateThan(self.issuer.url().host_str().unwrap_or_default().into())
+    /// Restricts where the URLs in here may lead: the document was written by somebody else.
+    pub(super) fn trusted_as(mut self, trust: &Trust) -> Self {
+        let named = [("jwks_uri", &mut self.jwks_uri), ("introspection_endpoint", &mut self.introspection_endpoint)];
+        for (member, named) in named {
+            if let (Some(named), false) = (named, trust.written.contains(&member)) {
+                named.addresses = trust.addresses.clone();
+            }
+        }
+        self
     }
 }
 

@@ -33,4 +33,5 @@ mod rmcp;
 mod rotation;
 mod support;
 mod transport;
+mod trust;
 mod verified_tokens;

@@ -81,8 +81,6 @@ struct World {
 impl World {
     fn new() -> Self {
         let names = Arc::<Names>::default();
-        // Never connected to: a name is looked up to see what it lends to others.
-        names.set("issuer.example", &[&["8.8.8.8"]]);
         let client = ReqwestClient::with_names(Arc::<Names>::clone(&names), |builder| builder).unwrap();
         Self { names, client, canary: Canary::start() }
     }
@@ -92,6 +90,10 @@ impl World {
         let request = Request::get(format!("http://{host}:{}/keys", self.canary.port)).body(Bytes::new()).unwrap();
         self.client.send(request, RequestLimits::new(1024, addresses)).await.err().map(|error| error.kind())
     }
+}
+
+async fn resolve(names: &dyn Resolve, name: &str) -> Result<Addrs, Box<dyn StdError + Send + Sync>> {
+    names.resolve(name.parse()?).await
 }
 
 fn than(host: &str) -> AddressPolicy {
@@ -158,7 +160,7 @@ async fn an_address_in_a_url_is_judged_however_it_is_spelled() {
         "[0:0:0:0:0:ffff:a9fe:a9fe]",
     ] {
         let uri = format!("http://{host}:{}/keys", world.canary.port).parse().unwrap();
-        let chosen = world.client.client_for(&uri, &than("issuer.example")).await;
+        let chosen = world.client.client_for(&uri, &than("issuer.example"));
         assert!(chosen.is_err_and(|error| error.kind() == HttpErrorKind::ForbiddenAddress), "{host}");
         // As above: what is not on this machine is not even tried.
         if host.contains("169.254") || host.contains("a9fe") {
@@ -177,7 +179,7 @@ async fn a_name_is_judged_by_the_answer_that_it_is_connected_by() {
     world.names.set("rebinding.example", &[&["127.0.0.1"], &["8.8.8.8"]]);
     let refused = world.get("rebinding.example", than("issuer.example")).await;
     assert_eq!(refused, Some(HttpErrorKind::ForbiddenAddress));
-    assert_eq!(world.names.asked(), ["issuer.example", "rebinding.example"]);
+    assert_eq!(world.names.asked(), ["rebinding.example"]);
     // A connection that stands already, and was made for the one who wrote the name, is not used for others.
     world.names.set("kept.example", &[&["127.0.0.1"]]);
     assert_eq!(world.get("kept.example", AddressPolicy::Any).await, None);
@@ -203,36 +205,85 @@ async fn of_several_addresses_only_the_public_ones_are_tried() {
 }
 
 #[tokio::test]
-async fn who_is_inside_already_may_lead_there() {
+async fn no_record_of_an_issuer_lends_trust_to_it() {
     let world = World::new();
     world.names.set("inward.example", &[&["127.0.0.1"]]);
-    for (trusted, addresses, expected) in [
-        ("private.example", &["10.1.2.3"][..], None),
-        ("local.example", &["::1"], None),
-        ("both.example", &["8.8.8.8", "10.1.2.3"], None),
-        ("public.example", &["8.8.8.8", "2606:4700::1111"], Some(HttpErrorKind::ForbiddenAddress)),
-    ] {
-        world.names.set(trusted, &[addresses]);
-        assert_eq!(world.get("inward.example", than(trusted)).await, expected, "{trusted}");
-    }
     let forbidden = Some(HttpErrorKind::ForbiddenAddress);
-    assert_eq!(
-        world.get("inward.example", than("unknown.example")).await,
-        forbidden,
-        "a name of nobody lends no trust"
-    );
-    assert_eq!(world.get("inward.example", than("8.8.8.8")).await, forbidden);
-    assert_eq!(world.get("inward.example", than("192.168.0.1")).await, None);
-    assert_eq!(world.get("inward.example", than("[::1]")).await, None);
-    // A host is never more private than itself.
-    assert_eq!(world.get("inward.example", than("inward.example")).await, None);
-    assert_eq!(world.get("inward.example", than("INWARD.example")).await, None);
+    for records in [&["10.1.2.3"][..], &["::1"], &["8.8.8.8", "10.1.2.3"], &["8.8.8.8"], &["127.0.0.1"]] {
+        world.names.set("issuer.example", &[records]);
+        assert_eq!(world.get("inward.example", than("issuer.example")).await, forbidden, "{records:?}");
+        assert_eq!(world.get("127.0.0.1", than("issuer.example")).await, forbidden, "{records:?}");
+    }
+    // Nor is the same name on another port the same server.
+    assert_eq!(world.get("issuer.example", than("issuer.example")).await, forbidden);
+    assert_eq!(world.get("issuer.example", than("issuer.example:8443")).await, forbidden);
+    assert_eq!(world.canary.connections(), 0);
+    // The host and port that the operator wrote may be anywhere.
+    let same = format!("issuer.example:{}", world.canary.port);
+    assert_eq!(world.get("ISSUER.example", than(&same)).await, None);
+}
+
+#[tokio::test]
+async fn an_operator_who_writes_a_private_address_is_inside() {
+    for written in ["192.168.0.1", "[::1]", "[fd00::1]:8443", "localhost:8080", "keycloak.localhost"] {
+        let world = World::new();
+        world.names.set("inward.example", &[&["127.0.0.1"]]);
+        assert_eq!(world.get("inward.example", than(written)).await, None, "{written}");
+    }
+    let world = World::new();
+    world.names.set("inward.example", &[&["127.0.0.1"]]);
+    for written in ["8.8.8.8", "[2606:4700::1111]", "localhost.example", "unknown.example"] {
+        let refused = world.get("inward.example", than(written)).await;
+        assert_eq!(refused, Some(HttpErrorKind::ForbiddenAddress), "{written}");
+    }
+}
+
+#[tokio::test]
+async fn a_name_below_localhost_is_this_machine_whatever_a_name_server_says() {
+    let world = World::new();
+    for name in ["localhost", "keys.localhost", "a.b.LOCALHOST", "keys.localhost."] {
+        world.names.set(name, &[&["192.0.2.1"]]);
+        assert_eq!(world.get(name, AddressPolicy::Any).await, None, "{name}");
+        let refused = world.get(name, than("issuer.example")).await;
+        assert_eq!(refused, Some(HttpErrorKind::ForbiddenAddress), "{name}");
+    }
+    assert_eq!(world.names.asked(), <[String; 0]>::default());
+}
+
+#[tokio::test]
+async fn an_answer_says_which_address_it_came_from() {
+    let world = World::new();
+    world.names.set("inward.example", &[&["127.0.0.1"]]);
+    for host in ["inward.example", "127.0.0.1"] {
+        let url = format!("http://{host}:{}/keys", world.canary.port);
+        // The second time over the connection that was kept.
+        for _ in 0..2 {
+            let request = Request::get(&url).body(Bytes::new()).unwrap();
+            let answer = world.client.send(request, RequestLimits::new(1024, AddressPolicy::Any)).await.unwrap();
+            let address = answer.extensions().get::<RemoteAddress>().unwrap().0;
+            assert_eq!((address.ip(), address.port()), ("127.0.0.1".parse().unwrap(), world.canary.port));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_client_of_ones_own_is_asked_for_nothing_but_the_request() {
+    let names = Arc::<Names>::default();
+    let canary = Canary::start();
+    names.set("proxied.example", &[&["127.0.0.1"]]);
+    let theirs = Client::builder().redirect(Policy::none()).no_proxy().dns_resolver(Arc::<Names>::clone(&names));
+    let world = World { client: ReqwestClient::from_client(theirs.build().unwrap()), names, canary };
+    assert_eq!(world.get("proxied.example", than("issuer.example")).await, None);
+    assert_eq!(world.names.asked(), ["proxied.example"]);
+    for host in ["127.0.0.1", "[::1]", "keys.localhost"] {
+        let refused = world.get(host, than("issuer.example")).await;
+        assert_eq!(refused, Some(HttpErrorKind::ForbiddenAddress), "{host}");
+    }
 }
 
 #[tokio::test]
 async fn settings_of_ones_own_do_not_open_what_is_closed() {
     let names = Arc::<Names>::default();
-    names.set("issuer.example", &[&["8.8.8.8"]]);
     names.set("inward.example", &[&["127.0.0.1"]]);
     let careless = |builder: ClientBuilder| {
         builder.redirect(Policy::limited(5)).dns_resolver(Arc::new(SystemNames)).user_agent("of my own")
