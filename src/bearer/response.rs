@@ -1,5 +1,6 @@
 //! What a refusal looks like to those who get it.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -80,11 +81,17 @@ impl Rejection {
     pub(crate) fn to_response_by(&self, respond: Option<&OnRejection>) -> Response<Bytes> {
         match respond {
             None => self.to_response(),
-            Some(respond) => {
-                let mut response = respond(self);
-                self.complete(&mut response);
-                response
-            }
+            Some(respond) => match catch_unwind(AssertUnwindSafe(|| respond(self))) {
+                Ok(mut response) => {
+                    self.complete(&mut response);
+                    response
+                }
+                Err(_) => {
+                    tracing::error!(target: "mcp_bearer::rejection", kind = "internal", cause = "on_rejection_panicked",
+                        "`on_rejection` panicked: the request gets the default response");
+                    self.to_response()
+                }
+            },
         }
     }
 

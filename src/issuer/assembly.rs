@@ -28,6 +28,7 @@ impl Issuer {
         audiences: &AcceptedAudiences,
         skew: Duration,
         max_lifetime: Option<Duration>,
+        wait_limit: Duration,
     ) -> Result<Verifier, BuildError> {
         let issuer = self.parse(&self.url)?;
         self.check_agreement()?;
@@ -54,7 +55,8 @@ impl Issuer {
                 (jwt, Some(Asked::Introspection(introspector)))
             }
         };
-        Ok(Verifier { issuer: self.url.clone(), policy, scope_claims: self.scope_claims.clone(), jwt, asked })
+        let (issuer, scope_claims) = (self.url.clone(), self.scope_claims.clone());
+        Ok(Verifier { issuer, policy, scope_claims, jwt, asked, wait_limit })
     }
 
     /// The texts that `aud` may be, beside those that every issuer of the resource may use.

@@ -134,7 +134,8 @@ impl Issuer {
     }
 
     /// Changes a fetched metadata document before it is read, to repair what a server gets wrong. A `jwks_uri` or
-    /// `introspection_endpoint` that it writes is trusted like a configured one, and may be private.
+    /// `introspection_endpoint` that it writes is trusted like a configured one, and may be private. A panic in
+    /// `map` counts as a failed fetch.
     #[must_use]
     pub fn map_metadata(mut self, map: impl Fn(&mut Value) + Send + Sync + 'static) -> Self {
         self.map_metadata = Some(Arc::new(map));

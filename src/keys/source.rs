@@ -13,7 +13,9 @@ use crate::jose::{Algorithm, JwkSet, Selection, VerificationKey};
 /// the source, a key is only used if its type, `alg`, `use` and `kid` fit the token.
 pub trait KeySource: Send + Sync + 'static {
     /// The current key set. `missing_kid` is the key id of a token that the last returned set has no key for: a newer
-    /// one may. How often that leads to a request, and how long it takes, is for the implementation to bound.
+    /// one may. How often that leads to a request is for the implementation to bound. A source
+    /// that takes longer than [`verification_timeout`](crate::ResourceServerBuilder::verification_timeout), or that panics,
+    /// gives 503.
     fn key_set<'a>(&'a self, missing_kid: Option<&'a str>) -> KeySetFuture<'a>;
 }
 

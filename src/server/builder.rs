@@ -36,6 +36,7 @@ pub struct ResourceServerBuilder {
     plain_http: PlainHttp,
     route_opaque: Option<Route>,
     verified_tokens: Option<usize>,
+    verification_timeout: Duration,
 }
 
 impl ResourceServerBuilder {
@@ -57,6 +58,7 @@ impl ResourceServerBuilder {
             plain_http: PlainHttp::LoopbackOnly,
             route_opaque: None,
             verified_tokens: None,
+            verification_timeout: DEFAULT_VERIFICATION_TIMEOUT,
         }
     }
 
@@ -68,6 +70,7 @@ impl ResourceServerBuilder {
 
     /// Says whose a token is that says nothing itself: the identifier of the issuer that is to be asked about it, or
     /// `None` to refuse it. Needed where several issuers introspect, since a token is never shown to one after the other.
+    /// Where `route` panics, the request gets 503.
     ///
     /// ```
     /// use mcp_bearer::ResourceServer;
@@ -173,6 +176,24 @@ impl ResourceServerBuilder {
         self
     }
 
+    /// How long one request waits for the key of its token, from the issuer or from a
+    /// [`KeySource`](crate::keys::KeySource), and for a [`TokenVerifier`](crate::verify::TokenVerifier): 100 ms to 60 s, 10 s
+    /// by default. Then it is answered with 503.
+    ///
+    /// Introspection has limits of its own. A panic in a verifier, a key source, an HTTP client or a clock of your own is
+    /// answered with 503 too. Code that blocks its thread cannot be interrupted.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use mcp_bearer::ResourceServer;
+    ///
+    /// let builder = ResourceServer::builder("https://mcp.example.com/mcp").verification_timeout(Duration::from_secs(3));
+    /// ```
+    pub const fn verification_timeout(mut self, limit: Duration) -> Self {
+        self.verification_timeout = limit;
+        self
+    }
+
     /// Tells the time by this clock.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
@@ -253,6 +274,12 @@ impl ResourceServerBuilder {
         if self.max_lifetime.is_some_and(|lifetime| lifetime.is_zero()) {
             return wrong("the maximum token lifetime is 0, which no token has: give a longer one".to_owned());
         }
+        if !(MIN_VERIFICATION_TIMEOUT..=MAX_VERIFICATION_TIMEOUT).contains(&self.verification_timeout) {
+            return wrong(format!(
+                "the verification timeout is {:?}: give {MIN_VERIFICATION_TIMEOUT:?} to {MAX_VERIFICATION_TIMEOUT:?}",
+                self.verification_timeout
+            ));
+        }
         if self.audiences.iter().any(|audience| audience.is_empty()) {
             return wrong("an accepted audience is empty: remove it".to_owned());
         }
@@ -285,7 +312,10 @@ impl ResourceServerBuilder {
         }
         let audiences = AcceptedAudiences::new(resource);
         let audiences = self.audiences.iter().fold(audiences, |accepted, alias| accepted.with_alias(alias));
-        let verifiers = self.issuers.iter().map(|issuer| issuer.verifier(&audiences, self.skew, self.max_lifetime));
+        let verifiers = self
+            .issuers
+            .iter()
+            .map(|issuer| issuer.verifier(&audiences, self.skew, self.max_lifetime, self.verification_timeout));
         let verifiers: Vec<_> = verifiers.map(|verifier| verifier.map(Arc::new)).collect::<Result<_, _>>()?;
         let mut seen = HashSet::new();
         for issuer in verifiers.iter().flat_map(|verifier| verifier.names()) {
@@ -343,5 +373,11 @@ impl fmt::Debug for ResourceServerBuilder {
 
 /// The most tokens that are remembered: about a gigabyte, several where claims are long.
 const MAX_VERIFIED_TOKENS: usize = 1_000_000;
+/// Clients and proxies give up after 30 to 60 s: the answer must be there before.
+const DEFAULT_VERIFICATION_TIMEOUT: Duration = Duration::from_secs(10);
+/// Less than one round trip to another host.
+const MIN_VERIFICATION_TIMEOUT: Duration = Duration::from_millis(100);
+/// Each request that waits holds a connection and its memory.
+const MAX_VERIFICATION_TIMEOUT: Duration = Duration::from_secs(60);
 /// The longest realm: it stands in every challenge.
 const MAX_REALM: usize = 256;

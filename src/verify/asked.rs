@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::by_issuer::Verified;
 use super::jwt::{Jwt, TokenType};
+use super::own_code::within;
 use super::{TokenVerifier, Verification, Verifier, VerifyError, VerifyErrorKind};
 use crate::claims::{Claims, check_before_asking};
 use crate::clock::Clock;
@@ -61,7 +62,8 @@ impl Verifier {
                 check_first().map_err(|failure| self.about(failure))?;
                 let (custom, token) = (Arc::clone(custom), text(token));
                 Ok(Verification::Pending(Box::pin(async move {
-                    let claims = custom.verify(&token).await.map_err(|error| this.about(error))?;
+                    let verified = within(this.wait_limit, "the token verifier", async { custom.verify(&token).await });
+                    let claims = verified.await.unwrap_or_else(Err).map_err(|error| this.about(error))?;
                     this.judge(claims, clock.as_ref())
                 })))
             }

@@ -3,6 +3,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use super::jwt::{Jwt, TokenType};
+use super::own_code::caught;
 use super::verified_tokens::Place;
 use super::{VerifiedTokens, Verifier, VerifyError, VerifyErrorKind};
 use crate::claims::Claims;
@@ -73,7 +74,7 @@ impl ByIssuer {
     }
 
     pub(crate) fn verify(&self, token: &[u8]) -> Verification {
-        self.route(token).unwrap_or_else(|error| Verification::Done(Err(error)))
+        caught(|| self.route(token).unwrap_or_else(|error| Verification::Done(Err(error))))
     }
 
     /// Drops what is remembered of a token.

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::asked::RevocationCheck;
+use super::own_code::within;
 use super::verified_tokens::Place;
 use super::{Verification, Verifier, VerifyError};
 use crate::claims::Claims;
@@ -82,7 +83,8 @@ impl Verifier {
             let about = |error: VerifyError| error.about(this.issuer(), signed.kid.as_deref());
             // Only who checks JWTs waits for their keys.
             let Some(verifier) = &this.jwt else { return Err(CheckFailure::Issuer.into()) };
-            let found = verifier.keys.find(signed.algorithm, signed.kid.as_deref()).await;
+            let find = verifier.keys.find(signed.algorithm, signed.kid.as_deref());
+            let found = within(this.wait_limit, "the key of the token", find).await.map_err(about)?;
             let keys = found.map_err(|error| about(error.into()))?;
             let checked = check_signature(&keys, signed.algorithm, &signed.input, &signed.signature);
             checked.map_err(|failure| about(failure.into()))?;

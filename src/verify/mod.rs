@@ -29,6 +29,7 @@ mod asked;
 mod by_issuer;
 mod error;
 mod jwt;
+mod own_code;
 mod verified_tokens;
 mod verifier;
 

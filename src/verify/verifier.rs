@@ -10,7 +10,8 @@ use crate::introspection::Introspector;
 
 /// Verifies tokens in a way of its own: a format that is not JWT, a database, a vendor's library.
 ///
-/// It has to bound its own time and requests. A JWT gets there only if it names the verifier's issuer and does not itself
+/// It has to bound its own requests. One that takes longer than
+/// [`verification_timeout`](crate::ResourceServerBuilder::verification_timeout), or that panics, gives 503. A JWT gets there only if it names the verifier's issuer and does not itself
 /// say that it has expired or is something else than an access token; whatever is no JWT gets there as it is. What comes
 /// back is judged like a JWT's claims: issuer, audience, expiry, confirmation and the marks of foreign tokens are checked by
 /// the crate, whoever verified.
@@ -32,6 +33,8 @@ pub(crate) struct Verifier {
     /// Absent if JWTs are asked about too.
     pub(crate) jwt: Option<JwtVerifier>,
     pub(crate) asked: Option<Asked>,
+    /// How long a request waits for a key, or for a verifier of the application's own.
+    pub(crate) wait_limit: Duration,
 }
 
 impl Verifier {

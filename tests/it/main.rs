@@ -26,6 +26,7 @@ mod logging;
 mod mcp;
 mod metadata;
 mod origins;
+mod own_code;
 mod own_parts;
 mod providers;
 mod readiness;

@@ -1,0 +1,216 @@
+//! Code of the application's own that panics or hangs: 503 within a bound, never a dropped connection.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Request;
+use mcp_bearer::claims::Claims;
+use mcp_bearer::clock::Clock;
+use mcp_bearer::error::BuildErrorKind;
+use mcp_bearer::http_client::{HttpClient, HttpFuture, RequestLimits};
+use mcp_bearer::introspection::ClientCredentials;
+use mcp_bearer::jose::JwkSet;
+use mcp_bearer::keys::{KeySetFuture, KeySource};
+use mcp_bearer::testing::{TestClock, TestHttpClient, TestIssuer};
+use mcp_bearer::verify::{TokenVerifier, VerifyFuture};
+use mcp_bearer::{Issuer, ResourceServer, ResourceServerBuilder};
+use serde_json::json;
+use tokio::time::Instant;
+use tracing::Level;
+
+use crate::capture::Capture;
+use crate::support::{App, ISSUER, RESOURCE};
+
+/// What a part of the application does when it is called.
+#[derive(Clone, Default)]
+struct Mood(Arc<AtomicUsize>);
+
+const WORKS: usize = 0;
+const PANICS_WHEN_CALLED: usize = 1;
+const PANICS_WHEN_POLLED: usize = 2;
+const HANGS: usize = 3;
+const FAULTS: [usize; 3] = [PANICS_WHEN_CALLED, PANICS_WHEN_POLLED, HANGS];
+/// What a panic says must not get anywhere.
+const SAID: &str = "said-by-the-panic";
+
+impl Mood {
+    fn set(&self, mood: usize) {
+        self.0.store(mood, Ordering::SeqCst);
+    }
+
+    fn call(&self) {
+        assert_ne!(self.0.load(Ordering::SeqCst), PANICS_WHEN_CALLED, "{SAID}");
+    }
+
+    async fn poll(&self) {
+        match self.0.load(Ordering::SeqCst) {
+            HANGS => std::future::pending().await,
+            mood => assert_ne!(mood, PANICS_WHEN_POLLED, "{SAID}"),
+        }
+    }
+}
+
+struct OwnVerifier(Mood);
+
+impl TokenVerifier for OwnVerifier {
+    fn verify<'a>(&'a self, _: &'a str) -> VerifyFuture<'a> {
+        self.0.call();
+        Box::pin(async {
+            self.0.poll().await;
+            let claims = json!({"iss": ISSUER, "aud": RESOURCE, "exp": 9_999_999_999_u64, "sub": "alice"});
+            Ok(Claims::from_json(claims.to_string())?)
+        })
+    }
+}
+
+struct OwnKeys(Mood, Arc<JwkSet>);
+
+impl KeySource for OwnKeys {
+    fn key_set<'a>(&'a self, _: Option<&'a str>) -> KeySetFuture<'a> {
+        self.0.call();
+        Box::pin(async {
+            self.0.poll().await;
+            Ok(Arc::clone(&self.1))
+        })
+    }
+}
+
+struct OwnClient(Mood, TestHttpClient);
+
+impl HttpClient for OwnClient {
+    fn send(&self, request: Request<Bytes>, limits: RequestLimits) -> HttpFuture<'_> {
+        self.0.call();
+        let client = self.1.clone();
+        Box::pin(async move {
+            self.0.poll().await;
+            client.send(request, limits).await
+        })
+    }
+}
+
+/// A server with one part of the application's own, and a token that needs it.
+struct Part {
+    name: &'static str,
+    builder: ResourceServerBuilder,
+    token: String,
+}
+
+fn parts(mood: &Mood) -> Vec<Part> {
+    let issuer = TestIssuer::new(ISSUER);
+    let keys = Arc::new(JwkSet::from_json(issuer.jwk_set().to_string()).unwrap());
+    let jwt = || issuer.token().audience(RESOURCE).subject("alice").sign();
+    let opaque = TestIssuer::builder(ISSUER).introspection_client("client", "secret").build();
+    let opaque_token = opaque.token().audience(RESOURCE).subject("alice").opaque();
+    let client =
+        |issuer: &TestIssuer| Issuer::discover(ISSUER).http_client(OwnClient(mood.clone(), issuer.http_client()));
+    let introspected = client(&opaque).introspect_opaque(ClientCredentials::basic("client", "secret"));
+    let builder = |issuer: Issuer| ResourceServer::builder(RESOURCE).issuer(issuer);
+    let part = |name, issuer: Issuer, token| Part { name, builder: builder(issuer), token };
+    vec![
+        part("verifier", Issuer::with_verifier(ISSUER, OwnVerifier(mood.clone())), "opaque".to_owned()),
+        part("key source", Issuer::with_key_source(ISSUER, OwnKeys(mood.clone(), keys)), jwt()),
+        part("HTTP client for keys", client(&issuer), jwt()),
+        part("HTTP client for introspection", introspected, opaque_token),
+    ]
+}
+
+/// Without a runtime at hand nothing is fetched in the background.
+fn built(builder: ResourceServerBuilder) -> ResourceServer {
+    std::thread::spawn(move || builder.build_lazy()).join().unwrap().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_part_that_panics_or_hangs_gives_503_within_ten_seconds_and_then_works_again() {
+    let capture = Capture::default();
+    let _guard = tracing::subscriber::set_default(capture.clone());
+    for fault in FAULTS {
+        let mood = Mood::default();
+        for part in parts(&mood) {
+            let what = format!("{} {fault}", part.name);
+            let app = App::new(built(part.builder).bearer_layer());
+            mood.set(fault);
+            for _ in 0..3 {
+                capture.take();
+                let sent = Instant::now();
+                let answer = app.with_token(&part.token).await;
+                assert_eq!(answer.verdict(), "R503", "{what}");
+                assert!(answer.header("retry-after").is_some(), "{what}");
+                assert!(sent.elapsed() <= Duration::from_secs(10), "{what}: {:?}", sent.elapsed());
+                let events = capture.take();
+                assert!(!format!("{events:?}").contains(SAID), "{events:?}");
+                let of_rejection = |(_, line): &&(Level, String)| line.starts_with("mcp_bearer::rejection");
+                assert_eq!(events.iter().filter(of_rejection).count(), 1, "{what}: {events:?}");
+            }
+            mood.set(WORKS);
+            tokio::time::advance(Duration::from_secs(90)).await;
+            assert_eq!(app.with_token(&part.token).await.body, "alice", "{what}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_bound_can_be_set_for_whatever_a_request_waits_for() {
+    let mood = Mood::default();
+    for part in parts(&mood).into_iter().take(3) {
+        let app = App::new(built(part.builder.verification_timeout(Duration::from_millis(1500))).bearer_layer());
+        mood.set(HANGS);
+        let sent = Instant::now();
+        assert_eq!(app.with_token(&part.token).await.verdict(), "R503", "{}", part.name);
+        assert!(sent.elapsed() <= Duration::from_millis(1510), "{}: {:?}", part.name, sent.elapsed());
+    }
+    for (limit, is_good) in [(99, false), (100, true), (60_000, true), (60_001, false)] {
+        let limit = Duration::from_millis(limit);
+        let part = parts(&mood).swap_remove(0);
+        match part.builder.verification_timeout(limit).build_lazy() {
+            Ok(_) => assert!(is_good, "{limit:?}"),
+            Err(error) => {
+                assert!(!is_good && error.kind() == BuildErrorKind::Setting, "{error}");
+                assert!(error.to_string().contains(&format!("{limit:?}")), "{error}");
+            }
+        }
+    }
+}
+
+#[derive(Debug)]
+struct BrokenClock;
+
+impl Clock for BrokenClock {
+    fn since_epoch(&self) -> Duration {
+        panic!("{SAID}")
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_closure_or_a_clock_that_panics_gives_503_too() {
+    let issuer = TestIssuer::new(ISSUER);
+    let credentials = || ClientCredentials::basic("client", "secret");
+    let jwt = issuer.token().audience(RESOURCE).sign();
+    let builder = |issuer: Issuer| ResourceServer::builder(RESOURCE).issuer(issuer);
+    let routed = builder(issuer.issuer().introspect_opaque(credentials()))
+        .route_opaque(|_| -> Option<&str> { panic!("{SAID}") });
+    let mapped = builder(issuer.issuer().map_metadata(|_| panic!("{SAID}")));
+    let clocked = builder(issuer.issuer()).clock(BrokenClock);
+    for (what, builder, token) in
+        [("route_opaque", routed, "opaque"), ("map_metadata", mapped, &jwt), ("a clock", clocked, &jwt)]
+    {
+        let app = App::new(built(builder).bearer_layer());
+        for _ in 0..2 {
+            assert_eq!(app.with_token(token).await.verdict(), "R503", "{what}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_on_rejection_panics_the_response_is_the_default_one() {
+    let issuer = TestIssuer::new(ISSUER);
+    let server =
+        ResourceServer::builder(RESOURCE).issuer(issuer.issuer()).clock(TestClock::new()).build().await.unwrap();
+    let plain = App::new(server.bearer_layer());
+    let broken = App::new(server.bearer_layer().on_rejection(|_| panic!("{SAID}")));
+    for authorization in ["Bearer", "Bearer garbage", "Basic x"] {
+        let (expected, answer) = (plain.get(authorization).await, broken.get(authorization).await);
+        assert_eq!((answer.status, answer.headers, answer.body), (expected.status, expected.headers, expected.body));
+    }
+}
