@@ -1,8 +1,8 @@
 //! What an input costs grows with its length and no faster, for inputs that are made to cost much.
 //!
-//! What is counted are allocations and the bytes of them, which are the same on every machine and in every build. Work that
-//! allocates nothing is not seen: it is bounded by what is read at all, which is 16 KiB of a token, 64 KiB of an answer,
-//! 256 KiB of a document, 8 KiB of a URI and 4 MiB of a body.
+//! What is counted are allocations, the bytes of them, and comparisons of a URI with a rule, which are the same on every machine
+//! and in every build. Other work that allocates nothing is not seen: it is bounded by what is read at all, which is 16 KiB of a
+//! token, 64 KiB of an answer, 256 KiB of a document, 8 KiB of a URI, 256 URIs and 4 MiB of a body.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on says so")]
 #![allow(clippy::as_conversions, clippy::arithmetic_side_effects, reason = "tests know their data")]
 
@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, header};
+use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use mcp_bearer::bearer::BearerAuthLayer;
 use mcp_bearer::claims::Claims;
@@ -22,7 +22,7 @@ use mcp_bearer::introspection::{ClientCredentials, Introspection};
 use mcp_bearer::issuer::AuthorizationServerMetadata;
 use mcp_bearer::jose::JwkSet;
 use mcp_bearer::mcp::{McpRequestBody, McpScopes};
-use mcp_bearer::testing::TestIssuer;
+use mcp_bearer::testing::{TestIssuer, uri_comparisons};
 use mcp_bearer::{Issuer, ResourceServer};
 use serde_json::json;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
@@ -91,6 +91,7 @@ fn what_an_input_costs_grows_with_its_length_and_no_faster() {
     tokens();
     answers();
     bodies();
+    uris_of_a_body();
 }
 
 fn documents_of_an_issuer() {
@@ -165,27 +166,33 @@ fn answers() {
     }
 }
 
-fn bodies() {
+/// Posts bodies to a server with these rules, and gives the status of the answer.
+fn poster(rules: McpScopes) -> impl Fn(&str) -> StatusCode {
     let runtime = runtime();
     let issuer = TestIssuer::new(ISSUER);
     let server = runtime.block_on(ResourceServer::builder(RESOURCE).issuer(issuer.issuer()).build()).unwrap();
-    let rules = McpScopes::new()
-        .tool("a", ["a"])
-        .resource("file:///{a}ab{b}ab{c}", ["b"])
-        .resource("file:///{+a}ab{b}", ["c"])
-        .any_resource(["d"]);
     let mcp = server.mcp_layer(rules).unwrap();
     let handler = service_fn(|_: Request<McpRequestBody<Full<Bytes>>>| {
         std::future::ready(Ok::<_, Infallible>(Response::new(Full::<Bytes>::default())))
     });
     let service = server.bearer_layer().layer(mcp.layer(handler));
     let bearer = format!("Bearer {}", issuer.token().audience(RESOURCE).sign());
-    let post = |body: &str| {
+    move |body| {
         let request = Request::post("/mcp").header(header::AUTHORIZATION, &bearer);
         let request = request.header(header::CONTENT_TYPE, "application/json");
         let request = request.body(Full::new(Bytes::from(body.to_owned()))).unwrap();
-        drop(runtime.block_on(service.clone().oneshot(request)).unwrap());
-    };
+        runtime.block_on(service.clone().oneshot(request)).unwrap().status()
+    }
+}
+
+fn bodies() {
+    let rules = McpScopes::new()
+        .tool("a", ["a"])
+        .resource("file:///{a}ab{b}ab{c}", ["b"])
+        .resource("file:///{+a}ab{b}", ["c"])
+        .any_resource(["d"]);
+    let judge = poster(rules);
+    let post = |body: &str| _ = judge(body);
     for (name, document) in DOCUMENTS {
         let parameters = [32 << 10, 64 << 10, 128 << 10]
             .map(|length| format!("{{\"jsonrpc\":\"2.0\",\"method\":\"tools/call\",\"params\":{}}}", document(length)));
@@ -211,6 +218,55 @@ fn bodies() {
     }
 }
 
+/// The most URIs of one body that are compared with rules.
+const MAX_URIS: usize = 256;
+
+/// However many URIs a body has, so many of them are compared with the rules and no more.
+fn uris_of_a_body() {
+    let rules = 100;
+    let scopes = (0..rules).fold(McpScopes::new(), |scopes, index| {
+        scopes.resource(format!("notes://area{index}/{{a}}/{{b}}"), [format!("scope{index}")])
+    });
+    let judge = poster(scopes);
+    let post = |body: &str| _ = judge(body);
+    let read = |uri: &str| json!({ "id": 1, "method": "resources/read", "params": { "uri": uri } });
+    let complete = |uri: &str| json!({ "id": 1, "method": "completion/complete", "params": { "ref": { "uri": uri } } });
+    let listen = |uris: Vec<&str>| json!({ "id": 1, "method": "subscriptions/listen", "params": { "notifications": { "resourceSubscriptions": uris } } });
+    // Each comparison is with the URI as it is written, with its query cut off, without its slash at the end, and decoded.
+    let most = u64::try_from(MAX_URIS * rules * 5).unwrap();
+    for uri in
+        ["", "a", "notes://", "notes://area1/b/c", "notes://area1/b/c/?d", "notes://area1/b%2Fc/", " ", "{a}", "%"]
+    {
+        // Up to the bound, the cost grows with the number of URIs.
+        grows("subscriptions", uri, &[64, 128, 256].map(|count| listen(vec![uri; count]).to_string()), post);
+        for (what, message) in [("read", read(uri)), ("complete", complete(uri))] {
+            grows(what, uri, &[64, 128, 256].map(|count| json!(vec![&message; count]).to_string()), post);
+        }
+        // Beyond it, the rest of the body is not read: it costs what the first part of it costs.
+        let short = |count: usize| json!(vec![read(uri); count]).to_string();
+        let empty = |count: usize| json!(vec![listen(vec![uri; MAX_URIS]); count]).to_string();
+        for (name, bodies) in
+            [("many short", [257, 500, 1_000].map(short)), ("many, in a batch", [2, 100, 500].map(empty))]
+        {
+            let costs = bodies.each_ref().map(|body| {
+                assert_eq!(judge(body), StatusCode::BAD_REQUEST, "{name} of {uri:?}");
+                let (region, before) = (Region::new(ALLOCATOR), uri_comparisons());
+                post(body);
+                let comparisons = uri_comparisons() - before;
+                assert!(comparisons <= most, "{name} of {uri:?}: {comparisons} comparisons");
+                let change = region.change();
+                // The body itself is copied once, to be sent.
+                [change.allocations + change.reallocations, change.bytes_allocated.saturating_sub(body.len())]
+            });
+            let [first, ..] = costs;
+            for cost in costs {
+                let is_same = cost.iter().zip(first).all(|(cost, first)| *cost <= first + first / 5 + 4_096);
+                assert!(is_same, "{name} of {uri:?}: {costs:?}");
+            }
+        }
+    }
+}
+
 fn show(runtime: &Runtime, layer: &BearerAuthLayer, authorization: &str) {
     let inner = service_fn(|_: Request<()>| std::future::ready(Ok::<_, Infallible>(Response::new(()))));
     let mut request = Request::new(());
@@ -228,18 +284,21 @@ fn grows(what: &str, name: &str, inputs: &[String; 3], parse: impl Fn(&str)) {
     let costs = inputs.each_ref().map(|input| {
         // What is made once is made now.
         parse(input);
-        let region = Region::new(ALLOCATOR);
+        let (region, before) = (Region::new(ALLOCATOR), uri_comparisons());
         parse(input);
+        let comparisons = usize::try_from(uri_comparisons() - before).unwrap();
         let change = region.change();
-        [change.allocations + change.reallocations, change.bytes_allocated]
+        [change.allocations + change.reallocations, change.bytes_allocated, comparisons]
     });
     let [first, second, third] = costs;
-    for (unit, slack) in [(0, 16), (1, 4_096)] {
+    for (unit, (unit_name, slack)) in
+        [("allocations", 16), ("bytes", 4_096), ("comparisons", 0)].into_iter().enumerate()
+    {
         let costs = [first, second, third].map(|cost| *cost.get(unit).unwrap());
         for pair in costs.windows(2) {
             let [less, more] = pair else { continue };
             let most = less * 2 + less / 5 + slack;
-            assert!(*more <= most, "{what}, {name}: {costs:?} {}", ["allocations", "bytes"].get(unit).unwrap());
+            assert!(*more <= most, "{what}, {name}: {costs:?} {unit_name}");
         }
     }
 }

@@ -1,9 +1,11 @@
 //! What becomes of a request once its body is read.
 
+use std::ops::ControlFlow;
+
 use http::{HeaderMap, header};
 
 use super::caller::Caller;
-use super::request::{self, ListKind, Message, Mirror, Operation};
+use super::request::{self, ListKind, MAX_URI_BYTES, MAX_URIS, Message, Mirror, Operation};
 use super::scopes::{Needs, Rules};
 use crate::bearer::{Rejection, log};
 use crate::failure::OperationFailure;
@@ -33,29 +35,31 @@ struct Summary {
     needs: Needs,
     lists: bool,
     mismatch: bool,
-    /// Of all URIs.
+    /// How many URIs there are, and how many bytes they have together.
+    uris: usize,
     uri_bytes: usize,
     id: Option<Box<str>>,
     messages: usize,
 }
 
 impl Summary {
-    fn add(&mut self, message: &Message<'_>, mirror: Option<&Mirror<'_>>, rules: &Rules) {
+    /// Breaks off once there are more URIs than are compared with rules.
+    fn add(&mut self, message: &Message<'_>, mirror: Option<&Mirror<'_>>, rules: &Rules) -> ControlFlow<()> {
         let operation = message.operation.as_ref();
+        for uri in operation.map_or(&[][..], Operation::uris) {
+            self.uris = self.uris.saturating_add(1);
+            self.uri_bytes = self.uri_bytes.saturating_add(uri.len());
+        }
+        if self.uris > MAX_URIS || self.uri_bytes > MAX_URI_BYTES {
+            return ControlFlow::Break(());
+        }
         self.mismatch |= operation.zip(mirror).is_some_and(|(operation, mirror)| !mirror.agrees_with(operation));
         self.lists |= operation.is_some_and(|operation| ListKind::of_method(&operation.method).is_some());
-        self.uri_bytes = self.uri_bytes.saturating_add(operation.map_or(0, Operation::uri_bytes));
-        if self.has_too_many_uris() {
-            return;
-        }
         rules.add(operation, &mut self.needs);
         self.messages = self.messages.saturating_add(1);
         // What is refused is refused as a whole: only a single request has an id to answer to.
         self.id = if self.messages == 1 { message.request_id() } else { None };
-    }
-
-    const fn has_too_many_uris(&self) -> bool {
-        self.uri_bytes > MAX_URIS
+        ControlFlow::Continue(())
     }
 }
 
@@ -65,7 +69,7 @@ pub(super) fn decide(rules: &Rules, caller: &Caller, headers: &HeaderMap, body: 
     let mirror = Mirror::of(headers);
     let mut summary = Summary { mismatch: mirror.is_err(), ..Summary::default() };
     let read = request::read(body, |message| summary.add(&message, mirror.as_ref().ok(), rules));
-    let is_readable = read.is_ok() && !summary.has_too_many_uris() && !is_encoded(headers);
+    let is_readable = read.is_ok() && !is_encoded(headers);
     if !is_readable && mirror.is_ok() {
         // It goes on only if it could ask for nothing that is not allowed.
         let everything = rules.everything();
@@ -112,6 +116,3 @@ pub(super) fn refuse(protection: &Protection, rejection: Rejection) -> Rejection
     log::refused(protection, &rejection, None);
     rejection
 }
-
-/// The most bytes of URIs that one body may have: each is compared with every rule for resources, by whoever may send it.
-const MAX_URIS: usize = 64 * 1024;

@@ -1,6 +1,8 @@
 //! What `crate::fuzzing` shows of this module.
 
-use super::request::{self, Operation, Target};
+use std::ops::ControlFlow;
+
+use super::request::{self, Message, Operation, Target};
 use super::scopes::{McpScopes, Needs, Rules};
 
 /// A request or notification as the layer reads it: its method, what kind of thing it names, and the names.
@@ -19,7 +21,11 @@ pub struct Asked {
 #[must_use]
 pub fn messages(body: &[u8]) -> Option<Vec<Option<Asked>>> {
     let mut messages = Vec::new();
-    request::read(body, |message| messages.push(message.operation.as_ref().map(asked))).ok()?;
+    let show = |message: Message<'_>| {
+        messages.push(message.operation.as_ref().map(asked));
+        ControlFlow::Continue(())
+    };
+    request::read(body, show).ok()?;
     Some(messages)
 }
 

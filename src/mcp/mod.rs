@@ -47,6 +47,9 @@ pub use layer::McpLayer;
 pub(crate) use layer::ServerParts;
 pub use request::McpRequestBody;
 pub use scopes::McpScopes;
+#[cfg(feature = "testing")]
+#[doc(hidden)]
+pub use scopes::uri_comparisons;
 pub use service::McpAuth;
 
 pub use crate::failure::OperationFailure;

@@ -83,3 +83,6 @@ pub use http_client::TestHttpClient;
 pub use issuer::TestIssuer;
 pub use requests::ReceivedRequest;
 pub use token::TestToken;
+
+#[doc(hidden)]
+pub use crate::mcp::uri_comparisons;

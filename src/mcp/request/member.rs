@@ -5,6 +5,7 @@ use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Se
 use serde_json::Number;
 
 use super::message::{check_name, once};
+use super::operation::MAX_URIS;
 use crate::json::{PRIVATE, Text, private_number};
 
 /// A member's value, as far as it tells operations apart.
@@ -141,5 +142,5 @@ fn number<'b, A: MapAccess<'b>>(name: &str, mut members: A) -> Result<Member<'b>
 }
 
 const NAMES: [&str; 6] = ["name", "uri", "taskId", "ref", "notifications", "resourceSubscriptions"];
-/// How many resources one request may subscribe to: more than a client shows.
-const MAX_TEXTS: usize = 256;
+/// How many resources one request may subscribe to: as many as a body may name.
+const MAX_TEXTS: usize = MAX_URIS;

@@ -1,6 +1,7 @@
 //! What a JSON-RPC body asks for, read in one pass, and only if no other reader could read something else.
 
 use std::fmt;
+use std::ops::ControlFlow;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
@@ -20,8 +21,12 @@ pub(in crate::mcp) struct Message<'b> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::mcp) struct Unreadable;
 
-/// Reads a whole body, a single message or a batch (MCP 2025-03-26), and hands each message to `visit` as it comes.
-pub(in crate::mcp) fn read<'b>(body: &'b [u8], visit: impl FnMut(Message<'b>)) -> Result<(), Unreadable> {
+/// Reads a whole body, a single message or a batch (MCP 2025-03-26), and hands each message to `visit` as it comes. A body
+/// that `visit` breaks off is not read any further, and is unreadable.
+pub(in crate::mcp) fn read<'b>(
+    body: &'b [u8],
+    visit: impl FnMut(Message<'b>) -> ControlFlow<()>,
+) -> Result<(), Unreadable> {
     // Of members that it passes over, serde_json would take any bytes, and there are readers that make quotation marks of
     // some that are no UTF-8.
     let body = std::str::from_utf8(body).map_err(|_| Unreadable)?;
@@ -32,7 +37,16 @@ pub(in crate::mcp) fn read<'b>(body: &'b [u8], visit: impl FnMut(Message<'b>)) -
 
 struct BodyVisitor<F>(F);
 
-impl<'b, F: FnMut(Message<'b>)> Visitor<'b> for BodyVisitor<F> {
+impl<'b, F: FnMut(Message<'b>) -> ControlFlow<()>> BodyVisitor<F> {
+    fn show<E: Error>(&mut self, message: Message<'b>) -> Result<(), E> {
+        match (self.0)(message) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(E::custom("more than is read")),
+        }
+    }
+}
+
+impl<'b, F: FnMut(Message<'b>) -> ControlFlow<()>> Visitor<'b> for BodyVisitor<F> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -40,14 +54,13 @@ impl<'b, F: FnMut(Message<'b>)> Visitor<'b> for BodyVisitor<F> {
     }
 
     fn visit_map<A: MapAccess<'b>>(mut self, members: A) -> Result<(), A::Error> {
-        (self.0)(message(members)?);
-        Ok(())
+        self.show(message(members)?)
     }
 
     fn visit_seq<A: SeqAccess<'b>>(mut self, mut messages: A) -> Result<(), A::Error> {
         let mut count: usize = 0;
         while let Some(message) = messages.next_element_seed(MessageSeed)? {
-            (self.0)(message);
+            self.show(message)?;
             count = count.saturating_add(1);
             if count > MAX_BATCH {
                 return Err(A::Error::custom("too long a batch"));

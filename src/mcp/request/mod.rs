@@ -13,4 +13,4 @@ pub(super) use body::Reading;
 pub(super) use list_kind::ListKind;
 pub(super) use message::{Message, read};
 pub(super) use mirror::Mirror;
-pub(super) use operation::{MAX_URI, OF_A_RESOURCE, Operation, Target};
+pub(super) use operation::{MAX_URI, MAX_URI_BYTES, MAX_URIS, OF_A_RESOURCE, Operation, Target};

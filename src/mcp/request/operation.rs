@@ -56,12 +56,12 @@ impl<'b> Operation<'b> {
         Some(Self { method, target })
     }
 
-    /// How much text is to be compared with rules for resources, in bytes.
-    pub(in crate::mcp) fn uri_bytes(&self) -> usize {
+    /// The URIs that are compared with the rules for resources.
+    pub(in crate::mcp) fn uris(&self) -> &[Cow<'b, str>] {
         match &self.target {
-            Target::Resource(uri) | Target::ResourceTemplate(uri) => uri.len(),
-            Target::Resources(uris) => uris.iter().map(|uri| uri.len()).sum(),
-            Target::None | Target::Tool(_) | Target::Prompt(_) | Target::Task(_) => 0,
+            Target::Resource(uri) | Target::ResourceTemplate(uri) => std::slice::from_ref(uri),
+            Target::Resources(uris) => uris,
+            Target::None | Target::Tool(_) | Target::Prompt(_) | Target::Task(_) => &[],
         }
     }
 
@@ -92,3 +92,7 @@ pub(in crate::mcp) const OF_A_RESOURCE: [&str; 5] =
 const OF_A_TASK: [&str; 4] = ["tasks/get", "tasks/update", "tasks/cancel", "tasks/result"];
 /// The longest URI that is compared with rules; a longer one is not readable.
 pub(in crate::mcp) const MAX_URI: usize = 8 * 1024;
+/// How many URIs one body may name: more than a client shows. Each is compared with every rule for resources.
+pub(in crate::mcp) const MAX_URIS: usize = 256;
+/// How many bytes they may have together.
+pub(in crate::mcp) const MAX_URI_BYTES: usize = 64 * 1024;

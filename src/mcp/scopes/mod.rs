@@ -9,3 +9,5 @@ mod uri_template;
 
 pub use mcp_scopes::McpScopes;
 pub(super) use rules::{Needs, Rules};
+#[cfg(feature = "testing")]
+pub use uri_template::comparisons::so_far as uri_comparisons;

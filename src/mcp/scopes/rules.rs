@@ -31,6 +31,8 @@ pub(super) type RuleId = usize;
 pub(in crate::mcp) struct Needs {
     /// In the order in which challenges name their scopes.
     rules: Vec<RuleId>,
+    /// Whether each rule is among them.
+    has: Vec<bool>,
     /// Something in it is not for everybody.
     pub(in crate::mcp) token: bool,
     /// Something in it is for nobody.
@@ -39,7 +41,11 @@ pub(in crate::mcp) struct Needs {
 
 impl Needs {
     pub(super) fn add(&mut self, rule: RuleId) {
-        if !self.rules.contains(&rule) {
+        if self.has.len() <= rule {
+            self.has.resize(rule.saturating_add(1), false);
+        }
+        if let Some(has @ false) = self.has.get_mut(rule) {
+            *has = true;
             self.rules.push(rule);
         }
     }
@@ -83,7 +89,9 @@ impl Rules {
 
     /// What a body needs of which nobody can say for certain what it asks for: all that there is.
     pub(in crate::mcp) fn everything(&self) -> Needs {
-        Needs { rules: (0..self.scopes.len()).collect(), token: true, unlisted: self.deny_unlisted }
+        let mut needs = Needs { token: true, unlisted: self.deny_unlisted, ..Needs::default() };
+        (0..self.scopes.len()).for_each(|rule| needs.add(rule));
+        needs
     }
 
     /// Whether `granted` is enough for what the rules ask for.
@@ -95,7 +103,7 @@ impl Rules {
     /// All that the rules ask for.
     pub(in crate::mcp) fn scopes_of(&self, needs: &Needs) -> Scopes {
         let scopes = needs.rules.iter().filter_map(|rule| self.scopes.get(*rule));
-        scopes.fold(Scopes::EMPTY, |all, scopes| all.union(scopes))
+        Scopes::granted_list(scopes.flat_map(Scopes::iter))
     }
 
     /// Whether `caller`, who may make requests at all, could use one entry of a list.

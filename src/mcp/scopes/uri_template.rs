@@ -139,6 +139,8 @@ impl UriTemplate {
 
 /// Follows all ways at once: `reached` holds every place where what stands before could end.
 fn matches_parts(parts: &[Part], text: &str) -> bool {
+    #[cfg(feature = "testing")]
+    comparisons::count();
     let uri = text.as_bytes();
     let mut reached: Places = vec![0..=0];
     for part in parts {
@@ -315,6 +317,26 @@ fn merged(mut places: Places) -> Places {
 
 /// Each costs a walk over the URI.
 const MAX_EXPRESSIONS: usize = 16;
+
+/// Counts comparisons of a URI with a template, so that tests can tell how many an input causes.
+#[cfg(feature = "testing")]
+pub(super) mod comparisons {
+    use std::cell::Cell;
+
+    thread_local! {
+        static COUNT: Cell<u64> = const { Cell::new(0) };
+    }
+
+    pub(super) fn count() {
+        COUNT.with(|count| count.set(count.get().saturating_add(1)));
+    }
+
+    /// How many comparisons of a URI with a resource rule this thread has made so far.
+    #[must_use]
+    pub fn so_far() -> u64 {
+        COUNT.with(Cell::get)
+    }
+}
 
 #[cfg(test)]
 mod tests;

@@ -164,3 +164,41 @@ async fn all_uris_of_a_body_together_are_bounded() {
         assert_eq!(server.judge(&all, &[], body).await, "OK");
     }
 }
+
+#[tokio::test]
+async fn a_body_with_more_uris_than_are_compared_is_unreadable() {
+    let fixture = Fixture::new().await;
+    let scopes = McpScopes::new().resource("notes://{id}", ["notes:read"]).tool("add", ["notes:write"]);
+    let server = McpServer::new(&fixture, scopes.clone());
+    let mixed = McpServer::mixed(&fixture, scopes.public(["ping"]).public_resources(["docs://{id}"]));
+    let some = fixture.token_for("mcp:tools notes:read");
+    let all = fixture.token_for("mcp:tools notes:read notes:write");
+    let message =
+        |method: &str, params: Value| json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
+    for uri in ["", "notes://1", "docs://1"] {
+        let read = message("resources/read", json!({ "uri": uri }));
+        let complete = message("completion/complete", json!({ "ref": { "uri": uri } }));
+        let template = message("completion/complete", json!({ "ref": { "uri": "notes://{id}" } }));
+        let listen = |count: usize| {
+            message("subscriptions/listen", json!({ "notifications": { "resourceSubscriptions": vec![uri; count] } }))
+        };
+        for (batch, expected) in [
+            (vec![listen(256)], "OK"),
+            (vec![listen(257)], "400 -32600"),
+            (vec![listen(128); 2], "OK"),
+            ([vec![listen(128); 2], vec![read.clone()]].concat(), "400 -32600"),
+            ([vec![read.clone(); 255], vec![complete.clone()]].concat(), "OK"),
+            ([vec![read.clone(); 256], vec![complete]].concat(), "400 -32600"),
+            ([vec![ping(); 700], vec![read.clone(); 256]].concat(), "OK"),
+            ([vec![read; 256], vec![template]].concat(), "400 -32600"),
+            (vec![listen(256); 1_000], "400 -32600"),
+        ] {
+            let body = json!(batch).to_string();
+            assert_eq!(server.judge(&some, &[], body.clone()).await, expected, "{body:.200}");
+            assert_eq!(server.judge(&all, &[], body.clone()).await, "OK", "{body:.200}");
+            if expected != "OK" {
+                assert_eq!(mixed.judge("", &[], body.clone()).await, "401 mcp:tools", "{body:.200}");
+            }
+        }
+    }
+}

@@ -5,7 +5,10 @@ use super::*;
 
 fn operations(body: &str) -> Result<Vec<Option<Operation<'_>>>, Unreadable> {
     let mut found = Vec::new();
-    read(body.as_bytes(), |message| found.push(message.operation))?;
+    read(body.as_bytes(), |message| {
+        found.push(message.operation);
+        ControlFlow::Continue(())
+    })?;
     Ok(found)
 }
 
@@ -100,7 +103,7 @@ fn what_other_readers_read_otherwise_is_not_readable() {
         assert_eq!(operations(body), Err(Unreadable), "{body}");
     }
     let body = b"{\"method\":\"tools/call\",\"params\":{\"name\":\"t\",\"arguments\":\"\xc0\xa2\"}}";
-    assert_eq!(read(body, |_| ()), Err(Unreadable));
+    assert_eq!(read(body, |_| ControlFlow::Continue(())), Err(Unreadable));
     assert!(operations("{\"method\":\"ping\",\"params\":{\"gr\u{f6}\u{df}e\":1}}").is_ok());
 }
 
@@ -109,6 +112,20 @@ fn messages_of_a_batch_are_shown_as_they_come() {
     let mut seen = Vec::new();
     let read = read(br#"[{"id":1,"method":"a"},{"id":"b","method":"b"},{"id":3}]"#, |message| {
         seen.push(message.request_id());
+        ControlFlow::Continue(())
     });
     assert_eq!((read, seen), (Err(Unreadable), vec![Some("1".into()), Some("\"b\"".into())]));
+}
+
+#[test]
+fn a_body_is_not_read_any_further_once_it_is_broken_off() {
+    for body in [r#"[{"method":"a"},{"method":"b"},{"method":"c"}]"#, r#"[{"method":"a"},{"method":"b"},{]"#] {
+        let mut seen = 0;
+        let read = read(body.as_bytes(), |_| {
+            seen += 1;
+            if seen == 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        assert_eq!((read, seen), (Err(Unreadable), 2), "{body}");
+    }
+    assert_eq!(read(br#"{"method":"a"}"#, |_| ControlFlow::Break(())), Err(Unreadable));
 }
