@@ -69,7 +69,7 @@ pub(super) fn decide(rules: &Rules, caller: &Caller, headers: &HeaderMap, body: 
     let mirror = Mirror::of(headers);
     let mut summary = Summary { mismatch: mirror.is_err(), ..Summary::default() };
     let read = request::read(body, |message| summary.add(&message, mirror.as_ref().ok(), rules));
-    let is_readable = read.is_ok() && !is_encoded(headers);
+    let is_readable = read.is_ok() && !is_encoded(headers) && is_utf8(headers);
     if !is_readable && mirror.is_ok() {
         // It goes on only if it could ask for nothing that is not allowed.
         let everything = rules.everything();
@@ -112,7 +112,30 @@ fn is_encoded(headers: &HeaderMap) -> bool {
     encodings.any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
+/// Whether every reader takes the body for UTF-8, by its `Content-Type`: there is at most one, and if it has a charset, that
+/// is UTF-8 or US-ASCII. Readers differ in which of several they use and in how they read parameters that are malformed.
+fn is_utf8(headers: &HeaderMap) -> bool {
+    let mut types = headers.get_all(header::CONTENT_TYPE).iter();
+    let Some(media_type) = types.next() else { return true };
+    let text = media_type.as_bytes().to_ascii_lowercase();
+    if types.next().is_some() || text.contains(&b',') {
+        return false;
+    }
+    let mut charsets = memchr::memmem::find_iter(&text, CHARSET);
+    charsets.all(|at| {
+        let parameter = text.get(at..).and_then(|text| text.split(|byte| *byte == b';').next()).unwrap_or_default();
+        let value = parameter.trim_ascii_end().strip_prefix(CHARSET).and_then(|rest| rest.strip_prefix(b"="));
+        let value = value.map(|value| match value {
+            [b'"', quoted @ .., b'"'] => quoted,
+            value => value,
+        });
+        matches!(value, Some(b"utf-8" | b"utf8" | b"us-ascii"))
+    })
+}
+
 pub(super) fn refuse(protection: &Protection, rejection: Rejection) -> Rejection {
     log::refused(protection, &rejection, None);
     rejection
 }
+
+const CHARSET: &[u8] = b"charset";

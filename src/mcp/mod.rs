@@ -13,6 +13,8 @@
 //! | no rule lists the tool, under [`deny_unlisted`](McpScopes::deny_unlisted) | 403 without a challenge |
 //! | `Mcp-Method` or `Mcp-Name` contradicts the body | 400, JSON-RPC error -32020 |
 //! | a body that two readers could read in two ways, or in none | handed on if the token satisfies every rule, else 400 |
+//! | a content coding, more than one `Content-Type`, or a charset other than UTF-8 and US-ASCII | the same |
+//! | more than 256 URIs in a body, or more than 64 KiB of them | the same |
 //! | a body over the [limit](McpLayer::max_body), or one that does not arrive within 30 s | 413, 408 |
 //! | a session id of somebody else, or of nobody ([`bind_sessions`](McpLayer::bind_sessions)) | 404 |
 //! | GET, HEAD, DELETE, OPTIONS | need a token with the bearer layer's scopes; not read |

@@ -24,8 +24,9 @@ pub(in crate::mcp) enum Target<'b> {
 }
 
 impl<'b> Operation<'b> {
-    /// `None` if the method needs a name and there is no readable one.
+    /// `None` if the method needs a name and there is no readable one, or if a NUL could end one of them early.
     pub(super) fn new(method: Cow<'b, str>, params: Members<'b>) -> Option<Self> {
+        let method = whole(method)?;
         let target = match method.as_ref() {
             "tools/call" => Target::Tool(text(params.name)?),
             "prompts/get" => Target::Prompt(text(params.name)?),
@@ -34,8 +35,8 @@ impl<'b> Operation<'b> {
             "completion/complete" => {
                 let reference = params.reference?.object()?;
                 match (reference.name, reference.uri) {
-                    (Some(name), None) => Target::Prompt(name.text()?),
-                    (None, Some(member)) => match uri(member.text()?)? {
+                    (Some(name), None) => Target::Prompt(text(Some(name))?),
+                    (None, Some(member)) => match uri(text(Some(member))?)? {
                         template if template.contains('{') => Target::ResourceTemplate(template),
                         plain => Target::Resource(plain),
                     },
@@ -78,11 +79,16 @@ impl<'b> Operation<'b> {
 
 /// One that is short enough to be compared.
 fn uri(text: Cow<'_, str>) -> Option<Cow<'_, str>> {
-    (text.len() <= MAX_URI).then_some(text)
+    whole(text).filter(|text| text.len() <= MAX_URI)
 }
 
 fn text(member: Option<Member<'_>>) -> Option<Cow<'_, str>> {
-    member?.text()
+    whole(member?.text()?)
+}
+
+/// A text that ends at a NUL for readers in C has none.
+fn whole(text: Cow<'_, str>) -> Option<Cow<'_, str>> {
+    (!text.contains('\0')).then_some(text)
 }
 
 /// Methods that name a resource by `uri`.

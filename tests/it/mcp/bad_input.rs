@@ -2,7 +2,8 @@
 
 use mcp_bearer::mcp::McpScopes;
 
-use super::server::McpServer;
+use super::server::{McpServer, post};
+use super::verdict::verdict;
 use crate::support::Fixture;
 
 const UNREADABLE: &str = "400 -32600";
@@ -257,6 +258,90 @@ async fn a_body_in_another_coding_is_unreadable_whatever_it_looks_like() {
 }
 
 #[tokio::test]
+async fn a_body_that_some_reader_takes_for_another_charset_is_unreadable() {
+    let servers = Servers::new().await;
+    // Behind `express.json()`, UTF-7 makes members of what is one text in UTF-8.
+    let ping = r#"{"jsonrpc":"2.0","id":1,"method":"ping","x":"+ACIALAAi-method+ACIAOgAi-tools/call+ACIA-"}"#;
+    // `post` sends `application/json` already, so that these are a second one.
+    for media_type in ["application/json", "text/plain", "application/json; charset=utf-8"] {
+        servers.are_unsure_of(ping, &[("content-type", media_type)]).await;
+    }
+    let judge = async |token: &str, media_type: &str| {
+        let mut request = post(token, &[], ping);
+        request.headers_mut().insert("content-type", media_type.parse().unwrap());
+        let answer = servers.ruled.send(request).await;
+        let reached = servers.ruled.take_reached().len();
+        if answer.status.is_success() { format!("OK {reached}") } else { format!("{} {reached}", verdict(&answer)) }
+    };
+    let (some, all) = (servers.fixture.token_for("mcp:tools"), servers.fixture.token_for(EVERYTHING));
+    for charset in [
+        "charset=utf-7",
+        "charset=UTF-7",
+        "Charset=utf-16",
+        "charset=utf-16le",
+        "charset=iso-2022-jp",
+        "charset=iso-8859-1",
+        "charset=windows-1252",
+        "charset=utf-80",
+        "charset=",
+        "charset",
+        "charset =utf-7",
+        "charset= utf-7",
+        "charset*=utf-8''utf-7",
+        "charset=\"utf-7\"",
+        "charset=\"utf-8",
+        "charset='utf-8'",
+        "charset=\"utf-8\"x",
+        "charset=utf-8 utf-7",
+        "charset=utf-8; charset=utf-7",
+        "charset=utf-7; charset=utf-8",
+        "a=b; charset=utf-7",
+        "a=\";\"; charset=utf-7",
+        "a=b, application/json; charset=utf-8",
+    ] {
+        for media_type in ["application/json", "Application/JSON ", "text/plain"] {
+            let media_type = format!("{media_type}; {charset}");
+            assert_eq!(judge(&some, &media_type).await, format!("{UNREADABLE} 0"), "{media_type}");
+            assert_eq!(judge(&all, &media_type).await, "OK 1", "{media_type}");
+        }
+    }
+    for media_type in [
+        "application/json",
+        "application/json;charset=utf-8",
+        "application/json; charset=UTF-8",
+        "application/json ; charset=\"utf-8\" ",
+        "application/json; Charset=utf8; profile=x",
+        "application/json; charset=us-ascii",
+        "application/json; charset=utf-8; charset=UTF-8",
+        "application/vnd.x+json; version=1",
+    ] {
+        assert_eq!(judge(&some, media_type).await, "OK 1", "{media_type}");
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_ends_early_for_readers_in_c_is_unreadable() {
+    let servers = Servers::new().await;
+    for body in [
+        r#"{"method":"ping\u0000"}"#,
+        r#"{"method":"tools/call\u0000","params":{"name":"free"}}"#,
+        r#"{"method":"tools/call","params":{"name":"add\u0000"}}"#,
+        r#"{"method":"tools/call","params":{"name":"\u0000add"}}"#,
+        r#"{"method":"tools/call","params":{"name":"free\u0000x"}}"#,
+        r#"{"method":"prompts/get","params":{"name":"summary\u0000"}}"#,
+        r#"{"method":"resources/read","params":{"uri":"a:1\u0000"}}"#,
+        r#"{"method":"tasks/get","params":{"taskId":"1\u0000"}}"#,
+        r#"{"method":"completion/complete","params":{"ref":{"name":"summary\u0000"}}}"#,
+        r#"{"method":"completion/complete","params":{"ref":{"uri":"a:1\u0000"}}}"#,
+        r#"{"method":"completion/complete","params":{"ref":{"uri":"a:{x}\u0000"}}}"#,
+        r#"{"method":"subscriptions/listen","params":{"notifications":{"resourceSubscriptions":["a:1","b:1\u0000"]}}}"#,
+    ] {
+        servers.are_unsure_of(body, &[]).await;
+        servers.are_unsure_of(format!("[{body}]"), &[]).await;
+    }
+}
+
+#[tokio::test]
 async fn strange_spelling_alone_makes_nothing_unreadable() {
     let servers = Servers::new().await;
     let nested = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
@@ -273,7 +358,7 @@ async fn strange_spelling_alone_makes_nothing_unreadable() {
             "mcp:tools notes:write",
         ),
         (r#"{"method":"tools/call","params":{"name":"ADD"}}"#, "mcp:tools tools"),
-        (r#"{"method":"tools/call","params":{"name":"add\u0000"}}"#, "mcp:tools tools"),
+        (r#"{"method":"ping","params":{"name":"add\u0000"}}"#, "mcp:tools"),
         (r#"{"method":"tools/call","params":{"name":""}}"#, "mcp:tools tools"),
         (r#"{"method":"tools/call ","params":{}}"#, "mcp:tools"),
         (r#"{"method":"resources/read","params":{"uri":""}}"#, "mcp:tools notes:read"),

@@ -372,7 +372,8 @@ async fn only_a_canonical_uri_is_public() {
         ("docs://a\\b", "401 mcp:tools drafts internal"),
         ("docs://..", "401 mcp:tools drafts internal"),
         ("docs://a b", "401 mcp:tools drafts internal"),
-        ("docs://a\u{0}", "401 mcp:tools drafts internal"),
+        // Unreadable.
+        ("docs://a\u{0}", "401 mcp:tools"),
         ("docs://\u{e9}", "401 mcp:tools drafts internal"),
         ("file:///public/../secret", "401 mcp:tools drafts internal"),
         ("file:///public/./a", "401 mcp:tools drafts internal"),
