@@ -38,7 +38,7 @@ pub enum CheckFailure {
     LifetimeTooLong,
     /// Bound to a sender's key by `cnf`, but shown as a bearer token (RFC 9449, section 7.2; RFC 8705, section 3).
     SenderConstrained,
-    /// Signed with a key that the issuer's key set does not hold.
+    /// Signed with a key that the issuer's key set does not hold, or holds for another algorithm or purpose.
     UnknownKey,
     /// The signature does not match (RFC 7515, section 5.2).
     Signature,

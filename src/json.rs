@@ -24,17 +24,16 @@ fn walk(document: &[u8]) -> Result<(), serde_json::Error> {
     deserializer.end()
 }
 
-/// Reads a whole document that is an object, and the members of its array `list`, each by itself: one in which a name
-/// is repeated is `None`, and spoils no other.
-pub(crate) fn unique_members(document: &[u8], list: &str) -> Result<Option<Vec<Option<Value>>>, serde_json::Error> {
+/// Reads a whole document that is an object, and the members of its array `list`, each with whether a name is repeated
+/// in it: such a member does not spoil the others.
+pub(crate) fn unique_members(document: &[u8], list: &str) -> Result<Option<Vec<(Value, bool)>>, serde_json::Error> {
     let mut deserializer = serde_json::Deserializer::from_slice(document);
     let mut names = Names { tolerant: true, ..Names::default() };
     let repeated = ListSeed { list, names: &mut names }.deserialize(&mut deserializer)?;
     deserializer.end()?;
     let Value::Object(mut document) = serde_json::from_slice(document)? else { return Ok(None) };
     let (Some(repeated), Some(Value::Array(members))) = (repeated, document.remove(list)) else { return Ok(None) };
-    let members = members.into_iter().zip(repeated).map(|(member, repeated)| (!repeated).then_some(member));
-    Ok(Some(members.collect()))
+    Ok(Some(members.into_iter().zip(repeated).collect()))
 }
 
 /// The names seen so far in the objects that are still open.
@@ -209,6 +208,37 @@ pub(crate) fn private_number<'de, A: MapAccess<'de>>(name: &str, members: &mut A
     match text.parse() {
         Ok(number) if name == PRIVATE_NUMBER => Ok(number),
         _ => Err(A::Error::custom("a name is reserved")),
+    }
+}
+
+/// Whether a value is `null`; any other is walked through.
+pub(crate) struct IsNull<'n, 'de>(pub(crate) &'n mut Names<'de>);
+
+impl<'de> DeserializeSeed<'de> for IsNull<'_, 'de> {
+    type Value = bool;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<bool, D::Error> {
+        deserializer.deserialize_option(self)
+    }
+}
+
+impl<'de> Visitor<'de> for IsNull<'_, 'de> {
+    type Value = bool;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any JSON value")
+    }
+
+    fn visit_none<E>(self) -> Result<bool, E> {
+        Ok(true)
+    }
+
+    fn visit_unit<E>(self) -> Result<bool, E> {
+        Ok(true)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<bool, D::Error> {
+        Walk(self.0).deserialize(deserializer).map(|()| false)
     }
 }
 

@@ -15,9 +15,9 @@ fuzz_target!(|json: &[u8]| {
     assert!((1..=100).contains(&set.keys().len()));
 
     // In the order of the document, each key from an entry that could be it.
-    let mut candidates = entries.iter().take(100).filter(|entry| could_serve(entry));
+    let mut candidates = entries.iter().filter(|entry| could_serve(entry));
     for key in set.keys() {
-        let kid_of = |entry: &&Tree| entry.only("kid").and_then(Tree::text) == key.kid();
+        let kid_of = |entry: &&Tree| stated(entry, "kid").and_then(Tree::text) == key.kid();
         assert!(candidates.any(|entry| kid_of(&entry)), "no entry for {key:?}");
         assert!(!key.algorithms().is_empty());
         for algorithm in key.algorithms().iter() {
@@ -29,10 +29,15 @@ fuzz_target!(|json: &[u8]| {
     }
 });
 
+/// A member that is there once; `null` means absent.
+fn stated<'t>(entry: &'t Tree, name: &str) -> Option<&'t Tree> {
+    entry.only(name).filter(|member| !matches!(member, Tree::Null))
+}
+
 fn could_serve(entry: &Tree) -> bool {
-    let text = |name: &str| entry.only(name).and_then(Tree::text);
-    let has = |name: &str| entry.members().is_some_and(|members| members.iter().any(|(known, _)| known == name));
-    let verifies = match entry.only("key_ops") {
+    let text = |name: &str| stated(entry, name).and_then(Tree::text);
+    let has = |name: &str| stated(entry, name).is_some();
+    let verifies = match stated(entry, "key_ops") {
         None => true,
         Some(operations) => operations.elements().is_some_and(|list| list.contains(&Tree::Text("verify".into()))),
     };

@@ -7,7 +7,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::Issuer;
-use super::config::{DEFAULT_KEY_SET_LIFETIME, DEFAULT_LAST_KNOWN_GOOD, Introspected, Source};
+use super::config::{DEFAULT_KEY_SET_LIFETIME, DEFAULT_KEY_SET_LIMITS, DEFAULT_LAST_KNOWN_GOOD, Introspected, Source};
 use super::discovery::{Discovery, Needs, OAUTH, OIDC, appended, inserted};
 use super::introspection_endpoint::IntrospectionEndpoint;
 use super::key_set::{KeySetFetch, Location};
@@ -18,7 +18,7 @@ use crate::http_client::HttpClient;
 use crate::identifier::{self, IssuerUrl};
 use crate::introspection::{Introspection, Introspector};
 use crate::jose::AllowedAlgorithms;
-use crate::keys::{Keys, RefreshPolicy, RemoteKeys};
+use crate::keys::{Keys, RefreshPolicy, RemoteKeys, Reporting, UnusableKeys};
 use crate::verify::{Asked, JwtVerifier, RevocationCheck, Verifier};
 
 impl Issuer {
@@ -150,6 +150,8 @@ impl Issuer {
                 self.missing_token_type_accepted
                     && (!introspects || matches!(self.without_audience, WithoutAudience::Refused)),
             ),
+            ("max_keys", self.key_set_limits.keys != DEFAULT_KEY_SET_LIMITS.keys && !fetches_keys),
+            ("max_key_set_size", self.key_set_limits.bytes != DEFAULT_KEY_SET_LIMITS.bytes && !fetches_keys),
             ("introspection", which.is_some() && is_custom),
             ("introspection", which == Some(Introspected::All) && has_keys),
             ("introspection_endpoint", self.introspection_endpoint.is_some() && !introspects),
@@ -215,8 +217,14 @@ impl Issuer {
 
     fn keys(&self, issuer: &IssuerUrl) -> Result<Keys, BuildError> {
         Ok(match &self.source {
-            Source::Jwks(keys) => Keys::Fixed(Arc::new(keys.clone())),
-            Source::Keys(source) => Keys::Custom(Arc::clone(source)),
+            Source::Jwks(keys) => {
+                UnusableKeys::default().report(&self.url, keys);
+                Keys::Fixed(Arc::new(keys.clone()))
+            }
+            Source::Keys(source) => {
+                let (issuer, source) = (self.url.clone(), Arc::clone(source));
+                Keys::Custom(Arc::new(Reporting { issuer, source, unusable: UnusableKeys::default() }))
+            }
             _ => Keys::Remote(Arc::new(self.remote_keys(issuer)?)),
         })
     }
@@ -233,6 +241,15 @@ impl Issuer {
             lifetime: in_range("key_set_lifetime", self.key_set_lifetime, MINUTE)?,
             last_known_good: in_range("last_known_good", self.last_known_good, Duration::ZERO)?,
         };
+        let limits = self.key_set_limits;
+        for (name, value, range) in
+            [("max_keys", limits.keys, MAX_KEYS), ("max_key_set_size", limits.bytes, MAX_KEY_SET_SIZE)]
+        {
+            if !range.contains(&value) {
+                let message = format!("`{name}` is {value}: give between {} and {}", range.start(), range.end());
+                return Err(BuildError::new(BuildErrorKind::Setting, message));
+            }
+        }
         let location = match (&self.jwks_uri, &self.source) {
             (Some(uri), _) => Location::Fixed(self.endpoint(uri)?),
             (None, Source::Metadata(metadata)) => {
@@ -241,7 +258,7 @@ impl Issuer {
             }
             _ => Location::Discovered(self.metadata(issuer)?),
         };
-        Ok(RemoteKeys::new(KeySetFetch::new(&self.url, self.client()?, location), policy))
+        Ok(RemoteKeys::new(KeySetFetch::new(&self.url, self.client()?, location, limits), policy))
     }
 
     fn introspector(&self, issuer: &IssuerUrl, settings: &Introspection) -> Result<Arc<Introspector>, BuildError> {
@@ -344,5 +361,9 @@ fn missing(message: &str) -> BuildError {
 const TENANT: &str = "{tenantid}";
 /// More often is `introspection`; more rarely, most tokens have expired by themselves.
 const REVOCATION_CHECK: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
+/// More keys would make each look-up slow: it compares key ids one by one.
+const MAX_KEYS: RangeInclusive<usize> = 1..=1_000;
+/// In bytes. One key takes some hundred; a thousand with certificates some megabytes.
+const MAX_KEY_SET_SIZE: RangeInclusive<usize> = 1024..=4 * 1024 * 1024;
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 3600);

@@ -6,12 +6,13 @@ use serde_json::Value;
 
 use super::AuthorizationServerMetadata;
 use super::discovery::MapMetadata;
+use super::key_set::KeySetLimits;
 use super::parts::Parts;
 use crate::claims::WithoutAudience;
 use crate::http_client::HttpClient;
 use crate::identifier::PlainHttp;
 use crate::introspection::Introspection;
-use crate::jose::{Algorithm, JwkSet};
+use crate::jose::{Algorithm, DEFAULT_MAX_KEYS, JwkSet};
 use crate::keys::KeySource;
 use crate::verify::TokenVerifier;
 
@@ -43,6 +44,7 @@ pub struct Issuer {
     pub(super) plain_http: PlainHttp,
     pub(super) key_set_lifetime: Duration,
     pub(super) last_known_good: Duration,
+    pub(super) key_set_limits: KeySetLimits,
     pub(super) algorithms: Option<Vec<Algorithm>>,
     pub(super) audiences: Vec<Box<str>>,
     pub(super) client_audiences: Vec<Box<str>>,
@@ -171,6 +173,22 @@ impl Issuer {
         self.independent()
     }
 
+    /// How many keys for signatures of a fetched key set are used: 1 to 1,000, 100 by default. Keys that say that they are
+    /// for signatures (`use: sig`) come first. For those beyond, the log has one `warn`, and a token under the key id of one
+    /// is answered with 503.
+    #[must_use]
+    pub fn max_keys(mut self, keys: usize) -> Self {
+        self.key_set_limits.keys = keys;
+        self.independent()
+    }
+
+    /// The most bytes of a fetched key set: 1 KiB to 4 MiB, 256 KiB by default. A longer one is a failed fetch.
+    #[must_use]
+    pub fn max_key_set_size(mut self, bytes: usize) -> Self {
+        self.key_set_limits.bytes = bytes;
+        self.independent()
+    }
+
     /// Accepts only these algorithms. By default every asymmetric one that the build can check is accepted, each only
     /// with a key that is for it.
     #[must_use]
@@ -268,6 +286,7 @@ impl Issuer {
             plain_http: PlainHttp::LoopbackOnly,
             key_set_lifetime: DEFAULT_KEY_SET_LIFETIME,
             last_known_good: DEFAULT_LAST_KNOWN_GOOD,
+            key_set_limits: DEFAULT_KEY_SET_LIMITS,
             algorithms: None,
             audiences: Vec::new(),
             client_audiences: Vec::new(),
@@ -299,6 +318,8 @@ impl fmt::Debug for Issuer {
     }
 }
 
+/// 256 KiB: a hundred RSA keys with certificates stay below.
+pub(super) const DEFAULT_KEY_SET_LIMITS: KeySetLimits = KeySetLimits { keys: DEFAULT_MAX_KEYS, bytes: 256 * 1024 };
 /// Five minutes: the usual time between a new key's publication and its first signature.
 pub(super) const DEFAULT_KEY_SET_LIFETIME: Duration = Duration::from_secs(300);
 /// An hour: longer than most outages, shorter than most plans to abuse a stolen key.

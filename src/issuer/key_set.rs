@@ -12,14 +12,23 @@ use super::metadata_source::MetadataSource;
 use crate::http_client::{
     AddressPolicy, DocumentError, FetchError, FetchErrorKind, HttpClient, RequestLimits, exchange, retry_after,
 };
-use crate::jose::JwkSet;
-use crate::keys::{FetchFuture, FetchKeySet, FetchRequest, Fetched, Validators};
+use crate::jose::{InvalidJwkSet, JwkSet};
+use crate::keys::{FetchFuture, FetchKeySet, FetchRequest, Fetched, UnusableKeys, Validators};
 
 /// Fetches the key set of an issuer, from where the operator or the issuer's metadata says it is.
 pub(super) struct KeySetFetch {
     issuer: Box<str>,
     client: Arc<dyn HttpClient>,
     location: Location,
+    limits: KeySetLimits,
+    unusable: UnusableKeys,
+}
+
+/// How much of a key set is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct KeySetLimits {
+    pub(super) keys: usize,
+    pub(super) bytes: usize,
 }
 
 pub(super) enum Location {
@@ -30,8 +39,8 @@ pub(super) enum Location {
 }
 
 impl KeySetFetch {
-    pub(super) fn new(issuer: &str, client: Arc<dyn HttpClient>, location: Location) -> Self {
-        Self { issuer: issuer.into(), client, location }
+    pub(super) fn new(issuer: &str, client: Arc<dyn HttpClient>, location: Location, limits: KeySetLimits) -> Self {
+        Self { issuer: issuer.into(), client, location, limits, unusable: UnusableKeys::default() }
     }
 
     async fn run(&self, request: FetchRequest) -> Result<Fetched, Arc<FetchError>> {
@@ -69,17 +78,24 @@ impl KeySetFetch {
         self.get(&named.url, named.addresses.clone(), request).await
     }
 
+    /// Reads a key set, and reports its keys that cannot be used, even if none can.
+    fn read(&self, document: &[u8]) -> Result<JwkSet, InvalidJwkSet> {
+        let set = JwkSet::read(document, self.limits.keys)?;
+        self.unusable.report(&self.issuer, &set);
+        if set.keys().len() == 0 { Err(InvalidJwkSet::NoUsableKey) } else { Ok(set) }
+    }
+
     async fn get(&self, url: &Url, addresses: AddressPolicy, request: &FetchRequest) -> Result<Fetched, FetchError> {
         let error = |kind| FetchError::new(kind, url.as_str());
         let sent =
             conditional_get(url, request).map_err(|source| error(FetchErrorKind::Document).with_source(source))?;
-        let limits = RequestLimits::new(MAX_KEY_SET, addresses);
+        let limits = RequestLimits::new(self.limits.bytes, addresses);
         let response = exchange(self.client.as_ref(), || Ok(sent.clone()), &limits, TOTAL_TIMEOUT).await;
         let response = response.map_err(|source| FetchError::of_exchange(url.as_str(), source))?;
         let lifetime = lifetime(response.headers());
         match response.status() {
             StatusCode::OK => {
-                let keys = JwkSet::from_json(response.body()).map_err(|invalid| {
+                let keys = self.read(response.body()).map_err(|invalid| {
                     let error = error(FetchErrorKind::Document);
                     match serde_json::from_slice::<IgnoredAny>(response.body()) {
                         Err(source) => error.with_source(DocumentError::not_json(response.body(), &source)),
@@ -109,6 +125,10 @@ impl FetchKeySet for KeySetFetch {
 
     fn issuer(&self) -> &str {
         &self.issuer
+    }
+
+    fn unusable_keys(&self) -> usize {
+        self.unusable.count()
     }
 }
 
@@ -169,9 +189,6 @@ fn lifetime(headers: &HeaderMap) -> Option<Duration> {
 fn text<'h>(headers: &'h HeaderMap, name: &header::HeaderName) -> Option<&'h str> {
     headers.get(name)?.to_str().ok().map(str::trim)
 }
-
-/// The most bytes of a key set: a hundred RSA keys with certificates stay below.
-const MAX_KEY_SET: usize = 256 * 1024;
 
 #[cfg(test)]
 mod tests {

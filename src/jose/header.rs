@@ -5,17 +5,20 @@ use serde::Deserializer as _;
 use serde::de::{MapAccess, Visitor};
 use serde_json::Value;
 
-use super::{Algorithm, AllowedAlgorithms};
+use super::{Algorithm, AllowedAlgorithms, KeyName};
 use crate::failure::CheckFailure;
-use crate::json::{Names, Text, Walk, next_name};
+use crate::json::{IsNull, Names, Text, Walk, next_name};
 
-/// What a verifier reads of a JOSE header: `alg`, `kid` and `typ` (RFC 7515, section 4.1).
+/// What a verifier reads of a JOSE header: `alg`, `typ`, and what names the key (RFC 7515, section 4.1). `null` means
+/// absent, except in `crit`, `iss` and `aud`.
 ///
 /// `jwk`, `jku`, `x5u` and `x5c` are never read: a key comes from the issuer's key set only.
 #[derive(Debug)]
 pub(crate) struct Header<'h> {
     pub(crate) algorithm: Algorithm,
     pub(crate) kid: Option<Cow<'h, str>>,
+    /// `x5t#S256` and `x5t`, where there is no `kid`.
+    pub(crate) thumbprints: [Option<Cow<'h, str>>; 2],
     pub(crate) typ: Option<Cow<'h, str>>,
     /// `iss`, `sub` or `aud` replicated from the claims (RFC 7519, section 5.3).
     pub(crate) replicated: Vec<(&'static str, Value)>,
@@ -30,17 +33,24 @@ impl<'h> Header<'h> {
         if members.critical {
             return Err(CheckFailure::CriticalHeader);
         }
-        if members.kid.as_ref().is_some_and(|kid| kid.len() > MAX_KID) {
+        let thumbprints = if members.kid.is_none() { members.thumbprints } else { [None, None] };
+        if members.kid.iter().chain(thumbprints.iter().flatten()).any(|name| name.len() > MAX_KID) {
             return Err(CheckFailure::Header);
         }
-        Ok(Self { algorithm, kid: members.kid, typ: members.typ, replicated: members.replicated })
+        Ok(Self { algorithm, kid: members.kid, thumbprints, typ: members.typ, replicated: members.replicated })
+    }
+
+    /// What the header says of the key.
+    pub(crate) fn key_name(&self) -> KeyName<'_> {
+        let [x5t_s256, x5t] = &self.thumbprints;
+        KeyName { kid: self.kid.as_deref(), x5t_s256: x5t_s256.as_deref(), x5t: x5t.as_deref() }
     }
 
     /// The same, without the text that it was read from.
     pub(super) fn to_static(&self) -> Header<'static> {
         let own = |text: &Option<Cow<'_, str>>| text.as_deref().map(|text| Cow::Owned(text.to_owned()));
-        let (kid, typ) = (own(&self.kid), own(&self.typ));
-        Header { algorithm: self.algorithm, kid, typ, replicated: self.replicated.clone() }
+        let (kid, thumbprints, typ) = (own(&self.kid), self.thumbprints.each_ref().map(own), own(&self.typ));
+        Header { algorithm: self.algorithm, kid, thumbprints, typ, replicated: self.replicated.clone() }
     }
 
     /// The same, borrowed from this one.
@@ -48,6 +58,7 @@ impl<'h> Header<'h> {
         Header {
             algorithm: self.algorithm,
             kid: self.kid.as_deref().map(Cow::Borrowed),
+            thumbprints: self.thumbprints.each_ref().map(|name| name.as_deref().map(Cow::Borrowed)),
             typ: self.typ.as_deref().map(Cow::Borrowed),
             replicated: self.replicated.clone(),
         }
@@ -63,6 +74,7 @@ impl<'h> Header<'h> {
 struct Members<'h> {
     alg: Option<Cow<'h, str>>,
     kid: Option<Cow<'h, str>>,
+    thumbprints: [Option<Cow<'h, str>>; 2],
     typ: Option<Cow<'h, str>>,
     critical: bool,
     replicated: Vec<(&'static str, Value)>,
@@ -89,19 +101,26 @@ impl<'de> Visitor<'de> for MembersVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut members = Members::default();
         let mut names = Names::default();
+        let text = |map: &mut A| Ok(map.next_value::<Option<Text<'de>>>()?.map(|text| text.0));
         while let Some(name) = next_name(&mut map)? {
             match name.as_ref() {
-                "alg" => members.alg = Some(map.next_value::<Text<'de>>()?.0),
-                "kid" => members.kid = Some(map.next_value::<Text<'de>>()?.0),
-                "typ" => members.typ = Some(map.next_value::<Text<'de>>()?.0),
+                "alg" => members.alg = text(&mut map)?,
+                "kid" => members.kid = text(&mut map)?,
+                "x5t#S256" => members.thumbprints[0] = text(&mut map)?,
+                "x5t" => members.thumbprints[1] = text(&mut map)?,
+                "typ" => members.typ = text(&mut map)?,
                 // No extension is understood, so any `crit` refuses; JWTs must not use `b64` (RFC 7797, section 7);
                 // `enc` and `zip` belong to encryption.
-                "crit" | "b64" | "enc" | "zip" => {
+                "crit" => {
                     members.critical = true;
                     map.next_value_seed(Walk(&mut names))?;
                 }
+                "b64" | "enc" | "zip" => members.critical |= !map.next_value_seed(IsNull(&mut names))?,
                 "iss" => members.replicated.push(("iss", map.next_value()?)),
-                "sub" => members.replicated.push(("sub", map.next_value()?)),
+                "sub" => {
+                    let subject: Value = map.next_value()?;
+                    members.replicated.extend((!subject.is_null()).then_some(("sub", subject)));
+                }
                 "aud" => members.replicated.push(("aud", map.next_value()?)),
                 _ => map.next_value_seed(Walk(&mut names))?,
             }
@@ -140,7 +159,11 @@ mod tests {
             (r#"{"alg":"RS256","$serde_json::private::Number":"1"}"#, Err(CheckFailure::Header)),
             (r#"{"$serde_json::private::RawValue":"1","alg":"RS256"}"#, Err(CheckFailure::Header)),
             (r#"{"alg":"RS256","kid":1}"#, Err(CheckFailure::Header)),
-            (r#"{"alg":"RS256","kid":null}"#, Err(CheckFailure::Header)),
+            (r#"{"alg":"RS256","kid":null,"typ":null,"x5t":null,"x5t#S256":null,"sub":null}"#, Ok(Algorithm::RS256)),
+            (r#"{"alg":"RS256","b64":null,"enc":null,"zip":null}"#, Ok(Algorithm::RS256)),
+            (r#"{"alg":"RS256","kid":null,"kid":"k"}"#, Err(CheckFailure::Header)),
+            (r#"{"alg":"RS256","b64":{"x":1,"x":1}}"#, Err(CheckFailure::Header)),
+            (r#"{"alg":"RS256","x5t":1}"#, Err(CheckFailure::Header)),
             (r#"{"alg":"RS256","typ":["at+jwt"]}"#, Err(CheckFailure::Header)),
             (r#"{"alg":"RS256","crit":["exp"]}"#, Err(CheckFailure::CriticalHeader)),
             (r#"{"alg":"RS256","crit":[]}"#, Err(CheckFailure::CriticalHeader)),

@@ -4,12 +4,13 @@ use std::fmt;
 use serde_json::{Map, Value};
 
 use super::compact::decode;
+use super::key_name::OwnedKeyName;
 use super::signature::{KeyMaterial, MAX_RSA_BITS, PublicKey};
 use super::{Algorithm, AllowedAlgorithms};
 
 /// A public key for checking signatures, imported once for each algorithm that it may be used with.
 pub struct VerificationKey {
-    kid: Option<Box<str>>,
+    pub(super) name: OwnedKeyName,
     imported: Vec<(Algorithm, PublicKey)>,
 }
 
@@ -17,40 +18,45 @@ pub struct VerificationKey {
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum UnusableKey {
-    /// Not an object, over 8 KiB, or a member that is read has the wrong type or spelling.
-    #[error("malformed")]
+    /// Not an object, over 8 KiB without its `x5c`, a repeated member, or a member that is read has the wrong type: a
+    /// `kid` that is a number, an empty `use`, `key_ops` that is a string.
+    #[error("it is over 8 KiB, repeats a member, or has a member of the wrong type")]
     Malformed,
-    /// It has private members: publishing it was a mistake, and it may be in other hands.
-    #[error("private")]
+    /// A number of the key is not base64url without padding (RFC 7518, section 2).
+    #[error("a member is not base64url without padding (RFC 7518, section 2)")]
+    Encoding,
+    /// It has private members: publishing it was a mistake, and others may have it.
+    #[error("it has private members, which must never be published")]
     Private,
-    /// `use`, `key_ops` or `alg` say that it is not for checking signatures.
-    #[error("not for signatures")]
+    /// It is not for checking signatures: `use` has another value than `sig`, `key_ops` does not have `verify`, or it is
+    /// symmetric (`kty` is `oct`). The entry `null`, which means absent, is counted here too.
+    #[error("it is not for signatures")]
     NotForSignatures,
-    /// A `kty`, `crv` or `alg` that is unknown, symmetric, or not supported by this build.
-    #[error("unsupported")]
+    /// A `kty`, `crv` or `alg` that is unknown, does not fit the others, or is not supported by this build.
+    #[error("its `kty`, `crv` or `alg` is unknown, does not fit the others, or is not supported")]
     Unsupported,
     /// RSA below 2048 or above 8192 bits, in pure Rust above 4096, or with an odd choice of exponent.
-    #[error("key size out of range")]
+    #[error("its modulus or exponent has a size that is not accepted")]
     Size,
-    /// Beyond the first hundred.
-    #[error("too many keys")]
+    /// Beyond the limit of keys, or of keys with one `kid`.
+    #[error("the key set has more keys than are used, or more than four with one `kid`")]
     TooMany,
-    /// Coordinates of the wrong length, a point off its curve, or one of small order.
-    #[error("invalid point")]
+    /// Coordinates of the wrong length (RFC 7518, section 6.2.1.2), a point off its curve, or one of small order.
+    #[error("a coordinate has the wrong length, or the point is not on its curve")]
     InvalidPoint,
 }
 
 impl VerificationKey {
-    /// Reads one member of a key set (RFC 7517, section 4; RFC 7518, section 6; RFC 8037, section 2).
-    pub(super) fn from_jwk(jwk: &Value) -> Result<Self, UnusableKey> {
-        let jwk = jwk.as_object().ok_or(UnusableKey::Malformed)?;
+    /// Reads one member of a key set that is [for signatures](Purpose) (RFC 7517, section 4; RFC 7518, section 6;
+    /// RFC 8037, section 2).
+    pub(super) fn from_jwk(jwk: &Map<String, Value>) -> Result<Self, UnusableKey> {
         if serde_json::to_vec(jwk).map_or(true, |text| text.len() > MAX_KEY) {
             return Err(UnusableKey::Malformed);
         }
         if PRIVATE_MEMBERS.iter().any(|member| jwk.contains_key(*member)) {
             return Err(UnusableKey::Private);
         }
-        let kid = text(jwk, "kid")?.map(Box::from);
+        text(jwk, "kid")?;
         require_signature_use(jwk)?;
         let imported = match text(jwk, "kty")?.ok_or(UnusableKey::Malformed)? {
             "RSA" => import_rsa(jwk)?,
@@ -58,13 +64,13 @@ impl VerificationKey {
             "OKP" => import_okp(jwk)?,
             _ => return Err(UnusableKey::Unsupported),
         };
-        Ok(Self { kid, imported })
+        Ok(Self { name: published_name(jwk), imported })
     }
 
     /// The key's identifier.
     #[must_use]
     pub fn kid(&self) -> Option<&str> {
-        self.kid.as_deref()
+        self.name.kid.as_deref()
     }
 
     /// The algorithms that the key may be used with: its `alg`, else all that its type allows.
@@ -87,25 +93,54 @@ impl VerificationKey {
 impl fmt::Debug for VerificationKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("VerificationKey")
-            .field("kid", &self.kid)
+            .field("kid", &self.kid())
             .field("algorithms", &self.algorithms())
             .finish_non_exhaustive()
     }
 }
 
-/// Only `use: "sig"` or nothing, and only `key_ops` with `verify` or nothing; the two must agree (RFC 7517, section 4.3).
+/// What a published key is for, as far as it says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// `use: "sig"`, or `key_ops` with `verify`.
+    Signatures,
+    /// It does not say.
+    Unspecified,
+    /// Something else.
+    Other,
+}
+
+impl Purpose {
+    pub(super) fn of(jwk: &Map<String, Value>) -> Self {
+        let text = |name: &str| jwk.get(name).and_then(Value::as_str);
+        let operations = jwk.get("key_ops").and_then(Value::as_array);
+        let verifies = operations.map(|names| names.iter().any(|name| name == "verify"));
+        match (text("use"), verifies) {
+            _ if text("kty") == Some("oct") => Self::Other,
+            (Some(usage), _) if !matches!(usage, "sig" | "") => Self::Other,
+            (_, Some(false)) => Self::Other,
+            (Some("sig"), _) | (_, Some(true)) => Self::Signatures,
+            _ => Self::Unspecified,
+        }
+    }
+}
+
+/// The name of a published key, as far as it can be read.
+pub(super) fn published_name(jwk: &Map<String, Value>) -> OwnedKeyName {
+    let text = |name: &str| jwk.get(name).and_then(Value::as_str).map(Box::from);
+    OwnedKeyName { kid: text("kid"), x5t_s256: text("x5t#S256"), x5t: text("x5t") }
+}
+
+/// `use` is `sig` or absent, and `key_ops` is a list of different operations or absent (RFC 7517, sections 4.2 and 4.3).
 fn require_signature_use(jwk: &Map<String, Value>) -> Result<(), UnusableKey> {
     if text(jwk, "use")?.is_some_and(|usage| usage != "sig") {
-        return Err(UnusableKey::NotForSignatures);
+        return Err(UnusableKey::Malformed);
     }
     let Some(operations) = jwk.get("key_ops") else { return Ok(()) };
     let operations = operations.as_array().ok_or(UnusableKey::Malformed)?;
-    let names: Option<Vec<&str>> = operations.iter().map(Value::as_str).collect();
-    let names = names.ok_or(UnusableKey::Malformed)?;
-    if names.iter().collect::<HashSet<_>>().len() != names.len() {
-        return Err(UnusableKey::Malformed);
-    }
-    if names.contains(&"verify") { Ok(()) } else { Err(UnusableKey::NotForSignatures) }
+    let names: Option<HashSet<&str>> = operations.iter().map(Value::as_str).collect();
+    let are_distinct = names.is_some_and(|names| names.len() == operations.len());
+    if are_distinct { Ok(()) } else { Err(UnusableKey::Malformed) }
 }
 
 fn import_rsa(jwk: &Map<String, Value>) -> Result<Vec<(Algorithm, PublicKey)>, UnusableKey> {
@@ -181,7 +216,7 @@ fn text<'v>(jwk: &'v Map<String, Value>, name: &str) -> Result<Option<&'v str>, 
 }
 
 fn octets(jwk: &Map<String, Value>, name: &str) -> Result<Vec<u8>, UnusableKey> {
-    decode(text(jwk, name)?.ok_or(UnusableKey::Malformed)?).map_err(|_| UnusableKey::Malformed)
+    decode(text(jwk, name)?.ok_or(UnusableKey::Malformed)?).map_err(|_| UnusableKey::Encoding)
 }
 
 /// A number without its leading zeros: RFC 7518, section 2 forbids them, but some servers write one.
@@ -226,7 +261,7 @@ const ORDER_EIGHT: [[u8; 32]; 2] = [
 
 /// Members that only a private or a symmetric key has (RFC 7518, section 6; RFC 8037, section 2).
 const PRIVATE_MEMBERS: [&str; 9] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"];
-/// The most bytes of one key as JSON: RSA with 8192 bits takes 1.5 KiB, a certificate chain a few more.
+/// The most bytes of one key as JSON, without a certificate chain: RSA with 8192 bits takes 1.5 KiB.
 const MAX_KEY: usize = 8 * 1024;
 /// Below, factoring is within reach (RFC 7518, section 3.3).
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=MAX_RSA_BITS;

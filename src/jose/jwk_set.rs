@@ -1,59 +1,147 @@
 use std::fmt;
 use std::sync::Arc;
 
+use serde_json::{Map, Value};
+use smallvec::SmallVec;
+
+use super::jwk::{Purpose, published_name};
+use super::key_name::{KeyName, OwnedKeyName};
 use super::{Algorithm, UnusableKey, VerificationKey};
 use crate::json;
 
 /// A JSON Web Key Set (RFC 7517, section 5), reduced to the keys that can check signatures.
 ///
-/// It is read leniently by key and strictly in each: an entry that is private, symmetric, malformed, too small, or of
-/// an unknown type is left out, and the others serve.
+/// It is read leniently by key and strictly in each. A member with the value `null` is absent. An entry that is not for
+/// signatures is skipped: its `use` has another value than `sig`, its `key_ops` does not have `verify`, or it is symmetric.
+/// Any other entry that is private, malformed, too small, or of an unknown type cannot be used. This includes an empty
+/// `use` or `alg`, and a `key_ops` that is a string. The other keys work, and a token that names an entry that cannot be
+/// used is answered with 503, since nobody can tell whether it is valid.
 #[derive(Clone)]
 pub struct JwkSet {
     keys: Vec<Arc<VerificationKey>>,
     skipped: Vec<UnusableKey>,
+    /// Names of entries that are not for signatures.
+    foreign: Vec<OwnedKeyName>,
+    unusable: Vec<UnusableEntry>,
 }
 
-/// A document that is no key set, or that holds no key for checking signatures.
+/// A document that is not a key set, or that holds no key for checking signatures.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidJwkSet {
     /// Not a JSON object with unique names and an array `keys`.
     #[error("the document is not a JSON Web Key Set: an object with an array \"keys\" (RFC 7517, section 5)")]
     Malformed,
+    /// The document begins with a byte order mark.
+    #[error("the document begins with a byte order mark, which JSON must not have (RFC 8259, section 8.1)")]
+    ByteOrderMark,
     /// No entry can check a signature.
     #[error("the key set holds no key that can check signatures")]
     NoUsableKey,
 }
 
+/// A published key for signatures that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct UnusableEntry {
+    pub(crate) name: OwnedKeyName,
+    pub(crate) reason: UnusableKey,
+    /// `kty`, if it can be read.
+    kty: Option<Box<str>>,
+}
+
 /// What a key set has for a token.
 #[derive(Debug)]
 pub(crate) enum Selection<'k> {
-    /// The key that fits, and one more if the issuer gave two the same identifier.
-    Keys(&'k Arc<VerificationKey>, Option<&'k Arc<VerificationKey>>),
-    /// No key has the token's `kid`; a newer key set might.
+    Keys(Candidates<'k>),
+    /// The only key with the token's name cannot be used: nobody can tell whether the token is valid.
+    Unusable,
+    /// No key has the token's name; a newer key set might.
     Unknown,
-    /// A key set as it stands cannot check this token: the key is for another algorithm, or a token without `kid`
-    /// fits several.
+    /// The key set cannot check this token: the key is for another algorithm or purpose, or a token without a name fits
+    /// several.
     Unfit,
 }
 
+/// The keys that fit a token.
+#[derive(Debug)]
+pub(crate) struct Candidates<'k> {
+    /// One, or several if the issuer gave them the same name.
+    pub(crate) keys: SmallVec<[&'k Arc<VerificationKey>; MAX_TRIED]>,
+    /// A key that cannot be used, or is not tried, fits too: if none of `keys` made the signature, that one may have.
+    pub(crate) undecided: bool,
+}
+
 impl JwkSet {
-    /// Reads a key set from its JSON text. At most 100 entries are looked at.
+    /// Reads a key set from its JSON text. At most 100 keys for signatures are used.
     ///
     /// # Errors
-    /// [`InvalidJwkSet`] if the text is no key set, or has no usable key in it.
+    /// [`InvalidJwkSet`] if the text is not a key set, or has no usable key in it.
     pub fn from_json(document: impl AsRef<[u8]>) -> Result<Self, InvalidJwkSet> {
-        let entries = json::unique_members(document.as_ref(), "keys").map_err(|_| InvalidJwkSet::Malformed)?;
-        let entries = entries.ok_or(InvalidJwkSet::Malformed)?;
-        let (mut keys, mut skipped) = (Vec::new(), vec![UnusableKey::TooMany; entries.len().saturating_sub(MAX_KEYS)]);
-        for entry in entries.iter().take(MAX_KEYS) {
-            match entry.as_ref().ok_or(UnusableKey::Malformed).and_then(VerificationKey::from_jwk) {
-                Ok(key) => keys.push(Arc::new(key)),
-                Err(reason) => skipped.push(reason),
+        Self::from_json_with_max_keys(document, DEFAULT_MAX_KEYS)
+    }
+
+    /// Reads a key set from its JSON text, and uses at most `max_keys` keys for signatures: those that say that they are
+    /// for signatures come first.
+    ///
+    /// # Errors
+    /// As [`from_json`](Self::from_json).
+    pub fn from_json_with_max_keys(document: impl AsRef<[u8]>, max_keys: usize) -> Result<Self, InvalidJwkSet> {
+        let set = Self::read(document.as_ref(), max_keys)?;
+        if set.keys.is_empty() { Err(InvalidJwkSet::NoUsableKey) } else { Ok(set) }
+    }
+
+    /// The same, but the set may have no usable key.
+    pub(crate) fn read(document: &[u8], max_keys: usize) -> Result<Self, InvalidJwkSet> {
+        if document.starts_with(b"\xef\xbb\xbf") {
+            return Err(InvalidJwkSet::ByteOrderMark);
+        }
+        let entries = json::unique_members(document, "keys").map_err(|_| InvalidJwkSet::Malformed)?;
+        let entries: Vec<Entry> = entries.ok_or(InvalidJwkSet::Malformed)?.into_iter().map(Entry::new).collect();
+        let count = |purpose| entries.iter().filter(|entry| entry.purpose == purpose).count();
+        let for_signatures = count(Purpose::Signatures).min(max_keys);
+        let mut left = [for_signatures, max_keys.saturating_sub(for_signatures)];
+        let mut set = Self { keys: Vec::new(), skipped: Vec::new(), foreign: Vec::new(), unusable: Vec::new() };
+        for entry in entries {
+            let [for_signatures, unspecified] = &mut left;
+            match entry.purpose {
+                Purpose::Other => set.skip(entry, UnusableKey::NotForSignatures),
+                Purpose::Signatures => set.add(entry, for_signatures),
+                Purpose::Unspecified => set.add(entry, unspecified),
             }
         }
-        if keys.is_empty() { Err(InvalidJwkSet::NoUsableKey) } else { Ok(Self { keys, skipped }) }
+        Ok(set)
+    }
+
+    fn add(&mut self, entry: Entry, left: &mut usize) {
+        let Some(fewer) = left.checked_sub(1) else { return self.skip(entry, UnusableKey::TooMany) };
+        *left = fewer;
+        let read = if entry.is_ambiguous { Err(UnusableKey::Malformed) } else { VerificationKey::from_jwk(&entry.jwk) };
+        match read {
+            Ok(key) if self.has_enough_beside(&key) => self.skip(entry, UnusableKey::TooMany),
+            Ok(key) => self.keys.push(Arc::new(key)),
+            Err(reason) => self.skip(entry, reason),
+        }
+    }
+
+    /// Whether so many keys have this one's `kid` and one of its algorithms that it would not be tried.
+    fn has_enough_beside(&self, key: &VerificationKey) -> bool {
+        let is_alike = |other: &&Arc<VerificationKey>| {
+            other.kid() == key.kid() && key.algorithms().iter().any(|algorithm| other.is_for(algorithm))
+        };
+        key.kid().is_some() && self.keys.iter().filter(is_alike).count() >= MAX_TRIED
+    }
+
+    fn skip(&mut self, entry: Entry, reason: UnusableKey) {
+        self.skipped.push(reason);
+        let name = published_name(&entry.jwk);
+        if reason == UnusableKey::NotForSignatures {
+            if self.foreign.len() < MAX_NAMED && !name.as_ref().is_empty() {
+                self.foreign.push(name);
+            }
+        } else if self.unusable.len() < MAX_NAMED {
+            let kty = entry.jwk.get("kty").and_then(Value::as_str).map(Box::from);
+            self.unusable.push(UnusableEntry { name, reason, kty });
+        }
     }
 
     /// The usable keys, in the order of the document.
@@ -61,25 +149,89 @@ impl JwkSet {
         self.keys.iter().map(AsRef::as_ref)
     }
 
-    /// Why entries were left out.
+    /// Why entries were left out, in the order of the document.
     #[must_use]
     pub fn skipped(&self) -> &[UnusableKey] {
         &self.skipped
     }
 
-    /// The keys for a token with this `alg` and `kid`. Key ids are compared byte by byte (RFC 7517, section 4.5).
-    pub(crate) fn select(&self, algorithm: Algorithm, kid: Option<&str>) -> Selection<'_> {
-        let mut named = self.keys.iter().filter(|key| kid.is_none_or(|kid| key.kid() == Some(kid))).peekable();
-        if kid.is_some() && named.peek().is_none() {
-            return Selection::Unknown;
+    /// The keys for signatures that cannot be used; of thousands only the first.
+    pub(crate) fn unusable(&self) -> &[UnusableEntry] {
+        &self.unusable
+    }
+
+    /// How many keys for signatures cannot be used.
+    pub(crate) fn unusable_count(&self) -> usize {
+        self.skipped.iter().filter(|reason| **reason != UnusableKey::NotForSignatures).count()
+    }
+
+    /// The keys for a token with this `alg` that names its key so. Key ids are compared byte by byte (RFC 7517,
+    /// section 4.5).
+    pub(crate) fn select(&self, algorithm: Algorithm, name: KeyName<'_>) -> Selection<'_> {
+        let name = self.published_part(name);
+        let mut fitting = self.keys.iter().filter(|key| name.names(&key.name) && key.is_for(algorithm));
+        let keys: SmallVec<_> = fitting.by_ref().take(MAX_TRIED).collect();
+        if name.is_empty() && keys.len() > 1 {
+            return Selection::Unfit;
         }
-        let mut fitting = named.filter(|key| key.is_for(algorithm));
-        match (fitting.next(), fitting.next()) {
-            (Some(_), Some(_)) if kid.is_none() => Selection::Unfit,
-            (Some(key), same_kid) => Selection::Keys(key, same_kid),
-            (None, _) if kid.is_none() => Selection::Unknown,
-            (None, _) => Selection::Unfit,
+        let may_be =
+            |entry: &UnusableEntry| name.names(&entry.name) && (!name.is_empty() || entry.may_be_for(algorithm));
+        let is_unusable = self.unusable.iter().any(may_be);
+        if !keys.is_empty() {
+            return Selection::Keys(Candidates { keys, undecided: is_unusable || fitting.next().is_some() });
         }
+        let mut known = self.keys.iter().map(|key| &key.name).chain(&self.foreign);
+        if is_unusable {
+            Selection::Unusable
+        } else if !name.is_empty() && known.any(|known| name.names(known)) {
+            Selection::Unfit
+        } else {
+            Selection::Unknown
+        }
+    }
+
+    /// A name without the thumbprints of a kind that no key of this set has: they say nothing here.
+    fn published_part<'n>(&self, name: KeyName<'n>) -> KeyName<'n> {
+        if name.kid.is_some() || name.is_empty() {
+            return name;
+        }
+        let names = || {
+            let unusable = self.unusable.iter().map(|entry| &entry.name);
+            self.keys.iter().map(|key| &key.name).chain(&self.foreign).chain(unusable)
+        };
+        KeyName {
+            kid: None,
+            x5t_s256: name.x5t_s256.filter(|_| names().any(|known| known.x5t_s256.is_some())),
+            x5t: name.x5t.filter(|_| names().any(|known| known.x5t.is_some())),
+        }
+    }
+}
+
+impl UnusableEntry {
+    /// Whether a token with this `alg` may have been signed with this key, as far as its type shows.
+    fn may_be_for(&self, algorithm: Algorithm) -> bool {
+        self.kty.as_deref().is_none_or(|kty| kty == algorithm.key_type())
+    }
+}
+
+/// A member of a key set, with `null` for absent, and without its certificate chain, which is never read.
+struct Entry {
+    jwk: Map<String, Value>,
+    /// A name is repeated in it.
+    is_ambiguous: bool,
+    purpose: Purpose,
+}
+
+impl Entry {
+    fn new((entry, is_ambiguous): (Value, bool)) -> Self {
+        let is_null = entry.is_null();
+        let Value::Object(mut jwk) = entry else {
+            let purpose = if is_null { Purpose::Other } else { Purpose::Unspecified };
+            return Self { jwk: Map::new(), is_ambiguous, purpose };
+        };
+        jwk.retain(|name, value| !value.is_null() && name != "x5c");
+        let purpose = if is_ambiguous { Purpose::Unspecified } else { Purpose::of(&jwk) };
+        Self { jwk, is_ambiguous, purpose }
     }
 }
 
@@ -89,8 +241,13 @@ impl fmt::Debug for JwkSet {
     }
 }
 
-/// The most entries that are looked at. Real sets hold 1 to 10; multi-tenant ones a few dozen.
-const MAX_KEYS: usize = 100;
+/// How many keys for signatures are used unless configured otherwise. Real sets hold 1 to 10; multi-tenant ones a few
+/// dozen.
+pub(crate) const DEFAULT_MAX_KEYS: usize = 100;
+/// How many keys with one name are tried for a token: each costs a signature check. The most seen in the wild is three.
+const MAX_TRIED: usize = 4;
+/// How many entries are remembered that cannot be used, and as many that are for something else: some hundred bytes each.
+const MAX_NAMED: usize = 1_000;
 
 #[cfg(test)]
 mod tests;

@@ -5,14 +5,16 @@ pub(crate) mod compact;
 pub(crate) mod header;
 mod jwk;
 mod jwk_set;
+mod key_name;
 mod known_headers;
 mod private_key;
 mod signature;
 
 pub use algorithm::{Algorithm, AllowedAlgorithms, UnknownAlgorithm};
 pub use jwk::{UnusableKey, VerificationKey};
-pub(crate) use jwk_set::Selection;
+pub(crate) use jwk_set::{DEFAULT_MAX_KEYS, Selection, UnusableEntry};
 pub use jwk_set::{InvalidJwkSet, JwkSet};
+pub(crate) use key_name::{KeyName, OwnedKeyName};
 pub(crate) use known_headers::KnownHeaders;
 pub use private_key::{InvalidPrivateKey, PrivateKey};
 pub(crate) use signature::{Fingerprint, Fingerprinter, SecretFingerprinter, random};

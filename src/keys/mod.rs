@@ -6,10 +6,12 @@
 mod error;
 mod refresh;
 mod remote;
+mod report;
 mod source;
 
 pub use error::KeyError;
 pub(crate) use refresh::RefreshPolicy;
 pub(crate) use remote::{FetchFuture, FetchKeySet, FetchRequest, Fetched, RemoteKeys, Validators};
-pub(crate) use source::{FoundKeys, Keys};
+pub(crate) use report::UnusableKeys;
+pub(crate) use source::{FoundKeys, Keys, Reporting, Signature};
 pub use source::{KeySetFuture, KeySource};

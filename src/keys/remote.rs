@@ -15,7 +15,7 @@ use super::refresh::{Action, FLIGHT_LIMIT, Flight, Refresh};
 use super::{FoundKeys, KeyError, RefreshPolicy};
 use crate::event_limit::{EventLimit, Summary};
 use crate::http_client::{FetchError, FetchErrorKind};
-use crate::jose::{Algorithm, JwkSet, Selection};
+use crate::jose::{Algorithm, JwkSet, KeyName, Selection};
 use crate::log::{Cause, is_shown, limited};
 
 /// Brings the key set of one issuer.
@@ -24,6 +24,11 @@ pub(crate) trait FetchKeySet: Send + Sync + 'static {
 
     /// What the log calls it.
     fn issuer(&self) -> &str;
+
+    /// How many keys of the last document cannot be used.
+    fn unusable_keys(&self) -> usize {
+        0
+    }
 }
 
 pub(crate) type FetchFuture<'a> = Pin<Box<dyn Future<Output = Result<Fetched, Arc<FetchError>>> + Send + 'a>>;
@@ -109,14 +114,14 @@ impl RemoteKeys {
     }
 
     /// The answer, if it takes no waiting: the path of nearly every request, without a lock.
-    pub(super) fn find_now(&self, algorithm: Algorithm, kid: Option<&str>) -> Option<Result<FoundKeys, KeyError>> {
+    pub(super) fn find_now(&self, algorithm: Algorithm, name: KeyName<'_>) -> Option<Result<FoundKeys, KeyError>> {
         let snapshot = self.shared.snapshot.load();
         let snapshot = snapshot.as_ref()?;
-        let selection = snapshot.keys.select(algorithm, kid);
+        let selection = snapshot.keys.select(algorithm, name);
         if matches!(selection, Selection::Unknown) {
             return None;
         }
-        let found = || FoundKeys::of(&selection, Some(snapshot.generation)).ok_or(KeyError::Unknown);
+        let found = || FoundKeys::new(&selection, Some(snapshot.generation));
         self.shared.is_quiet(snapshot, Instant::now()).then(found)
     }
 
@@ -126,7 +131,7 @@ impl RemoteKeys {
         snapshot.as_ref().filter(|snapshot| self.shared.is_quiet(snapshot, now)).map(|snapshot| snapshot.generation)
     }
 
-    pub(super) async fn find(&self, algorithm: Algorithm, kid: Option<&str>) -> Result<FoundKeys, KeyError> {
+    pub(super) async fn find(&self, algorithm: Algorithm, name: KeyName<'_>) -> Result<FoundKeys, KeyError> {
         // Timers need the runtime that tower servers run on.
         if tokio::runtime::Handle::try_current().is_err() {
             return Err(self.unavailable());
@@ -138,22 +143,26 @@ impl RemoteKeys {
             let (found, action) = {
                 let mut state = self.shared.lock();
                 let snapshot = self.shared.snapshot.load();
-                let selection = snapshot.as_ref().map(|snapshot| snapshot.keys.select(algorithm, kid));
+                let selection = snapshot.as_ref().map(|snapshot| snapshot.keys.select(algorithm, name));
                 let now = Instant::now();
                 let action = match &selection {
                     None | Some(Selection::Unknown) => {
-                        state.refresh.ask_unknown(&missing_key(algorithm, kid), asker, now.into_std())
+                        state.refresh.ask_unknown(&missing_key(algorithm, name), asker, now.into_std())
                     }
-                    Some(Selection::Keys(..) | Selection::Unfit) => state.refresh.ask_known(asker, now.into_std()),
+                    // A key that cannot be used is known, too: it causes no fetch of its own.
+                    Some(Selection::Keys(_) | Selection::Unusable | Selection::Unfit) => {
+                        state.refresh.ask_known(asker, now.into_std())
+                    }
                 };
                 self.shared.publish_quiet(&state, now);
                 let generation = snapshot.as_ref().map(|snapshot| snapshot.generation);
-                (selection.as_ref().and_then(|selection| FoundKeys::of(selection, generation)), action)
+                let found = selection.as_ref().map(|selection| FoundKeys::new(selection, generation));
+                (found.unwrap_or(Err(KeyError::Unknown)), action)
             };
             match action {
                 Action::Serve { start } => {
                     self.launch(start);
-                    return found.ok_or(KeyError::Unknown);
+                    return found;
                 }
                 Action::Wait { start, limit } => {
                     self.launch(start);
@@ -220,6 +229,11 @@ impl RemoteKeys {
         self.shared.snapshot.load().as_ref().map_or(0, |snapshot| snapshot.keys.keys().len())
     }
 
+    /// How many published keys cannot be used.
+    pub(crate) fn unusable_key_count(&self) -> usize {
+        self.shared.fetch.unusable_keys()
+    }
+
     pub(crate) fn last_error(&self) -> Option<Arc<FetchError>> {
         self.shared.lock().last_error.clone()
     }
@@ -266,11 +280,14 @@ impl Shared {
     }
 }
 
-/// What a token asks for that no key has: its `kid`, else the kind of key that it needs.
-fn missing_key(algorithm: Algorithm, kid: Option<&str>) -> Cow<'_, str> {
-    match kid {
-        Some(kid) => Cow::Owned(["kid ", kid].concat()),
-        None => Cow::Borrowed(algorithm.name()),
+/// What a token asks for that no key has: its `kid`, else its thumbprints, else the kind of key that it needs.
+fn missing_key(algorithm: Algorithm, name: KeyName<'_>) -> Cow<'static, str> {
+    match (name.kid, name.x5t_s256, name.x5t) {
+        (Some(kid), ..) => Cow::Owned(["kid ", kid].concat()),
+        (None, None, None) => Cow::Borrowed(algorithm.name()),
+        (None, sha256, sha1) => {
+            Cow::Owned(["x5t#S256 ", sha256.unwrap_or_default(), " x5t ", sha1.unwrap_or_default()].concat())
+        }
     }
 }
 

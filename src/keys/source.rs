@@ -2,10 +2,11 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use smallvec::SmallVec;
 use tokio::time::Instant;
 
-use super::{KeyError, RemoteKeys};
-use crate::jose::{Algorithm, JwkSet, Selection, VerificationKey};
+use super::{KeyError, RemoteKeys, UnusableKeys};
+use crate::jose::{Algorithm, JwkSet, KeyName, Selection, VerificationKey};
 
 /// Gives the key set of one issuer.
 ///
@@ -30,28 +31,55 @@ pub(crate) enum Keys {
     Custom(Arc<dyn KeySource>),
 }
 
-/// The key for a token, and another if the issuer gave two the same identifier.
+/// The keys for a token: one, or several if the issuer gave them the same name.
 #[derive(Debug)]
 pub(crate) struct FoundKeys {
-    first: Arc<VerificationKey>,
-    second: Option<Arc<VerificationKey>>,
+    keys: SmallVec<[Arc<VerificationKey>; 2]>,
+    /// A key that cannot be used may have made the signature, if none of these did.
+    undecided: bool,
     /// The set that they are of; `None` if sets cannot be told apart.
     pub(crate) generation: Option<u64>,
 }
 
+/// What the keys for a token say of its signature.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Signature {
+    Valid,
+    Invalid,
+    /// A key that cannot be used may have made it.
+    Undecided,
+}
+
 impl FoundKeys {
-    pub(crate) fn verify(&self, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> bool {
-        self.first.verifies(algorithm, message, signature)
-            || self.second.as_ref().is_some_and(|key| key.verifies(algorithm, message, signature))
+    pub(crate) fn verify(&self, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> Signature {
+        if self.keys.iter().any(|key| key.verifies(algorithm, message, signature)) {
+            Signature::Valid
+        } else if self.undecided {
+            Signature::Undecided
+        } else {
+            Signature::Invalid
+        }
+    }
+
+    pub(super) fn new(selection: &Selection<'_>, generation: Option<u64>) -> Result<Self, KeyError> {
+        match selection {
+            Selection::Keys(found) => Ok(Self {
+                keys: found.keys.iter().map(|key| Arc::clone(key)).collect(),
+                undecided: found.undecided,
+                generation,
+            }),
+            Selection::Unusable => Err(KeyError::Unusable),
+            Selection::Unknown | Selection::Unfit => Err(KeyError::Unknown),
+        }
     }
 }
 
 impl Keys {
     /// The answer, if it takes no waiting.
-    pub(crate) fn find_now(&self, algorithm: Algorithm, kid: Option<&str>) -> Option<Result<FoundKeys, KeyError>> {
+    pub(crate) fn find_now(&self, algorithm: Algorithm, name: KeyName<'_>) -> Option<Result<FoundKeys, KeyError>> {
         match self {
-            Self::Fixed(set) => Some(found(set, algorithm, kid, Some(FIXED)).ok_or(KeyError::Unknown)),
-            Self::Remote(remote) => remote.find_now(algorithm, kid),
+            Self::Fixed(set) => Some(found(set, algorithm, name, Some(FIXED))),
+            Self::Remote(remote) => remote.find_now(algorithm, name),
             Self::Custom(_) => None,
         }
     }
@@ -70,38 +98,47 @@ impl Keys {
         }
     }
 
-    pub(crate) async fn find(&self, algorithm: Algorithm, kid: Option<&str>) -> Result<FoundKeys, KeyError> {
+    pub(crate) async fn find(&self, algorithm: Algorithm, name: KeyName<'_>) -> Result<FoundKeys, KeyError> {
         match self {
-            Self::Fixed(set) => found(set, algorithm, kid, Some(FIXED)).ok_or(KeyError::Unknown),
-            Self::Remote(remote) => remote.find(algorithm, kid).await,
+            Self::Fixed(set) => found(set, algorithm, name, Some(FIXED)),
+            Self::Remote(remote) => remote.find(algorithm, name).await,
             Self::Custom(source) => {
                 let set = source.key_set(None).await?;
-                match set.select(algorithm, kid) {
-                    Selection::Unknown => {
-                        let set = source.key_set(Some(kid.unwrap_or_default())).await?;
-                        found(&set, algorithm, kid, None).ok_or(KeyError::Unknown)
-                    }
-                    _ => found(&set, algorithm, kid, None).ok_or(KeyError::Unknown),
+                if !matches!(set.select(algorithm, name), Selection::Unknown) {
+                    return found(&set, algorithm, name, None);
                 }
+                let set = source.key_set(Some(name.kid.unwrap_or_default())).await?;
+                found(&set, algorithm, name, None)
             }
         }
     }
 }
 
-fn found(set: &JwkSet, algorithm: Algorithm, kid: Option<&str>, generation: Option<u64>) -> Option<FoundKeys> {
-    FoundKeys::of(&set.select(algorithm, kid), generation)
+fn found(
+    set: &JwkSet,
+    algorithm: Algorithm,
+    name: KeyName<'_>,
+    generation: Option<u64>,
+) -> Result<FoundKeys, KeyError> {
+    FoundKeys::new(&set.select(algorithm, name), generation)
+}
+
+/// A key source of the application's, whose unusable keys are reported like those of any other.
+pub(crate) struct Reporting {
+    pub(crate) issuer: Box<str>,
+    pub(crate) source: Arc<dyn KeySource>,
+    pub(crate) unusable: UnusableKeys,
+}
+
+impl KeySource for Reporting {
+    fn key_set<'a>(&'a self, missing_kid: Option<&'a str>) -> KeySetFuture<'a> {
+        Box::pin(async move {
+            let set = self.source.key_set(missing_kid).await?;
+            self.unusable.report(&self.issuer, &set);
+            Ok(set)
+        })
+    }
 }
 
 /// A set that never changes is its own and only generation.
 const FIXED: u64 = 0;
-
-impl FoundKeys {
-    pub(super) fn of(selection: &Selection<'_>, generation: Option<u64>) -> Option<Self> {
-        match selection {
-            Selection::Keys(first, second) => {
-                Some(Self { first: Arc::clone(first), second: second.map(Arc::clone), generation })
-            }
-            Selection::Unknown | Selection::Unfit => None,
-        }
-    }
-}

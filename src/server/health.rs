@@ -17,6 +17,7 @@ pub struct IssuerHealth {
     issuer: Box<str>,
     ready: bool,
     keys: usize,
+    unusable_keys: usize,
     last_error: Option<Arc<FetchError>>,
     retry_in: Duration,
 }
@@ -41,17 +42,27 @@ impl Health {
 
 impl IssuerHealth {
     pub(super) fn of(parts: &IssuerParts) -> Self {
-        let mut health =
-            Self { issuer: parts.issuer.clone(), ready: true, keys: 0, last_error: None, retry_in: Duration::ZERO };
+        let mut health = Self {
+            issuer: parts.issuer.clone(),
+            ready: true,
+            keys: 0,
+            unusable_keys: 0,
+            last_error: None,
+            retry_in: Duration::ZERO,
+        };
         match &parts.keys {
             Some(Keys::Remote(remote)) => {
                 remote.nudge();
                 health.ready = remote.is_usable();
                 health.keys = remote.key_count();
+                health.unusable_keys = remote.unusable_key_count();
                 health.last_error = remote.last_error();
                 health.retry_in = remote.back_off();
             }
-            Some(Keys::Fixed(set)) => health.keys = set.keys().len(),
+            Some(Keys::Fixed(set)) => {
+                health.keys = set.keys().len();
+                health.unusable_keys = set.unusable_count();
+            }
             Some(Keys::Custom(_)) | None => {}
         }
         if let Some(introspector) = &parts.introspector {
@@ -80,6 +91,13 @@ impl IssuerHealth {
     #[must_use]
     pub const fn keys(&self) -> usize {
         self.keys
+    }
+
+    /// How many published keys for signatures cannot be used. The log names each with the reason; a token under the key id
+    /// of one is answered with 503. Zero with a key source of your own.
+    #[must_use]
+    pub const fn unusable_keys(&self) -> usize {
+        self.unusable_keys
     }
 
     /// What the last fetch, or the last introspection, failed of, if it did.

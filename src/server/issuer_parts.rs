@@ -33,7 +33,7 @@ impl IssuerParts {
         if let Some(Keys::Remote(keys)) = &self.keys {
             keys.warm_up().await.map_err(|error| match error {
                 KeyError::Unavailable { source, .. } => source,
-                KeyError::Unknown => None,
+                KeyError::Unknown | KeyError::Unusable => None,
             })?;
         }
         match &self.introspector {

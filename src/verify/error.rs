@@ -76,6 +76,7 @@ impl From<KeyError> for VerifyError {
     fn from(error: KeyError) -> Self {
         match error {
             KeyError::Unknown => CheckFailure::UnknownKey.into(),
+            KeyError::Unusable => Self::new(VerifyErrorKind::Unavailable { retry_after: None }).with_source(error),
             KeyError::Unavailable { retry_after, source } => {
                 let error = Self::new(VerifyErrorKind::Unavailable { retry_after });
                 match source {

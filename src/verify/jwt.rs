@@ -11,8 +11,8 @@ use crate::clock::Clock;
 use crate::failure::CheckFailure;
 use crate::jose::compact::Compact;
 use crate::jose::header::Header;
-use crate::jose::{Algorithm, AllowedAlgorithms};
-use crate::keys::{FoundKeys, Keys};
+use crate::jose::{Algorithm, AllowedAlgorithms, OwnedKeyName};
+use crate::keys::{FoundKeys, KeyError, Keys, Signature};
 
 /// Verifies the JWT access tokens of one issuer (RFC 7519, section 7.2; RFC 9068, section 4).
 pub(crate) struct JwtVerifier {
@@ -57,12 +57,12 @@ impl Verifier {
             .and_then(|()| self.check_claims(jwt.claims, typ == TokenType::AccessToken, clock.since_epoch()))
             .and_then(|claims| check_replicated(&header, &claims).map(|()| claims));
         let claims = claims.map_err(|failure| about(failure.into()))?;
-        let Some(found) = verifier.keys.find_now(header.algorithm, header.kid.as_deref()) else {
+        let Some(found) = verifier.keys.find_now(header.algorithm, header.key_name()) else {
             let signed = Signed {
                 input: jwt.compact.signing_input().into(),
                 signature: jwt.signature,
                 algorithm: header.algorithm,
-                kid: header.kid.as_deref().map(Box::from),
+                key_name: header.key_name().to_owned(),
                 token: verifier.revocation.as_ref().map(|_| jwt.token.into()),
                 claims,
                 typ,
@@ -71,8 +71,7 @@ impl Verifier {
             return Ok(self.wait_for_key(signed, clock));
         };
         let keys = found.map_err(|error| about(error.into()))?;
-        let checked = check_signature(&keys, header.algorithm, jwt.compact.signing_input(), &jwt.signature);
-        checked.map_err(|failure| about(failure.into()))?;
+        check_signature(&keys, header.algorithm, jwt.compact.signing_input(), &jwt.signature).map_err(about)?;
         self.remember(place, &claims, typ, &keys);
         self.accept(jwt.token, claims, clock)
     }
@@ -80,14 +79,13 @@ impl Verifier {
     fn wait_for_key(self: &Arc<Self>, signed: Signed, clock: &Arc<dyn Clock>) -> Verification {
         let (this, clock) = (Arc::clone(self), Arc::clone(clock));
         Verification::Pending(Box::pin(async move {
-            let about = |error: VerifyError| error.about(this.issuer(), signed.kid.as_deref());
+            let about = |error: VerifyError| error.about(this.issuer(), signed.key_name.kid.as_deref());
             // Only who checks JWTs waits for their keys.
             let Some(verifier) = &this.jwt else { return Err(CheckFailure::Issuer.into()) };
-            let find = verifier.keys.find(signed.algorithm, signed.kid.as_deref());
+            let find = verifier.keys.find(signed.algorithm, signed.key_name.as_ref());
             let found = within(this.wait_limit, "the key of the token", find).await.map_err(about)?;
             let keys = found.map_err(|error| about(error.into()))?;
-            let checked = check_signature(&keys, signed.algorithm, &signed.input, &signed.signature);
-            checked.map_err(|failure| about(failure.into()))?;
+            check_signature(&keys, signed.algorithm, &signed.input, &signed.signature).map_err(about)?;
             this.remember(signed.place, &signed.claims, signed.typ, &keys);
             match this.accept(signed.token.as_deref().unwrap_or_default(), signed.claims, &clock)? {
                 Verification::Done(verified) => verified,
@@ -133,7 +131,7 @@ struct Signed {
     input: Vec<u8>,
     signature: Vec<u8>,
     algorithm: Algorithm,
-    kid: Option<Box<str>>,
+    key_name: OwnedKeyName,
     /// The whole, where it is needed for more than its signature.
     token: Option<Box<[u8]>>,
     claims: Claims,
@@ -147,8 +145,12 @@ fn check_signature(
     algorithm: Algorithm,
     signing_input: &[u8],
     signature: &[u8],
-) -> Result<(), CheckFailure> {
-    if keys.verify(algorithm, signing_input, signature) { Ok(()) } else { Err(CheckFailure::Signature) }
+) -> Result<(), VerifyError> {
+    match keys.verify(algorithm, signing_input, signature) {
+        Signature::Valid => Ok(()),
+        Signature::Invalid => Err(CheckFailure::Signature.into()),
+        Signature::Undecided => Err(KeyError::Unusable.into()),
+    }
 }
 
 impl TokenType {

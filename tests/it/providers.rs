@@ -15,3 +15,4 @@ mod key_sets;
 mod provider;
 mod shapes;
 mod token_types;
+mod unusable_keys;

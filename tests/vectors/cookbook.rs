@@ -58,8 +58,8 @@ fn public_keys_are_imported_and_no_others() {
         ("3_2.ec_private_key", Some(UnusableKey::Private)),
         ("3_3.rsa_public_key", None),
         ("3_4.rsa_private_key", Some(UnusableKey::Private)),
-        ("3_5.symmetric_key_mac_computation", Some(UnusableKey::Private)),
-        ("3_6.symmetric_key_encryption", Some(UnusableKey::Private)),
+        ("3_5.symmetric_key_mac_computation", Some(UnusableKey::NotForSignatures)),
+        ("3_6.symmetric_key_encryption", Some(UnusableKey::NotForSignatures)),
     ];
     let read: Vec<_> = files.iter().map(|(name, key)| (name.as_str(), unusable(&parse(key)))).collect();
     assert_eq!(read, expected);

@@ -43,18 +43,17 @@ fn what_is_no_key_set_is_refused() {
         "null",
         r#"{"keys":[]} x"#,
         "<html></html>",
-        "\u{feff}{\"keys\":[]}",
         r#"{"keys":[],"keys":[]}"#,
     ] {
         assert_eq!(JwkSet::from_json(document).err(), Some(InvalidJwkSet::Malformed), "{document}");
     }
+    assert_eq!(JwkSet::from_json("\u{feff}{\"keys\":[]}").err(), Some(InvalidJwkSet::ByteOrderMark));
     assert_eq!(JwkSet::from_json(r#"{"keys":[]}"#).err(), Some(InvalidJwkSet::NoUsableKey));
 }
 
 #[test]
 fn one_bad_key_never_spoils_the_set() {
     for bad in [
-        json!(null),
         json!(1),
         json!({}),
         json!({"kty": "AKP"}),
@@ -171,18 +170,30 @@ fn the_type_decides_where_no_algorithm_is_named() {
 fn at_most_a_hundred_entries_are_read() {
     let keys: Vec<Value> = (0..300).map(|n| with(ec(), json!({"kid": n.to_string()}))).collect();
     let keys = set(&keys).unwrap();
-    assert_eq!((keys.keys().len(), keys.skipped().len()), (MAX_KEYS, 200));
+    assert_eq!((keys.keys().len(), keys.skipped().len()), (DEFAULT_MAX_KEYS, 200));
+    assert_eq!(keys.unusable_count(), 200);
+}
+
+fn selected(keys: &JwkSet, algorithm: Algorithm, name: KeyName<'_>) -> String {
+    match keys.select(algorithm, name) {
+        Selection::Keys(found) => {
+            let kids: Vec<_> = found.keys.iter().map(|key| key.kid().unwrap_or("none")).collect();
+            kids.join(" ") + if found.undecided { " or another" } else { "" }
+        }
+        Selection::Unusable => "unusable".to_owned(),
+        Selection::Unknown => "unknown".to_owned(),
+        Selection::Unfit => "unfit".to_owned(),
+    }
+}
+
+fn kid(kid: Option<&str>) -> KeyName<'_> {
+    KeyName { kid, ..KeyName::default() }
 }
 
 #[test]
 fn a_token_selects_its_key() {
     let keys = set(&[ec(), with(rsa(2048), json!({"alg": "RS256"})), with(rsa(2048), json!({"kid": "two"}))]).unwrap();
-    let selected = |algorithm, kid| match keys.select(algorithm, kid) {
-        Selection::Keys(key, _) => key.kid().unwrap().to_owned(),
-        Selection::Unknown => "unknown".to_owned(),
-        Selection::Unfit => "unfit".to_owned(),
-    };
-    for (algorithm, kid, expected) in [
+    for (algorithm, name, expected) in [
         (Algorithm::ES256, Some("ec"), "ec"),
         (Algorithm::RS256, Some("rsa"), "rsa"),
         (Algorithm::PS256, Some("rsa"), "unfit"),
@@ -195,6 +206,145 @@ fn a_token_selects_its_key() {
         (Algorithm::RS256, None, "unfit"),
         (Algorithm::EdDSA, None, "unknown"),
     ] {
-        assert_eq!(selected(algorithm, kid), expected, "{algorithm} {kid:?}");
+        assert_eq!(selected(&keys, algorithm, kid(name)), expected, "{algorithm} {name:?}");
+    }
+}
+
+#[test]
+fn a_token_may_name_a_key_that_cannot_be_used() {
+    let padded = with(rsa(2048), json!({"kid": "padded", "n": format!("{}==", rsa(2048)["n"].as_str().unwrap())}));
+    let keys = set(&[
+        ec(),
+        padded,
+        with(rsa(2048), json!({"kid": "two", "n": "%"})),
+        with(rsa(2048), json!({"kid": "two"})),
+        with(rsa(2048), json!({"kid": "enc", "use": "enc"})),
+        with(rsa(2048), json!({"kid": 1})),
+        json!({"kty": "oct", "k": "c2VjcmV0", "kid": "oct"}),
+    ])
+    .unwrap();
+    for (algorithm, name, expected) in [
+        (Algorithm::RS256, Some("padded"), "unusable"),
+        // Whatever the algorithm: the entry may be wrong about its type, too.
+        (Algorithm::ES256, Some("padded"), "unusable"),
+        (Algorithm::RS256, Some("two"), "two or another"),
+        (Algorithm::RS256, Some("enc"), "unfit"),
+        (Algorithm::RS256, Some("oct"), "unfit"),
+        (Algorithm::RS256, Some("1"), "unknown"),
+        (Algorithm::RS256, None, "two or another"),
+        (Algorithm::ES256, None, "ec"),
+        (Algorithm::EdDSA, None, "unknown"),
+    ] {
+        assert_eq!(selected(&keys, algorithm, kid(name)), expected, "{algorithm} {name:?}");
+    }
+    assert_eq!(keys.unusable_count(), 3);
+}
+
+#[test]
+fn thumbprints_select_a_key_where_there_is_no_key_id() {
+    let key = |kid: &str, x5t: Option<&str>, sha256: Option<&str>| {
+        with(ec(), json!({"kid": kid, "x5t": x5t, "x5t#S256": sha256}))
+    };
+    let (x5t_only, both) = (
+        set(&[key("a", Some("A"), None), key("b", Some("B"), None), key("none", None, None)]).unwrap(),
+        set(&[key("a", Some("A"), Some("A256")), key("b", None, Some("B256")), key("c", Some("A"), None)]).unwrap(),
+    );
+    for (keys, kid, x5t, x5t_s256, expected) in [
+        (&x5t_only, None, Some("A"), None, "a"),
+        (&x5t_only, None, Some("B"), None, "b"),
+        (&x5t_only, None, Some("b"), None, "unknown"),
+        (&x5t_only, None, Some(""), None, "unknown"),
+        // This set has no such thumbprint: it says nothing.
+        (&x5t_only, None, Some("B"), Some("B256"), "b"),
+        (&x5t_only, None, None, Some("B256"), "unfit"),
+        (&x5t_only, Some("a"), Some("B"), None, "a"),
+        (&x5t_only, Some("c"), Some("B"), None, "unknown"),
+        (&both, None, Some("A"), None, "a c"),
+        (&both, None, Some("A"), Some("A256"), "a c"),
+        (&both, None, Some("A"), Some("C256"), "c"),
+        (&both, None, None, Some("B256"), "b"),
+        (&both, None, Some("B"), Some("B256"), "b"),
+        (&both, None, None, Some("C256"), "unknown"),
+    ] {
+        let name = KeyName { kid, x5t, x5t_s256 };
+        assert_eq!(selected(keys, Algorithm::ES256, name), expected, "{name:?}");
+    }
+    // One that cannot be used can be named so, too; and one that is alone needs no name.
+    let keys = set(&[key("a", Some("A"), None), with(key("b", Some("B"), None), json!({"x": "%"}))]).unwrap();
+    let x5t = |x5t| KeyName { x5t: Some(x5t), ..KeyName::default() };
+    assert_eq!(selected(&keys, Algorithm::ES256, x5t("B")), "unusable");
+    assert_eq!(selected(&keys, Algorithm::ES256, x5t("A")), "a");
+    assert_eq!(selected(&set(&[ec()]).unwrap(), Algorithm::ES256, x5t("A")), "ec");
+}
+
+#[test]
+fn at_most_four_keys_with_one_key_id_are_tried() {
+    let same = |count: usize| vec![with(rsa(2048), json!({"kid": "same", "alg": "RS256"})); count];
+    for (count, expected) in [(3, "same same same"), (4, "same same same same")] {
+        let keys = set(&same(count)).unwrap();
+        assert_eq!(selected(&keys, Algorithm::RS256, kid(Some("same"))), expected);
+        assert_eq!(keys.unusable_count(), 0);
+    }
+    let keys = set(&same(6)).unwrap();
+    assert_eq!(selected(&keys, Algorithm::RS256, kid(Some("same"))), "same same same same or another");
+    assert_eq!(keys.skipped(), [UnusableKey::TooMany; 2]);
+    // Keys for different algorithms are not alike.
+    let each = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"];
+    let keys: Vec<Value> = each.iter().map(|alg| with(rsa(2048), json!({"kid": "same", "alg": alg}))).collect();
+    assert_eq!(set(&keys).unwrap().keys().len(), 6);
+}
+
+#[test]
+fn keys_that_say_that_they_are_for_signatures_come_first() {
+    let numbered = |number: usize, changes: Value| with(with(ec(), json!({"kid": number.to_string()})), changes);
+    let other = (0..3).map(|number| numbered(number, json!({})));
+    let encryption = (3..200).map(|number| numbered(number, json!({"use": "enc"})));
+    let signing = [json!({"use": "sig"}), json!({"key_ops": ["verify"]})];
+    let signing = (200..).zip(signing).map(|(number, changes)| numbered(number, changes));
+    let document = json!({"keys": other.chain(encryption).chain(signing).collect::<Vec<_>>()}).to_string();
+    for (max_keys, expected) in
+        [(100, &["0", "1", "2", "200", "201"][..]), (4, &["0", "1", "200", "201"]), (2, &["200", "201"]), (1, &["200"])]
+    {
+        let set = JwkSet::from_json_with_max_keys(&document, max_keys).unwrap();
+        assert_eq!(set.keys().map(|key| key.kid().unwrap()).collect::<Vec<_>>(), expected);
+        assert_eq!(set.unusable_count(), 5 - expected.len());
+    }
+    assert_eq!(JwkSet::from_json_with_max_keys(&document, 0).err(), Some(InvalidJwkSet::NoUsableKey));
+}
+
+#[test]
+fn null_means_absent_and_a_certificate_chain_is_not_measured() {
+    let nulls = json!({"alg": null, "use": null, "key_ops": null, "d": null, "k": null, "n": null, "x5t": null});
+    for changes in [nulls, json!({"x5c": ["x".repeat(100_000)]}), json!({"x5c": null})] {
+        assert!(set(&[with(ec(), changes.clone())]).is_ok(), "{changes:.60}");
+    }
+    let keys = set(&[ec(), json!(null)]).unwrap();
+    assert_eq!((keys.skipped(), keys.unusable_count()), (&[UnusableKey::NotForSignatures][..], 0));
+    let keys = set(&[with(ec(), json!({"kid": null}))]).unwrap();
+    assert_eq!(keys.keys().next().unwrap().kid(), None);
+}
+
+#[test]
+fn each_reason_is_told_from_the_others() {
+    use UnusableKey::*;
+    for (key, reason) in [
+        (with(ec(), json!({"kid": 1})), Malformed),
+        (with(ec(), json!({"use": ""})), Malformed),
+        (with(ec(), json!({"key_ops": "verify"})), Malformed),
+        (with(ec(), json!({"alg": ""})), Unsupported),
+        (with(ec(), json!({"alg": "A256GCM", "use": "sig"})), Unsupported),
+        (with(rsa(2048), json!({"alg": "RSA-OAEP", "use": "sig"})), Unsupported),
+        (with(ec(), json!({"x": format!("{X}=")})), Encoding),
+        (with(ec(), json!({"x": "AA"})), InvalidPoint),
+        (with(ec(), json!({"d": "AA"})), Private),
+        (with(ec(), json!({"d": "AA", "use": "enc"})), NotForSignatures),
+        (with(ec(), json!({"use": "sig", "key_ops": ["sign"]})), NotForSignatures),
+        (with(ec(), json!({"use": "enc", "alg": "", "pad": "x".repeat(9_000)})), NotForSignatures),
+        (json!({"kty": "oct", "k": "c2VjcmV0", "use": "sig"}), NotForSignatures),
+        (rsa(1024), Size),
+    ] {
+        let keys = set(&[json!({"kty": "OKP", "crv": "Ed25519", "x": ED25519}), key.clone()]).unwrap();
+        assert_eq!(keys.skipped(), [reason], "{key}");
+        assert_eq!(keys.unusable_count(), usize::from(reason != NotForSignatures), "{key}");
     }
 }

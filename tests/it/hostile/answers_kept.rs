@@ -161,7 +161,9 @@ async fn who_shares_an_answer_judges_it_for_itself() {
         ("L05", json!({"aud": RESOURCE}), ["OK", "R403", "R401", "OK", "OK"]),
         ("L05", json!({"aud": "https://other.example.com/mcp"}), ["R401", "R401", "OK", "OK", "R401"]),
         ("L05", json!({"aud": RESOURCE, "scope": "mcp:admin"}), ["R403", "OK", "R401", "R403", "R403"]),
-        ("L05", json!({}), ["R401", "R401", "R401", "R401", "OK"]),
+        ("L05", json!({"token_type": "Bearer"}), ["R401", "R401", "R401", "R401", "OK"]),
+        // Without an audience, only `token_type` tells an access token from a refresh token.
+        ("L05", json!({}), ["R401"; 5]),
     ] {
         // Whoever asks first.
         for first in 0..apps.len() {

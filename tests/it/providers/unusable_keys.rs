@@ -1,0 +1,395 @@
+//! Published keys that cannot be used: they are named in the log and counted, a token under such a key id is answered with
+//! 503, and no such token causes a request. Keys that are not for signatures are none of these.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use mcp_bearer::bearer::RejectionKind;
+use mcp_bearer::error::BuildErrorKind;
+use mcp_bearer::jose::{Algorithm, JwkSet};
+use mcp_bearer::keys::{KeySetFuture, KeySource};
+use mcp_bearer::testing::Endpoint;
+use mcp_bearer::verify::CheckFailure;
+use mcp_bearer::{Issuer, ResourceServer};
+use serde_json::{Value, json};
+use tokio::time::advance;
+use tracing::Level;
+
+use super::provider::{Door, Provider, build, invalid, with};
+use crate::capture::Capture;
+use crate::support::{ISSUER, RESOURCE};
+
+const UNDECIDED: RejectionKind = RejectionKind::Unavailable { retry_after: None };
+
+/// A provider with a key `n1` beside its signing key, and that key as it is published.
+fn provider_with_new_key(algorithm: Algorithm) -> (Provider, Value, Value) {
+    let provider = Provider::signing_with(ISSUER, algorithm);
+    let good = provider.issuer.jwk_set()["keys"][0].clone();
+    let kid = provider.issuer.add_key(algorithm);
+    let new = provider.issuer.jwk_set()["keys"].as_array().unwrap().iter().find(|key| key["kid"] == kid).cloned();
+    (provider, good, new.unwrap())
+}
+
+/// A token that a key signed, with this header beside `alg`.
+fn signed_by(provider: &Provider, kid: &str, header: Value) -> String {
+    let alg = provider.issuer.jwk_set()["keys"][0]["alg"].clone();
+    let header = with(json!({"alg": alg, "typ": "at+jwt"}), header);
+    provider.issuer.sign_raw(kid, header.to_string(), provider.claims().to_string())
+}
+
+fn server(provider: &Provider, issuer: Issuer) -> ResourceServer {
+    build(ResourceServer::builder(RESOURCE).issuer(issuer).clock(provider.clock.clone())).unwrap()
+}
+
+fn warnings(capture: &Capture) -> Vec<String> {
+    let lines = capture.take().into_iter();
+    lines.filter(|(level, line)| *level == Level::WARN && line.contains("::keys")).map(|(_, line)| line).collect()
+}
+
+fn padded(key: &Value) -> Value {
+    with(key.clone(), json!({"n": format!("{}==", key["n"].as_str().unwrap())}))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rotation_to_a_key_that_cannot_be_used_is_told_and_is_no_fault_of_the_token() {
+    let capture = Capture::default();
+    let _guard = tracing::subscriber::set_default(capture.clone());
+    let (provider, good, new) = provider_with_new_key(Algorithm::RS256);
+    let kid = new["kid"].as_str().unwrap().to_owned();
+    let unpadded = new["n"].as_str().unwrap().to_owned();
+    provider.issuer.publish_key_set(json!({"keys": [good]}));
+    let server = server(&provider, provider.by_default());
+    let door = Door::new(&server);
+    let signed = |key: &Value| {
+        let kid = key["kid"].as_str().unwrap();
+        signed_by(&provider, kid, json!({"kid": kid}))
+    };
+    let token = signed(&new);
+    assert_eq!(door.verdict(&signed(&good)).await, "OK");
+    assert!(warnings(&capture).is_empty());
+    // The rotation.
+    provider.issuer.publish_key_set(json!({"keys": [good, padded(&new)]}));
+    assert_eq!(door.judge(&token).await, Err(UNDECIDED));
+    let told = warnings(&capture);
+    let [line] = told.as_slice() else { panic!("{told:?}") };
+    for part in [ISSUER, &format!("kid=\"{kid}\""), "base64url without padding"] {
+        assert!(line.contains(part), "{part} in {line}");
+    }
+    assert!(!line.contains(&unpadded), "a byte of the document: {line}");
+    let health = server.health();
+    let health = &health.issuers()[0];
+    assert_eq!((health.is_ready(), health.keys(), health.unusable_keys()), (true, 1, 1));
+    // However often it is shown, and by whomever: no request, no further line.
+    let before = provider.issuer.total_requests();
+    for number in 0..50 {
+        let (rest, _) = token.rsplit_once('.').unwrap();
+        assert_eq!(door.judge(&token).await, Err(UNDECIDED));
+        assert_eq!(door.judge(&format!("{rest}.{number:04}")).await, Err(UNDECIDED));
+    }
+    assert_eq!(provider.issuer.total_requests(), before);
+    assert_eq!(door.verdict(&signed(&good)).await, "OK");
+    // Nor is it told again with each fetch of the same set.
+    for _ in 0..3 {
+        advance(Duration::from_secs(290)).await;
+        assert_eq!(door.verdict(&signed(&good)).await, "OK");
+        tokio::task::yield_now().await;
+    }
+    assert!(provider.issuer.total_requests() > before);
+    assert_eq!(warnings(&capture), Vec::<String>::new());
+    // Repaired, it works after the next refresh, as any change of a known key does.
+    provider.issuer.publish_key_set(json!({"keys": [good, new]}));
+    advance(Duration::from_secs(400)).await;
+    assert_eq!(door.verdict(&signed(&new)).await, "OK");
+    assert_eq!(server.health().issuers()[0].unusable_keys(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_key_for_signatures_that_cannot_be_used_is_named() {
+    for (algorithm, changes, reason) in [
+        (Algorithm::RS256, json!({"n": "AQAB"}), "size"),
+        (Algorithm::RS256, json!({"e": "AQAB="}), "base64url"),
+        (Algorithm::RS256, json!({"n": "a+b/"}), "base64url"),
+        (Algorithm::RS256, json!({"alg": "RSA-OAEP-256"}), "does not fit"),
+        (Algorithm::RS256, json!({"d": "AQAB"}), "private"),
+        (Algorithm::RS256, json!({"use": ""}), "wrong type"),
+        (Algorithm::RS256, json!({"alg": ""}), "does not fit"),
+        (Algorithm::RS256, json!({"use": null, "key_ops": "verify"}), "wrong type"),
+        (Algorithm::RS256, json!({"pad": "x".repeat(9_000)}), "8 KiB"),
+        (Algorithm::ES256, json!({"x": "a5pmVGc3QkOrCzjC4G2UuPb8Vq9wAXlEIirywexJ-Q"}), "wrong length"),
+        (Algorithm::ES256, json!({"x": "AOLYpxhTxF1VF6Q0WRybPDWzMyhpTb-npGbOtDpA3YfN"}), "wrong length"),
+        (Algorithm::ES256, json!({"alg": "ES521"}), "does not fit"),
+        (Algorithm::ES256, json!({"alg": "A256GCM"}), "does not fit"),
+        (Algorithm::ES256, json!({"crv": "secp256k1"}), "does not fit"),
+        (Algorithm::ES256, json!({"kty": "AKP"}), "does not fit"),
+    ] {
+        let capture = Capture::default();
+        let _guard = tracing::subscriber::set_default(capture.clone());
+        let (provider, good, new) = provider_with_new_key(algorithm);
+        let kid = new["kid"].as_str().unwrap();
+        provider.issuer.publish_key_set(json!({"keys": [good, with(new.clone(), changes.clone())]}));
+        let door = provider.trusted_as(provider.by_default());
+        let token = signed_by(&provider, kid, json!({"kid": kid}));
+        assert_eq!(door.judge(&token).await, Err(UNDECIDED), "{changes}");
+        let told = warnings(&capture);
+        assert!(told.len() == 1 && told[0].contains(reason) && told[0].contains(kid), "{changes:.80}: {told:?}");
+        // Alone it makes no key set, and is named all the same.
+        provider.issuer.publish_key_set(json!({"keys": [with(new.clone(), changes.clone())]}));
+        let server = server(&provider, provider.by_default());
+        assert_eq!(Door::new(&server).verdict(&token).await, "R503");
+        let told = warnings(&capture);
+        assert!(told[0].contains(reason) && told[0].contains(kid), "{changes:.80}: {told:?}");
+        let health = server.health();
+        let health = &health.issuers()[0];
+        assert_eq!((health.is_ready(), health.keys(), health.unusable_keys()), (false, 0, 1), "{changes:.80}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_is_not_for_signatures_is_skipped_without_a_warning() {
+    for changes in [
+        json!({"use": "enc"}),
+        json!({"use": "enc", "alg": "RSA-OAEP"}),
+        json!({"use": "enc", "n": "AQAB=="}),
+        json!({"use": null, "key_ops": ["encrypt", "wrapKey"]}),
+        json!({"use": null, "key_ops": []}),
+        json!({"kty": "oct", "k": "c2VjcmV0", "alg": "HS256"}),
+        json!({"kty": "oct", "k": "c2VjcmV0", "use": null, "alg": null}),
+    ] {
+        let capture = Capture::default();
+        let _guard = tracing::subscriber::set_default(capture.clone());
+        let (provider, good, new) = provider_with_new_key(Algorithm::RS256);
+        let kid = new["kid"].as_str().unwrap();
+        provider.issuer.publish_key_set(json!({"keys": [good, with(new.clone(), changes.clone())]}));
+        let server = server(&provider, provider.by_default());
+        server.warm_up().await.unwrap();
+        let door = Door::new(&server);
+        let token = signed_by(&provider, kid, json!({"kid": kid}));
+        let before = provider.issuer.requests(Endpoint::KeySet);
+        assert_eq!(door.judge(&token).await, Err(invalid(CheckFailure::UnknownKey)), "{changes}");
+        assert_eq!(provider.issuer.requests(Endpoint::KeySet), before, "{changes}: the key set was fetched again");
+        assert_eq!((warnings(&capture), server.health().issuers()[0].unusable_keys()), (Vec::new(), 0), "{changes}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_usable_key_beside_one_with_the_same_key_id_that_cannot_be_used() {
+    let (provider, good, new) = provider_with_new_key(Algorithm::RS256);
+    let (first, second) = (good["kid"].as_str().unwrap(), new["kid"].as_str().unwrap());
+    let third = provider.issuer.add_key(Algorithm::RS256);
+    let same = |key: &Value| with(key.clone(), json!({"kid": "same"}));
+    for keys in [[same(&good), padded(&same(&new))], [padded(&same(&new)), same(&good)]] {
+        provider.issuer.publish_key_set(json!({"keys": keys}));
+        let door = provider.trusted_as(provider.by_default());
+        assert_eq!(door.verdict(&signed_by(&provider, first, json!({"kid": "same"}))).await, "OK");
+        // One of these two may be valid, and nobody can tell which.
+        for signer in [second, &third] {
+            assert_eq!(door.judge(&signed_by(&provider, signer, json!({"kid": "same"}))).await, Err(UNDECIDED));
+            assert_eq!(door.judge(&signed_by(&provider, signer, json!({}))).await, Err(UNDECIDED));
+        }
+        assert_eq!(door.verdict(&signed_by(&provider, first, json!({}))).await, "OK");
+    }
+    // What is not for signatures leaves no doubt.
+    provider.issuer.publish_key_set(json!({"keys": [same(&good), with(same(&new), json!({"use": "enc"}))]}));
+    let door = provider.trusted_as(provider.by_default());
+    for header in [json!({"kid": "same"}), json!({})] {
+        let token = signed_by(&provider, second, header);
+        assert_eq!(door.judge(&token).await, Err(invalid(CheckFailure::Signature)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_keys_of_one_key_id_are_tried_and_at_most_four() {
+    let provider = Provider::signing_with(ISSUER, Algorithm::ES256);
+    for _ in 1..6 {
+        provider.issuer.add_key(Algorithm::ES256);
+    }
+    let keys = provider.issuer.jwk_set()["keys"].as_array().unwrap().clone();
+    let same: Vec<Value> = keys.iter().map(|key| with(key.clone(), json!({"kid": "same"}))).collect();
+    provider.issuer.publish_key_set(json!({"keys": same}));
+    let server = server(&provider, provider.by_default());
+    let door = Door::new(&server);
+    for (number, key) in keys.iter().enumerate() {
+        let token = signed_by(&provider, key["kid"].as_str().unwrap(), json!({"kid": "same"}));
+        let expected = if number < 4 { "OK" } else { "R503" };
+        assert_eq!(door.verdict(&token).await, expected, "key {number}");
+    }
+    let health = server.health();
+    assert_eq!((health.issuers()[0].keys(), health.issuers()[0].unusable_keys()), (4, 2));
+    // As many as are tried, and no doubt about any.
+    provider.issuer.publish_key_set(json!({"keys": same[..3]}));
+    let door = provider.trusted_as(provider.by_default());
+    let forged = signed_by(&provider, keys[5]["kid"].as_str().unwrap(), json!({"kid": "same"}));
+    assert_eq!(door.judge(&forged).await, Err(invalid(CheckFailure::Signature)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thumbprint_selects_a_key_where_there_is_no_key_id() {
+    let (provider, good, new) = provider_with_new_key(Algorithm::RS256);
+    let (first, second) = (good["kid"].as_str().unwrap(), new["kid"].as_str().unwrap());
+    for name in ["x5t", "x5t#S256"] {
+        let marked = |key: &Value, thumbprint: &str| with(key.clone(), json!({name: thumbprint}));
+        provider.issuer.publish_key_set(json!({"keys": [marked(&good, "UtTPYQs5"), marked(&new, "Zz1")]}));
+        let server = server(&provider, provider.by_default());
+        server.warm_up().await.unwrap();
+        let door = Door::new(&server);
+        for (signer, header, expected) in [
+            (first, json!({name: "UtTPYQs5"}), None),
+            (second, json!({name: "Zz1"}), None),
+            (second, json!({name: "UtTPYQs5"}), Some(CheckFailure::Signature)),
+            // A key id counts first.
+            (second, json!({name: "UtTPYQs5", "kid": second}), None),
+            (second, json!({name: "Zz1", "kid": "unknown"}), Some(CheckFailure::UnknownKey)),
+            (first, json!({}), Some(CheckFailure::UnknownKey)),
+        ] {
+            let token = signed_by(&provider, signer, header.clone());
+            assert_eq!(door.judge(&token).await.err(), expected.map(invalid), "{header}");
+        }
+        // An unknown one causes a fetch, and is remembered, as an unknown key id is.
+        let token = signed_by(&provider, first, json!({name: "uttpyqs5"}));
+        for fetches in [1, 0, 0] {
+            let before = provider.issuer.requests(Endpoint::KeySet);
+            assert_eq!(door.judge(&token).await.err(), Some(invalid(CheckFailure::UnknownKey)));
+            assert_eq!(provider.issuer.requests(Endpoint::KeySet) - before, fetches);
+        }
+        // After a rotation, the new thumbprint is found by that fetch.
+        advance(Duration::from_secs(60)).await;
+        provider.issuer.publish_key_set(json!({"keys": [marked(&good, "new"), marked(&new, "Zz1")]}));
+        assert_eq!(door.verdict(&signed_by(&provider, first, json!({name: "new"}))).await, "OK");
+        assert_eq!(
+            door.judge(&signed_by(&provider, first, json!({name: 1}))).await,
+            Err(invalid(CheckFailure::Header))
+        );
+        let long = signed_by(&provider, first, json!({name: "x".repeat(513)}));
+        assert_eq!(door.judge(&long).await, Err(invalid(CheckFailure::Header)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn members_that_are_null_and_a_long_certificate_chain_do_no_harm() {
+    for (algorithm, changes) in [
+        (Algorithm::EdDSA, json!({"alg": null, "n": null, "e": null, "y": null, "d": null, "key_ops": null})),
+        (Algorithm::RS256, json!({"x5c": ["x".repeat(10_600), "y".repeat(5_000)]})),
+        (Algorithm::RS256, json!({"x5c": null, "x5t": null, "use": null, "oth": null, "k": null})),
+        (Algorithm::RS256, json!({"e": "AAEAAQ"})),
+    ] {
+        let provider = Provider::signing_with(ISSUER, algorithm);
+        let mut key = provider.issuer.jwk_set()["keys"][0].clone();
+        // `null` is a value here.
+        key.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        for keys in [json!([key]), json!([key, null]), json!([null, key])] {
+            provider.issuer.publish_key_set(json!({"keys": keys}));
+            let capture = Capture::default();
+            let _guard = tracing::subscriber::set_default(capture.clone());
+            let door = provider.trusted_as(provider.by_default());
+            assert_eq!(door.verdict(&provider.sign(&provider.claims())).await, "OK", "{changes:.80}");
+            assert_eq!(warnings(&capture), Vec::<String>::new());
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_number_and_the_size_of_keys_can_be_set() {
+    let (provider, good, new) = provider_with_new_key(Algorithm::ES256);
+    let (first, second) = (good["kid"].as_str().unwrap(), new["kid"].as_str().unwrap());
+    let other = |number: usize| with(good.clone(), json!({"kid": format!("other-{number}"), "use": null}));
+    let many: Vec<Value> = (0..119).map(other).chain([with(new.clone(), json!({"use": "sig"}))]).collect();
+    let last = "other-118";
+    let encryption = (0..300).map(|number| with(other(number), json!({"kid": format!("enc-{number}"), "use": "enc"})));
+    let many: Vec<Value> = encryption.chain(many).collect();
+    provider.issuer.publish_key_set(json!({"keys": many}));
+    let by_default = provider.by_default();
+    for (issuer, keys, unusable, verdicts) in [
+        (by_default.clone(), 100, 20, ["OK", "R503"]),
+        (by_default.clone().max_keys(120), 120, 0, ["OK", "OK"]),
+        (by_default.clone().max_keys(1), 1, 119, ["OK", "R503"]),
+    ] {
+        let capture = Capture::default();
+        let _guard = tracing::subscriber::set_default(capture.clone());
+        let server = server(&provider, issuer);
+        server.warm_up().await.unwrap();
+        let health = server.health();
+        assert_eq!((health.issuers()[0].keys(), health.issuers()[0].unusable_keys()), (keys, unusable));
+        // One line for the first of them, and one for all others.
+        let told = warnings(&capture);
+        assert_eq!(told.len(), if unusable == 0 { 0 } else { 2 }, "{told:?}");
+        let door = Door::new(&server);
+        // The key that says that it is for signatures is used, although it comes last.
+        for ((signer, kid), expected) in [(second, second), (first, last)].into_iter().zip(verdicts) {
+            assert_eq!(door.verdict(&signed_by(&provider, signer, json!({"kid": kid}))).await, expected, "{kid}");
+        }
+    }
+    let long = with(good.clone(), json!({"x5c": ["x".repeat(300_000)]}));
+    provider.issuer.publish_key_set(json!({"keys": [long]}));
+    let token = signed_by(&provider, first, json!({"kid": first}));
+    for (issuer, verdict) in [(by_default.clone(), "R503"), (by_default.max_key_set_size(400_000), "OK")] {
+        assert_eq!(provider.trusted_as(issuer).verdict(&token).await, verdict);
+    }
+}
+
+#[test]
+fn limits_of_a_key_set_are_bounded() {
+    for (issuer, part) in [
+        (Issuer::discover(ISSUER).max_keys(0), "`max_keys` is 0: give between 1 and 1000"),
+        (Issuer::discover(ISSUER).max_keys(1_001), "`max_keys` is 1001"),
+        (Issuer::discover(ISSUER).max_key_set_size(1_023), "`max_key_set_size` is 1023: give between 1024 and 4194304"),
+        (Issuer::discover(ISSUER).max_key_set_size(4_194_305), "`max_key_set_size` is 4194305"),
+        (
+            Issuer::discover(ISSUER).introspection(super::provider::credentials()).max_keys(5),
+            "`max_keys` has no effect",
+        ),
+    ] {
+        let error = build(ResourceServer::builder(RESOURCE).issuer(issuer)).unwrap_err();
+        assert!(error.kind() == BuildErrorKind::Setting && error.to_string().contains(part), "{error}");
+    }
+    for issuer in [
+        Issuer::discover(ISSUER).max_keys(1).max_key_set_size(1_024),
+        Issuer::discover(ISSUER).max_keys(1_000).max_key_set_size(4 << 20),
+    ] {
+        assert!(build(ResourceServer::builder(RESOURCE).issuer(issuer)).is_ok());
+    }
+}
+
+#[test]
+fn a_key_set_with_a_byte_order_mark_says_so() {
+    let error = JwkSet::from_json("\u{feff}{\"keys\":[]}").unwrap_err();
+    assert!(error.to_string().contains("byte order mark"), "{error}");
+}
+
+/// Gives the same set again and again, each time in another allocation.
+struct Own(String, Arc<AtomicUsize>);
+
+impl KeySource for Own {
+    fn key_set<'a>(&'a self, _: Option<&'a str>) -> KeySetFuture<'a> {
+        self.1.fetch_add(1, Ordering::SeqCst);
+        Box::pin(async { Ok(Arc::new(JwkSet::from_json(&self.0).unwrap())) })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn unusable_keys_of_fixed_key_sets_and_of_own_sources_are_told_once() {
+    let (provider, good, new) = provider_with_new_key(Algorithm::RS256);
+    let (first, second) = (good["kid"].as_str().unwrap(), new["kid"].as_str().unwrap());
+    let document = json!({"keys": [good, padded(&new)]}).to_string();
+    let asked = Arc::new(AtomicUsize::new(0));
+    for (issuer, counted) in [
+        (Issuer::with_jwks(ISSUER, JwkSet::from_json(&document).unwrap()), 1),
+        (Issuer::with_key_source(ISSUER, Own(document, Arc::clone(&asked))), 0),
+    ] {
+        let capture = Capture::default();
+        let _guard = tracing::subscriber::set_default(capture.clone());
+        let builder = ResourceServer::builder(RESOURCE).issuer(issuer).clock(provider.clock.clone());
+        let server = builder.build_lazy().unwrap();
+        let door = Door::new(&server);
+        for _ in 0..10 {
+            assert_eq!(door.verdict(&signed_by(&provider, first, json!({"kid": first}))).await, "OK");
+            let token = signed_by(&provider, second, json!({"kid": second}));
+            assert_eq!(door.judge(&token).await, Err(UNDECIDED));
+        }
+        let told = warnings(&capture);
+        assert!(told.len() == 1 && told[0].contains(second), "{told:?}");
+        assert_eq!(server.health().issuers()[0].unusable_keys(), counted);
+    }
+    // A key that cannot be used is no unknown one: the source is not asked for a newer set.
+    assert_eq!(asked.load(Ordering::SeqCst), 20);
+}
