@@ -8,7 +8,8 @@ use std::fmt;
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CheckFailure {
-    /// Longer than 16 KiB, or with a header over 4 KiB or a signature over 1 KiB.
+    /// Longer than [`max_token_length`](crate::ResourceServerBuilder::max_token_length), or with a header over 4 KiB or a
+    /// signature over 1 KiB.
     TooLong,
     /// Not a JWT in compact form: three parts of canonical base64url (RFC 7515, section 7.1).
     Malformed,

@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderValue, header};
 use crate::failure::CheckFailure;
 use crate::jose::compact::MAX_TOKEN;
 
-/// The token of a request's `Authorization: Bearer` header (RFC 6750, section 2.1). It is a `b64token` and at most 16 KiB.
+/// The token of a request's `Authorization: Bearer` header (RFC 6750, section 2.1). It is a `b64token` and at most 64 KiB.
 ///
 /// The header is the only place where a token is looked for: never the query, a form or a cookie (OAuth 2.1, section 5.1).
 #[derive(Clone)]

@@ -71,8 +71,10 @@ pub(crate) fn decode(text: impl AsRef<[u8]>) -> Result<Vec<u8>, CheckFailure> {
     BASE64URL.decode(text).map_err(|_| CheckFailure::Malformed)
 }
 
-/// The longest token that is looked at. Real ones stay below 4 KiB; common servers refuse headers over 8 to 32 KiB.
-pub(crate) const MAX_TOKEN: usize = 16 * 1024;
+/// The longest token that is looked at, whatever is configured: with thousands of roles in it, real ones reach 30 KiB.
+pub(crate) const MAX_TOKEN: usize = 64 * 1024;
+/// The longest token unless configured otherwise. Most stay below 4 KiB; common servers refuse headers over 8 to 32 KiB.
+pub(crate) const DEFAULT_MAX_TOKEN: usize = 16 * 1024;
 /// The longest header part: names and a key id, never a certificate chain that we would read.
 const MAX_HEADER: usize = 4 * 1024;
 /// The longest signature part: RSA with 8192 bits is 1024 bytes, 1366 characters.

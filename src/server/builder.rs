@@ -11,6 +11,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::error::{BuildError, BuildErrorKind};
 use crate::identifier::{PlainHttp, ResourceUrl};
 use crate::issuer::Issuer;
+use crate::jose::compact::{DEFAULT_MAX_TOKEN, MAX_TOKEN};
 use crate::protection::Protection;
 use crate::resource::{MetadataService, ProtectedResourceMetadata, WellKnown};
 use crate::scope::{OFFLINE_ACCESS, RequestedScopes, ScopeHierarchy, ScopeRequirement, Scopes};
@@ -32,6 +33,7 @@ pub struct ResourceServerBuilder {
     realm: Option<Box<str>>,
     skew: Duration,
     max_lifetime: Option<Duration>,
+    max_token_length: usize,
     clock: Arc<dyn Clock>,
     plain_http: PlainHttp,
     route_opaque: Option<Route>,
@@ -54,6 +56,7 @@ impl ResourceServerBuilder {
             realm: None,
             skew: DEFAULT_SKEW,
             max_lifetime: None,
+            max_token_length: DEFAULT_MAX_TOKEN,
             clock: Arc::new(SystemClock),
             plain_http: PlainHttp::LoopbackOnly,
             route_opaque: None,
@@ -153,6 +156,23 @@ impl ResourceServerBuilder {
     /// Refuses tokens that were issued for longer than this. Not set by default.
     pub const fn max_token_lifetime(mut self, lifetime: Duration) -> Self {
         self.max_lifetime = Some(lifetime);
+        self
+    }
+
+    /// The longest token that is accepted, in bytes: 1 KiB to 64 KiB, 16 KiB by default. A longer one gets 401; at most once
+    /// a minute, a `warn` in the log has the length.
+    ///
+    /// Users with hundreds of roles or groups have such tokens. HTTP servers limit headers too: over HTTP/2, hyper answers
+    /// with 431 as soon as all headers of a request take more than 16 KiB, a token of about 14.5 KiB. Raise
+    /// `max_header_list_size` there as well.
+    ///
+    /// ```
+    /// use mcp_bearer::ResourceServer;
+    ///
+    /// let builder = ResourceServer::builder("https://mcp.example.com/mcp").max_token_length(32 * 1024);
+    /// ```
+    pub const fn max_token_length(mut self, bytes: usize) -> Self {
+        self.max_token_length = bytes;
         self
     }
 
@@ -257,7 +277,13 @@ impl ResourceServerBuilder {
             clock: Arc::clone(&self.clock),
         };
         Ok(ResourceServer::new(Inner {
-            verifier: Arc::new(ByIssuer::new(verifiers, for_opaque, verified, Arc::clone(&self.clock))),
+            verifier: Arc::new(ByIssuer::new(
+                verifiers,
+                for_opaque,
+                self.max_token_length,
+                verified,
+                Arc::clone(&self.clock),
+            )),
             protection: Arc::new(protection),
             metadata: MetadataService::new(document, well_known.paths),
             issuers,
@@ -270,6 +296,12 @@ impl ResourceServerBuilder {
         let wrong = |message: String| Err(BuildError::new(BuildErrorKind::Setting, message));
         if self.skew > MAX_SKEW {
             return wrong(format!("the clock skew is {:?}: give at most {MAX_SKEW:?}", self.skew));
+        }
+        if !(LEAST_MAX_TOKEN..=MAX_TOKEN).contains(&self.max_token_length) {
+            let length = self.max_token_length;
+            return wrong(format!(
+                "`max_token_length` is {length}: give between {LEAST_MAX_TOKEN} and {MAX_TOKEN} bytes"
+            ));
         }
         if self.max_lifetime.is_some_and(|lifetime| lifetime.is_zero()) {
             return wrong("the maximum token lifetime is 0, which no token has: give a longer one".to_owned());
@@ -379,5 +411,7 @@ const DEFAULT_VERIFICATION_TIMEOUT: Duration = Duration::from_secs(10);
 const MIN_VERIFICATION_TIMEOUT: Duration = Duration::from_millis(100);
 /// Each request that waits holds a connection and its memory.
 const MAX_VERIFICATION_TIMEOUT: Duration = Duration::from_secs(60);
+/// What `max_token_length` may not go below: shorter tokens have hardly any claims.
+const LEAST_MAX_TOKEN: usize = 1024;
 /// The longest realm: it stands in every challenge.
 const MAX_REALM: usize = 256;

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use super::jwt::{Jwt, TokenType};
 use super::own_code::caught;
 use super::verified_tokens::Place;
-use super::{VerifiedTokens, Verifier, VerifyError, VerifyErrorKind};
+use super::{LongTokens, VerifiedTokens, Verifier, VerifyError, VerifyErrorKind};
 use crate::claims::Claims;
 use crate::clock::Clock;
 use crate::failure::CheckFailure;
-use crate::jose::compact::{Compact, MAX_TOKEN};
+use crate::jose::compact::Compact;
 use crate::jose::header::Header;
 use crate::jose::{AllowedAlgorithms, KnownHeaders};
 use crate::json;
@@ -23,6 +23,7 @@ pub(crate) struct ByIssuer {
     /// Whether one of them takes JWTs that are not checked here.
     asks_about_jwts: bool,
     for_opaque: ForOpaque,
+    long_tokens: LongTokens,
     headers: KnownHeaders,
     /// JWTs that were verified just now, where they are remembered.
     verified: Option<Arc<VerifiedTokens>>,
@@ -56,6 +57,7 @@ impl ByIssuer {
     pub(crate) fn new(
         verifiers: Vec<Arc<Verifier>>,
         for_opaque: ForOpaque,
+        max_token_length: usize,
         verified: Option<VerifiedTokens>,
         clock: Arc<dyn Clock>,
     ) -> Self {
@@ -67,6 +69,7 @@ impl ByIssuer {
             algorithms,
             asks_about_jwts,
             for_opaque,
+            long_tokens: LongTokens::new(max_token_length),
             headers: KnownHeaders::new(),
             verified: verified.map(Arc::new),
             clock,
@@ -89,9 +92,7 @@ impl ByIssuer {
 
     /// By shape, then by issuer.
     fn route(&self, token: &[u8]) -> Result<Verification, VerifyError> {
-        if token.len() > MAX_TOKEN {
-            return Err(CheckFailure::TooLong.into());
-        }
+        self.long_tokens.reject(token.len())?;
         let takes_opaque = !matches!(self.for_opaque, ForOpaque::Nobody);
         let compact = Compact::parse(token);
         let remembering = self.verified.as_ref().filter(|_| compact.is_ok());

@@ -5,7 +5,7 @@
 //!
 //! | | check | refused as |
 //! |---|---|---|
-//! | 1 | length | [`TooLong`](CheckFailure::TooLong) |
+//! | 1 | length: at most `max_token_length` | [`TooLong`](CheckFailure::TooLong) |
 //! | 2 | three parts of strict base64url | [`Malformed`](CheckFailure::Malformed), [`Encrypted`](CheckFailure::Encrypted) |
 //! | 3 | header: `alg` in the allow-list, `crit`, `typ`; `null` means absent, except in `crit` | [`Header`](CheckFailure::Header), [`Algorithm`](CheckFailure::Algorithm), [`CriticalHeader`](CheckFailure::CriticalHeader), [`TokenType`](CheckFailure::TokenType) |
 //! | 4 | payload: an object, no claim twice, each that is read of its type; `null` means absent, except for `iss`, `aud`, `exp` and `cnf` | [`Claims`](CheckFailure::Claims) |
@@ -30,6 +30,7 @@ mod by_issuer;
 mod error;
 mod jwt;
 mod own_code;
+mod long_tokens;
 mod verified_tokens;
 mod verifier;
 
@@ -40,6 +41,7 @@ pub(crate) use asked::{Asked, RevocationCheck};
 pub(crate) use by_issuer::{ByIssuer, ForOpaque, PendingVerification, Route, Verification, Verified};
 pub use error::{VerifyError, VerifyErrorKind};
 pub(crate) use jwt::JwtVerifier;
+use long_tokens::LongTokens;
 pub(crate) use verified_tokens::VerifiedTokens;
 pub(crate) use verifier::Verifier;
 pub use verifier::{TokenVerifier, VerifyFuture};

@@ -23,6 +23,7 @@ mod introspection;
 mod layers;
 mod log_lines;
 mod logging;
+mod long_tokens;
 mod mcp;
 mod metadata;
 mod origins;
