@@ -127,6 +127,12 @@ fn check_lifetime(claims: &Claims, policy: &Policy, now: Duration) -> Result<(),
     Ok(())
 }
 
+/// By how much a token is ahead of the clock at `now`: the later of `nbf` and `iat`.
+pub(crate) fn ahead_by(claims: &Claims, now: Duration) -> Duration {
+    let start = claims.registered().not_before.max(claims.issued_at());
+    start.unwrap_or_default().saturating_sub(now)
+}
+
 fn check_times(claims: &Claims, policy: &Policy, now: Duration) -> Result<(), CheckFailure> {
     // The current time must be *before* `exp` (RFC 7519, section 4.1.4).
     if claims.expires_at().is_some_and(|expires_at| now >= expires_at.saturating_add(policy.skew)) {

@@ -11,6 +11,6 @@ mod text;
 
 pub(crate) use audience::AcceptedAudiences;
 pub(crate) use check::{
-    DEFAULT_SKEW, MAX_SKEW, Policy, WithoutAudience, check, check_before_asking, check_client_audience,
+    DEFAULT_SKEW, MAX_SKEW, Policy, WithoutAudience, ahead_by, check, check_before_asking, check_client_audience,
 };
 pub use claim_set::Claims;

@@ -121,7 +121,7 @@ impl Verifier {
 
     /// What somebody else says of a token is held up against the same policy, each time that it is used.
     fn judge(&self, claims: Claims, clock: &dyn Clock) -> Verified {
-        self.check_claims(claims, false, clock.since_epoch()).map_err(|failure| self.about(failure))
+        self.check_claims(claims, false, clock.since_epoch()).map_err(|error| self.about(error))
     }
 
     fn about(&self, error: impl Into<VerifyError>) -> VerifyError {

@@ -52,11 +52,10 @@ impl Verifier {
         let Some(verifier) = &self.jwt else { return self.ask_about_jwt(&jwt, clock) };
         let (typ, header) = jwt.header?;
         let about = |error: VerifyError| error.about(self.issuer(), header.kid.as_deref());
-        let claims = verifier
-            .check_header(&header, typ)
-            .and_then(|()| self.check_claims(jwt.claims, typ == TokenType::AccessToken, clock.since_epoch()))
-            .and_then(|claims| check_replicated(&header, &claims).map(|()| claims));
-        let claims = claims.map_err(|failure| about(failure.into()))?;
+        verifier.check_header(&header, typ).map_err(|failure| about(failure.into()))?;
+        let claims = self.check_claims(jwt.claims, typ == TokenType::AccessToken, clock.since_epoch());
+        let claims = claims.map_err(about)?;
+        check_replicated(&header, &claims).map_err(|failure| about(failure.into()))?;
         let Some(found) = verifier.keys.find_now(header.algorithm, header.key_name()) else {
             let signed = Signed {
                 input: jwt.compact.signing_input().into(),

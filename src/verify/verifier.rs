@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Asked, JwtVerifier, VerifyError};
-use crate::claims::{Claims, Policy, check, check_client_audience};
+use crate::claims::{Claims, Policy, ahead_by, check, check_client_audience};
 use crate::failure::CheckFailure;
 use crate::introspection::Introspector;
 
@@ -52,14 +52,17 @@ impl Verifier {
     /// Judges claims at the time `now` since 1970, and adds the scopes that are at configured places.
     ///
     /// # Errors
-    /// The first [`CheckFailure`].
+    /// The first [`CheckFailure`], with what the operator needs to know of it.
     pub(super) fn check_claims(
         &self,
         mut claims: Claims,
         explicitly_typed: bool,
         now: Duration,
-    ) -> Result<Claims, CheckFailure> {
-        check(&claims, &self.policy, explicitly_typed, now)?;
+    ) -> Result<Claims, VerifyError> {
+        check(&claims, &self.policy, explicitly_typed, now).map_err(|failure| match failure {
+            CheckFailure::NotYetValid => VerifyError::from(failure).with_source(ClockBehind::new(&claims, now)),
+            failure => failure.into(),
+        })?;
         for pointer in &self.scope_claims {
             claims.add_scopes_from(pointer)?;
         }
@@ -73,5 +76,19 @@ impl Verifier {
             Some(Asked::Introspection(introspector)) => Some(introspector),
             _ => None,
         }
+    }
+}
+
+/// A token from the future: most often, the clock of this machine is wrong.
+#[derive(Debug, thiserror::Error)]
+#[error("`nbf` or `iat` is {seconds} s ahead of the clock of this machine, which may be behind")]
+struct ClockBehind {
+    seconds: u64,
+}
+
+impl ClockBehind {
+    fn new(claims: &Claims, now: Duration) -> Self {
+        // A part of a second counts as one: none would be no time at all.
+        Self { seconds: ahead_by(claims, now).saturating_add(Duration::from_nanos(999_999_999)).as_secs() }
     }
 }

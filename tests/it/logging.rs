@@ -1,5 +1,6 @@
 //! What is logged, and what never is.
 
+use mcp_bearer::clock::Clock as _;
 use mcp_bearer::testing::{Endpoint, Fault};
 use tracing::Level;
 
@@ -80,5 +81,24 @@ async fn whatever_happens_no_part_of_a_token_is_logged() {
         for window in part.as_bytes().chunks(12).filter(|window| window.len() == 12) {
             assert!(!log.contains(std::str::from_utf8(window).unwrap()), "{log}");
         }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_from_the_future_tells_by_how_much_and_that_the_clock_may_be_behind() {
+    let capture = Capture::default();
+    let _guard = tracing::subscriber::set_default(capture.clone());
+    let fixture = Fixture::new().await;
+    let app = fixture.app();
+    let now = fixture.clock.since_epoch().as_secs();
+    for (claim, ahead, seconds) in [("iat", 90.0, 90), ("nbf", 90.25, 91), ("nbf", 86_400.0, 86_400)] {
+        let start = now as f64 + ahead;
+        let token = fixture.issuer.token().audience(RESOURCE).claim(claim, start).claim("exp", now + 90_000).sign();
+        capture.take();
+        assert_eq!(app.with_token(&token).await.verdict(), "R401");
+        let lines: Vec<_> = capture.take().into_iter().map(|(_, line)| line).collect();
+        let expected = format!("{seconds} s ahead of the clock of this machine, which may be behind");
+        let told = lines.iter().filter(|line| line.contains("cause=\"not_yet_valid\"") && line.contains(&expected));
+        assert_eq!(told.count(), 1, "{lines:?}");
     }
 }
