@@ -5,7 +5,8 @@ use std::fmt;
 
 /// A configuration that cannot work, found while a [`ResourceServer`](crate::ResourceServer) is built.
 ///
-/// `Display` is one sentence that says what to change; [`source`](StdError::source) is the cause below it, if any.
+/// `Display` is one sentence that says what to change; [`source`](StdError::source) is the cause below it, if any. `Debug`
+/// is the sentence with all causes, as it appears where `main` returns the error.
 pub struct BuildError {
     kind: BuildErrorKind,
     message: Box<str>,
@@ -55,11 +56,13 @@ impl BuildError {
 
 impl fmt::Debug for BuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BuildError")
-            .field("kind", &self.kind)
-            .field("message", &self.message)
-            .field("source", &self.source)
-            .finish()
+        write!(f, "{self}")?;
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
     }
 }
 

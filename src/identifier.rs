@@ -109,7 +109,9 @@ fn parse(text: &str, plain_http: PlainHttp) -> Result<Url, InvalidIdentifier> {
     match url.scheme() {
         "https" => {}
         "http" if plain_http == PlainHttp::Anywhere || is_loopback(&url) => {}
-        "http" => return Err(invalid(text, "is plain http: use https, which only loopback may do without")),
+        "http" => {
+            return Err(invalid(text, "is plain http beyond loopback: use https, or call `dangerously_allow_http()`"));
+        }
         _ => return Err(invalid(text, "has a scheme other than https: use https")),
     }
     if url.fragment().is_some() {

@@ -1,12 +1,12 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 
 use super::{HttpClient, HttpError, HttpErrorKind, RequestLimits};
 
-/// Sends a request, once more if the server could not be reached or was busy, all within `total`. `request` makes it
-/// anew for each attempt: what proves who we are is good for one.
+/// Sends a request, once more if the server could not be reached, closed the connection before it answered, or was busy,
+/// all within `total`. `request` makes it anew for each attempt: what proves who we are is good for one.
 pub(crate) async fn exchange(
     client: &dyn HttpClient,
     request: impl Fn() -> Result<Request<Bytes>, HttpError>,
@@ -16,7 +16,7 @@ pub(crate) async fn exchange(
     let attempts = async {
         match attempt(client, request()?, limits).await {
             Ok(response) if is_retryable_status(response.status()) => {}
-            Err(error) if error.kind() == HttpErrorKind::Connect => {}
+            Err(error) if matches!(error.kind(), HttpErrorKind::Connect | HttpErrorKind::Closed) => {}
             settled => return settled,
         }
         tokio::time::sleep(Duration::from_millis(fastrand::u64(RETRY_PAUSE_MILLIS))).await;
@@ -27,15 +27,28 @@ pub(crate) async fn exchange(
 
 async fn attempt(
     client: &dyn HttpClient,
-    request: Request<Bytes>,
+    mut request: Request<Bytes>,
     limits: &RequestLimits,
 ) -> Result<Response<Bytes>, HttpError> {
+    request.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     let response = client.send(request, limits.clone()).await?;
     // A client of somebody else's making may have read more than it should.
     if response.body().len() > limits.body {
         return Err(HttpError::new(HttpErrorKind::TooLarge));
     }
-    Ok(response)
+    match content_coding(response.headers()).filter(|_| response.status() == StatusCode::OK) {
+        Some(coding) => Err(HttpError::new(HttpErrorKind::Encoded).with_source(format!("the coding is {coding:?}"))),
+        None => Ok(response),
+    }
+}
+
+/// The name of the first coding, printable and cut. A decoder could be made to unfold a few bytes into gigabytes, so none is
+/// used.
+fn content_coding(headers: &HeaderMap) -> Option<String> {
+    let values = headers.get_all(header::CONTENT_ENCODING).iter();
+    let mut codings = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
+    let coding = codings.find(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"))?;
+    Some(coding.escape_ascii().take(MAX_CODING).map(char::from).collect())
 }
 
 /// Whether a status says that the same request may soon succeed.
@@ -54,5 +67,7 @@ pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     httpdate::parse_http_date(text).ok()?.duration_since(sent).ok()
 }
 
+/// The most characters of a coding's name in an error: the longest that is registered has 11.
+const MAX_CODING: usize = 32;
 /// Long enough for a restarted process to listen, short enough to fit into the total twice.
 const RETRY_PAUSE_MILLIS: std::ops::Range<u64> = 50..150;

@@ -2,7 +2,9 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::time::Duration;
 
-use super::{HttpError, HttpErrorKind};
+use http::StatusCode;
+
+use super::{DocumentError, HttpError, HttpErrorKind};
 
 /// Why an answer of an authorization server could not be had, or could not be used.
 #[derive(Debug)]
@@ -40,14 +42,28 @@ impl FetchError {
         Self { kind, url: url.into(), retry_after: None, source: None }
     }
 
-    /// What an exchange failed of: one that brought too much did bring an answer.
+    /// What an exchange failed of: one that brought too much, or something encoded, did bring an answer.
     pub(crate) fn of_exchange(url: &str, error: HttpError) -> Self {
         let kind = match error.kind() {
-            HttpErrorKind::TooLarge => FetchErrorKind::Document,
+            HttpErrorKind::TooLarge | HttpErrorKind::Encoded => FetchErrorKind::Document,
             HttpErrorKind::Unsendable => FetchErrorKind::Unsendable,
             _ => FetchErrorKind::NoAnswer,
         };
         Self::new(kind, url).with_source(error)
+    }
+
+    /// An answer with a status other than 200 to a request for a document.
+    pub(crate) fn of_status(url: &str, status: StatusCode, retry_after: Option<Duration>) -> Self {
+        let error = Self::new(FetchErrorKind::Status(status.as_u16()), url).with_retry_after(retry_after);
+        match status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                let source = DocumentError::new("the server gives this document only to those who authenticate");
+                error.with_source(source.repaired_by(
+                    "add credentials in an `http_client(..)` of your own, or call `jwks_uri(..)` if the keys need none",
+                ))
+            }
+            _ => error,
+        }
     }
 
     /// Adds what caused it.

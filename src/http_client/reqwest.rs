@@ -31,7 +31,7 @@ impl ReqwestClient {
     /// A client with the settings named above.
     ///
     /// # Errors
-    /// [`HttpErrorKind::Other`] if TLS cannot be set up on this machine.
+    /// [`HttpErrorKind::Setup`] if TLS cannot be set up on this machine, for want of CA certificates as a rule.
     pub fn new() -> Result<Self, HttpError> {
         Self::configured(|builder| builder)
     }
@@ -42,7 +42,7 @@ impl ReqwestClient {
     /// `configure` is called twice: what connects to public addresses only has connections of its own.
     ///
     /// # Errors
-    /// [`HttpErrorKind::Other`] if `reqwest` does not accept the settings, or TLS cannot be set up on this machine.
+    /// [`HttpErrorKind::Setup`] if `reqwest` does not accept the settings, or TLS cannot be set up on this machine.
     ///
     /// ```
     /// use std::time::Duration;
@@ -66,11 +66,16 @@ impl ReqwestClient {
         Self { anywhere: client.clone(), public_only: client }
     }
 
+    /// A client for plain http, on a machine without CA certificates.
+    pub(crate) fn without_certificates() -> Result<Self, HttpError> {
+        Self::configured(|builder| builder.tls_certs_only([]))
+    }
+
     fn with_names(
         names: Arc<dyn Resolve>,
         configure: impl Fn(ClientBuilder) -> ClientBuilder,
     ) -> Result<Self, HttpError> {
-        let build = |names| restricted(configure(preset())).dns_resolver(names).build().map_err(other);
+        let build = |names| restricted(configure(preset())).dns_resolver(names).build().map_err(not_set_up);
         let names: Arc<dyn Resolve> = Arc::new(PinnedLoopback(names));
         let public: Arc<dyn Resolve> = Arc::new(PublicOnly(Arc::clone(&names)));
         Ok(Self { anywhere: build(names)?, public_only: build(public)? })
@@ -213,12 +218,49 @@ fn classify(error: ::reqwest::Error) -> HttpError {
         HttpErrorKind::Timeout
     } else if error.is_connect() {
         HttpErrorKind::Connect
+    } else if error.is_request() && is_closed(&error) {
+        HttpErrorKind::Closed
     } else {
         HttpErrorKind::Other
     };
     // The URL of an introspection request is harmless, but a query might not be.
     HttpError::new(kind).with_source(error.without_url())
 }
+
+/// Whether a connection ended before the head of an answer was complete.
+fn is_closed(error: &(dyn StdError + 'static)) -> bool {
+    use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    let mut cause = Some(error);
+    while let Some(current) = cause {
+        let is_closed = match current.downcast_ref::<std::io::Error>() {
+            Some(error) => matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof),
+            None => current.to_string() == INCOMPLETE,
+        };
+        if is_closed {
+            return true;
+        }
+        cause = current.source();
+    }
+    false
+}
+
+fn not_set_up(error: ::reqwest::Error) -> HttpError {
+    let mut cause: Option<&(dyn StdError + 'static)> = Some(&error);
+    while let Some(current) = cause {
+        if current.to_string().contains(NO_CERTIFICATES) {
+            return HttpError::new(HttpErrorKind::Setup).with_source(NoCertificates);
+        }
+        cause = current.source();
+    }
+    HttpError::new(HttpErrorKind::Setup).with_source(error)
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "no CA certificates were found on this machine: install them (often as the package `ca-certificates`), check \
+     `SSL_CERT_FILE` and `SSL_CERT_DIR`, or add your own by `ReqwestClient::configured`"
+)]
+struct NoCertificates;
 
 fn forbidden() -> HttpError {
     HttpError::new(HttpErrorKind::ForbiddenAddress)
@@ -228,6 +270,12 @@ fn other(error: impl Into<Box<dyn StdError + Send + Sync>>) -> HttpError {
     HttpError::new(HttpErrorKind::Other).with_source(error)
 }
 
+/// What hyper says of a connection that ended without an answer. Its error cannot be named here without a dependency; a test
+/// over a socket fails if the words change.
+const INCOMPLETE: &str = "connection closed before message completed";
+/// What rustls-platform-verifier says where no CA certificates are. A test in a process without any fails if the words
+/// change.
+const NO_CERTIFICATES: &str = "No CA certificates";
 /// A backstop: callers bound the whole exchange more tightly.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 

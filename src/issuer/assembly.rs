@@ -315,21 +315,42 @@ impl Issuer {
         if let Some(client) = &self.http_client {
             return Ok(Arc::clone(client));
         }
-        self.parts.client.get_or_make(default_client)
+        self.parts.client.get_or_make(|| default_client(self.names_https()))
+    }
+
+    /// Whether a URL that is going to be fetched is https, as far as is known before anything is.
+    fn names_https(&self) -> bool {
+        let needs = self.needs();
+        let is_found = self.well_known_url.is_none() && (needs.jwks_uri || needs.introspection_endpoint);
+        let metadata = match &self.source {
+            Source::Metadata(metadata) => [metadata.jwks_uri(), metadata.introspection_endpoint()],
+            _ => [is_found.then_some(&*self.url), self.well_known_url.as_deref()],
+        };
+        let named = [self.jwks_uri.as_deref(), self.introspection_endpoint.as_deref()];
+        let is_https = |url: &str| url.get(..8).is_some_and(|start| start.eq_ignore_ascii_case("https://"));
+        metadata.into_iter().chain(named).flatten().any(is_https)
     }
 }
 
 #[cfg(feature = "reqwest")]
-fn default_client() -> Result<Arc<dyn HttpClient>, BuildError> {
-    let client = crate::http_client::ReqwestClient::new().map_err(|error| {
-        let message = "no HTTP client could be made: give one with `Issuer::http_client`";
-        BuildError::new(BuildErrorKind::HttpClient, message).with_source(error)
+fn default_client(names_https: bool) -> Result<Arc<dyn HttpClient>, BuildError> {
+    use std::error::Error as _;
+
+    use crate::http_client::ReqwestClient;
+    let client = match ReqwestClient::new() {
+        Err(_) if !names_https => ReqwestClient::without_certificates(),
+        client => client,
+    };
+    let client = client.map_err(|error| {
+        let cause = error.source().map(ToString::to_string).unwrap_or_default();
+        let message = format!("the HTTP client cannot be set up: {cause}; or give one with `Issuer::http_client`");
+        BuildError::new(BuildErrorKind::HttpClient, message)
     })?;
     Ok(Arc::new(client))
 }
 
 #[cfg(not(feature = "reqwest"))]
-fn default_client() -> Result<Arc<dyn HttpClient>, BuildError> {
+fn default_client(_: bool) -> Result<Arc<dyn HttpClient>, BuildError> {
     Err(BuildError::new(
         BuildErrorKind::HttpClient,
         "there is no HTTP client: switch on the feature `reqwest`, or give one with `Issuer::http_client`",

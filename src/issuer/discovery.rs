@@ -138,9 +138,11 @@ impl Needs {
 /// Says what the document has, and what the operator can do about it.
 fn explained(invalid: InvalidMetadata, document: &Map<String, Value>) -> DocumentError {
     let (member, repair) = match invalid {
-        InvalidMetadata::Mismatch => {
-            ("issuer", "configure the issuer exactly as its metadata has it, if it is the one that you mean")
-        }
+        InvalidMetadata::Mismatch => (
+            "issuer",
+            "configure the issuer exactly as its metadata has it, if it is the one that you mean; where it is reached by \
+             another URL, call `well_known_url(..)` or `jwks_uri(..)`, and `dangerously_allow_http()` if that is plain http",
+        ),
         InvalidMetadata::JwksUri => (
             "jwks_uri",
             "call `jwks_uri(..)` with the URL to use, or `dangerously_allow_http()` if plain http is all there is",
@@ -166,8 +168,7 @@ async fn get(client: &dyn HttpClient, url: &Url) -> Result<Fetched, FetchError> 
     let response = exchange(client, || Ok(request.clone()), &limits, TOTAL_TIMEOUT).await;
     let response = response.map_err(|source| FetchError::of_exchange(url.as_str(), source))?;
     if response.status() != StatusCode::OK {
-        let kind = FetchErrorKind::Status(response.status().as_u16());
-        return Err(error(kind).with_retry_after(retry_after(response.headers())));
+        return Err(FetchError::of_status(url.as_str(), response.status(), retry_after(response.headers())));
     }
     let came_from = response.extensions().get().copied();
     Ok(Fetched { body: response.into_body(), came_from })
@@ -176,8 +177,9 @@ async fn get(client: &dyn HttpClient, url: &Url) -> Result<Fetched, FetchError> 
 /// Which error tells the operator most.
 const fn gravity(error: &FetchError) -> u8 {
     match error.kind() {
-        FetchErrorKind::IssuerMismatch => 3,
-        FetchErrorKind::NoAnswer | FetchErrorKind::Status(500..) | FetchErrorKind::Interrupted => 2,
+        FetchErrorKind::IssuerMismatch => 4,
+        FetchErrorKind::NoAnswer | FetchErrorKind::Status(500..) | FetchErrorKind::Interrupted => 3,
+        FetchErrorKind::Status(401 | 403) => 2,
         FetchErrorKind::Document => 1,
         FetchErrorKind::Status(_) | FetchErrorKind::CredentialsRefused(_) | FetchErrorKind::Unsendable => 0,
     }

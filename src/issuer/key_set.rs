@@ -106,10 +106,7 @@ impl KeySetFetch {
                 Ok(Fetched::Modified { keys: Arc::new(keys), validators, lifetime })
             }
             StatusCode::NOT_MODIFIED if validators_for(url, request).is_some() => Ok(Fetched::NotModified { lifetime }),
-            status => {
-                let retry_after = retry_after(response.headers());
-                Err(error(FetchErrorKind::Status(status.as_u16())).with_retry_after(retry_after))
-            }
+            status => Err(FetchError::of_status(url.as_str(), status, retry_after(response.headers()))),
         }
     }
 }

@@ -7,7 +7,7 @@ use super::{Health, IssuerHealth, ResourceServerBuilder};
 use crate::bearer::BearerAuthLayer;
 use crate::clock::Clock;
 use crate::error::{BuildError, BuildErrorKind};
-use crate::http_client::FetchError;
+use crate::http_client::{FetchError, FetchErrorKind};
 use crate::mcp::{McpLayer, McpScopes, ServerParts};
 use crate::origin::{AllowedOrigins, OriginLayer};
 use crate::protection::Protection;
@@ -198,8 +198,16 @@ impl fmt::Debug for ResourceServer {
 }
 
 fn unreachable(issuer: &str, cause: Option<Arc<FetchError>>) -> BuildError {
+    let repair = match cause.as_deref().map(FetchError::kind) {
+        Some(FetchErrorKind::NoAnswer) => {
+            "check its URL and whether it runs; if this machine reaches it by another URL, as from inside a container, call \
+             `well_known_url(..)` or `jwks_uri(..)` with that URL, and `dangerously_allow_http()` if it is plain http"
+        }
+        _ => "see the cause",
+    };
     let message = format!(
-        "what the issuer {issuer:?} publishes cannot be had: check its URL and whether it runs, or build with `build_lazy`"
+        "the metadata or the keys of the issuer {issuer:?} could not be fetched: {repair}; to start without them, build \
+         with `build_lazy`"
     );
     let built = BuildError::new(BuildErrorKind::Unreachable, message);
     match cause {

@@ -16,6 +16,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use super::trial::{self, Trial, own_key};
+use crate::capture::Capture;
 use crate::support::{ISSUER, RESOURCE};
 
 /// A server that writes whatever it is told to, once the head of a request is there.
@@ -191,7 +192,8 @@ async fn nothing_is_decompressed() {
         let raw = Raw::start(move |stream| drop(stream.write_all(&answer)));
         let trial = fetching_keys_of(issuer, clock, &raw.url("/keys"));
         trial.token(id, encoding, &trial.fixture.token(), verdict).await;
-        assert!(raw.heads().iter().all(|head| !head.contains("accept-encoding")), "{id} {:?}", raw.heads());
+        let asks = |head: &String| head.contains("\r\naccept-encoding: identity\r\n");
+        assert!(raw.heads().iter().all(asks), "{id} {:?}", raw.heads());
     }
 }
 
@@ -220,7 +222,8 @@ async fn an_introspection_answer_is_not_decompressed() {
         let trial = Trial::of(issuer, clock, |server| server.issuer(accepted));
         trial.token(id, what, "2YotnFZFEjr1zCsicMWpAA", verdict).await;
         let heads = raw.heads();
-        assert!(!heads.is_empty() && heads.iter().all(|head| !head.contains("accept-encoding")), "{id} {heads:?}");
+        let asks = |head: &String| head.contains("\r\naccept-encoding: identity\r\n");
+        assert!(!heads.is_empty() && heads.iter().all(asks), "{id} {heads:?}");
     }
 }
 
@@ -282,7 +285,17 @@ async fn only_a_server_that_proves_its_name_is_believed() {
         let url = serve_tls(certificate, answer);
         let accepted = Issuer::discover(ISSUER).jwks_uri(url).http_client(client.clone());
         let trial = Trial::of(issuer, clock, |server| server.issuer(accepted));
+        let capture = Capture::of_this_thread();
+        let (_, seen) = capture.since(0);
         trial.token(id, what, &trial.fixture.token(), verdict).await;
+        let (log, _) = capture.since(seen);
+        let cause = match what {
+            "expired" => "Expired",
+            "another host" => "not valid for name",
+            _ => "UnknownIssuer",
+        };
+        let is_named = log.to_lowercase().contains(&cause.to_lowercase());
+        assert!(is_named || verdict == "OK", "{id} {what}: {log}");
     }
     // A server that speaks TLS 1.0 only: its hello, with TLS_RSA_WITH_AES_128_CBC_SHA.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

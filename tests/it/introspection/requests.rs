@@ -17,10 +17,14 @@ async fn request_is_a_posted_form_with_a_hint_that_asks_for_json() {
     assert_eq!((request.method(), request.path()), (&Method::POST, "/introspect"));
     assert_eq!(request.header("content-type"), Some("application/x-www-form-urlencoded"));
     assert_eq!(request.header("accept"), Some("application/json"));
+    assert_eq!(request.header("accept-encoding"), Some("identity"));
     let form = [("token", token.as_str()), ("token_type_hint", "access_token")];
     assert_eq!(request.form(), form.map(|(name, value)| (name.to_owned(), value.to_owned())));
     let names: Vec<&str> = request.headers().keys().map(http::HeaderName::as_str).collect();
-    assert!(names.iter().all(|name| ["content-type", "accept", "authorization"].contains(name)), "{names:?}");
+    assert!(
+        names.iter().all(|name| ["content-type", "accept", "accept-encoding", "authorization"].contains(name)),
+        "{names:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
