@@ -88,6 +88,20 @@ pub(crate) fn endpoint(text: &str, plain_http: PlainHttp) -> Result<Url, Invalid
     parse(text, plain_http)
 }
 
+/// Checks a name that is only compared: nothing is fetched from it, and it is not published.
+pub(crate) fn check_name(text: &str) -> Result<(), InvalidIdentifier> {
+    if text.is_empty() {
+        return Err(invalid(text, "is empty: give the text that tokens carry as `iss`"));
+    }
+    if text.len() > MAX_IDENTIFIER {
+        return Err(invalid("the name", "is longer than 2048 bytes: give a shorter one"));
+    }
+    if text.bytes().any(|byte| !byte.is_ascii_graphic() || byte == b'"') {
+        return Err(invalid(text, "has a space, a quote, a control character or a character beyond ASCII: remove it"));
+    }
+    Ok(())
+}
+
 fn parse(text: &str, plain_http: PlainHttp) -> Result<Url, InvalidIdentifier> {
     if text.is_empty() {
         return Err(invalid(text, "is empty: give an absolute https URL"));

@@ -24,7 +24,14 @@ use crate::issuer::Issuer;
 /// this.
 #[must_use]
 pub fn keycloak(base: &str, realm: &str) -> Issuer {
-    Issuer::discover(format!("{}/realms/{realm}", base.trim_end_matches('/')))
+    let trimmed = base.trim_end_matches('/');
+    let (root, named) = trimmed.split_once("/realms/").unwrap_or((trimmed, realm));
+    let issuer = Issuer::discover(format!("{root}/realms/{}", segment(realm)));
+    let is_right = is_url(base) && root == trimmed && !realm.is_empty() && !realm.contains('/');
+    let name = [realm, named, "demo"].into_iter().find(|name| !name.is_empty() && !name.contains('/'));
+    let repaired = format!("keycloak({:?}, {:?})", with_https(root), name.unwrap_or_default());
+    let needs = "the URL of the server and the name of a realm";
+    only_if(is_right, issuer, &format!("keycloak({base:?}, {realm:?})"), needs, &repaired)
 }
 
 /// An Auth0 tenant: `auth0("tenant.eu.auth0.com")`. The issuer has a slash at its end.
@@ -39,7 +46,10 @@ pub fn keycloak(base: &str, realm: &str) -> Issuer {
 /// With *Add Permissions in the Access Token* those are scopes only if asked for: `.scope_claim("/permissions")`.
 #[must_use]
 pub fn auth0(domain: &str) -> Issuer {
-    Issuer::oidc(format!("https://{}/", domain.trim_end_matches('/')))
+    let host = host_of(domain);
+    let (issuer, repaired) = (Issuer::oidc(format!("https://{host}/")), format!("auth0({host:?})"));
+    let is_right = is_host(domain.trim_end_matches('/'));
+    only_if(is_right, issuer, &format!("auth0({domain:?})"), "the domain of the tenant alone", &repaired)
 }
 
 /// A Logto tenant: `logto("https://tenant.logto.app")`. It signs with ES384.
@@ -51,7 +61,12 @@ pub fn auth0(domain: &str) -> Issuer {
 /// Organization tokens name `urn:logto:organization:...`, to be accepted by [`accept_audience`](Issuer::accept_audience).
 #[must_use]
 pub fn logto(endpoint: &str) -> Issuer {
-    Issuer::oidc(format!("{}/oidc", endpoint.trim_end_matches('/')))
+    let trimmed = endpoint.trim_end_matches('/');
+    let root = trimmed.strip_suffix("/oidc").unwrap_or(trimmed);
+    let repaired = format!("logto({:?})", with_https(root));
+    let issuer = Issuer::oidc(format!("{root}/oidc"));
+    let is_right = is_url(root) && root == trimmed;
+    only_if(is_right, issuer, &format!("logto({endpoint:?})"), "the URL of the tenant, without a path", &repaired)
 }
 
 /// A Microsoft Entra ID tenant, v2 tokens: `entra("72f988bf-...")`, by its identifier, not its name.
@@ -69,7 +84,11 @@ pub fn logto(endpoint: &str) -> Issuer {
 /// Application permissions are in `roles`, and scopes only if asked for: `.scope_claim("/roles")`.
 #[must_use]
 pub fn entra(tenant: &str) -> Issuer {
-    Issuer::oidc(format!("https://login.microsoftonline.com/{tenant}/v2.0"))
+    let issuer = Issuer::oidc(format!("https://login.microsoftonline.com/{tenant}/v2.0"));
+    let is_right = !tenant.is_empty() && tenant.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    let needs = "the tenant's identifier (a GUID), which tokens carry in the place of its name";
+    let repaired = "entra(\"72f988bf-86f1-41af-91ab-2d7cd011db47\")";
+    only_if(is_right, issuer, &format!("entra({tenant:?})"), needs, repaired)
 }
 
 /// An Okta custom authorization server: `okta("org.okta.com", "default")`.
@@ -80,7 +99,14 @@ pub fn entra(tenant: &str) -> Issuer {
 /// The organization's own authorization server cannot be used: its tokens are for Okta, and its keys change unseen.
 #[must_use]
 pub fn okta(domain: &str, authorization_server: &str) -> Issuer {
-    Issuer::discover(format!("https://{domain}/oauth2/{authorization_server}"))
+    let host = host_of(domain);
+    let name = authorization_server.trim_matches('/').rsplit('/').next().filter(|name| !name.is_empty());
+    let name = name.unwrap_or("default");
+    let issuer = Issuer::discover(format!("https://{host}/oauth2/{name}"));
+    let is_right = is_host(domain.trim_end_matches('/')) && name == authorization_server;
+    let needs = "the domain alone and the name of an authorization server";
+    let written = format!("okta({domain:?}, {authorization_server:?})");
+    only_if(is_right, issuer, &written, needs, &format!("okta({host:?}, {name:?})"))
 }
 
 /// An Amazon Cognito user pool: `cognito("eu-central-1", "eu-central-1_Ab12Cd34E")`.
@@ -92,7 +118,47 @@ pub fn okta(domain: &str, authorization_server: &str) -> Issuer {
 ///    [`dangerously_accept_clients_without_audience`](Issuer::dangerously_accept_clients_without_audience) lists them.
 #[must_use]
 pub fn cognito(region: &str, user_pool: &str) -> Issuer {
-    Issuer::oidc(format!("https://cognito-idp.{region}.amazonaws.com/{user_pool}"))
+    let issuer = Issuer::oidc(format!("https://cognito-idp.{region}.amazonaws.com/{user_pool}"));
+    let is_pool = |text: &str| text.split_once('_').is_some_and(|(region, id)| is_host(region) && is_host(id));
+    let named = [user_pool, region].map(|text| text.rsplit('/').next().unwrap_or_default());
+    let pool = named.into_iter().find(|text| is_pool(text)).unwrap_or("eu-central-1_Ab12Cd34E");
+    let home = pool.split('_').next().unwrap_or_default();
+    let needs = "a region and the identifier of a pool in it";
+    let written = format!("cognito({region:?}, {user_pool:?})");
+    only_if(pool == user_pool && home == region, issuer, &written, needs, &format!("cognito({home:?}, {pool:?})"))
+}
+
+/// The issuer of a call that is right; of another one an issuer that fails at build, with the call as it should be.
+fn only_if(is_right: bool, issuer: Issuer, written: &str, needs: &str, repaired: &str) -> Issuer {
+    if is_right {
+        return issuer;
+    }
+    issuer.mistaken(format!("`providers::{written}` needs {needs}: write `providers::{repaired}`"))
+}
+
+fn is_host(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.:".contains(&byte))
+}
+
+/// The host in a text that may be a URL.
+fn host_of(text: &str) -> &str {
+    let after_scheme = text.split_once("://").map_or(text, |(_, rest)| rest).trim_start_matches('/');
+    after_scheme.split(['/', '?', '#']).next().unwrap_or_default()
+}
+
+fn is_url(text: &str) -> bool {
+    text.contains("://")
+}
+
+fn with_https(text: &str) -> String {
+    if is_url(text) { text.to_owned() } else { format!("https://{text}") }
+}
+
+/// A segment of a path, percent-encoded as Keycloak writes it into tokens (RFC 3986, section 3.3).
+fn segment(text: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@%".contains(&byte);
+    let encode = |byte: u8| if is_plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+    text.bytes().map(encode).collect()
 }
 
 #[cfg(test)]
@@ -104,13 +170,45 @@ mod tests {
         for (issuer, expected) in [
             (keycloak("https://kc.example.com", "demo"), "https://kc.example.com/realms/demo"),
             (keycloak("https://kc.example.com/", "demo"), "https://kc.example.com/realms/demo"),
+            (keycloak("https://kc.example.com/auth", "demo"), "https://kc.example.com/auth/realms/demo"),
+            (keycloak("https://kc.example.com", "My Realm"), "https://kc.example.com/realms/My%20Realm"),
+            (keycloak("https://kc.example.com", "My%20Realm"), "https://kc.example.com/realms/My%20Realm"),
             (auth0("tenant.auth0.com"), "https://tenant.auth0.com/"),
+            (auth0("tenant.auth0.com/"), "https://tenant.auth0.com/"),
             (logto("https://t.logto.app"), "https://t.logto.app/oidc"),
             (entra("72f988bf"), "https://login.microsoftonline.com/72f988bf/v2.0"),
             (okta("org.okta.com", "default"), "https://org.okta.com/oauth2/default"),
             (cognito("us-east-1", "us-east-1_x"), "https://cognito-idp.us-east-1.amazonaws.com/us-east-1_x"),
         ] {
             assert_eq!(issuer.url(), expected);
+            assert!(issuer.check_identifier().is_ok(), "{expected}");
+        }
+    }
+
+    #[test]
+    fn a_call_that_cannot_work_fails_at_build_with_the_call_that_does() {
+        for (issuer, repaired) in [
+            (auth0("https://tenant.eu.auth0.com"), "auth0(\"tenant.eu.auth0.com\")"),
+            (auth0("http://tenant.eu.auth0.com/"), "auth0(\"tenant.eu.auth0.com\")"),
+            (auth0("tenant.eu.auth0.com/authorize"), "auth0(\"tenant.eu.auth0.com\")"),
+            (auth0("https://tenant.eu.auth0.com/.well-known/jwks.json"), "auth0(\"tenant.eu.auth0.com\")"),
+            (okta("https://org.okta.com", "default"), "okta(\"org.okta.com\", \"default\")"),
+            (okta("org.okta.com", "/oauth2/aus1"), "okta(\"org.okta.com\", \"aus1\")"),
+            (okta("https://org.okta.com/oauth2/x", ""), "okta(\"org.okta.com\", \"default\")"),
+            (keycloak("kc.example.com", "demo"), "keycloak(\"https://kc.example.com\", \"demo\")"),
+            (keycloak("https://kc/realms/demo", "demo"), "keycloak(\"https://kc\", \"demo\")"),
+            (keycloak("https://kc/realms/demo", ""), "keycloak(\"https://kc\", \"demo\")"),
+            (keycloak("https://kc", "realms/demo"), "keycloak(\"https://kc\", \"demo\")"),
+            (logto("t.logto.app"), "logto(\"https://t.logto.app\")"),
+            (logto("https://t.logto.app/oidc"), "logto(\"https://t.logto.app\")"),
+            (entra("contoso.onmicrosoft.com"), "entra(\"72f988bf-86f1-41af-91ab-2d7cd011db47\")"),
+            (entra("https://login.microsoftonline.com/x"), "entra(\"72f988bf-86f1-41af-91ab-2d7cd011db47\")"),
+            (cognito("us-east-1_x", "us-east-1"), "cognito(\"us-east-1\", \"us-east-1_x\")"),
+            (cognito("us-east-1", "eu-west-1_x"), "cognito(\"eu-west-1\", \"eu-west-1_x\")"),
+            (cognito("us-east-1", "pool/us-east-1_x"), "cognito(\"us-east-1\", \"us-east-1_x\")"),
+        ] {
+            let error = issuer.check_identifier().unwrap_err().to_string();
+            assert!(error.ends_with(&format!("write `providers::{repaired}`")), "{error}");
         }
     }
 }

@@ -12,10 +12,11 @@ use super::discovery::{Discovery, Needs, OAUTH, OIDC, appended, inserted};
 use super::introspection_endpoint::IntrospectionEndpoint;
 use super::key_set::{KeySetFetch, Location};
 use super::metadata_source::MetadataSource;
+use super::names::check_name;
 use crate::claims::{AcceptedAudiences, Policy, WithoutAudience};
 use crate::error::{BuildError, BuildErrorKind};
 use crate::http_client::HttpClient;
-use crate::identifier::{self, IssuerUrl};
+use crate::identifier;
 use crate::introspection::{Introspection, Introspector};
 use crate::jose::AllowedAlgorithms;
 use crate::keys::{Keys, RefreshPolicy, RemoteKeys, Reporting, UnusableKeys};
@@ -30,7 +31,7 @@ impl Issuer {
         max_lifetime: Option<Duration>,
         wait_limit: Duration,
     ) -> Result<Verifier, BuildError> {
-        let issuer = self.parse(&self.url)?;
+        self.check_identifier()?;
         self.check_agreement()?;
         self.check_texts()?;
         let policy = Policy {
@@ -45,12 +46,12 @@ impl Issuer {
         };
         let (jwt, asked) = match (&self.source, &self.introspection) {
             (Source::Verifier(custom), _) => (None, Some(Asked::Custom(Arc::clone(custom)))),
-            (_, None) => (Some(self.jwt_verifier(&issuer, None)?), None),
+            (_, None) => (Some(self.jwt_verifier(None)?), None),
             (_, Some((which, settings))) => {
-                let introspector = self.introspector(&issuer, settings)?;
+                let introspector = self.introspector(settings)?;
                 let jwt = match which {
                     Introspected::All => None,
-                    Introspected::Opaque => Some(self.jwt_verifier(&issuer, Some(&introspector))?),
+                    Introspected::Opaque => Some(self.jwt_verifier(Some(&introspector))?),
                 };
                 (jwt, Some(Asked::Introspection(introspector)))
             }
@@ -83,21 +84,22 @@ impl Issuer {
             if tenants.accepted.is_empty() || !tenants.accepted.iter().all(|tenant| is_tenant(tenant)) {
                 return wrong("the tenants must be listed, each by its identifier: letters, digits, '-', '.', '_'");
             }
-            accepted.extend(tenants.accepted.iter().map(|tenant| tenants.template.replace(TENANT, tenant).into()));
+            for tenant in &tenants.accepted {
+                let issuer: Box<str> = tenants.template.replace(TENANT, tenant).into();
+                self.parse(&issuer)?;
+                accepted.push(issuer);
+            }
+        }
+        for name in &self.also_issued_as {
+            check_name(name)?;
         }
         for (index, issuer) in accepted.iter().enumerate() {
-            self.parse(issuer)?;
             if accepted.iter().take(index).any(|other| other == issuer) {
                 let message = format!("the issuer {issuer:?} stands twice: remove one");
                 return Err(BuildError::new(BuildErrorKind::Issuer, message));
             }
         }
         Ok(accepted)
-    }
-
-    fn parse(&self, issuer: &str) -> Result<IssuerUrl, BuildError> {
-        IssuerUrl::parse(issuer, self.plain_http)
-            .map_err(|error| BuildError::new(BuildErrorKind::Issuer, format!("the issuer {error}")))
     }
 
     fn check_texts(&self) -> Result<(), BuildError> {
@@ -181,16 +183,12 @@ impl Issuer {
         }
     }
 
-    fn jwt_verifier(
-        &self,
-        issuer: &IssuerUrl,
-        introspector: Option<&Arc<Introspector>>,
-    ) -> Result<JwtVerifier, BuildError> {
+    fn jwt_verifier(&self, introspector: Option<&Arc<Introspector>>) -> Result<JwtVerifier, BuildError> {
         let revocation = introspector
             .zip(self.revocation_check)
             .map(|(introspector, interval)| RevocationCheck { introspector: Arc::clone(introspector), interval });
         Ok(JwtVerifier {
-            keys: self.parts.keys.get_or_make(|| self.keys(issuer))?,
+            keys: self.parts.keys.get_or_make(|| self.keys())?,
             algorithms: self.allowed_algorithms()?,
             at_jwt_required: self.at_jwt_required,
             revocation,
@@ -215,7 +213,7 @@ impl Issuer {
         Ok(algorithms.iter().copied().collect())
     }
 
-    fn keys(&self, issuer: &IssuerUrl) -> Result<Keys, BuildError> {
+    fn keys(&self) -> Result<Keys, BuildError> {
         Ok(match &self.source {
             Source::Jwks(keys) => {
                 UnusableKeys::default().report(&self.url, keys);
@@ -225,11 +223,11 @@ impl Issuer {
                 let (issuer, source) = (self.url.clone(), Arc::clone(source));
                 Keys::Custom(Arc::new(Reporting { issuer, source, unusable: UnusableKeys::default() }))
             }
-            _ => Keys::Remote(Arc::new(self.remote_keys(issuer)?)),
+            _ => Keys::Remote(Arc::new(self.remote_keys()?)),
         })
     }
 
-    fn remote_keys(&self, issuer: &IssuerUrl) -> Result<RemoteKeys, BuildError> {
+    fn remote_keys(&self) -> Result<RemoteKeys, BuildError> {
         let in_range = |name: &str, value: Duration, least: Duration| {
             if (least..=DAY).contains(&value) {
                 return Ok(value);
@@ -256,12 +254,12 @@ impl Issuer {
                 let message = "the metadata has no \"jwks_uri\": add it, or call `jwks_uri`";
                 Location::Fixed(metadata.jwks_url().ok_or_else(|| missing(message))?.url.clone())
             }
-            _ => Location::Discovered(self.metadata(issuer)?),
+            _ => Location::Discovered(self.metadata()?),
         };
         Ok(RemoteKeys::new(KeySetFetch::new(&self.url, self.client()?, location, limits), policy))
     }
 
-    fn introspector(&self, issuer: &IssuerUrl, settings: &Introspection) -> Result<Arc<Introspector>, BuildError> {
+    fn introspector(&self, settings: &Introspection) -> Result<Arc<Introspector>, BuildError> {
         self.parts.introspector.get_or_make(|| {
             let endpoint = match (&self.introspection_endpoint, &self.source) {
                 (Some(url), _) => IntrospectionEndpoint::Fixed(self.endpoint(url)?),
@@ -271,7 +269,7 @@ impl Issuer {
                     let named = metadata.introspection_url().ok_or_else(|| missing(message))?;
                     IntrospectionEndpoint::Fixed(named.url.clone())
                 }
-                _ => IntrospectionEndpoint::Discovered(self.metadata(issuer)?),
+                _ => IntrospectionEndpoint::Discovered(self.metadata()?),
             };
             let introspector = Introspector::new(&self.url, self.client()?, endpoint, settings.clone());
             introspector.map(Arc::new).ok_or_else(|| {
@@ -282,8 +280,9 @@ impl Issuer {
         })
     }
 
-    fn metadata(&self, issuer: &IssuerUrl) -> Result<Arc<MetadataSource>, BuildError> {
+    fn metadata(&self) -> Result<Arc<MetadataSource>, BuildError> {
         self.parts.metadata.get_or_make(|| {
+            let issuer = &self.parse(&self.url)?;
             let mut candidates = match &self.source {
                 _ if self.well_known_url.is_some() => {
                     self.well_known_url.iter().map(|url| self.endpoint(url)).collect::<Result<_, _>>()?

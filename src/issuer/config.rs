@@ -33,6 +33,8 @@ use crate::verify::TokenVerifier;
 #[derive(Clone)]
 pub struct Issuer {
     pub(super) url: Box<str>,
+    /// What a function of `providers` was called wrongly with.
+    pub(super) mistake: Option<Box<str>>,
     pub(super) source: Source,
     pub(super) also_issued_as: Vec<Box<str>>,
     pub(super) tenants: Option<Tenants>,
@@ -110,17 +112,21 @@ impl Issuer {
     }
 
     /// Uses a fixed key set; nothing is ever fetched, and a rotation needs a new configuration.
+    ///
+    /// `url` is compared with the `iss` of tokens. It need not be a URL: any visible ASCII text of at most 2,048 bytes without
+    /// quotes will do. What is not an https URL (or http on loopback) is not published in `authorization_servers`.
     pub fn with_jwks(url: impl Into<Box<str>>, keys: JwkSet) -> Self {
         Self::new(url, Source::Jwks(keys))
     }
 
-    /// Takes keys from a source of yours.
+    /// Takes keys from a source of yours. `url` is compared, as with [`with_jwks`](Self::with_jwks).
     pub fn with_key_source(url: impl Into<Box<str>>, source: impl KeySource) -> Self {
         Self::new(url, Source::Keys(Arc::new(source)))
     }
 
     /// Has this issuer's tokens, and all that are no JWTs, verified by code of yours. At most one issuer of a resource gets
-    /// the latter, unless [`route_opaque`](crate::ResourceServerBuilder::route_opaque) says whose each is.
+    /// the latter, unless [`route_opaque`](crate::ResourceServerBuilder::route_opaque) says whose each is. `url` is compared, as
+    /// with [`with_jwks`](Self::with_jwks).
     pub fn with_verifier(url: impl Into<Box<str>>, verifier: impl TokenVerifier) -> Self {
         Self::new(url, Source::Verifier(Arc::new(verifier)))
     }
@@ -236,7 +242,8 @@ impl Issuer {
 
     /// Accepts tokens that name this issuer too, exactly, and are signed with the same keys: for authorization servers
     /// that changed their name or have several, as Entra's v1 and v2 endpoints. The metadata must still name the issuer
-    /// itself, and only that is published.
+    /// itself, and only that is published. The name is compared and nothing is fetched from it: any visible ASCII text of at
+    /// most 2,048 bytes without quotes, such as the `http://.../adfs/services/trust` of AD FS.
     ///
     /// The same person is then known under two issuers: see [`AuthInfo::identity`](crate::AuthInfo::identity).
     #[must_use]
@@ -275,6 +282,7 @@ impl Issuer {
     fn new(url: impl Into<Box<str>>, source: Source) -> Self {
         Self {
             url: url.into(),
+            mistake: None,
             source,
             also_issued_as: Vec::new(),
             tenants: None,

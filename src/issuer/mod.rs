@@ -8,6 +8,7 @@ mod introspection_endpoint;
 mod key_set;
 mod metadata;
 mod metadata_source;
+mod names;
 mod parts;
 
 pub use config::Issuer;

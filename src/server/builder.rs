@@ -262,7 +262,11 @@ impl ResourceServerBuilder {
         let mut well_known = WellKnown::of(&resource, self.root_alias);
         let other_path = self.metadata_path.map(String::from).filter(|path| !well_known.paths.contains(path));
         well_known.paths.extend(other_path);
-        let authorization_servers: Vec<&str> = self.issuers.iter().map(Issuer::url).collect();
+        let authorization_servers: Vec<&str> = self.issuers.iter().filter_map(Issuer::published).collect();
+        if authorization_servers.is_empty() {
+            tracing::warn!(target: "mcp_bearer",
+                "no issuer is an https URL, so the metadata names no authorization server and MCP clients cannot find one");
+        }
         let requested = RequestedScopes::new(&self.challenge_scopes)?;
         let published = requested.of(&scopes_supported);
         let document = self.metadata.document(&resource, &authorization_servers, &published)?;

@@ -29,8 +29,8 @@ mod asked;
 mod by_issuer;
 mod error;
 mod jwt;
-mod own_code;
 mod long_tokens;
+mod own_code;
 mod verified_tokens;
 mod verifier;
 

@@ -28,6 +28,7 @@ mod logging;
 mod long_tokens;
 mod mcp;
 mod metadata;
+mod names;
 mod origins;
 mod own_code;
 mod own_parts;

@@ -234,7 +234,7 @@ fn mistakes_fail_at_build() {
             "`dangerously_accept_clients_without_audience`",
         ),
         ("another name twice", with(all().also_issued_as(ISSUER)), Kind::Issuer, ISSUER),
-        ("another name that is none", with(all().also_issued_as("https://h/#x")), Kind::Issuer, "fragment"),
+        ("another name that is none", with(all().also_issued_as("h x")), Kind::Issuer, "space"),
         (
             "template without a place",
             with(all().tenant_template("https://h/common", ["t1"])),

@@ -231,7 +231,6 @@ fn what_is_no_url_is_no_issuer() {
     for name in ["acme.com", "acme.com/", "//acme.com", "acme"] {
         for issuer in [
             Issuer::discover(name),
-            Issuer::discover("https://acme.com").also_issued_as(name),
             Issuer::discover(name).introspection_endpoint("https://acme.com/introspect").introspection(credentials()),
         ] {
             let built = build(ResourceServer::builder(RESOURCE).issuer(issuer));
