@@ -80,7 +80,9 @@ where
                             request.extensions_mut().insert(auth);
                             Stage::Calling { future: service.call(request) }
                         }
-                        Err(rejection) => Stage::Rejected { response: Some(state.respond(&rejection)) },
+                        Err(rejection) => {
+                            Stage::Rejected { response: Some(state.respond(&rejection, request.headers())) }
+                        }
                     }
                 }
                 StageProjection::Calling { future } => {

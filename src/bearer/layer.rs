@@ -75,7 +75,7 @@ impl BearerAuthLayer {
 
     /// Answers refusals with the response that `respond` makes of them. Challenge, `Cache-Control` and the
     /// [`Rejection`] in the extensions are put in afterwards, whatever it does. Where it panics, the request gets the
-    /// response that it would get without this call.
+    /// response that it would get without this call. Of the response to a gRPC request only the headers are used.
     #[must_use]
     pub fn on_rejection(self, respond: impl Fn(&Rejection) -> Response<Bytes> + Send + Sync + 'static) -> Self {
         self.with(|state| state.on_rejection = Some(Arc::new(respond)))

@@ -13,12 +13,17 @@
 //! header at all; the rest of the table holds there too. An [`AuthInfo`](crate::AuthInfo) that is in a request's
 //! extensions before the layer sees the request is removed.
 //!
+//! A gRPC request (`content-type: application/grpc`) is rejected without a body, in the way that gRPC clients read: HTTP
+//! status 200, and `grpc-status` 16 (unauthenticated) instead of 400 and 401, 7 (permission denied) instead of 403, 14
+//! (unavailable) instead of 503, 13 (internal) instead of 500. The challenge is the same, as metadata.
+//!
 //! A CORS preflight passes without credentials. Every refusal carries `Cache-Control: no-store` and stays in the response's extensions as a [`Rejection`]. No byte of
 //! a token, of a claim or of another server's answer is ever in one.
 
 mod body;
 mod challenge;
 mod future;
+mod grpc;
 mod layer;
 pub(crate) mod log;
 mod rejection;
@@ -29,6 +34,7 @@ mod token;
 
 pub use body::BearerBody;
 pub use future::ResponseFuture;
+pub(crate) use grpc::readable_by;
 pub use layer::BearerAuthLayer;
 pub use rejection::{Rejection, RejectionKind};
 pub(crate) use response::OnRejection;

@@ -9,7 +9,7 @@ use tower_service::Service;
 use super::future::Next;
 use super::layer::State;
 use super::token::NoToken;
-use super::{BearerBody, BearerToken, Rejection, ResponseFuture, log};
+use super::{BearerBody, BearerToken, Rejection, ResponseFuture, log, readable_by};
 use crate::auth_info::AuthInfo;
 use crate::protection::Protection;
 use crate::scope::Scopes;
@@ -61,7 +61,9 @@ where
                 request.extensions_mut().insert(auth);
                 ResponseFuture::inner(self.inner.call(request))
             }
-            Admission::Refused(rejection) => ResponseFuture::rejected(self.state.respond(&rejection)),
+            Admission::Refused(rejection) => {
+                ResponseFuture::rejected(self.state.respond(&rejection, request.headers()))
+            }
             Admission::Pending(verification, protection) => {
                 // The clone is not ready; the service that was polled ready is the one to call later.
                 let clone = self.inner.clone();
@@ -125,8 +127,9 @@ impl State {
         }
     }
 
-    pub(super) fn respond(&self, rejection: &Rejection) -> Response<Bytes> {
-        rejection.to_response_by(self.on_rejection.as_ref())
+    /// The response to a request with these headers.
+    pub(super) fn respond(&self, rejection: &Rejection, headers: &HeaderMap) -> Response<Bytes> {
+        readable_by(headers, rejection, rejection.to_response_by(self.on_rejection.as_ref()))
     }
 }
 

@@ -7,7 +7,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::AllowedOrigins;
-use crate::bearer::{BearerBody, Rejection, ResponseFuture, log};
+use crate::bearer::{BearerBody, Rejection, ResponseFuture, log, readable_by};
 use crate::failure::OperationFailure;
 use crate::protection::Protection;
 
@@ -66,7 +66,7 @@ where
         }
         let rejection = Rejection::operation(OperationFailure::Origin, None);
         log::refused(&self.protection, &rejection, None);
-        ResponseFuture::rejected(rejection.to_response())
+        ResponseFuture::rejected(readable_by(request.headers(), &rejection, rejection.to_response()))
     }
 }
 

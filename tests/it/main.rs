@@ -19,6 +19,7 @@ mod extensions;
 mod extractor;
 mod faults;
 mod first_errors;
+mod grpc;
 mod hostile;
 mod introspection;
 mod kept_alive;
