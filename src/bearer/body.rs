@@ -33,6 +33,13 @@ impl<B> BearerBody<B> {
     }
 }
 
+/// An empty body, which layers such as `tower_http::timeout::TimeoutLayer` answer with.
+impl<B> Default for BearerBody<B> {
+    fn default() -> Self {
+        Self::of_rejection(Bytes::new())
+    }
+}
+
 impl<B> Body for BearerBody<B>
 where
     B: Body<Data = Bytes>,

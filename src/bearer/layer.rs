@@ -20,6 +20,23 @@ use crate::verify::ByIssuer;
 /// Made by [`ResourceServer::bearer_layer`](crate::ResourceServer::bearer_layer). In axum, add it with
 /// [`Router::route_layer`](https://docs.rs/axum/latest/axum/struct.Router.html#method.route_layer): with `layer`, paths
 /// that do not exist answer 401 instead of 404, which clients that look for metadata do not understand.
+///
+/// It stands anywhere in a [`tower::ServiceBuilder`](https://docs.rs/tower/latest/tower/struct.ServiceBuilder.html). A layer
+/// that a configuration may leave out needs one type of response with it and without it:
+///
+/// ```
+/// # #[cfg(all(feature = "axum", feature = "testing", any(feature = "aws-lc-rs", feature = "rust-crypto")))] {
+/// # use axum::{Router, response::IntoResponse, routing::get};
+/// # use mcp_bearer::{ResourceServer, testing::TestIssuer};
+/// use tower::util::{MapResponseLayer, option_layer};
+///
+/// # let auth = TestIssuer::new("https://auth.example.com");
+/// # let server = ResourceServer::builder("https://mcp.example.com/mcp").issuer(auth.issuer()).build_lazy().unwrap();
+/// # let is_protected = true;
+/// let guard = is_protected.then(|| (MapResponseLayer::new(IntoResponse::into_response), server.bearer_layer()));
+/// let app: Router = Router::new().route("/mcp", get(|| async {})).route_layer(option_layer(guard));
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct BearerAuthLayer {
     state: Arc<State>,

@@ -13,6 +13,7 @@
 mod bearer;
 mod capture;
 mod check_order;
+mod composition;
 mod configuration;
 mod discovery;
 mod extensions;

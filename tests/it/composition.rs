@@ -1,0 +1,130 @@
+//! The layer in the stacks that applications build around it.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::response::IntoResponse;
+use axum::routing::{get, post};
+use http::{Request, StatusCode, header};
+use http_body::Body as _;
+use mcp_bearer::AuthInfo;
+use mcp_bearer::bearer::BearerBody;
+use tower::util::{MapResponseLayer, option_layer};
+use tower::{Layer as _, ServiceBuilder, ServiceExt as _};
+use tower_http::compression::CompressionLayer;
+use tower_http::limit::RequestBodyLimitLayer;
+use tower_http::timeout::TimeoutLayer;
+use tower_http::trace::TraceLayer;
+
+use crate::support::{Answer, Fixture, RESOURCE};
+
+async fn whoami(auth: AuthInfo, _body: String) -> String {
+    auth.subject().unwrap_or("service").to_owned()
+}
+
+async fn send(app: &Router, authorization: Option<&str>, body: &'static str) -> Answer {
+    let request = Request::post("/").header(header::ACCEPT_ENCODING, "identity");
+    let request = match authorization {
+        Some(value) => request.header(header::AUTHORIZATION, value),
+        None => request,
+    };
+    Answer::of(app.clone().oneshot(request.body(Body::from(body)).unwrap()).await.unwrap()).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_layer_stands_anywhere_in_the_stack_of_the_axum_documentation() {
+    let fixture = Fixture::new().await;
+    let guard = || fixture.server.bearer_layer().required_scopes(["mcp:tools"]).unwrap();
+    let timeout = || TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, Duration::from_secs(10));
+    let route = || Router::new().route("/", post(whoami));
+    // The body of tower-http's own limit has no default, so that its layer is outside of the timeout.
+    let innermost = ServiceBuilder::new()
+        .layer(TraceLayer::new_for_http())
+        .layer(RequestBodyLimitLayer::new(8))
+        .layer(timeout())
+        .layer(CompressionLayer::new())
+        .layer(fixture.server.cors_layer())
+        .layer(fixture.server.allowed_origins(["https://app.example.com"]).unwrap())
+        .layer(guard());
+    let outermost = ServiceBuilder::new()
+        .layer(guard())
+        .layer(fixture.server.allowed_origins(["https://app.example.com"]).unwrap())
+        .layer(TraceLayer::new_for_http())
+        .layer(RequestBodyLimitLayer::new(8))
+        .layer(timeout())
+        .layer(CompressionLayer::new());
+    let between = ServiceBuilder::new()
+        .layer(timeout())
+        .layer(guard())
+        .layer(RequestBodyLimitLayer::new(8))
+        .layer(timeout())
+        .layer(CompressionLayer::new())
+        .layer(guard())
+        .layer(TraceLayer::new_for_http());
+    let good = format!("Bearer {}", fixture.token());
+    let scopeless = format!("Bearer {}", fixture.issuer.token().audience(RESOURCE).sign());
+    for (place, app) in [
+        ("innermost", route().layer(innermost)),
+        ("outermost", route().layer(outermost)),
+        ("between", route().layer(between)),
+    ] {
+        let accepted = send(&app, Some(&good), "1234").await;
+        assert_eq!((accepted.status.as_u16(), accepted.body.as_str()), (200, "alice"), "{place}");
+        assert_eq!(send(&app, None, "1234").await.verdict(), "R401N", "{place}");
+        assert_eq!(send(&app, Some("Bearer garbage"), "1234").await.verdict(), "R401", "{place}");
+        assert_eq!(send(&app, Some(&scopeless), "1234").await.verdict(), "R403", "{place}");
+        let too_large = send(&app, Some(&good), "123456789").await;
+        assert_eq!(too_large.status, StatusCode::PAYLOAD_TOO_LARGE, "{place}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_timeout_around_the_layer_ends_a_handler_that_is_too_slow() {
+    let fixture = Fixture::new().await;
+    let slow = || async { tokio::time::sleep(Duration::from_secs(60)).await };
+    let stack = ServiceBuilder::new()
+        .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, Duration::from_secs(10)))
+        .layer(fixture.server.bearer_layer());
+    let app = Router::new().route("/", post(slow)).layer(stack);
+    let answer = send(&app, Some(&format!("Bearer {}", fixture.token())), "").await;
+    assert_eq!((answer.status, answer.body.as_str()), (StatusCode::GATEWAY_TIMEOUT, ""));
+    let empty = BearerBody::<Body>::default();
+    assert!(empty.is_end_stream() && empty.size_hint().exact() == Some(0));
+}
+
+/// A guard that a configuration may switch off: both branches must have one type of response.
+#[tokio::test(start_paused = true)]
+async fn an_optional_layer_needs_one_type_of_response() {
+    let fixture = Fixture::new().await;
+    for is_guarded in [true, false] {
+        let guard = is_guarded.then(|| fixture.server.bearer_layer());
+        let unified = guard.clone().map(|guard| (MapResponseLayer::new(IntoResponse::into_response), guard));
+        let by_router = Router::new().route("/", post(|| async { "ok" })).route_layer(option_layer(unified.clone()));
+        let by_stack = ServiceBuilder::new().layer(TraceLayer::new_for_http()).option_layer(unified);
+        let by_stack = Router::new().route("/", post(|| async { "ok" })).layer(by_stack);
+        for app in [by_router, by_stack] {
+            let expected = if is_guarded { StatusCode::UNAUTHORIZED } else { StatusCode::OK };
+            assert_eq!(send(&app, None, "").await.status, expected);
+            assert_eq!(send(&app, Some(&format!("Bearer {}", fixture.token())), "").await.status, StatusCode::OK);
+        }
+        // In plain tower, where the inner body is boxed as well.
+        let handler =
+            tower::service_fn(async |_: Request<Body>| Ok::<_, std::convert::Infallible>("ok".into_response()));
+        let service = option_layer(guard.map(|guard| (MapResponseLayer::new(IntoResponse::into_response), guard)));
+        let request = Request::get("/").body(Body::empty()).unwrap();
+        let response = service.layer(handler).oneshot(request).await.unwrap();
+        assert_eq!(response.status() == StatusCode::UNAUTHORIZED, is_guarded);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_nested_router_with_state_and_a_fallback_keeps_its_answers() {
+    let fixture = Fixture::new().await;
+    let guarded = Router::new().route("/", get(|| async { "inside" })).route_layer(fixture.server.bearer_layer());
+    let app: Router = Router::new().nest("/api", guarded).fallback(|| async { StatusCode::IM_A_TEAPOT }).with_state(());
+    for (path, expected) in [("/api", 401), ("/api/other", 418), ("/other", 418)] {
+        let request = Request::get(path).body(Body::empty()).unwrap();
+        assert_eq!(app.clone().oneshot(request).await.unwrap().status(), expected, "{path}");
+    }
+}
