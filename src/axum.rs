@@ -39,6 +39,11 @@ impl IntoResponse for Rejection {
 impl ResourceServer {
     /// The routes of the protected resource metadata (RFC 9728, section 3.1), to be merged into an application's
     /// router beside what the bearer layer guards.
+    ///
+    /// Two servers of one process may have the same path on two hosts: `https://a.example/mcp` and `https://b.example/mcp`.
+    /// axum routes by path only and panics where both routers are merged into one. Make a `Router` for each host, and choose
+    /// between them by the host of the request, as with
+    /// [`tower::steer`](https://docs.rs/tower/latest/tower/steer/index.html).
     pub fn metadata_router<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
         let service = self.metadata_service();
         service.paths().fold(Router::new(), |router, path| router.route_service(&route_of(path), service.clone()))

@@ -68,14 +68,18 @@ impl ProtectedResourceMetadata {
         self.member("authorization_details_types_supported", types.into_iter().map(Into::into).collect::<Vec<String>>())
     }
 
-    /// With which algorithms DPoP proofs may be signed (RFC 9449).
+    /// With which algorithms DPoP proofs may be signed (RFC 9449). An error at build: this server rejects tokens that are
+    /// bound to a key, and must not advertise them.
     #[must_use]
     pub fn dpop_signing_alg_values_supported(self, algorithms: impl IntoIterator<Item = Algorithm>) -> Self {
         self.member("dpop_signing_alg_values_supported", names(algorithms))
     }
 
-    /// Any other member, such as `tls_client_certificate_bound_access_tokens`, `signed_metadata`, one with a language
-    /// tag, or an extension. What the server's configuration decides cannot be set so.
+    /// Any other member, such as `signed_metadata`, one with a language tag, or an extension.
+    ///
+    /// What the server's configuration decides cannot be set so: `resource`, `authorization_servers`, `scopes_supported` and
+    /// `bearer_methods_supported`. Neither can `dpop_signing_alg_values_supported`, `dpop_bound_access_tokens_required` and
+    /// `tls_client_certificate_bound_access_tokens`, since sender-constrained tokens are rejected. Both are errors at build.
     #[must_use]
     pub fn member(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
         self.members.insert(name.into(), value.into());
@@ -107,13 +111,16 @@ impl ProtectedResourceMetadata {
             if RESERVED.contains(&base) {
                 return Err(error(format!("the member {name:?} follows from the configuration: remove it")));
             }
+            if SENDER_CONSTRAINED.contains(&base) && !is_empty(value) {
+                return Err(not_supported(name));
+            }
             match base {
                 "jwks_uri" | "resource_documentation" | "resource_policy_uri" | "resource_tos_uri" => {
                     let text = value.as_str().ok_or_else(|| error(format!("the member {name:?} must be a URL")))?;
                     identifier::endpoint(text, PlainHttp::LoopbackOnly)
                         .map_err(|source| error(format!("the member {name:?}: {source}")))?;
                 }
-                "resource_signing_alg_values_supported" | "dpop_signing_alg_values_supported" => {
+                "resource_signing_alg_values_supported" => {
                     let asymmetric =
                         |name: &Value| name.as_str().is_some_and(|name| Algorithm::from_name(name).is_some());
                     if !value.as_array().is_some_and(|names| names.iter().all(asymmetric)) {
@@ -137,6 +144,9 @@ fn validate_signed(value: &Value) -> Result<(), BuildError> {
         .as_str()
         .and_then(|jwt| crate::jose::compact::Compact::parse(jwt.as_bytes()).and_then(|jwt| jwt.payload()).ok());
     match payload.and_then(|payload| crate::json::unique_object(&payload).ok()) {
+        Some(claims) if SENDER_CONSTRAINED.iter().any(|name| claims.contains_key(*name)) => {
+            Err(not_supported("signed_metadata"))
+        }
         Some(claims) if !claims.contains_key("signed_metadata") && claims.contains_key("iss") => Ok(()),
         _ => {
             Err(error("the member \"signed_metadata\" must be a JWT with an issuer and without signed metadata in it"))
@@ -157,11 +167,23 @@ fn is_empty(value: &Value) -> bool {
     }
 }
 
+fn not_supported(name: &str) -> BuildError {
+    error(format!(
+        "the member {name:?} advertises sender-constrained tokens (DPoP, mTLS), which this server rejects: remove it"
+    ))
+}
+
 fn error(message: impl Into<Box<str>>) -> BuildError {
     BuildError::new(BuildErrorKind::Metadata, message)
 }
 
 const RESERVED: [&str; 4] = ["resource", "authorization_servers", "scopes_supported", "bearer_methods_supported"];
+/// Refused whatever they say, until such tokens can be verified.
+const SENDER_CONSTRAINED: [&str; 3] = [
+    "dpop_signing_alg_values_supported",
+    "dpop_bound_access_tokens_required",
+    "tls_client_certificate_bound_access_tokens",
+];
 
 #[cfg(test)]
 mod tests {
@@ -202,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn every_member_of_the_rfc_can_be_set() {
+    fn every_member_that_the_server_does_not_decide_can_be_set() {
         let document = publish(
             ProtectedResourceMetadata::default()
                 .resource_name("Notes")
@@ -213,15 +235,12 @@ mod tests {
                 .jwks_uri("https://h/jwks")
                 .resource_signing_alg_values_supported([Algorithm::ES256])
                 .authorization_details_types_supported(["payment"])
-                .dpop_signing_alg_values_supported([Algorithm::EdDSA])
-                .member("tls_client_certificate_bound_access_tokens", true)
-                .member("dpop_bound_access_tokens_required", false)
                 .member("x_extension", json!({"a": 1})),
         )
         .unwrap();
         assert_eq!(document["resource_name#fr"], "Notes en fran\u{e7}ais");
-        assert_eq!(document["dpop_signing_alg_values_supported"], json!(["EdDSA"]));
-        assert_eq!(document.as_object().unwrap().len(), 4 + 12);
+        assert_eq!(document["resource_signing_alg_values_supported"], json!(["ES256"]));
+        assert_eq!(document.as_object().unwrap().len(), 4 + 9);
     }
 
     #[test]
@@ -236,8 +255,8 @@ mod tests {
             ("resource_policy_uri", json!("/policy")),
             ("resource_name", json!(1)),
             ("resource_signing_alg_values_supported", json!(["none"])),
-            ("dpop_signing_alg_values_supported", json!(["HS256"])),
-            ("dpop_signing_alg_values_supported", json!("ES256")),
+            ("resource_signing_alg_values_supported", json!(["HS256"])),
+            ("resource_signing_alg_values_supported", json!("ES256")),
             ("signed_metadata", json!("x")),
             ("signed_metadata", json!(nested)),
         ] {

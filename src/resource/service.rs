@@ -57,6 +57,7 @@ impl MetadataService {
         *response.status_mut() = status;
         let answer = response.headers_mut();
         answer.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+        answer.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         match status {
             StatusCode::OK | StatusCode::NOT_MODIFIED => {
                 answer.insert(header::CACHE_CONTROL, HeaderValue::from_static("max-age=3600"));

@@ -1,4 +1,5 @@
-use crate::identifier::ResourceUrl;
+use crate::error::{BuildError, BuildErrorKind};
+use crate::identifier::{self, PlainHttp, ResourceUrl};
 
 /// Where the metadata of a resource is (RFC 9728, section 3.1): the well-known part goes between host and path, and a
 /// query stays at the end.
@@ -25,6 +26,48 @@ impl WellKnown {
         }
         Self { url: [&origin, PREFIX, path, &query].concat(), paths }
     }
+
+    /// Names another URL in challenges, and serves its path too.
+    pub(crate) fn move_to(
+        &mut self,
+        text: &str,
+        resource: &ResourceUrl,
+        plain_http: PlainHttp,
+    ) -> Result<(), BuildError> {
+        let url = identifier::endpoint(text, plain_http).map_err(|error| wrong(format!("the metadata URL {error}")))?;
+        let origin = resource.url().origin();
+        if url.origin() != origin {
+            let origin = origin.ascii_serialization();
+            return Err(wrong(format!(
+                "the metadata URL {text:?} has another origin than the resource: give one at {origin:?}"
+            )));
+        }
+        self.url = text.to_owned();
+        self.add(url.path());
+        Ok(())
+    }
+
+    /// Serves the document at another path too.
+    pub(crate) fn serve_at(&mut self, path: &str) -> Result<(), BuildError> {
+        let is_plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#' | b'{' | b'}');
+        if !path.starts_with('/') || !path.bytes().all(is_plain) {
+            return Err(wrong(format!(
+                "the metadata path {path:?} is not a plain path: begin it with '/', without query, fragment and braces"
+            )));
+        }
+        self.add(path);
+        Ok(())
+    }
+
+    fn add(&mut self, path: &str) {
+        if !self.paths.iter().any(|known| known == path) {
+            self.paths.push(path.to_owned());
+        }
+    }
+}
+
+fn wrong(message: String) -> BuildError {
+    BuildError::new(BuildErrorKind::Setting, message)
 }
 
 const PREFIX: &str = "/.well-known/oauth-protected-resource";

@@ -29,7 +29,8 @@ pub struct ResourceServerBuilder {
     challenge_scopes: Vec<(String, String)>,
     metadata: ProtectedResourceMetadata,
     root_alias: bool,
-    metadata_path: Option<Box<str>>,
+    metadata_url: Option<Box<str>>,
+    metadata_paths: Vec<Box<str>>,
     realm: Option<Box<str>>,
     skew: Duration,
     max_lifetime: Option<Duration>,
@@ -52,7 +53,8 @@ impl ResourceServerBuilder {
             challenge_scopes: Vec::new(),
             metadata: ProtectedResourceMetadata::default(),
             root_alias: false,
-            metadata_path: None,
+            metadata_url: None,
+            metadata_paths: Vec::new(),
             realm: None,
             skew: DEFAULT_SKEW,
             max_lifetime: None,
@@ -134,10 +136,28 @@ impl ResourceServerBuilder {
         self
     }
 
-    /// Serves the metadata at this local path too, where a proxy in front changes paths. What clients are told does not
-    /// change: it follows from the resource identifier.
+    /// Serves the metadata at this local path too, where a proxy in front changes paths. Each call adds a path. What clients
+    /// are told does not change: it follows from the resource identifier, or is the [`metadata_url`](Self::metadata_url).
     pub fn metadata_path(mut self, path: impl Into<Box<str>>) -> Self {
-        self.metadata_path = Some(path.into());
+        self.metadata_paths.push(path.into());
+        self
+    }
+
+    /// Sets the URL of the metadata that challenges name as `resource_metadata` (RFC 9728, section 5.1), for a gateway at
+    /// which the [well-known URL](crate::ResourceServer::metadata_url) of the resource cannot be reached. It must have the
+    /// resource's own origin. Its path is served too.
+    ///
+    /// A gateway routes `https://api.example.com/prod/*` only, and removes `/prod`:
+    ///
+    /// ```
+    /// use mcp_bearer::ResourceServer;
+    ///
+    /// let builder = ResourceServer::builder("https://api.example.com/prod/mcp")
+    ///     .metadata_url("https://api.example.com/prod/.well-known/oauth-protected-resource/mcp")
+    ///     .metadata_path("/.well-known/oauth-protected-resource/mcp");
+    /// ```
+    pub fn metadata_url(mut self, url: impl Into<Box<str>>) -> Self {
+        self.metadata_url = Some(url.into());
         self
     }
 
@@ -202,13 +222,6 @@ impl ResourceServerBuilder {
     ///
     /// Introspection has limits of its own. A panic in a verifier, a key source, an HTTP client or a clock of your own is
     /// answered with 503 too. Code that blocks its thread cannot be interrupted.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use mcp_bearer::ResourceServer;
-    ///
-    /// let builder = ResourceServer::builder("https://mcp.example.com/mcp").verification_timeout(Duration::from_secs(3));
-    /// ```
     pub const fn verification_timeout(mut self, limit: Duration) -> Self {
         self.verification_timeout = limit;
         self
@@ -260,8 +273,12 @@ impl ResourceServerBuilder {
         let issuers = self.issuers.iter().zip(&verifiers);
         let issuers = issuers.map(|(issuer, verifier)| IssuerParts::of(issuer.url(), verifier)).collect();
         let mut well_known = WellKnown::of(&resource, self.root_alias);
-        let other_path = self.metadata_path.map(String::from).filter(|path| !well_known.paths.contains(path));
-        well_known.paths.extend(other_path);
+        if let Some(url) = &self.metadata_url {
+            well_known.move_to(url, &resource, self.plain_http)?;
+        }
+        for path in &self.metadata_paths {
+            well_known.serve_at(path)?;
+        }
         let authorization_servers: Vec<&str> = self.issuers.iter().filter_map(Issuer::published).collect();
         if authorization_servers.is_empty() {
             tracing::warn!(target: "mcp_bearer",
@@ -322,10 +339,6 @@ impl ResourceServerBuilder {
         let printable = |text: &str| !text.is_empty() && text.bytes().all(|byte| matches!(byte, 0x20..=0x7e));
         if self.realm.as_ref().is_some_and(|realm| !printable(realm) || realm.len() > MAX_REALM) {
             return wrong(format!("the realm must be 1 to {MAX_REALM} printable ASCII characters"));
-        }
-        let is_path = |path: &str| path.starts_with('/') && path.bytes().all(|byte| byte.is_ascii_graphic());
-        if self.metadata_path.as_ref().is_some_and(|path| !is_path(path) || path.contains(['?', '#', '{', '}'])) {
-            return wrong("the metadata path must begin with '/' and be a plain path".to_owned());
         }
         Ok(())
     }

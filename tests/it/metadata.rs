@@ -4,6 +4,9 @@ use axum::Router;
 use axum::body::Body;
 use axum::routing::get;
 use http::{Method, Request, StatusCode, header};
+use mcp_bearer::error::BuildErrorKind;
+use mcp_bearer::jose::Algorithm;
+use mcp_bearer::resource::ProtectedResourceMetadata;
 use mcp_bearer::testing::TestIssuer;
 use mcp_bearer::{Issuer, ResourceServer};
 use serde_json::json;
@@ -167,4 +170,122 @@ async fn the_service_works_without_a_router() {
     let request = |path: &str| Request::get(path).header(header::ACCEPT, "*/*").body(()).unwrap();
     assert_eq!(service.clone().oneshot(request(PATH)).await.unwrap().status(), StatusCode::OK);
     assert_eq!(service.clone().oneshot(request("/other")).await.unwrap().status(), StatusCode::NOT_FOUND);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gateway_that_takes_a_prefix_off_has_a_url_and_paths_of_its_own() {
+    // What the gateway routes under /prod/ arrives without it; nothing else of the host is reachable.
+    let (resource, url) = ("https://host/prod/mcp", "https://host/prod/.well-known/oauth-protected-resource/mcp");
+    let fixture = Fixture::cold();
+    let server = ResourceServer::builder(resource)
+        .issuer(fixture.issuer.issuer())
+        .clock(fixture.clock.clone())
+        .metadata_url(url)
+        .metadata_path("/.well-known/oauth-protected-resource/mcp")
+        .metadata_path("/internal/metadata")
+        .metadata_path("/internal/metadata")
+        .build()
+        .await
+        .unwrap();
+    assert_eq!(server.metadata_url(), url);
+    let layer = server.bearer_layer().required_scopes(["mcp:tools"]).unwrap();
+    let app = Router::new().route("/mcp", get(|| async { "ok" })).route_layer(layer).merge(server.metadata_router());
+    let scopeless = format!("Bearer {}", fixture.issuer.token().audience(resource).sign());
+    for (authorization, verdict) in
+        [("Basic x", "R401N"), ("Bearer", "R400"), ("Bearer garbage", "R401"), (scopeless.as_str(), "R403")]
+    {
+        let answer = send(&app, Method::GET, "/mcp", &[("authorization", authorization)]).await;
+        assert_eq!(answer.verdict(), verdict);
+        assert_eq!(answer.parameter("resource_metadata").as_deref(), Some(url), "{verdict}");
+    }
+    let paths = [
+        "/.well-known/oauth-protected-resource/prod/mcp",
+        "/prod/.well-known/oauth-protected-resource/mcp",
+        "/.well-known/oauth-protected-resource/mcp",
+        "/internal/metadata",
+    ];
+    assert_eq!(server.metadata_service().paths().collect::<Vec<_>>(), paths);
+    for path in paths {
+        assert_eq!(send(&app, Method::GET, path, &[]).await.json()["resource"], resource, "{path}");
+    }
+}
+
+#[test]
+fn a_metadata_url_elsewhere_or_a_path_that_is_none_fails_at_build() {
+    let builder = || ResourceServer::builder("https://h.example:8443/mcp").issuer(TestIssuer::new(ISSUER).issuer());
+    for url in ["https://h.example:8443/m", "HTTPS://H.EXAMPLE:8443/a/b?c=d", "https://h.example:8443"] {
+        assert_eq!(builder().metadata_url(url).build_lazy().unwrap().metadata_url(), url);
+    }
+    for (url, repair) in [
+        ("https://other.example/m", "\"https://h.example:8443\""),
+        ("https://h.example/m", "\"https://h.example:8443\""),
+        ("https://sub.h.example:8443/m", "\"https://h.example:8443\""),
+        ("http://h.example:8443/m", "use https"),
+        ("/m", "write it as https://host/path"),
+        ("", "give an absolute https URL"),
+        ("https://h.example:8443/m#f", "remove the '#'"),
+        ("https://u@h.example:8443/m", "remove them"),
+        ("https://h.example:8443/m\"", "percent-encode it"),
+    ] {
+        let error = builder().metadata_url(url).build_lazy().unwrap_err();
+        assert_eq!(error.kind(), BuildErrorKind::Setting, "{url}");
+        let text = error.to_string();
+        assert!(text.contains(&format!("{url:?}")) && text.contains(repair), "{text}");
+    }
+    for path in ["well-known", "", "/a b", "/{x}", "/a?b", "/a#b", "/\u{e9}"] {
+        let error = builder().metadata_path("/good").metadata_path(path).build_lazy().unwrap_err();
+        assert_eq!(error.kind(), BuildErrorKind::Setting, "{path}");
+        assert!(error.to_string().contains(&format!("{path:?}")), "{error}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_browser_guesses_the_type_of_a_metadata_response() {
+    let server = Fixture::cold().server;
+    let app = guarded(&server);
+    let etag = send(&app, Method::GET, PATH, &[]).await.header("etag").unwrap().to_owned();
+    for (method, headers, status) in [
+        (Method::GET, &[][..], 200),
+        (Method::HEAD, &[], 200),
+        (Method::GET, &[("if-none-match", etag.as_str())], 304),
+        (Method::OPTIONS, &[], 204),
+        (Method::POST, &[], 405),
+    ] {
+        let answer = send(&app, method, PATH, headers).await;
+        assert_eq!((answer.status.as_u16(), answer.header("x-content-type-options")), (status, Some("nosniff")));
+    }
+    let service = server.metadata_service();
+    let unknown = service.oneshot(Request::get("/other").body(()).unwrap()).await.unwrap();
+    assert_eq!(
+        (unknown.status().as_u16(), unknown.headers()["x-content-type-options"].as_bytes()),
+        (404, &b"nosniff"[..])
+    );
+}
+
+#[test]
+fn what_the_layer_rejects_is_not_advertised() {
+    let builder = || ResourceServer::builder(RESOURCE).issuer(TestIssuer::new(ISSUER).issuer());
+    // {"iss":"x","dpop_bound_access_tokens_required":true}
+    let signed = "e30.eyJpc3MiOiJ4IiwiZHBvcF9ib3VuZF9hY2Nlc3NfdG9rZW5zX3JlcXVpcmVkIjp0cnVlfQ.AA";
+    for (name, value) in [
+        ("dpop_signing_alg_values_supported", json!(["ES256"])),
+        ("dpop_bound_access_tokens_required", json!(true)),
+        ("dpop_bound_access_tokens_required", json!(false)),
+        ("dpop_bound_access_tokens_required#en", json!(true)),
+        ("tls_client_certificate_bound_access_tokens", json!(true)),
+        ("tls_client_certificate_bound_access_tokens", json!(false)),
+        ("signed_metadata", json!(signed)),
+    ] {
+        let error = builder().metadata(|metadata| metadata.member(name, value.clone())).build_lazy().unwrap_err();
+        assert_eq!(error.kind(), BuildErrorKind::Metadata, "{name} {value}");
+        let text = error.to_string();
+        assert!(
+            text.contains(&format!("{name:?}")) && text.contains("sender-constrained") && text.contains("remove"),
+            "{text}"
+        );
+    }
+    let own = |metadata: ProtectedResourceMetadata| metadata.dpop_signing_alg_values_supported([Algorithm::ES256]);
+    assert_eq!(builder().metadata(own).build_lazy().unwrap_err().kind(), BuildErrorKind::Metadata);
+    // An empty list is left out, and advertises nothing.
+    builder().metadata(|metadata| metadata.dpop_signing_alg_values_supported([])).build_lazy().unwrap();
 }

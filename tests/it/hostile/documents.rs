@@ -202,7 +202,7 @@ fn what_must_not_be_published_is_refused() {
     }
     let server = builder(RESOURCE).metadata(|metadata| {
         let metadata = metadata.resource_name("Notes").resource_name_in("fr", "Notes en fran\u{e7}ais");
-        let metadata = metadata.dpop_signing_alg_values_supported([Algorithm::ES256]);
+        let metadata = metadata.resource_signing_alg_values_supported([Algorithm::ES256]);
         metadata.member("signed_metadata", signed(json!({"iss": ISSUER, "resource": RESOURCE})))
     });
     let server = trial::server(server).unwrap();
