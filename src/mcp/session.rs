@@ -35,7 +35,7 @@ impl SessionBinding {
             let says_something = headers.contains_key(&SESSION_ID) || headers.contains_key(&LAST_EVENT_ID);
             return if says_something { Err(UnknownSession) } else { Ok(()) };
         };
-        let id = self.opened(shown.as_bytes(), caller).ok_or(UnknownSession)?;
+        let id = self.opened(shown.as_bytes().trim_ascii(), caller).ok_or(UnknownSession)?;
         headers.insert(SESSION_ID, id);
         Ok(())
     }

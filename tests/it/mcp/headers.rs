@@ -31,6 +31,9 @@ async fn headers_that_contradict_the_body_are_refused() {
         ("tools/call", &call, &[("mcp-method", "tools/call")][..], "OK"),
         ("tools/call", &call, &[("mcp-name", "add")], "OK"),
         ("tools/call", &call, &[("MCP-METHOD", "tools/call"), ("MCP-NAME", "add")], "OK"),
+        // White space around a value is no part of it, in process neither.
+        ("tools/call", &call, &[("mcp-method", " tools/call\t"), ("mcp-name", "\tadd ")], "OK"),
+        ("tools/call", &call, &[("mcp-method", " tools/list ")], MISMATCH),
         ("tools/call", &call, &[("mcp-method", "tools/list")], MISMATCH),
         ("tools/call", &call, &[("mcp-method", "Tools/Call")], MISMATCH),
         ("tools/call", &call, &[("mcp-method", "tools/call, tools/list")], MISMATCH),
