@@ -71,8 +71,11 @@ fn app(fixture: &Fixture, bearer: Option<BearerAuthLayer>) -> Router {
 }
 
 async fn call(app: &Router, token: Option<&str>, tool: &str) -> Value {
-    let call =
-        json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": { "name": tool, "arguments": {} } });
+    send(app, token, "tools/call", json!({ "name": tool, "arguments": {} })).await
+}
+
+async fn send(app: &Router, token: Option<&str>, method: &str, params: Value) -> Value {
+    let call = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
     let request = Request::post("http://mcp.example.com/mcp")
         .header("host", "mcp.example.com")
         .header("content-type", "application/json")
@@ -153,4 +156,42 @@ async fn a_tool_never_sees_an_identity_that_was_there_before_the_layer() {
     let alice = fixture.issuer.token().audience(RESOURCE).subject("alice").sign();
     assert_eq!(call(&open, Some(&alice), "whoami").await["result"]["content"][0]["text"], "alice");
     assert_eq!(call(&open, Some(&alice), "forget").await["error"]["code"], -32003);
+}
+
+#[tokio::test]
+async fn what_rmcp_does_not_advertise_stays_its_own_error_behind_public_and_filtered_lists() {
+    let fixture = Fixture::new().await;
+    let config = StreamableHttpServerConfig::default()
+        .disable_allowed_hosts()
+        .with_legacy_session_mode(false)
+        .with_json_response(true);
+    let mcp = StreamableHttpService::<_, LocalSessionManager>::new(|| Ok(Tools), Default::default(), config);
+    let lists = ["tools/list", "prompts/list", "resources/list", "resources/templates/list"];
+    let scopes = McpScopes::new().public(lists).public(["initialize", "ping"]).tool("forget", ["notes:write"]);
+    let scopes = scopes.any_tool(["mcp:tools"]).public_tools(["greet"]);
+    let app = Router::new()
+        .route_service("/mcp", mcp)
+        .route_layer(fixture.server.mcp_layer(scopes).unwrap().filter_lists(true))
+        .route_layer(fixture.server.bearer_layer().allow_anonymous());
+    let tools = async |token: Option<&str>| {
+        let answer = send(&app, token, "tools/list", json!({})).await;
+        let tools = answer["result"]["tools"].as_array().unwrap().clone();
+        let mut names: Vec<_> = tools.iter().map(|tool| tool["name"].as_str().unwrap().to_owned()).collect();
+        names.sort();
+        names.join(" ")
+    };
+    let token = |scope: &str| fixture.issuer.token().audience(RESOURCE).scope(scope).sign();
+    assert_eq!(tools(None).await, "greet");
+    assert_eq!(tools(Some(&token("mcp:tools"))).await, "delete greet whoami");
+    assert_eq!(tools(Some(&token("mcp:tools notes:write"))).await, "delete forget greet whoami");
+    for token in [None, Some(token("mcp:tools"))] {
+        for method in ["prompts/list", "resources/list", "resources/templates/list"] {
+            let answer = send(&app, token.as_deref(), method, json!({})).await;
+            assert_eq!(answer["error"]["code"], -32601, "{method}: {answer}");
+        }
+        assert!(send(&app, token.as_deref(), "ping", json!({})).await["result"].is_object());
+        let version = json!({ "protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": { "name": "x", "version": "1" } });
+        let answer = send(&app, token.as_deref(), "initialize", version).await;
+        assert!(answer["result"]["capabilities"]["tools"].is_object(), "{answer}");
+    }
 }
