@@ -40,7 +40,12 @@ fn readings(uri: &str) -> Vec<Vec<u8>> {
 /// By the parts of the URL standard, as users of `url::Url` read it: without those that the template does not have, as they
 /// stand and decoded.
 fn by_parts(template: &str, uri: &str) -> Vec<Vec<u8>> {
+    // A server that reads a URI by its parts compares the scheme with one that it knows.
+    let Some((scheme, _)) = template.split_once(':') else { return Vec::new() };
     let Ok(url) = Url::parse(uri) else { return Vec::new() };
+    if url.scheme() != scheme {
+        return Vec::new();
+    }
     let authority = template.split_once("://").map(|(_, rest)| without_expressions(rest));
     let host = authority.as_deref().map(|rest| rest.split(['/', '?', '#']).next().unwrap_or_default());
     let mut text = format!("{}:", url.scheme());

@@ -1,11 +1,16 @@
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Response, header};
+use http::{HeaderMap, Response, header, response};
 use http_body::Body;
+use tokio::time::Sleep;
 
 use super::McpResponseBody;
-use super::answer::{Filter, Lifetime, Revalidation, View, Watch};
+use super::answer::{BoxError, FilteredBody, JsonList, Lifetime, Revalidation, View, Watch};
 use super::caller::Caller;
 use super::decision::Permit;
 use super::layer::State;
@@ -28,8 +33,47 @@ enum Media {
     Other,
 }
 
+/// What becomes of an answer.
+pub(super) enum Answer<B> {
+    Ready(Response<McpResponseBody<B>>),
+    /// Its status depends on its body.
+    Listing(Box<Listing<B>>),
+}
+
+/// An answer with a list in JSON that waits for its body.
+pub(super) struct Listing<B> {
+    exchange: Exchange,
+    parts: response::Parts,
+    list: Box<JsonList<B>>,
+    /// Set once there is something to wait for.
+    patience: Option<Pin<Box<Sleep>>>,
+}
+
+impl<B> Listing<B>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    /// Ready once the body is read, or has kept its head waiting for too long. Pending at most once after that.
+    pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.list.poll_read(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        self.patience.get_or_insert_with(|| Box::pin(tokio::time::sleep(PATIENCE))).as_mut().poll(cx)
+    }
+
+    pub(super) fn answer(self) -> Response<McpResponseBody<B>> {
+        let Self { exchange, parts, list, patience: _ } = self;
+        if list.is_unreadable() {
+            return exchange.internal_error();
+        }
+        let watch = exchange.lifetime().map(|lifetime| Watch::new(lifetime, false));
+        Response::from_parts(parts, McpResponseBody::of_service(FilteredBody::json(list), watch))
+    }
+}
+
 impl Exchange {
-    pub(super) fn answer<B: Body<Data = Bytes>>(self, response: Response<B>) -> Response<McpResponseBody<B>> {
+    pub(super) fn answer<B: Body<Data = Bytes>>(self, response: Response<B>) -> Answer<B> {
         let (mut parts, body) = response.into_parts();
         if let Some(sessions) = &self.state.sessions {
             sessions.seal(&mut parts.headers, &self.caller);
@@ -42,21 +86,33 @@ impl Exchange {
                 "compressed_list",
                 "a list that is compressed cannot be filtered: compress outside of the `McpLayer`",
             );
-            let refusal = self.state.respond(&Rejection::new(RejectionKind::Internal));
-            return refusal.map(McpResponseBody::of_rejection);
+            return Answer::Ready(self.internal_error());
         }
-        // What has a length is there already.
         let has_length = parts.headers.contains_key(header::CONTENT_LENGTH) || body.size_hint().exact().is_some();
-        let filter = is_filtered.then(|| {
-            parts.headers.remove(header::CONTENT_LENGTH);
-            let view = View { rules: Arc::clone(&self.state.rules), caller: self.caller.clone() };
-            if media == Media::Json { Filter::json(view) } else { Filter::events(view) }
-        });
-        let lifetime = if has_length || body.is_end_stream() { None } else { self.lifetime() };
-        // Where events end can only be seen if they are not compressed.
-        let has_events = media == Media::Events && !parts.headers.contains_key(header::CONTENT_ENCODING);
+        let is_empty = body.is_end_stream();
+        let view = || View { rules: Arc::clone(&self.state.rules), caller: self.caller.clone() };
+        let body = match media {
+            Media::Json if is_filtered => {
+                parts.headers.remove(header::CONTENT_LENGTH);
+                let list = Box::new(JsonList::new(body, view(), parts.status.is_success()));
+                return Answer::Listing(Box::new(Listing { exchange: self, parts, list, patience: None }));
+            }
+            Media::Events if is_filtered => {
+                parts.headers.remove(header::CONTENT_LENGTH);
+                FilteredBody::events(body, view())
+            }
+            _ => FilteredBody::untouched(body),
+        };
+        // Where events end can only be seen if they are not compressed. A body that announced its length has to have it.
+        let is_compressed = parts.headers.contains_key(header::CONTENT_ENCODING);
+        let has_events = media == Media::Events && !is_compressed && (is_filtered || !has_length);
+        let lifetime = if is_empty { None } else { self.lifetime() };
         let watch = lifetime.map(|lifetime| Watch::new(lifetime, has_events));
-        Response::from_parts(parts, McpResponseBody::of_service(body, filter, watch))
+        Answer::Ready(Response::from_parts(parts, McpResponseBody::of_service(body, watch)))
+    }
+
+    fn internal_error<B>(&self) -> Response<McpResponseBody<B>> {
+        self.state.respond(&Rejection::new(RejectionKind::Internal)).map(McpResponseBody::of_rejection)
     }
 
     /// For how long the answer may go on; `None` if for as long as it likes.
@@ -73,15 +129,23 @@ impl Exchange {
 }
 
 impl Media {
+    /// A subtype with the word `json` in it is JSON: `application/vnd.x+json`, `application/json-rpc`.
     fn of(headers: &HeaderMap) -> Self {
-        let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let essence = value.split(';').next().unwrap_or_default().trim();
-        if essence.eq_ignore_ascii_case("application/json") {
-            Self::Json
-        } else if essence.eq_ignore_ascii_case("text/event-stream") {
-            Self::Events
-        } else {
-            Self::Other
-        }
+        let types = headers.get_all(header::CONTENT_TYPE).iter().map(|value| {
+            let text = value.as_bytes().to_ascii_lowercase();
+            let essence = text.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+            let subtype = essence.splitn(2, |byte| *byte == b'/').nth(1).unwrap_or_default();
+            if subtype.split(|byte| b"+-.".contains(byte)).any(|word| word == b"json") {
+                Self::Json
+            } else if essence == b"text/event-stream" {
+                Self::Events
+            } else {
+                Self::Other
+            }
+        });
+        types.fold(Self::Other, |found, media| if found == Self::Other { media } else { found })
     }
 }
+
+/// For how long an answer with a list may keep its head waiting for its body. A client can do nothing with the head alone.
+const PATIENCE: Duration = Duration::from_secs(10);

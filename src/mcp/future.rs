@@ -9,28 +9,33 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
+use super::answer::{BoxError, FilteredBody};
+use super::caller::Caller;
 use super::decision::{decide, refuse};
-use super::exchange::Exchange;
+use super::exchange::{Answer, Exchange, Listing};
 use super::request::Reading;
 use super::{McpRequestBody, McpResponseBody};
 use crate::bearer::Rejection;
+use crate::failure::OperationFailure;
+use crate::scope::Scopes;
 
 pin_project! {
     /// The response future of [`McpAuth`](super::McpAuth).
-    pub struct McpResponseFuture<S, B>
+    pub struct McpResponseFuture<S, B, R>
     where
         S: Service<Request<McpRequestBody<B>>>,
     {
         #[pin]
-        stage: Stage<S, B, S::Future>,
+        stage: Stage<S, B, S::Future, R>,
     }
 }
 
 pin_project! {
     #[project = StageProjection]
-    enum Stage<S, B, F> {
+    enum Stage<S, B, F, R> {
         Reading { #[pin] reading: Reading<B>, next: Option<Box<Next<S>>> },
         Calling { #[pin] future: F, exchange: Option<Box<Exchange>> },
+        Listing { listing: Option<Box<Listing<R>>> },
         Rejected { response: Option<Response<Bytes>> },
     }
 }
@@ -42,7 +47,7 @@ struct Next<S> {
     exchange: Box<Exchange>,
 }
 
-impl<S, B> McpResponseFuture<S, B>
+impl<S, B, R> McpResponseFuture<S, B, R>
 where
     S: Service<Request<McpRequestBody<B>>>,
     B: Body,
@@ -60,16 +65,22 @@ where
     }
 
     pub(super) fn reading(body: B, service: S, parts: request::Parts, exchange: Box<Exchange>) -> Self {
-        let reading = Reading::new(body, exchange.state.max_body);
+        let state = &exchange.state;
+        let limit = match exchange.caller {
+            Caller::Anonymous(_) => state.max_anonymous_body.min(state.max_body),
+            Caller::Token(_) => state.max_body,
+        };
+        let reading = Reading::new(body, limit);
         Self { stage: Stage::Reading { reading, next: Some(Box::new(Next { service, parts, exchange })) } }
     }
 }
 
-impl<S, B, ResBody> Future for McpResponseFuture<S, B>
+impl<S, B, ResBody> Future for McpResponseFuture<S, B, ResBody>
 where
     S: Service<Request<McpRequestBody<B>>, Response = Response<ResBody>>,
     B: Body<Data = Bytes>,
     ResBody: Body<Data = Bytes>,
+    ResBody::Error: Into<BoxError>,
 {
     type Output = Result<Response<McpResponseBody<ResBody>>, S::Error>;
 
@@ -81,14 +92,19 @@ where
                     // Absent only if polled again after a panic of the inner service.
                     let Some(next) = next.take() else { return Poll::Pending };
                     let Next { mut service, parts, mut exchange } = *next;
-                    let allowed = read
-                        .map_err(|failure| refuse(exchange.caller.protection(), Rejection::operation(failure, None)))
-                        .and_then(|read| {
-                            let Exchange { state, caller, .. } = exchange.as_ref();
-                            let permit = decide(&state.rules, caller, &parts.headers, &read.bytes)?;
-                            exchange.permit = permit.and(&exchange.permit);
-                            Ok(read)
-                        });
+                    let failed = |failure| match (failure, &exchange.caller) {
+                        // With a token there is more room.
+                        (OperationFailure::TooLarge, Caller::Anonymous(protection)) => {
+                            refuse(protection, Rejection::missing_token(protection, Scopes::EMPTY))
+                        }
+                        (failure, caller) => refuse(caller.protection(), Rejection::operation(failure, None)),
+                    };
+                    let allowed = read.map_err(failed).and_then(|read| {
+                        let Exchange { state, caller, .. } = exchange.as_ref();
+                        let permit = decide(&state.rules, caller, &parts.headers, &read.bytes)?;
+                        exchange.permit = permit.and(&exchange.permit);
+                        Ok(read)
+                    });
                     match allowed {
                         Ok(read) => {
                             let request = Request::from_parts(parts, McpRequestBody::read(read));
@@ -99,10 +115,22 @@ where
                 }
                 StageProjection::Calling { future, exchange } => {
                     let response = ready!(future.poll(cx))?;
-                    return Poll::Ready(Ok(match exchange.take() {
-                        None => response.map(|body| McpResponseBody::of_service(body, None, None)),
-                        Some(exchange) => exchange.answer(response),
-                    }));
+                    let Some(exchange) = exchange.take() else {
+                        let untouched = |body| McpResponseBody::of_service(FilteredBody::untouched(body), None);
+                        return Poll::Ready(Ok(response.map(untouched)));
+                    };
+                    match exchange.answer(response) {
+                        Answer::Ready(response) => return Poll::Ready(Ok(response)),
+                        Answer::Listing(listing) => Stage::Listing { listing: Some(listing) },
+                    }
+                }
+                StageProjection::Listing { listing } => {
+                    if let Some(listing) = listing {
+                        ready!(listing.poll_read(cx));
+                    }
+                    // Absent only if polled again after it was ready.
+                    let Some(listing) = listing.take() else { return Poll::Pending };
+                    return Poll::Ready(Ok(listing.answer()));
                 }
                 StageProjection::Rejected { response } => {
                     // Absent only if polled again after it was ready.
@@ -115,7 +143,7 @@ where
     }
 }
 
-impl<S, B> fmt::Debug for McpResponseFuture<S, B>
+impl<S, B, R> fmt::Debug for McpResponseFuture<S, B, R>
 where
     S: Service<Request<McpRequestBody<B>>>,
 {

@@ -54,6 +54,7 @@ pub(super) struct State {
     pub(super) revalidation_interval: Option<Duration>,
     pub(super) sessions: Option<Arc<SessionBinding>>,
     pub(super) max_body: usize,
+    pub(super) max_anonymous_body: usize,
     pub(super) on_rejection: Option<OnRejection>,
 }
 
@@ -76,6 +77,7 @@ impl McpLayer {
             revalidation_interval: None,
             sessions: None,
             max_body: MAX_BODY,
+            max_anonymous_body: MAX_ANONYMOUS_BODY,
             on_rejection: None,
         };
         Self { state: Arc::new(state) }
@@ -86,21 +88,25 @@ impl McpLayer {
     /// not ask for the scope that it needs.
     ///
     /// An inner service must not compress these answers, nor the streams that clients open with GET: what is compressed
-    /// cannot be filtered and is refused with 500. Answers of more than 16 MiB are not passed on either.
+    /// cannot be filtered and is refused with 500. An answer to such a request that cannot be read as JSON is replaced by a
+    /// 500 if its status is a success, and an event that cannot be read is left out. If the body of a JSON answer takes more
+    /// than 10 s, the head goes ahead of it, and an error ends a body that cannot be read. Answers of more than 16 MiB are not
+    /// passed on either.
     pub fn filter_lists(self, filter: bool) -> Self {
         self.with(|state| state.filters_lists = filter)
     }
 
-    /// Lets answers go on after their token has expired. Without this call, an answer whose length is not known in advance
-    /// ends with its token, `exp` plus the clock skew: an event stream between two events, anything else with an error, so
-    /// that nobody takes it for complete.
+    /// Lets answers go on after their token has expired. Without this call, an answer that goes on ends with its token, at
+    /// `exp` plus the clock skew: an event stream between two events, anything else with an error, so that nobody takes it for
+    /// complete. An answer that announces its length ends with an error too.
     pub fn streams_may_outlive_token(self) -> Self {
         self.with(|state| state.streams_may_outlive_token = true)
     }
 
     /// While an answer goes on, asks the verifier again whether its token is good, every `interval` (up to a tenth earlier,
     /// so that streams do not ask all at once), and ends the answer if it is not. For introspected tokens this is what a
-    /// revocation closes streams with. An outage closes none.
+    /// revocation closes streams with. An outage ends an answer once its token could not be judged for `interval` plus one
+    /// hour.
     ///
     /// 1 s to 1 h; off by default. Even with [`streams_may_outlive_token`](Self::streams_may_outlive_token), an expired token
     /// is not good, and ends its answers at the next question. Between two questions the
@@ -118,12 +124,13 @@ impl McpLayer {
     }
 
     /// Binds `Mcp-Session-Id` (MCP up to 2025-11-25) to issuer, subject and client of who opened the session. Somebody else
-    /// who shows it gets 404, as for a session that does not exist.
+    /// who shows it gets 404, as for a session that does not exist. Where a token has no `sub`, its `username` takes the place
+    /// of the subject, as in some introspection answers; where it has neither, the session belongs to this one token.
     ///
     /// Nothing is stored: the id that clients see has an HMAC-SHA-256 in it. Its key is random, so that sessions end with
     /// the process; replicas need [`bind_sessions_with_key`](Self::bind_sessions_with_key). A session that was opened
     /// without a token belongs to nobody in particular, and ends for who logs in: clients then open another, as after any
-    /// 404. Tokens without subject and client count as their issuer.
+    /// 404.
     ///
     /// A stream is resumed only together with its session: `Last-Event-ID` without `Mcp-Session-Id` is a 404 too. That an
     /// event belongs to the session is for the server's event store to check.
@@ -154,6 +161,25 @@ impl McpLayer {
             return Err(wrong(message));
         }
         Ok(self.with(|state| state.max_body = bytes))
+    }
+
+    /// The largest request body that is read of a caller without a token, in bytes, where the bearer layer
+    /// [allows them](crate::BearerAuthLayer::allow_anonymous): 1 KiB to [`max_body`](Self::max_body), 64 KiB by default. A
+    /// larger one is answered with 401 and the challenge, because a caller with a token may send more. Call `max_body` first
+    /// to set more than 4 MiB; a smaller `max_body` bounds this one too.
+    ///
+    /// # Errors
+    /// [`BuildErrorKind::Setting`] if it is out of range.
+    pub fn max_anonymous_body(self, bytes: usize) -> Result<Self, BuildError> {
+        let highest = self.state.max_body;
+        if !(LOWEST_MAX_BODY..=highest).contains(&bytes) {
+            let message = format!(
+                "the largest body of a caller without a token is {bytes} bytes: give {LOWEST_MAX_BODY} to {highest}, or raise \
+                 `max_body` first"
+            );
+            return Err(wrong(message));
+        }
+        Ok(self.with(|state| state.max_anonymous_body = bytes))
     }
 
     /// Answers refusals with the response that `respond` makes of them, as
@@ -205,6 +231,8 @@ fn wrong(message: String) -> BuildError {
 
 /// As much as the servers of the MCP SDKs take.
 const MAX_BODY: usize = 4 * 1024 * 1024;
+/// A stranger's messages are public ones, such as `initialize`: they are short.
+const MAX_ANONYMOUS_BODY: usize = 64 * 1024;
 /// A request with a name and an id.
 const LOWEST_MAX_BODY: usize = 1_024;
 /// It is held in memory, once for each request.

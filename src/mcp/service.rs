@@ -7,6 +7,7 @@ use http::{Method, Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
+use super::answer::BoxError;
 use super::caller::Caller;
 use super::decision::{Permit, refuse};
 use super::exchange::Exchange;
@@ -34,10 +35,11 @@ where
     S: Service<Request<McpRequestBody<ReqBody>>, Response = Response<ResBody>> + Clone,
     ReqBody: Body<Data = Bytes>,
     ResBody: Body<Data = Bytes>,
+    ResBody::Error: Into<BoxError>,
 {
     type Response = Response<McpResponseBody<ResBody>>;
     type Error = S::Error;
-    type Future = McpResponseFuture<S, ReqBody>;
+    type Future = McpResponseFuture<S, ReqBody, ResBody>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(cx)

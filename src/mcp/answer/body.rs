@@ -6,7 +6,7 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 use super::ending::{BoxError, EndingBody, Watch};
-use super::filtered::{Filter, FilteredBody};
+use super::filtered::FilteredBody;
 use crate::bearer::BearerBody;
 
 pin_project! {
@@ -20,12 +20,18 @@ pin_project! {
 }
 
 impl<B> McpResponseBody<B> {
-    pub(in crate::mcp) fn of_service(body: B, filter: Option<Filter>, watch: Option<Watch>) -> Self {
-        Self { body: BearerBody::of_service(EndingBody::new(FilteredBody::new(body, filter), watch)) }
+    pub(in crate::mcp) fn of_service(body: FilteredBody<B>, watch: Option<Watch>) -> Self {
+        Self { body: BearerBody::of_service(EndingBody::new(body, watch)) }
     }
 
     pub(in crate::mcp) fn of_rejection(bytes: Bytes) -> Self {
         Self { body: BearerBody::of_rejection(bytes) }
+    }
+}
+
+impl<B: Default> Default for McpResponseBody<B> {
+    fn default() -> Self {
+        Self::of_service(FilteredBody::default(), None)
     }
 }
 

@@ -25,9 +25,10 @@ pin_project! {
 /// What ends a body.
 pub(in crate::mcp) struct Watch {
     lifetime: Lifetime,
-    /// Of an event stream.
+    /// Of an event stream whose length is not known.
     boundaries: Option<Boundaries>,
     stage: Stage,
+    is_begun: bool,
 }
 
 enum Stage {
@@ -38,8 +39,9 @@ enum Stage {
 }
 
 impl Watch {
+    /// An event stream whose length is known cannot end early: it is no event stream here.
     pub(in crate::mcp) fn new(lifetime: Lifetime, is_event_stream: bool) -> Self {
-        Self { lifetime, boundaries: is_event_stream.then(Boundaries::new), stage: Stage::Alive }
+        Self { lifetime, boundaries: is_event_stream.then(Boundaries::new), stage: Stage::Alive, is_begun: false }
     }
 
     fn is_inside_event(&self) -> bool {
@@ -103,8 +105,21 @@ where
     type Error = BoxError;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let this = self.project();
+        let mut this = self.project();
         let Some(watch) = this.watch else { return this.body.poll_frame(cx).map_err(Into::into) };
+        if watch.boundaries.is_none()
+            && !std::mem::replace(&mut watch.is_begun, true)
+            && let Poll::Ready(frame) = this.body.as_mut().poll_frame(cx)
+        {
+            // All of it is there at once, so that nothing goes on.
+            if frame.is_none() || this.body.is_end_stream() {
+                *this.watch = None;
+            } else if watch.poll_over(cx).is_ready() {
+                watch.stage = Stage::Over;
+                return Poll::Ready(watch.last_word());
+            }
+            return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
+        }
         if let Stage::Over = watch.stage {
             return Poll::Ready(None);
         }
@@ -127,8 +142,9 @@ where
 
     fn size_hint(&self) -> SizeHint {
         match &self.watch {
-            None => self.body.size_hint(),
-            Some(_) => SizeHint::default(),
+            Some(watch) if watch.boundaries.is_some() => SizeHint::default(),
+            // One that ends early ends with an error.
+            _ => self.body.size_hint(),
         }
     }
 }

@@ -7,8 +7,11 @@ use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
+use super::ending::BoxError;
 use super::events::Boundaries;
+use super::json_list::JsonList;
 use super::listing;
+use super::splice::NotJson;
 use crate::bearer::log;
 use crate::mcp::caller::Caller;
 use crate::mcp::scopes::Rules;
@@ -18,19 +21,18 @@ pin_project! {
     #[derive(Debug)]
     pub(in crate::mcp) struct FilteredBody<B> {
         #[pin]
-        body: B,
-        filter: Option<Box<Filter>>,
+        inner: Inner<B>,
     }
 }
 
-/// What is left out of an answer, and what of it is not complete yet.
-#[derive(Debug)]
-pub(in crate::mcp) struct Filter {
-    view: View,
-    shape: Shape,
-    held: BytesMut,
-    trailers: Option<HeaderMap>,
-    is_done: bool,
+pin_project! {
+    #[derive(Debug)]
+    #[project = InnerProjection]
+    enum Inner<B> {
+        Untouched { #[pin] body: B },
+        Json { list: Box<JsonList<B>> },
+        Events { #[pin] body: B, filter: Box<EventFilter> },
+    }
 }
 
 /// What one caller can use.
@@ -39,87 +41,78 @@ pub(in crate::mcp) struct View {
     pub(in crate::mcp) caller: Caller,
 }
 
+/// What is left out of an event stream, and the event that is not complete yet.
 #[derive(Debug)]
-enum Shape {
-    Json,
-    Events(Boundaries),
+struct EventFilter {
+    view: View,
+    boundaries: Boundaries,
+    held: BytesMut,
+    trailers: Option<HeaderMap>,
+    is_at_start: bool,
+    is_done: bool,
+    has_dropped: bool,
 }
 
-impl Filter {
-    pub(in crate::mcp) fn json(view: View) -> Self {
-        Self::new(view, Shape::Json)
+impl EventFilter {
+    fn new(view: View) -> Self {
+        let (boundaries, held) = (Boundaries::new(), BytesMut::new());
+        Self { view, boundaries, held, trailers: None, is_at_start: true, is_done: false, has_dropped: false }
     }
 
-    pub(in crate::mcp) fn events(view: View) -> Self {
-        Self::new(view, Shape::Events(Boundaries::new()))
-    }
-
-    fn new(view: View, shape: Shape) -> Self {
-        Self { view, shape, held: BytesMut::new(), trailers: None, is_done: false }
-    }
-
-    /// Takes what came, and gives what is complete.
+    /// Takes what came, and gives the events that are complete.
     fn take(&mut self, data: &[u8]) -> Option<Bytes> {
         let held = self.held.len();
         self.held.extend_from_slice(data);
-        match &mut self.shape {
-            Shape::Json => None,
-            Shape::Events(boundaries) => {
-                let end = boundaries.follow(data)?.saturating_add(held);
-                Some(self.view.of_events(&self.held.split_to(end)))
-            }
-        }
+        let end = self.boundaries.follow(data)?.saturating_add(held);
+        let complete = self.held.split_to(end);
+        let is_at_start = std::mem::take(&mut self.is_at_start);
+        // Readers drop a byte order mark (WHATWG HTML, section 9.2.5), and take what follows it for the first line.
+        let events = complete.strip_prefix(BYTE_ORDER_MARK).filter(|_| is_at_start).unwrap_or(&complete);
+        Some(self.filtered(events))
     }
 
-    /// Gives what is left at the end. An event that is not complete is none (WHATWG HTML, section 9.2.6).
-    fn finish(&mut self) -> Option<Bytes> {
-        let held = std::mem::take(&mut self.held);
-        match self.shape {
-            Shape::Json => Some(self.view.of_json(held)).filter(|bytes| !bytes.is_empty()),
-            Shape::Events(_) => None,
-        }
-    }
-
-    /// What is said in the place of an answer that is too large to be read.
-    fn give_up(&mut self) -> Option<Bytes> {
-        self.held.clear();
-        log::misconfigured(
-            self.view.caller.protection(),
-            "large_list",
-            "a response with a list is too large to be filtered",
-        );
-        match self.shape {
-            Shape::Json => Some(Bytes::from_static(TOO_LARGE)),
-            Shape::Events(_) => None,
-        }
-    }
-}
-
-impl View {
-    fn of_json(&self, text: BytesMut) -> Bytes {
-        match self.filter(&text) {
-            Some(filtered) => filtered.into(),
-            None => text.freeze(),
-        }
-    }
-
-    fn of_events(&self, mut events: &[u8]) -> Bytes {
+    fn filtered(&mut self, mut events: &[u8]) -> Bytes {
         let mut seen = Vec::with_capacity(events.len());
         let mut boundaries = Boundaries::new();
         while let Some((event, rest)) = boundaries.follow_to_end(events).and_then(|end| events.split_at_checked(end)) {
-            self.push_event(event, &mut seen);
+            if self.view.push_event(event, &mut seen).is_err() && !std::mem::replace(&mut self.has_dropped, true) {
+                self.view.report_unreadable(
+                    "an event of a stream that may hold lists cannot be read as JSON: it is left out",
+                );
+            }
             events = rest;
         }
         seen.extend(events);
         seen.into()
     }
+}
 
-    fn push_event(&self, event: &[u8], seen: &mut Vec<u8>) {
+impl View {
+    /// What is left of `text`; `None` if all of it is.
+    pub(super) fn filter(&self, text: &[u8]) -> Result<Option<Vec<u8>>, NotJson> {
+        listing::filter(text, |kind, name| self.rules.lets_use(kind, name, &self.caller))
+    }
+
+    pub(super) fn report_too_large(&self) {
+        log::misconfigured(
+            self.caller.protection(),
+            "large_list",
+            "a response with a list is too large to be filtered",
+        );
+    }
+
+    pub(super) fn report_unreadable(&self, what: &'static str) {
+        log::misconfigured(self.caller.protection(), "unreadable_list", what);
+    }
+
+    /// Adds what is left of an event, which is nothing if its data cannot be read. An event without data says nothing.
+    fn push_event(&self, event: &[u8], seen: &mut Vec<u8>) -> Result<(), NotJson> {
         let lines = || event.split(|byte| matches!(byte, b'\n' | b'\r')).filter(|line| !line.is_empty());
-        let data: Vec<_> = lines().filter_map(data_of).collect();
-        let Some(filtered) = self.filter(&data.join(b"\n".as_slice())) else {
+        let data = lines().filter_map(data_of).collect::<Vec<_>>().join(b"\n".as_slice());
+        let filtered = if data.trim_ascii().is_empty() { None } else { self.filter(&data)? };
+        let Some(filtered) = filtered else {
             seen.extend(event);
-            return;
+            return Ok(());
         };
         for line in lines().filter(|line| data_of(line).is_none()) {
             seen.extend([line, b"\n"].concat());
@@ -128,11 +121,7 @@ impl View {
             seen.extend([b"data: ", line, b"\n"].concat());
         }
         seen.push(b'\n');
-    }
-
-    /// What is no JSON is no list either, and stays as it is.
-    fn filter(&self, text: &[u8]) -> Option<Vec<u8>> {
-        listing::filter(text, |kind, name| self.rules.lets_use(kind, name, &self.caller)).ok().flatten()
+        Ok(())
     }
 }
 
@@ -148,24 +137,46 @@ fn data_of(line: &[u8]) -> Option<&[u8]> {
 }
 
 impl<B> FilteredBody<B> {
-    pub(in crate::mcp) fn new(body: B, filter: Option<Filter>) -> Self {
-        Self { body, filter: filter.map(Box::new) }
+    pub(in crate::mcp) const fn untouched(body: B) -> Self {
+        Self { inner: Inner::Untouched { body } }
+    }
+
+    pub(in crate::mcp) const fn json(list: Box<JsonList<B>>) -> Self {
+        Self { inner: Inner::Json { list } }
+    }
+
+    pub(in crate::mcp) fn events(body: B, view: View) -> Self {
+        Self { inner: Inner::Events { body, filter: Box::new(EventFilter::new(view)) } }
     }
 }
 
-impl<B: Body<Data = Bytes>> Body for FilteredBody<B> {
-    type Data = Bytes;
-    type Error = B::Error;
+impl<B: Default> Default for FilteredBody<B> {
+    fn default() -> Self {
+        Self::untouched(B::default())
+    }
+}
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let mut this = self.project();
-        let Some(filter) = this.filter else { return this.body.poll_frame(cx) };
+impl<B> Body for FilteredBody<B>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let (mut body, filter) = match self.project().inner.project() {
+            InnerProjection::Untouched { body } => return body.poll_frame(cx).map_err(Into::into),
+            InnerProjection::Json { list } => return list.poll_frame(cx),
+            InnerProjection::Events { body, filter } => (body, filter),
+        };
         while !filter.is_done {
-            let complete = match ready!(this.body.as_mut().poll_frame(cx)) {
+            let complete = match ready!(body.as_mut().poll_frame(cx)) {
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) if data.len() > MAX_ANSWER.saturating_sub(filter.held.len()) => {
+                        filter.view.report_too_large();
                         filter.is_done = true;
-                        filter.give_up()
+                        None
                     }
                     Ok(data) => filter.take(&data),
                     Err(other) => {
@@ -173,13 +184,14 @@ impl<B: Body<Data = Bytes>> Body for FilteredBody<B> {
                         None
                     }
                 },
-                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
+                // An event that is not complete at the end is none (WHATWG HTML, section 9.2.6).
                 None => {
                     filter.is_done = true;
-                    filter.finish()
+                    None
                 }
             };
-            if let Some(bytes) = complete {
+            if let Some(bytes) = complete.filter(|bytes| !bytes.is_empty()) {
                 return Poll::Ready(Some(Ok(Frame::data(bytes))));
             }
         }
@@ -187,21 +199,21 @@ impl<B: Body<Data = Bytes>> Body for FilteredBody<B> {
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.filter {
-            None => self.body.is_end_stream(),
-            Some(filter) => filter.is_done && filter.trailers.is_none(),
+        match &self.inner {
+            Inner::Untouched { body } => body.is_end_stream(),
+            Inner::Json { list } => list.is_end_stream(),
+            Inner::Events { filter, .. } => filter.is_done && filter.trailers.is_none(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.filter {
-            None => self.body.size_hint(),
-            Some(_) => SizeHint::default(),
+        match &self.inner {
+            Inner::Untouched { body } => body.size_hint(),
+            Inner::Json { .. } | Inner::Events { .. } => SizeHint::default(),
         }
     }
 }
 
 /// The most of an answer that is held to be filtered, in bytes: a list of ten thousand tools.
-const MAX_ANSWER: usize = 16 * 1024 * 1024;
-/// JSON-RPC 2.0, section 5.1: an internal error.
-const TOO_LARGE: &[u8] = br#"{"jsonrpc":"2.0","error":{"code":-32603,"message":"The list is too large"}}"#;
+pub(super) const MAX_ANSWER: usize = 16 * 1024 * 1024;
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";

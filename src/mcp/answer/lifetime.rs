@@ -19,7 +19,8 @@ pub(in crate::mcp) struct Lifetime {
     /// When the token expires; `None` if nobody says.
     expires_at: Option<Duration>,
     revalidation: Option<Revalidation>,
-    alarm: Pin<Box<Sleep>>,
+    /// Set when the body is first waited for.
+    alarm: Option<Pin<Box<Sleep>>>,
 }
 
 /// Asks again and again whether a token is still good, with the verifier that let it in.
@@ -31,6 +32,8 @@ pub(in crate::mcp) struct Revalidation {
     rules: Arc<Rules>,
     needs: Needs,
     due: Instant,
+    /// When the token was last found good.
+    judged_at: Instant,
     /// Locked by nobody: behind a lock it can be shared, which bodies often must.
     pending: Option<Mutex<PendingVerification>>,
 }
@@ -43,17 +46,8 @@ impl Lifetime {
         expires_at: Option<Duration>,
         revalidation: Option<Revalidation>,
     ) -> Option<Self> {
-        (expires_at.is_some() || revalidation.is_some()).then(|| {
-            let mut lifetime = Self {
-                clock: Arc::clone(clock),
-                skew,
-                expires_at,
-                revalidation,
-                alarm: Box::pin(tokio::time::sleep(Duration::ZERO)),
-            };
-            lifetime.set_alarm();
-            lifetime
-        })
+        let ends = expires_at.is_some() || revalidation.is_some();
+        ends.then(|| Self { clock: Arc::clone(clock), skew, expires_at, revalidation, alarm: None })
     }
 
     /// Ready when it is over. Between two alarms nothing is looked at.
@@ -65,8 +59,17 @@ impl Lifetime {
                 }
                 self.set_alarm();
             }
-            ready!(self.alarm.as_mut().poll(cx));
+            let Some(alarm) = &mut self.alarm else {
+                // It may be over already.
+                self.alarm = Some(Box::pin(tokio::time::sleep(Duration::ZERO)));
+                continue;
+            };
+            ready!(alarm.as_mut().poll(cx));
             if self.time_left().is_some_and(|left| left.is_zero()) {
+                return Poll::Ready(());
+            }
+            if self.revalidation.as_ref().is_some_and(Revalidation::is_overdue) {
+                tracing::debug!(target: "mcp_bearer", "the token of a stream could not be judged for too long");
                 return Poll::Ready(());
             }
             if let Some(verdict) = self.revalidation.as_mut().and_then(Revalidation::ask_if_due)
@@ -99,8 +102,11 @@ impl Lifetime {
         let expiry = self.time_left().map(|left| left.min(LONGEST_NAP));
         let question = self.revalidation.as_ref().filter(|asked| asked.pending.is_none());
         let question = question.map(|asked| asked.due.saturating_duration_since(now));
-        let nap = expiry.into_iter().chain(question).min().unwrap_or(LONGEST_NAP);
-        self.alarm.as_mut().reset(now.checked_add(nap).unwrap_or(now));
+        let overdue = self.revalidation.as_ref().map(|asked| asked.overdue_at().saturating_duration_since(now));
+        let nap = expiry.into_iter().chain(question).chain(overdue).min().unwrap_or(LONGEST_NAP);
+        if let Some(alarm) = &mut self.alarm {
+            alarm.as_mut().reset(now.checked_add(nap).unwrap_or(now));
+        }
     }
 }
 
@@ -130,6 +136,7 @@ impl Revalidation {
             rules: Arc::clone(rules),
             needs,
             due: Instant::now(),
+            judged_at: Instant::now(),
             pending: None,
         };
         revalidation.put_off();
@@ -173,7 +180,21 @@ impl Revalidation {
         let (scopes, protection) = (auth.scopes(), auth.protection());
         let is_enough = protection.required.is_met(scopes, &protection.hierarchy)
             && self.rules.are_met(&self.needs, scopes, &protection.hierarchy);
-        if is_enough { Verdict::Good { expires_at: auth.expires_since_epoch() } } else { Verdict::Ended }
+        if !is_enough {
+            return Verdict::Ended;
+        }
+        self.judged_at = Instant::now();
+        Verdict::Good { expires_at: auth.expires_since_epoch() }
+    }
+
+    /// When a token that nobody could judge counts as one that is not good any more.
+    fn overdue_at(&self) -> Instant {
+        let longest = self.interval.saturating_add(LONGEST_OUTAGE);
+        self.judged_at.checked_add(longest).unwrap_or(self.judged_at)
+    }
+
+    fn is_overdue(&self) -> bool {
+        Instant::now() >= self.overdue_at()
     }
 
     /// Up to a tenth earlier than asked for, so that many streams do not ask at once.
@@ -185,5 +206,7 @@ impl Revalidation {
 
 /// How late an end may come on a machine whose clock was set or that slept: as much as clocks may differ anyway.
 const LONGEST_NAP: Duration = Duration::from_secs(60);
+/// For how long, beyond the interval, a stream goes on while its token cannot be judged: as long as keys serve in an outage.
+const LONGEST_OUTAGE: Duration = Duration::from_secs(3_600);
 /// Enough to spread what was opened at once, little enough to keep to what was asked for.
 const JITTER: f64 = 0.1;

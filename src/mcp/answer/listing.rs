@@ -9,6 +9,8 @@ use crate::mcp::request::ListKind;
 /// Leaves out of every list in `text`, an answer or a batch of them, what `is_usable` does not want, and marks such an
 /// answer as private (MCP 2026-07-28, Caching). All other bytes stay as they are; `None` if all do.
 pub(super) fn filter(text: &[u8], is_usable: impl Fn(ListKind, &str) -> bool) -> Result<Option<Vec<u8>>, NotJson> {
+    // Of members that it passes over, serde_json would take any bytes.
+    std::str::from_utf8(text).map_err(|_| NotJson)?;
     let json = Json(text);
     let whole = json.whole()?;
     let answers = if json.is_array(&whole) { json.elements(&whole)? } else { vec![whole] };

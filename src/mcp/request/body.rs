@@ -43,6 +43,12 @@ impl<B> McpRequestBody<B> {
     }
 }
 
+impl<B> Default for McpRequestBody<B> {
+    fn default() -> Self {
+        Self::empty()
+    }
+}
+
 impl<B: Body<Data = Bytes>> Body for McpRequestBody<B> {
     type Data = Bytes;
     type Error = B::Error;

@@ -35,21 +35,31 @@ impl Resources {
         public: Vec<UriTemplate>,
     ) -> Result<Self, String> {
         let mut beginnings: HashMap<Box<str>, Beginning> = HashMap::new();
-        let mut others = None;
+        let mut others: Option<Beginning> = None;
         for template in own.iter().map(|(template, _)| template).chain(&public) {
-            let Some((scheme, rest)) = template.scheme() else {
-                let has_slashes = CanonicalUri::parse(template.expansion()).is_ok_and(|uri| uri.has_slashes());
-                others = others.or(has_slashes.then_some(Beginning { slashes: true, empty_authority: false }));
-                continue;
+            let (scheme, beginning, is_other) = match template.scheme() {
+                Some((scheme, rest)) => {
+                    let (slashes, empty_authority) = (rest.starts_with("//"), rest.starts_with("///"));
+                    (scheme, Beginning { slashes, empty_authority }, false)
+                }
+                None => match CanonicalUri::parse(template.expansion()) {
+                    Ok(uri) if uri.scheme().is_some() => {
+                        (template.as_str(), Beginning { slashes: uri.has_slashes(), empty_authority: false }, true)
+                    }
+                    // Its URIs need no scheme.
+                    _ => continue,
+                },
             };
-            let slashes = rest.starts_with("//");
-            let beginning = beginnings.entry(scheme.into()).or_insert(Beginning { slashes, empty_authority: false });
-            if beginning.slashes != slashes {
+            let known = match is_other {
+                true => others.get_or_insert(beginning),
+                false => beginnings.entry(scheme.into()).or_insert(beginning),
+            };
+            if known.slashes != beginning.slashes {
                 return Err(scheme.to_owned());
             }
-            beginning.empty_authority |= rest.starts_with("///");
+            known.empty_authority |= beginning.empty_authority;
         }
-        match beginnings.iter().find(|(_, beginning)| others.is_some() && !beginning.slashes) {
+        match beginnings.iter().find(|(_, known)| others.is_some_and(|others| others.slashes != known.slashes)) {
             Some((scheme, _)) => Err(scheme.to_string()),
             None => Ok(Self { own, any, public, beginnings, others }),
         }

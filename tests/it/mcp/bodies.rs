@@ -159,19 +159,53 @@ async fn a_body_without_end_is_given_up() {
     let server = McpServer::new(&fixture, McpScopes::new());
     let mixed = McpServer::mixed(&fixture, McpScopes::new().public(["ping"]));
     let (second, day) = (Duration::from_secs(1), Duration::from_secs(86_400));
-    for (piece, pause, expected, seconds, most) in [
-        (1, day, "408 -32600", 30, 0),
-        (1, second, "408 -32600", 30, 30),
-        (100 << 10, second, "408 -32600", 30, 3_000 << 10),
-        (1 << 20, second, TOO_LARGE, 5, 5 << 20),
-        (64 << 10, Duration::ZERO, TOO_LARGE, 0, (4 << 20) + (64 << 10)),
+    let challenge = "401 mcp:tools";
+    for (piece, pause, with_token, without) in [
+        (1, day, ("408 -32600", 30, 0), ("408 -32600", 30, 0)),
+        (1, second, ("408 -32600", 30, 30), ("408 -32600", 30, 30)),
+        (1 << 10, second, ("408 -32600", 30, 30 << 10), ("408 -32600", 30, 30 << 10)),
+        (100 << 10, second, ("408 -32600", 30, 3_000 << 10), (challenge, 1, 100 << 10)),
+        (1 << 20, second, (TOO_LARGE, 5, 5 << 20), (challenge, 1, 1 << 20)),
+        (64 << 10, Duration::ZERO, (TOO_LARGE, 0, (4 << 20) + (64 << 10)), (challenge, 0, 128 << 10)),
     ] {
-        for (server, token) in [(&server, fixture.token()), (&mixed, String::new())] {
+        for (server, token, (expected, seconds, most)) in [
+            (&server, fixture.token(), with_token),
+            (&mixed, fixture.token(), with_token),
+            (&mixed, String::new(), without),
+        ] {
             let (body, taken) = endless(piece, pause);
             let start = Instant::now();
             assert_eq!(verdict(&server.post(&token, &[], body).await), expected, "{piece} every {pause:?}");
             assert_eq!(start.elapsed().as_secs(), seconds, "{piece} every {pause:?}");
             assert!(taken.load(Ordering::SeqCst) <= most, "{piece} every {pause:?}");
+            assert!(server.take_reached().is_empty());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_stranger_may_send_less_than_the_holder_of_a_token() {
+    let fixture = Fixture::new().await;
+    let layer = || fixture.server.mcp_layer(McpScopes::new().public(["ping"])).unwrap();
+    let mixed = |layer| McpServer::with(bearer(&fixture).allow_anonymous(), layer, |_| "ok".into_response());
+    let challenge = "401 mcp:tools";
+    for (layer, limit, with_token) in [
+        (layer(), 64 << 10, 4 << 20),
+        (layer().max_anonymous_body(1_024).unwrap(), 1_024, 4 << 20),
+        (layer().max_anonymous_body(4 << 20).unwrap(), 4 << 20, 4 << 20),
+        (layer().max_body(1 << 20).unwrap().max_anonymous_body(1 << 20).unwrap(), 1 << 20, 1 << 20),
+        // The smaller bound of the two counts.
+        (layer().max_body(2_048).unwrap(), 2_048, 2_048),
+    ] {
+        let server = mixed(layer);
+        for (token, limit, too_large) in [(String::new(), limit, challenge), (fixture.token(), with_token, TOO_LARGE)] {
+            assert_eq!(server.judge(&token, &[], padded(limit)).await, "OK", "{limit}");
+            assert_eq!(server.judge(&token, &[], padded(limit + 1)).await, too_large, "{limit}");
+            let answer = server.post(&token, &[], pieces(&padded(limit + 1), 1 + limit / 3)).await;
+            assert_eq!(verdict(&answer), too_large, "{limit}");
+            // One that says how long it is is not read at all.
+            let answer = server.post(&token, &[], Body::new(Announced(u64::try_from(limit + 1).unwrap()))).await;
+            assert_eq!(verdict(&answer), too_large, "{limit}");
             assert!(server.take_reached().is_empty());
         }
     }

@@ -155,11 +155,18 @@ async fn settings_out_of_range_fail_at_build() {
     let every = |interval: Duration| layer().revalidate_streams(interval);
     let key = |length: usize| layer().bind_sessions_with_key(&vec![7; length]);
     let (second, milli) = (Duration::from_secs(1), Duration::from_millis(1));
-    let wrong: [(Result<McpLayer, BuildError>, &str); 10] = [
+    let strangers = |bytes: usize| layer().max_anonymous_body(bytes);
+    let wrong: [(Result<McpLayer, BuildError>, &str); 13] = [
         (body(0), "the largest body is 0 bytes: give 1024 to 67108864"),
         (body(1_023), "the largest body is 1023 bytes: give 1024 to 67108864"),
         (body((64 << 20) + 1), "the largest body is 67108865 bytes: give 1024 to 67108864"),
         (body(usize::MAX), "give 1024 to 67108864"),
+        (
+            strangers(1_023),
+            "the largest body of a caller without a token is 1023 bytes: give 1024 to 4194304, or raise",
+        ),
+        (strangers((4 << 20) + 1), "is 4194305 bytes: give 1024 to 4194304, or raise `max_body` first"),
+        (layer().max_body(2_048).unwrap().max_anonymous_body(4_096), "is 4096 bytes: give 1024 to 2048, or raise"),
         (every(Duration::ZERO), "streams are revalidated every 0ns: give 1s to 3600s"),
         (every(second - milli), "streams are revalidated every 999ms: give 1s to 3600s"),
         (every(second * 3_600 + milli), "give 1s to 3600s"),
@@ -172,7 +179,16 @@ async fn settings_out_of_range_fail_at_build() {
         assert_eq!(error.kind(), Setting, "{error}");
         assert!(error.to_string().contains(sentence), "{error}");
     }
-    for good in [body(1_024), body(64 << 20), every(second), every(second * 3_600), key(32), layer().bind_sessions()] {
+    for good in [
+        strangers(1_024),
+        strangers(4 << 20),
+        body(1_024),
+        body(64 << 20),
+        every(second),
+        every(second * 3_600),
+        key(32),
+        layer().bind_sessions(),
+    ] {
         assert!(good.is_ok());
     }
 }

@@ -98,6 +98,108 @@ async fn an_answer_that_is_compressed_is_not_let_out_unfiltered() {
     assert_eq!(compressed("text/plain").post(&token, &[], LIST).await.body, TOOLS);
 }
 
+/// Lists that some reader can read, and that cannot be filtered.
+fn unreadable() -> Vec<Vec<u8>> {
+    let nan = TOOLS.replace(r#"{"name":"add_note"}"#, r#"{"name":"add_note","default":NaN}"#);
+    let texts = [
+        format!("\u{feff}{TOOLS}"),
+        format!("{TOOLS}{TOOLS}"),
+        format!("{TOOLS}\n{TOOLS}"),
+        format!("{TOOLS} x"),
+        format!("{TOOLS}\0"),
+        format!("/* */{TOOLS}"),
+        nan.replace("NaN", "Infinity"),
+        nan.replace("NaN", "'a'"),
+        nan.replace("NaN", "01"),
+        nan,
+        TOOLS.replace("]}}", ",]}}"),
+        TOOLS.replace("\"name\"", "name"),
+        TOOLS.replace('"', "'"),
+        TOOLS[..TOOLS.len() - 1].to_owned(),
+        " no json {".to_owned(),
+    ];
+    let utf16 = TOOLS.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let overlong = [TOOLS.split_at(10).0.as_bytes(), b"\xc0\xa2", TOOLS.split_at(10).1.as_bytes()].concat();
+    texts.map(String::into_bytes).into_iter().chain([utf16, overlong]).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_cannot_be_read_is_not_let_out_unfiltered() {
+    let fixture = Fixture::new().await;
+    for content_type in [JSON, "application/vnd.x+json", "application/json-rpc; charset=utf-8", "text/json"] {
+        for body in unreadable() {
+            let shown = String::from_utf8_lossy(&body).into_owned();
+            for status in [StatusCode::OK, StatusCode::ACCEPTED] {
+                let mut answer = of_type(content_type, body.clone());
+                answer.headers_mut().insert("x-secret", "1".parse().unwrap());
+                *answer.status_mut() = status;
+                let answer = listed(&fixture, answer).await;
+                assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR, "{content_type} {shown}");
+                assert_eq!(answer.json()["error"], "server_error");
+                assert!(answer.header("x-secret").is_none() && !answer.body.contains("add_note"));
+                assert_eq!(answer.header("cache-control"), Some("no-store"));
+            }
+            // What is not a success may be anything.
+            let mut answer = of_type(content_type, body.clone());
+            *answer.status_mut() = StatusCode::BAD_GATEWAY;
+            let response =
+                answering(&fixture, layer(&fixture), answer).respond(post(&fixture.token(), &[], LIST)).await;
+            assert_eq!(response.status(), StatusCode::BAD_GATEWAY);
+            assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), body, "{shown}");
+        }
+        for empty in ["", " \r\n"] {
+            let answer = listed(&fixture, of_type(content_type, empty)).await;
+            assert_eq!((answer.status, answer.body.as_str()), (StatusCode::OK, empty));
+        }
+        assert_eq!(listed(&fixture, of_type(content_type, TOOLS)).await.body, FEWER_TOOLS, "{content_type}");
+    }
+    // Of several types, some reader takes the one that is JSON.
+    let mut answer = of_type("text/plain", TOOLS);
+    answer.headers_mut().append(header::CONTENT_TYPE, JSON.parse().unwrap());
+    assert_eq!(listed(&fixture, answer).await.body, FEWER_TOOLS);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_cannot_be_read_is_left_out() {
+    let fixture = Fixture::new().await;
+    let events = |data: &[u8]| {
+        let lines = data.split(|byte| *byte == b'\n').map(|line| [b"data: ", line, b"\n"].concat()).collect::<Vec<_>>();
+        [b"id: 1\n".as_slice(), &lines.concat(), b"\n"].concat()
+    };
+    let before = b"id: 0\ndata:\n\n: hi\n\nevent: x\n\n".as_slice();
+    for data in unreadable() {
+        let shown = String::from_utf8_lossy(&data).into_owned();
+        // In UTF-16 it has line ends of its own, which are none in UTF-8.
+        let body = [before, &events(&data), &events(TOOLS.as_bytes()), b": bye\n\n"].concat();
+        let answer = listed(&fixture, of_type(EVENTS, body)).await;
+        let expected = format!("{}id: 1\ndata: {FEWER_TOOLS}\n\n: bye\n\n", String::from_utf8_lossy(before));
+        assert_eq!((answer.status, answer.body), (StatusCode::OK, expected), "{shown}");
+    }
+    // A byte order mark at the start of a stream is none of the first line.
+    for mark in ["\u{feff}", ""] {
+        let answer = listed(&fixture, of_type(EVENTS, format!("{mark}data: {TOOLS}\n\ndata: {TOOLS}\n\n"))).await;
+        assert_eq!(answer.body, format!("data: {FEWER_TOOLS}\n\n").repeat(2));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_keeps_waiting_for_its_body_is_not_let_out_unfiltered_either() {
+    let fixture = Fixture::new().await;
+    for (seconds, status) in [(9, 500), (11, 200)] {
+        let (server, feed) = feeding(bearer(&fixture), layer(&fixture), JSON);
+        tokio::spawn(async move {
+            feed.send("\u{feff}");
+            tokio::time::sleep(std::time::Duration::from_secs(seconds)).await;
+            feed.send(TOOLS);
+        });
+        let response = server.respond(post(&fixture.token(), &[], LIST)).await;
+        assert_eq!(response.status(), status);
+        // After a head that promised a list, only an error can say that there is none.
+        let body = response.into_body().collect().await;
+        assert_eq!(body.is_err(), status == 200);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn answers_of_any_status_keep_it() {
     let fixture = Fixture::new().await;

@@ -199,8 +199,9 @@ async fn what_is_no_list_is_identical() {
         r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32603,"message":"tools","data":{"tools":[{"name":"add_note"}]}}}"#,
         r#"{"jsonrpc":"2.0","method":"notifications/message","params":{"data":{"result":{"tools":[{"name":"add_note"}]}}}}"#,
         "[]",
+        "1",
         "",
-        " no json {",
+        " ",
     ] {
         assert_eq!(seen(&fixture, rules(), "mcp:tools", JSON, answer).await, answer);
         for answer in [event(answer), format!("id: 1\r\nevent:message\r\ndata:{answer}\r\n\r\n: hi\r\r")] {

@@ -9,8 +9,8 @@ use mcp_bearer::testing::{Endpoint, Fault};
 use mcp_bearer::{Issuer, ResourceServer};
 use serde_json::{Value, json};
 
-use super::server::{McpServer, bearer};
-use super::stream::{EVENTS, Feed, START, Stream, feeding};
+use super::server::{McpServer, bearer, post};
+use super::stream::{CALL, EVENTS, Feed, START, Stream, feeding};
 use crate::support::{Fixture, RESOURCE};
 
 const INTERVAL: u64 = 100;
@@ -128,6 +128,71 @@ async fn an_outage_ends_no_stream_and_the_next_question_is_an_interval_later() {
         let (rest, ended) = reader.await.unwrap();
         assert!(rest.is_empty() && (1010..=1010 + INTERVAL + 10).contains(&ended), "{fault:?}: {ended}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_whose_token_cannot_be_judged_for_an_hour_and_the_interval_ends() {
+    let faults = [Fault::Status(500), Fault::Drop, Fault::Delay(Duration::from_secs(60))];
+    for fault in faults {
+        for outlives in [false, true] {
+            let fixture = introspecting().await;
+            let mut layer = layer(&fixture);
+            if outlives {
+                layer = layer.streams_may_outlive_token();
+            }
+            let (server, feed) = feeding(bearer(&fixture), layer, EVENTS);
+            let token = opaque(&fixture, DAY);
+            let mut stream = Stream::open(&server, &token).await;
+            let reader = tokio::spawn(async move { stream.rest().await.1 });
+            // The hour begins when the token was last found good.
+            tokio::time::sleep(Duration::from_secs(5 * INTERVAL)).await;
+            fixture.issuer.fault(Endpoint::Introspection, fault.clone());
+            tokio::time::sleep(Duration::from_secs(HOUR)).await;
+            assert!(!reader.is_finished() && !feed.is_dropped(), "{fault:?}");
+            let ended = reader.await.unwrap();
+            let last = 4 * INTERVAL..=5 * INTERVAL;
+            let expected = last.start() + INTERVAL + HOUR..=last.end() + INTERVAL + HOUR;
+            assert!(expected.contains(&ended), "{fault:?} {outlives}: {ended}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_that_ends_within_the_hour_ends_no_stream() {
+    let fixture = introspecting().await;
+    let (server, feed) = guarded(&fixture);
+    let token = opaque(&fixture, DAY);
+    let mut stream = Stream::open(&server, &token).await;
+    let reader = tokio::spawn(async move { stream.rest().await.1 });
+    for _ in 0..5 {
+        fixture.issuer.fault(Endpoint::Introspection, Fault::Status(500));
+        tokio::time::sleep(Duration::from_secs(HOUR - 2 * INTERVAL)).await;
+        fixture.issuer.heal();
+        // The breaker lets a question through once a minute at most.
+        tokio::time::sleep(Duration::from_secs(4 * INTERVAL)).await;
+        assert!(!reader.is_finished() && !feed.is_dropped());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_revocation_ends_answers_of_a_known_length_and_those_of_tokens_without_an_expiry() {
+    let fixture = introspecting().await;
+    let server = McpServer::with(bearer(&fixture), layer(&fixture), |_| {
+        let bytes = futures_util::stream::unfold((), |()| async {
+            tokio::time::sleep(Duration::from_secs(10)).await;
+            Some((Ok::<_, std::io::Error>(bytes::Bytes::from_static(b" ")), ()))
+        });
+        let headers = [("content-type", "application/json"), ("content-length", "100000")];
+        axum::response::IntoResponse::into_response((headers, axum::body::Body::from_stream(bytes)))
+    });
+    let mut answer = answer(&json!({}));
+    answer.as_object_mut().unwrap().remove("exp");
+    fixture.issuer.introspection_answer("token", answer);
+    let response = server.respond(post("token", &[], CALL)).await;
+    let opened = tokio::time::Instant::now();
+    fixture.issuer.revoke("token");
+    assert!(http_body_util::BodyExt::collect(response.into_body()).await.is_err());
+    assert!((90..=100).contains(&opened.elapsed().as_secs()), "{:?}", opened.elapsed());
 }
 
 #[tokio::test(start_paused = true)]

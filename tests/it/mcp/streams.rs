@@ -158,7 +158,7 @@ async fn the_media_type_of_an_event_stream_may_have_parameters_and_any_case() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_whose_length_is_known_is_not_cut() {
+async fn an_answer_that_is_there_at_once_is_not_cut() {
     let fixture = Fixture::new().await;
     let server = super::server::McpServer::with(bearer(&fixture), layer(&fixture), |_| {
         let headers = [(header::CONTENT_TYPE, "application/json")];
@@ -167,6 +167,69 @@ async fn an_answer_whose_length_is_known_is_not_cut() {
     let mut stream = Stream::open(&server, &fixture.token()).await;
     stream.at(END + 3600).await;
     assert_eq!(stream.rest().await.0, r#"{"jsonrpc":"2.0","id":1,"result":{}}"#);
+}
+
+/// An answer that announces its length, and comes a byte a minute.
+fn slow(content_type: &'static str, announces: bool, length: usize) -> axum::response::Response {
+    let bytes = futures_util::stream::unfold(0, move |sent| async move {
+        sleep(Duration::from_secs(60)).await;
+        (sent < length).then(|| (Ok::<_, io::Error>(bytes::Bytes::from_static(b"\n")), sent + 1))
+    });
+    let mut response = axum::response::Response::new(Body::from_stream(bytes));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    if announces {
+        response.headers_mut().insert(header::CONTENT_LENGTH, length.into());
+    } else {
+        let body = std::mem::take(response.body_mut());
+        *response.body_mut() = Body::new(OfLength(body, length));
+    }
+    response
+}
+
+/// A body whose size is known.
+struct OfLength(Body, usize);
+
+impl http_body::Body for OfLength {
+    type Data = bytes::Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<http_body::Frame<bytes::Bytes>, axum::Error>>> {
+        std::pin::Pin::new(&mut self.0).poll_frame(cx)
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        http_body::SizeHint::with_exact(self.1.try_into().unwrap())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_of_a_known_length_ends_with_an_error_if_it_outlives_its_token() {
+    let fixture = Fixture::new().await;
+    for content_type in [EVENTS, "application/json", "application/octet-stream"] {
+        for announces in [true, false] {
+            for (layer, length, ends) in [
+                (layer(&fixture), 100, Some(END)),
+                (layer(&fixture), 4, None),
+                (layer(&fixture).streams_may_outlive_token(), 100, None),
+            ] {
+                let server = super::server::McpServer::with(bearer(&fixture), layer, move |_| {
+                    slow(content_type, announces, length)
+                });
+                let token = fixture.token();
+                let response = server.respond(post(&token, &[], CALL)).await;
+                assert_eq!(response.headers()[header::CONTENT_LENGTH], length.to_string());
+                let opened = Instant::now();
+                let result = http_body_util::BodyExt::collect(response.into_body()).await;
+                assert_eq!(result.is_err(), ends.is_some(), "{content_type} {announces} {length}");
+                let expected = ends.unwrap_or_else(|| 60 * u64::try_from(length + 1).unwrap());
+                assert_eq!(opened.elapsed().as_secs(), expected, "{content_type} {announces} {length}");
+                fixture.clock.set(START);
+            }
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -244,9 +307,10 @@ async fn trailers_pass() {
             let (server, feed) = feeding(bearer(&fixture), layer(&fixture).filter_lists(lists), content_type);
             let list = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#;
             let mut stream = Stream::of(&server, post(&fixture.token(), &[], list)).await;
-            feed.send("data: {}\n\n");
+            let body = if content_type == EVENTS { "data: {}\n\n" } else { "{}" };
+            feed.send(body);
             feed.end_with(HeaderMap::from_iter([(header::ETAG, HeaderValue::from_static("\"1\""))]));
-            assert_eq!(stream.next().await.as_deref(), Some("data: {}\n\n"));
+            assert_eq!(stream.next().await.as_deref(), Some(body));
             assert_eq!(stream.trailers().await[header::ETAG], "\"1\"");
         }
     }
