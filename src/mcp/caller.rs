@@ -31,21 +31,4 @@ impl Caller {
             Self::Token(auth) => auth.protection(),
         }
     }
-
-    /// What sessions belong to: issuer, subject and client together (MCP 2025-11-25, Security Best Practices), each with
-    /// its length so that no two callers are spelled alike.
-    pub(super) fn principal(&self) -> Vec<u8> {
-        let parts = match self {
-            Self::Anonymous(_) => [None; 3],
-            Self::Token(auth) => [Some(auth.issuer()), auth.subject(), auth.client_id()],
-        };
-        let mut principal = Vec::new();
-        for part in parts {
-            let length = part.map(|part| u64::try_from(part.len()).unwrap_or(u64::MAX));
-            principal.push(u8::from(part.is_some()));
-            principal.extend(length.unwrap_or_default().to_be_bytes());
-            principal.extend(part.unwrap_or_default().as_bytes());
-        }
-        principal
-    }
 }

@@ -14,6 +14,7 @@ use super::answer::{BoxError, FilteredBody, JsonList, Lifetime, Revalidation, Vi
 use super::caller::Caller;
 use super::decision::Permit;
 use super::layer::State;
+use super::session::Owner;
 use crate::bearer::{BearerToken, Rejection, RejectionKind, log};
 
 /// A request that goes on, and what that means for its answer.
@@ -23,6 +24,8 @@ pub(super) struct Exchange {
     pub(super) permit: Permit,
     /// Kept only where it is looked at again while the answer goes on.
     pub(super) token: Option<BearerToken>,
+    /// Whom sessions belong to, where they are bound.
+    pub(super) session_owner: Option<Owner>,
 }
 
 /// What an answer is made of, as far as that matters here.
@@ -76,7 +79,7 @@ impl Exchange {
     pub(super) fn answer<B: Body<Data = Bytes>>(self, response: Response<B>) -> Answer<B> {
         let (mut parts, body) = response.into_parts();
         if let Some(sessions) = &self.state.sessions {
-            sessions.seal(&mut parts.headers, &self.caller);
+            sessions.seal(&mut parts.headers, self.session_owner.as_ref(), self.caller.protection());
         }
         let media = Media::of(&parts.headers);
         let is_filtered = self.permit.lists && self.state.filters_lists && media != Media::Other;
@@ -117,7 +120,7 @@ impl Exchange {
 
     /// For how long the answer may go on; `None` if for as long as it likes.
     fn lifetime(self) -> Option<Lifetime> {
-        let Self { state, caller, permit, token } = self;
+        let Self { state, caller, permit, token, .. } = self;
         let Caller::Token(auth) = caller else { return None };
         let server = &state.server;
         let revalidation = state.revalidation_interval.zip(token).map(|(interval, token)| {

@@ -100,15 +100,17 @@ impl State {
             return Admission::Refused(refuse(protection, Rejection::missing_token(protection, Scopes::EMPTY)));
         }
         let token = self.revalidation_interval.and_then(|_| BearerToken::from_headers(request.headers()).ok());
-        if let Some(sessions) = &self.sessions
-            && sessions.open(request.headers_mut(), &caller).is_err()
-        {
-            let rejection = Rejection::operation(OperationFailure::UnknownSession, None);
-            return Admission::Refused(refuse(caller.protection(), rejection));
+        let mut session_owner = None;
+        if let Some(sessions) = &self.sessions {
+            session_owner = sessions.owner(request.headers(), &caller);
+            if sessions.open(request.headers_mut(), session_owner.as_ref()).is_err() {
+                let rejection = Rejection::operation(OperationFailure::UnknownSession, None);
+                return Admission::Refused(refuse(caller.protection(), rejection));
+            }
         }
         // A resumed stream may bring the answer to a list.
         let permit = Permit { lists: !carries_message, ..Permit::default() };
-        let exchange = Box::new(Exchange { state: Arc::clone(self), caller, permit, token });
+        let exchange = Box::new(Exchange { state: Arc::clone(self), caller, permit, token, session_owner });
         // A GET has no body as a rule; where it has one, a handler might read it.
         let is_bare = !carries_message && request.body().is_end_stream();
         if is_bare { Admission::Unread(exchange) } else { Admission::ToBeRead(exchange) }

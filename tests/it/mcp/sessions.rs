@@ -5,8 +5,10 @@ use axum::response::IntoResponse as _;
 use http::{HeaderValue, Request, StatusCode};
 use mcp_bearer::ResourceServer;
 use mcp_bearer::bearer::RejectionKind;
+use mcp_bearer::introspection::ClientCredentials;
 use mcp_bearer::mcp::{McpLayer, McpScopes};
 use mcp_bearer::testing::{TestIssuer, TestToken};
+use serde_json::json;
 
 use super::server::{McpServer, bearer};
 use crate::support::{Answer, Fixture, RESOURCE};
@@ -135,6 +137,41 @@ async fn a_session_is_unknown_to_everybody_but_its_owner() {
     let other = opened(&server, &token(&two, |token| token)).await;
     assert_ne!(other, id);
     assert_unknown(&server, &token(one, |token| token), &[other.as_bytes()]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_of_a_token_without_a_subject_belongs_to_its_username_or_to_the_token() {
+    let tokens = ["alice-1", "alice-2", "bob-1", "nobody-1", "nobody-2", "empty-1", "empty-2", "number-1", "number-2"];
+    let tokens = tokens.into_iter().chain(["subject-1", "subject-2"]);
+    let mut fixture = Fixture::cold();
+    let issuer = fixture.issuer.issuer().introspection(ClientCredentials::basic("mcp-server", "s3cret"));
+    let builder = ResourceServer::builder(RESOURCE).issuer(issuer).clock(fixture.clock.clone());
+    fixture.server = builder.build().await.unwrap();
+    for token in tokens.clone() {
+        let mut answer = json!({ "active": true, "aud": RESOURCE, "client_id": "inspector", "token_type": "Bearer" });
+        match token.split_once('-').unwrap().0 {
+            "nobody" => {}
+            "empty" => (answer["sub"], answer["username"]) = ("".into(), "".into()),
+            "number" => answer["username"] = 7.into(),
+            "subject" => (answer["sub"], answer["username"]) = ("alice".into(), token.into()),
+            user => answer["username"] = user.into(),
+        }
+        fixture.issuer.introspection_answer(token, answer);
+    }
+    let server = &fixture.server;
+    let layer = server.mcp_layer(McpScopes::new()).unwrap().bind_sessions().unwrap();
+    let server = McpServer::with(server.bearer_layer(), layer, |_| ([(SESSION, INNER)], "ok").into_response());
+    // The name of a user is not a subject, and a user's second token is the same user's.
+    for owner in tokens.clone() {
+        let id = opened(&server, owner).await;
+        for other in tokens.clone() {
+            let user = |token: &'static str| token.split_once('-').unwrap().0;
+            let is_same = owner == other || (user(owner) == user(other) && ["alice", "subject"].contains(&user(owner)));
+            let status = server.send(showing("POST", other, &[id.as_bytes()])).await.status;
+            let expected = if is_same { StatusCode::OK } else { StatusCode::NOT_FOUND };
+            assert_eq!(status, expected, "{owner}'s session, shown by {other}");
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]
