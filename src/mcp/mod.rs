@@ -16,6 +16,8 @@
 //! | a content coding, more than one `Content-Type`, or a charset other than UTF-8 and US-ASCII | the same |
 //! | more than 256 URIs in a body, or more than 64 KiB of them | the same |
 //! | a body over the [limit](McpLayer::max_body), or one that does not arrive within 30 s | 413, 408 |
+//! | a body over [its limit](McpLayer::max_anonymous_body) without a token | 401 with a challenge |
+//! | a list that cannot be read, where lists are [filtered](McpLayer::filter_lists) | 500 |
 //! | a session id of somebody else, or of nobody ([`bind_sessions`](McpLayer::bind_sessions)) | 404 |
 //! | GET, HEAD, DELETE, OPTIONS | need a token with the bearer layer's scopes; not read |
 //! | a CORS preflight | passes |
@@ -27,7 +29,7 @@
 //! The layer needs a tokio runtime with its timer. It holds the inner service while a body arrives: what limits how many
 //! requests run at once belongs outside of it.
 //!
-//! Answers that go on, such as event streams, end with their token, unless
+//! Answers that go on, such as event streams and long downloads, end with their token, unless
 //! [`streams_may_outlive_token`](McpLayer::streams_may_outlive_token) says otherwise.
 
 mod answer;
