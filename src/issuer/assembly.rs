@@ -36,7 +36,7 @@ impl Issuer {
         self.check_texts()?;
         let policy = Policy {
             issuers: self.accepted_issuers()?,
-            audiences: self.accepted_audiences(audiences),
+            audiences: self.accepted_audiences(audiences)?,
             without_audience: self.without_audience.clone(),
             skew,
             max_lifetime,
@@ -60,10 +60,17 @@ impl Issuer {
         Ok(Verifier { issuer, policy, scope_claims, jwt, asked, wait_limit })
     }
 
-    /// The texts that `aud` may be, beside those that every issuer of the resource may use.
-    fn accepted_audiences(&self, common: &AcceptedAudiences) -> AcceptedAudiences {
+    /// The texts that `aud` may be: `common` to all issuers of the resource, and those of this issuer.
+    fn accepted_audiences(&self, common: &AcceptedAudiences) -> Result<AcceptedAudiences, BuildError> {
         let accepted = self.audiences.iter().fold(common.clone(), |accepted, alias| accepted.with_alias(alias));
-        self.client_audiences.iter().fold(accepted, |accepted, client| accepted.with_client(client))
+        if let Some(client) = self.client_audiences.iter().find(|client| accepted.accept(client)) {
+            let message = format!(
+                "`accept_client_id_as_audience({client:?})` has no effect: this audience is accepted anyway, by \
+                 `accept_audience` or as the resource; remove one"
+            );
+            return Err(BuildError::new(BuildErrorKind::Setting, message));
+        }
+        Ok(self.client_audiences.iter().fold(accepted, |accepted, client| accepted.with_client(client)))
     }
 
     /// The texts that `iss` may be.
@@ -109,11 +116,6 @@ impl Issuer {
         }
         if self.audiences.iter().chain(&self.client_audiences).any(|alias| alias.is_empty()) {
             return wrong("an accepted audience is empty: remove it".to_owned());
-        }
-        if let Some(both) = self.client_audiences.iter().find(|client| self.audiences.contains(*client)) {
-            return wrong(format!(
-                "`accept_client_id_as_audience` has no effect beside `accept_audience({both:?})`: remove the latter"
-            ));
         }
         if !self.without_audience.is_meaningful() {
             return wrong(

@@ -88,8 +88,8 @@ impl ResourceServerBuilder {
         self
     }
 
-    /// Accepts tokens for this audience too, of every issuer: `api://...`, a GUID. It is compared as it is, and not
-    /// published.
+    /// Accepts tokens for this audience too, of every issuer, such as `api://...`. It is compared as it is, and not
+    /// published. For a client id, use [`accept_client_id_as_audience`](Issuer::accept_client_id_as_audience).
     pub fn accept_audience(mut self, audience: impl Into<Box<str>>) -> Self {
         self.audiences.push(audience.into());
         self

@@ -132,8 +132,9 @@ fn a_client_id_is_an_audience_in_one_way_only() {
         (Issuer::discover(ISSUER).accept_client_id_as_audience(""), "audience is empty"),
         (
             Issuer::discover(ISSUER).accept_audience(CLIENT).accept_client_id_as_audience(CLIENT),
-            "`accept_audience(\"mcp-client\")`",
+            "`accept_client_id_as_audience(\"mcp-client\")` has no effect",
         ),
+        (Issuer::discover(ISSUER).accept_client_id_as_audience(RESOURCE), "or as the resource"),
     ] {
         let error = build(mcp_bearer::ResourceServer::builder(RESOURCE).issuer(issuer)).unwrap_err();
         assert!(error.kind() == BuildErrorKind::Setting && error.to_string().contains(part), "{error}");
