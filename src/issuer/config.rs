@@ -182,6 +182,12 @@ impl Issuer {
     /// How many keys for signatures of a fetched key set are used: 1 to 1,000, 100 by default. Keys that say that they are
     /// for signatures (`use: sig`) come first. For those beyond, the log has one `warn`, and a token under the key id of one
     /// is answered with 503.
+    ///
+    /// ```
+    /// use mcp_bearer::Issuer;
+    ///
+    /// let issuer = Issuer::discover("https://auth.example.com").max_keys(300).max_key_set_size(1024 * 1024);
+    /// ```
     #[must_use]
     pub fn max_keys(mut self, keys: usize) -> Self {
         self.key_set_limits.keys = keys;

@@ -21,7 +21,7 @@ pub struct JwkSet {
     keys: Vec<Arc<VerificationKey>>,
     skipped: Vec<UnusableKey>,
     /// Names of entries that are not for signatures.
-    foreign: Vec<OwnedKeyName>,
+    not_for_signatures: Vec<OwnedKeyName>,
     unusable: Vec<UnusableEntry>,
 }
 
@@ -49,7 +49,7 @@ pub(crate) struct UnusableEntry {
     kty: Option<Box<str>>,
 }
 
-/// What a key set has for a token.
+/// The result of looking up the key for a token.
 #[derive(Debug)]
 pub(crate) enum Selection<'k> {
     Keys(Candidates<'k>),
@@ -75,7 +75,7 @@ impl JwkSet {
     /// Reads a key set from its JSON text. At most 100 keys for signatures are used.
     ///
     /// # Errors
-    /// [`InvalidJwkSet`] if the text is not a key set, or has no usable key in it.
+    /// [`InvalidJwkSet`] if the text is not a key set, or if none of its keys is usable.
     pub fn from_json(document: impl AsRef<[u8]>) -> Result<Self, InvalidJwkSet> {
         Self::from_json_with_max_keys(document, DEFAULT_MAX_KEYS)
     }
@@ -90,7 +90,8 @@ impl JwkSet {
         if set.keys.is_empty() { Err(InvalidJwkSet::NoUsableKey) } else { Ok(set) }
     }
 
-    /// The same, but the set may have no usable key.
+    /// Reads a key set as [`from_json_with_max_keys`](Self::from_json_with_max_keys) does, but accepts one without usable
+    /// keys.
     pub(crate) fn read(document: &[u8], max_keys: usize) -> Result<Self, InvalidJwkSet> {
         if document.starts_with(b"\xef\xbb\xbf") {
             return Err(InvalidJwkSet::ByteOrderMark);
@@ -100,7 +101,8 @@ impl JwkSet {
         let count = |purpose| entries.iter().filter(|entry| entry.purpose == purpose).count();
         let for_signatures = count(Purpose::Signatures).min(max_keys);
         let mut left = [for_signatures, max_keys.saturating_sub(for_signatures)];
-        let mut set = Self { keys: Vec::new(), skipped: Vec::new(), foreign: Vec::new(), unusable: Vec::new() };
+        let mut set =
+            Self { keys: Vec::new(), skipped: Vec::new(), not_for_signatures: Vec::new(), unusable: Vec::new() };
         for entry in entries {
             let [for_signatures, unspecified] = &mut left;
             match entry.purpose {
@@ -135,8 +137,8 @@ impl JwkSet {
         self.skipped.push(reason);
         let name = published_name(&entry.jwk);
         if reason == UnusableKey::NotForSignatures {
-            if self.foreign.len() < MAX_NAMED && !name.as_ref().is_empty() {
-                self.foreign.push(name);
+            if self.not_for_signatures.len() < MAX_NAMED && !name.as_ref().is_empty() {
+                self.not_for_signatures.push(name);
             }
         } else if self.unusable.len() < MAX_NAMED {
             let kty = entry.jwk.get("kty").and_then(Value::as_str).map(Box::from);
@@ -180,7 +182,7 @@ impl JwkSet {
         if !keys.is_empty() {
             return Selection::Keys(Candidates { keys, undecided: is_unusable || fitting.next().is_some() });
         }
-        let mut known = self.keys.iter().map(|key| &key.name).chain(&self.foreign);
+        let mut known = self.keys.iter().map(|key| &key.name).chain(&self.not_for_signatures);
         if is_unusable {
             Selection::Unusable
         } else if !name.is_empty() && known.any(|known| name.names(known)) {
@@ -190,14 +192,14 @@ impl JwkSet {
         }
     }
 
-    /// A name without the thumbprints of a kind that no key of this set has: they say nothing here.
+    /// A name without the thumbprints of a kind that no key of this set has: they cannot select one.
     fn published_part<'n>(&self, name: KeyName<'n>) -> KeyName<'n> {
         if name.kid.is_some() || name.is_empty() {
             return name;
         }
         let names = || {
             let unusable = self.unusable.iter().map(|entry| &entry.name);
-            self.keys.iter().map(|key| &key.name).chain(&self.foreign).chain(unusable)
+            self.keys.iter().map(|key| &key.name).chain(&self.not_for_signatures).chain(unusable)
         };
         KeyName {
             kid: None,

@@ -1,5 +1,5 @@
-/// What a token says of its key: `kid`, `x5t#S256` and `x5t` (RFC 7515, sections 4.1.4, 4.1.7 and 4.1.8). The
-/// thumbprints count only where there is no `kid`.
+/// The name of a key in the header of a token: `kid`, `x5t#S256` and `x5t` (RFC 7515, sections 4.1.4, 4.1.7 and 4.1.8).
+/// The thumbprints count only where there is no `kid`.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct KeyName<'n> {
     pub(crate) kid: Option<&'n str>,
@@ -7,7 +7,7 @@ pub(crate) struct KeyName<'n> {
     pub(crate) x5t: Option<&'n str>,
 }
 
-/// The same, without the text that it was read from: of a token that waits for its key, or of a published key
+/// A key's name that does not borrow: of a token that waits for its key, or of a published key
 /// (RFC 7517, sections 4.5, 4.8 and 4.9).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct OwnedKeyName {
@@ -17,7 +17,7 @@ pub(crate) struct OwnedKeyName {
 }
 
 impl KeyName<'_> {
-    /// Whether a token says nothing of its key.
+    /// Whether a token does not name its key.
     pub(crate) const fn is_empty(&self) -> bool {
         self.kid.is_none() && self.x5t_s256.is_none() && self.x5t.is_none()
     }
@@ -28,7 +28,7 @@ impl KeyName<'_> {
     }
 
     /// Whether a published key has this name: the same `kid`, byte by byte; else one thumbprint that is the same, and
-    /// none that is not. A token that says nothing fits every key.
+    /// none that is not. A token that does not name its key fits every key.
     pub(super) fn names(&self, published: &OwnedKeyName) -> bool {
         if let Some(kid) = self.kid {
             return published.kid.as_deref() == Some(kid);

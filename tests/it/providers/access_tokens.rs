@@ -161,7 +161,7 @@ async fn access_tokens_with_claims_of_an_id_token_need_a_setting() {
             assert_eq!(asked.judge(&provider.opaque(&claims)).await.err(), expected, "{members}, introspected");
         }
     }
-    // What names itself something else is still that.
+    // Tokens with other marks of foreign tokens stay rejected.
     let here = provider.trusted_as(provider.by_default().dangerously_accept_id_token_claims());
     for members in [json!({"typ": "ID"}), json!({"token_use": "id"}), json!({"events": {}}), json!({"cnf": {}})] {
         let claims = with(provider.claims(), with(members.clone(), json!({"nonce": "n"})));

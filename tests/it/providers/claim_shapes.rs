@@ -80,7 +80,7 @@ async fn a_subject_is_a_string() {
     for sub in [json!(1), json!(true), json!(["alice"]), json!({"id": "alice"}), json!(1.5), json!([])] {
         let claims = with(provider.claims(), json!({"sub": sub}));
         assert_eq!(here.judge(&provider.sign(&claims)).await.err(), Some(invalid(CheckFailure::Claims)), "{sub}");
-        // An answer with such a claim says nothing about the token.
+        // An introspection answer with such a claim is malformed.
         assert_eq!(asked.verdict(&provider.opaque(&claims)).await, "R503", "{sub}");
     }
 }
