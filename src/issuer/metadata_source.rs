@@ -47,6 +47,8 @@ struct Trouble {
     error: Arc<FetchError>,
     failures: u32,
     retry_at: Instant,
+    /// When a waiting request may start an attempt, if nothing is known.
+    request_at: Instant,
 }
 
 impl MetadataSource {
@@ -84,8 +86,28 @@ impl MetadataSource {
                 }
                 Ok(known.metadata)
             }
-            (None, Some(trouble)) => Err(trouble.error),
+            (None, Some(trouble)) => self.hurry(trouble).await,
             (None, None) => self.renew().await,
+        }
+    }
+
+    /// Goes ahead of the back-off for a request that waits: otherwise the first valid tokens after an outage would be
+    /// rejected for up to a minute.
+    async fn hurry(&self, trouble: Trouble) -> Result<AuthorizationServerMetadata, Arc<FetchError>> {
+        let left = trouble.request_at.saturating_duration_since(Instant::now());
+        if left > REQUEST_RETRY {
+            return Err(trouble.error);
+        }
+        tokio::time::sleep(left).await;
+        let (known, latest) = {
+            let state = self.shared.lock();
+            (state.found.clone(), state.trouble.clone())
+        };
+        match (known, latest) {
+            (Some(known), _) => Ok(known.metadata),
+            // Another request has tried meanwhile.
+            (None, Some(latest)) if !Arc::ptr_eq(&latest.error, &trouble.error) => Err(latest.error),
+            (None, _) => self.renew().await,
         }
     }
 
@@ -164,9 +186,10 @@ impl Shared {
         let failures = state.trouble.as_ref().map_or(0, |trouble| trouble.failures.saturating_add(1));
         let ceiling = FIRST_BACK_OFF.saturating_mul(1_u32.checked_shl(failures).unwrap_or(u32::MAX)).min(RETRY);
         let pause = ceiling.mul_f64(fastrand::f64()).max(MIN_BACK_OFF);
-        let pause = pause.max(error.retry_after().unwrap_or_default().min(RETRY));
-        let retry_at = now.checked_add(pause).unwrap_or(now);
-        state.trouble = Some(Trouble { error: Arc::clone(&error), failures: failures.min(31), retry_at });
+        let asked = error.retry_after().unwrap_or_default().min(RETRY);
+        let later = |by: Duration| now.checked_add(by).unwrap_or(now);
+        let (retry_at, request_at) = (later(pause.max(asked)), later(asked.max(REQUEST_RETRY)));
+        state.trouble = Some(Trouble { error: Arc::clone(&error), failures: failures.min(31), retry_at, request_at });
         if let Some(found) = &mut state.found {
             let fresh_until = now.checked_add(RETRY).unwrap_or(now);
             *found = Found { asked_at: now, fresh_until, is_doubted: false, metadata: found.metadata.clone() };
@@ -202,6 +225,8 @@ const RETRY: Duration = Duration::from_secs(60);
 const JITTER: f64 = 0.1;
 /// The pause after a first failure where nothing is known yet, at most; it doubles up to `RETRY`.
 const FIRST_BACK_OFF: Duration = Duration::from_secs(1);
+/// How long after a failure a request may start an attempt where nothing is known, whatever the back-off.
+const REQUEST_RETRY: Duration = Duration::from_secs(1);
 /// The shortest pause, however the dice fall.
 const MIN_BACK_OFF: Duration = Duration::from_millis(250);
 /// Three documents, 5 s each, and a little.

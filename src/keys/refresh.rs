@@ -22,6 +22,8 @@ pub(super) enum Action {
     Serve { start: Option<Flight> },
     /// Start this fetch, or join the one that is running; ask again when it ended or after this time.
     Wait { start: Option<Flight>, limit: Duration },
+    /// Ask again after this time, or when a fetch ended.
+    Pause { limit: Duration },
     /// The issuer has no such key.
     Refuse,
     /// Nobody can tell.
@@ -42,8 +44,11 @@ pub(super) struct Flight {
 pub(super) struct Asker {
     /// How many fetches had begun when the request arrived.
     flights_before: u64,
+    arrived_at: Instant,
     /// Whether it has waited its time out already.
     pub(super) waited: bool,
+    /// Whether it is no request, so that nobody waits for the set.
+    is_background: bool,
 }
 
 #[derive(Debug)]
@@ -68,8 +73,14 @@ struct SetTimes {
 
 #[derive(Debug, Clone, Copy)]
 enum Attempt {
-    Succeeded { flight: Flight },
-    Failed { at: Instant },
+    Succeeded {
+        flight: Flight,
+    },
+    Failed {
+        at: Instant,
+        /// When a waiting request may start the next.
+        retry_at: Instant,
+    },
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -94,8 +105,8 @@ impl Refresh {
     }
 
     /// A request that arrives now.
-    pub(super) const fn asker(&self) -> Asker {
-        Asker { flights_before: self.flights, waited: false }
+    pub(super) const fn asker(&self, now: Instant) -> Asker {
+        Asker { flights_before: self.flights, arrived_at: now, waited: false, is_background: false }
     }
 
     /// The set holds a key for the token: may it be used?
@@ -151,7 +162,7 @@ impl Refresh {
 
     /// A set is wanted, whatever is in it: by a warm-up, or by a probe that has no token to ask for.
     pub(super) fn ask_any(&mut self, now: Instant) -> Action {
-        let asker = Asker { waited: false, ..self.asker() };
+        let asker = Asker { is_background: true, ..self.asker(now) };
         self.ask_known(asker, now)
     }
 
@@ -162,10 +173,27 @@ impl Refresh {
         if self.flight.is_some() {
             return Action::Wait { start: None, limit: UNKNOWN_WAIT };
         }
-        match self.start_if_allowed(now) {
-            Some(flight) => Action::Wait { start: Some(flight), limit: UNKNOWN_WAIT },
-            None => Action::Unavailable,
+        if let Some(flight) = self.start_if_allowed(now) {
+            return Action::Wait { start: Some(flight), limit: UNKNOWN_WAIT };
         }
+        match self.last {
+            // One that failed while the request waited says all that it has to know.
+            Some(Attempt::Failed { at, retry_at }) if at < asker.arrived_at && !asker.is_background => {
+                self.hurry(retry_at, now)
+            }
+            _ => Action::Unavailable,
+        }
+    }
+
+    /// Goes ahead of the back-off for a request that waits: otherwise the first valid tokens after an outage would be
+    /// rejected for up to a minute.
+    fn hurry(&mut self, retry_at: Instant, now: Instant) -> Action {
+        let at = self.not_before.map_or(retry_at, |not_before| not_before.min(retry_at));
+        let left = at.saturating_duration_since(now);
+        if left.is_zero() {
+            return Action::Wait { start: Some(self.start(now, false)), limit: UNKNOWN_WAIT };
+        }
+        if left <= REQUEST_RETRY { Action::Pause { limit: left } } else { Action::Unavailable }
     }
 
     /// The fetch brought a set. `lifetime` is what its cache header said; `jitter` is 0 to 1.
@@ -197,12 +225,14 @@ impl Refresh {
         if !self.land(flight) {
             return false;
         }
-        self.last = Some(Attempt::Failed { at: now });
+        let asked = retry_after.unwrap_or_default().min(MAX_BACK_OFF);
+        let retry_at = now.checked_add(asked.max(REQUEST_RETRY)).unwrap_or(now);
+        self.last = Some(Attempt::Failed { at: now, retry_at });
         let ceiling =
             FIRST_BACK_OFF.saturating_mul(1_u32.checked_shl(self.failures).unwrap_or(u32::MAX)).min(MAX_BACK_OFF);
         self.failures = self.failures.saturating_add(1).min(31);
         let pause = ceiling.mul_f64(jitter.clamp(0.0, 1.0)).max(MIN_BACK_OFF);
-        let pause = pause.max(retry_after.unwrap_or_default().min(MAX_BACK_OFF));
+        let pause = pause.max(asked);
         self.not_before = now.checked_add(pause);
         true
     }
@@ -253,7 +283,7 @@ impl Refresh {
     }
 
     fn is_known_to_be_down(&self, now: Instant) -> bool {
-        matches!(self.last, Some(Attempt::Failed { at }) if now.saturating_duration_since(at) <= KNOWN_DOWN)
+        matches!(self.last, Some(Attempt::Failed { at, .. }) if now.saturating_duration_since(at) <= KNOWN_DOWN)
     }
 
     fn land(&mut self, flight: Flight) -> bool {
@@ -324,6 +354,9 @@ const EXPIRED_WAIT: Duration = Duration::from_secs(3);
 const UNKNOWN_WAIT: Duration = Duration::from_secs(5);
 /// The pause after a first failure, at most; it doubles with each further one.
 const FIRST_BACK_OFF: Duration = Duration::from_secs(1);
+/// How long after a failure a request may start an attempt where no set may serve, whatever the back-off: one attempt per
+/// second is little for an issuer, and a second is little to wait for a token.
+const REQUEST_RETRY: Duration = Duration::from_secs(1);
 /// The longest pause: an issuer that is back is noticed within a minute.
 const MAX_BACK_OFF: Duration = Duration::from_secs(60);
 /// How long a failure says that the issuer is down. In traffic there is a newer one by then.

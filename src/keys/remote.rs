@@ -136,7 +136,7 @@ impl RemoteKeys {
         if tokio::runtime::Handle::try_current().is_err() {
             return Err(self.unavailable());
         }
-        let mut asker = self.shared.lock().refresh.asker();
+        let mut asker = self.shared.lock().refresh.asker(Instant::now().into_std());
         for _ in 0..MAX_ROUNDS {
             let mut landed = self.shared.landed.subscribe();
             // Decided under the lock, so that no flight lands between the look at the set and the question.
@@ -168,6 +168,7 @@ impl RemoteKeys {
                     self.launch(start);
                     asker.waited = tokio::time::timeout(limit, landed.changed()).await.is_err();
                 }
+                Action::Pause { limit } => _ = tokio::time::timeout(limit, landed.changed()).await,
                 Action::Refuse => return Err(KeyError::Unknown),
                 Action::Unavailable => return Err(self.unavailable()),
             }
@@ -188,7 +189,7 @@ impl RemoteKeys {
                     self.launch(start);
                     _ = tokio::time::timeout(FLIGHT_LIMIT, landed.changed()).await;
                 }
-                Action::Refuse | Action::Unavailable => break,
+                Action::Pause { .. } | Action::Refuse | Action::Unavailable => break,
             }
         }
         Err(self.unavailable())
@@ -377,7 +378,7 @@ impl Shared {
     }
 }
 
-/// How often a request is told to wait: for a flight that was under way, for one of its own, and once more.
+/// How often a request is told to wait: for a flight that was under way, until the next is allowed, for that, and once more.
 const MAX_ROUNDS: usize = 4;
 
 #[cfg(test)]

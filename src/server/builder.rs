@@ -250,7 +250,8 @@ impl ResourceServerBuilder {
     }
 
     /// Builds the server without any I/O. Inside a tokio runtime it then fetches keys in the background until it has
-    /// them; tokens that cannot be judged before that are answered with 503.
+    /// them; tokens that cannot be judged before that are answered with 503. A request that waits starts an attempt too, at
+    /// most one per second and issuer, so that the first valid token after an outage is accepted.
     ///
     /// # Errors
     /// [`BuildError`] if the configuration cannot work.

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use mcp_bearer::http_client::FetchErrorKind;
-use mcp_bearer::testing::{Endpoint, Fault, TestIssuer};
+use mcp_bearer::introspection::ClientCredentials;
+use mcp_bearer::testing::{Endpoint, Fault, TestClock, TestIssuer};
 use mcp_bearer::{Issuer, ResourceServer};
-use tokio::time::{advance, sleep};
+use tokio::time::{Instant, advance, sleep};
 
 use crate::support::{App, Fixture, ISSUER, RESOURCE};
 
@@ -43,6 +45,52 @@ async fn a_lazy_server_is_503_until_its_issuer_comes_and_needs_no_traffic_to_not
     sleep(Duration::from_secs(61)).await;
     assert!(server.health().is_ready());
     assert_eq!(app.with_token(&token()).await.verdict(), "OK");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_valid_token_after_an_outage_is_accepted() {
+    for downtime in [1, 5, 47, 600] {
+        for opaque in [false, true] {
+            let clock = TestClock::new();
+            let issuer =
+                TestIssuer::builder(ISSUER).clock(clock.clone()).introspection_client("client", "secret").build();
+            issuer.stop();
+            let asking = issuer.issuer().introspect_opaque(ClientCredentials::basic("client", "secret"));
+            let server = ResourceServer::builder(RESOURCE).issuer(asking).clock(clock).build_lazy().unwrap();
+            let app = App::new(server.bearer_layer());
+            let token = || {
+                let token = issuer.token().audience(RESOURCE);
+                if opaque { token.opaque() } else { token.sign() }
+            };
+            // Some who come too early must make it no worse.
+            for _ in 0..3 {
+                assert_eq!(app.with_token(&token()).await.verdict(), "R503");
+            }
+            sleep(Duration::from_secs(downtime)).await;
+            issuer.restart().unwrap();
+            let start = Instant::now();
+            assert_eq!(app.with_token(&token()).await.verdict(), "OK", "{downtime} s, opaque: {opaque}");
+            assert!(start.elapsed() <= Duration::from_secs(1), "{:?}", start.elapsed());
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_in_an_outage_start_one_attempt_per_second() {
+    let issuer = TestIssuer::new(ISSUER);
+    issuer.stop();
+    let server = std::thread::scope(|scope| scope.spawn(|| lazy(&issuer)).join().unwrap());
+    let app = App::new(server.bearer_layer());
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(60) {
+        let token = issuer.token().audience(RESOURCE).sign();
+        let answers = join_all((0..20).map(|_| app.with_token(&token))).await;
+        assert!(answers.iter().all(|answer| answer.verdict() == "R503"));
+        sleep(Duration::from_millis(50)).await;
+    }
+    // Each attempt is one connection and its retry.
+    let attempts = issuer.refused_requests() / 2;
+    assert!((30..=62).contains(&attempts), "{attempts}");
 }
 
 #[tokio::test(start_paused = true)]

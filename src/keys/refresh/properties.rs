@@ -31,7 +31,7 @@ proptest! {
         let mut next = 0;
         for kids in rounds {
             model.now += seconds(60);
-            let asker = model.state.asker();
+            let asker = model.state.asker(model.now);
             let fetch = model.state.ask_unknown("first", asker, model.now);
             let Action::Wait { start: Some(flight), .. } = fetch else { panic!("{fetch:?}") };
             prop_assert!(model.state.succeeded(flight, Some(seconds(3600)), 0.0, model.now));
@@ -121,7 +121,7 @@ impl Model {
     }
 
     fn ask(&mut self, question: Question) -> Result<(), TestCaseError> {
-        self.ask_as(self.state.asker(), question, self.flights.len())
+        self.ask_as(self.state.asker(self.now), question, self.flights.len())
     }
 
     fn ask_as(&mut self, asker: Asker, question: Question, arrived: usize) -> Result<(), TestCaseError> {
@@ -133,25 +133,27 @@ impl Model {
             Question::Any => (self.state.ask_any(self.now), false),
         };
         match question {
-            Question::Unknown(kid) => self.check_unknown(kid, arrived, waited, action)?,
+            Question::Unknown(kid) => self.check_unknown(kid, arrived, asker, action)?,
             Question::Known | Question::Any => {
                 // Who goes by it does not even ask.
                 prop_assert!(!was_quiet || matches!(action, Action::Serve { .. }), "{:?} while quiet", action);
-                self.check_known(waited, action)?;
+                // Where nobody waits, the back-off holds.
+                let arrived = matches!(question, Question::Known).then_some(asker.arrived_at);
+                self.check_known(waited, arrived, action)?;
             }
         }
         if let Action::Serve { start: Some(flight) } | Action::Wait { start: Some(flight), .. } = action {
             self.take_off(flight)?;
         }
-        if matches!(action, Action::Wait { .. }) {
+        if matches!(action, Action::Wait { .. } | Action::Pause { .. }) {
             self.waiting.push((asker, question, arrived));
         }
         self.look_quiet()
     }
 
-    fn check_known(&self, waited: bool, action: Action) -> Result<(), TestCaseError> {
+    fn check_known(&self, waited: bool, arrived: Option<Instant>, action: Action) -> Result<(), TestCaseError> {
         let Some(times) = self.times().filter(|times| self.now < times.dead) else {
-            return self.check_without_set(waited, action);
+            return self.check_without_set(waited, arrived, action);
         };
         let start = match action {
             Action::Serve { start } => start,
@@ -172,22 +174,39 @@ impl Model {
         Ok(())
     }
 
-    fn check_without_set(&self, waited: bool, action: Action) -> Result<(), TestCaseError> {
-        match action {
-            Action::Wait { start: None, .. } => prop_assert!(!waited && self.flying.is_some()),
-            Action::Wait { start: Some(flight), .. } => {
-                prop_assert!(!waited && self.flying.is_none() && !self.is_resting() && !flight.forced);
+    /// `arrived` says when a request came; `None` if nobody waits.
+    fn check_without_set(&self, waited: bool, arrived: Option<Instant>, action: Action) -> Result<(), TestCaseError> {
+        let ended = self.ends.last().map(|(_, at, _)| *at);
+        let is_first = arrived.is_some_and(|arrived| ended.is_some_and(|ended| ended < arrived));
+        let left = self.may_hurry_at().map(|at| at.saturating_duration_since(self.now));
+        let expected = match (waited, self.flying, self.is_resting(), left.filter(|_| is_first)) {
+            (true, ..) => Action::Unavailable,
+            (_, Some(_), ..) => Action::Wait { start: None, limit: seconds(5) },
+            // The flight itself is looked at where it takes off.
+            (_, None, false, _) | (_, None, true, Some(Duration::ZERO)) => {
+                let starts = matches!(action, Action::Wait { start: Some(flight), .. } if !flight.forced);
+                prop_assert!(starts, "{:?} where a flight is due", action);
+                return Ok(());
             }
-            Action::Unavailable => prop_assert!(waited || (self.flying.is_none() && self.is_resting())),
-            Action::Serve { .. } | Action::Refuse => prop_assert!(false, "{:?} without a set", action),
-        }
+            (_, None, true, Some(limit)) if limit <= seconds(1) => Action::Pause { limit },
+            (_, None, true, _) => Action::Unavailable,
+        };
+        prop_assert_eq!(action, expected);
         Ok(())
     }
 
-    fn check_unknown(&mut self, kid: u8, arrived: usize, waited: bool, action: Action) -> Result<(), TestCaseError> {
+    /// When a waiting request may start a flight after the last failure: a second later, or as the issuer asked.
+    fn may_hurry_at(&self) -> Option<Instant> {
+        let (_, at, Outcome::Failure { retry_after, .. }) = self.ends.last()? else { return None };
+        let asked = *at + seconds(retry_after.unwrap_or(0).clamp(1, 60));
+        Some(self.rested()?.min(asked))
+    }
+
+    fn check_unknown(&mut self, kid: u8, arrived: usize, asker: Asker, action: Action) -> Result<(), TestCaseError> {
         if !self.is_alive() {
-            return self.check_without_set(waited, action);
+            return self.check_without_set(asker.waited, Some(asker.arrived_at), action);
         }
+        let waited = asker.waited;
         let missing = &mut self.missing[usize::from(kid)];
         let is_missing = missing.is_some_and(|(until, _)| self.now < until);
         let is_proof = |(flight, _, outcome): &(usize, Instant, Outcome)| {
@@ -231,7 +250,8 @@ impl Model {
 
     fn take_off(&mut self, flight: Flight) -> Result<(), TestCaseError> {
         prop_assert!(self.flying.is_none(), "two flights at once");
-        prop_assert!(!self.is_resting(), "no rest after a failure");
+        let may_hurry = !self.is_alive() && self.may_hurry_at().is_some_and(|at| at <= self.now);
+        prop_assert!(may_hurry || !self.is_resting(), "no rest after a failure");
         prop_assert!(self.flights.iter().all(|(known, ..)| *known != flight), "a flight began twice");
         self.flying = Some(self.flights.len());
         self.flights.push((flight, self.now, flight.forced));

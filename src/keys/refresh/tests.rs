@@ -35,12 +35,12 @@ impl Model {
     }
 
     fn known(&mut self) -> Action {
-        let asker = self.state.asker();
+        let asker = self.state.asker(self.now);
         self.state.ask_known(asker, self.now)
     }
 
     fn unknown(&mut self, kid: &str) -> Action {
-        let asker = self.state.asker();
+        let asker = self.state.asker(self.now);
         self.state.ask_unknown(kid, asker, self.now)
     }
 
@@ -111,7 +111,7 @@ fn an_expired_set_serves_for_thirty_seconds_then_its_successor_is_awaited_for_th
     let mut model = Model::warm(None);
     model.advance(seconds(331));
     assert!(matches!(model.known(), Action::Wait { start: Some(_), limit } if limit == seconds(3)));
-    let waited = Asker { waited: true, ..model.state.asker() };
+    let waited = Asker { waited: true, ..model.state.asker(model.now) };
     assert_eq!(model.state.ask_known(waited, model.now), Action::Serve { start: None });
 }
 
@@ -158,13 +158,68 @@ fn back_off_doubles_to_a_minute_and_never_ends() {
     for _ in 0..100 {
         let flight = model.flight_of(Model::known);
         model.state.failed(flight, None, 1.0, model.now);
-        assert_eq!(model.known(), Action::Unavailable);
+        assert_eq!(model.state.ask_any(model.now), Action::Unavailable);
         pauses.push(model.state.back_off(model.now));
         model.advance(model.state.back_off(model.now));
     }
     let expected: Vec<_> = [1, 2, 4, 8, 16, 32, 60, 60].map(seconds).to_vec();
     assert_eq!(pauses[..8], expected);
     assert!(pauses[8..].iter().all(|pause| *pause == seconds(60)));
+}
+
+#[test]
+fn without_a_set_a_waiting_request_starts_one_attempt_per_second_whatever_the_back_off() {
+    let mut model = Model::cold();
+    let milliseconds = Duration::from_millis;
+    for _ in 0..50 {
+        let asker = model.state.asker(model.now);
+        let Action::Wait { start: Some(flight), .. } = model.state.ask_known(asker, model.now) else { panic!() };
+        model.state.failed(flight, None, 1.0, model.now);
+        // Its own attempt has failed, so that it waits for no other.
+        assert_eq!(model.state.ask_known(asker, model.now), Action::Unavailable);
+        // A later request does, whatever it needs.
+        model.advance(milliseconds(1));
+        assert_eq!(model.known(), Action::Pause { limit: milliseconds(999) });
+        model.advance(milliseconds(400));
+        assert_eq!(model.unknown("new"), Action::Pause { limit: milliseconds(599) });
+        model.advance(milliseconds(598));
+        assert_eq!(model.known(), Action::Pause { limit: milliseconds(1) });
+        model.advance(milliseconds(1));
+    }
+    // Where nobody waits, the back-off holds.
+    let flight = model.flight_of(Model::known);
+    model.state.failed(flight, None, 1.0, model.now);
+    model.advance(seconds(59));
+    assert_eq!(model.state.ask_any(model.now), Action::Unavailable);
+    assert!(Model::starts(model.known()));
+}
+
+#[test]
+fn a_waiting_request_respects_retry_after() {
+    let mut model = Model::cold();
+    let flight = model.flight_of(Model::known);
+    model.state.failed(flight, Some(seconds(20)), 0.0, model.now);
+    for _ in 0..19 {
+        assert_eq!(model.known(), Action::Unavailable);
+        model.advance(seconds(1));
+    }
+    assert_eq!(model.known(), Action::Pause { limit: seconds(1) });
+    model.advance(seconds(1));
+    assert!(Model::starts(model.known()));
+}
+
+#[test]
+fn a_set_that_is_too_old_to_serve_is_asked_for_as_one_that_never_came() {
+    let mut model = Model::warm(None);
+    model.advance(seconds(300 + 3600));
+    for _ in 0..10 {
+        let flight = model.flight_of(Model::known);
+        model.state.failed(flight, None, 1.0, model.now);
+        model.advance(Duration::from_millis(500));
+        assert_eq!(model.known(), Action::Pause { limit: Duration::from_millis(500) });
+        model.advance(Duration::from_millis(500));
+    }
+    assert!(Model::starts(model.known()));
 }
 
 #[test]
@@ -185,7 +240,7 @@ fn back_off_has_a_floor_and_respects_retry_after_up_to_a_minute() {
 #[test]
 fn an_unknown_key_id_forces_a_fetch_in_the_same_request() {
     let mut model = Model::warm(None);
-    let asker = model.state.asker();
+    let asker = model.state.asker(model.now);
     let flight = model.flight_of(|model| model.unknown("new"));
     assert!(flight.forced);
     model.advance(Duration::from_millis(20));
@@ -250,7 +305,7 @@ fn a_key_id_is_remembered_as_missing_only_after_a_fetch_that_began_later() {
     let mut model = Model::warm(Some(seconds(3600)));
     let flight = model.flight_of(|model| model.unknown("x"));
     model.advance(Duration::from_millis(10));
-    let late = model.state.asker();
+    let late = model.state.asker(model.now);
     assert!(matches!(model.state.ask_unknown("late", late, model.now), Action::Wait { start: None, .. }));
     model.state.succeeded(flight, Some(seconds(3600)), 0.0, model.now);
     assert!(Model::starts(model.state.ask_unknown("late", late, model.now)));
@@ -260,7 +315,7 @@ fn a_key_id_is_remembered_as_missing_only_after_a_fetch_that_began_later() {
 fn a_missing_key_id_is_forgotten_after_thirty_seconds_doubling_to_five_minutes() {
     let mut model = Model::warm(Some(seconds(3600)));
     for expected in [30, 60, 120, 240, 300, 300] {
-        let asker = model.state.asker();
+        let asker = model.state.asker(model.now);
         let flight = model.flight_of(|model| model.unknown("x"));
         model.state.succeeded(flight, Some(seconds(3600)), 0.0, model.now);
         assert_eq!(model.state.ask_unknown("x", asker, model.now), Action::Refuse);

@@ -129,6 +129,22 @@ async fn a_thousand_cold_requests_to_a_broken_issuer_cause_one_fetch() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_first_request_after_an_outage_finds_its_key() {
+    for downtime in [1, 7, 47, 300] {
+        let down = Script::new(std::iter::repeat_with(|| Answer::Fail).take(downtime).chain([Answer::Keys(&["a"])]));
+        let keys = source(&down);
+        // A request each second: each starts an attempt.
+        for _ in 0..downtime {
+            assert!(is_unavailable(&find(&keys, "a").await));
+            advance(Duration::from_millis(999)).await;
+        }
+        assert_eq!(down.fetches(), downtime);
+        find(&keys, "a").await.unwrap();
+        assert_eq!(down.fetches(), downtime + 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn two_hundred_requests_survive_a_rotation() {
     let script = Script::new([Answer::Keys(&["old"]), Answer::Keys(&["new"])]);
     let keys = source(&script);
