@@ -1,9 +1,8 @@
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
-use url::{Host, Url};
+use url::Url;
 
 use super::public_address::is_public;
-use crate::identifier::is_loopback_name;
 
 /// Which addresses a request may connect to.
 #[non_exhaustive]
@@ -30,6 +29,7 @@ pub enum AddressPolicy {
 pub struct RemoteAddress(pub SocketAddr);
 
 /// What an [`AddressPolicy`] says about one URL.
+#[cfg(feature = "reqwest")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reach {
     Anywhere,
@@ -56,15 +56,18 @@ impl AddressPolicy {
     }
 
     /// Where a request to `url` may go.
+    #[cfg(feature = "reqwest")]
     pub(crate) fn reach(&self, url: &Url) -> Reach {
+        use url::Host;
+
         let Self::NoMorePrivateThan(trusted) = self else { return Reach::Anywhere };
         if *authority(url) == **trusted || is_private_as_written(trusted) {
             return Reach::Anywhere;
         }
         let address = match url.host() {
-            Some(Host::Ipv4(address)) => IpAddr::from(address),
-            Some(Host::Ipv6(address)) => IpAddr::from(address),
-            Some(Host::Domain(name)) if is_loopback_name(name) => return Reach::Forbidden,
+            Some(Host::Ipv4(address)) => std::net::IpAddr::from(address),
+            Some(Host::Ipv6(address)) => std::net::IpAddr::from(address),
+            Some(Host::Domain(name)) if crate::identifier::is_loopback_name(name) => return Reach::Forbidden,
             Some(Host::Domain(_)) => return Reach::PublicOnly,
             None => return Reach::Forbidden,
         };
@@ -81,17 +84,20 @@ fn authority(url: &Url) -> String {
     }
 }
 
+#[cfg(feature = "reqwest")]
 fn is_private_as_written(authority: &str) -> bool {
+    use url::Host;
+
     let Ok(url) = Url::parse(&["https://", authority].concat()) else { return false };
     match url.host() {
-        Some(Host::Domain(name)) => is_loopback_name(name),
+        Some(Host::Domain(name)) => crate::identifier::is_loopback_name(name),
         Some(Host::Ipv4(address)) => !is_public(address.into()),
         Some(Host::Ipv6(address)) => !is_public(address.into()),
         None => false,
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "reqwest"))]
 mod tests {
     use super::*;
 

@@ -31,7 +31,8 @@ pub use reqwest::ReqwestClient;
 
 /// Sends requests to authorization servers.
 ///
-/// An implementation follows **no redirect**, decompresses nothing, and reads no more than
+/// An implementation follows **no redirect**, decompresses nothing (each request asks for no content coding, and an answer
+/// that has one is refused), and reads no more than
 /// [`RequestLimits::body`] bytes of an answer, whatever its `Content-Length` says. Any status is an `Ok` answer: only
 /// what kept an answer from arriving is an [`HttpError`]. It connects only where [`RequestLimits::addresses`] allows,
 /// and judges the address that it connects to, not an earlier answer of the name server. It puts the [`RemoteAddress`] of
