@@ -36,7 +36,8 @@ pub use reqwest::ReqwestClient;
 /// [`RequestLimits::body`] bytes of an answer, whatever its `Content-Length` says. Any status is an `Ok` answer: only
 /// what kept an answer from arriving is an [`HttpError`]. It connects only where [`RequestLimits::addresses`] allows,
 /// and judges the address that it connects to, not an earlier answer of the name server. It puts the [`RemoteAddress`] of
-/// the connection into the extensions of the answer. The total time is bounded by the caller, who drops the future.
+/// the connection into the extensions of the answer. The total time is bounded by the caller, who drops the future. A panic
+/// counts as a failed request.
 pub trait HttpClient: Send + Sync + 'static {
     /// Sends `request`, whose URI is absolute, and reads the whole answer.
     fn send(&self, request: Request<Bytes>, limits: RequestLimits) -> HttpFuture<'_>;

@@ -221,7 +221,8 @@ impl ResourceServerBuilder {
     /// by default. Then it is answered with 503.
     ///
     /// Introspection has limits of its own. A panic in a verifier, a key source, an HTTP client or a clock of your own is
-    /// answered with 503 too. Code that blocks its thread cannot be interrupted.
+    /// answered with 503 too, unless the program is built with `panic = "abort"`. Code that blocks its thread cannot be
+    /// interrupted.
     pub const fn verification_timeout(mut self, limit: Duration) -> Self {
         self.verification_timeout = limit;
         self
