@@ -8,8 +8,8 @@ use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use http::{Request, StatusCode, header};
 use http_body::Body as _;
-use mcp_bearer::AuthInfo;
 use mcp_bearer::bearer::BearerBody;
+use mcp_bearer::{AuthInfo, ResourceServer};
 use tower::util::{MapResponseLayer, option_layer};
 use tower::{Layer as _, ServiceBuilder, ServiceExt as _};
 use tower_http::compression::CompressionLayer;
@@ -126,5 +126,26 @@ async fn a_nested_router_with_state_and_a_fallback_keeps_its_answers() {
     for (path, expected) in [("/api", 401), ("/api/other", 418), ("/other", 418)] {
         let request = Request::get(path).body(Body::empty()).unwrap();
         assert_eq!(app.clone().oneshot(request).await.unwrap().status(), expected, "{path}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_hosts_with_one_metadata_path_need_a_router_each() {
+    let fixture = Fixture::cold();
+    let resource = |host: &str| format!("https://{host}/mcp");
+    let server =
+        |host: &str| ResourceServer::builder(resource(host)).issuer(fixture.issuer.issuer()).build_lazy().unwrap();
+    let [one, two] = ["one.example", "two.example"].map(server);
+    let merge = std::panic::AssertUnwindSafe(|| one.metadata_router::<()>().merge(two.metadata_router()));
+    assert!(std::panic::catch_unwind(merge).is_err());
+    let routers = [one.metadata_router::<()>(), two.metadata_router()];
+    let by_host = Router::new().fallback(move |request: Request<Body>| {
+        let router = routers[usize::from(request.headers()[header::HOST] == "two.example")].clone();
+        async move { router.oneshot(request).await }
+    });
+    for host in ["one.example", "two.example"] {
+        let request = Request::get("/.well-known/oauth-protected-resource/mcp").header(header::HOST, host);
+        let answer = Answer::of(by_host.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap()).await;
+        assert_eq!(answer.json()["resource"], resource(host));
     }
 }
