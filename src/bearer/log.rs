@@ -79,7 +79,7 @@ fn summary(Summary { cause, events, hidden }: Summary) {
 }
 
 fn is_failed_introspection(source: &(dyn StdError + 'static)) -> bool {
-    matches!(source.downcast_ref(), Some(IntrospectionError::Failed(_)))
+    matches!(source.downcast_ref(), Some(IntrospectionError::Failed { .. }))
 }
 
 /// The most characters of a key id in one event.

@@ -14,18 +14,18 @@ pub(crate) async fn exchange(
     total: Duration,
 ) -> Result<Response<Bytes>, HttpError> {
     let attempts = async {
-        match attempt(client, request()?, limits).await {
-            Ok(response) if is_retryable_status(response.status()) => {}
-            Err(error) if matches!(error.kind(), HttpErrorKind::Connect | HttpErrorKind::Closed) => {}
-            settled => return settled,
+        let first = attempt(client, request()?, limits).await;
+        if !may_be_retried(&first) {
+            return first;
         }
-        tokio::time::sleep(Duration::from_millis(fastrand::u64(RETRY_PAUSE_MILLIS))).await;
+        tokio::time::sleep(retry_pause()).await;
         attempt(client, request()?, limits).await
     };
     tokio::time::timeout(total, attempts).await.unwrap_or_else(|_| Err(HttpError::new(HttpErrorKind::Timeout)))
 }
 
-async fn attempt(
+/// Sends a request once.
+pub(crate) async fn attempt(
     client: &dyn HttpClient,
     mut request: Request<Bytes>,
     limits: &RequestLimits,
@@ -51,9 +51,20 @@ fn content_coding(headers: &HeaderMap) -> Option<String> {
     Some(coding.escape_ascii().take(MAX_CODING).map(char::from).collect())
 }
 
-/// Whether a status says that the same request may soon succeed.
-fn is_retryable_status(status: StatusCode) -> bool {
-    matches!(status, StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT)
+/// Whether the same request may succeed a moment later.
+pub(crate) fn may_be_retried(attempted: &Result<Response<Bytes>, HttpError>) -> bool {
+    match attempted {
+        Ok(response) => matches!(
+            response.status(),
+            StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT
+        ),
+        Err(error) => matches!(error.kind(), HttpErrorKind::Connect | HttpErrorKind::Closed),
+    }
+}
+
+/// How long to wait before the second attempt.
+pub(crate) fn retry_pause() -> Duration {
+    Duration::from_millis(fastrand::u64(RETRY_PAUSE_MILLIS))
 }
 
 /// The valid `Retry-After` of an answer: seconds, or a date, counted from the answer's own `Date` (RFC 9110, section

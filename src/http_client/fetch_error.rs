@@ -84,11 +84,6 @@ impl FetchError {
         self.kind
     }
 
-    /// Whether the answer was larger than anything that was asked for.
-    pub(crate) fn is_too_large(&self) -> bool {
-        self.http_error() == Some(HttpErrorKind::TooLarge)
-    }
-
     /// Whether no connection could be made at all.
     pub(crate) fn is_unreachable(&self) -> bool {
         matches!(self.http_error(), Some(HttpErrorKind::Connect | HttpErrorKind::ForbiddenAddress))

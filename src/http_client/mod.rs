@@ -24,7 +24,7 @@ pub(crate) use address::Reach;
 pub use address::{AddressPolicy, RemoteAddress};
 pub(crate) use document_error::DocumentError;
 pub use error::{HttpError, HttpErrorKind};
-pub(crate) use exchange::{exchange, retry_after};
+pub(crate) use exchange::{attempt, exchange, may_be_retried, retry_after, retry_pause};
 pub use fetch_error::{FetchError, FetchErrorKind};
 #[cfg(feature = "reqwest")]
 pub use reqwest::ReqwestClient;

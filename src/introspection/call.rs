@@ -4,16 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, header};
+use http::{HeaderValue, Request, Response, header};
+use tokio::time::timeout;
 use url::{Url, form_urlencoded};
 
 use super::ClientCredentials;
 use super::answer::{self, Unreadable, Verdict};
-use super::breaker::Failure;
+use super::health::Outcome;
 use crate::clock::Clock;
 use crate::http_client::{
-    AddressPolicy, FetchError, FetchErrorKind, HttpClient, HttpError, HttpErrorKind, RequestLimits, exchange,
-    retry_after,
+    AddressPolicy, FetchError, FetchErrorKind, HttpClient, HttpError, HttpErrorKind, RequestLimits, attempt,
+    may_be_retried, retry_after,
 };
 
 /// Where tokens are introspected, and which addresses that may lead to.
@@ -39,35 +40,55 @@ pub(crate) trait FindEndpoint: Send + Sync + 'static {
 
 pub(crate) type FindFuture<'a> = Pin<Box<dyn Future<Output = Result<Endpoint, Arc<FetchError>>> + Send + 'a>>;
 
-/// One introspection request (RFC 7662, section 2.1).
-pub(super) struct Call {
+/// Sends introspection requests (RFC 7662, section 2.1).
+pub(super) struct Caller {
     pub(super) issuer: Box<str>,
     pub(super) client: Arc<dyn HttpClient>,
     pub(super) credentials: ClientCredentials,
     pub(super) endpoint: Box<dyn FindEndpoint>,
 }
 
-/// What a call failed of, and what that says about the endpoint.
+/// Why a call brought no answer about the token.
 #[derive(Debug, Clone)]
 pub(super) struct CallError {
     pub(super) error: Arc<FetchError>,
-    pub(super) failure: Failure,
+    pub(super) outcome: Outcome,
+    /// The same request may succeed a moment later.
+    pub(super) may_be_retried: bool,
+    /// The request is rejected by an error code that blames the request, and that may be about the token.
+    pub(super) blames_request: bool,
 }
 
-impl Call {
-    /// What the authorization server says of `token`.
-    pub(super) async fn run(&self, token: &str, clock: &dyn Clock) -> Result<Verdict, CallError> {
-        let endpoint = self.endpoint.find().await.map_err(CallError::of_discovery)?;
+impl Caller {
+    /// Sends one request, and reads what the authorization server says of `token`.
+    pub(super) async fn call(
+        &self,
+        endpoint: &Endpoint,
+        token: &str,
+        time_limit: Duration,
+        clock: &dyn Clock,
+    ) -> Result<Verdict, CallError> {
         let url = endpoint.url.as_str();
-        let limits = RequestLimits::new(MAX_ANSWER, endpoint.addresses);
-        let request = || self.request(url, token, clock);
-        let response = exchange(self.client.as_ref(), request, &limits, TOTAL_TIMEOUT).await;
-        let response = response.map_err(|source| CallError::of_exchange(FetchError::of_exchange(url, source)))?;
+        let limits = RequestLimits::new(MAX_ANSWER, endpoint.addresses.clone());
+        let sent = match self.request(url, token, clock) {
+            Ok(request) => timeout(time_limit, attempt(self.client.as_ref(), request, &limits)).await,
+            Err(unsendable) => Ok(Err(unsendable)),
+        };
+        let response = sent.unwrap_or_else(|_| Err(HttpError::new(HttpErrorKind::Timeout)));
+        let may_be_retried = may_be_retried(&response);
+        let read = match response {
+            Ok(response) => self.read(url, &response),
+            Err(error) => Err(CallError::from_exchange(url, error)),
+        };
+        read.map_err(|error| CallError { may_be_retried, ..error })
+    }
+
+    fn read(&self, url: &str, response: &Response<Bytes>) -> Result<Verdict, CallError> {
         answer::read(response.status(), response.body(), &self.issuer).map_err(|unreadable| {
             if matches!(unreadable, Unreadable::Status(404 | 405 | 410)) {
                 self.endpoint.doubt();
             }
-            CallError::of_answer(unreadable, url, retry_after(response.headers()))
+            CallError::from_response(unreadable, url, retry_after(response.headers()))
         })
     }
 
@@ -89,45 +110,47 @@ impl Call {
 }
 
 impl CallError {
-    fn of_discovery(error: Arc<FetchError>) -> Self {
-        Self { failure: Failure::Endpoint { retry_after: error.retry_after() }, error }
+    /// The endpoint could not be discovered. Discovery has a back-off of its own.
+    pub(super) const fn from_discovery(error: Arc<FetchError>) -> Self {
+        Self { error, outcome: Outcome::NotSent, may_be_retried: false, blames_request: false }
     }
 
-    fn of_exchange(error: FetchError) -> Self {
-        let failure = match error.kind() {
-            // What was not sent tells nothing.
-            FetchErrorKind::Unsendable => Failure::Token,
-            // One token can have as many claims.
-            _ if error.is_too_large() => Failure::EndpointOrToken,
-            _ => Failure::Endpoint { retry_after: None },
+    fn from_exchange(url: &str, error: HttpError) -> Self {
+        let kind = error.kind();
+        let error = FetchError::of_exchange(url, error);
+        let outcome = match kind {
+            HttpErrorKind::Unsendable => Outcome::NotSent,
+            HttpErrorKind::Timeout => Outcome::TimedOut,
+            // One token can have as many claims; a response it is.
+            HttpErrorKind::TooLarge | HttpErrorKind::Redirected => Outcome::Odd,
+            _ if error.is_unreachable() => Outcome::Unreachable,
+            _ => Outcome::Broken,
         };
-        Self { error: Arc::new(error), failure }
+        Self { error: Arc::new(error), outcome, may_be_retried: false, blames_request: false }
     }
 
-    fn of_answer(unreadable: Unreadable, url: &str, retry_after: Option<Duration>) -> Self {
-        let (kind, failure) = match unreadable {
-            // A firewall on the way may refuse what looks like an attack; the other 401 is about us alone.
-            Unreadable::Credentials(403) => (FetchErrorKind::CredentialsRefused(403), Failure::EndpointOrToken),
-            Unreadable::Credentials(status) => {
-                (FetchErrorKind::CredentialsRefused(status), Failure::Endpoint { retry_after })
-            }
+    fn from_response(unreadable: Unreadable, url: &str, retry_after: Option<Duration>) -> Self {
+        let (kind, outcome) = match unreadable {
+            Unreadable::Credentials(status) => (FetchErrorKind::CredentialsRefused(status), Outcome::ClientRejected),
+            Unreadable::Status(429) => (FetchErrorKind::Status(429), Outcome::RateLimited { retry_after }),
+            Unreadable::Status(503) => (FetchErrorKind::Status(503), Outcome::Overloaded { retry_after }),
             Unreadable::Status(status @ (400 | 413 | 414 | 422 | 431)) => {
-                (FetchErrorKind::Status(status), Failure::Token)
+                (FetchErrorKind::Status(status), Outcome::RequestRejected)
             }
-            Unreadable::Status(500) => (FetchErrorKind::Status(500), Failure::EndpointOrToken),
-            Unreadable::Status(status) => (FetchErrorKind::Status(status), Failure::Endpoint { retry_after }),
-            Unreadable::Malformed | Unreadable::Active => (FetchErrorKind::Document, Failure::EndpointOrToken),
-            Unreadable::Claims => (FetchErrorKind::Document, Failure::Token),
+            Unreadable::Status(status) => (FetchErrorKind::Status(status), Outcome::Odd),
+            Unreadable::Request => (FetchErrorKind::Status(400), Outcome::RequestRejected),
+            Unreadable::Malformed | Unreadable::Active | Unreadable::Claims(_) => {
+                (FetchErrorKind::Document, Outcome::Odd)
+            }
         };
         let mut error = FetchError::new(kind, url).with_retry_after(retry_after);
         if kind == FetchErrorKind::Document {
             error = error.with_source(unreadable);
         }
-        Self { error: Arc::new(error), failure }
+        let blames_request = unreadable == Unreadable::Request;
+        Self { error: Arc::new(error), outcome, may_be_retried: false, blames_request }
     }
 }
 
 /// The most bytes of an answer: real ones take 1 KiB.
 const MAX_ANSWER: usize = 64 * 1024;
-/// One request, its retry included. Somebody waits for it, unlike for a key set.
-const TOTAL_TIMEOUT: Duration = Duration::from_secs(3);

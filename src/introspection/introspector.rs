@@ -1,22 +1,21 @@
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use tokio::time::Instant;
 
-use super::breaker::{Breaker, Failure, Pass, Transition};
-use super::call::{Call, CallError};
-use super::gate::Gate;
+use super::call::{CallError, Caller, Endpoint};
+use super::health::{Outcome, Sent, Transition};
 use super::log::Log;
 use super::memory::Memory;
+use super::queue::{NoTurn, Queue, Turn};
+use super::settings::Limits;
 use super::{FindEndpoint, Introspection, IntrospectionError, Verdict};
 use crate::clock::Clock;
-use crate::http_client::{FetchError, HttpClient};
-use crate::jose::{Fingerprint, Fingerprinter, random};
+use crate::http_client::{FetchError, FetchErrorKind, HttpClient, retry_pause};
+use crate::jose::{Fingerprint, Fingerprinter};
 use crate::single_flight::SingleFlight;
 
-/// Asks one authorization server about tokens: as rarely as its answers allow, never more at once than it can bear, and
+/// Introspects tokens at one authorization server: as rarely as its answers allow, never more at once than it bears, and
 /// not at all while it fails.
 pub(crate) struct Introspector {
     shared: Arc<Shared>,
@@ -24,18 +23,12 @@ pub(crate) struct Introspector {
 }
 
 struct Shared {
-    call: Call,
+    caller: Caller,
     fingerprinter: Fingerprinter,
     memory: Memory,
-    gate: Gate,
-    health: Mutex<Health>,
+    queue: Arc<Queue>,
+    limits: Limits,
     log: Log,
-}
-
-/// How the endpoint has been doing. The lock is held for a few instructions, never across a wait.
-struct Health {
-    breaker: Breaker,
-    last_error: Option<Arc<FetchError>>,
 }
 
 impl Introspector {
@@ -46,15 +39,14 @@ impl Introspector {
         endpoint: impl FindEndpoint,
         settings: Introspection,
     ) -> Option<Self> {
-        let (lifetimes, credentials) = (settings.lifetimes, settings.credentials);
-        let call = Call { issuer: issuer.into(), client, credentials, endpoint: Box::new(endpoint) };
+        let Introspection { credentials, lifetimes, limits } = settings;
         let shared = Shared {
-            call,
+            caller: Caller { issuer: issuer.into(), client, credentials, endpoint: Box::new(endpoint) },
             // A key of its own: what one authorization server said of a token is nothing to another.
             fingerprinter: Fingerprinter::random()?,
             memory: Memory::new(lifetimes),
-            gate: Gate::new(),
-            health: Mutex::new(Health { breaker: Breaker::new(), last_error: None }),
+            queue: Arc::new(Queue::new(limits)),
+            limits,
             log: Log::new(issuer),
         };
         Some(Self { shared: Arc::new(shared), flights: SingleFlight::new() })
@@ -81,15 +73,15 @@ impl Introspector {
         within: Option<Duration>,
         clock: &Arc<dyn Clock>,
     ) -> Result<Verdict, IntrospectionError> {
-        let asked = match self.shared.check_breaker() {
-            // The probe's own answer is for everybody who shows its token.
-            Err(suspended) if !self.flights.is_under_way(&fingerprint) => Err(suspended),
+        let asked = match self.shared.queue.check() {
+            // The answer to a call that was sent before is for everybody who shows its token.
+            Err(no_turn) if !self.flights.is_under_way(&fingerprint) => Err(self.shared.no_turn(no_turn)),
             _ => {
                 // A JWT whose signature is good is no stranger either.
                 let is_known = within.is_some() || self.shared.memory.knows(&fingerprint);
                 let question = Question { fingerprint, token, ends_at, within, is_known, clock: Arc::clone(clock) };
                 let shared = Arc::clone(&self.shared);
-                let flight = self.flights.join(fingerprint, ASK_LIMIT, || shared.fly(question));
+                let flight = self.flights.join(fingerprint, self.shared.limits.longest(), || shared.fly(question));
                 flight.await.unwrap_or(Err(IntrospectionError::Interrupted))
             }
         };
@@ -112,37 +104,35 @@ impl Introspector {
 
     /// Finds out where to ask, without asking about anything.
     pub(crate) async fn warm_up(&self) -> Result<(), Arc<FetchError>> {
-        self.shared.call.endpoint.find().await.map(drop)
+        self.shared.caller.endpoint.find().await.map(drop)
     }
 
     /// Finds out behind the caller's back where to ask, if that is not known. Without this an idle server that fails its
     /// readiness probe would never get ready.
     pub(crate) fn nudge(&self) {
-        let endpoint = &self.shared.call.endpoint;
+        let endpoint = &self.shared.caller.endpoint;
         if endpoint.is_known() || endpoint.trouble().is_some_and(|(_, retry_in)| !retry_in.is_zero()) {
             return;
         }
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             let shared = Arc::clone(&self.shared);
-            runtime.spawn(async move { shared.call.endpoint.find().await.map(drop) });
+            runtime.spawn(async move { shared.caller.endpoint.find().await.map(drop) });
         }
     }
 
     /// Whether somebody could ask now, as far as is known.
     pub(crate) fn is_ready(&self) -> bool {
-        self.shared.call.endpoint.is_known() && self.retry_in().is_zero()
+        self.shared.caller.endpoint.is_known() && self.retry_in().is_zero()
     }
 
     pub(crate) fn last_error(&self) -> Option<Arc<FetchError>> {
-        let trouble = || self.shared.call.endpoint.trouble().map(|(error, _)| error);
-        self.shared.health().last_error.clone().or_else(trouble)
+        let trouble = || self.shared.caller.endpoint.trouble().map(|(error, _)| error);
+        self.shared.queue.last_error().or_else(trouble)
     }
 
     /// How long until somebody may ask.
     pub(crate) fn retry_in(&self) -> Duration {
-        let suspended = self.shared.health().breaker.check(Instant::now().into_std()).err().unwrap_or_default();
-        let lost = self.shared.call.endpoint.trouble().map(|(_, retry_in)| retry_in).unwrap_or_default();
-        suspended.max(lost)
+        self.shared.retry_in().unwrap_or_default()
     }
 }
 
@@ -161,113 +151,113 @@ struct Question {
 
 impl Shared {
     async fn fly(self: Arc<Self>, question: Question) -> Result<Verdict, IntrospectionError> {
-        let Question { fingerprint, token, ends_at, within, is_known, clock } = question;
-        let _turn = self.gate.enter(is_known).await.ok_or(IntrospectionError::Busy)?;
-        // Who waited may find the question answered meanwhile, or the endpoint suspended.
-        if let Some(verdict) = self.memory.recall(&fingerprint, within) {
+        if let Some(retry_in) = self.memory.held_back(&question.fingerprint) {
+            return Err(IntrospectionError::RateLimited { retry_in });
+        }
+        let deadline = self.queue.deadline();
+        let turn = self.turn(&question, deadline).await?;
+        // It may have been answered while it waited.
+        if let Some(verdict) = self.memory.recall(&question.fingerprint, question.within) {
             return Ok(verdict);
         }
-        let attempt = Attempt::begin(Arc::clone(&self))?;
-        let asked_at = self.memory.ask(fingerprint);
-        let now = clock.since_epoch();
-        let outcome = self.call.run(&token, clock.as_ref()).await;
-        if let Ok(verdict) = &outcome {
-            let ends_at = match verdict {
-                Verdict::Active(claims) => [claims.expires_at(), ends_at].into_iter().flatten().min(),
-                Verdict::Inactive | Verdict::Unsupported => None,
-            };
-            self.memory.keep(asked_at, verdict, ends_at.map(|at| at.saturating_sub(now)));
-        }
-        attempt.end(outcome.as_ref().err(), &clock);
-        outcome.map_err(|failed| IntrospectionError::Failed(failed.error))
-    }
-
-    /// Asks about a token that nobody can have shown: is it the endpoint that fails, or were it the tokens?
-    async fn check_endpoint(self: Arc<Self>, pass: Pass, clock: Arc<dyn Clock>) {
-        let attempt = Attempt { shared: Arc::clone(&self), pass, is_check: true, ended: false };
-        let made_up = random::<32>().map(|bytes| URL_SAFE_NO_PAD.encode(bytes));
-        if let (Some(_turn), Some(token)) = (self.gate.enter(true).await, made_up) {
-            let outcome = self.call.run(&token, clock.as_ref()).await;
-            attempt.end(outcome.as_ref().err(), &clock);
-        }
-    }
-
-    fn check_breaker(&self) -> Result<(), IntrospectionError> {
-        let health = self.health();
-        let checked = health.breaker.check(Instant::now().into_std());
-        checked.map_err(|retry_in| IntrospectionError::Suspended { retry_in, last: health.last_error.clone() })
-    }
-
-    fn health(&self) -> MutexGuard<'_, Health> {
-        // Nothing under the lock leaves it half-changed.
-        self.health.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// One request that the breaker let through; whatever becomes of it, the breaker hears of it.
-struct Attempt {
-    shared: Arc<Shared>,
-    pass: Pass,
-    /// Whether it is about a token of our own making.
-    is_check: bool,
-    ended: bool,
-}
-
-impl Attempt {
-    fn begin(shared: Arc<Shared>) -> Result<Self, IntrospectionError> {
-        let admitted = {
-            let mut health = shared.health();
-            let last = health.last_error.clone();
-            let admitted = health.breaker.admit(Instant::now().into_std());
-            admitted.map_err(|retry_in| IntrospectionError::Suspended { retry_in, last })
+        let sent_at = Instant::now();
+        let sent = Sent { token: question.fingerprint, is_known: question.is_known, at: sent_at.into_std() };
+        let asked_at = self.memory.ask(question.fingerprint);
+        let now = question.clock.since_epoch();
+        let answered = self.call(&question, turn, deadline).await;
+        let transition = self.report(&sent, &answered);
+        self.log.asked(answered.as_ref().err(), transition);
+        let verdict = self.judge(&sent, answered, transition)?;
+        let ends_at = match &verdict {
+            Verdict::Active(claims) => [claims.expires_at(), question.ends_at].into_iter().flatten().min(),
+            Verdict::Inactive | Verdict::Unsupported => None,
         };
-        Ok(Self { pass: admitted?, shared, is_check: false, ended: false })
+        self.memory.keep(asked_at, &verdict, ends_at.map(|at| at.saturating_sub(now)));
+        Ok(verdict)
     }
 
-    fn end(mut self, failed: Option<&CallError>, clock: &Arc<dyn Clock>) {
-        self.ended = true;
-        let transition = self.report(failed);
-        self.shared.log.asked(failed, transition);
-        if let Transition::Check(pass) = transition {
-            tokio::spawn(Arc::clone(&self.shared).check_endpoint(pass, Arc::clone(clock)));
+    /// Sends one request, and a second one where that may help. Between the two nobody else has to wait.
+    async fn call(&self, question: &Question, turn: Turn, deadline: Instant) -> Result<Verdict, CallError> {
+        let endpoint = self.caller.endpoint.find().await.map_err(CallError::from_discovery)?;
+        let begun = Instant::now();
+        let first = self.attempt(question, &endpoint, turn, self.limits.time_limit).await;
+        let may_be_retried = matches!(&first, Err(failed) if failed.may_be_retried);
+        // While it is half-open, the circuit breaker is there to spare the endpoint.
+        if !may_be_retried || self.queue.is_half_open() {
+            return first;
+        }
+        tokio::time::sleep(retry_pause()).await;
+        let time_left = self.limits.time_limit.saturating_sub(begun.elapsed());
+        match self.queue.turn(question.is_known, deadline).await {
+            Ok(turn) if !time_left.is_zero() => self.attempt(question, &endpoint, turn, time_left).await,
+            _ => first,
         }
     }
 
-    fn report(&self, failed: Option<&CallError>) -> Transition {
-        let now = Instant::now().into_std();
-        let mut health = self.shared.health();
-        let Some(CallError { error, failure }) = failed else {
-            health.last_error = None;
-            return health.breaker.succeeded();
-        };
-        match failure {
-            // An endpoint that refuses a made-up token in this way is there.
-            Failure::Token if self.is_check => health.breaker.succeeded(),
-            Failure::Token => health.breaker.failed(self.pass, *failure, now),
-            Failure::Endpoint { .. } | Failure::EndpointOrToken => {
-                health.last_error = Some(Arc::clone(error));
-                if self.is_check {
-                    health.breaker.check_failed(self.pass, error.retry_after(), now)
-                } else {
-                    health.breaker.failed(self.pass, *failure, now)
-                }
+    async fn attempt(
+        &self,
+        question: &Question,
+        endpoint: &Endpoint,
+        turn: Turn,
+        time_limit: Duration,
+    ) -> Result<Verdict, CallError> {
+        let sent_at = Instant::now();
+        let answered = self.caller.call(endpoint, &question.token, time_limit, question.clock.as_ref()).await;
+        turn.end(sent_at, outcome_of(&answered));
+        answered
+    }
+
+    async fn turn(&self, question: &Question, deadline: Instant) -> Result<Turn, IntrospectionError> {
+        self.queue.turn(question.is_known, deadline).await.map_err(|no_turn| self.no_turn(no_turn))
+    }
+
+    fn no_turn(&self, no_turn: NoTurn) -> IntrospectionError {
+        IntrospectionError::from_no_turn(no_turn, self.queue.last_error())
+    }
+
+    /// How long nobody may ask; `None` if somebody may now.
+    fn retry_in(&self) -> Option<Duration> {
+        let lost = self.caller.endpoint.trouble().map(|(_, retry_in)| retry_in).unwrap_or_default();
+        Some(self.queue.retry_in().max(lost)).filter(|retry_in| !retry_in.is_zero())
+    }
+
+    fn report(&self, sent: &Sent, answered: &Result<Verdict, CallError>) -> Transition {
+        let outcome = outcome_of(answered);
+        if let Outcome::RateLimited { retry_after: Some(time) } = outcome {
+            self.memory.hold_back(sent.token, time);
+        }
+        self.queue.report(sent, outcome, answered.as_ref().err().map(|failed| &failed.error))
+    }
+
+    /// What a caller is told.
+    fn judge(
+        &self,
+        sent: &Sent,
+        answered: Result<Verdict, CallError>,
+        transition: Transition,
+    ) -> Result<Verdict, IntrospectionError> {
+        let failed = match answered {
+            // The endpoint and the credentials work, so that it is the token that makes the request a bad one.
+            Err(failed) if failed.blames_request && self.queue.has_confirmed_another(sent) => {
+                return Ok(Verdict::Inactive);
             }
-        }
+            Err(failed) => failed,
+            Ok(verdict) => return Ok(verdict),
+        };
+        let is_misconfiguration = match failed.error.kind() {
+            FetchErrorKind::Unsendable => true,
+            FetchErrorKind::CredentialsRefused(_) => transition != Transition::None,
+            _ => false,
+        };
+        let retry_in = failed.error.retry_after().max(self.retry_in());
+        Err(IntrospectionError::Failed { retry_in, is_misconfiguration, source: failed.error })
     }
 }
 
-impl Drop for Attempt {
-    fn drop(&mut self) {
-        if !self.ended {
-            let now = Instant::now().into_std();
-            let transition = match self.is_check {
-                true => self.shared.health().breaker.check_failed(self.pass, None, now),
-                false => self.shared.health().breaker.failed(self.pass, Failure::Endpoint { retry_after: None }, now),
-            };
-            self.shared.log.asked(None, transition);
-        }
+fn outcome_of(answered: &Result<Verdict, CallError>) -> Outcome {
+    match answered {
+        Ok(Verdict::Active(_)) => Outcome::Active,
+        Ok(Verdict::Inactive | Verdict::Unsupported) => Outcome::NotActive,
+        Err(failed) => failed.outcome,
     }
 }
-
-/// How long a request waits in all: for its turn, for discovery if it must be, for the answer.
-const ASK_LIMIT: Duration = Duration::from_secs(8);

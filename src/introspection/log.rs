@@ -7,9 +7,10 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::IntrospectionError;
-use super::breaker::{Failure, Transition};
 use super::call::CallError;
+use super::health::Transition;
 use crate::event_limit::{EventLimit, Summary};
+use crate::http_client::FetchErrorKind;
 use crate::log::{Cause, is_shown, limited};
 
 /// Writes about the endpoint of one issuer.
@@ -24,19 +25,19 @@ impl Log {
         Self { issuer: issuer.into(), events: Arc::default(), epoch: Instant::now() }
     }
 
-    /// A request came to an end.
+    /// A token was introspected, or could not be.
     pub(super) fn asked(&self, failed: Option<&CallError>, transition: Transition) {
         if let Some(failed) = failed {
-            self.failed(failed);
+            self.failed(failed, transition);
         }
         let issuer = &*self.issuer;
         match transition {
-            Transition::None => {}
-            Transition::Check(_) => {
-                tracing::debug!(target: "mcp_bearer::introspection", issuer, "checking whether the endpoint fails");
-            }
+            Transition::None | Transition::Suspected | Transition::Counted => {}
             Transition::Opened(pause) => {
-                tracing::warn!(target: "mcp_bearer::introspection", issuer, ?pause, "introspection suspended");
+                let hint = failed
+                    .is_some_and(|failed| matches!(failed.error.kind(), FetchErrorKind::Status(401 | 403)))
+                    .then_some("if this goes on, check the client that introspects");
+                tracing::warn!(target: "mcp_bearer::introspection", issuer, ?pause, hint, "introspection suspended");
             }
             Transition::Closed => {
                 tracing::info!(target: "mcp_bearer::introspection", issuer, "introspection resumed");
@@ -44,23 +45,29 @@ impl Log {
         }
     }
 
-    fn failed(&self, CallError { error, failure }: &CallError) {
+    fn failed(&self, CallError { error, .. }: &CallError, transition: Transition) {
         let (issuer, cause) = (&*self.issuer, Cause::new(error));
-        if IntrospectionError::Failed(Arc::clone(error)).is_misconfiguration() {
-            limited!(self.is_shown("credentials"), error, target: "mcp_bearer::introspection", issuer, %cause,
-                "the client credentials of this server cannot be used for introspection: check them");
-        } else if *failure == Failure::Token {
-            tracing::debug!(target: "mcp_bearer::introspection", issuer, %cause, "introspection failed for a token");
-        } else {
-            limited!(self.is_shown("failed"), warn, target: "mcp_bearer::introspection", issuer, %cause,
-                "introspection failed");
+        match (error.kind(), transition) {
+            (FetchErrorKind::CredentialsRefused(_), Transition::Opened(_) | Transition::Counted)
+            | (FetchErrorKind::Unsendable, _) => {
+                limited!(self.is_shown("credentials"), error, target: "mcp_bearer::introspection", issuer, %cause,
+                    "the client credentials of this server cannot be used for introspection: check them");
+            }
+            (_, Transition::None | Transition::Suspected | Transition::Closed) => {
+                tracing::debug!(target: "mcp_bearer::introspection", issuer, %cause, "introspection failed for a token");
+            }
+            (_, Transition::Counted | Transition::Opened(_)) => {
+                limited!(self.is_shown("failed"), warn, target: "mcp_bearer::introspection", issuer, %cause,
+                    "introspection failed");
+            }
         }
     }
 
-    /// An old answer serves while there is no new one.
+    /// The last cached result is used while there is no new one.
     pub(super) fn stale(&self, error: &IntrospectionError) {
         let cause = Cause::new(error);
-        tracing::debug!(target: "mcp_bearer::introspection", issuer = &*self.issuer, %cause, "an old answer serves");
+        tracing::debug!(target: "mcp_bearer::introspection", issuer = &*self.issuer, %cause,
+            "the last cached result is used");
     }
 
     fn is_shown(&self, cause: &'static str) -> bool {

@@ -16,6 +16,8 @@ pub(super) struct Memory {
     lifetimes: Lifetimes,
     positives: TokenCache<Positive>,
     negatives: TokenCache<Negative>,
+    /// Until when the endpoint does not want to be asked about a token.
+    held_back: TokenCache<HeldBack>,
     /// How often something was forgotten, by the first byte of its fingerprint: what was asked before that is not kept
     /// after it.
     forgotten: [AtomicU64; 256],
@@ -39,6 +41,11 @@ struct Positive {
     dies_at: Option<Instant>,
 }
 
+#[derive(Clone, Copy)]
+struct HeldBack {
+    until: Instant,
+}
+
 #[derive(Clone)]
 struct Negative {
     verdict: Verdict,
@@ -51,6 +58,7 @@ impl Memory {
             lifetimes,
             positives: TokenCache::new(MAX_POSITIVES),
             negatives: TokenCache::new(MAX_NEGATIVES),
+            held_back: TokenCache::new(MAX_NEGATIVES),
             forgotten: std::array::from_fn(|_| AtomicU64::new(0)),
             changing: Mutex::new(()),
         }
@@ -82,6 +90,19 @@ impl Memory {
     /// Whether a token was good before, however long ago.
     pub(super) fn knows(&self, token: &Fingerprint) -> bool {
         self.positives.peek(token).is_some()
+    }
+
+    /// The endpoint does not want to be asked about a token for so long.
+    pub(super) fn hold_back(&self, token: Fingerprint, time: Duration) {
+        if let Some(until) = Instant::now().checked_add(time.min(LONGEST_HOLD)) {
+            self.held_back.insert(token, HeldBack { until });
+        }
+    }
+
+    /// How long nobody may ask about a token; `None` if somebody may now.
+    pub(super) fn held_back(&self, token: &Fingerprint) -> Option<Duration> {
+        let HeldBack { until } = self.held_back.get(token)?;
+        Some(until.saturating_duration_since(Instant::now())).filter(|left| !left.is_zero())
     }
 
     /// A question that is asked now.
@@ -121,6 +142,7 @@ impl Memory {
         }
         self.positives.remove(token);
         self.negatives.remove(token);
+        self.held_back.remove(token);
     }
 
     fn has_later_answer(&self, token: &Fingerprint, at: Instant) -> bool {
@@ -149,6 +171,12 @@ impl Weighed for Positive {
     }
 }
 
+impl Weighed for HeldBack {
+    fn bytes(&self) -> usize {
+        0
+    }
+}
+
 impl Weighed for Negative {
     fn bytes(&self) -> usize {
         0
@@ -159,6 +187,9 @@ impl Weighed for Negative {
 const MAX_POSITIVES: usize = 10_000;
 /// Bad answers: a client that repeats itself, not a flood.
 const MAX_NEGATIVES: usize = 1_000;
+
+/// The longest time for which a token is not asked about: as long as the longest `Retry-After` that callers are told.
+const LONGEST_HOLD: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod properties;

@@ -1,37 +1,59 @@
-//! What the authorization server says of a token (RFC 7662): for tokens that say nothing themselves, and for knowing
-//! whether one was revoked.
+//! Token introspection (RFC 7662): asks the authorization server about opaque tokens, and whether a token was revoked.
 //!
-//! | | default | range |
+//! | | default | setting and range |
 //! |---|---|---|
 //! | "active" holds for | 30 s, never past `exp` | [`positive_cache`](Introspection::positive_cache): 0 to 5 min |
 //! | "not active" holds for | 10 s | [`negative_cache`](Introspection::negative_cache): 0 to 60 s |
-//! | an old "active" serves in an outage | not at all | [`stale_on_error`](Introspection::stale_on_error): 0 to 60 s |
-//! | remembered | 10,000 good answers of 4 KiB, 1,000 bad ones | |
-//! | asked at once | 64 requests, 1,024 more wait for at most 1 s; a quarter of both is kept for tokens that were good before | |
-//! | one request | 3 s in all; one retry if there is no connection, or for 502, 503, 504 | |
-//! | after 5 failures in a row | nothing is asked for 5 s, doubling to 60 s; then one request tries | |
-//! | an answer | status 200, at most 64 KiB, a JSON object with a boolean `active` | |
+//! | an old "active" is used in an outage | never | [`stale_on_error`](Introspection::stale_on_error): 0 to 60 s |
+//! | cached | 10,000 active tokens of 4 KiB, 1,000 others | |
+//! | requests in flight | adapts: 8 at first, 1 to 64 | [`max_in_flight`](Introspection::max_in_flight): 1 to 64 |
+//! | waiting for a turn | 5 s, 1,024 tokens | [`max_wait`](Introspection::max_wait): 0 to 30 s |
+//! | one introspection | 3 s from when it is sent; one retry without a connection, or for 502, 503, 504 | [`time_limit`](Introspection::time_limit): 100 ms to 30 s |
+//! | after 5 failures of the endpoint in a row | no request for 5 s, doubling to 60 s; then one at a time | |
+//! | an answer | status 200, at most 64 KiB, a JSON object with a boolean `active`; `{"active": false}` with any status | |
 //!
-//! Whatever else comes back is an outage, not a bad token: the request is answered with 503, and never from memory unless
-//! that is switched on. A refusal of our own credentials is that too, with an `error` event of its own; a 400 with
-//! `unsupported_token_type` is a bad token. A failure that may be due to the token (500, 403, nonsense) suspends
-//! introspection only if a made-up token meets with the same: strangers cannot suspend it for all. Everybody who asks about
-//! the same token at the same time shares one request. Tokens are known by their HMAC-SHA-256 under a random key of this
-//! process, and not kept.
+//! # What callers get
 //!
-//! An answer's claims are checked like a JWT's. `iss` may be missing, since we know whom we asked, and so may `exp`;
-//! `aud`, or `resource`, may not.
+//! | the authorization server | the caller gets |
+//! |---|---|
+//! | confirms the token as active | whatever its claims deserve: they are checked like a JWT's |
+//! | answers that it is not active; answers with 400 `unsupported_token_type` | 401 |
+//! | answers 400 with another error code that is not about the client | 401 if another token was confirmed as active within the last two minutes, else 503 |
+//! | answers anything else, or nothing | 503, and never from the cache unless [`stale_on_error`](Introspection::stale_on_error) is set |
+//!
+//! An answer's claims may lack `iss`, since it is known who answered, and `exp`; they may not lack `aud` or `resource`.
+//!
+//! # How many requests are sent
+//!
+//! All callers that show the same token at the same time share one request. The number of requests in flight adapts to the
+//! authorization server. It grows by one after each round of answers that came in time. It is halved at a 503, where the
+//! latency doubles over its best of the last minute, and where a request times out while no other is answered. Whoever waits
+//! for a turn does so in order; tokens that were active before go first, and have places that other tokens cannot fill. The
+//! time limit of a request begins when the request is sent. `Retry-After` says when the turn would have come, with up to 30 %
+//! added at random, and 60 s at most.
+//!
+//! # When the authorization server fails
+//!
+//! Anybody can send made-up tokens, and some servers and firewalls react to those with odd statuses or not at all. Such a
+//! reaction says nothing about other tokens while the authorization server confirms tokens as active. So the circuit breaker
+//! opens only if no connection can be made, if tokens fail that were active before, or if no token was confirmed for two
+//! minutes and five different tokens fail. `invalid_client` or `unauthorized_client`, before any token was confirmed, opens
+//! it at once and is an `error` event. A 429 with `Retry-After` holds for its token, and for the endpoint only if the token
+//! was active before.
+//!
+//! Tokens are cached under their HMAC-SHA-256 with a random key of this process; the tokens themselves are not kept.
 
 mod answer;
-mod breaker;
 mod call;
 mod credentials;
 mod error;
-mod gate;
+mod health;
 mod introspector;
 mod log;
 mod memory;
+mod queue;
 mod settings;
+mod width;
 
 pub(crate) use answer::Verdict;
 #[cfg(fuzzing)]

@@ -2,6 +2,7 @@
 
 mod answers;
 mod breaker;
+mod burst;
 mod cache;
 mod configuration;
 mod credentials;
@@ -14,6 +15,7 @@ mod requests;
 mod revocation;
 mod routing;
 mod stale;
+mod strangers;
 pub mod stub;
 
 use std::convert::Infallible;
@@ -26,7 +28,7 @@ use http_body_util::Empty;
 use mcp_bearer::introspection::ClientCredentials;
 use mcp_bearer::testing::{Endpoint, TestClock, TestIssuer};
 use mcp_bearer::{AuthInfo, Issuer, ResourceServer};
-use tower::util::BoxCloneService;
+use tower::util::BoxCloneSyncService;
 use tower::{Layer as _, ServiceExt as _, service_fn};
 
 use crate::support::{Answer, App, ISSUER, RESOURCE};
@@ -102,12 +104,13 @@ fn count(answers: &[Answer], verdict: &str) -> usize {
 }
 
 /// The bare layer, for requests by the thousand: without a router, and without a careful reader of its answers.
-struct Door(BoxCloneService<Request<()>, StatusCode, Infallible>);
+#[derive(Clone)]
+struct Door(BoxCloneSyncService<Request<()>, StatusCode, Infallible>);
 
 impl Door {
     fn new(server: &ResourceServer) -> Self {
         let handler = service_fn(|_: Request<()>| ready(Ok(Response::new(Empty::<Bytes>::new()))));
-        Self(server.bearer_layer().layer(handler).map_response(|response| response.status()).boxed_clone())
+        Self(BoxCloneSyncService::new(server.bearer_layer().layer(handler).map_response(|response| response.status())))
     }
 
     async fn status(&self, token: &str) -> StatusCode {

@@ -3,7 +3,7 @@
 //!
 //! This is real time by its purpose, as no test of a behaviour is; those are in `tests/it`, in paused time. It asserts
 //! nothing about how long anything takes: a machine that is slow sends fewer requests. It runs for
-//! `MCP_BEARER_SOAK_SECONDS`, 6 by default.
+//! `MCP_BEARER_SOAK_SECONDS`, 6 by default, and then as long again for bursts of new tokens.
 #![allow(
     missing_docs,
     unreachable_pub,
@@ -15,6 +15,7 @@
     reason = "a test that cannot go on says so, and knows its data"
 )]
 
+mod burst;
 mod ledger;
 mod load;
 mod opaque;
@@ -56,7 +57,11 @@ const MOST_NEW_TASKS: usize = 2 * 2 * 8 + 8;
 fn nothing_is_wrongly_accepted_or_refused_and_nothing_grows() {
     let seconds = std::env::var("MCP_BEARER_SOAK_SECONDS").map_or(6, |text| text.parse().unwrap());
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    runtime.block_on(soak(Duration::from_secs(seconds)));
+    runtime.block_on(async {
+        soak(Duration::from_secs(seconds)).await;
+        // By itself: it would take from the others the time in which they must answer.
+        burst::bursts(Duration::from_secs(seconds)).await;
+    });
 }
 
 async fn soak(length: Duration) {

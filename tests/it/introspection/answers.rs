@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use mcp_bearer::bearer::RejectionKind;
 use mcp_bearer::http_client::HttpErrorKind;
 use mcp_bearer::verify::CheckFailure;
@@ -41,11 +43,11 @@ async fn answer_that_is_not_exactly_one_is_an_outage_and_never_inactive() {
         ("partial", Page::status(206).body(whole.clone())),
         ("redirect", Page::status(302).header("location", "https://evil.example.com/").body(whole.clone())),
         ("bad request", Page::status(400).body(r#"{"error":"invalid_request"}"#)),
-        ("bad request that says inactive", Page::status(400).body(r#"{"active":false}"#)),
-        ("not found", Page::status(404).body(r#"{"active":false}"#)),
+        ("not found", Page::status(404)),
+        ("not found, but active", Page::status(404).body(whole.clone())),
         ("not allowed", Page::status(405)),
         ("too many", Page::status(429)),
-        ("server error", Page::status(500).body(r#"{"active":false}"#)),
+        ("server error", Page::status(500).body(whole.clone())),
         ("bad gateway", Page::status(502)),
         ("odd status", Page::status(599).body(whole.clone())),
         ("html", Page::ok("<!doctype html><title>Sign in</title>").header("content-type", "text/html")),
@@ -113,6 +115,81 @@ async fn answer_that_says_inactive_is_believed_whatever_else_it_says() {
         assert_eq!(kind, RejectionKind::InvalidToken(CheckFailure::Inactive), "{body}");
         assert!(answer.challenge().is_some() && answer.header("retry-after").is_none());
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn answer_that_says_inactive_is_one_whatever_its_status() {
+    for status in [201, 302, 400, 401, 403, 404, 410, 429, 500, 503] {
+        let stub = Stub::saying(Page::status(status).body(r#"{"active":false}"#));
+        let app = stub.app();
+        for token in super::numbered("unknown", 20) {
+            let kind = app.with_token(&token).await.rejection.unwrap().kind();
+            assert_eq!(kind, RejectionKind::InvalidToken(CheckFailure::Inactive), "{status}");
+        }
+        // Each with one call, and no failure of the endpoint.
+        assert_eq!(stub.asked(), 20, "{status}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn answer_that_blames_the_request_is_about_the_token_once_other_tokens_are_active() {
+    let is_blamed = |code: &str| Page::status(400).body(json!({ "error": code }).to_string());
+    for (page, expected) in [
+        (is_blamed("invalid_request"), "R401"),
+        (is_blamed("invalid_token"), "R401"),
+        (is_blamed("server_error"), "R503"),
+        (is_blamed("temporarily_unavailable"), "R503"),
+        (is_blamed("invalid_client"), "R503"),
+        (Page::status(400), "R503"),
+        (Page::status(400).body("<html>"), "R503"),
+        (Page::status(422).body(r#"{"error":"invalid_request"}"#), "R503"),
+    ] {
+        let stub =
+            Stub::new(move |token| if token.starts_with("valid") { Page::json(&active()) } else { page.clone() });
+        let app = stub.app();
+        assert_eq!(app.with_token("unknown").await.verdict(), "R503");
+        advance(Duration::from_secs(60)).await;
+        assert_eq!(app.with_token("valid").await.verdict(), "OK");
+        assert_eq!(app.with_token("unknown").await.verdict(), expected);
+        // Nothing has shown for two minutes that the endpoint works.
+        advance(Duration::from_secs(121)).await;
+        assert_eq!(app.with_token("unknown").await.verdict(), "R503");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn answer_with_a_claim_of_a_wrong_type_names_it_in_the_log() {
+    let date = json!({ "date": "2026-11-28 18:00:00.000000", "timezone_type": 3, "timezone": "UTC" });
+    for (claim, value) in [
+        ("exp", json!("1800000300")),
+        ("exp", date.clone()),
+        ("nbf", json!("now")),
+        ("iat", date),
+        ("aud", json!({ "rs": true })),
+        ("iss", json!(7)),
+        ("scope", json!(7)),
+        ("token_type", json!(["Bearer"])),
+    ] {
+        let capture = crate::capture::Capture::of_this_thread();
+        let stub = Stub::saying(Page::json(&active_but(json!({ claim: value }))));
+        assert_eq!(stub.app().with_token("opaque").await.verdict(), "R503", "{claim}");
+        let log = capture.take();
+        let named = format!("its claim \\\"{claim}\\\" has a wrong type");
+        let plain = format!("its claim \"{claim}\" has a wrong type");
+        let is_named = log.iter().any(|(_, line)| {
+            line.starts_with("mcp_bearer::introspection") && (line.contains(&named) || line.contains(&plain))
+        });
+        assert!(is_named, "{log:?}");
+        assert!(!log.iter().any(|(_, line)| line.contains("timezone")), "{log:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn answer_about_an_encrypted_token_is_taken_like_any_other() {
+    let header = r#"{"alg":"RSA-OAEP","enc":"A256CBC-HS512","kid":"e1","typ":"at+jwt","cty":"JWT"}"#;
+    let token = format!("{}.QUFB.QkJC.Q0ND.RERE", URL_SAFE_NO_PAD.encode(header));
+    let stub = Stub::saying(Page::json(&active()));
+    assert_eq!((stub.app().with_token(&token).await.verdict().as_str(), stub.asked()), ("OK", 1));
 }
 
 #[tokio::test(start_paused = true)]

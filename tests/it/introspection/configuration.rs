@@ -80,6 +80,30 @@ fn times_are_in_their_ranges() {
             }
         }
     }
+    let of_setting =
+        |introspection: Introspection| with(Issuer::discover(ISSUER).introspection(introspection)).build_lazy();
+    for (requests, is_good) in [(0, false), (1, true), (8, true), (64, true), (65, false), (usize::MAX, false)] {
+        let error = of_setting(introspection().max_in_flight(requests)).err();
+        assert_eq!(error.is_none(), is_good, "{requests}");
+        let shows_it = |text: String| text.contains("`max_in_flight`") && text.contains(&requests.to_string());
+        assert!(error.is_none_or(|error| shows_it(error.to_string())), "{requests}");
+    }
+    for (time, is_good) in [
+        (Duration::ZERO, false),
+        (99 * MILLISECOND, false),
+        (100 * MILLISECOND, true),
+        (30 * SECOND, true),
+        (30 * SECOND + MILLISECOND, false),
+        (Duration::MAX, false),
+    ] {
+        let error = of_setting(introspection().time_limit(time)).err();
+        assert_eq!(error.is_none(), is_good, "{time:?}");
+        assert!(error.is_none_or(|error| error.to_string().contains("`time_limit`")), "{time:?}");
+        let is_good = time <= 30 * SECOND;
+        let error = of_setting(introspection().max_wait(time)).err();
+        assert_eq!(error.is_none(), is_good, "{time:?}");
+        assert!(error.is_none_or(|error| error.to_string().contains("`max_wait`")), "{time:?}");
+    }
     for (interval, is_good) in [
         (Duration::ZERO, false),
         (SECOND - MILLISECOND, false),

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use mcp_bearer::http_client::{AddressPolicy, HttpErrorKind};
+use mcp_bearer::introspection::Introspection;
 use tokio::time::Instant;
 
 use super::stub::{Page, Stub, active};
-use super::{Fixture, count, numbered};
+use super::{Fixture, count, credentials, numbered, server_of};
 use crate::support::{Answer, App};
 
 const fn milliseconds(milliseconds: u64) -> Duration {
@@ -26,35 +27,75 @@ async fn time(app: &App, token: &str) -> (String, u128) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn concurrency_of_strangers_is_forty_eight_and_others_wait_a_second_at_most() {
-    let stub = Stub::saying(Page::json(&active()).after(milliseconds(300)));
+async fn concurrency_starts_at_eight_and_grows_to_forty_eight_for_strangers() {
+    let stub = Stub::saying(Page::json(&active()).after(milliseconds(100)));
     let app = stub.app();
-    let answers = timed(&app, &numbered("token", 300)).await;
-    // Four times 48 take 1.2 s; the last 48 of them set out after 0.9 s.
-    let (passed, refused): (Vec<_>, Vec<_>) = answers.iter().partition(|(answer, _)| answer.verdict() == "OK");
-    assert_eq!((passed.len(), refused.len(), stub.most_open(), stub.asked()), (192, 108, 48, 192));
-    for (answer, waited) in refused {
-        assert_eq!((answer.verdict().as_str(), answer.header("retry-after")), ("R503", Some("1")));
-        assert!((1000..=1001).contains(&waited.as_millis()), "{waited:?}");
+    let answers = timed(&app, &numbered("token", 8)).await;
+    assert!(answers.iter().all(|(answer, took)| answer.verdict() == "OK" && took.as_millis() <= 101));
+    assert_eq!(stub.most_open(), 8);
+    // After that round nine are sent, and the tenth waits.
+    let answers = timed(&app, &numbered("more", 10)).await;
+    assert_eq!(answers.iter().filter(|(_, took)| took.as_millis() > 150).count(), 1);
+    for round in 0..6 {
+        let tokens = numbered(&format!("round-{round}"), 500);
+        assert_eq!(count(&super::all(&app, &tokens).await, "OK"), 500);
     }
+    // A quarter of 64 is kept for tokens that were active before.
+    assert_eq!(stub.most_open(), 48);
+}
+
+#[tokio::test(start_paused = true)]
+async fn strangers_wait_for_five_seconds_at_most_and_are_told_when_their_turn_would_have_come() {
+    let stub = Stub::saying(Page::json(&active()).after(milliseconds(1_400)));
+    let app = stub.app();
+    let answers = timed(&app, &numbered("token", 100)).await;
+    let (passed, refused): (Vec<_>, Vec<_>) = answers.iter().partition(|(answer, _)| answer.verdict() == "OK");
+    // 8 at once, then 9, 10 and 11: the last of them set out after 4.2 s.
+    assert_eq!((passed.len(), stub.asked()), (38, 38));
+    for (answer, waited) in &refused {
+        assert_eq!(answer.verdict(), "R503");
+        assert!((5_000..=5_001).contains(&waited.as_millis()), "{waited:?}");
+    }
+    // 62 of them, at some 8 a second: up to 8 s and the jitter.
+    let told = refused.iter().map(|(answer, _)| answer.header("retry-after").unwrap().parse::<u64>().unwrap());
+    let (least, most) = (told.clone().min().unwrap(), told.max().unwrap());
+    assert!(least == 1 && (6..=11).contains(&most), "{least} to {most}");
     // Nothing is wrong with the endpoint: nobody is kept from asking.
     assert_eq!(app.with_token("later").await.verdict(), "OK");
+}
+
+#[tokio::test(start_paused = true)]
+async fn waiting_and_time_limit_are_settings() {
+    let stub = Stub::saying(Page::json(&active()).after(milliseconds(400)));
+    let introspection = Introspection::new(credentials()).max_in_flight(1);
+    let build = |introspection| App::new(server_of(stub.issuer(introspection)).bearer_layer());
+    for (max_wait, passed) in [(0, 1), (500, 2), (1_000, 3), (30_000, 20)] {
+        let app = build(introspection.clone().max_wait(milliseconds(max_wait)));
+        let answers = super::all(&app, &numbered(&format!("wait-{max_wait}"), 20)).await;
+        assert_eq!((count(&answers, "OK"), stub.most_open()), (passed, 1), "{max_wait}");
+    }
+    for (limit, expected, took) in [(100, "R503", 100), (399, "R503", 399), (401, "OK", 400), (30_000, "OK", 400)] {
+        let app = build(introspection.clone().time_limit(milliseconds(limit)));
+        let (verdict, waited) = time(&app, &format!("limit-{limit}")).await;
+        assert!(verdict == expected && (took..=took + 1).contains(&waited), "{limit}: {verdict} after {waited} ms");
+    }
 }
 
 #[tokio::test(start_paused = true)]
 async fn concurrency_leaves_768_strangers_waiting_and_refuses_the_next_at_once() {
     let stub = Stub::saying(Page::json(&active()).after(milliseconds(900)));
     let app = stub.app();
+    super::all(&app, &["first"]).await;
     let answers = timed(&app, &numbered("token", 1_200)).await;
-    let at_once = answers.iter().filter(|(_, waited)| waited.is_zero());
-    assert!(at_once.clone().all(|(answer, _)| answer.header("retry-after") == Some("1")));
-    assert_eq!(at_once.count(), 1_200 - 48 - 768);
-    let answers: Vec<Answer> = answers.into_iter().map(|(answer, _)| answer).collect();
-    assert_eq!((count(&answers, "OK"), count(&answers, "R503"), stub.most_open()), (96, 1_104, 48));
+    let at_once: Vec<_> = answers.iter().filter(|(_, waited)| waited.is_zero()).collect();
+    assert_eq!(at_once.len(), 1_200 - 8 - 768);
+    // 768 wait before them, eight at once: more than a minute.
+    assert!(at_once.iter().all(|(answer, _)| answer.header("retry-after") == Some("60")));
+    assert!(answers.iter().all(|(answer, _)| ["OK", "R503"].contains(&answer.verdict().as_str())));
 }
 
 #[tokio::test(start_paused = true)]
-async fn concurrency_is_sixty_four_and_has_room_for_good_tokens_in_a_flood() {
+async fn concurrency_has_room_for_known_tokens_in_a_flood() {
     let stub = Stub::new(|token| {
         let page = if token.starts_with("good") { Page::json(&active()) } else { Page::ok(r#"{"active":false}"#) };
         page.after(milliseconds(500))
@@ -66,7 +107,7 @@ async fn concurrency_is_sixty_four_and_has_room_for_good_tokens_in_a_flood() {
     tokio::time::advance(Duration::from_secs(31)).await;
     let flood = numbered("garbage", 2_000);
     let (flooded, answers) = tokio::join!(timed(&app, &flood), super::all(&app, &good));
-    assert_eq!((count(&answers, "OK"), stub.most_open()), (30, 64));
+    assert_eq!(count(&answers, "OK"), 30);
     assert!(flooded.iter().any(|(answer, _)| answer.verdict() == "R503"));
 }
 
@@ -75,10 +116,14 @@ async fn concurrency_of_an_endpoint_is_shared_by_all_servers_of_an_issuer() {
     let stub = Stub::saying(Page::json(&active()).after(milliseconds(300)));
     let issuer = stub.issuer(super::credentials());
     let apps = [(); 4].map(|()| App::new(super::server_of(issuer.clone()).bearer_layer()));
-    let tokens: Vec<_> = (0..4).map(|app| numbered(&format!("token-{app}"), 30)).collect();
+    let tokens: Vec<_> = (0..4).map(|app| numbered(&format!("token-{app}"), 2)).collect();
     let answers = join_all(apps.iter().zip(&tokens).map(|(app, tokens)| super::all(app, tokens))).await;
     let passed: usize = answers.iter().map(|answers| count(answers, "OK")).sum();
-    assert_eq!((passed, stub.most_open()), (120, 48));
+    assert_eq!((passed, stub.most_open()), (8, 8));
+    let tokens: Vec<_> = (0..4).map(|app| numbered(&format!("more-{app}"), 10)).collect();
+    let answers = join_all(apps.iter().zip(&tokens).map(|(app, tokens)| super::all(app, tokens))).await;
+    let passed: usize = answers.iter().map(|answers| count(answers, "OK")).sum();
+    assert!(passed == 40 && stub.most_open() < 16, "{passed} {}", stub.most_open());
 }
 
 #[tokio::test(start_paused = true)]
@@ -99,16 +144,30 @@ async fn timeouts_are_three_seconds_in_all() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn timeouts_for_the_turn_and_for_the_answer_add_up() {
+async fn timeouts_begin_when_the_turn_has_come() {
     let stub = Stub::new(|token| {
-        let delay = if token.starts_with("first") { 900 } else { 2_900 };
+        let delay = if token.starts_with("first") { 1_900 } else { 2_900 };
         Page::json(&active()).after(milliseconds(delay))
     });
     let app = stub.app();
-    let first = numbered("first", 64);
-    let (_, (verdict, took)) = tokio::join!(super::all(&app, &first), time(&app, "second"));
-    assert_eq!(verdict, "OK");
-    assert!((3800..=3802).contains(&took), "{took}");
+    let first = numbered("first", 16);
+    let (first, (verdict, took)) = tokio::join!(super::all(&app, &first), time(&app, "second"));
+    assert_eq!((count(&first, "OK"), verdict.as_str()), (16, "OK"));
+    assert!((3_800 + 2_900..=3_800 + 2_902).contains(&took), "{took}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn timeouts_and_their_pause_before_the_second_attempt_keep_no_place() {
+    let stub = Stub::new(|token| if token.starts_with("good") { Page::json(&active()) } else { Page::status(503) });
+    let app = App::new(server_of(stub.issuer(Introspection::new(credentials()).max_in_flight(1))).bearer_layer());
+    assert_eq!(time(&app, "good").await, ("OK".to_owned(), 0));
+    let odd = numbered("odd", 3);
+    let (odd, good) = tokio::join!(super::all(&app, &odd), async {
+        tokio::time::sleep(milliseconds(10)).await;
+        time(&app, "good-too").await
+    });
+    // At once, while all of the others pause.
+    assert_eq!((count(&odd, "R503"), good), (3, ("OK".to_owned(), 0)));
 }
 
 #[tokio::test(start_paused = true)]

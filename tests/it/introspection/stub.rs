@@ -167,6 +167,88 @@ impl HttpClient for Stub {
     }
 }
 
+/// An endpoint whose every answer costs CPU time, like that of a server which hashes the client's secret with bcrypt. Its
+/// two workers share their time among all requests that are under way.
+#[derive(Clone)]
+pub struct Busy(Arc<BusyState>);
+
+struct BusyState {
+    cost: Duration,
+    /// More requests than this at once are answered with 503.
+    limit: usize,
+    running: AtomicUsize,
+    answered: AtomicUsize,
+    abandoned: AtomicUsize,
+}
+
+impl Busy {
+    pub fn new(cost: Duration) -> Self {
+        Self::shedding_load_above(usize::MAX, cost)
+    }
+
+    /// One that answers with 503 while so many requests are under way.
+    pub fn shedding_load_above(limit: usize, cost: Duration) -> Self {
+        let state = BusyState { cost, limit, running: 0.into(), answered: 0.into(), abandoned: 0.into() };
+        Self(Arc::new(state))
+    }
+
+    /// How many requests got no answer because the caller gave up.
+    pub fn abandoned(&self) -> usize {
+        self.0.abandoned.load(Ordering::SeqCst)
+    }
+
+    pub fn answered(&self) -> usize {
+        self.0.answered.load(Ordering::SeqCst)
+    }
+
+    /// How long it needs for so many answers while it does nothing else.
+    pub fn needs(&self, answers: u32) -> Duration {
+        self.0.cost * answers / WORKERS
+    }
+
+    pub fn app(&self, introspection: impl Into<Introspection>) -> App {
+        let issuer = Issuer::discover(ISSUER).introspection(introspection).introspection_endpoint(ENDPOINT);
+        App::new(server_of(issuer.http_client(self.clone())).bearer_layer())
+    }
+}
+
+const WORKERS: u32 = 2;
+const TICK: Duration = Duration::from_millis(5);
+
+impl HttpClient for Busy {
+    fn send(&self, _: Request<Bytes>, _: RequestLimits) -> HttpFuture<'_> {
+        Box::pin(async move {
+            if self.0.running.load(Ordering::SeqCst) >= self.0.limit {
+                return Page::status(503).response();
+            }
+            self.0.running.fetch_add(1, Ordering::SeqCst);
+            let mut job = Job { state: &self.0, is_done: false };
+            let mut rest = self.0.cost;
+            while !rest.is_zero() {
+                tokio::time::sleep(TICK).await;
+                let running = u32::try_from(self.0.running.load(Ordering::SeqCst)).unwrap();
+                rest = rest.saturating_sub(TICK.min(TICK * WORKERS / running));
+            }
+            job.is_done = true;
+            drop(job);
+            Page::json(&active()).response()
+        })
+    }
+}
+
+struct Job<'s> {
+    state: &'s BusyState,
+    is_done: bool,
+}
+
+impl Drop for Job<'_> {
+    fn drop(&mut self) {
+        self.state.running.fetch_sub(1, Ordering::SeqCst);
+        let count = if self.is_done { &self.state.answered } else { &self.state.abandoned };
+        count.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
 /// Counts a request for as long as it is under way.
 struct Open<'s>(&'s Shared);
 

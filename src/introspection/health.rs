@@ -1,0 +1,230 @@
+//! Whether an introspection endpoint works: a circuit breaker. It is a pure state machine that is told what happened,
+//! and what time it is.
+//!
+//! Anybody can send a token that the endpoint answers oddly, or not at all. So a failure counts only if it shows that
+//! the endpoint is the cause:
+//!
+//! | outcome of a call | counts |
+//! |---|---|
+//! | no connection could be made | always |
+//! | `invalid_client`, before any token was confirmed as active | always, and opens the breaker at once |
+//! | 429 with `Retry-After` for a token that was active before | always, and opens the breaker at once |
+//! | no response, while another call got one | never |
+//! | any other failure, up to two minutes after another token was confirmed as active | never |
+//! | any other failure for a token that was active before | always |
+//! | 400, 413, 414, 422 or 431 for any other token | never |
+//! | any other failure | once for each token, and only towards opening the breaker: it never makes a pause longer |
+//!
+//! One token that nobody has confirmed can never keep the others out. Five failures that count, without an answer between them, open the breaker: no call is sent for 5 s. Then the breaker
+//! is half-open: calls are sent one at a time. An answer closes it. A failure that counts opens it again, for twice as
+//! long, up to 60 s.
+
+use std::time::{Duration, Instant};
+
+use crate::jose::Fingerprint;
+
+/// The circuit breaker of one endpoint.
+#[derive(Debug)]
+pub(super) struct Health {
+    state: State,
+    /// The last token that the endpoint confirmed as active, and when. The credentials worked then.
+    confirmed: Option<(Fingerprint, Instant)>,
+    /// When the last response came, whatever it was.
+    responded_at: Option<Instant>,
+    /// The tokens whose failures are counted although they may be the cause.
+    suspects: Vec<Fingerprint>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Counts the failures since the last answer.
+    Closed { failures: u32 },
+    /// No call is sent before `until`; after that the breaker is half-open. `pause` is how long it is open in all.
+    Open { until: Instant, pause: Duration },
+}
+
+/// A call that was sent.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sent {
+    pub(super) token: Fingerprint,
+    /// Whether the token was active before, or is a JWT with a valid signature.
+    pub(super) is_known: bool,
+    pub(super) at: Instant,
+}
+
+/// How a call ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// The endpoint confirmed the token as active.
+    Active,
+    /// The endpoint answered that the token is not active, or that it does not introspect such tokens.
+    NotActive,
+    /// Status 503.
+    Overloaded { retry_after: Option<Duration> },
+    /// Status 429.
+    RateLimited { retry_after: Option<Duration> },
+    /// The endpoint rejected this server's credentials by an error code: `invalid_client`, `unauthorized_client`.
+    ClientRejected,
+    /// A status that blames the request, and so the token: 400, 413, 414, 422, 431.
+    RequestRejected,
+    /// Any other response that is not an answer.
+    Odd,
+    /// The connection broke.
+    Broken,
+    /// No response within the time limit.
+    TimedOut,
+    /// No connection could be made.
+    Unreachable,
+    /// Nothing was sent: the endpoint could not be discovered, or the request could not be written.
+    NotSent,
+}
+
+/// What follows from the outcome of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Transition {
+    /// Nothing: the call worked, or its token alone may be the reason that it did not.
+    None,
+    /// The failure counts, but the token may be the reason.
+    Suspected,
+    /// The failure counts.
+    Counted,
+    /// No call is sent for so long.
+    Opened(Duration),
+    Closed,
+}
+
+/// How far a failure shows that the endpoint is the cause.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Evidence {
+    None,
+    /// The token may be the cause, but nothing shows that the endpoint works.
+    Unclear,
+    Endpoint,
+    /// One such failure is enough.
+    Conclusive,
+}
+
+impl Outcome {
+    /// Whether the endpoint responded in any way.
+    pub(super) const fn is_response(self) -> bool {
+        !matches!(self, Self::Broken | Self::TimedOut | Self::Unreachable | Self::NotSent)
+    }
+
+    /// What the endpoint said about the next attempt.
+    const fn retry_after(self) -> Option<Duration> {
+        match self {
+            Self::Overloaded { retry_after } | Self::RateLimited { retry_after } => retry_after,
+            _ => None,
+        }
+    }
+}
+
+impl Health {
+    pub(super) const fn new() -> Self {
+        Self { state: State::Closed { failures: 0 }, confirmed: None, responded_at: None, suspects: Vec::new() }
+    }
+
+    /// How long no call may be sent; zero if one may be sent now.
+    pub(super) fn retry_in(&self, now: Instant) -> Duration {
+        match self.state {
+            State::Closed { .. } => Duration::ZERO,
+            State::Open { until, .. } => until.saturating_duration_since(now),
+        }
+    }
+
+    pub(super) const fn is_closed(&self) -> bool {
+        matches!(self.state, State::Closed { .. })
+    }
+
+    /// Whether another token was confirmed as active a short time ago: then the endpoint and the credentials work.
+    pub(super) fn has_confirmed_another(&self, token: &Fingerprint, now: Instant) -> bool {
+        let is_recent = |at: Instant| now.saturating_duration_since(at) < CONFIRMATION_HOLDS;
+        self.confirmed.as_ref().is_some_and(|(confirmed, at)| confirmed != token && is_recent(*at))
+    }
+
+    /// Whether any response came since `then`.
+    pub(super) fn has_responded_since(&self, then: Instant) -> bool {
+        self.responded_at.is_some_and(|at| at >= then)
+    }
+
+    /// A response came, whatever it says.
+    pub(super) const fn responded(&mut self, now: Instant) {
+        self.responded_at = Some(now);
+    }
+
+    /// A call has ended.
+    pub(super) fn report(&mut self, call: &Sent, outcome: Outcome, now: Instant) -> Transition {
+        match outcome {
+            Outcome::Active => self.confirmed = Some((call.token, now)),
+            Outcome::NotActive => {}
+            _ => return self.fail(call, outcome, now),
+        }
+        let was_closed = self.is_closed();
+        self.state = State::Closed { failures: 0 };
+        self.suspects.clear();
+        if was_closed { Transition::None } else { Transition::Closed }
+    }
+
+    fn fail(&mut self, call: &Sent, outcome: Outcome, now: Instant) -> Transition {
+        let evidence = self.evidence(call, outcome, now);
+        // A token that may be the cause has no say in how long a pause is.
+        let said = if evidence == Evidence::Unclear { None } else { outcome.retry_after() };
+        match (self.state, evidence) {
+            (_, Evidence::None) => Transition::None,
+            (State::Closed { .. }, Evidence::Unclear) if self.suspects.contains(&call.token) => Transition::None,
+            (State::Closed { failures }, Evidence::Unclear | Evidence::Endpoint)
+                if failures.saturating_add(1) < FAILURES_IN_A_ROW =>
+            {
+                self.state = State::Closed { failures: failures.saturating_add(1) };
+                if evidence == Evidence::Unclear {
+                    self.suspects.push(call.token);
+                    return Transition::Suspected;
+                }
+                Transition::Counted
+            }
+            (State::Closed { .. }, _) => self.open(FIRST_PAUSE, said, now),
+            // Not a call that was sent before the breaker opened.
+            (State::Open { until, pause }, Evidence::Endpoint | Evidence::Conclusive) if call.at >= until => {
+                self.open(pause.saturating_mul(2), said, now)
+            }
+            (State::Open { .. }, _) => Transition::None,
+        }
+    }
+
+    /// The table above.
+    fn evidence(&self, call: &Sent, outcome: Outcome, now: Instant) -> Evidence {
+        match outcome {
+            Outcome::Active | Outcome::NotActive | Outcome::NotSent => Evidence::None,
+            Outcome::Unreachable => Evidence::Endpoint,
+            Outcome::ClientRejected if self.confirmed.is_none() => Evidence::Conclusive,
+            Outcome::RateLimited { retry_after: Some(_) } if call.is_known => Evidence::Conclusive,
+            Outcome::TimedOut if self.has_responded_since(call.at) => Evidence::None,
+            _ if self.has_confirmed_another(&call.token, now) => Evidence::None,
+            _ if call.is_known => Evidence::Endpoint,
+            Outcome::RequestRejected => Evidence::None,
+            _ => Evidence::Unclear,
+        }
+    }
+
+    fn open(&mut self, pause: Duration, said: Option<Duration>, now: Instant) -> Transition {
+        let pause = pause.max(said.unwrap_or_default()).min(LONGEST_PAUSE);
+        self.suspects.clear();
+        self.state = State::Open { until: now.checked_add(pause).unwrap_or(now), pause };
+        Transition::Opened(pause)
+    }
+}
+
+/// One failure may be chance, and so may two; more than this is an outage.
+const FAILURES_IN_A_ROW: u32 = 5;
+/// The first pause: long enough for a restart.
+const FIRST_PAUSE: Duration = Duration::from_secs(5);
+/// The longest pause: an endpoint that works again is noticed within a minute.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// How long one confirmation shows that endpoint and credentials work. Shorter than the time in which an operator
+/// notices an outage, and longer than the time between two confirmations on a server that is in use.
+const CONFIRMATION_HOLDS: Duration = Duration::from_secs(2 * 60);
+
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,194 @@
+//! How many calls are sent to one introspection endpoint at the same time. It is a pure state machine.
+//!
+//! Some authorization servers need 0.2 s of CPU time for each introspection, others a millisecond. The width adapts like
+//! the window of a TCP connection: it grows by one after a round of answers that came in time, and is halved where the
+//! endpoint shows that it has too much to do. A round has as many answers as the width. Only calls that were sent
+//! while the width was used up count: the others show nothing about more calls.
+
+use std::time::{Duration, Instant};
+
+use super::health::Outcome;
+
+/// The number of calls that may be in flight, and the number that is.
+#[derive(Debug)]
+pub(super) struct Width {
+    width: usize,
+    most: usize,
+    in_flight: usize,
+    /// The width does not grow where answers take more than half of this on average: they would soon be too late.
+    time_limit: Duration,
+    /// When the width was used up last.
+    full_at: Option<Instant>,
+    /// When the width was halved last. Calls that were sent before that do not halve it again.
+    halved_at: Option<Instant>,
+    /// For tokens that are active, and for all others: many endpoints answer faster about tokens that they do not know.
+    rounds: [Round; 2],
+    /// How long a call takes, averaged over the last few.
+    usual: Option<Duration>,
+}
+
+/// The answers since the width was considered last.
+#[derive(Debug, Default)]
+struct Round {
+    answers: u32,
+    /// How many of them came while the width was used up.
+    full: u32,
+    total: Duration,
+    best: Best,
+}
+
+/// The shortest average of a round in the last minute, or in the last half of it.
+#[derive(Debug, Default)]
+struct Best {
+    since: Option<Instant>,
+    current: Option<Duration>,
+    previous: Option<Duration>,
+}
+
+impl Width {
+    /// `most` calls at the most, each with this time limit.
+    pub(super) fn new(most: usize, time_limit: Duration) -> Self {
+        Self {
+            width: FIRST.min(most),
+            most,
+            in_flight: 0,
+            time_limit,
+            full_at: None,
+            halved_at: None,
+            rounds: Default::default(),
+            usual: None,
+        }
+    }
+
+    /// Whether another call may be sent. A quarter is kept for tokens that were active before: strangers cannot use up
+    /// everything.
+    pub(super) fn admits(&self, is_known: bool) -> bool {
+        let limit = if is_known {
+            self.width.saturating_add(self.width / KEPT).min(self.most)
+        } else {
+            self.width.min(self.most.saturating_sub(self.most / KEPT))
+        };
+        self.in_flight < limit
+    }
+
+    /// A call is sent.
+    pub(super) fn begin(&mut self, now: Instant) {
+        self.in_flight = self.in_flight.saturating_add(1);
+        self.note_full(now);
+    }
+
+    /// A call has ended, or nobody waits for it any more.
+    pub(super) fn leave(&mut self, now: Instant) {
+        self.note_full(now);
+        self.in_flight = self.in_flight.saturating_sub(1);
+    }
+
+    /// A call that was sent at `sent` ends now. `others_responded`: another call got a response meanwhile.
+    pub(super) fn end(&mut self, sent: Instant, outcome: Outcome, others_responded: bool, now: Instant) {
+        self.leave(now);
+        let took = now.saturating_duration_since(sent);
+        self.usual = Some(
+            self.usual
+                .map_or(took, |usual| usual.saturating_mul(7).saturating_add(took).checked_div(8).unwrap_or(took)),
+        );
+        if self.halved_at.is_some_and(|at| sent < at) {
+            return;
+        }
+        let was_full = self.full_at.is_some_and(|at| at >= sent);
+        match outcome {
+            Outcome::Overloaded { .. } if was_full => self.halve(now),
+            // Otherwise the token is the reason, not the load.
+            Outcome::TimedOut if was_full && !others_responded => self.halve(now),
+            Outcome::Active => self.answered(0, took, was_full, now),
+            Outcome::NotActive | Outcome::ClientRejected | Outcome::RequestRejected | Outcome::Odd => {
+                self.answered(1, took, was_full, now)
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether no call is in flight.
+    pub(super) const fn is_idle(&self) -> bool {
+        self.in_flight == 0
+    }
+
+    /// The endpoint works again.
+    pub(super) fn restart(&mut self, now: Instant) {
+        self.set(1);
+        self.halved_at = Some(now);
+    }
+
+    /// How long it takes until so many calls have been sent, as far as is known.
+    pub(super) fn time_for(&self, calls: usize) -> Duration {
+        let calls = u32::try_from(calls).unwrap_or(u32::MAX);
+        let width = u32::try_from(self.width).unwrap_or(u32::MAX);
+        self.usual.unwrap_or_default().saturating_mul(calls).checked_div(width).unwrap_or_default()
+    }
+
+    fn note_full(&mut self, now: Instant) {
+        if self.in_flight >= self.width.min(self.most.saturating_sub(self.most / KEPT)) {
+            self.full_at = Some(now);
+        }
+    }
+
+    fn answered(&mut self, class: usize, took: Duration, was_full: bool, now: Instant) {
+        let width = u32::try_from(self.width).unwrap_or(u32::MAX);
+        let Some(round) = self.rounds.get_mut(class) else { return };
+        round.answers = round.answers.saturating_add(1);
+        round.full = round.full.saturating_add(u32::from(was_full));
+        round.total = round.total.saturating_add(took);
+        if round.answers < width {
+            return;
+        }
+        let average = round.total.checked_div(round.answers).unwrap_or_default();
+        let was_full = round.full > round.answers / 2;
+        let is_slow =
+            round.answers >= MEANINGFUL && average >= round.best.record(average, now).saturating_mul(2).max(NOISE);
+        (round.answers, round.full, round.total) = (0, 0, Duration::ZERO);
+        if was_full && is_slow {
+            self.halve(now);
+        } else if was_full && average.saturating_mul(2) <= self.time_limit {
+            self.set(self.width.saturating_add(1));
+        }
+    }
+
+    fn halve(&mut self, now: Instant) {
+        self.set(self.width / 2);
+        self.halved_at = Some(now);
+    }
+
+    /// A new width begins a new round.
+    fn set(&mut self, width: usize) {
+        self.width = width.clamp(1, self.most);
+        for round in &mut self.rounds {
+            (round.answers, round.full, round.total) = (0, 0, Duration::ZERO);
+        }
+    }
+}
+
+impl Best {
+    fn record(&mut self, average: Duration, now: Instant) -> Duration {
+        let since = *self.since.get_or_insert(now);
+        let age = now.saturating_duration_since(since);
+        if age.saturating_mul(2) >= BEST_HOLDS {
+            self.previous = self.current.take().filter(|_| age < BEST_HOLDS);
+            self.since = Some(now);
+        }
+        self.current = Some(self.current.map_or(average, |current| current.min(average)));
+        self.current.into_iter().chain(self.previous).min().unwrap_or(average)
+    }
+}
+
+/// The width at first: few enough for an endpoint that is slow, enough to find out soon whether it is.
+const FIRST: usize = 8;
+/// One in so many places is kept for tokens that were active before.
+const KEPT: usize = 4;
+/// The latency of fewer answers than this has no meaningful average.
+const MEANINGFUL: u32 = 4;
+/// Below this, a doubled latency is noise: of the network, and of this machine.
+const NOISE: Duration = Duration::from_millis(50);
+/// How long the best latency holds: load, and machines, change.
+const BEST_HOLDS: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,164 @@
+#![allow(clippy::arithmetic_side_effects, reason = "tests know their data")]
+
+use super::*;
+
+const MILLISECOND: Duration = Duration::from_millis(1);
+
+/// A width, and the time.
+struct World {
+    width: Width,
+    now: Instant,
+}
+
+impl World {
+    fn new() -> Self {
+        Self { width: Width::new(64, Duration::from_secs(3)), now: Instant::now() }
+    }
+
+    /// As many calls as strangers may send at once, each with this outcome after this time.
+    fn round(&mut self, outcome: Outcome, millis: u32) {
+        let (sent, mut calls) = (self.now, 0);
+        while self.width.admits(false) {
+            self.width.begin(sent);
+            calls += 1;
+        }
+        self.now += millis * MILLISECOND;
+        for _ in 0..calls {
+            self.width.end(sent, outcome, false, self.now);
+        }
+    }
+
+    /// One call while nothing else is in flight.
+    fn alone(&mut self, outcome: Outcome, millis: u32) {
+        self.width.begin(self.now);
+        let sent = self.now;
+        self.now += millis * MILLISECOND;
+        self.width.end(sent, outcome, false, self.now);
+    }
+
+    fn at(width: usize) -> Self {
+        let mut world = Self::new();
+        world.width.width = width;
+        world
+    }
+}
+
+#[test]
+fn it_grows_by_one_with_each_round_to_its_limit_and_strangers_get_three_quarters_of_that() {
+    let mut world = World::new();
+    for expected in 9..=48 {
+        world.round(Outcome::Active, 100);
+        assert_eq!(world.width.width, expected);
+    }
+    for _ in 0..100 {
+        world.round(Outcome::NotActive, 100);
+    }
+    assert_eq!(world.width.width, 64);
+    let (mut strangers, mut known) = (0, 0);
+    while world.width.admits(false) {
+        world.width.begin(world.now);
+        strangers += 1;
+    }
+    while world.width.admits(true) {
+        world.width.begin(world.now);
+        known += 1;
+    }
+    assert_eq!((strangers, known), (48, 16));
+}
+
+#[test]
+fn calls_that_do_not_use_it_up_show_nothing() {
+    let mut world = World::new();
+    for outcome in [Outcome::Active, Outcome::NotActive, Outcome::TimedOut, Outcome::Overloaded { retry_after: None }] {
+        for _ in 0..100 {
+            world.alone(outcome, 100);
+        }
+        assert_eq!(world.width.width, 8, "{outcome:?}");
+    }
+}
+
+#[test]
+fn a_503_and_silence_halve_it_once_for_all_calls_that_were_sent_together() {
+    for outcome in [Outcome::TimedOut, Outcome::Overloaded { retry_after: None }] {
+        let mut world = World::at(40);
+        for expected in [20, 10, 5, 2, 1, 1] {
+            world.round(outcome, 1_000);
+            assert_eq!(world.width.width, expected, "{outcome:?}");
+        }
+        world.round(Outcome::Active, 10);
+        assert_eq!(world.width.width, 2, "{outcome:?}");
+    }
+}
+
+#[test]
+fn a_timeout_halves_nothing_where_other_calls_are_answered() {
+    let mut world = World::new();
+    let sent = world.now;
+    while world.width.admits(false) {
+        world.width.begin(sent);
+    }
+    world.now += 3_000 * MILLISECOND;
+    for _ in 0..8 {
+        world.width.end(sent, Outcome::TimedOut, true, world.now);
+    }
+    assert_eq!(world.width.width, 8);
+}
+
+#[test]
+fn latency_that_doubles_over_its_best_of_the_last_minute_halves_it() {
+    let mut world = World::new();
+    world.round(Outcome::Active, 100);
+    world.round(Outcome::Active, 199);
+    assert_eq!(world.width.width, 10);
+    world.round(Outcome::Active, 200);
+    assert_eq!(world.width.width, 5);
+    // Of what takes only milliseconds, twice as many are noise.
+    let mut world = World::new();
+    world.round(Outcome::Active, 2);
+    world.round(Outcome::Active, 49);
+    assert_eq!(world.width.width, 10);
+    // A minute later the endpoint may have become another.
+    let mut world = World::new();
+    world.round(Outcome::Active, 100);
+    world.now += 60_000 * MILLISECOND;
+    world.round(Outcome::Active, 500);
+    assert_eq!(world.width.width, 10);
+    // Tokens that are not active are often found out sooner.
+    let mut world = World::new();
+    world.round(Outcome::NotActive, 60);
+    world.round(Outcome::Active, 300);
+    assert_eq!(world.width.width, 10);
+}
+
+#[test]
+fn it_does_not_grow_where_answers_come_late() {
+    let mut world = World::new();
+    for _ in 0..10 {
+        world.round(Outcome::Active, 1_501);
+    }
+    assert_eq!(world.width.width, 8);
+}
+
+#[test]
+fn it_never_exceeds_a_setting() {
+    for most in 1..=64 {
+        let mut world = World { width: Width::new(most, Duration::from_secs(3)), now: Instant::now() };
+        for _ in 0..80 {
+            world.round(Outcome::Active, 10);
+        }
+        let mut calls = 0;
+        while world.width.admits(true) {
+            world.width.begin(world.now);
+            calls += 1;
+        }
+        assert_eq!(calls, most);
+    }
+}
+
+#[test]
+fn the_time_until_a_turn_follows_from_latency_and_width() {
+    let mut world = World::new();
+    assert_eq!(world.width.time_for(100), Duration::ZERO);
+    world.round(Outcome::Active, 900);
+    assert_eq!((world.width.width, world.width.time_for(90)), (9, Duration::from_secs(9)));
+}

@@ -1,0 +1,113 @@
+//! Bursts of valid tokens that were never seen before, at an introspection endpoint whose every answer costs CPU time.
+//!
+//! Each token comes back after its `Retry-After`. All must be accepted in the end, and no request to the endpoint may be given
+//! up: whoever gives up makes the endpoint work for nothing, which is how such a burst locked everybody out.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::routing::post;
+use mcp_bearer::Issuer;
+use mcp_bearer::introspection::ClientCredentials;
+use reqwest::Client;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+use super::{RESOURCE, SCOPE, serve};
+
+/// What one answer costs, as where a server hashes the client's secret with bcrypt.
+const COST: Duration = Duration::from_millis(150);
+/// They share their time among all requests that are under way.
+const WORKERS: u32 = 2;
+const TICK: Duration = Duration::from_millis(5);
+const TOKENS: usize = 40;
+const ATTEMPTS: usize = 10;
+
+#[derive(Default)]
+struct Endpoint {
+    running: AtomicUsize,
+    answered: AtomicUsize,
+    given_up: AtomicUsize,
+}
+
+/// Sends bursts for so long, and at least one.
+pub async fn bursts(length: Duration) {
+    let endpoint = Arc::new(Endpoint::default());
+    let issuer = listen(&endpoint).await;
+    let trusted = Issuer::discover(&*issuer).introspection(ClientCredentials::basic("soak", "secret"));
+    let url = serve(trusted.introspection_endpoint(format!("{issuer}/introspect"))).await;
+    let client = Client::builder().no_proxy().build().unwrap();
+    let (begun, mut accepted) = (Instant::now(), 0);
+    for round in 0.. {
+        let mut tokens = JoinSet::new();
+        for number in 0..TOKENS {
+            tokens.spawn(accepted_after(client.clone(), url.clone(), format!("token-{round}-{number}")));
+        }
+        while let Some(attempts) = tokens.join_next().await {
+            assert!(attempts.unwrap().is_some(), "a valid token was put off {ATTEMPTS} times");
+            accepted += 1;
+        }
+        if begun.elapsed() >= length {
+            break;
+        }
+    }
+    let (answered, given_up) = (endpoint.answered.load(Ordering::SeqCst), endpoint.given_up.load(Ordering::SeqCst));
+    eprintln!(
+        "bursts of {TOKENS}: {accepted} accepted in {:?}, {answered} answers, {given_up} given up",
+        begun.elapsed()
+    );
+    assert_eq!((answered, given_up), (accepted, 0));
+}
+
+/// After how many attempts a token is accepted; `None` if it never is.
+async fn accepted_after(client: Client, url: String, token: String) -> Option<usize> {
+    for attempt in 1..=ATTEMPTS {
+        let response = client.get(&url).bearer_auth(&token).send().await.unwrap();
+        if response.status() == 200 {
+            return Some(attempt);
+        }
+        assert_eq!(response.status(), 503);
+        let seconds = response.headers()["retry-after"].to_str().unwrap().parse().unwrap();
+        sleep(Duration::from_secs(seconds)).await;
+    }
+    None
+}
+
+/// Serves the endpoint on a loopback port, and says where.
+async fn listen(endpoint: &Arc<Endpoint>) -> String {
+    let app = Router::new().route("/introspect", post(introspect)).with_state(Arc::clone(endpoint));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    url
+}
+
+async fn introspect(State(endpoint): State<Arc<Endpoint>>) -> String {
+    endpoint.running.fetch_add(1, Ordering::SeqCst);
+    let mut job = Job { endpoint: &endpoint, is_done: false };
+    let mut rest = COST;
+    while !rest.is_zero() {
+        sleep(TICK).await;
+        let running = u32::try_from(endpoint.running.load(Ordering::SeqCst)).unwrap();
+        rest = rest.saturating_sub(TICK.min(TICK * WORKERS / running));
+    }
+    job.is_done = true;
+    format!(r#"{{"active":true,"aud":"{RESOURCE}","scope":"{SCOPE}","token_type":"Bearer"}}"#)
+}
+
+/// One request that is under way.
+struct Job<'e> {
+    endpoint: &'e Endpoint,
+    is_done: bool,
+}
+
+impl Drop for Job<'_> {
+    fn drop(&mut self) {
+        self.endpoint.running.fetch_sub(1, Ordering::SeqCst);
+        let count = if self.is_done { &self.endpoint.answered } else { &self.endpoint.given_up };
+        count.fetch_add(1, Ordering::SeqCst);
+    }
+}
