@@ -17,7 +17,8 @@
 //! | the authorization server | the caller gets |
 //! |---|---|
 //! | confirms the token as active | whatever its claims deserve: they are checked like a JWT's |
-//! | answers that it is not active; answers with 400 `unsupported_token_type` | 401 |
+//! | answers that it is not active; answers an opaque token with 400 `unsupported_token_type` | 401 |
+//! | answers a JWT with 400 `unsupported_token_type` | 503 and an `error` event if the JWT is valid by the issuer's keys, 401 if it is not, 503 if there are no keys |
 //! | answers 400 with another error code that is not about the client | 401 if another token was confirmed as active within the last two minutes, else 503 |
 //! | answers anything else, or nothing | 503, and never from the cache unless [`stale_on_error`](Introspection::stale_on_error) is set |
 //!

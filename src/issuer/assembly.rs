@@ -56,8 +56,11 @@ impl Issuer {
                 (jwt, Some(Asked::Introspection(introspector)))
             }
         };
+        let introspects_all = matches!(self.introspection, Some((Introspected::All, _)));
+        // Without a key set such a JWT cannot be judged, and that is no reason to fail here.
+        let not_introspected = introspects_all.then(|| self.jwt_verifier(None).ok()).flatten();
         let (issuer, scope_claims) = (self.url.clone(), self.scope_claims.clone());
-        Ok(Verifier { issuer, policy, scope_claims, jwt, asked, wait_limit })
+        Ok(Verifier { issuer, policy, scope_claims, jwt, not_introspected, asked, wait_limit })
     }
 
     /// The texts that `aud` may be: `common` to all issuers of the resource, and those of this issuer.

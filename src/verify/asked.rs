@@ -34,7 +34,7 @@ impl Verifier {
         jwt: &Jwt<'_>,
         clock: &Arc<dyn Clock>,
     ) -> Result<Verification, VerifyError> {
-        self.ask(jwt.token, clock, || {
+        self.ask(jwt.token, true, clock, || {
             TokenType::of(Header::typ_of(&jwt.compact.header()?)?.as_deref())?;
             check_before_asking(&jwt.claims, &self.policy, clock.since_epoch())?;
             Ok(jwt.claims.expires_at())
@@ -43,8 +43,10 @@ impl Verifier {
 
     /// What becomes of a token by an answer that is at hand.
     pub(super) fn recall(&self, token: &[u8], clock: &dyn Clock) -> Option<Verified> {
-        let verdict = Question::new(self.introspector()?, token, None).ok()?.recall()?;
-        Some(self.conclude(verdict, clock))
+        match Question::new(self.introspector()?, token, None).ok()?.recall()? {
+            Verdict::Unsupported => None,
+            verdict => Some(self.conclude(verdict, clock)),
+        }
     }
 
     /// Asks about a token, unless the answer is at hand. `check_first` is made only where a request would follow, and says
@@ -52,6 +54,7 @@ impl Verifier {
     pub(super) fn ask(
         self: &Arc<Self>,
         token: &[u8],
+        is_jwt: bool,
         clock: &Arc<dyn Clock>,
         check_first: impl FnOnce() -> Result<Option<Duration>, CheckFailure>,
     ) -> Result<Verification, VerifyError> {
@@ -69,14 +72,26 @@ impl Verifier {
             }
             Some(Asked::Introspection(introspector)) => {
                 let question = Question::new(introspector, token, None).map_err(|error| self.about(error))?;
-                if let Some(verdict) = question.recall() {
-                    return Ok(Verification::Done(self.conclude(verdict, clock.as_ref())));
+                let recalled = question.recall();
+                if let Some(verdict) = &recalled
+                    && !(is_jwt && matches!(verdict, Verdict::Unsupported))
+                {
+                    return Ok(Verification::Done(self.conclude(verdict.clone(), clock.as_ref())));
                 }
                 let ends_at = check_first().map_err(|failure| self.about(failure))?;
                 let question = question.put(token, ends_at);
                 Ok(Verification::Pending(Box::pin(async move {
-                    let verdict = question.answer(&clock).await.map_err(|error| this.about(error))?;
-                    this.conclude(verdict, clock.as_ref())
+                    let token = question.token.clone();
+                    let verdict = match recalled {
+                        Some(verdict) => verdict,
+                        None => question.answer(&clock).await.map_err(|error| this.about(error))?,
+                    };
+                    match verdict {
+                        Verdict::Unsupported if is_jwt => {
+                            Err(this.judge_without_introspection(&token, clock.as_ref()).await)
+                        }
+                        verdict => this.conclude(verdict, clock.as_ref()),
+                    }
                 })))
             }
         }
@@ -110,6 +125,17 @@ impl Verifier {
                 Err(self.about(VerifyError::new(VerifyErrorKind::Misconfigured).with_source(CannotBeRevoked)))
             }
         }
+    }
+
+    /// A JWT that the authorization server does not introspect is not invalid because of that. If its keys show that it is
+    /// valid, or if there are no keys, it cannot be judged.
+    async fn judge_without_introspection(&self, token: &str, clock: &dyn Clock) -> VerifyError {
+        let checked = match &self.not_introspected {
+            Some(verifier) => self.check_by_keys(verifier, token.as_bytes(), clock).await,
+            None => Ok(()),
+        };
+        let valid = || VerifyError::new(VerifyErrorKind::Misconfigured).with_source(CannotBeIntrospected);
+        self.about(checked.err().unwrap_or_else(valid))
     }
 
     fn conclude(&self, verdict: Verdict, clock: &dyn Clock) -> Verified {
@@ -174,6 +200,12 @@ impl PutQuestion {
 #[derive(Debug, thiserror::Error)]
 #[error("the authorization server does not introspect JWTs, so that `revocation_check` cannot work with it")]
 struct CannotBeRevoked;
+
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the authorization server does not introspect JWTs: use `introspect_opaque`, which verifies them by their keys"
+)]
+struct CannotBeIntrospected;
 
 /// Credentials are ASCII (RFC 6750, section 2.1): what is not never gets here.
 fn text(token: &[u8]) -> Box<str> {

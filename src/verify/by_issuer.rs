@@ -155,7 +155,7 @@ impl ByIssuer {
                 }
             },
         };
-        verifier.ok_or(CheckFailure::Issuer)?.ask(token, &self.clock, || Ok(None))
+        verifier.ok_or(CheckFailure::Issuer)?.ask(token, false, &self.clock, || Ok(None))
     }
 
     fn named(&self, claims: &Claims) -> Option<&Arc<Verifier>> {

@@ -32,6 +32,9 @@ pub(crate) struct Verifier {
     pub(crate) scope_claims: Vec<String>,
     /// Absent if JWTs are asked about too.
     pub(crate) jwt: Option<JwtVerifier>,
+    /// Where every token is introspected: tells a valid JWT that the authorization server does not introspect from an
+    /// invalid one.
+    pub(crate) not_introspected: Option<JwtVerifier>,
     pub(crate) asked: Option<Asked>,
     /// How long a request waits for a key, or for a verifier of the application's own.
     pub(crate) wait_limit: Duration,

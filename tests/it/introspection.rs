@@ -17,6 +17,7 @@ mod routing;
 mod stale;
 mod strangers;
 pub mod stub;
+mod unsupported;
 
 use std::convert::Infallible;
 use std::future::ready;

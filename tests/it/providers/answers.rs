@@ -68,7 +68,7 @@ fn active(members: Value) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_that_a_server_does_not_introspect_is_a_bad_token() {
+async fn an_opaque_token_that_a_server_does_not_introspect_is_invalid_and_a_jwt_is_not() {
     // oidc-provider, of any JWT (RFC 7009, section 2.2.1).
     let unsupported =
         json!({"error": "unsupported_token_type", "error_description": "introspection of JWTs"}).to_string();
@@ -77,10 +77,13 @@ async fn a_token_that_a_server_does_not_introspect_is_a_bad_token() {
     let door = provider.trusted_as(endpoint.issuer());
     // However many there are, the endpoint works, and others are asked about.
     for number in 0..20 {
-        let token = provider.sign(&with(provider.claims(), json!({"jti": number})));
+        let token = format!("opaque-{number}");
         assert_eq!(door.judge(&token).await, Err(invalid(CheckFailure::Inactive)), "{number}");
     }
     assert_eq!(endpoint.requests(), 20);
+    // A JWT may be valid all the same, and here no key set tells.
+    let token = provider.sign(&provider.claims());
+    assert!(matches!(door.judge(&token).await, Err(RejectionKind::Unavailable { .. })));
     endpoint.turn(200, active(json!({})));
     assert_eq!(door.verdict("opaque").await, "OK");
     // It is remembered as any bad token is, for ten seconds.
