@@ -13,8 +13,8 @@ import { acceptedAtLast, assertAccepted, assertUnavailable, initialize } from '.
 const CONCURRENT = 200;
 /** Introspections that may be. */
 const MOST_OPEN = 64;
-/** A request is put off after the 3 seconds of an introspection, or one in the queue; the rest is this machine's. */
-const LONGEST = 3_000 + 3_000;
+/** A request is put off after 5 seconds in the queue and the 3 seconds of an introspection; the rest is this machine's. */
+const LONGEST = 5_000 + 3_000 + 3_000;
 /** How soon a token that is known is answered, however many others wait, in milliseconds. */
 const PROMPT = 1_000;
 

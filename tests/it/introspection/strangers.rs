@@ -6,6 +6,7 @@ use std::time::Duration;
 use http::StatusCode;
 use mcp_bearer::http_client::HttpErrorKind;
 use mcp_bearer::introspection::Introspection;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use super::stub::{Page, Stub, active};
@@ -53,16 +54,17 @@ fn endpoint(reaction: Page) -> (Stub, Door) {
     (stub, door)
 }
 
-/// Shows made-up tokens, so many in each second, as long as the test runs.
-fn flood(door: &Door, per_second: u32) {
-    let door = door.clone();
-    tokio::spawn(async move {
+/// Shows made-up tokens, so many in each second, until it is dropped.
+fn flood(door: &Door, per_second: u32) -> JoinSet<()> {
+    let (door, mut flood) = (door.clone(), JoinSet::new());
+    flood.spawn(async move {
         for number in 0_u64.. {
             let door = door.clone();
             tokio::spawn(async move { door.status(&format!("made-up-{number}")).await });
             sleep(SECOND / per_second).await;
         }
     });
+    flood
 }
 
 /// How many valid tokens that were never seen before are accepted, one in each `pause`.
@@ -80,7 +82,7 @@ async fn new_tokens_are_accepted_whatever_the_endpoint_makes_of_made_up_ones() {
     for (name, reaction) in reactions() {
         let (_, door) = endpoint(reaction);
         assert_eq!(door.status("valid").await, StatusCode::OK);
-        flood(&door, 20);
+        let _flood = flood(&door, 20);
         let count = if name.starts_with("401") { 45 } else { 30 };
         assert_eq!(accepted(&door, count, SECOND).await, count, "{name}");
     }
@@ -103,7 +105,7 @@ async fn new_tokens_are_accepted_while_made_up_ones_get_no_answer_at_all() {
     for pause in [SECOND / 3, SECOND, 3 * SECOND, 10 * SECOND] {
         let (_, door) = endpoint(Page::ok("").after(HOUR));
         assert_eq!(door.status("valid").await, StatusCode::OK);
-        flood(&door, 2);
+        let _flood = flood(&door, 2);
         assert_eq!(accepted(&door, 30, pause).await, 30, "{pause:?}");
     }
 }
@@ -122,7 +124,7 @@ async fn new_tokens_are_accepted_after_strangers_were_alone_for_hours() {
         // At worst the circuit breaker has just opened, for its first pause.
         door.count(&numbered("made-up", 100), StatusCode::OK).await;
         if door.status("valid-first").await != StatusCode::OK {
-            flood(&door, 20);
+            let _flood = flood(&door, 20);
             sleep(5 * SECOND).await;
             assert_eq!(door.status("valid-first").await, StatusCode::OK, "{name}");
         }
@@ -136,7 +138,7 @@ async fn strangers_before_the_first_valid_token_cannot_keep_it_out() {
     // Where the client itself is blamed and no token was ever valid, that is believed.
     for (name, reaction) in reactions().into_iter().filter(|(name, _)| !name.contains("blames the client")) {
         let (stub, door) = endpoint(reaction);
-        flood(&door, 20);
+        let _flood = flood(&door, 20);
         sleep(8 * SECOND).await;
         let first = door.status("valid").await;
         assert!(first == StatusCode::OK || stub.asked() > 5, "{name}");
@@ -180,7 +182,7 @@ async fn a_flood_of_made_up_tokens_delays_new_tokens_but_none_that_were_active_b
     let server = server_of(stub.issuer(introspection));
     let (door, app) = (Door::new(&server), App::new(server.bearer_layer()));
     assert_eq!(app.with_token("valid").await.verdict(), "OK");
-    flood(&door, 1_000);
+    let _flood = flood(&door, 1_000);
     sleep(10 * SECOND).await;
     let (mut at_once, mut tries, mut longest, mut known) = (0, Vec::new(), Duration::ZERO, Duration::ZERO);
     for (index, token) in (1..).zip(numbered("valid", 20)) {
