@@ -1,45 +1,40 @@
-use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::ResourceServer;
-use super::issuer_parts::IssuerParts;
-use super::resource_server::Inner;
-use crate::claims::{AcceptedAudiences, DEFAULT_SKEW, MAX_SKEW};
+use crate::claims::DEFAULT_SKEW;
 use crate::clock::{Clock, SystemClock};
-use crate::error::{BuildError, BuildErrorKind};
-use crate::identifier::{PlainHttp, ResourceUrl};
+use crate::error::BuildError;
+use crate::identifier::PlainHttp;
 use crate::issuer::Issuer;
-use crate::jose::compact::{DEFAULT_MAX_TOKEN, MAX_TOKEN};
-use crate::protection::Protection;
-use crate::resource::{MetadataService, ProtectedResourceMetadata, WellKnown};
-use crate::scope::{OFFLINE_ACCESS, RequestedScopes, ScopeHierarchy, ScopeRequirement, Scopes};
-use crate::verify::{ByIssuer, ForOpaque, Route, VerifiedTokens, Verifier};
+use crate::jose::compact::DEFAULT_MAX_TOKEN;
+use crate::resource::ProtectedResourceMetadata;
+use crate::verify::Route;
 
 /// The configuration of a [`ResourceServer`]. Mistakes are found by [`build`](Self::build) and
 /// [`build_lazy`](Self::build_lazy).
 #[must_use]
 pub struct ResourceServerBuilder {
-    resource: Box<str>,
-    issuers: Vec<Issuer>,
-    audiences: Vec<Box<str>>,
-    scopes_supported: Vec<String>,
-    implications: Vec<(String, Vec<String>)>,
-    challenge_scopes: Vec<(String, String)>,
-    metadata: ProtectedResourceMetadata,
-    root_alias: bool,
-    metadata_url: Option<Box<str>>,
-    metadata_paths: Vec<Box<str>>,
-    realm: Option<Box<str>>,
-    skew: Duration,
-    max_lifetime: Option<Duration>,
-    max_token_length: usize,
-    clock: Arc<dyn Clock>,
-    plain_http: PlainHttp,
-    route_opaque: Option<Route>,
-    verified_tokens: Option<usize>,
-    verification_timeout: Duration,
+    pub(super) resource: Box<str>,
+    pub(super) issuers: Vec<Issuer>,
+    pub(super) audiences: Vec<Box<str>>,
+    pub(super) scopes_supported: Vec<String>,
+    pub(super) implications: Vec<(String, Vec<String>)>,
+    pub(super) challenge_scopes: Vec<(String, String)>,
+    pub(super) metadata: ProtectedResourceMetadata,
+    pub(super) root_alias: bool,
+    pub(super) metadata_url: Option<Box<str>>,
+    pub(super) metadata_paths: Vec<Box<str>>,
+    pub(super) realm: Option<Box<str>>,
+    pub(super) skew: Duration,
+    pub(super) max_lifetime: Option<Duration>,
+    pub(super) max_token_length: usize,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) plain_http: PlainHttp,
+    pub(super) route_opaque: Option<Route>,
+    pub(super) verified_tokens: Option<usize>,
+    pub(super) verification_timeout: Duration,
 }
 
 impl ResourceServerBuilder {
@@ -261,156 +256,6 @@ impl ResourceServerBuilder {
         server.warm_up_in_background();
         Ok(server)
     }
-
-    fn assemble(self) -> Result<ResourceServer, BuildError> {
-        let resource = ResourceUrl::parse(&self.resource, self.plain_http)
-            .map_err(|error| BuildError::new(BuildErrorKind::Resource, format!("the resource {error}")))?;
-        self.check_settings()?;
-        let scopes_supported = self.advertised_scopes()?;
-        let implications = self.implications.iter().map(|(broad, narrow)| (broad.as_str(), narrow.as_slice()));
-        let hierarchy = ScopeHierarchy::new(implications)?;
-        let verifiers = self.verifiers(&resource)?;
-        let for_opaque = self.for_opaque(&verifiers)?;
-        let verified = self.verified_tokens(&verifiers)?;
-        let issuers = self.issuers.iter().zip(&verifiers);
-        let issuers = issuers.map(|(issuer, verifier)| IssuerParts::of(issuer.url(), verifier)).collect();
-        let mut well_known = WellKnown::of(&resource, self.root_alias);
-        if let Some(url) = &self.metadata_url {
-            well_known.move_to(url, &resource, self.plain_http)?;
-        }
-        for path in &self.metadata_paths {
-            well_known.serve_at(path)?;
-        }
-        let authorization_servers: Vec<&str> = self.issuers.iter().filter_map(Issuer::published).collect();
-        if authorization_servers.is_empty() {
-            tracing::warn!(target: "mcp_bearer",
-                "no issuer is an https URL, so the metadata names no authorization server and MCP clients cannot find one");
-        }
-        let requested = RequestedScopes::new(&self.challenge_scopes)?;
-        let published = requested.of(&scopes_supported);
-        let document = self.metadata.document(&resource, &authorization_servers, &published)?;
-        let protection = Protection {
-            metadata_url: well_known.url.into(),
-            realm: self.realm.map(Arc::from),
-            hierarchy: Arc::new(hierarchy),
-            requested: Arc::new(requested),
-            scopes_supported,
-            required: ScopeRequirement::default(),
-            events: Arc::default(),
-            clock: Arc::clone(&self.clock),
-        };
-        Ok(ResourceServer::new(Inner {
-            verifier: Arc::new(ByIssuer::new(
-                verifiers,
-                for_opaque,
-                self.max_token_length,
-                verified,
-                Arc::clone(&self.clock),
-            )),
-            protection: Arc::new(protection),
-            metadata: MetadataService::new(document, well_known.paths),
-            issuers,
-            clock: self.clock,
-            skew: self.skew,
-        }))
-    }
-
-    fn check_settings(&self) -> Result<(), BuildError> {
-        let wrong = |message: String| Err(BuildError::new(BuildErrorKind::Setting, message));
-        if self.skew > MAX_SKEW {
-            return wrong(format!("the clock skew is {:?}: give at most {MAX_SKEW:?}", self.skew));
-        }
-        if !(LEAST_MAX_TOKEN..=MAX_TOKEN).contains(&self.max_token_length) {
-            let length = self.max_token_length;
-            return wrong(format!(
-                "`max_token_length` is {length}: give between {LEAST_MAX_TOKEN} and {MAX_TOKEN} bytes"
-            ));
-        }
-        if self.max_lifetime.is_some_and(|lifetime| lifetime.is_zero()) {
-            return wrong("the maximum token lifetime is 0, which no token has: give a longer one".to_owned());
-        }
-        if !(MIN_VERIFICATION_TIMEOUT..=MAX_VERIFICATION_TIMEOUT).contains(&self.verification_timeout) {
-            return wrong(format!(
-                "the verification timeout is {:?}: give {MIN_VERIFICATION_TIMEOUT:?} to {MAX_VERIFICATION_TIMEOUT:?}",
-                self.verification_timeout
-            ));
-        }
-        if self.audiences.iter().any(|audience| audience.is_empty()) {
-            return wrong("an accepted audience is empty: remove it".to_owned());
-        }
-        let printable = |text: &str| !text.is_empty() && text.bytes().all(|byte| matches!(byte, 0x20..=0x7e));
-        if self.realm.as_ref().is_some_and(|realm| !printable(realm) || realm.len() > MAX_REALM) {
-            return wrong(format!("the realm must be 1 to {MAX_REALM} printable ASCII characters"));
-        }
-        Ok(())
-    }
-
-    fn advertised_scopes(&self) -> Result<Scopes, BuildError> {
-        let scopes = Scopes::new(&self.scopes_supported)
-            .map_err(|error| BuildError::new(BuildErrorKind::Scope, error.to_string()))?;
-        if scopes.contains(OFFLINE_ACCESS) {
-            tracing::warn!(target: "mcp_bearer", "`offline_access` is no scope of a resource: it is left out (MCP 2026-07-28)");
-        }
-        Ok(scopes.without(OFFLINE_ACCESS))
-    }
-
-    fn verifiers(&self, resource: &ResourceUrl) -> Result<Vec<Arc<Verifier>>, BuildError> {
-        let wrong = |message: String| Err(BuildError::new(BuildErrorKind::Issuer, message));
-        if self.issuers.is_empty() {
-            return wrong(
-                "there is no issuer: call `issuer` with the authorization server whose tokens are good".into(),
-            );
-        }
-        let audiences = AcceptedAudiences::new(resource);
-        let audiences = self.audiences.iter().fold(audiences, |accepted, alias| accepted.with_alias(alias));
-        let verifiers = self
-            .issuers
-            .iter()
-            .map(|issuer| issuer.verifier(&audiences, self.skew, self.max_lifetime, self.verification_timeout));
-        let verifiers: Vec<_> = verifiers.map(|verifier| verifier.map(Arc::new)).collect::<Result<_, _>>()?;
-        let mut seen = HashSet::new();
-        for issuer in verifiers.iter().flat_map(|verifier| verifier.names()) {
-            if !seen.insert(issuer) {
-                return wrong(format!("the issuer {issuer:?} stands twice: remove one"));
-            }
-        }
-        Ok(verifiers)
-    }
-
-    fn verified_tokens(&self, verifiers: &[Arc<Verifier>]) -> Result<Option<VerifiedTokens>, BuildError> {
-        let Some(capacity) = self.verified_tokens else { return Ok(None) };
-        let wrong = |message: String| Err(BuildError::new(BuildErrorKind::Setting, message));
-        if !(1..=MAX_VERIFIED_TOKENS).contains(&capacity) {
-            return wrong(format!("`cache_verified_tokens` is {capacity}: give between 1 and {MAX_VERIFIED_TOKENS}"));
-        }
-        let can_remember =
-            |verifier: &Arc<Verifier>| verifier.jwt.as_ref().is_some_and(|jwt| jwt.keys.have_generations());
-        if !verifiers.iter().any(can_remember) {
-            return wrong(
-                "`cache_verified_tokens` has no effect where no issuer's JWTs are checked with keys of its key set: remove it"
-                    .to_owned(),
-            );
-        }
-        let Some(tokens) = VerifiedTokens::new(capacity) else {
-            return wrong("verified tokens cannot be remembered: the machine has no randomness".to_owned());
-        };
-        Ok(Some(tokens))
-    }
-
-    /// Whose a token is that says nothing itself must be beyond doubt.
-    fn for_opaque(&self, verifiers: &[Arc<Verifier>]) -> Result<ForOpaque, BuildError> {
-        let asked: Vec<_> = verifiers.iter().filter(|verifier| verifier.asked.is_some()).collect();
-        let wrong = |message: &str| Err(BuildError::new(BuildErrorKind::Issuer, message));
-        match (asked.as_slice(), &self.route_opaque) {
-            ([], Some(_)) => wrong("`route_opaque` has no effect where no issuer takes opaque tokens: remove it"),
-            ([], None) => Ok(ForOpaque::Nobody),
-            (_, Some(route)) => Ok(ForOpaque::Routed(Arc::clone(route))),
-            ([only], None) => Ok(ForOpaque::One(Arc::clone(only))),
-            (_, None) => wrong(
-                "two issuers take opaque tokens, and nobody could tell whose a token is: keep one, or call `route_opaque`",
-            ),
-        }
-    }
 }
 
 impl fmt::Debug for ResourceServerBuilder {
@@ -422,15 +267,5 @@ impl fmt::Debug for ResourceServerBuilder {
     }
 }
 
-/// The most tokens that are remembered: about a gigabyte, several where claims are long.
-const MAX_VERIFIED_TOKENS: usize = 1_000_000;
 /// Clients and proxies give up after 30 to 60 s: the answer must be there before.
 const DEFAULT_VERIFICATION_TIMEOUT: Duration = Duration::from_secs(10);
-/// Less than one round trip to another host.
-const MIN_VERIFICATION_TIMEOUT: Duration = Duration::from_millis(100);
-/// Each request that waits holds a connection and its memory.
-const MAX_VERIFICATION_TIMEOUT: Duration = Duration::from_secs(60);
-/// What `max_token_length` may not go below: shorter tokens have hardly any claims.
-const LEAST_MAX_TOKEN: usize = 1024;
-/// The longest realm: it stands in every challenge.
-const MAX_REALM: usize = 256;

@@ -1,5 +1,6 @@
 //! One protected resource, assembled.
 
+mod assembly;
 mod builder;
 mod health;
 mod issuer_parts;
