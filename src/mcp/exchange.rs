@@ -57,7 +57,7 @@ where
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
-    /// Ready once the body is read, or has kept its head waiting for too long. Pending at most once after that.
+    /// Ready once the body is read, or has kept its head waiting for too long.
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.list.poll_read(cx).is_ready() {
             return Poll::Ready(());

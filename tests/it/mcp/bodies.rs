@@ -12,7 +12,7 @@ use futures_util::stream::{self, Stream};
 use http::{HeaderMap, Method, Request, Response, header};
 use http_body::{Frame, SizeHint};
 use http_body_util::{BodyExt as _, StreamBody};
-use mcp_bearer::mcp::{McpRequestBody, McpScopes};
+use mcp_bearer::mcp::{McpRequestBody, McpResponseBody, McpScopes};
 use tokio::time::{Instant, sleep};
 use tower::{Layer as _, ServiceExt as _, service_fn};
 
@@ -239,4 +239,11 @@ async fn a_body_that_breaks_off_is_refused_even_if_a_message_came_through() {
         assert_eq!(verdict(&server.post(&fixture.token(), &[], body).await), "400 -32600", "{before:?}");
         assert!(server.take_reached().is_empty());
     }
+}
+
+#[tokio::test]
+async fn a_body_that_another_layer_makes_is_empty() {
+    let request = McpRequestBody::<Body>::default().collect().await.unwrap().to_bytes();
+    let response = McpResponseBody::<Body>::default().collect().await.unwrap().to_bytes();
+    assert!(request.is_empty() && response.is_empty());
 }
