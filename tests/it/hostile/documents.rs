@@ -3,7 +3,7 @@
 use axum::Router;
 use axum::body::Body;
 use axum::routing::any;
-use http::{Method, Request};
+use http::{HeaderMap, Method, Request};
 use mcp_bearer::error::BuildErrorKind;
 use mcp_bearer::jose::Algorithm;
 use mcp_bearer::resource::ProtectedResourceMetadata;
@@ -94,7 +94,13 @@ async fn the_document_does_not_depend_on_the_request() {
     ] {
         let answer = send(&server, Request::get(&uri).header(name, value).body(Body::empty()).unwrap()).await;
         assert_eq!(answer.body, plain.body, "{id} {uri} {name}");
-        assert_eq!(answer.headers, plain.headers, "{id} {uri} {name}");
+        // Over a socket, the second may have changed in between.
+        let without_date = |headers: &HeaderMap| {
+            let mut headers = headers.clone();
+            headers.remove("date");
+            headers
+        };
+        assert_eq!(without_date(&answer.headers), without_date(&plain.headers), "{id} {uri} {name}");
     }
 }
 
