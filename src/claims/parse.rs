@@ -192,7 +192,7 @@ impl<'de> Read<'de> {
                 || self.events.is_some(),
             like_id_token: (self.nonce.is_some() || self.at_hash.is_some() || self.c_hash.is_some())
                 && !self.is_b2c_access_token(),
-            access: typ == Some("bearer") || token_use == Some("access"),
+            access: typ == Some("bearer") || matches!(token_use, Some("access" | "access_token")),
         })
     }
 }

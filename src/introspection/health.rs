@@ -142,6 +142,11 @@ impl Health {
         self.confirmed.as_ref().is_some_and(|(confirmed, at)| confirmed != token && is_recent(*at))
     }
 
+    /// Whether no token was ever confirmed as active: the credentials may be wrong.
+    pub(super) const fn has_never_confirmed(&self) -> bool {
+        self.confirmed.is_none()
+    }
+
     /// Whether any response came since `then`.
     pub(super) fn has_responded_since(&self, then: Instant) -> bool {
         self.responded_at.is_some_and(|at| at >= then)

@@ -167,6 +167,12 @@ impl Shared {
         let answered = self.call(&question, turn, deadline).await;
         let transition = self.report(&sent, &answered);
         self.log.asked(answered.as_ref().err(), transition);
+        if let Err(failed) = &answered
+            && matches!(failed.error.kind(), FetchErrorKind::Status(401 | 403))
+            && self.queue.should_tell_of_credentials()
+        {
+            self.log.rejected(&failed.error);
+        }
         let verdict = self.judge(&sent, answered, transition)?;
         let ends_at = match &verdict {
             Verdict::Active(claims) => [claims.expires_at(), question.ends_at].into_iter().flatten().min(),

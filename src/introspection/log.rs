@@ -10,7 +10,7 @@ use super::IntrospectionError;
 use super::call::CallError;
 use super::health::Transition;
 use crate::event_limit::{EventLimit, Summary};
-use crate::http_client::FetchErrorKind;
+use crate::http_client::{FetchError, FetchErrorKind};
 use crate::log::{Cause, is_shown, limited};
 
 /// Writes about the endpoint of one issuer.
@@ -34,10 +34,7 @@ impl Log {
         match transition {
             Transition::None | Transition::Suspected | Transition::Counted => {}
             Transition::Opened(pause) => {
-                let hint = failed
-                    .is_some_and(|failed| matches!(failed.error.kind(), FetchErrorKind::Status(401 | 403)))
-                    .then_some("if this goes on, check the client that introspects");
-                tracing::warn!(target: "mcp_bearer::introspection", issuer, ?pause, hint, "introspection suspended");
+                tracing::warn!(target: "mcp_bearer::introspection", issuer, ?pause, "introspection suspended");
             }
             Transition::Closed => {
                 tracing::info!(target: "mcp_bearer::introspection", issuer, "introspection resumed");
@@ -61,6 +58,13 @@ impl Log {
                     "introspection failed");
             }
         }
+    }
+
+    /// A request was rejected with 401 or 403 before any token was confirmed as active.
+    pub(super) fn rejected(&self, error: &FetchError) {
+        let cause = Cause::new(error);
+        tracing::error!(target: "mcp_bearer::introspection", issuer = &*self.issuer, %cause,
+            "introspection is rejected, and no token was confirmed as active yet: check the client credentials");
     }
 
     /// The last cached result is used while there is no new one.

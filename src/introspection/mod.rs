@@ -39,8 +39,8 @@
 //! reaction says nothing about other tokens while the authorization server confirms tokens as active. So the circuit breaker
 //! opens only if no connection can be made, if tokens fail that were active before, or if no token was confirmed for two
 //! minutes and five different tokens fail. `invalid_client` or `unauthorized_client`, before any token was confirmed, opens
-//! it at once and is an `error` event. A 429 with `Retry-After` holds for its token, and for the endpoint only if the token
-//! was active before.
+//! it at once and is an `error` event; so is the first other 401 or 403 before that, once. A 429 with `Retry-After` holds for
+//! its token, and for the endpoint only if the token was active before.
 //!
 //! Tokens are cached under their HMAC-SHA-256 with a random key of this process; the tokens themselves are not kept.
 

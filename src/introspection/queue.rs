@@ -25,6 +25,8 @@ struct State {
     known: Line,
     strangers: Line,
     last_error: Option<Arc<FetchError>>,
+    /// Whether the operator was told that the credentials may be wrong.
+    told_of_credentials: bool,
 }
 
 /// Those who wait, by the number of their ticket.
@@ -69,6 +71,7 @@ impl Queue {
             known: Line::new(MAX_WAITING_KNOWN),
             strangers: Line::new(MAX_WAITING_STRANGERS),
             last_error: None,
+            told_of_credentials: false,
         };
         Self { state: Mutex::new(state), max_wait: limits.max_wait }
     }
@@ -133,6 +136,13 @@ impl Queue {
         }
         state.call_next();
         transition
+    }
+
+    /// Whether the operator should be told that the credentials may be wrong: once, if at all, since made-up tokens may
+    /// meet with the same.
+    pub(super) fn should_tell_of_credentials(&self) -> bool {
+        let mut state = self.lock();
+        state.health.has_never_confirmed() && !std::mem::replace(&mut state.told_of_credentials, true)
     }
 
     fn join(&self, is_known: bool) -> Result<(u64, oneshot::Receiver<()>), NoTurn> {

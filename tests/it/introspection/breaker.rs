@@ -230,6 +230,23 @@ async fn breaker_opens_at_once_where_the_client_was_never_accepted_and_says_so_o
 }
 
 #[tokio::test(start_paused = true)]
+async fn breaker_tells_once_of_credentials_that_may_be_wrong_while_no_token_was_ever_active() {
+    let capture = Capture::of_this_thread();
+    for (status, expected) in [(401, 1), (403, 1), (404, 0), (500, 0)] {
+        let stub = Stub::saying(Page::status(status));
+        let app = stub.app();
+        capture.take();
+        for round in 0..3 {
+            all(&app, &numbered(&format!("token-{round}"), 20)).await;
+            advance(5 * SECOND).await;
+        }
+        let log = capture.take();
+        let errors = log.iter().filter(|(level, line)| *level == Level::ERROR && line.contains("credentials"));
+        assert_eq!(errors.count(), expected, "{status}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn breaker_believes_no_complaint_about_the_client_while_it_is_accepted_for_other_tokens() {
     let (stub, server, app) = confirmed().await;
     let capture = Capture::of_this_thread();
