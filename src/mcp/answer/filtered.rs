@@ -50,13 +50,23 @@ struct EventFilter {
     trailers: Option<HeaderMap>,
     is_at_start: bool,
     is_done: bool,
+    has_passed: bool,
     has_dropped: bool,
 }
 
 impl EventFilter {
     fn new(view: View) -> Self {
         let (boundaries, held) = (Boundaries::new(), BytesMut::new());
-        Self { view, boundaries, held, trailers: None, is_at_start: true, is_done: false, has_dropped: false }
+        Self {
+            view,
+            boundaries,
+            held,
+            trailers: None,
+            is_at_start: true,
+            is_done: false,
+            has_passed: false,
+            has_dropped: false,
+        }
     }
 
     /// Takes what came, and gives the events that are complete.
@@ -75,6 +85,10 @@ impl EventFilter {
         let mut seen = Vec::with_capacity(events.len());
         let mut boundaries = Boundaries::new();
         while let Some((event, rest)) = boundaries.follow_to_end(events).and_then(|end| events.split_at_checked(end)) {
+            // Nothing may come to stand at the start that would be dropped there: what follows it is another line then.
+            if !self.has_passed && seen.is_empty() && event.starts_with(BYTE_ORDER_MARK) {
+                seen.push(b'\n');
+            }
             if self.view.push_event(event, &mut seen).is_err() && !std::mem::replace(&mut self.has_dropped, true) {
                 self.view.report_unreadable(
                     "an event of a stream that may hold lists cannot be read as JSON: it is left out",
@@ -83,6 +97,7 @@ impl EventFilter {
             events = rest;
         }
         seen.extend(events);
+        self.has_passed |= !seen.is_empty();
         seen.into()
     }
 }

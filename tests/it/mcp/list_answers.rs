@@ -175,6 +175,11 @@ async fn an_event_that_cannot_be_read_is_left_out() {
         let expected = format!("{}id: 1\ndata: {FEWER_TOOLS}\n\n: bye\n\n", String::from_utf8_lossy(before));
         assert_eq!((answer.status, answer.body), (StatusCode::OK, expected), "{shown}");
     }
+    // A byte order mark that comes to stand at the start, because what was before it is left out, is not dropped there.
+    for before in ["data: x\n\n", "\u{feff}data: x\n\n", "\u{feff}"] {
+        let answer = listed(&fixture, of_type(EVENTS, format!("{before}\u{feff}data: {TOOLS}\n\n"))).await;
+        assert_eq!(answer.body, format!("\n\u{feff}data: {TOOLS}\n\n"), "{before:?}");
+    }
     // A byte order mark at the start of a stream is none of the first line.
     for mark in ["\u{feff}", ""] {
         let answer = listed(&fixture, of_type(EVENTS, format!("{mark}data: {TOOLS}\n\ndata: {TOOLS}\n\n"))).await;
