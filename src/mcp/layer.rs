@@ -88,7 +88,7 @@ impl McpLayer {
     /// not ask for the scope that it needs.
     ///
     /// An inner service must not compress these answers, nor the streams that clients open with GET: what is compressed
-    /// cannot be filtered and is refused with 500. An answer to such a request that cannot be read as JSON is replaced by a
+    /// cannot be filtered and is refused with 500. An answer to such a request that cannot be read as JSON-RPC is replaced by a
     /// 500 if its status is a success, and an event that cannot be read is left out. If the body of a JSON answer takes more
     /// than 10 s, the head goes ahead of it, and an error ends a body that cannot be read. Answers of more than 16 MiB are not
     /// passed on either.

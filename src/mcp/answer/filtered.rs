@@ -91,7 +91,7 @@ impl EventFilter {
             }
             if self.view.push_event(event, &mut seen).is_err() && !std::mem::replace(&mut self.has_dropped, true) {
                 self.view.report_unreadable(
-                    "an event of a stream that may hold lists cannot be read as JSON: it is left out",
+                    "an event of a stream that may hold lists cannot be read as JSON-RPC: it is left out",
                 );
             }
             events = rest;

@@ -54,7 +54,8 @@ impl<B> JsonList<B> {
             Ok(Some(filtered)) => passing(filtered.into()),
             Err(_) if !self.is_success => passing(text),
             Err(_) => {
-                self.view.report_unreadable("an answer with a list cannot be read as JSON: it is replaced by an error");
+                self.view
+                    .report_unreadable("an answer with a list cannot be read as JSON-RPC: it is replaced by an error");
                 State::Unreadable
             }
         }
@@ -109,7 +110,7 @@ impl<B> std::fmt::Debug for JsonList<B> {
 
 /// The end of an answer whose head had left before its body could be read.
 #[derive(Debug, thiserror::Error)]
-#[error("an answer with a list cannot be read as JSON")]
+#[error("an answer with a list cannot be read as JSON-RPC")]
 struct UnreadableList;
 
 /// JSON-RPC 2.0, section 5.1: an internal error.

@@ -15,6 +15,10 @@ pub(super) fn filter(text: &[u8], is_usable: impl Fn(ListKind, &str) -> bool) ->
     let whole = json.whole()?;
     let answers = if json.is_array(&whole) { json.elements(&whole)? } else { vec![whole] };
     let mut edits = Vec::new();
+    // A batch has messages in it, and no other batch.
+    if answers.iter().any(|answer| json.is_array(answer)) {
+        return Err(NotJson);
+    }
     for answer in answers.iter().filter(|answer| json.is_object(answer)) {
         for (name, result) in json.members(answer)? {
             if name == "result" && json.is_object(&result) {

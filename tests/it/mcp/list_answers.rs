@@ -117,6 +117,9 @@ fn unreadable() -> Vec<Vec<u8>> {
         TOOLS.replace('"', "'"),
         TOOLS[..TOOLS.len() - 1].to_owned(),
         " no json {".to_owned(),
+        // A batch in a batch.
+        format!("[[{TOOLS}]]"),
+        format!("[{TOOLS},[]]"),
     ];
     let utf16 = TOOLS.encode_utf16().flat_map(u16::to_le_bytes).collect();
     let overlong = [TOOLS.split_at(10).0.as_bytes(), b"\xc0\xa2", TOOLS.split_at(10).1.as_bytes()].concat();
