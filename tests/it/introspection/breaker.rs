@@ -224,7 +224,9 @@ async fn breaker_opens_at_once_where_the_client_was_never_accepted_and_says_so_o
         let answers = all(&app, &numbered("token", 20)).await;
         assert_eq!((count(&answers, "R503"), stub.asked()), (20, 1), "{status} {code}");
         let log = capture.take();
-        let errors = log.iter().filter(|(level, line)| *level == Level::ERROR && line.contains("client credentials of this server"));
+        let errors = log
+            .iter()
+            .filter(|(level, line)| *level == Level::ERROR && line.contains("client credentials of this server"));
         assert_eq!(errors.count(), 1, "{log:?}");
     }
 }
