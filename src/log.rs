@@ -3,7 +3,8 @@
 use std::error::Error as StdError;
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
-use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::event_limit::{EventLimit, Summary};
 use crate::http_client::DocumentError;
@@ -21,10 +22,9 @@ pub(crate) use limited;
 pub(crate) fn is_shown(
     limit: &Arc<EventLimit>,
     cause: &'static str,
-    now: Duration,
     report: impl FnOnce(Summary) + Send + 'static,
 ) -> bool {
-    let counted = limit.count(cause, now);
+    let counted = limit.count(cause, Instant::now().into_std());
     let runtime = tokio::runtime::Handle::try_current();
     match (counted.finished, counted.summary_due, runtime) {
         (Some(finished), ..) => report(finished),

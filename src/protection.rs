@@ -3,7 +3,6 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::clock::Clock;
 use crate::event_limit::EventLimit;
 use crate::scope::{OFFLINE_ACCESS, RequestedScopes, ScopeHierarchy, ScopeRequirement, Scopes};
 
@@ -20,9 +19,8 @@ pub(crate) struct Protection {
     pub(crate) scopes_supported: Scopes,
     /// What every request on the route needs.
     pub(crate) required: ScopeRequirement,
-    /// Bounds the log lines of rejections, by the server's own clock.
+    /// Bounds the log lines of rejections.
     pub(crate) events: Arc<EventLimit>,
-    pub(crate) clock: Arc<dyn Clock>,
 }
 
 impl Protection {

@@ -59,7 +59,6 @@ mod tests {
                 scopes_supported: Scopes::EMPTY,
                 required: ScopeRequirement::default(),
                 events: Default::default(),
-                clock: std::sync::Arc::new(crate::clock::SystemClock),
             };
             let scopes = Scopes::new(["a:b", "c/d"]).unwrap();
             let header = challenge(&protection, Some(("invalid_token", "The access token expired")), &scopes);

@@ -7,7 +7,6 @@ use std::error::Error as StdError;
 use std::sync::{Arc, LazyLock};
 
 use super::{Rejection, RejectionKind};
-use crate::clock::{Clock, SystemClock};
 use crate::event_limit::{EventLimit, Summary};
 use crate::introspection::IntrospectionError;
 use crate::log::{Cause, Escaped, MAX_CAUSE, is_shown, limited};
@@ -64,13 +63,13 @@ pub(crate) fn misconfigured(protection: &Protection, cause: &'static str, messag
 /// The same where no layer has seen the request, so that it cannot be counted with the others of a server.
 pub(crate) fn misconfigured_outside(cause: &'static str, path: Option<&str>, message: &'static str) {
     static LIMIT: LazyLock<Arc<EventLimit>> = LazyLock::new(Arc::default);
-    let is_shown = is_shown(&LIMIT, cause, SystemClock.since_epoch(), summary);
+    let is_shown = is_shown(&LIMIT, cause, summary);
     let path = path.map(|path| tracing::field::display(Escaped::new(path, MAX_CAUSE)));
     limited!(is_shown, error, target: "mcp_bearer::rejection", kind = "internal", cause, path, "{message}");
 }
 
 fn is_counted(protection: &Protection, cause: &'static str) -> bool {
-    is_shown(&protection.events, cause, protection.clock.since_epoch(), summary)
+    is_shown(&protection.events, cause, summary)
 }
 
 fn summary(Summary { cause, events, hidden }: Summary) {

@@ -4,8 +4,6 @@
 
 use std::sync::Arc;
 
-use tokio::time::Instant;
-
 use super::IntrospectionError;
 use super::call::CallError;
 use super::health::Transition;
@@ -17,12 +15,11 @@ use crate::log::{Cause, is_shown, limited};
 pub(super) struct Log {
     issuer: Arc<str>,
     events: Arc<EventLimit>,
-    epoch: Instant,
 }
 
 impl Log {
     pub(super) fn new(issuer: &str) -> Self {
-        Self { issuer: issuer.into(), events: Arc::default(), epoch: Instant::now() }
+        Self { issuer: issuer.into(), events: Arc::default() }
     }
 
     /// A token was introspected, or could not be.
@@ -76,7 +73,7 @@ impl Log {
 
     fn is_shown(&self, cause: &'static str) -> bool {
         let issuer = Arc::clone(&self.issuer);
-        is_shown(&self.events, cause, self.epoch.elapsed(), move |Summary { cause, events, hidden }| {
+        is_shown(&self.events, cause, move |Summary { cause, events, hidden }| {
             tracing::warn!(target: "mcp_bearer::introspection", issuer = &*issuer, cause, count = events, hidden,
                 "many introspection requests failed within a minute: only the first appear above `debug`");
         })

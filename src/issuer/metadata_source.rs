@@ -22,7 +22,6 @@ struct Shared {
     state: Mutex<State>,
     /// Bounds the log lines of failures.
     events: Arc<EventLimit>,
-    epoch: Instant,
 }
 
 #[derive(Default)]
@@ -53,8 +52,8 @@ struct Trouble {
 
 impl MetadataSource {
     pub(super) fn new(discovery: Discovery, client: Arc<dyn HttpClient>) -> Self {
-        let (state, events, epoch) = (Mutex::default(), Arc::default(), Instant::now());
-        let shared = Shared { discovery, client, state, events, epoch };
+        let (state, events) = (Mutex::default(), Arc::default());
+        let shared = Shared { discovery, client, state, events };
         Self { shared: Arc::new(shared), flights: Arc::new(SingleFlight::new()) }
     }
 
@@ -202,7 +201,7 @@ impl Shared {
     fn log(&self, error: &Arc<FetchError>) {
         let (issuer, cause) = (self.discovery.issuer.as_str(), Cause::new(error));
         let of: Box<str> = issuer.into();
-        let is_shown = is_shown(&self.events, "metadata", self.epoch.elapsed(), move |summary| {
+        let is_shown = is_shown(&self.events, "metadata", move |summary| {
             let Summary { cause, events, hidden } = summary;
             tracing::warn!(target: "mcp_bearer::keys", issuer = &*of, cause, count = events, hidden,
                 "metadata could not be fetched many times within a minute: only the first appear above `debug`");

@@ -367,8 +367,7 @@ impl Shared {
             Err(error) => {
                 let cause = Cause::new(error);
                 let of: Box<str> = issuer.into();
-                let now = self.epoch.elapsed();
-                let is_shown = is_shown(&self.events, "key_set", now, move |Summary { cause, events, hidden }| {
+                let is_shown = is_shown(&self.events, "key_set", move |Summary { cause, events, hidden }| {
                     tracing::warn!(target: "mcp_bearer::keys", issuer = &*of, cause, count = events, hidden,
                     "the key set could not be fetched many times within a minute: only the first appear above `debug`");
                 });

@@ -53,7 +53,6 @@ impl ResourceServerBuilder {
             scopes_supported,
             required: ScopeRequirement::default(),
             events: Arc::default(),
-            clock: Arc::clone(&self.clock),
         };
         Ok(ResourceServer::new(Inner {
             verifier: Arc::new(ByIssuer::new(
