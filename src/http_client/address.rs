@@ -1,7 +1,8 @@
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use url::Url;
 
+#[cfg(feature = "reqwest")]
 use super::public_address::is_public;
 
 /// Which addresses a request may connect to.
@@ -44,8 +45,17 @@ impl RemoteAddress {
         Self(address)
     }
 
-    pub(crate) fn is_public(self) -> bool {
-        is_public(self.0.ip())
+    /// Whether only a neighbour can have this address. Whoever has another one, however odd, may be anybody.
+    pub(crate) fn is_private(self) -> bool {
+        match self.0.ip().to_canonical() {
+            IpAddr::V4(address) => {
+                let is_shared = matches!(address.octets(), [100, 64..=127, ..]);
+                address.is_private() || address.is_loopback() || address.is_link_local() || is_shared
+            }
+            IpAddr::V6(address) => {
+                address.is_loopback() || address.is_unique_local() || address.is_unicast_link_local()
+            }
+        }
     }
 }
 
@@ -65,8 +75,8 @@ impl AddressPolicy {
             return Reach::Anywhere;
         }
         let address = match url.host() {
-            Some(Host::Ipv4(address)) => std::net::IpAddr::from(address),
-            Some(Host::Ipv6(address)) => std::net::IpAddr::from(address),
+            Some(Host::Ipv4(address)) => IpAddr::from(address),
+            Some(Host::Ipv6(address)) => IpAddr::from(address),
             Some(Host::Domain(name)) if crate::identifier::is_loopback_name(name) => return Reach::Forbidden,
             Some(Host::Domain(_)) => return Reach::PublicOnly,
             None => return Reach::Forbidden,

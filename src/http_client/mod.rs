@@ -8,6 +8,7 @@ mod document_error;
 mod error;
 mod exchange;
 mod fetch_error;
+#[cfg(feature = "reqwest")]
 mod public_address;
 #[cfg(feature = "reqwest")]
 mod reqwest;

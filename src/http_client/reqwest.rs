@@ -25,6 +25,8 @@ pub struct ReqwestClient {
     anywhere: Client,
     // Connects to public addresses only, whatever a name resolves to at that moment. Its connections are its own.
     public_only: Client,
+    // Whether the other end of a connection is the server itself, and not a proxy.
+    connects_directly: bool,
 }
 
 impl ReqwestClient {
@@ -60,10 +62,10 @@ impl ReqwestClient {
     ///
     /// It must be built with `redirect(reqwest::redirect::Policy::none())`; its own time limit for connecting holds. No name
     /// is looked up here, so the addresses that its names resolve to are **not** checked, those below `localhost` included:
-    /// only URLs with an address in place of a name are.
+    /// only URLs with an address in place of a name are. An answer has no [`RemoteAddress`], which may be that of a proxy.
     #[must_use]
     pub fn from_client(client: Client) -> Self {
-        Self { anywhere: client.clone(), public_only: client }
+        Self { anywhere: client.clone(), public_only: client, connects_directly: false }
     }
 
     /// A client for plain http, on a machine without CA certificates.
@@ -78,7 +80,7 @@ impl ReqwestClient {
         let build = |names| restricted(configure(preset())).dns_resolver(names).build().map_err(not_set_up);
         let names: Arc<dyn Resolve> = Arc::new(PinnedLoopback(names));
         let public: Arc<dyn Resolve> = Arc::new(PublicOnly(Arc::clone(&names)));
-        Ok(Self { anywhere: build(names)?, public_only: build(public)? })
+        Ok(Self { anywhere: build(names)?, public_only: build(public)?, connects_directly: true })
     }
 
     async fn exchange(&self, request: Request<Bytes>, limits: RequestLimits) -> Result<Response<Bytes>, HttpError> {
@@ -93,7 +95,7 @@ impl ReqwestClient {
         let mut response = Response::new(Bytes::new());
         *response.status_mut() = answer.status();
         *response.headers_mut() = std::mem::take(answer.headers_mut());
-        if let Some(address) = answer.remote_addr() {
+        if let Some(address) = answer.remote_addr().filter(|_| self.connects_directly) {
             response.extensions_mut().insert(RemoteAddress::new(address));
         }
         *response.body_mut() = read_body(answer, limits.body).await?;

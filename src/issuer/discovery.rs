@@ -99,7 +99,7 @@ impl Discovery {
         })?;
         // The remote address is that of the very connection: the issuer cannot choose it afterwards by its own records.
         let addresses = match came_from {
-            Some(address) if !address.is_public() => AddressPolicy::Any,
+            Some(address) if address.is_private() => AddressPolicy::Any,
             _ => AddressPolicy::of_document_at(url),
         };
         let (issuer, plain_http) = (self.issuer.clone(), self.plain_http);

@@ -68,6 +68,11 @@ async fn trust_in_a_document_follows_the_operator_or_the_remote_address() {
         ("a private server", discover(), private, elsewhere, AddressPolicy::Any),
         ("a private server, IPv6", discover(), address("[fd00::1]:443"), elsewhere, AddressPolicy::Any),
         ("a loopback server", discover(), address("127.0.0.1:8080"), elsewhere, AddressPolicy::Any),
+        ("IPv4 in IPv6", discover(), address("[::ffff:10.1.2.3]:443"), elsewhere, AddressPolicy::Any),
+        // Odd addresses that anybody can have: they look inward, and are not.
+        ("ISATAP", discover(), address("[2a01:4f8:1:2:0:5efe:a00:1]:443"), elsewhere, bound("auth.example.com")),
+        ("6to4", discover(), address("[2002:a00:1::1]:443"), elsewhere, bound("auth.example.com")),
+        ("NAT64", discover(), address("[64:ff9b::a00:1]:443"), elsewhere, bound("auth.example.com")),
         // The metadata was asked for where the operator said.
         ("an internal URL", discover().well_known_url(well_known), None, elsewhere, bound("keycloak.internal:8443")),
         ("an internal server", discover().well_known_url(well_known), private, elsewhere, AddressPolicy::Any),

@@ -279,6 +279,11 @@ async fn a_client_of_ones_own_is_asked_for_nothing_but_the_request() {
         let refused = world.get(host, than("issuer.example")).await;
         assert_eq!(refused, Some(HttpErrorKind::ForbiddenAddress), "{host}");
     }
+    // The other end of the connection may be a proxy, so it lends no trust to what is answered.
+    let url = format!("http://proxied.example:{}/keys", world.canary.port);
+    let request = Request::get(&url).body(Bytes::new()).unwrap();
+    let answer = world.client.send(request, RequestLimits::new(1024, AddressPolicy::Any)).await.unwrap();
+    assert!(answer.extensions().get::<RemoteAddress>().is_none());
 }
 
 #[tokio::test]
