@@ -232,8 +232,9 @@ fn uris_of_a_body() {
     let read = |uri: &str| json!({ "id": 1, "method": "resources/read", "params": { "uri": uri } });
     let complete = |uri: &str| json!({ "id": 1, "method": "completion/complete", "params": { "ref": { "uri": uri } } });
     let listen = |uris: Vec<&str>| json!({ "id": 1, "method": "subscriptions/listen", "params": { "notifications": { "resourceSubscriptions": uris } } });
-    // Each comparison is with the URI as it is written, with its query cut off, without its slash at the end, and decoded.
-    let most = u64::try_from(MAX_URIS * rules * 5).unwrap();
+    // Each is compared as it is written; and with its query cut off, and then decoded, each without a slash at the end, with
+    // the one that it has, and with one more.
+    let most = u64::try_from(MAX_URIS * rules * 7).unwrap();
     for uri in
         ["", "a", "notes://", "notes://area1/b/c", "notes://area1/b/c/?d", "notes://area1/b%2Fc/", " ", "{a}", "%"]
     {

@@ -101,8 +101,8 @@ impl McpScopes {
     ///
     /// **Any other URI needs the scopes of every resource rule**, those of [`any_resource`](Self::any_resource) included,
     /// because servers read it in different ways. A rule also counts if its URI lacks only a port, a query, a fragment or a
-    /// slash at the end of the requested one, equals it once `%2F` and its like are decoded, or is a `file` URI that differs
-    /// in case. A rule whose own URIs are not in canonical form matches nothing, and is an error at build.
+    /// slash at the end of the requested one, has a slash at the end that the requested one lacks, has another query, equals it
+    /// once `%2F` and its like are decoded, or is a `file` URI that differs in the case of ASCII letters. A rule whose own URIs are not in canonical form matches nothing, and is an error at build.
     pub fn resource<I>(mut self, uri: impl Into<String>, scopes: I) -> Self
     where
         I: IntoIterator,

@@ -246,7 +246,7 @@ fn check_segments(text: &str) -> Result<(), NotCanonical> {
 }
 
 /// Decodes the percent-encoding of visible ASCII characters, which have a meaning of their own in a URI.
-fn decoded(text: &str) -> Result<Option<String>, NotCanonical> {
+pub(super) fn decoded(text: &str) -> Result<Option<String>, NotCanonical> {
     let mut pieces = text.split('%');
     let mut decoded = pieces.next().unwrap_or_default().to_owned();
     let mut is_other = false;

@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use memchr::memmem::Finder;
 
-use super::uri::{CanonicalUri, NotCanonical, Optional};
+use super::uri::{CanonicalUri, NotCanonical, Optional, decoded};
 use crate::mcp::request::MAX_URI;
 
 /// A URI or a template of URIs, as a scope rule has it. All that a look-up needs is made when the template is parsed.
@@ -12,10 +12,18 @@ use crate::mcp::request::MAX_URI;
 pub(super) struct UriTemplate {
     text: Box<str>,
     parts: Vec<Part>,
-    /// The same in lower case, of a `file` URI: there are file systems that ignore case.
-    folded: Option<Vec<Part>>,
+    /// What a careless server compares a URI with.
+    careless: Vec<Careless>,
     optional: Optional,
     expansion: Box<str>,
+}
+
+/// A template as a careless server has it: in lower case for `file` URIs, because there are file systems that ignore case;
+/// as it is, and decoded; and without its query, if the rule writes one, since the order of parameters means nothing.
+#[derive(Debug)]
+struct Careless {
+    parts: Vec<Part>,
+    has_query: bool,
 }
 
 #[derive(Debug)]
@@ -72,7 +80,7 @@ impl UriTemplate {
         Ok(Self {
             optional: optional.or_else(|reason| other.map_err(|_| InvalidTemplate::NotCanonical(reason)))?,
             expansion: expanded(&parts, reserved, false).into(),
-            folded: text.starts_with("file:").then(|| folded(&parts)),
+            careless: Careless::all(&parts, text.starts_with("file:")),
             parts,
             text: text.into(),
         })
@@ -112,14 +120,14 @@ impl UriTemplate {
         self.matches(uri) && uri.decoded().is_none_or(|decoded| self.matches_text(decoded))
     }
 
-    /// Whether a server that reads a URI in one of these ways takes it for one of these. It may do without a slash at the end.
+    /// Whether a server that reads a URI in one of these ways takes it for one of these. A slash at the end makes no
+    /// difference to it.
     pub(super) fn resembles(&self, readings: &[String]) -> bool {
-        let matches = |reading: &str| match &self.folded {
-            None => self.matches_text(reading),
-            Some(folded) => matches_parts(folded, &reading.to_ascii_lowercase()),
-        };
-        let ends_with_slash = self.text.ends_with('/');
-        readings.iter().any(|reading| matches(reading) || (ends_with_slash && matches(&format!("{reading}/"))))
+        let is_file = self.text.starts_with("file:");
+        readings.iter().any(|reading| {
+            let reading = if is_file { reading.to_ascii_lowercase() } else { reading.clone() };
+            self.careless.iter().any(|careless| careless.matches(&reading))
+        })
     }
 
     /// Whether a URI of this template could be one of `other`, as far as their beginnings say.
@@ -155,12 +163,49 @@ fn matches_parts(parts: &[Part], text: &str) -> bool {
     reached.last().is_some_and(|last| *last.end() == uri.len())
 }
 
-fn folded(parts: &[Part]) -> Vec<Part> {
-    let folded = parts.iter().map(|part| match part {
-        Part::Literal(literal) => Part::literal(&literal.needle().to_ascii_lowercase()),
+impl Careless {
+    fn all(parts: &[Part], is_file: bool) -> Vec<Self> {
+        let parts =
+            if is_file { with_literals(parts, str::to_ascii_lowercase) } else { with_literals(parts, str::to_owned) };
+        let is_encoded =
+            parts.iter().any(|part| matches!(part, Part::Literal(literal) if literal.needle().contains(&b'%')));
+        let decoded = is_encoded.then(|| {
+            with_literals(&parts, |literal| decoded(literal).ok().flatten().unwrap_or_else(|| literal.to_owned()))
+        });
+        let mut all = Vec::new();
+        for parts in std::iter::once(parts).chain(decoded) {
+            all.extend(Self::without_query(&parts));
+            all.push(Self { parts, has_query: true });
+        }
+        all
+    }
+
+    /// `None` if no literal has the beginning of a query.
+    fn without_query(parts: &[Part]) -> Option<Self> {
+        let is_query = |part: &Part| matches!(part, Part::Literal(literal) if literal.needle().contains(&b'?'));
+        let end = parts.iter().position(is_query)?;
+        let mut parts = with_literals(parts.get(..=end)?, str::to_owned);
+        if let Some(Part::Literal(literal)) = parts.pop() {
+            let before = literal.needle().split(|byte| *byte == b'?').next().unwrap_or_default();
+            parts.push(Part::literal(before));
+        }
+        Some(Self { parts, has_query: false })
+    }
+
+    fn matches(&self, reading: &str) -> bool {
+        let reading = if self.has_query { reading } else { reading.split('?').next().unwrap_or_default() };
+        let with_slash = || matches_parts(&self.parts, &[reading, "/"].concat());
+        matches_parts(&self.parts, reading) || (!reading.ends_with('/') && with_slash())
+    }
+}
+
+fn with_literals(parts: &[Part], change: impl Fn(&str) -> String) -> Vec<Part> {
+    let changed = parts.iter().map(|part| match part {
+        // Literals are what is left of a text between braces, which are ASCII.
+        Part::Literal(literal) => Part::literal(change(&String::from_utf8_lossy(literal.needle())).as_bytes()),
         Part::Expression(expression) => Part::Expression(*expression),
     });
-    folded.collect()
+    changed.collect()
 }
 
 fn parts(text: &str) -> Result<Vec<Part>, InvalidTemplate> {

@@ -212,14 +212,17 @@ async fn a_uri_that_a_careless_server_takes_for_another_one_needs_the_rules_of_b
         .resource("notes://h/{id}", ["host"])
         .resource("docs://a/", ["folder"])
         .resource("file:///Secret/{+path}", ["file"])
+        .resource("mail://box/alice%40example.com/{id}", ["alice"])
+        .resource("mail://list?class=secret", ["class"])
+        .resource("mail://list{?class,id}", ["list"])
         .any_resource(["any"]);
     let server = McpServer::new(&fixture, scopes);
     for (uri, needed) in [
         ("notes://1", "notes search"),
-        ("notes://secret", "secret notes search"),
+        ("notes://secret", "secret notes search inner"),
         // With a query that it overlooks.
         ("notes://1?q=1", "notes search"),
-        ("notes://secret?q=1", "secret notes search"),
+        ("notes://secret?q=1", "secret notes search inner"),
         // With a port.
         ("notes://h:7/1", "port host"),
         ("notes://h/1", "host"),
@@ -230,11 +233,19 @@ async fn a_uri_that_a_careless_server_takes_for_another_one_needs_the_rules_of_b
         // On a file system that ignores case.
         ("file:///Secret/a", "file"),
         ("file:///secret/A", "file any"),
+        ("file:///Secret", "file any"),
         ("file:///other/a", "any"),
+        // By a rule that is written with percent-encoding.
+        ("mail://box/alice%40example.com/1", "alice"),
+        ("mail://box/alice@example.com/1", "alice any"),
+        // With its parameters in another order.
+        ("mail://list?class=secret", "class list"),
+        ("mail://list?id=1&class=secret", "class list"),
+        ("mail://list?class=secret&id=1", "class list"),
         ("notes://h/SECRET", "host"),
         // Decoded before it is split.
         ("notes://secret%2F1", "notes search inner"),
-        ("notes://secret%3Fq", "secret notes search"),
+        ("notes://secret%3Fq", "secret notes search inner"),
         ("notes://x%40secret%3A7%2F1", "notes search inner"),
         ("notes://%2573ecret", "notes search"),
     ] {
