@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, header};
 use serde_json::{Value, json};
 
-use super::{Rejection, RejectionKind};
+use super::{Rejection, RejectionKind, log};
 use crate::failure::OperationFailure;
 
 /// An application's own refusals.
@@ -87,8 +87,11 @@ impl Rejection {
                     response
                 }
                 Err(_) => {
-                    tracing::error!(target: "mcp_bearer::rejection", kind = "internal", cause = "on_rejection_panicked",
-                        "`on_rejection` panicked: the request gets the default response");
+                    log::misconfigured_outside(
+                        "on_rejection_panicked",
+                        None,
+                        "`on_rejection` panicked: the request gets the default response",
+                    );
                     self.to_response()
                 }
             },
