@@ -84,12 +84,8 @@ impl Caller {
     }
 
     fn read(&self, url: &str, response: &Response<Bytes>) -> Result<Verdict, CallError> {
-        answer::read(response.status(), response.body(), &self.issuer).map_err(|unreadable| {
-            if matches!(unreadable, Unreadable::Status(404 | 405 | 410)) {
-                self.endpoint.doubt();
-            }
-            CallError::from_response(unreadable, url, retry_after(response.headers()))
-        })
+        answer::read(response.status(), response.body(), &self.issuer)
+            .map_err(|unreadable| CallError::from_response(unreadable, url, retry_after(response.headers())))
     }
 
     fn request(&self, url: &str, token: &str, clock: &dyn Clock) -> Result<Request<Bytes>, HttpError> {
@@ -122,7 +118,7 @@ impl CallError {
             HttpErrorKind::Unsendable => Outcome::NotSent,
             HttpErrorKind::Timeout => Outcome::TimedOut,
             // One token can have as many claims; a response it is.
-            HttpErrorKind::TooLarge | HttpErrorKind::Redirected => Outcome::Odd,
+            HttpErrorKind::TooLarge | HttpErrorKind::Redirected | HttpErrorKind::Encoded => Outcome::Odd,
             _ if error.is_unreachable() => Outcome::Unreachable,
             _ => Outcome::Broken,
         };

@@ -10,17 +10,20 @@
 //! | `invalid_client`, before any token was confirmed as active | always, and opens the breaker at once |
 //! | 429 with `Retry-After` for a token that was active before | always, and opens the breaker at once |
 //! | no response, while another call got one | never |
+//! | no response, or a broken connection, for a token that was active before | always |
 //! | any other failure, up to two minutes after another token was confirmed as active | never |
 //! | any other failure for a token that was active before | always |
 //! | 400, 413, 414, 422 or 431 for any other token | never |
 //! | any other failure | once for each token, and only towards opening the breaker: it never makes a pause longer |
 //!
-//! One token that nobody has confirmed can never keep the others out. Five failures that count, without an answer between them, open the breaker: no call is sent for 5 s. Then the breaker
-//! is half-open: calls are sent one at a time. An answer closes it. A failure that counts opens it again, for twice as
-//! long, up to 60 s.
+//! One token that nobody has confirmed can never keep the others out. Five failures that count, without an answer between
+//! them, open the breaker: no call is sent for 5 s. Then the breaker is half-open: calls are sent one at a time, or a few
+//! once a call has failed in a way that does not count. An answer closes it. A failure that counts opens it again, for twice
+//! as long, up to 60 s.
 
 use std::time::{Duration, Instant};
 
+use super::width::FIRST;
 use crate::jose::Fingerprint;
 
 /// The circuit breaker of one endpoint.
@@ -40,14 +43,15 @@ enum State {
     /// Counts the failures since the last answer.
     Closed { failures: u32 },
     /// No call is sent before `until`; after that the breaker is half-open. `pause` is how long it is open in all.
-    Open { until: Instant, pause: Duration },
+    /// While it is half-open, `probes` calls may be in flight.
+    Open { until: Instant, pause: Duration, probes: usize },
 }
 
 /// A call that was sent.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sent {
     pub(super) token: Fingerprint,
-    /// Whether the token was active before, or is a JWT with a valid signature.
+    /// Whether the token was active before.
     pub(super) is_known: bool,
     pub(super) at: Instant,
 }
@@ -132,14 +136,27 @@ impl Health {
         }
     }
 
+    /// How many calls may be in flight while it is half-open.
+    pub(super) const fn probes(&self) -> usize {
+        match self.state {
+            State::Closed { .. } => 0,
+            State::Open { probes, .. } => probes,
+        }
+    }
+
     pub(super) const fn is_closed(&self) -> bool {
         matches!(self.state, State::Closed { .. })
     }
 
     /// Whether another token was confirmed as active a short time ago: then the endpoint and the credentials work.
     pub(super) fn has_confirmed_another(&self, token: &Fingerprint, now: Instant) -> bool {
+        self.has_confirmed_any(now) && self.confirmed.as_ref().is_some_and(|(confirmed, _)| confirmed != token)
+    }
+
+    /// Whether any token was confirmed as active a short time ago.
+    pub(super) fn has_confirmed_any(&self, now: Instant) -> bool {
         let is_recent = |at: Instant| now.saturating_duration_since(at) < CONFIRMATION_HOLDS;
-        self.confirmed.as_ref().is_some_and(|(confirmed, at)| confirmed != token && is_recent(*at))
+        self.confirmed.as_ref().is_some_and(|(_, at)| is_recent(*at))
     }
 
     /// Whether no token was ever confirmed as active: the credentials may be wrong.
@@ -189,8 +206,13 @@ impl Health {
             }
             (State::Closed { .. }, _) => self.open(FIRST_PAUSE, said, now),
             // Not a call that was sent before the breaker opened.
-            (State::Open { until, pause }, Evidence::Endpoint | Evidence::Conclusive) if call.at >= until => {
+            (State::Open { until, pause, .. }, Evidence::Endpoint | Evidence::Conclusive) if call.at >= until => {
                 self.open(pause.saturating_mul(2), said, now)
+            }
+            // The token may have been the reason, so this says nothing; the next ones need not wait for each other.
+            (State::Open { until, pause, .. }, Evidence::Unclear) if call.at >= until => {
+                self.state = State::Open { until, pause, probes: FIRST };
+                Transition::None
             }
             (State::Open { .. }, _) => Transition::None,
         }
@@ -204,6 +226,7 @@ impl Health {
             Outcome::ClientRejected if self.confirmed.is_none() => Evidence::Conclusive,
             Outcome::RateLimited { retry_after: Some(_) } if call.is_known => Evidence::Conclusive,
             Outcome::TimedOut if self.has_responded_since(call.at) => Evidence::None,
+            Outcome::TimedOut | Outcome::Broken if call.is_known => Evidence::Endpoint,
             _ if self.has_confirmed_another(&call.token, now) => Evidence::None,
             _ if call.is_known => Evidence::Endpoint,
             Outcome::RequestRejected => Evidence::None,
@@ -214,7 +237,7 @@ impl Health {
     fn open(&mut self, pause: Duration, said: Option<Duration>, now: Instant) -> Transition {
         let pause = pause.max(said.unwrap_or_default()).min(LONGEST_PAUSE);
         self.suspects.clear();
-        self.state = State::Open { until: now.checked_add(pause).unwrap_or(now), pause };
+        self.state = State::Open { until: now.checked_add(pause).unwrap_or(now), pause, probes: 1 };
         Transition::Opened(pause)
     }
 }

@@ -77,9 +77,8 @@ impl Introspector {
             // The answer to a call that was sent before is for everybody who shows its token.
             Err(no_turn) if !self.flights.is_under_way(&fingerprint) => Err(self.shared.no_turn(no_turn)),
             _ => {
-                // A JWT whose signature is good is no stranger either.
-                let is_known = within.is_some() || self.shared.memory.knows(&fingerprint);
-                let question = Question { fingerprint, token, ends_at, within, is_known, clock: Arc::clone(clock) };
+                let was_active = self.shared.memory.knows(&fingerprint);
+                let question = Question { fingerprint, token, ends_at, within, was_active, clock: Arc::clone(clock) };
                 let shared = Arc::clone(&self.shared);
                 let flight = self.flights.join(fingerprint, self.shared.limits.longest(), || shared.fly(question));
                 flight.await.unwrap_or(Err(IntrospectionError::Interrupted))
@@ -144,9 +143,21 @@ struct Question {
     ends_at: Option<Duration>,
     /// How old a good answer may be, if that is not as configured.
     within: Option<Duration>,
-    /// Whether it was good before.
-    is_known: bool,
+    /// Whether it was active before.
+    was_active: bool,
     clock: Arc<dyn Clock>,
+}
+
+impl Question {
+    /// Whether it is about a JWT whose signature is valid.
+    const fn is_signed(&self) -> bool {
+        self.within.is_some()
+    }
+
+    /// Whether a stranger cannot have made the token up.
+    const fn is_known(&self) -> bool {
+        self.was_active || self.is_signed()
+    }
 }
 
 impl Shared {
@@ -161,7 +172,7 @@ impl Shared {
             return Ok(verdict);
         }
         let sent_at = Instant::now();
-        let sent = Sent { token: question.fingerprint, is_known: question.is_known, at: sent_at.into_std() };
+        let sent = Sent { token: question.fingerprint, is_known: question.was_active, at: sent_at.into_std() };
         let asked_at = self.memory.ask(question.fingerprint);
         let now = question.clock.since_epoch();
         let answered = self.call(&question, turn, deadline).await;
@@ -173,7 +184,8 @@ impl Shared {
         {
             self.log.rejected(&failed.error);
         }
-        let verdict = self.judge(&sent, answered, transition)?;
+        self.doubt_endpoint(&sent, &answered);
+        let verdict = self.judge(&question, &sent, answered, transition)?;
         let ends_at = match &verdict {
             Verdict::Active(claims) => [claims.expires_at(), question.ends_at].into_iter().flatten().min(),
             Verdict::Inactive | Verdict::Unsupported => None,
@@ -194,7 +206,7 @@ impl Shared {
         }
         tokio::time::sleep(retry_pause()).await;
         let time_left = self.limits.time_limit.saturating_sub(begun.elapsed());
-        match self.queue.turn(question.is_known, deadline).await {
+        match self.queue.turn(question.is_known(), deadline).await {
             Ok(turn) if !time_left.is_zero() => self.attempt(question, &endpoint, turn, time_left).await,
             _ => first,
         }
@@ -214,7 +226,7 @@ impl Shared {
     }
 
     async fn turn(&self, question: &Question, deadline: Instant) -> Result<Turn, IntrospectionError> {
-        self.queue.turn(question.is_known, deadline).await.map_err(|no_turn| self.no_turn(no_turn))
+        self.queue.turn(question.is_known(), deadline).await.map_err(|no_turn| self.no_turn(no_turn))
     }
 
     fn no_turn(&self, no_turn: NoTurn) -> IntrospectionError {
@@ -235,16 +247,26 @@ impl Shared {
         self.queue.report(sent, outcome, answered.as_ref().err().map(|failed| &failed.error))
     }
 
+    /// An endpoint that answers as if it were none may have moved, unless it works for another token.
+    fn doubt_endpoint(&self, sent: &Sent, answered: &Result<Verdict, CallError>) {
+        let kind = answered.as_ref().err().map(|failed| failed.error.kind());
+        if matches!(kind, Some(FetchErrorKind::Status(404 | 405 | 410))) && !self.queue.has_confirmed_another(sent) {
+            self.caller.endpoint.doubt();
+        }
+    }
+
     /// What a caller is told.
     fn judge(
         &self,
+        question: &Question,
         sent: &Sent,
         answered: Result<Verdict, CallError>,
         transition: Transition,
     ) -> Result<Verdict, IntrospectionError> {
         let failed = match answered {
-            // The endpoint and the credentials work, so that it is the token that makes the request a bad one.
-            Err(failed) if failed.blames_request && self.queue.has_confirmed_another(sent) => {
+            // The endpoint and the credentials work, so the token is the reason: an opaque one, since a signature is valid
+            // whatever the endpoint makes of the token.
+            Err(failed) if failed.blames_request && !question.is_signed() && self.queue.has_confirmed_another(sent) => {
                 return Ok(Verdict::Inactive);
             }
             Err(failed) => failed,

@@ -9,7 +9,7 @@
 //! | requests in flight | adapts: 8 at first, 1 to 64 | [`max_in_flight`](Introspection::max_in_flight): 1 to 64 |
 //! | waiting for a turn | 5 s, 1,024 tokens | [`max_wait`](Introspection::max_wait): 0 to 30 s |
 //! | one introspection | 3 s from when it is sent; one retry without a connection, or for 502, 503, 504 | [`time_limit`](Introspection::time_limit): 100 ms to 30 s |
-//! | after 5 failures of the endpoint in a row | no request for 5 s, doubling to 60 s; then one at a time | |
+//! | after 5 failures of the endpoint in a row | no request for 5 s, doubling to 60 s; then one at a time, or 8 where only tokens may be the reason | |
 //! | an answer | status 200, at most 64 KiB, a JSON object with a boolean `active`; `{"active": false}` with any status | |
 //!
 //! # What callers get
@@ -28,10 +28,11 @@
 //!
 //! All callers that show the same token at the same time share one request. The number of requests in flight adapts to the
 //! authorization server. It grows by one after each round of answers that came in time. It is halved at a 503, where the
-//! latency doubles over its best of the last minute, and where a request times out while no other is answered. Whoever waits
-//! for a turn does so in order; tokens that were active before go first, and have places that other tokens cannot fill. The
-//! time limit of a request begins when the request is sent. `Retry-After` says when the turn would have come, with up to 30 %
-//! added at random, and 60 s at most.
+//! latency doubles over its best of the last minute, and where a request times out while no other is answered. If a request
+//! times out although it was sent alone, while the authorization server confirms other tokens, the token is the reason: the
+//! number returns to 8, and timeouts do not change it for two minutes. Whoever waits for a turn does so in order; tokens that
+//! were active before go first, and have places that other tokens cannot fill. The time limit of a request begins when the
+//! request is sent. `Retry-After` says when the turn would have come, with up to 30 % added at random, and 60 s at most.
 //!
 //! # When the authorization server fails
 //!

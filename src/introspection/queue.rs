@@ -7,10 +7,10 @@ use tokio::time::{Instant, timeout_at};
 
 use super::health::{Health, Outcome, Sent, Transition};
 use super::settings::Limits;
-use super::width::Width;
+use super::width::{Observed, Width};
 use crate::http_client::FetchError;
 
-/// Decides when a call is sent: not while the circuit breaker is open, one at a time while it is half-open, and otherwise
+/// Decides when a call is sent: not while the circuit breaker is open, one or a few at a time while it is half-open, and otherwise
 /// as many at once as the endpoint bears. Everybody else waits, first in, first out; tokens that were active before go first.
 pub(super) struct Queue {
     /// Held for a few instructions, never across an await.
@@ -184,7 +184,11 @@ impl State {
     fn next(&self) -> Option<bool> {
         let lines = [(true, &self.known), (false, &self.strangers)];
         let may_begin = |is_known| {
-            if self.health.is_closed() { self.width.admits(is_known) } else { self.width.is_idle() }
+            if self.health.is_closed() {
+                self.width.admits(is_known)
+            } else {
+                self.width.in_flight() < self.health.probes()
+            }
         };
         let next = lines.into_iter().find(|(is_known, line)| !line.waiting.is_empty() && may_begin(*is_known));
         next.map(|(is_known, _)| is_known)
@@ -219,8 +223,11 @@ impl Turn {
         let (now, sent) = (Instant::now().into_std(), sent.into_std());
         self.state = TurnState::Ended;
         let mut state = self.queue.lock();
-        let others_responded = state.health.has_responded_since(sent);
-        state.width.end(sent, outcome, others_responded, now);
+        let observed = Observed {
+            others_responded: state.health.has_responded_since(sent),
+            is_confirmed: state.health.has_confirmed_any(now),
+        };
+        state.width.end(sent, outcome, observed, now);
         if outcome.is_response() {
             state.health.responded(now);
         }

@@ -4,10 +4,22 @@
 //! the window of a TCP connection: it grows by one after a round of answers that came in time, and is halved where the
 //! endpoint shows that it has too much to do. A round has as many answers as the width. Only calls that were sent
 //! while the width was used up count: the others show nothing about more calls.
+//!
+//! Made-up tokens may get no answer at all. They narrow the width until one call alone times out: that is not load. Then the
+//! width is as at first again, and timeouts do not narrow it for two minutes.
 
 use std::time::{Duration, Instant};
 
 use super::health::Outcome;
+
+/// What else is known of the endpoint when a call ends.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Observed {
+    /// Another call got a response while this one was in flight.
+    pub(super) others_responded: bool,
+    /// The endpoint confirmed a token as active a short time ago.
+    pub(super) is_confirmed: bool,
+}
 
 /// The number of calls that may be in flight, and the number that is.
 #[derive(Debug)]
@@ -21,6 +33,9 @@ pub(super) struct Width {
     full_at: Option<Instant>,
     /// When the width was halved last. Calls that were sent before that do not halve it again.
     halved_at: Option<Instant>,
+    /// When a call timed out although it was sent alone, while the endpoint works: for a while after that, timeouts are the
+    /// fault of their tokens.
+    blames_tokens_since: Option<Instant>,
     /// For tokens that are active, and for all others: many endpoints answer faster about tokens that they do not know.
     rounds: [Round; 2],
     /// How long a call takes, averaged over the last few.
@@ -55,6 +70,7 @@ impl Width {
             time_limit,
             full_at: None,
             halved_at: None,
+            blames_tokens_since: None,
             rounds: Default::default(),
             usual: None,
         }
@@ -83,8 +99,8 @@ impl Width {
         self.in_flight = self.in_flight.saturating_sub(1);
     }
 
-    /// A call that was sent at `sent` ends now. `others_responded`: another call got a response meanwhile.
-    pub(super) fn end(&mut self, sent: Instant, outcome: Outcome, others_responded: bool, now: Instant) {
+    /// A call that was sent at `sent` ends now.
+    pub(super) fn end(&mut self, sent: Instant, outcome: Outcome, endpoint: Observed, now: Instant) {
         self.leave(now);
         let took = now.saturating_duration_since(sent);
         self.usual = Some(
@@ -97,8 +113,7 @@ impl Width {
         let was_full = self.full_at.is_some_and(|at| at >= sent);
         match outcome {
             Outcome::Overloaded { .. } if was_full => self.halve(now),
-            // Otherwise the token is the reason, not the load.
-            Outcome::TimedOut if was_full && !others_responded => self.halve(now),
+            Outcome::TimedOut if was_full && !endpoint.others_responded => self.timed_out(endpoint, now),
             Outcome::Active => self.answered(0, took, was_full, now),
             Outcome::NotActive | Outcome::ClientRejected | Outcome::RequestRejected | Outcome::Odd => {
                 self.answered(1, took, was_full, now)
@@ -107,9 +122,21 @@ impl Width {
         }
     }
 
-    /// Whether no call is in flight.
-    pub(super) const fn is_idle(&self) -> bool {
-        self.in_flight == 0
+    /// A call timed out, and no other was answered meanwhile: there is too much load, or the token is the reason.
+    fn timed_out(&mut self, endpoint: Observed, now: Instant) {
+        let blames_tokens = |since: Instant| now.saturating_duration_since(since) < TOKENS_ARE_BLAMED;
+        if self.width == 1 && endpoint.is_confirmed {
+            // It was sent alone, so load is not the reason, and fewer calls do not help.
+            self.blames_tokens_since = Some(now);
+            self.set(FIRST);
+        } else if !self.blames_tokens_since.is_some_and(blames_tokens) {
+            self.halve(now);
+        }
+    }
+
+    /// How many calls are in flight.
+    pub(super) const fn in_flight(&self) -> usize {
+        self.in_flight
     }
 
     /// The endpoint works again.
@@ -180,7 +207,9 @@ impl Best {
 }
 
 /// The width at first: few enough for an endpoint that is slow, enough to find out soon whether it is.
-const FIRST: usize = 8;
+pub(super) const FIRST: usize = 8;
+/// How long timeouts do not narrow the width once one call alone has timed out at an endpoint that works.
+const TOKENS_ARE_BLAMED: Duration = Duration::from_secs(2 * 60);
 /// One in so many places is kept for tokens that were active before.
 const KEPT: usize = 4;
 /// The latency of fewer answers than this has no meaningful average.

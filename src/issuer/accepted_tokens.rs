@@ -16,7 +16,7 @@ impl Issuer {
 
     /// Accepts, of this issuer, tokens whose audience is this client id, where a token shows that it is an access token:
     /// it has a scope (in `scope`, `scp`, `scopes` or a [`scope_claim`](Self::scope_claim)), a `roles` claim, or, in a
-    /// JWT, the header `typ: at+jwt`. Any other token with this audience alone is rejected with 401, since an ID token
+    /// JWT that is verified with the issuer's keys, the header `typ: at+jwt`. Any other token with this audience alone is rejected with 401, since an ID token
     /// has the client id as its audience too (OpenID Connect Core 1.0, section 2).
     ///
     /// ```

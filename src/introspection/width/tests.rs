@@ -24,7 +24,7 @@ impl World {
         }
         self.now += millis * MILLISECOND;
         for _ in 0..calls {
-            self.width.end(sent, outcome, false, self.now);
+            self.width.end(sent, outcome, Observed::default(), self.now);
         }
     }
 
@@ -33,7 +33,7 @@ impl World {
         self.width.begin(self.now);
         let sent = self.now;
         self.now += millis * MILLISECOND;
-        self.width.end(sent, outcome, false, self.now);
+        self.width.end(sent, outcome, Observed::default(), self.now);
     }
 
     fn at(width: usize) -> Self {
@@ -99,7 +99,7 @@ fn a_timeout_halves_nothing_where_other_calls_are_answered() {
     }
     world.now += 3_000 * MILLISECOND;
     for _ in 0..8 {
-        world.width.end(sent, Outcome::TimedOut, true, world.now);
+        world.width.end(sent, Outcome::TimedOut, Observed { others_responded: true, is_confirmed: true }, world.now);
     }
     assert_eq!(world.width.width, 8);
 }
@@ -161,4 +161,25 @@ fn the_time_until_a_turn_follows_from_latency_and_width() {
     assert_eq!(world.width.time_for(100), Duration::ZERO);
     world.round(Outcome::Active, 900);
     assert_eq!((world.width.width, world.width.time_for(90)), (9, Duration::from_secs(9)));
+}
+
+#[test]
+fn a_call_that_times_out_alone_is_the_fault_of_its_token_if_the_endpoint_works() {
+    for (is_confirmed, expected) in [(true, 8), (false, 1)] {
+        let observed = Observed { others_responded: false, is_confirmed };
+        let (mut width, mut now) = (Width::new(64, Duration::from_secs(3)), Instant::now());
+        let mut time_out = |width: &mut Width| {
+            let sent = now;
+            let calls = width.width;
+            (0..calls).for_each(|_| width.begin(sent));
+            now += Duration::from_secs(3);
+            (0..calls).for_each(|_| width.end(sent, Outcome::TimedOut, observed, now));
+            now += Duration::from_secs(1);
+            width.width
+        };
+        let widths = [time_out(&mut width), time_out(&mut width), time_out(&mut width), time_out(&mut width)];
+        assert_eq!(widths, [4, 2, 1, expected]);
+        // For two minutes more of the same changes nothing.
+        assert_eq!((0..20).map(|_| time_out(&mut width)).max(), Some(expected), "{is_confirmed}");
+    }
 }

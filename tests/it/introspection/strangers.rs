@@ -111,6 +111,34 @@ async fn new_tokens_are_accepted_while_made_up_ones_get_no_answer_at_all() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn made_up_tokens_without_an_answer_cannot_keep_the_width_narrow() {
+    for crowd in [8, 30, 100] {
+        let (_, door) = endpoint(Page::ok("").after(HOUR));
+        assert_eq!(door.status("valid").await, StatusCode::OK);
+        let _flood = flood(&door, 2);
+        // They take all places at once, so the width is halved until one call alone gets no answer either.
+        door.count(&numbered("crowd", crowd), StatusCode::OK).await;
+        sleep(20 * SECOND).await;
+        assert_eq!(accepted(&door, 60, SECOND).await, 60, "{crowd}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_first_valid_token_gets_through_though_made_up_ones_get_no_answer() {
+    let (_, door) = endpoint(Page::ok("").after(HOUR));
+    let _flood = flood(&door, 2);
+    // The circuit breaker has opened, and is half-open.
+    sleep(30 * SECOND).await;
+    let begun = Instant::now();
+    while door.status("valid").await != StatusCode::OK {
+        assert!(begun.elapsed() < 30 * SECOND);
+        sleep(SECOND).await;
+    }
+    sleep(20 * SECOND).await;
+    assert_eq!(accepted(&door, 60, SECOND).await, 60);
+}
+
+#[tokio::test(start_paused = true)]
 async fn new_tokens_are_accepted_after_strangers_were_alone_for_hours() {
     for (name, reaction) in reactions() {
         let (stub, door) = endpoint(reaction);
