@@ -117,16 +117,23 @@ test('JWTs beside opaque tokens are judged by their signature, and nobody is ask
   assert.equal(provider.introspections, 1);
 });
 
-test('with MCP_INTROSPECT_ALL=1, a provider that judges no JWTs makes every JWT a bad token', async (t) => {
+test('with MCP_INTROSPECT_ALL=1, a valid JWT is 503 where the provider introspects no JWTs', async (t) => {
   const { provider, server } = await opaqueFixture(t, { environment: { MCP_INTROSPECT_ALL: '1' } });
   const { resource } = server;
 
-  await t.test(`${MANY} JWTs of the provider itself are refused with 401`, async () => {
+  await t.test(`${MANY} valid JWTs of the provider are 503, and the log names the setting`, async () => {
     for (let request = 0; request < MANY; request += 1) {
       const token = await provider.key.sign(accessTokenClaims(provider.issuer, resource));
-      assertRefused(await initialize(server.url, token), 401, { ...challenge(server), error: 'invalid_token' });
+      assertUnavailable(await initialize(server.url, token));
     }
     assert.equal(provider.introspections, MANY);
+    await server.printed(/ERROR mcp_bearer.*introspect_opaque/);
+  });
+
+  await t.test('a JWT under a key of nobody is 401', async () => {
+    const stranger = await SigningKey.generate('ES256');
+    const token = await stranger.sign(accessTokenClaims(provider.issuer, resource));
+    assertRefused(await initialize(server.url, token), 401, { ...challenge(server), error: 'invalid_token' });
   });
 
   await t.test('an opaque token is accepted after that', async () => {
