@@ -55,6 +55,10 @@ pub(super) enum InvalidTemplate {
     Expression,
     #[error("it has more than {MAX_EXPRESSIONS} expressions")]
     TooManyExpressions,
+    #[error(
+        "some of its URIs have `//` after the scheme and some do not: write `{{#...}}` and `{{?...}}` at the end only"
+    )]
+    Beginning,
     #[error("{0}")]
     NotCanonical(NotCanonical),
 }
@@ -77,9 +81,15 @@ impl UriTemplate {
         let samples = ["x", "x/x"].map(|reserved| expanded(&parts, reserved, true));
         let [optional, other] = samples.each_ref().map(|sample| CanonicalUri::parse(sample).map(|uri| uri.optional()));
         let reserved = if optional.is_err() && other.is_ok() { "x/x" } else { "x" };
+        let [with_optional, expansion] = [true, false].map(|with_optional| expanded(&parts, reserved, with_optional));
+        let beginning =
+            |uri: &str| CanonicalUri::parse(uri).ok().map(|uri| (uri.has_slashes(), uri.has_empty_authority()));
+        if beginning(&expansion).is_some_and(|found| beginning(&with_optional).is_some_and(|other| other != found)) {
+            return Err(InvalidTemplate::Beginning);
+        }
         Ok(Self {
             optional: optional.or_else(|reason| other.map_err(|_| InvalidTemplate::NotCanonical(reason)))?,
-            expansion: expanded(&parts, reserved, false).into(),
+            expansion: expansion.into(),
             careless: Careless::all(&parts, text.starts_with("file:")),
             parts,
             text: text.into(),

@@ -166,3 +166,13 @@ fn a_template_whose_uris_are_not_canonical_is_rejected() {
         assert!(matches!(error, Some(InvalidTemplate::NotCanonical(_))), "{bad} {error:?}");
     }
 }
+
+#[test]
+fn a_template_whose_uris_begin_in_two_ways_is_rejected() {
+    for bad in ["file:/{#f}//{+path}", "notes:{?q}//{id}", "notes:/{?q}/{id}"] {
+        assert_eq!(UriTemplate::parse(bad).err(), Some(InvalidTemplate::Beginning), "{bad}");
+    }
+    for good in ["notes://{id}{?q}", "notes:{id}{#f}", "file:///{+path}{?q}{#f}"] {
+        assert!(UriTemplate::parse(good).is_ok(), "{good}");
+    }
+}
