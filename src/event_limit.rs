@@ -23,7 +23,7 @@ struct Window {
     events: u64,
 }
 
-/// What becomes of one event.
+/// How one event is handled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Counted {
     /// Whether it appears at its own level, and not only at `debug`.
@@ -123,7 +123,7 @@ mod tests {
             assert_eq!(shown.iter().filter(|shown| **shown).count(), 3);
             assert_eq!(shown[..3], [true; 3]);
         }
-        // Another cause has a count of its own.
+        // Causes are counted separately.
         assert!(limit.count("audience", time.at(3601)).is_shown);
     }
 
@@ -135,7 +135,7 @@ mod tests {
         }
         let summary = Summary { cause: "expired", events: 60, hidden: 57 };
         assert_eq!(limit.count("expired", time.at(60)).finished, Some(summary));
-        // One event is no busy minute.
+        // One event alone needs no summary.
         assert_eq!(limit.count("expired", time.at(180)).finished, None);
     }
 

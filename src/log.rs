@@ -1,4 +1,4 @@
-//! What log lines are made of: causes that are short and on one line, and events whose number is bounded.
+//! The parts of log lines: causes that are short and on one line, and events whose number is bounded.
 
 use std::error::Error as StdError;
 use std::fmt::{self, Write as _};

@@ -59,7 +59,7 @@ pub trait RequestContextExt {
     /// a transport that is not HTTP. A `?` makes an [`ErrorData`] of it, [`CallToolResult::from`] the result of a tool.
     fn auth_info(&self) -> Result<&AuthInfo, Rejection>;
 
-    /// Who makes the request, or `None` where the bearer layer allows anonymous requests and this is one.
+    /// The caller of the request, or `None` where the bearer layer allows anonymous requests and this is one.
     ///
     /// # Errors
     /// An internal error if no layer has seen the request, as with a transport that is not HTTP: a tool must not take

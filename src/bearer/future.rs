@@ -40,7 +40,7 @@ pub(super) struct Next<S, B> {
     pub(super) service: S,
     pub(super) request: Request<B>,
     pub(super) state: Arc<State>,
-    /// What the request needs.
+    /// The requirements of the route.
     pub(super) protection: Arc<Protection>,
 }
 

@@ -59,7 +59,7 @@ impl BearerAuthLayer {
     /// Requires all of `scopes`, besides what was required before.
     ///
     /// # Errors
-    /// [`BuildErrorKind::Scope`] if one of them is no scope (RFC 6749, section 3.3), or if there is none.
+    /// [`BuildErrorKind::Scope`] if one of them is not a scope (RFC 6749, section 3.3), or if there is none.
     pub fn required_scopes<I>(self, scopes: I) -> Result<Self, BuildError>
     where
         I: IntoIterator,

@@ -28,7 +28,7 @@ impl AuthInfo {
         Err(Rejection::new(RejectionKind::Internal))
     }
 
-    /// Who makes a request, or `None` where the bearer layer allows anonymous requests and this is one. For frameworks
+    /// The caller of a request, or `None` where the bearer layer allows anonymous requests and this is one. For frameworks
     /// without an extractor.
     ///
     /// # Errors

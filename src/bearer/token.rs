@@ -62,7 +62,7 @@ fn only_token(headers: &HeaderMap) -> Result<(&HeaderValue, Range<usize>), NoTok
         return Err(NoToken::Malformed);
     }
     let text = value.as_bytes();
-    // White space around a field's value is no part of it (RFC 9110, section 5.5). hyper removes it; a request that was
+    // White space around a field's value is not part of it (RFC 9110, section 5.5). hyper removes it; a request that was
     // made in process may have it.
     let start = text.iter().take_while(|byte| is_white_space(**byte)).count();
     let end = text.len().saturating_sub(text.iter().rev().take_while(|byte| is_white_space(**byte)).count());

@@ -278,7 +278,7 @@ fn is_b2c_issuer(issuer: &str) -> bool {
     host.is_some_and(|host| host.ends_with(".b2clogin.com"))
 }
 
-/// What the name of each policy of Azure AD B2C begins with, in lower case.
+/// The beginning of the name of each policy of Azure AD B2C, in lower case.
 const B2C_POLICY: &str = "b2c_1";
 /// What servers put into a payload's `typ` of tokens that are not access tokens (Keycloak), in lower case.
 const FOREIGN_TYP: [&str; 10] = [

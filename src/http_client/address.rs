@@ -17,7 +17,7 @@ pub enum AddressPolicy {
     /// 1. A request to exactly this host and port may go to any address.
     /// 2. Where the host is `localhost` or a private address as it is written, every address is allowed.
     ///
-    /// What a name resolves to never makes this host a private one: its owner may be the one who attacks.
+    /// DNS records never make this host a private one, because their owner may be the attacker.
     NoMorePrivateThan(Box<str>),
 }
 
@@ -45,7 +45,7 @@ impl RemoteAddress {
         Self(address)
     }
 
-    /// Whether only a neighbour can have this address. Whoever has another one, however odd, may be anybody.
+    /// Whether only a host on the same network can have this address. Anybody on the internet may have any other one.
     pub(crate) fn is_private(self) -> bool {
         match self.0.ip().to_canonical() {
             IpAddr::V4(address) => {
@@ -134,7 +134,7 @@ mod tests {
             ("https://as.example", "http://as.localhost/jwks", Forbidden),
             ("https://8.8.8.8", "https://169.254.169.254/", Forbidden),
             ("https://8.8.8.8", "https://8.8.8.8/jwks", Anywhere),
-            // Whoever is inside already may lead there.
+            // A private host may name private addresses.
             ("https://10.1.2.3", "https://10.9.9.9/jwks", Anywhere),
             ("http://127.0.0.1:8080", "http://127.0.0.1:8081/jwks", Anywhere),
             ("http://[::1]:8080", "http://127.0.0.1:8081/jwks", Anywhere),

@@ -1,7 +1,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-/// What is wrong with a fetched document.
+/// A defect of a fetched document.
 ///
 /// `Display` shows what the document has, for whoever configures the server; a line in the log leaves that out.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ impl DocumentError {
         self
     }
 
-    /// What a log line shows of it: no byte of the document.
+    /// The form for log lines: no byte of the document.
     pub(crate) const fn without_what_was_found(&self) -> WithoutFound<'_> {
         WithoutFound(self)
     }

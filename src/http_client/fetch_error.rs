@@ -42,7 +42,7 @@ impl FetchError {
         Self { kind, url: url.into(), retry_after: None, source: None }
     }
 
-    /// What an exchange failed of: one that brought too much, or something encoded, did bring an answer.
+    /// The error for a failed exchange. A response that is too large or encoded is a response all the same.
     pub(crate) fn of_exchange(url: &str, error: HttpError) -> Self {
         let kind = match error.kind() {
             HttpErrorKind::TooLarge | HttpErrorKind::Encoded => FetchErrorKind::Document,

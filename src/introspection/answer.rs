@@ -14,7 +14,7 @@ pub(crate) enum Verdict {
     Unsupported,
 }
 
-/// Why a response says nothing about a token.
+/// Why a response is not an answer about a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Unreadable {
     /// An error code says that this server's credentials are rejected, with this status.
@@ -34,7 +34,7 @@ pub(crate) enum Unreadable {
     Claims(&'static str),
 }
 
-/// Reads a response strictly (RFC 7662, section 2.2): what is not exactly an answer says nothing about the token.
+/// Reads a response strictly (RFC 7662, section 2.2): anything else is not an answer about the token.
 ///
 /// `{"active": false}` is an answer whatever the status is: some servers send it with status 401 for an unknown token.
 pub(crate) fn read(status: StatusCode, body: &[u8], issuer: &str) -> Result<Verdict, Unreadable> {

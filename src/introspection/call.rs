@@ -106,7 +106,7 @@ impl Caller {
 }
 
 impl CallError {
-    /// The endpoint could not be discovered. Discovery has a back-off of its own.
+    /// The endpoint could not be discovered. Discovery has its own back-off.
     pub(super) const fn from_discovery(error: Arc<FetchError>) -> Self {
         Self { error, outcome: Outcome::NotSent, may_be_retried: false, blames_request: false }
     }

@@ -24,7 +24,7 @@ pub(crate) enum IntrospectionError {
         #[source]
         last: Option<Arc<FetchError>>,
     },
-    /// The endpoint said when it wants to be asked about this token again (RFC 6585, section 4).
+    /// The endpoint said when this token may be introspected again (RFC 6585, section 4).
     #[error("the authorization server limits the rate of requests about this token")]
     RateLimited { retry_in: Duration },
     /// As many calls as the endpoint bears are in flight, and the turn of this token did not come in time.

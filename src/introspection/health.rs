@@ -83,7 +83,7 @@ pub(super) enum Outcome {
     NotSent,
 }
 
-/// What follows from the outcome of a call.
+/// The result of reporting the outcome of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Transition {
     /// Nothing: the call worked, or its token alone may be the reason that it did not.
@@ -114,7 +114,7 @@ impl Outcome {
         !matches!(self, Self::Broken | Self::TimedOut | Self::Unreachable | Self::NotSent)
     }
 
-    /// What the endpoint said about the next attempt.
+    /// The `Retry-After` of the endpoint.
     const fn retry_after(self) -> Option<Duration> {
         match self {
             Self::Overloaded { retry_after } | Self::RateLimited { retry_after } => retry_after,
@@ -189,7 +189,7 @@ impl Health {
 
     fn fail(&mut self, call: &Sent, outcome: Outcome, now: Instant) -> Transition {
         let evidence = self.evidence(call, outcome, now);
-        // A token that may be the cause has no say in how long a pause is.
+        // A token that may be the cause does not make a pause longer.
         let said = if evidence == Evidence::Unclear { None } else { outcome.retry_after() };
         match (self.state, evidence) {
             (_, Evidence::None) => Transition::None,
@@ -209,7 +209,7 @@ impl Health {
             (State::Open { until, pause, .. }, Evidence::Endpoint | Evidence::Conclusive) if call.at >= until => {
                 self.open(pause.saturating_mul(2), said, now)
             }
-            // The token may have been the reason, so this says nothing; the next ones need not wait for each other.
+            // The token may be the cause, so the endpoint may work: the next calls need not wait for each other.
             (State::Open { until, pause, .. }, Evidence::Unclear) if call.at >= until => {
                 self.state = State::Open { until, pause, probes: FIRST };
                 Transition::None

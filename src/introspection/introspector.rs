@@ -255,7 +255,7 @@ impl Shared {
         }
     }
 
-    /// What a caller is told.
+    /// The result for the caller.
     fn judge(
         &self,
         question: &Question,

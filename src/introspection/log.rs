@@ -64,7 +64,7 @@ impl Log {
             "introspection is rejected, and no token was confirmed as active yet: check the client credentials");
     }
 
-    /// The last cached result is used while there is no new one.
+    /// The last cached result is used because introspection failed.
     pub(super) fn stale(&self, error: &IntrospectionError) {
         let cause = Cause::new(error);
         tracing::debug!(target: "mcp_bearer::introspection", issuer = &*self.issuer, %cause,

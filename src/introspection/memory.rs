@@ -16,7 +16,7 @@ pub(super) struct Memory {
     lifetimes: Lifetimes,
     positives: TokenCache<Positive>,
     negatives: TokenCache<Negative>,
-    /// Until when the endpoint does not want to be asked about a token.
+    /// Until when a token must not be introspected, by the word of the endpoint.
     held_back: TokenCache<HeldBack>,
     /// How often something was forgotten, by the first byte of its fingerprint: what was asked before that is not kept
     /// after it.
@@ -92,14 +92,14 @@ impl Memory {
         self.positives.peek(token).is_some()
     }
 
-    /// The endpoint does not want to be asked about a token for so long.
+    /// The token must not be introspected for this time, by the word of the endpoint.
     pub(super) fn hold_back(&self, token: Fingerprint, time: Duration) {
         if let Some(until) = Instant::now().checked_add(time.min(LONGEST_HOLD)) {
             self.held_back.insert(token, HeldBack { until });
         }
     }
 
-    /// How long nobody may ask about a token; `None` if somebody may now.
+    /// How long a token must not be introspected; `None` if it may be now.
     pub(super) fn held_back(&self, token: &Fingerprint) -> Option<Duration> {
         let HeldBack { until } = self.held_back.get(token)?;
         Some(until.saturating_duration_since(Instant::now())).filter(|left| !left.is_zero())
@@ -188,7 +188,7 @@ const MAX_POSITIVES: usize = 10_000;
 /// Bad answers: a client that repeats itself, not a flood.
 const MAX_NEGATIVES: usize = 1_000;
 
-/// The longest time for which a token is not asked about: as long as the longest `Retry-After` that callers are told.
+/// The longest time for which a token is not introspected: as long as the longest `Retry-After` that callers are told.
 const LONGEST_HOLD: Duration = Duration::from_secs(60);
 
 #[cfg(test)]

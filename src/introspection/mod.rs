@@ -30,7 +30,7 @@
 //! authorization server. It grows by one after each round of answers that came in time. It is halved at a 503, where the
 //! latency doubles over its best of the last minute, and where a request times out while no other is answered. If a request
 //! times out although it was sent alone, while the authorization server confirms other tokens, the token is the reason: the
-//! number returns to 8, and timeouts do not change it for two minutes. Whoever waits for a turn does so in order; tokens that
+//! number returns to 8, and timeouts do not change it for two minutes. Callers wait for a turn in order; tokens that
 //! were active before go first, and have places that other tokens cannot fill. The time limit of a request begins when the
 //! request is sent. `Retry-After` says when the turn would have come, with up to 30 % added at random, and 60 s at most.
 //!

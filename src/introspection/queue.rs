@@ -130,7 +130,7 @@ impl Queue {
         }
         match (transition, error) {
             (_, None) => state.last_error = None,
-            // What one token meets with says nothing about the endpoint.
+            // A failure that only its token may explain is not about the endpoint.
             (Transition::None | Transition::Closed, Some(_)) => {}
             (_, Some(error)) => state.last_error = Some(Arc::clone(error)),
         }
@@ -175,12 +175,12 @@ impl State {
             let Some((ticket, sender)) = line.waiting.pop_first() else { return };
             line.called = ticket;
             self.width.begin(now);
-            // Whoever does not listen any more is about to give the turn back.
+            // A caller that has gone away is about to give the turn back.
             _ = sender.send(());
         }
     }
 
-    /// Whose turn it is: in the line of known tokens, or in that of strangers.
+    /// Which line has the next turn: that of known tokens (`true`) or that of strangers.
     fn next(&self) -> Option<bool> {
         let lines = [(true, &self.known), (false, &self.strangers)];
         let may_begin = |is_known| {

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use super::health::Outcome;
 
-/// What else is known of the endpoint when a call ends.
+/// The state of the endpoint when a call ends.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Observed {
     /// Another call got a response while this one was in flight.

@@ -33,7 +33,7 @@ use crate::verify::TokenVerifier;
 #[derive(Clone)]
 pub struct Issuer {
     pub(super) url: Box<str>,
-    /// What a function of `providers` was called wrongly with.
+    /// The wrong argument of a function of `providers`.
     pub(super) mistake: Option<Box<str>>,
     pub(super) source: Source,
     pub(super) also_issued_as: Vec<Box<str>>,
@@ -114,7 +114,7 @@ impl Issuer {
     /// Uses a fixed key set; nothing is ever fetched, and a rotation needs a new configuration.
     ///
     /// `url` is compared with the `iss` of tokens. It need not be a URL: any visible ASCII text of at most 2,048 bytes without
-    /// quotes will do. What is not an https URL (or http on loopback) is not published in `authorization_servers`.
+    /// quotes will do. Only an https URL (or http on loopback) is published in `authorization_servers`.
     pub fn with_jwks(url: impl Into<Box<str>>, keys: JwkSet) -> Self {
         Self::new(url, Source::Jwks(keys))
     }

@@ -1,4 +1,4 @@
-//! What an issuer is called: a URL where something is fetched from it, any name where it is only compared.
+//! The name of an issuer: a URL where something is fetched from it, any name where it is only compared.
 
 use super::Issuer;
 use super::config::Source;
@@ -37,7 +37,7 @@ impl Issuer {
             .map_err(|error| BuildError::new(BuildErrorKind::Issuer, format!("the issuer {error}")))
     }
 
-    /// What is published in `authorization_servers` (RFC 9728, section 2): clients fetch the metadata of such an issuer.
+    /// The URL that is published in `authorization_servers` (RFC 9728, section 2): clients fetch the metadata of such an issuer.
     /// `None` if the identifier is a name and not a URL that may be fetched.
     pub(crate) fn published(&self) -> Option<&str> {
         IssuerUrl::parse(&self.url, self.plain_http).is_ok().then_some(&*self.url)

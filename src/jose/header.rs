@@ -40,7 +40,7 @@ impl<'h> Header<'h> {
         Ok(Self { algorithm, kid: members.kid, thumbprints, typ: members.typ, replicated: members.replicated })
     }
 
-    /// What the header says of the key.
+    /// The name of the key in the header.
     pub(crate) fn key_name(&self) -> KeyName<'_> {
         let [x5t_s256, x5t] = &self.thumbprints;
         KeyName { kid: self.kid.as_deref(), x5t_s256: x5t_s256.as_deref(), x5t: x5t.as_deref() }

@@ -99,7 +99,7 @@ impl fmt::Debug for VerificationKey {
     }
 }
 
-/// What a published key is for, as far as it says so.
+/// The purpose of a published key, as far as it says so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Purpose {
     /// `use: "sig"`, or `key_ops` with `verify`.

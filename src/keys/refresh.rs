@@ -47,7 +47,7 @@ pub(super) struct Asker {
     arrived_at: Instant,
     /// Whether it has waited its time out already.
     pub(super) waited: bool,
-    /// Whether it is no request, so that nobody waits for the set.
+    /// Whether it is not a request, so that nobody waits for the set.
     is_background: bool,
 }
 

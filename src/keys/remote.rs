@@ -149,7 +149,7 @@ impl RemoteKeys {
                     None | Some(Selection::Unknown) => {
                         state.refresh.ask_unknown(&missing_key(algorithm, name), asker, now.into_std())
                     }
-                    // A key that cannot be used is known, too: it causes no fetch of its own.
+                    // A key that cannot be used is known, too: it does not cause a fetch.
                     Some(Selection::Keys(_) | Selection::Unusable | Selection::Unfit) => {
                         state.refresh.ask_known(asker, now.into_std())
                     }
@@ -281,7 +281,7 @@ impl Shared {
     }
 }
 
-/// What a token asks for that no key has: its `kid`, else its thumbprints, else the kind of key that it needs.
+/// The name of an unknown key of a token: its `kid`, else its thumbprints, else the kind of key that it needs.
 fn missing_key(algorithm: Algorithm, name: KeyName<'_>) -> Cow<'static, str> {
     match (name.kid, name.x5t_s256, name.x5t) {
         (Some(kid), ..) => Cow::Owned(["kid ", kid].concat()),

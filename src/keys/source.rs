@@ -41,7 +41,7 @@ pub(crate) struct FoundKeys {
     pub(crate) generation: Option<u64>,
 }
 
-/// What the keys for a token say of its signature.
+/// The result of checking a signature with the keys for a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Signature {
     Valid,

@@ -36,7 +36,7 @@ enum Media {
     Other,
 }
 
-/// What becomes of an answer.
+/// The response, or the list in it that has to be read first.
 pub(super) enum Answer<B> {
     Ready(Response<McpResponseBody<B>>),
     /// Its status depends on its body.

@@ -93,7 +93,7 @@ where
                     let Some(next) = next.take() else { return Poll::Pending };
                     let Next { mut service, parts, mut exchange } = *next;
                     let failed = |failure| match (failure, &exchange.caller) {
-                        // With a token there is more room.
+                        // With a token the limit is higher.
                         (OperationFailure::TooLarge, Caller::Anonymous(protection)) => {
                             refuse(protection, Rejection::missing_token(protection, Scopes::EMPTY))
                         }

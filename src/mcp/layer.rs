@@ -96,7 +96,7 @@ impl McpLayer {
         self.with(|state| state.filters_lists = filter)
     }
 
-    /// Lets answers go on after their token has expired. Without this call, an answer that goes on ends with its token, at
+    /// Lets responses continue after their token has expired. Without this call, a response ends with its token, at
     /// `exp` plus the clock skew: an event stream between two events, anything else with an error, so that nobody takes it for
     /// complete. An answer that announces its length ends with an error too.
     pub fn streams_may_outlive_token(self) -> Self {
@@ -231,7 +231,7 @@ fn wrong(message: String) -> BuildError {
 
 /// As much as the servers of the MCP SDKs take.
 const MAX_BODY: usize = 4 * 1024 * 1024;
-/// A stranger's messages are public ones, such as `initialize`: they are short.
+/// Messages without a token are public ones, such as `initialize`: they are short.
 const MAX_ANONYMOUS_BODY: usize = 64 * 1024;
 /// A request with a name and an id.
 const LOWEST_MAX_BODY: usize = 1_024;

@@ -77,8 +77,8 @@ impl ProtectedResourceMetadata {
 
     /// Any other member, such as `signed_metadata`, one with a language tag, or an extension.
     ///
-    /// What the server's configuration decides cannot be set so: `resource`, `authorization_servers`, `scopes_supported` and
-    /// `bearer_methods_supported`. Neither can `dpop_signing_alg_values_supported`, `dpop_bound_access_tokens_required` and
+    /// Members that follow from the server's configuration cannot be set here: `resource`, `authorization_servers`,
+    /// `scopes_supported` and `bearer_methods_supported`. Neither can `dpop_signing_alg_values_supported`, `dpop_bound_access_tokens_required` and
     /// `tls_client_certificate_bound_access_tokens`, since sender-constrained tokens are rejected. Both are errors at build.
     #[must_use]
     pub fn member(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {

@@ -104,7 +104,7 @@ impl ResourceServerBuilder {
         let scopes = Scopes::new(&self.scopes_supported)
             .map_err(|error| BuildError::new(BuildErrorKind::Scope, error.to_string()))?;
         if scopes.contains(OFFLINE_ACCESS) {
-            tracing::warn!(target: "mcp_bearer", "`offline_access` is no scope of a resource: it is left out (MCP 2026-07-28)");
+            tracing::warn!(target: "mcp_bearer", "`offline_access` is not a scope of a resource: it is left out (MCP 2026-07-28)");
         }
         Ok(scopes.without(OFFLINE_ACCESS))
     }
@@ -152,7 +152,7 @@ impl ResourceServerBuilder {
         Ok(Some(tokens))
     }
 
-    /// Whose a token is that says nothing itself must be beyond doubt.
+    /// The issuer that introspects opaque tokens. It must be unambiguous.
     fn for_opaque(&self, verifiers: &[Arc<Verifier>]) -> Result<ForOpaque, BuildError> {
         let asked: Vec<_> = verifiers.iter().filter(|verifier| verifier.asked.is_some()).collect();
         let wrong = |message: &str| Err(BuildError::new(BuildErrorKind::Issuer, message));
@@ -174,7 +174,7 @@ const MAX_VERIFIED_TOKENS: usize = 1_000_000;
 const MIN_VERIFICATION_TIMEOUT: Duration = Duration::from_millis(100);
 /// Each request that waits holds a connection and its memory.
 const MAX_VERIFICATION_TIMEOUT: Duration = Duration::from_secs(60);
-/// What `max_token_length` may not go below: shorter tokens have hardly any claims.
+/// The least value of `max_token_length`: shorter tokens have hardly any claims.
 const LEAST_MAX_TOKEN: usize = 1024;
-/// The longest realm: it stands in every challenge.
+/// The longest realm: it is part of every challenge.
 const MAX_REALM: usize = 256;

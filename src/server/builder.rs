@@ -215,7 +215,7 @@ impl ResourceServerBuilder {
     /// [`KeySource`](crate::keys::KeySource), and for a [`TokenVerifier`](crate::verify::TokenVerifier): 100 ms to 60 s, 10 s
     /// by default. Then it is answered with 503.
     ///
-    /// Introspection has limits of its own. A panic in a verifier, a key source, an HTTP client or a clock of your own is
+    /// Introspection has its own limits. A panic in a verifier, a key source, an HTTP client or a clock of your own is
     /// answered with 503 too, unless the program is built with `panic = "abort"`. Code that blocks its thread cannot be
     /// interrupted.
     pub const fn verification_timeout(mut self, limit: Duration) -> Self {

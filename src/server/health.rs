@@ -94,7 +94,7 @@ impl IssuerHealth {
     }
 
     /// How many published keys for signatures cannot be used. The log names each with the reason; a token under the key id
-    /// of one is answered with 503. Zero with a key source of your own.
+    /// of one is answered with 503. Zero with a custom key source.
     #[must_use]
     pub const fn unusable_keys(&self) -> usize {
         self.unusable_keys

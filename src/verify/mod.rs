@@ -12,7 +12,7 @@
 //! | 5 | `iss`: one of the configured issuers, byte for byte | [`Issuer`](CheckFailure::Issuer) |
 //! | 6 | `aud`: this resource, an alias or an accepted client id | [`Audience`](CheckFailure::Audience) |
 //! | 7 | `exp`, `nbf`, `iat` | [`NoExpiry`](CheckFailure::NoExpiry), [`Expired`](CheckFailure::Expired), [`NotYetValid`](CheckFailure::NotYetValid), [`LifetimeTooLong`](CheckFailure::LifetimeTooLong) |
-//! | 8 | `cnf`, and marks of tokens that are no access tokens; with `require_at_jwt` the claims of RFC 9068; scopes at configured places; with an accepted client id as the only audience a scope, `roles` or `typ: at+jwt` | [`SenderConstrained`](CheckFailure::SenderConstrained), [`TokenType`](CheckFailure::TokenType), [`Claims`](CheckFailure::Claims) |
+//! | 8 | `cnf`, and marks of tokens that are not access tokens; with `require_at_jwt` the claims of RFC 9068; scopes at configured places; with an accepted client id as the only audience a scope, `roles` or `typ: at+jwt` | [`SenderConstrained`](CheckFailure::SenderConstrained), [`TokenType`](CheckFailure::TokenType), [`Claims`](CheckFailure::Claims) |
 //! | 9 | a key of this issuer for this `kid` (else `x5t#S256`, `x5t`) and `alg`, fetched if need be | [`UnknownKey`](CheckFailure::UnknownKey); 503 if the only such key cannot be used |
 //! | 10 | the signature, with at most four keys of one name | [`Signature`](CheckFailure::Signature); 503 if a key of this name cannot be used |
 //! | 11 | with a revocation check: the authorization server's word, at most so old | [`Inactive`](CheckFailure::Inactive) |

@@ -45,7 +45,8 @@ fn cannot_judge(cause: impl std::error::Error + Send + Sync + 'static) -> Verify
     VerifyError::new(VerifyErrorKind::Unavailable { retry_after: None }).with_source(cause)
 }
 
-/// What the panic says may have a token in it; the panic hook of the process prints it with its place.
+/// The message of the panic is not logged, because it may contain a token; the panic hook of the process prints it with its
+/// place.
 #[derive(Debug, thiserror::Error)]
 #[error("the verification of the token panicked")]
 struct Panicked;

@@ -1,4 +1,4 @@
-//! Code of the application's own that panics or hangs: 503 within a bound, never a dropped connection.
+//! Application code that panics or hangs: 503 within a bound, never a dropped connection.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -209,8 +209,15 @@ async fn where_on_rejection_panics_the_response_is_the_default_one() {
         ResourceServer::builder(RESOURCE).issuer(issuer.issuer()).clock(TestClock::new()).build().await.unwrap();
     let plain = App::new(server.bearer_layer());
     let broken = App::new(server.bearer_layer().on_rejection(|_| panic!("{SAID}")));
+    let capture = Capture::of_this_thread();
     for authorization in ["Bearer", "Bearer garbage", "Basic x"] {
         let (expected, answer) = (plain.get(authorization).await, broken.get(authorization).await);
         assert_eq!((answer.status, answer.headers, answer.body), (expected.status, expected.headers, expected.body));
     }
+    // A stranger can cause it with each request.
+    for _ in 0..20 {
+        broken.get("Bearer").await;
+    }
+    let errors = capture.take().into_iter().filter(|(level, _)| *level == Level::ERROR).count();
+    assert!((1..=3).contains(&errors), "{errors} lines");
 }

@@ -39,7 +39,7 @@ enum Stage {
 }
 
 impl Watch {
-    /// An event stream whose length is known cannot end early: it is no event stream here.
+    /// An event stream whose length is known cannot end early, so it is treated like any other response.
     pub(in crate::mcp) fn new(lifetime: Lifetime, is_event_stream: bool) -> Self {
         Self { lifetime, boundaries: is_event_stream.then(Boundaries::new), stage: Stage::Alive, is_begun: false }
     }
@@ -111,7 +111,7 @@ where
             && !std::mem::replace(&mut watch.is_begun, true)
             && let Poll::Ready(frame) = this.body.as_mut().poll_frame(cx)
         {
-            // All of it is there at once, so that nothing goes on.
+            // All of it is there at once, so nothing can be cut off.
             if frame.is_none() || this.body.is_end_stream() {
                 *this.watch = None;
             } else if watch.poll_over(cx).is_ready() {

@@ -41,7 +41,7 @@ pub(in crate::mcp) struct View {
     pub(in crate::mcp) caller: Caller,
 }
 
-/// What is left out of an event stream, and the event that is not complete yet.
+/// The filter of an event stream, and the event that is not complete yet.
 #[derive(Debug)]
 struct EventFilter {
     view: View,

@@ -42,7 +42,7 @@ impl<B> JsonList<B> {
         matches!(self.state, State::Passing(None) | State::Failed(None)) && self.trailers.is_none()
     }
 
-    /// What is passed on in the place of all that came.
+    /// Decides what is passed on instead of the body.
     fn judge(&mut self) -> State {
         let text = std::mem::take(&mut self.held).freeze();
         let passing = |bytes: Bytes| State::Passing(Some(bytes).filter(|bytes| !bytes.is_empty()));

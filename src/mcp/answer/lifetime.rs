@@ -206,7 +206,7 @@ impl Revalidation {
 
 /// How late an end may come on a machine whose clock was set or that slept: as much as clocks may differ anyway.
 const LONGEST_NAP: Duration = Duration::from_secs(60);
-/// For how long, beyond the interval, a stream goes on while its token cannot be judged: as long as keys serve in an outage.
+/// For how long, beyond the interval, a stream continues while its token cannot be judged: as long as keys serve in an outage.
 const LONGEST_OUTAGE: Duration = Duration::from_secs(3_600);
 /// Enough to spread what was opened at once, little enough to keep to what was asked for.
 const JITTER: f64 = 0.1;

@@ -44,7 +44,7 @@ fn only<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h str>
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
-        // White space around a value is no part of it (RFC 9110, section 5.5); in process it may still be there.
+        // White space around a value is not part of it (RFC 9110, section 5.5); in process it may still be there.
         (Some(value), None) => value.to_str().map(|value| Some(value.trim_ascii())).map_err(|_| Unclear),
         (Some(_), Some(_)) => Err(Unclear),
     }

@@ -24,7 +24,7 @@ pub(in crate::mcp) enum Target<'b> {
 }
 
 impl<'b> Operation<'b> {
-    /// `None` if the method needs a name and there is no readable one, or if a NUL could end one of them early.
+    /// `None` if the method needs a name and the message does not have a readable one, or if a NUL could end one of them early.
     pub(super) fn new(method: Cow<'b, str>, params: Members<'b>) -> Option<Self> {
         let method = whole(method)?;
         let target = match method.as_ref() {

@@ -112,7 +112,7 @@ impl Rules {
             ListKind::Tools => ("tools/call", Target::Tool(name.into())),
             ListKind::Prompts => ("prompts/get", Target::Prompt(name.into())),
             ListKind::Resources | ListKind::Skills => ("resources/read", Target::Resource(name.into())),
-            // Who may read one of its resources has a use for it.
+            // It is useful to a caller that may read one of its resources.
             ListKind::ResourceTemplates => {
                 let uri =
                     UriTemplate::parse(name).map_or_else(|_| name.to_owned(), |template| template.expansion().into());

@@ -155,7 +155,7 @@ impl<'u> Parts<'u> {
     fn host_and_port(&self) -> Option<(&'u str, Option<&'u str>)> {
         let authority = self.authority?;
         let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-        // An IPv6 address has colons of its own, in brackets.
+        // An IPv6 address contains colons, in brackets.
         let address = if host.starts_with('[') { host.find(']').unwrap_or_default() } else { 0 };
         let (before, after) = host.split_at(address);
         Some(match after.find(':') {
@@ -217,7 +217,7 @@ impl<'u> Parts<'u> {
 
     /// Compares with the URL standard, which knows more spellings of some hosts and paths: `127.1`, `C|`, a default port.
     fn check_with_url_parser(&self, text: &str) -> Result<(), NotCanonical> {
-        // What the parser rejects has no other reading.
+        // If the parser rejects it, there is no other reading.
         let Ok(url) = Url::parse(text) else { return Ok(()) };
         let (host, port) = self.host_and_port().unwrap_or_default();
         let has_port = match url.port() {
@@ -245,7 +245,7 @@ fn check_segments(text: &str) -> Result<(), NotCanonical> {
     if parts.path.contains("//") { Err(NotCanonical::EmptySegment) } else { Ok(()) }
 }
 
-/// Decodes the percent-encoding of visible ASCII characters, which have a meaning of their own in a URI.
+/// Decodes the percent-encoding of visible ASCII characters, which may be delimiters in a URI.
 pub(super) fn decoded(text: &str) -> Result<Option<String>, NotCanonical> {
     let mut pieces = text.split('%');
     let mut decoded = pieces.next().unwrap_or_default().to_owned();

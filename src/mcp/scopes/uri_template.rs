@@ -12,7 +12,7 @@ use crate::mcp::request::MAX_URI;
 pub(super) struct UriTemplate {
     text: Box<str>,
     parts: Vec<Part>,
-    /// What a careless server compares a URI with.
+    /// The forms of this template that a careless server compares a URI with.
     careless: Vec<Careless>,
     optional: Optional,
     expansion: Box<str>,
@@ -32,7 +32,7 @@ enum Part {
     Expression(Expression),
 }
 
-/// What the expressions of one operator expand to (RFC 6570, section 3.2.1).
+/// The expansions of the expressions of one operator (RFC 6570, section 3.2.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Expression {
     /// The first character of every expansion but the empty one.
@@ -115,7 +115,7 @@ impl UriTemplate {
         &self.expansion
     }
 
-    /// What stands before the first expression.
+    /// The text before the first expression.
     pub(super) fn beginning(&self) -> &str {
         self.text.split('{').next().unwrap_or_default()
     }
