@@ -44,7 +44,7 @@
 //! |---|---|
 //! | the configuration of a resource | [`ResourceServerBuilder`] |
 //! | the configuration of an authorization server, and how its keys are had | [`Issuer`] |
-//! | Keycloak, Auth0, Logto, Entra, Okta, Cognito, step by step | [`providers`] |
+//! | Keycloak, Auth0, Logto, Entra, Okta, Cognito, step by step | [`issuer::providers`] |
 //! | what is checked, and in which order | [`verify`] |
 //! | how each refusal is answered | [`bearer`] |
 //! | what each MCP tool, prompt and resource needs; streams and sessions | [`mcp`] |
@@ -95,7 +95,6 @@ pub mod origin;
 #[cfg(test)]
 mod properties;
 mod protection;
-pub mod providers;
 pub mod resource;
 #[cfg(feature = "rmcp")]
 pub mod rmcp;

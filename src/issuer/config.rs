@@ -5,9 +5,9 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::AuthorizationServerMetadata;
+use super::build::Parts;
 use super::discovery::MapMetadata;
 use super::key_set::KeySetLimits;
-use super::parts::Parts;
 use crate::claims::WithoutAudience;
 use crate::http_client::HttpClient;
 use crate::identifier::PlainHttp;

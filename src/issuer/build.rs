@@ -1,19 +1,18 @@
 //! From an issuer as it is configured to what verifies its tokens.
 
 use std::ops::RangeInclusive;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use url::Url;
 
 use super::Issuer;
-use super::config::{DEFAULT_KEY_SET_LIFETIME, DEFAULT_KEY_SET_LIMITS, DEFAULT_LAST_KNOWN_GOOD, Introspected, Source};
+use super::config::{Introspected, Source};
 use super::discovery::{Discovery, Needs, OAUTH, OIDC, appended, inserted};
 use super::introspection_endpoint::IntrospectionEndpoint;
 use super::key_set::{KeySetFetch, Location};
 use super::metadata_source::MetadataSource;
-use super::names::check_name;
-use crate::claims::{AcceptedAudiences, Policy, WithoutAudience};
+use crate::claims::{AcceptedAudiences, Policy};
 use crate::error::{BuildError, BuildErrorKind};
 use crate::http_client::HttpClient;
 use crate::identifier;
@@ -76,111 +75,8 @@ impl Issuer {
         Ok(self.client_audiences.iter().fold(accepted, |accepted, client| accepted.with_client(client)))
     }
 
-    /// The texts that `iss` may be.
-    fn accepted_issuers(&self) -> Result<Vec<Box<str>>, BuildError> {
-        // What stands for several tenants issues no token in its own name.
-        let own = self.tenants.is_none().then(|| self.url.clone());
-        let mut accepted: Vec<_> = own.into_iter().chain(self.also_issued_as.iter().cloned()).collect();
-        if let Some(tenants) = &self.tenants {
-            let wrong = |message: &str| Err(BuildError::new(BuildErrorKind::Issuer, message));
-            if !tenants.template.contains(TENANT) {
-                return wrong(
-                    "the tenant template has no \"{tenantid}\" in it: give the metadata's `issuer` as it stands there",
-                );
-            }
-            let is_tenant = |tenant: &str| {
-                !tenant.is_empty() && tenant.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
-            };
-            if tenants.accepted.is_empty() || !tenants.accepted.iter().all(|tenant| is_tenant(tenant)) {
-                return wrong("the tenants must be listed, each by its identifier: letters, digits, '-', '.', '_'");
-            }
-            for tenant in &tenants.accepted {
-                let issuer: Box<str> = tenants.template.replace(TENANT, tenant).into();
-                self.parse(&issuer)?;
-                accepted.push(issuer);
-            }
-        }
-        for name in &self.also_issued_as {
-            check_name(name)?;
-        }
-        for (index, issuer) in accepted.iter().enumerate() {
-            if accepted.iter().take(index).any(|other| other == issuer) {
-                let message = format!("the issuer {issuer:?} stands twice: remove one");
-                return Err(BuildError::new(BuildErrorKind::Issuer, message));
-            }
-        }
-        Ok(accepted)
-    }
-
-    fn check_texts(&self) -> Result<(), BuildError> {
-        let wrong = |message: String| Err(BuildError::new(BuildErrorKind::Setting, message));
-        if let Some(message) = self.scope_claims.iter().find_map(|pointer| pointer_mistake(pointer)) {
-            return wrong(message);
-        }
-        if self.audiences.iter().chain(&self.client_audiences).any(|alias| alias.is_empty()) {
-            return wrong("an accepted audience is empty: remove it".to_owned());
-        }
-        if !self.without_audience.is_meaningful() {
-            return wrong(
-                "`dangerously_accept_clients_without_audience` names no client, or an empty one: name each".to_owned(),
-            );
-        }
-        if self.revocation_check.is_some_and(|interval| !REVOCATION_CHECK.contains(&interval)) {
-            return wrong("`revocation_check` must be between 1 s and 1 h".to_owned());
-        }
-        self.introspection.as_ref().map_or(Ok(()), |(_, settings)| settings.check())
-    }
-
-    /// A setter that another one makes meaningless is a mistake, whichever was meant.
-    fn check_agreement(&self) -> Result<(), BuildError> {
-        let which = self.introspection.as_ref().map(|(which, _)| *which);
-        let is_custom = matches!(self.source, Source::Verifier(_));
-        let can_discover = matches!(self.source, Source::Discover | Source::Oidc | Source::Oauth);
-        let verifies_jwts = !is_custom && which != Some(Introspected::All);
-        let fetches_keys = verifies_jwts && !matches!(self.source, Source::Jwks(_) | Source::Keys(_));
-        let needs = self.needs();
-        let fetches_metadata = can_discover && (needs.jwks_uri || needs.introspection_endpoint);
-        let introspects = which.is_some() && !is_custom;
-        let has_keys = matches!(self.source, Source::Jwks(_) | Source::Keys(_));
-        let idle = [
-            ("well_known_url", self.well_known_url.is_some() && !fetches_metadata),
-            ("map_metadata", self.map_metadata.is_some() && !fetches_metadata),
-            ("tenant_template", self.tenants.is_some() && !fetches_metadata),
-            ("jwks_uri", self.jwks_uri.is_some() && !fetches_keys),
-            ("algorithms", self.algorithms.is_some() && !verifies_jwts),
-            ("require_at_jwt", self.at_jwt_required && !verifies_jwts),
-            ("http_client", self.http_client.is_some() && !fetches_keys && !introspects),
-            ("key_set_lifetime", self.key_set_lifetime != DEFAULT_KEY_SET_LIFETIME && !fetches_keys),
-            ("last_known_good", self.last_known_good != DEFAULT_LAST_KNOWN_GOOD && !fetches_keys),
-            (
-                "dangerously_accept_missing_token_type",
-                self.missing_token_type_accepted
-                    && (!introspects || matches!(self.without_audience, WithoutAudience::Refused)),
-            ),
-            ("max_keys", self.key_set_limits.keys != DEFAULT_KEY_SET_LIMITS.keys && !fetches_keys),
-            ("max_key_set_size", self.key_set_limits.bytes != DEFAULT_KEY_SET_LIMITS.bytes && !fetches_keys),
-            ("introspection", which.is_some() && is_custom),
-            ("introspection", which == Some(Introspected::All) && has_keys),
-            ("introspection_endpoint", self.introspection_endpoint.is_some() && !introspects),
-        ];
-        if let Some((setter, _)) = idle.iter().find(|(_, idle)| *idle) {
-            let message = format!("`{setter}` has no effect beside another setting of {:?}: remove one", self.url);
-            return Err(BuildError::new(BuildErrorKind::Setting, message));
-        }
-        if self.revocation_check.is_some() && which != Some(Introspected::Opaque) {
-            let message = "`revocation_check` needs the credentials of `introspect_opaque`: call both, or let \
-                           `introspection` ask about every token";
-            return Err(BuildError::new(BuildErrorKind::Setting, message));
-        }
-        if introspects && self.introspection_endpoint.is_none() && has_keys {
-            let message = "nothing says where tokens are introspected: call `introspection_endpoint`";
-            return Err(BuildError::new(BuildErrorKind::Issuer, message));
-        }
-        Ok(())
-    }
-
     /// What the metadata must tell.
-    fn needs(&self) -> Needs {
+    pub(super) fn needs(&self) -> Needs {
         let which = self.introspection.as_ref().map(|(which, _)| *which);
         Needs {
             jwks_uri: self.jwks_uri.is_none() && which != Some(Introspected::All),
@@ -336,6 +232,33 @@ impl Issuer {
     }
 }
 
+/// What the clones of an [`Issuer`](super::Issuer) share: each part made once, by whoever needs it first.
+#[derive(Default)]
+pub(super) struct Parts {
+    pub(super) client: Once<Arc<dyn HttpClient>>,
+    pub(super) metadata: Once<Arc<MetadataSource>>,
+    pub(super) keys: Once<Keys>,
+    pub(super) introspector: Once<Arc<Introspector>>,
+}
+
+pub(super) struct Once<T>(OnceLock<T>);
+
+impl<T: Clone> Once<T> {
+    pub(super) fn get_or_make(&self, make: impl FnOnce() -> Result<T, BuildError>) -> Result<T, BuildError> {
+        if let Some(made) = self.0.get() {
+            return Ok(made.clone());
+        }
+        let made = make()?;
+        Ok(self.0.get_or_init(|| made).clone())
+    }
+}
+
+impl<T> Default for Once<T> {
+    fn default() -> Self {
+        Self(OnceLock::new())
+    }
+}
+
 #[cfg(feature = "reqwest")]
 fn default_client(names_https: bool) -> Result<Arc<dyn HttpClient>, BuildError> {
     use std::error::Error as _;
@@ -361,31 +284,10 @@ fn default_client(_: bool) -> Result<Arc<dyn HttpClient>, BuildError> {
     ))
 }
 
-/// What is wrong with a JSON pointer (RFC 6901, section 3), if anything is.
-fn pointer_mistake(pointer: &str) -> Option<String> {
-    let escaped = |name: &str| name.replace('~', "~0").replace('/', "~1");
-    if pointer.contains("://") {
-        let name = escaped(pointer.strip_prefix('/').unwrap_or(pointer));
-        return Some(format!("{pointer:?} looks for the claim \"https:\" or the like: write \"/{name}\" (RFC 6901)"));
-    }
-    if !pointer.starts_with('/') {
-        return Some(format!("{pointer:?} is not a JSON pointer: write \"/{}\" (RFC 6901)", escaped(pointer)));
-    }
-    pointer
-        .split('~')
-        .skip(1)
-        .any(|after| !after.starts_with(['0', '1']))
-        .then(|| format!("{pointer:?} is not a JSON pointer: write \"~0\" for \"~\" and \"~1\" for \"/\" (RFC 6901)"))
-}
-
 fn missing(message: &str) -> BuildError {
     BuildError::new(BuildErrorKind::Issuer, message)
 }
 
-/// What stands for a tenant in Entra's metadata.
-const TENANT: &str = "{tenantid}";
-/// More often is `introspection`; more rarely, most tokens have expired by themselves.
-const REVOCATION_CHECK: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
 /// More keys would make each look-up slow: it compares key ids one by one.
 const MAX_KEYS: RangeInclusive<usize> = 1..=1_000;
 /// In bytes. One key takes some hundred; a thousand with certificates some megabytes.

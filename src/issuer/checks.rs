@@ -1,0 +1,211 @@
+//! The name of an issuer: a URL where something is fetched from it, any name where it is only compared.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use super::Issuer;
+use super::config::{DEFAULT_KEY_SET_LIFETIME, DEFAULT_KEY_SET_LIMITS, DEFAULT_LAST_KNOWN_GOOD, Introspected, Source};
+use crate::claims::WithoutAudience;
+use crate::error::{BuildError, BuildErrorKind};
+use crate::identifier::{self, IssuerUrl};
+
+impl Issuer {
+    /// Keeps what a function of [`providers`](super::providers) was called wrongly with, to be said at build.
+    pub(crate) fn mistaken(mut self, mistake: String) -> Self {
+        self.mistake = Some(mistake.into());
+        self
+    }
+
+    /// The issuer's own identifier must be one.
+    pub(crate) fn check_identifier(&self) -> Result<(), BuildError> {
+        if let Some(mistake) = &self.mistake {
+            return Err(BuildError::new(BuildErrorKind::Issuer, mistake.clone()));
+        }
+        if let Some(repaired) = before_well_known(&self.url) {
+            let message = format!(
+                "the issuer {:?} is the URL of a metadata document: configure the issuer {repaired:?}, and call \
+                 `well_known_url(..)` with that URL if the metadata is not where the specifications have it",
+                self.url
+            );
+            return Err(BuildError::new(BuildErrorKind::Issuer, message));
+        }
+        match &self.source {
+            Source::Jwks(_) | Source::Keys(_) | Source::Verifier(_) => check_name(&self.url),
+            Source::Discover | Source::Oidc | Source::Oauth | Source::Metadata(_) => self.parse(&self.url).map(drop),
+        }
+    }
+
+    /// The identifier as a URL, from which others follow.
+    pub(super) fn parse(&self, issuer: &str) -> Result<IssuerUrl, BuildError> {
+        IssuerUrl::parse(issuer, self.plain_http)
+            .map_err(|error| BuildError::new(BuildErrorKind::Issuer, format!("the issuer {error}")))
+    }
+
+    /// The URL that is published in `authorization_servers` (RFC 9728, section 2): clients fetch the metadata of such an issuer.
+    /// `None` if the identifier is a name and not a URL that may be fetched.
+    pub(crate) fn published(&self) -> Option<&str> {
+        IssuerUrl::parse(&self.url, self.plain_http).is_ok().then_some(&*self.url)
+    }
+
+    /// The texts that `iss` may be.
+    pub(super) fn accepted_issuers(&self) -> Result<Vec<Box<str>>, BuildError> {
+        // What stands for several tenants issues no token in its own name.
+        let own = self.tenants.is_none().then(|| self.url.clone());
+        let mut accepted: Vec<_> = own.into_iter().chain(self.also_issued_as.iter().cloned()).collect();
+        if let Some(tenants) = &self.tenants {
+            let wrong = |message: &str| Err(BuildError::new(BuildErrorKind::Issuer, message));
+            if !tenants.template.contains(TENANT) {
+                return wrong(
+                    "the tenant template has no \"{tenantid}\" in it: give the metadata's `issuer` as it stands there",
+                );
+            }
+            let is_tenant = |tenant: &str| {
+                !tenant.is_empty() && tenant.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
+            };
+            if tenants.accepted.is_empty() || !tenants.accepted.iter().all(|tenant| is_tenant(tenant)) {
+                return wrong("the tenants must be listed, each by its identifier: letters, digits, '-', '.', '_'");
+            }
+            for tenant in &tenants.accepted {
+                let issuer: Box<str> = tenants.template.replace(TENANT, tenant).into();
+                self.parse(&issuer)?;
+                accepted.push(issuer);
+            }
+        }
+        for name in &self.also_issued_as {
+            check_name(name)?;
+        }
+        for (index, issuer) in accepted.iter().enumerate() {
+            if accepted.iter().take(index).any(|other| other == issuer) {
+                let message = format!("the issuer {issuer:?} stands twice: remove one");
+                return Err(BuildError::new(BuildErrorKind::Issuer, message));
+            }
+        }
+        Ok(accepted)
+    }
+
+    pub(super) fn check_texts(&self) -> Result<(), BuildError> {
+        let wrong = |message: String| Err(BuildError::new(BuildErrorKind::Setting, message));
+        if let Some(message) = self.scope_claims.iter().find_map(|pointer| pointer_mistake(pointer)) {
+            return wrong(message);
+        }
+        if self.audiences.iter().chain(&self.client_audiences).any(|alias| alias.is_empty()) {
+            return wrong("an accepted audience is empty: remove it".to_owned());
+        }
+        if !self.without_audience.is_meaningful() {
+            return wrong(
+                "`dangerously_accept_clients_without_audience` names no client, or an empty one: name each".to_owned(),
+            );
+        }
+        if self.revocation_check.is_some_and(|interval| !REVOCATION_CHECK.contains(&interval)) {
+            return wrong("`revocation_check` must be between 1 s and 1 h".to_owned());
+        }
+        self.introspection.as_ref().map_or(Ok(()), |(_, settings)| settings.check())
+    }
+
+    /// A setter that another one makes meaningless is a mistake, whichever was meant.
+    pub(super) fn check_agreement(&self) -> Result<(), BuildError> {
+        let which = self.introspection.as_ref().map(|(which, _)| *which);
+        let is_custom = matches!(self.source, Source::Verifier(_));
+        let can_discover = matches!(self.source, Source::Discover | Source::Oidc | Source::Oauth);
+        let verifies_jwts = !is_custom && which != Some(Introspected::All);
+        let fetches_keys = verifies_jwts && !matches!(self.source, Source::Jwks(_) | Source::Keys(_));
+        let needs = self.needs();
+        let fetches_metadata = can_discover && (needs.jwks_uri || needs.introspection_endpoint);
+        let introspects = which.is_some() && !is_custom;
+        let has_keys = matches!(self.source, Source::Jwks(_) | Source::Keys(_));
+        let idle = [
+            ("well_known_url", self.well_known_url.is_some() && !fetches_metadata),
+            ("map_metadata", self.map_metadata.is_some() && !fetches_metadata),
+            ("tenant_template", self.tenants.is_some() && !fetches_metadata),
+            ("jwks_uri", self.jwks_uri.is_some() && !fetches_keys),
+            ("algorithms", self.algorithms.is_some() && !verifies_jwts),
+            ("require_at_jwt", self.at_jwt_required && !verifies_jwts),
+            ("http_client", self.http_client.is_some() && !fetches_keys && !introspects),
+            ("key_set_lifetime", self.key_set_lifetime != DEFAULT_KEY_SET_LIFETIME && !fetches_keys),
+            ("last_known_good", self.last_known_good != DEFAULT_LAST_KNOWN_GOOD && !fetches_keys),
+            (
+                "dangerously_accept_missing_token_type",
+                self.missing_token_type_accepted
+                    && (!introspects || matches!(self.without_audience, WithoutAudience::Refused)),
+            ),
+            ("max_keys", self.key_set_limits.keys != DEFAULT_KEY_SET_LIMITS.keys && !fetches_keys),
+            ("max_key_set_size", self.key_set_limits.bytes != DEFAULT_KEY_SET_LIMITS.bytes && !fetches_keys),
+            ("introspection", which.is_some() && is_custom),
+            ("introspection", which == Some(Introspected::All) && has_keys),
+            ("introspection_endpoint", self.introspection_endpoint.is_some() && !introspects),
+        ];
+        if let Some((setter, _)) = idle.iter().find(|(_, idle)| *idle) {
+            let message = format!("`{setter}` has no effect beside another setting of {:?}: remove one", self.url);
+            return Err(BuildError::new(BuildErrorKind::Setting, message));
+        }
+        if self.revocation_check.is_some() && which != Some(Introspected::Opaque) {
+            let message = "`revocation_check` needs the credentials of `introspect_opaque`: call both, or let \
+                           `introspection` ask about every token";
+            return Err(BuildError::new(BuildErrorKind::Setting, message));
+        }
+        if introspects && self.introspection_endpoint.is_none() && has_keys {
+            let message = "nothing says where tokens are introspected: call `introspection_endpoint`";
+            return Err(BuildError::new(BuildErrorKind::Issuer, message));
+        }
+        Ok(())
+    }
+}
+
+/// A name that tokens carry and nothing else is done with.
+fn check_name(name: &str) -> Result<(), BuildError> {
+    identifier::check_name(name).map_err(|error| BuildError::new(BuildErrorKind::Issuer, format!("the issuer {error}")))
+}
+
+/// The issuer whose metadata document has this URL (RFC 8414, section 3.1; OpenID Connect Discovery 1.0, section 4.1).
+fn before_well_known(url: &str) -> Option<String> {
+    let (before, after) = url.split_once("/.well-known")?;
+    let after = if after.is_empty() { after } else { after.strip_prefix('/')? };
+    // With path insertion, the issuer's own path comes after the name of the document.
+    let path = after.split_once('/').map_or("", |(_, path)| path.trim_end_matches('/'));
+    let slash = if path.is_empty() { "" } else { "/" };
+    Some([before, slash, path].concat())
+}
+
+/// What is wrong with a JSON pointer (RFC 6901, section 3), if anything is.
+fn pointer_mistake(pointer: &str) -> Option<String> {
+    let escaped = |name: &str| name.replace('~', "~0").replace('/', "~1");
+    if pointer.contains("://") {
+        let name = escaped(pointer.strip_prefix('/').unwrap_or(pointer));
+        return Some(format!("{pointer:?} looks for the claim \"https:\" or the like: write \"/{name}\" (RFC 6901)"));
+    }
+    if !pointer.starts_with('/') {
+        return Some(format!("{pointer:?} is not a JSON pointer: write \"/{}\" (RFC 6901)", escaped(pointer)));
+    }
+    pointer
+        .split('~')
+        .skip(1)
+        .any(|after| !after.starts_with(['0', '1']))
+        .then(|| format!("{pointer:?} is not a JSON pointer: write \"~0\" for \"~\" and \"~1\" for \"/\" (RFC 6901)"))
+}
+
+/// What stands for a tenant in Entra's metadata.
+const TENANT: &str = "{tenantid}";
+/// More often is `introspection`; more rarely, most tokens have expired by themselves.
+const REVOCATION_CHECK: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_url_of_a_document_leads_to_its_issuer() {
+        for (url, issuer) in [
+            ("https://h/.well-known/openid-configuration", Some("https://h")),
+            ("https://h/realms/x/.well-known/openid-configuration", Some("https://h/realms/x")),
+            ("https://h/.well-known/oauth-authorization-server/realms/x", Some("https://h/realms/x")),
+            ("https://h/.well-known/oauth-authorization-server/", Some("https://h")),
+            ("https://h/a/.well-known/", Some("https://h/a")),
+            ("https://h/.well-known", Some("https://h")),
+            ("https://h/.well-knowns/a", None),
+            ("https://h.well-known/a", None),
+            ("https://h/a", None),
+        ] {
+            assert_eq!(before_well_known(url).as_deref(), issuer, "{url}");
+        }
+    }
+}
