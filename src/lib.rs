@@ -76,6 +76,7 @@ pub mod claims;
 pub mod clock;
 #[cfg(feature = "cors")]
 mod cors;
+mod crypto;
 pub mod error;
 mod event_limit;
 mod failure;

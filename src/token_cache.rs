@@ -5,7 +5,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{OptionsBuilder, Weighter};
 
-use crate::jose::Fingerprint;
+use crate::crypto::Fingerprint;
 
 /// A bounded memory; what was not used for long goes first.
 pub(crate) struct TokenCache<V>(Cache<Fingerprint, V, ByPages, BuildHasherDefault<Uniform>>);

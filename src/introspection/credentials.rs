@@ -9,8 +9,9 @@ use serde_json::{Map, Value};
 use url::form_urlencoded;
 use zeroize::Zeroizing;
 
+use crate::crypto::random;
 use crate::error::{BuildError, BuildErrorKind};
-use crate::jose::{PrivateKey, random};
+use crate::jose::PrivateKey;
 
 /// Who this server is to the authorization server (RFC 7662, section 2.1; RFC 6749, section 2.3).
 ///

@@ -33,9 +33,6 @@ pub(crate) enum IntrospectionError {
     /// The answer took too long, or the attempt was cut off.
     #[error("introspection was interrupted")]
     Interrupted,
-    /// This build cannot tell tokens apart: it has no signature backend, or the machine no randomness.
-    #[error("the machine gives no random numbers")]
-    NoRandomness,
 }
 
 impl IntrospectionError {
@@ -57,7 +54,7 @@ impl IntrospectionError {
             Self::Failed { retry_in, .. } => *retry_in,
             Self::RateLimited { retry_in } => Some(*retry_in),
             Self::Suspended { retry_in, .. } | Self::Busy { retry_in } => Some(with_jitter(*retry_in)),
-            Self::Interrupted | Self::NoRandomness => None,
+            Self::Interrupted => None,
         }
     }
 }

@@ -24,7 +24,7 @@
 use std::time::{Duration, Instant};
 
 use super::width::FIRST;
-use crate::jose::Fingerprint;
+use crate::crypto::Fingerprint;
 
 /// The circuit breaker of one endpoint.
 #[derive(Debug)]

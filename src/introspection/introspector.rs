@@ -11,8 +11,8 @@ use super::queue::{NoTurn, Queue, Turn};
 use super::settings::Limits;
 use super::{FindEndpoint, Introspection, IntrospectionError, Verdict};
 use crate::clock::Clock;
+use crate::crypto::{Fingerprint, Hmac};
 use crate::http_client::{FetchError, FetchErrorKind, HttpClient, retry_pause};
-use crate::jose::{Fingerprint, Fingerprinter};
 use crate::single_flight::SingleFlight;
 
 /// Introspects tokens at one authorization server: as rarely as its answers allow, never more at once than it bears, and
@@ -24,7 +24,7 @@ pub(crate) struct Introspector {
 
 struct Shared {
     caller: Caller,
-    fingerprinter: Fingerprinter,
+    hmac: Hmac,
     memory: Memory,
     queue: Arc<Queue>,
     limits: Limits,
@@ -32,7 +32,7 @@ struct Shared {
 }
 
 impl Introspector {
-    /// `None` if the build or the machine cannot tell tokens apart without keeping them.
+    /// `None` if the build has no signature backend, or if the machine has no randomness.
     pub(crate) fn new(
         issuer: &str,
         client: Arc<dyn HttpClient>,
@@ -43,7 +43,7 @@ impl Introspector {
         let shared = Shared {
             caller: Caller { issuer: issuer.into(), client, credentials, endpoint: Box::new(endpoint) },
             // A key of its own: what one authorization server said of a token is nothing to another.
-            fingerprinter: Fingerprinter::random()?,
+            hmac: Hmac::random()?,
             memory: Memory::new(lifetimes),
             queue: Arc::new(Queue::new(limits)),
             limits,
@@ -52,9 +52,9 @@ impl Introspector {
         Some(Self { shared: Arc::new(shared), flights: SingleFlight::new() })
     }
 
-    /// What a token is known by.
-    pub(crate) fn fingerprint(&self, token: &[u8]) -> Option<Fingerprint> {
-        self.shared.fingerprinter.of(token)
+    /// The HMAC under which the result for a token is cached.
+    pub(crate) fn fingerprint(&self, token: &[u8]) -> Fingerprint {
+        self.shared.hmac.sign(token)
     }
 
     /// What was said of a token, if that still holds: the path of nearly every request. `within` takes the place of the
@@ -95,10 +95,9 @@ impl Introspector {
 
     /// Forgets what was said of a token, and what is about to be.
     pub(crate) fn forget(&self, token: &[u8]) {
-        if let Some(fingerprint) = self.fingerprint(token) {
-            self.flights.abandon(&fingerprint);
-            self.shared.memory.forget(&fingerprint);
-        }
+        let fingerprint = self.fingerprint(token);
+        self.flights.abandon(&fingerprint);
+        self.shared.memory.forget(&fingerprint);
     }
 
     /// Finds out where to ask, without asking about anything.

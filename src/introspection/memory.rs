@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::{Lifetimes, Verdict};
 use crate::claims::Claims;
-use crate::jose::Fingerprint;
+use crate::crypto::Fingerprint;
 use crate::token_cache::{TokenCache, Weighed};
 
 /// Good answers and bad ones, apart, so that garbage cannot push out good entries.

@@ -5,8 +5,8 @@ use serde_json::{Map, Value};
 
 use super::compact::decode;
 use super::key_name::OwnedKeyName;
-use super::signature::{KeyMaterial, MAX_RSA_BITS, PublicKey};
 use super::{Algorithm, AllowedAlgorithms};
+use crate::crypto::{KeyMaterial, MAX_RSA_BITS, PublicKey};
 
 /// A public key for checking signatures, imported once for each algorithm that it may be used with.
 pub struct VerificationKey {

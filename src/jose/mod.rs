@@ -1,6 +1,5 @@
 //! JSON Web Signatures and Keys, read strictly (RFC 7515, RFC 7517, RFC 7518, RFC 8725).
 
-mod algorithm;
 pub(crate) mod compact;
 pub(crate) mod header;
 mod jwk;
@@ -8,13 +7,11 @@ mod jwk_set;
 mod key_name;
 mod known_headers;
 mod private_key;
-mod signature;
 
-pub use algorithm::{Algorithm, AllowedAlgorithms, UnknownAlgorithm};
+pub use crate::crypto::{Algorithm, AllowedAlgorithms, UnknownAlgorithm};
 pub use jwk::{UnusableKey, VerificationKey};
 pub(crate) use jwk_set::{DEFAULT_MAX_KEYS, Selection, UnusableEntry};
 pub use jwk_set::{InvalidJwkSet, JwkSet};
 pub(crate) use key_name::{KeyName, OwnedKeyName};
 pub(crate) use known_headers::KnownHeaders;
 pub use private_key::{InvalidPrivateKey, PrivateKey};
-pub(crate) use signature::{Fingerprint, Fingerprinter, SecretFingerprinter, random};

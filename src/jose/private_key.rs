@@ -5,7 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
 use super::Algorithm;
-use super::signature::SigningKey;
+use crate::crypto::SigningKey;
 
 /// A private key with which this server proves who it is (`private_key_jwt`; OpenID Connect Core 1.0, section 9).
 ///

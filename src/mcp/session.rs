@@ -4,13 +4,13 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::caller::Caller;
 use crate::bearer::{BearerToken, log};
-use crate::jose::{Fingerprint, Fingerprinter};
+use crate::crypto::Hmac;
 use crate::protection::Protection;
 
 /// Binds session ids to who opened the session, without remembering any: the id that leaves carries an HMAC over it and its
 /// owner, and the id that comes in is good only with the right one.
 pub(super) struct SessionBinding {
-    key: Fingerprinter,
+    key: Hmac,
 }
 
 /// Whom a session belongs to.
@@ -23,12 +23,12 @@ pub(super) struct UnknownSession;
 impl SessionBinding {
     /// With a key of its own; `None` if this build or machine cannot make one.
     pub(super) fn random() -> Option<Self> {
-        Fingerprinter::random().map(|key| Self { key })
+        Hmac::random().map(|key| Self { key })
     }
 
     /// With a key that replicas share.
     pub(super) fn keyed(key: &[u8; KEY_LENGTH]) -> Option<Self> {
-        Fingerprinter::keyed(key).map(|key| Self { key })
+        Hmac::with_key(key).map(|key| Self { key })
     }
 
     /// Whom sessions of this request belong to; `None` if that cannot be told.
@@ -46,7 +46,7 @@ impl SessionBinding {
                 Some(username) => (USERNAME, username.into_bytes()),
                 None => {
                     let token = BearerToken::find(headers).ok()?;
-                    (TOKEN, self.key.of(&[TOKEN_PURPOSE, token].concat())?.to_vec())
+                    (TOKEN, self.key.sign(&[TOKEN_PURPOSE, token].concat()).to_vec())
                 }
             },
         };
@@ -74,9 +74,7 @@ impl SessionBinding {
         let dot = memchr::memrchr(b'.', shown)?;
         let (id, mac) = (shown.get(..dot)?, shown.get(dot.saturating_add(1)..)?);
         let mac = BASE64_URL_SAFE_NO_PAD.decode(mac).ok()?;
-        let expected = self.mac(id, owner)?;
-        // Compared by what they hash to, so that the time that takes says nothing of the right one.
-        (self.key.of(&mac)? == self.key.of(&expected)?).then(|| HeaderValue::from_bytes(id).ok())?
+        self.key.verifies(&signed(id, owner), &mac).then(|| HeaderValue::from_bytes(id).ok())?
     }
 
     /// Binds the ids that the server sends. One that cannot be bound does not leave.
@@ -93,14 +91,15 @@ impl SessionBinding {
     }
 
     fn sealed(&self, id: &[u8], owner: &Owner) -> Option<HeaderValue> {
-        let mac = BASE64_URL_SAFE_NO_PAD.encode(self.mac(id, owner)?);
+        let mac = BASE64_URL_SAFE_NO_PAD.encode(self.key.sign(&signed(id, owner)));
         let sealed = [id, b".", mac.as_bytes()].concat();
         (sealed.len() <= MAX_SESSION_ID).then(|| HeaderValue::from_bytes(&sealed).ok())?
     }
+}
 
-    fn mac(&self, id: &[u8], Owner(owner): &Owner) -> Option<Fingerprint> {
-        self.key.of(&[PURPOSE, owner, id].concat())
-    }
+/// The message of the HMAC.
+fn signed(id: &[u8], Owner(owner): &Owner) -> Vec<u8> {
+    [PURPOSE, owner, id].concat()
 }
 
 fn spelled(parts: [Option<(u8, &[u8])>; 3]) -> Vec<u8> {

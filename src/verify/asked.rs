@@ -9,9 +9,9 @@ use super::own_code::within;
 use super::{TokenVerifier, Verification, Verifier, VerifyError, VerifyErrorKind};
 use crate::claims::{Claims, check_before_asking};
 use crate::clock::Clock;
+use crate::crypto::Fingerprint;
 use crate::failure::CheckFailure;
 use crate::introspection::{IntrospectionError, Introspector, Verdict};
-use crate::jose::Fingerprint;
 use crate::jose::header::Header;
 
 /// Who is asked about a token.
@@ -43,7 +43,7 @@ impl Verifier {
 
     /// What becomes of a token by an answer that is at hand.
     pub(super) fn recall(&self, token: &[u8], clock: &dyn Clock) -> Option<Verified> {
-        match Question::new(self.introspector()?, token, None).ok()?.recall()? {
+        match Question::new(self.introspector()?, token, None).recall()? {
             Verdict::Unsupported => None,
             verdict => Some(self.conclude(verdict, clock)),
         }
@@ -71,7 +71,7 @@ impl Verifier {
                 })))
             }
             Some(Asked::Introspection(introspector)) => {
-                let question = Question::new(introspector, token, None).map_err(|error| self.about(error))?;
+                let question = Question::new(introspector, token, None);
                 let recalled = question.recall();
                 if let Some(verdict) = &recalled
                     && !(is_jwt && matches!(verdict, Verdict::Unsupported))
@@ -106,7 +106,6 @@ impl Verifier {
         clock: &Arc<dyn Clock>,
     ) -> Result<Verification, VerifyError> {
         let question = Question::new(&revocation.introspector, token, Some(revocation.interval));
-        let question = question.map_err(|error| self.about(error))?;
         if let Some(verdict) = question.recall() {
             return Ok(Verification::Done(self.unless_revoked(claims, &verdict)));
         }
@@ -163,13 +162,8 @@ struct Question<'i> {
 }
 
 impl<'i> Question<'i> {
-    fn new(
-        introspector: &'i Arc<Introspector>,
-        token: &[u8],
-        within: Option<Duration>,
-    ) -> Result<Self, IntrospectionError> {
-        let fingerprint = introspector.fingerprint(token).ok_or(IntrospectionError::NoRandomness)?;
-        Ok(Self { introspector, fingerprint, within })
+    fn new(introspector: &'i Arc<Introspector>, token: &[u8], within: Option<Duration>) -> Self {
+        Self { introspector, fingerprint: introspector.fingerprint(token), within }
     }
 
     fn recall(&self) -> Option<Verdict> {

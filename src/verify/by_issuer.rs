@@ -96,7 +96,7 @@ impl ByIssuer {
         let takes_opaque = !matches!(self.for_opaque, ForOpaque::Nobody);
         let compact = Compact::parse(token);
         let remembering = self.verified.as_ref().filter(|_| compact.is_ok());
-        let remembering = remembering.and_then(|verified| Some((verified, verified.fingerprint(token)?)));
+        let remembering = remembering.map(|verified| (verified, verified.fingerprint(token)));
         if let Some((verified, fingerprint)) = &remembering
             && let Some(verification) = verified.recall(fingerprint, token, &self.clock)
         {

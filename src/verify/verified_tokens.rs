@@ -8,13 +8,13 @@ use tokio::time::Instant;
 use super::{Verification, Verifier, VerifyError};
 use crate::claims::{Claims, check};
 use crate::clock::Clock;
-use crate::jose::{Fingerprint, SecretFingerprinter};
+use crate::crypto::{Fingerprint, Hmac};
 use crate::token_cache::{TokenCache, Weighed};
 
 /// Spares a token that comes again the check of its signature, and nothing else: whatever may change by itself is looked
 /// at each time. Only success is remembered, by one server for itself.
 pub(crate) struct VerifiedTokens {
-    fingerprinter: SecretFingerprinter,
+    hmac: Hmac,
     entries: TokenCache<Arc<Entry>>,
 }
 
@@ -34,14 +34,14 @@ pub(super) struct Place {
 }
 
 impl VerifiedTokens {
-    /// Room for `capacity` tokens; `None` if the build or the machine cannot tell tokens apart without keeping them.
+    /// A cache for `capacity` tokens. `None` if the build has no signature backend, or if the machine has no randomness.
     pub(crate) fn new(capacity: usize) -> Option<Self> {
-        Some(Self { fingerprinter: SecretFingerprinter::random()?, entries: TokenCache::new(capacity) })
+        Some(Self { hmac: Hmac::random()?, entries: TokenCache::new(capacity) })
     }
 
-    /// What a token is known by. `None` cannot be, but is no reason to panic.
-    pub(super) fn fingerprint(&self, token: &[u8]) -> Option<Fingerprint> {
-        self.fingerprinter.of(token)
+    /// The HMAC under which a token is cached.
+    pub(super) fn fingerprint(&self, token: &[u8]) -> Fingerprint {
+        self.hmac.sign(token)
     }
 
     /// What becomes of a token that was verified before, if nothing has changed since.
@@ -64,9 +64,7 @@ impl VerifiedTokens {
     }
 
     pub(super) fn forget(&self, token: &[u8]) {
-        if let Some(fingerprint) = self.fingerprinter.of(token) {
-            self.entries.remove(&fingerprint);
-        }
+        self.entries.remove(&self.fingerprint(token));
     }
 }
 

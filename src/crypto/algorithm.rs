@@ -77,7 +77,7 @@ impl Algorithm {
     }
 
     /// The `kty` of its keys (RFC 7518, section 6.1; RFC 8037, section 2).
-    pub(super) const fn key_type(self) -> &'static str {
+    pub(crate) const fn key_type(self) -> &'static str {
         match self {
             Self::RS256 | Self::RS384 | Self::RS512 | Self::PS256 | Self::PS384 | Self::PS512 => "RSA",
             Self::ES256 | Self::ES384 | Self::ES512 => "EC",

@@ -1,0 +1,131 @@
+//! The backend AWS-LC, by the crate `aws-lc-rs`.
+
+use aws_lc_rs::hmac;
+use aws_lc_rs::rand::{self, SystemRandom};
+use aws_lc_rs::rsa::PublicKeyComponents;
+use aws_lc_rs::signature::{self, EcdsaKeyPair, Ed25519KeyPair, ParsedPublicKey, RsaKeyPair, RsaParameters};
+use rustls_pki_types::PrivatePkcs8KeyDer;
+use rustls_pki_types::pem::PemObject as _;
+
+use super::{Algorithm, Fingerprint, KeyMaterial};
+
+/// The longest RSA modulus. A check with a longer one takes milliseconds.
+pub(crate) const MAX_RSA_BITS: usize = 8192;
+
+/// A public key, imported for one algorithm.
+pub(crate) struct PublicKey(ParsedPublicKey);
+
+impl PublicKey {
+    /// Imports a key. `None` if it is not a valid key for this algorithm: its point may be off the curve.
+    pub(crate) fn import(algorithm: Algorithm, material: KeyMaterial<'_>) -> Option<Self> {
+        let key = match (algorithm, material) {
+            (Algorithm::ES256, KeyMaterial::Ec { point }) => {
+                ParsedPublicKey::new(&signature::ECDSA_P256_SHA256_FIXED, point)
+            }
+            (Algorithm::ES384, KeyMaterial::Ec { point }) => {
+                ParsedPublicKey::new(&signature::ECDSA_P384_SHA384_FIXED, point)
+            }
+            (Algorithm::ES512, KeyMaterial::Ec { point }) => {
+                ParsedPublicKey::new(&signature::ECDSA_P521_SHA512_FIXED, point)
+            }
+            (Algorithm::EdDSA, KeyMaterial::Ed25519 { x }) => ParsedPublicKey::new(&signature::ED25519, x),
+            (_, KeyMaterial::Rsa { n, e }) => {
+                PublicKeyComponents { n, e }.to_parsed_public_key(rsa_parameters(algorithm)?)
+            }
+            _ => return None,
+        };
+        key.ok().map(Self)
+    }
+
+    /// Whether `signature` is a valid signature of `message`.
+    pub(crate) fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
+        self.0.verify_sig(message, signature).is_ok()
+    }
+}
+
+const fn rsa_parameters(algorithm: Algorithm) -> Option<&'static RsaParameters> {
+    Some(match algorithm {
+        Algorithm::RS256 => &signature::RSA_PKCS1_2048_8192_SHA256,
+        Algorithm::RS384 => &signature::RSA_PKCS1_2048_8192_SHA384,
+        Algorithm::RS512 => &signature::RSA_PKCS1_2048_8192_SHA512,
+        Algorithm::PS256 => &signature::RSA_PSS_2048_8192_SHA256,
+        Algorithm::PS384 => &signature::RSA_PSS_2048_8192_SHA384,
+        Algorithm::PS512 => &signature::RSA_PSS_2048_8192_SHA512,
+        Algorithm::ES256 | Algorithm::ES384 | Algorithm::ES512 | Algorithm::EdDSA => return None,
+    })
+}
+
+/// A private key, imported for one algorithm.
+pub(crate) enum SigningKey {
+    Ecdsa(EcdsaKeyPair),
+    Ed25519(Ed25519KeyPair),
+    Rsa(RsaKeyPair, &'static signature::RsaSignatureEncoding),
+}
+
+impl SigningKey {
+    /// Imports a PKCS #8 key. `None` if it is not a valid key for this algorithm.
+    pub(crate) fn from_pem(algorithm: Algorithm, pem: &str) -> Option<Self> {
+        let pkcs8 = PrivatePkcs8KeyDer::from_pem_slice(pem.as_bytes()).ok()?;
+        let pkcs8 = pkcs8.secret_pkcs8_der();
+        let ecdsa = |parameters| EcdsaKeyPair::from_pkcs8(parameters, pkcs8).ok().map(Self::Ecdsa);
+        let rsa = |encoding| RsaKeyPair::from_pkcs8(pkcs8).ok().map(|pair| Self::Rsa(pair, encoding));
+        match algorithm {
+            Algorithm::ES256 => ecdsa(&signature::ECDSA_P256_SHA256_FIXED_SIGNING),
+            Algorithm::ES384 => ecdsa(&signature::ECDSA_P384_SHA384_FIXED_SIGNING),
+            Algorithm::ES512 => ecdsa(&signature::ECDSA_P521_SHA512_FIXED_SIGNING),
+            Algorithm::EdDSA => Ed25519KeyPair::from_pkcs8(pkcs8).ok().map(Self::Ed25519),
+            Algorithm::RS256 => rsa(&signature::RSA_PKCS1_SHA256),
+            Algorithm::RS384 => rsa(&signature::RSA_PKCS1_SHA384),
+            Algorithm::RS512 => rsa(&signature::RSA_PKCS1_SHA512),
+            Algorithm::PS256 => rsa(&signature::RSA_PSS_SHA256),
+            Algorithm::PS384 => rsa(&signature::RSA_PSS_SHA384),
+            Algorithm::PS512 => rsa(&signature::RSA_PSS_SHA512),
+        }
+    }
+
+    /// Signs `message`. `None` if the machine has no randomness.
+    pub(crate) fn sign(&self, message: &[u8]) -> Option<Vec<u8>> {
+        let random = SystemRandom::new();
+        match self {
+            Self::Ecdsa(pair) => Some(pair.sign(&random, message).ok()?.as_ref().to_vec()),
+            Self::Ed25519(pair) => Some(pair.sign(message).as_ref().to_vec()),
+            Self::Rsa(pair, encoding) => {
+                let mut signature = vec![0; pair.public_modulus_len()];
+                pair.sign(*encoding, &random, message, &mut signature).ok()?;
+                Some(signature)
+            }
+        }
+    }
+}
+
+/// HMAC-SHA-256 (RFC 2104) under one key.
+pub(crate) struct Hmac(hmac::Key);
+
+impl Hmac {
+    /// Makes a key of its own. `None` if the machine has no randomness.
+    pub(crate) fn random() -> Option<Self> {
+        hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new()).ok().map(Self)
+    }
+
+    /// Takes a key that replicas share. `None` in a build without a backend.
+    #[expect(clippy::unnecessary_wraps, reason = "`none.rs` has the same function, and returns `None`")]
+    pub(crate) fn with_key(key: &[u8; 32]) -> Option<Self> {
+        Some(Self(hmac::Key::new(hmac::HMAC_SHA256, key)))
+    }
+
+    pub(crate) fn sign(&self, message: &[u8]) -> Fingerprint {
+        #[expect(clippy::expect_used, reason = "the output of SHA-256 has this length (FIPS 180-4)")]
+        hmac::sign(&self.0, message).as_ref().try_into().expect("HMAC-SHA-256 has 32 bytes")
+    }
+
+    /// Whether `tag` is the whole HMAC of `message`, compared in constant time.
+    pub(crate) fn verifies(&self, message: &[u8], tag: &[u8]) -> bool {
+        hmac::verify(&self.0, message, tag).is_ok()
+    }
+}
+
+/// Bytes that nobody can guess. `None` if the machine has no randomness.
+pub(crate) fn random<const LENGTH: usize>() -> Option<[u8; LENGTH]> {
+    let mut bytes = [0; LENGTH];
+    rand::fill(&mut bytes).ok().map(|()| bytes)
+}

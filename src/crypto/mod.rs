@@ -1,0 +1,64 @@
+//! The cryptography of the crate: signatures, HMAC-SHA-256, and random bytes.
+//!
+//! Each backend has its own file, and no other file names its crates. All backends have the same items. `aws-lc-rs` is
+//! used where both features are on. A build without a backend compiles, and accepts no JWT.
+
+mod algorithm;
+#[cfg(feature = "aws-lc-rs")]
+mod aws_lc;
+#[cfg(not(any(feature = "aws-lc-rs", feature = "rust-crypto")))]
+mod none;
+#[cfg(all(feature = "rust-crypto", not(feature = "aws-lc-rs")))]
+mod rust_crypto;
+
+pub use algorithm::{Algorithm, AllowedAlgorithms, UnknownAlgorithm};
+#[cfg(feature = "aws-lc-rs")]
+pub(crate) use aws_lc::{Hmac, MAX_RSA_BITS, PublicKey, SigningKey, random};
+#[cfg(not(any(feature = "aws-lc-rs", feature = "rust-crypto")))]
+pub(crate) use none::{Hmac, MAX_RSA_BITS, PublicKey, SigningKey, random};
+#[cfg(all(feature = "rust-crypto", not(feature = "aws-lc-rs")))]
+pub(crate) use rust_crypto::{Hmac, MAX_RSA_BITS, PublicKey, SigningKey, random};
+
+/// The HMAC-SHA-256 of a token or of a session id, under a key that only this server knows.
+pub(crate) type Fingerprint = [u8; 32];
+
+/// The numbers of a public key. Their lengths, sizes and curve are checked before.
+#[derive(Debug, Clone, Copy)]
+#[cfg_attr(
+    not(any(feature = "aws-lc-rs", feature = "rust-crypto")),
+    expect(dead_code, reason = "a build without a backend imports no key")
+)]
+pub(crate) enum KeyMaterial<'k> {
+    /// Modulus and exponent, big-endian, without leading zeros.
+    Rsa { n: &'k [u8], e: &'k [u8] },
+    /// An uncompressed point (SEC 1, section 2.3.3): `04`, x, y.
+    Ec { point: &'k [u8] },
+    /// An Ed25519 public key (RFC 8032, section 5.1.5).
+    Ed25519 { x: &'k [u8] },
+}
+
+#[cfg(test)]
+#[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))]
+mod tests {
+    use super::*;
+
+    /// RFC 4231, section 4.4. HMAC fills a short key up with zeros, so that its key of 20 bytes can be given as 32.
+    #[test]
+    fn hmac_has_the_published_value() {
+        let mut key = [0; 32];
+        key[..20].fill(0xaa);
+        let tag = Hmac::with_key(&key).unwrap().sign(&[0xdd; 50]);
+        let hex: String = tag.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(hex, "773ea91e36800e46854db8ebd09181a72959098b3ef8c122d9635514ced565fe");
+    }
+
+    #[test]
+    fn hmac_verifies_only_its_own_whole_value() {
+        let (hmac, other) = (Hmac::random().unwrap(), Hmac::random().unwrap());
+        let tag = hmac.sign(b"message");
+        assert!(hmac.verifies(b"message", &tag));
+        assert!(!other.verifies(b"message", &tag) && !hmac.verifies(b"massage", &tag));
+        assert!(!hmac.verifies(b"message", &tag[..31]) && !hmac.verifies(b"message", &[]));
+        assert!(!hmac.verifies(b"message", &[&tag[..], &[0]].concat()));
+    }
+}
