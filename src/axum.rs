@@ -6,8 +6,7 @@ use ::axum::extract::{FromRequestParts, OptionalFromRequestParts};
 use ::axum::response::{IntoResponse, Response};
 use http::request::Parts;
 
-use crate::auth_info::AuthInfo;
-use crate::bearer::Rejection;
+use crate::bearer::{AuthInfo, Rejection};
 use crate::server::ResourceServer;
 
 /// Who makes the request. On a route that no bearer layer covers this is a mistake in the server and answers 500. Where

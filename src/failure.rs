@@ -1,4 +1,4 @@
-//! Why a token or an operation is refused: one name, one fixed sentence for the wire and one label for the log per cause.
+//! Why a token is rejected: each cause has a name, a fixed sentence for the client and a label for the log.
 
 use std::fmt;
 
@@ -106,65 +106,3 @@ impl fmt::Display for CheckFailure {
 }
 
 impl std::error::Error for CheckFailure {}
-
-/// What is wrong with a request whose sender may be anybody: nothing that another token would change.
-#[non_exhaustive]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum OperationFailure {
-    /// A body over the limit: 413.
-    TooLarge,
-    /// A body that does not arrive in time: 408.
-    TooSlow,
-    /// A body that ends in an error of the connection: 400.
-    Incomplete,
-    /// A body that two readers could read in two ways, or in none, and a token that may not do everything: 400.
-    Unreadable,
-    /// `Mcp-Method` or `Mcp-Name` says something else than the body: 400, JSON-RPC error -32020 (MCP 2026-07-28).
-    HeaderMismatch,
-    /// A tool, prompt or resource without a rule, where only those with a rule may be used: 403.
-    Unlisted,
-    /// A session that does not exist, or not for this principal: 404.
-    UnknownSession,
-    /// An `Origin` that is not one of the [allowed ones](crate::ResourceServer::allowed_origins): 403.
-    Origin,
-}
-
-impl OperationFailure {
-    /// The sentence that a client is told.
-    #[must_use]
-    pub const fn description(self) -> &'static str {
-        match self {
-            Self::TooLarge => "The request body is too large",
-            Self::TooSlow => "The request body did not arrive in time",
-            Self::Incomplete => "The request body is incomplete",
-            Self::Unreadable => "The request body cannot be read with certainty",
-            Self::HeaderMismatch => "The headers Mcp-Method and Mcp-Name do not match the request body",
-            Self::Unlisted => "The operation is not offered",
-            Self::UnknownSession => "Session not found",
-            Self::Origin => "The origin of the request is not allowed",
-        }
-    }
-
-    /// The stable label of the log's `cause` field.
-    #[must_use]
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::TooLarge => "too_large",
-            Self::TooSlow => "too_slow",
-            Self::Incomplete => "incomplete",
-            Self::Unreadable => "unreadable",
-            Self::HeaderMismatch => "header_mismatch",
-            Self::Unlisted => "unlisted",
-            Self::UnknownSession => "unknown_session",
-            Self::Origin => "origin",
-        }
-    }
-}
-
-impl fmt::Display for OperationFailure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.label())
-    }
-}
-
-impl std::error::Error for OperationFailure {}

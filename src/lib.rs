@@ -68,7 +68,6 @@
 //! ES512 and RSA above 4096 bits), `rmcp` ([rmcp](https://docs.rs/rmcp) handlers get `AuthInfo`), `testing`. Without `axum` the bearer layer and the metadata service are plain tower ones.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-mod auth_info;
 #[cfg(feature = "axum")]
 mod axum;
 pub mod bearer;
@@ -95,7 +94,6 @@ pub mod mcp;
 pub mod origin;
 #[cfg(test)]
 mod properties;
-mod protection;
 pub mod resource;
 #[cfg(feature = "rmcp")]
 pub mod rmcp;
@@ -107,8 +105,7 @@ pub mod testing;
 mod token_cache;
 pub mod verify;
 
-pub use auth_info::AuthInfo;
-pub use bearer::BearerAuthLayer;
+pub use bearer::{AuthInfo, BearerAuthLayer, Rejection};
 pub use error::BuildError;
 pub use issuer::Issuer;
 pub use scope::Scopes;

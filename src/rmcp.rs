@@ -47,8 +47,7 @@ use ::rmcp::service::{RequestContext, RoleServer};
 use http::request::Parts;
 use serde_json::json;
 
-use crate::auth_info::AuthInfo;
-use crate::bearer::{Rejection, RejectionKind, log};
+use crate::bearer::{AuthInfo, Rejection, RejectionKind, log};
 
 /// Asks rmcp's request context who calls.
 pub trait RequestContextExt {

@@ -1,11 +1,11 @@
 use http::HeaderValue;
 
-use crate::protection::Protection;
+use super::Guard;
 use crate::scope::Scopes;
 
 /// Writes a `Bearer` challenge (RFC 6750, section 3; RFC 9728, section 5.1): one line, each parameter once, all of
 /// them quoted.
-pub(super) fn challenge(protection: &Protection, error: Option<(&str, &str)>, scopes: &Scopes) -> HeaderValue {
+pub(super) fn challenge(guard: &Guard, error: Option<(&str, &str)>, scopes: &Scopes) -> HeaderValue {
     let mut text = String::from("Bearer");
     let mut separator = " ";
     let mut parameter = |name: &str, value: &str| {
@@ -18,15 +18,15 @@ pub(super) fn challenge(protection: &Protection, error: Option<(&str, &str)>, sc
         push_quoted(&mut text, value);
         separator = ", ";
     };
-    if let Some(realm) = &protection.realm {
+    if let Some(realm) = &guard.realm {
         parameter("realm", realm);
     }
     if let Some((code, description)) = error {
         parameter("error", code);
         parameter("error_description", description);
     }
-    parameter("resource_metadata", &protection.metadata_url);
-    parameter("scope", protection.requested.of(scopes).as_str());
+    parameter("resource_metadata", &guard.metadata_url);
+    parameter("scope", guard.requested.of(scopes).as_str());
     // The builder lets nothing into a configuration that a header cannot hold.
     HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("Bearer"))
 }
@@ -51,7 +51,7 @@ mod tests {
     #[test]
     fn a_challenge_survives_an_independent_parser() {
         for realm in ["plain", "with \"quotes\" and \\ back\\\\slashes", "a, Bearer error=\"x\""] {
-            let protection = Protection {
+            let guard = Guard {
                 metadata_url: "https://h/.well-known/oauth-protected-resource/mcp?x=%22".into(),
                 realm: Some(realm.into()),
                 hierarchy: Default::default(),
@@ -61,7 +61,7 @@ mod tests {
                 events: Default::default(),
             };
             let scopes = Scopes::new(["a:b", "c/d"]).unwrap();
-            let header = challenge(&protection, Some(("invalid_token", "The access token expired")), &scopes);
+            let header = challenge(&guard, Some(("invalid_token", "The access token expired")), &scopes);
             let parsed = http_auth::parse_challenges(header.to_str().unwrap()).unwrap();
             assert_eq!(parsed.len(), 1);
             assert_eq!(parsed[0].scheme, "Bearer");
@@ -73,7 +73,7 @@ mod tests {
                     ("realm", realm.to_owned()),
                     ("error", "invalid_token".to_owned()),
                     ("error_description", "The access token expired".to_owned()),
-                    ("resource_metadata", protection.metadata_url.to_string()),
+                    ("resource_metadata", guard.metadata_url.to_string()),
                     ("scope", "a:b c/d".to_owned()),
                 ]
             );

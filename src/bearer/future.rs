@@ -9,10 +9,9 @@ use http::{Request, Response};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::BearerBody;
 use super::layer::State;
 use super::service::conclude;
-use crate::protection::Protection;
+use super::{BearerBody, Guard};
 use crate::verify::PendingVerification;
 
 pin_project! {
@@ -41,7 +40,7 @@ pub(super) struct Next<S, B> {
     pub(super) request: Request<B>,
     pub(super) state: Arc<State>,
     /// The requirements of the route.
-    pub(super) protection: Arc<Protection>,
+    pub(super) guard: Arc<Guard>,
 }
 
 impl<S, B> ResponseFuture<S, B>
@@ -74,8 +73,8 @@ where
                     let verified = ready!(verification.as_mut().poll(cx));
                     // Absent only if polled again after a panic of the inner service.
                     let Some(next) = next.take() else { return Poll::Pending };
-                    let Next { mut service, mut request, state, protection } = *next;
-                    match conclude(verified, protection) {
+                    let Next { mut service, mut request, state, guard } = *next;
+                    match conclude(verified, guard) {
                         Ok(auth) => {
                             request.extensions_mut().insert(auth);
                             Stage::Calling { future: service.call(request) }

@@ -2,7 +2,6 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 
 use super::{Rejection, RejectionKind};
-use crate::failure::OperationFailure;
 
 /// Whether a request is a gRPC call (gRPC over HTTP/2, "Requests"), gRPC-Web included.
 fn is_grpc(headers: &HeaderMap) -> bool {
@@ -36,13 +35,13 @@ pub(crate) fn readable_by(headers: &HeaderMap, rejection: &Rejection, response: 
 }
 
 /// The code of gRPC, as its clients act on it: a login, no retry, or another attempt later.
-const fn code(kind: RejectionKind) -> u16 {
+fn code(kind: RejectionKind) -> u16 {
     match kind {
         RejectionKind::MissingToken | RejectionKind::InvalidRequest | RejectionKind::InvalidToken(_) => UNAUTHENTICATED,
-        RejectionKind::InsufficientScope
-        | RejectionKind::Operation(OperationFailure::Origin | OperationFailure::Unlisted) => PERMISSION_DENIED,
+        RejectionKind::InsufficientScope | RejectionKind::Origin => PERMISSION_DENIED,
+        RejectionKind::Request(failure) if failure.status() == StatusCode::FORBIDDEN => PERMISSION_DENIED,
         RejectionKind::Unavailable { .. } | RejectionKind::Misconfigured => UNAVAILABLE,
-        RejectionKind::Operation(_) | RejectionKind::Internal => INTERNAL,
+        RejectionKind::Request(_) | RejectionKind::Internal => INTERNAL,
     }
 }
 

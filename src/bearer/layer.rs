@@ -5,9 +5,8 @@ use bytes::Bytes;
 use http::Response;
 use tower_layer::Layer;
 
-use super::{BearerAuth, OnRejection, Rejection};
+use super::{BearerAuth, Guard, OnRejection, Rejection};
 use crate::error::{BuildError, BuildErrorKind};
-use crate::protection::Protection;
 use crate::scope::{InvalidScope, ScopeRequirement};
 use crate::verify::ByIssuer;
 
@@ -46,14 +45,14 @@ pub struct BearerAuthLayer {
 #[derive(Clone)]
 pub(super) struct State {
     pub(super) verifier: Arc<ByIssuer>,
-    pub(super) protection: Arc<Protection>,
+    pub(super) guard: Arc<Guard>,
     pub(super) anonymous_allowed: bool,
     pub(super) on_rejection: Option<OnRejection>,
 }
 
 impl BearerAuthLayer {
-    pub(crate) fn new(verifier: Arc<ByIssuer>, protection: Arc<Protection>) -> Self {
-        Self { state: Arc::new(State { verifier, protection, anonymous_allowed: false, on_rejection: None }) }
+    pub(crate) fn new(verifier: Arc<ByIssuer>, guard: Arc<Guard>) -> Self {
+        Self { state: Arc::new(State { verifier, guard, anonymous_allowed: false, on_rejection: None }) }
     }
 
     /// Requires all of `scopes`, besides what was required before.
@@ -106,10 +105,10 @@ impl BearerAuthLayer {
                 "`{setting}` needs at least one scope: name it, or remove the call to accept every valid token"
             )));
         }
-        self.state.protection.warn_of(&requirement);
+        self.state.guard.warn_of(&requirement);
         Ok(self.with(|state| {
-            let required = state.protection.required.and(&requirement);
-            state.protection = Arc::new(Protection { required, ..Protection::clone(&state.protection) });
+            let required = state.guard.required.and(&requirement);
+            state.guard = Arc::new(Guard { required, ..Guard::clone(&state.guard) });
         }))
     }
 
@@ -131,7 +130,7 @@ impl<S> Layer<S> for BearerAuthLayer {
 impl fmt::Debug for BearerAuthLayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BearerAuthLayer")
-            .field("protection", &self.state.protection)
+            .field("guard", &self.state.guard)
             .field("anonymous_allowed", &self.state.anonymous_allowed)
             .finish_non_exhaustive()
     }

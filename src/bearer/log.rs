@@ -6,26 +6,25 @@
 use std::error::Error as StdError;
 use std::sync::{Arc, LazyLock};
 
-use super::{Rejection, RejectionKind};
+use super::{Guard, Rejection, RejectionKind};
 use crate::event_limit::{EventLimit, Summary};
 use crate::introspection::IntrospectionError;
 use crate::log::{Cause, Escaped, MAX_CAUSE, is_shown, limited};
-use crate::protection::Protection;
 use crate::verify::VerifyError;
 
 /// A request is rejected, by the error of a verifier if there is one.
-pub(crate) fn refused(protection: &Protection, rejection: &Rejection, error: Option<&VerifyError>) {
+pub(crate) fn refused(guard: &Guard, rejection: &Rejection, error: Option<&VerifyError>) {
     let kind = rejection.label();
     let cause = match rejection.kind() {
         RejectionKind::InvalidToken(failure) => failure.label(),
-        RejectionKind::Operation(failure) => failure.label(),
+        RejectionKind::Request(failure) => failure.label(),
         _ => kind,
     };
     let issuer = error.and_then(VerifyError::issuer);
     let kid = error.and_then(VerifyError::kid).map(|kid| tracing::field::display(Escaped::new(kid, MAX_KID)));
     let source = error.and_then(StdError::source);
     let reason = source.map(|source| tracing::field::display(Cause::new(source)));
-    let is_shown = is_counted(protection, cause);
+    let is_shown = is_counted(guard, cause);
     match rejection.kind() {
         RejectionKind::Unavailable { .. } => {
             limited!(is_shown, info, target: "mcp_bearer::rejection", kind, cause = reason, issuer, kid,
@@ -48,15 +47,15 @@ pub(crate) fn refused(protection: &Protection, rejection: &Rejection, error: Opt
 }
 
 /// A valid token that does not grant enough.
-pub(crate) fn insufficient_scope(protection: &Protection, issuer: &str) {
+pub(crate) fn insufficient_scope(guard: &Guard, issuer: &str) {
     let kind = "insufficient_scope";
-    let is_shown = is_counted(protection, kind);
+    let is_shown = is_counted(guard, kind);
     limited!(is_shown, info, target: "mcp_bearer::rejection", kind, cause = kind, issuer, "request rejected");
 }
 
 /// A mistake in the program that a request has shown. `message` says how to repair it.
-pub(crate) fn misconfigured(protection: &Protection, cause: &'static str, message: &'static str) {
-    let is_shown = is_counted(protection, cause);
+pub(crate) fn misconfigured(guard: &Guard, cause: &'static str, message: &'static str) {
+    let is_shown = is_counted(guard, cause);
     limited!(is_shown, error, target: "mcp_bearer::rejection", kind = "internal", cause, "{message}");
 }
 
@@ -68,8 +67,8 @@ pub(crate) fn misconfigured_outside(cause: &'static str, path: Option<&str>, mes
     limited!(is_shown, error, target: "mcp_bearer::rejection", kind = "internal", cause, path, "{message}");
 }
 
-fn is_counted(protection: &Protection, cause: &'static str) -> bool {
-    is_shown(&protection.events, cause, summary)
+fn is_counted(guard: &Guard, cause: &'static str) -> bool {
+    is_shown(&guard.events, cause, summary)
 }
 
 fn summary(Summary { cause, events, hidden }: Summary) {

@@ -20,23 +20,26 @@
 //! A CORS preflight passes without credentials. Every refusal carries `Cache-Control: no-store` and stays in the response's extensions as a [`Rejection`]. No byte of
 //! a token, of a claim or of another server's answer is ever in one.
 
+mod auth_info;
 mod body;
 mod challenge;
 mod future;
 mod grpc;
+mod guard;
 mod layer;
 pub(crate) mod log;
 mod rejection;
-mod require;
 mod response;
 mod service;
 mod token;
 
+pub use auth_info::AuthInfo;
 pub use body::BearerBody;
 pub use future::ResponseFuture;
 pub(crate) use grpc::readable_by;
+pub(crate) use guard::Guard;
 pub use layer::BearerAuthLayer;
-pub use rejection::{Rejection, RejectionKind};
+pub use rejection::{Rejection, RejectionKind, RequestFailure};
 pub(crate) use response::OnRejection;
 pub use service::BearerAuth;
 pub(crate) use service::{Unauthenticated, is_preflight};

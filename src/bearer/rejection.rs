@@ -2,57 +2,102 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
 
+use super::Guard;
 use super::challenge::challenge;
 use super::token::NoToken;
-use crate::failure::{CheckFailure, OperationFailure};
-use crate::protection::Protection;
+use crate::failure::CheckFailure;
 use crate::scope::{OFFLINE_ACCESS, Scopes};
 use crate::verify::{VerifyError, VerifyErrorKind};
 
-/// Why a request was refused, and what its sender is told.
+/// Why a request was rejected, and what its sender is told.
 ///
-/// It is left in the extensions of every refusal's response, and is what
-/// [`AuthInfo::require_scopes`](crate::AuthInfo::require_scopes) returns.
+/// The extensions of every rejected request's response contain one.
+/// [`AuthInfo::require_scopes`](crate::AuthInfo::require_scopes) returns one, and with the feature `axum` it is a response:
+///
+/// ```
+/// # #[cfg(feature = "axum")] {
+/// use mcp_bearer::{AuthInfo, Rejection};
+///
+/// async fn delete_note(auth: AuthInfo) -> Result<&'static str, Rejection> {
+///     auth.require_scopes(["notes:write"])?;
+///     Ok("deleted")
+/// }
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Rejection {
     kind: RejectionKind,
-    /// Absent where no layer is known, or before one adopted the rejection.
-    protection: Option<Arc<Protection>>,
-    /// What a challenge names beyond the layer's own: the scopes of an operation.
+    /// `None` if no layer saw the request, or before a layer adopts the rejection.
+    guard: Option<Arc<Guard>>,
+    /// The scopes that the challenge names besides the layer's own.
     scopes: Scopes,
-    /// The `id` of the JSON-RPC request that is refused, as JSON.
-    pub(super) request_id: Option<Box<str>>,
+    /// Replaces the JSON object of OAuth as the body of the response.
+    body: Option<Bytes>,
 }
 
-/// What a [`Rejection`] is about; it decides the status.
+/// What a [`Rejection`] is about. The kind decides the status.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RejectionKind {
-    /// 401 without an error code: no credentials, or those of another scheme than `Bearer`.
+    /// 401 without an error code: the request has no credentials, or credentials of another scheme than `Bearer`.
     MissingToken,
-    /// 400 `invalid_request`: credentials that are no single bearer token.
+    /// 400 `invalid_request`: the credentials are not one bearer token.
     InvalidRequest,
-    /// 401 `invalid_token`: the token is not good.
+    /// 401 `invalid_token`: the access token is invalid.
     InvalidToken(CheckFailure),
-    /// 403 `insufficient_scope`: the token is good for something else.
+    /// 403 `insufficient_scope`: the access token is valid and does not grant enough.
     InsufficientScope,
-    /// 503: the token cannot be judged at the moment.
+    /// 503: the access token cannot be verified now.
+    #[non_exhaustive]
     Unavailable {
-        /// What the server that is needed said about another try.
+        /// When the server that is needed asks for another attempt.
         retry_after: Option<Duration>,
     },
-    /// 503: the token cannot be judged before an operator changes something.
+    /// 503: the access token cannot be verified before an operator changes the configuration.
     Misconfigured,
-    /// 400, 403, 404, 408 or 413: a request that no token would make acceptable.
-    Operation(OperationFailure),
-    /// 500: a handler asks for what only a layer could have put there, or for a scope that is none.
+    /// 403: the `Origin` of the request is not one of the [allowed origins](crate::ResourceServer::allowed_origins).
+    Origin,
+    /// The status of the failure: a layer rejects the request for a reason other than its access token. The MCP layer
+    /// makes these of its [`OperationFailure`](crate::mcp::OperationFailure).
+    Request(RequestFailure),
+    /// 500: a handler needs what only a layer provides and no layer covers the route, or it requires a text that is not a
+    /// scope.
     Internal,
 }
 
+/// A reason to reject a request that no other access token would change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RequestFailure {
+    pub(crate) status: StatusCode,
+    pub(crate) label: &'static str,
+    pub(crate) description: &'static str,
+}
+
+impl RequestFailure {
+    /// The status of the response.
+    #[must_use]
+    pub const fn status(self) -> StatusCode {
+        self.status
+    }
+
+    /// The stable label of the log's `cause` field.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        self.label
+    }
+
+    /// The fixed sentence that the client reads.
+    #[must_use]
+    pub const fn description(self) -> &'static str {
+        self.description
+    }
+}
+
 impl Rejection {
-    /// What it is about.
+    /// What the rejection is about.
     #[must_use]
     pub const fn kind(&self) -> RejectionKind {
         self.kind
@@ -64,23 +109,16 @@ impl Rejection {
         match self.kind {
             RejectionKind::MissingToken | RejectionKind::InvalidToken(_) => StatusCode::UNAUTHORIZED,
             RejectionKind::InvalidRequest => StatusCode::BAD_REQUEST,
-            RejectionKind::InsufficientScope => StatusCode::FORBIDDEN,
+            RejectionKind::InsufficientScope | RejectionKind::Origin => StatusCode::FORBIDDEN,
             RejectionKind::Unavailable { .. } | RejectionKind::Misconfigured => StatusCode::SERVICE_UNAVAILABLE,
-            RejectionKind::Operation(failure) => match failure {
-                OperationFailure::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-                OperationFailure::TooSlow => StatusCode::REQUEST_TIMEOUT,
-                OperationFailure::Incomplete | OperationFailure::Unreadable | OperationFailure::HeaderMismatch => {
-                    StatusCode::BAD_REQUEST
-                }
-                OperationFailure::Unlisted | OperationFailure::Origin => StatusCode::FORBIDDEN,
-                OperationFailure::UnknownSession => StatusCode::NOT_FOUND,
-            },
+            RejectionKind::Request(failure) => failure.status,
             RejectionKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
-    /// The stable label of the log's `kind` field.
-    pub(super) const fn label(&self) -> &'static str {
+    /// A stable name of the [kind](Self::kind), for metrics and logs: the `kind` field of this crate's own log lines.
+    #[must_use]
+    pub const fn label(&self) -> &'static str {
         match self.kind {
             RejectionKind::MissingToken => "missing_token",
             RejectionKind::InvalidRequest => "invalid_request",
@@ -88,17 +126,18 @@ impl Rejection {
             RejectionKind::InsufficientScope => "insufficient_scope",
             RejectionKind::Unavailable { .. } => "unavailable",
             RejectionKind::Misconfigured => "misconfigured",
-            RejectionKind::Operation(_) => "operation",
+            RejectionKind::Origin => "origin",
+            RejectionKind::Request(_) => "request",
             RejectionKind::Internal => "internal",
         }
     }
 
-    /// The error code of the body, and of the challenge if there is one (RFC 6750, section 3.1). An operation that is
-    /// refused whatever the token is answered in JSON-RPC, which has codes of its own.
+    /// The error code of the challenge and of the body (RFC 6750, section 3.1). `None` if the request had no credentials,
+    /// or if it was rejected for another reason than its access token.
     #[must_use]
     pub const fn error_code(&self) -> Option<&'static str> {
         match self.kind {
-            RejectionKind::MissingToken | RejectionKind::Operation(_) => None,
+            RejectionKind::MissingToken | RejectionKind::Origin | RejectionKind::Request(_) => None,
             RejectionKind::InvalidRequest => Some("invalid_request"),
             RejectionKind::InvalidToken(_) => Some("invalid_token"),
             RejectionKind::InsufficientScope => Some("insufficient_scope"),
@@ -107,7 +146,7 @@ impl Rejection {
         }
     }
 
-    /// A fixed sentence, the same for everybody.
+    /// The sentence that the client reads. It is the same for all requests of one kind.
     #[must_use]
     pub const fn description(&self) -> &'static str {
         match self.kind {
@@ -118,62 +157,75 @@ impl Rejection {
             RejectionKind::Unavailable { .. } | RejectionKind::Misconfigured => {
                 "The access token cannot be checked at the moment"
             }
-            RejectionKind::Operation(failure) => failure.description(),
+            RejectionKind::Origin => "The origin of the request is not allowed",
+            RejectionKind::Request(failure) => failure.description,
             RejectionKind::Internal => "The server is not set up for this request",
         }
     }
 
-    /// The `WWW-Authenticate` header, for those refusals that have one.
+    /// The value of the `WWW-Authenticate` header, if this kind of rejection has one.
     #[must_use]
     pub fn challenge(&self) -> Option<HeaderValue> {
         self.challenge_with(self.error_code())
     }
 
-    /// The challenge, with this error code.
-    pub(super) fn challenge_with(&self, code: Option<&str>) -> Option<HeaderValue> {
-        let protection = self.protection.as_ref()?;
-        // All scopes of the operation in one challenge: older clients ask for exactly these (MCP 2026-07-28).
-        let scopes = || {
-            let required = protection.required.challenge(&protection.hierarchy);
-            let all = if self.scopes.is_empty() { required } else { required.union(&self.scopes) };
-            if all.contains(OFFLINE_ACCESS) { all.without(OFFLINE_ACCESS) } else { all }
-        };
+    /// The challenge with this error code.
+    pub(crate) fn challenge_with(&self, code: Option<&str>) -> Option<HeaderValue> {
+        let guard = self.guard.as_ref()?;
         match self.kind {
             RejectionKind::MissingToken
             | RejectionKind::InvalidRequest
             | RejectionKind::InvalidToken(_)
             | RejectionKind::InsufficientScope => {
-                Some(challenge(protection, code.map(|code| (code, self.description())), &scopes()))
+                // One challenge names all scopes of the operation: older clients request exactly these (MCP 2026-07-28).
+                let required = guard.required.challenge(&guard.hierarchy);
+                let all = if self.scopes.is_empty() { required } else { required.union(&self.scopes) };
+                let all = if all.contains(OFFLINE_ACCESS) { all.without(OFFLINE_ACCESS) } else { all };
+                Some(challenge(guard, code.map(|code| (code, self.description())), &all))
             }
             RejectionKind::Unavailable { .. }
             | RejectionKind::Misconfigured
-            | RejectionKind::Operation(_)
+            | RejectionKind::Origin
+            | RejectionKind::Request(_)
             | RejectionKind::Internal => None,
         }
     }
 
     pub(crate) const fn new(kind: RejectionKind) -> Self {
-        Self { kind, protection: None, scopes: Scopes::EMPTY, request_id: None }
+        Self { kind, guard: None, scopes: Scopes::EMPTY, body: None }
     }
 
-    /// A good token that does not grant the layer's scopes and these.
-    pub(crate) fn insufficient_scope(protection: &Arc<Protection>, scopes: Scopes) -> Self {
-        Self { scopes, ..Self::new(RejectionKind::InsufficientScope).guarded_by(protection) }
+    /// The access token does not grant the scopes of the layer and these.
+    pub(crate) fn insufficient_scope(guard: &Arc<Guard>, scopes: Scopes) -> Self {
+        Self { scopes, ..Self::new(RejectionKind::InsufficientScope).guarded_by(guard) }
     }
 
-    /// No credentials, for what needs the layer's scopes and these.
-    pub(crate) fn missing_token(protection: &Arc<Protection>, scopes: Scopes) -> Self {
-        Self { scopes, ..Self::new(RejectionKind::MissingToken).guarded_by(protection) }
+    /// The request has no credentials, and needs the scopes of the layer and these.
+    pub(crate) fn missing_token(guard: &Arc<Guard>, scopes: Scopes) -> Self {
+        Self { scopes, ..Self::new(RejectionKind::MissingToken).guarded_by(guard) }
     }
 
-    /// An operation that no token would make good; `request_id` is JSON.
-    pub(crate) fn operation(failure: OperationFailure, request_id: Option<Box<str>>) -> Self {
-        Self { request_id, ..Self::new(RejectionKind::Operation(failure)) }
-    }
-
-    pub(crate) fn guarded_by(mut self, protection: &Arc<Protection>) -> Self {
-        self.protection = Some(Arc::clone(protection));
+    pub(crate) fn guarded_by(mut self, guard: &Arc<Guard>) -> Self {
+        self.guard = Some(Arc::clone(guard));
         self
+    }
+
+    /// Responds with this JSON instead of OAuth's.
+    pub(crate) fn with_body(mut self, json: Bytes) -> Self {
+        self.body = Some(json);
+        self
+    }
+
+    /// The JSON body of the response; empty if there is none.
+    pub(super) fn body(&self) -> Bytes {
+        match (&self.body, self.error_code()) {
+            (Some(body), _) => body.clone(),
+            (None, None) => Bytes::new(),
+            // JSON would escape none of the characters of these texts.
+            (None, Some(code)) => {
+                Bytes::from(format!("{{\"error\":\"{code}\",\"error_description\":\"{}\"}}", self.description()))
+            }
+        }
     }
 }
 
@@ -193,7 +245,7 @@ impl From<VerifyError> for Rejection {
     }
 }
 
-/// The only place where a reason becomes a status.
+/// This is the only place that chooses the status for a failed verification.
 impl From<VerifyErrorKind> for Rejection {
     fn from(kind: VerifyErrorKind) -> Self {
         Self::new(match kind {

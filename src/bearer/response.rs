@@ -6,10 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, header};
-use serde_json::{Value, json};
 
 use super::{Rejection, RejectionKind, log};
-use crate::failure::OperationFailure;
 
 /// An application's own refusals.
 pub(crate) type OnRejection = Arc<dyn Fn(&Rejection) -> Response<Bytes> + Send + Sync>;
@@ -28,23 +26,6 @@ impl Rejection {
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
         response
-    }
-
-    /// None of the texts has a character that JSON would escape.
-    fn body(&self) -> Bytes {
-        let description = self.description();
-        match (self.kind(), self.error_code()) {
-            (RejectionKind::Operation(failure), _) => {
-                let id = self.request_id.as_ref().map(|id| format!("\"id\":{id},")).unwrap_or_default();
-                let code = json_rpc_code(failure);
-                let error = format!("{{\"code\":{code},\"message\":\"{description}\"}}");
-                Bytes::from(format!("{{\"jsonrpc\":\"2.0\",{id}\"error\":{error}}}"))
-            }
-            (_, None) => Bytes::new(),
-            (_, Some(code)) => {
-                Bytes::from(["{\"error\":\"", code, "\",\"error_description\":\"", description, "\"}"].concat())
-            }
-        }
     }
 
     /// Puts into any response what a refusal must have: its challenge before those of other schemes, `no-store`, and
@@ -97,55 +78,11 @@ impl Rejection {
             },
         }
     }
-
-    /// The result of a tool call that is refused, for clients that start a login for nothing else: ChatGPT takes the
-    /// challenge from `_meta["mcp/www_authenticate"]` of an error result and disregards an HTTP 401 or 403 to a tool call.
-    ///
-    /// It goes where the `result` of the JSON-RPC response goes. Those clients insist on an error code, so that a missing
-    /// token, which has none in a header (RFC 6750, section 3.1), is an `invalid_token` here.
-    ///
-    /// ```
-    /// # #[cfg(feature = "testing")] {
-    /// # use mcp_bearer::{AuthInfo, bearer::Rejection};
-    /// fn delete_note(auth: &AuthInfo) -> serde_json::Value {
-    ///     if let Err(rejection) = auth.require_scopes(["notes:write"]) {
-    ///         return rejection.to_tool_result();
-    ///     }
-    ///     serde_json::json!({ "content": [] })
-    /// }
-    /// # }
-    /// ```
-    #[must_use]
-    pub fn to_tool_result(&self) -> Value {
-        let code = self.error_code().unwrap_or("invalid_token");
-        let challenge = self.challenge_with(Some(code));
-        let challenge = challenge.as_ref().and_then(|challenge| challenge.to_str().ok());
-        let mut result = json!({ "content": [{ "type": "text", "text": self.description() }], "isError": true });
-        if let (Some(challenge), Some(result)) = (challenge, result.as_object_mut()) {
-            result.insert("_meta".to_owned(), json!({ "mcp/www_authenticate": [challenge] }));
-        }
-        result
-    }
 }
 
 fn is_bearer(challenge: &HeaderValue) -> bool {
     let scheme = challenge.as_bytes().split(|byte| matches!(byte, b' ' | b',')).next().unwrap_or_default();
     scheme.eq_ignore_ascii_case(b"Bearer")
-}
-
-/// JSON-RPC 2.0, section 5.1, and what MCP adds to it.
-const fn json_rpc_code(failure: OperationFailure) -> i32 {
-    match failure {
-        OperationFailure::TooLarge
-        | OperationFailure::TooSlow
-        | OperationFailure::Incomplete
-        | OperationFailure::Unreadable => -32_600,
-        OperationFailure::HeaderMismatch => -32_020,
-        OperationFailure::Unlisted => -32_602,
-        OperationFailure::UnknownSession => -32_001,
-        // As the servers of the MCP SDKs answer it.
-        OperationFailure::Origin => -32_000,
-    }
 }
 
 const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(5);

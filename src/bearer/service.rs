@@ -9,9 +9,7 @@ use tower_service::Service;
 use super::future::Next;
 use super::layer::State;
 use super::token::NoToken;
-use super::{BearerBody, BearerToken, Rejection, ResponseFuture, log, readable_by};
-use crate::auth_info::AuthInfo;
-use crate::protection::Protection;
+use super::{AuthInfo, BearerBody, BearerToken, Guard, Rejection, ResponseFuture, log, readable_by};
 use crate::scope::Scopes;
 use crate::verify::{PendingVerification, Verification, Verified};
 
@@ -26,7 +24,7 @@ pub struct BearerAuth<S> {
 #[derive(Clone)]
 pub(crate) struct Unauthenticated {
     /// For a handler that insists on credentials.
-    pub(crate) protection: Arc<Protection>,
+    pub(crate) guard: Arc<Guard>,
     /// Because the layer allows it, and not only because it is a preflight.
     pub(crate) anonymous_allowed: bool,
 }
@@ -64,11 +62,11 @@ where
             Admission::Refused(rejection) => {
                 ResponseFuture::rejected(self.state.respond(&rejection, request.headers()))
             }
-            Admission::Pending(verification, protection) => {
+            Admission::Pending(verification, guard) => {
                 // The clone is not ready; the service that was polled ready is the one to call later.
                 let clone = self.inner.clone();
                 let ready = std::mem::replace(&mut self.inner, clone);
-                let next = Next { service: ready, request, state: Arc::clone(&self.state), protection };
+                let next = Next { service: ready, request, state: Arc::clone(&self.state), guard };
                 ResponseFuture::pending(verification, next)
             }
         }
@@ -86,43 +84,43 @@ enum Admission {
     Unauthenticated(Unauthenticated),
     Authenticated(AuthInfo),
     Refused(Rejection),
-    Pending(PendingVerification, Arc<Protection>),
+    Pending(PendingVerification, Arc<Guard>),
 }
 
 impl State {
-    fn admit(&self, method: &Method, headers: &HeaderMap, outer: Option<Arc<Protection>>) -> Admission {
-        let protection = self.protection_inside(outer);
+    fn admit(&self, method: &Method, headers: &HeaderMap, outer: Option<Arc<Guard>>) -> Admission {
+        let guard = self.guard_inside(outer);
         let anonymous_allowed = self.anonymous_allowed;
         if is_preflight(method, headers) {
-            return Admission::Unauthenticated(Unauthenticated { protection, anonymous_allowed });
+            return Admission::Unauthenticated(Unauthenticated { guard, anonymous_allowed });
         }
         let token = match BearerToken::find(headers) {
             Ok(token) => token,
             Err(NoToken::Missing) if anonymous_allowed => {
-                return Admission::Unauthenticated(Unauthenticated { protection, anonymous_allowed });
+                return Admission::Unauthenticated(Unauthenticated { guard, anonymous_allowed });
             }
             Err(reason) => {
-                let rejection = Rejection::from(reason).guarded_by(&protection);
-                log::refused(&protection, &rejection, None);
+                let rejection = Rejection::from(reason).guarded_by(&guard);
+                log::refused(&guard, &rejection, None);
                 return Admission::Refused(rejection);
             }
         };
         match self.verifier.verify(token) {
             Verification::Done(verified) => {
-                conclude(verified, protection).map_or_else(Admission::Refused, Admission::Authenticated)
+                conclude(verified, guard).map_or_else(Admission::Refused, Admission::Authenticated)
             }
-            Verification::Pending(verification) => Admission::Pending(verification, protection),
+            Verification::Pending(verification) => Admission::Pending(verification, guard),
         }
     }
 
     /// A layer inside a layer of the same server requires what both ask for, and says so in one challenge. What the outer
     /// layer left may be a copy from another request: it can add requirements, and it cannot remove any.
-    fn protection_inside(&self, outer: Option<Arc<Protection>>) -> Arc<Protection> {
-        match outer.filter(|outer| Arc::ptr_eq(&outer.metadata_url, &self.protection.metadata_url)) {
-            None => Arc::clone(&self.protection),
+    fn guard_inside(&self, outer: Option<Arc<Guard>>) -> Arc<Guard> {
+        match outer.filter(|outer| Arc::ptr_eq(&outer.metadata_url, &self.guard.metadata_url)) {
+            None => Arc::clone(&self.guard),
             Some(outer) => {
-                let required = outer.required.and(&self.protection.required);
-                Arc::new(Protection { required, ..Protection::clone(&self.protection) })
+                let required = outer.required.and(&self.guard.required);
+                Arc::new(Guard { required, ..Guard::clone(&self.guard) })
             }
         }
     }
@@ -134,26 +132,26 @@ impl State {
 }
 
 /// Removes what only a bearer layer may leave in a request, whoever put it there. Returns what a layer further out requires.
-fn remove_marks(extensions: &mut Extensions) -> Option<Arc<Protection>> {
-    let unauthenticated = extensions.remove::<Unauthenticated>().map(|mark| mark.protection);
-    let authenticated = extensions.remove::<AuthInfo>().map(|auth| Arc::clone(auth.protection()));
+fn remove_marks(extensions: &mut Extensions) -> Option<Arc<Guard>> {
+    let unauthenticated = extensions.remove::<Unauthenticated>().map(|mark| mark.guard);
+    let authenticated = extensions.remove::<AuthInfo>().map(|auth| Arc::clone(auth.guard()));
     authenticated.or(unauthenticated)
 }
 
 /// From what the verifier says to what the handler sees: the last check is that of the scopes.
-pub(super) fn conclude(verified: Verified, protection: Arc<Protection>) -> Result<AuthInfo, Rejection> {
+pub(super) fn conclude(verified: Verified, guard: Arc<Guard>) -> Result<AuthInfo, Rejection> {
     let claims = verified.map_err(|error| {
-        let rejection = Rejection::from(error.kind()).guarded_by(&protection);
-        log::refused(&protection, &rejection, Some(&error));
+        let rejection = Rejection::from(error.kind()).guarded_by(&guard);
+        log::refused(&guard, &rejection, Some(&error));
         rejection
     })?;
-    let auth = AuthInfo::new(claims, protection);
-    let protection = auth.protection();
-    if protection.required.is_met(auth.scopes(), &protection.hierarchy) {
+    let auth = AuthInfo::new(claims, guard);
+    let guard = auth.guard();
+    if guard.required.is_met(auth.scopes(), &guard.hierarchy) {
         return Ok(auth);
     }
-    log::insufficient_scope(protection, auth.issuer());
-    Err(Rejection::insufficient_scope(protection, Scopes::EMPTY))
+    log::insufficient_scope(guard, auth.issuer());
+    Err(Rejection::insufficient_scope(guard, Scopes::EMPTY))
 }
 
 /// A browser asks before it sends credentials (Fetch standard, CORS-preflight request); it cannot send them with that.

@@ -2,14 +2,12 @@ use std::sync::Arc;
 
 use http::Request;
 
-use crate::auth_info::AuthInfo;
-use crate::bearer::Unauthenticated;
-use crate::protection::Protection;
+use crate::bearer::{AuthInfo, Guard, Unauthenticated};
 
 /// Who makes a request, by the word of the bearer layer outside.
 #[derive(Clone)]
 pub(super) enum Caller {
-    Anonymous(Arc<Protection>),
+    Anonymous(Arc<Guard>),
     Token(AuthInfo),
 }
 
@@ -19,16 +17,16 @@ impl Caller {
         let extensions = request.extensions();
         let caller = match (extensions.get::<AuthInfo>(), extensions.get::<Unauthenticated>()) {
             (Some(auth), _) => Self::Token(auth.clone()),
-            (None, Some(passed)) if passed.anonymous_allowed => Self::Anonymous(Arc::clone(&passed.protection)),
+            (None, Some(passed)) if passed.anonymous_allowed => Self::Anonymous(Arc::clone(&passed.guard)),
             (None, _) => return None,
         };
-        Arc::ptr_eq(&caller.protection().metadata_url, metadata_url).then_some(caller)
+        Arc::ptr_eq(&caller.guard().metadata_url, metadata_url).then_some(caller)
     }
 
-    pub(super) fn protection(&self) -> &Arc<Protection> {
+    pub(super) fn guard(&self) -> &Arc<Guard> {
         match self {
-            Self::Anonymous(protection) => protection,
-            Self::Token(auth) => auth.protection(),
+            Self::Anonymous(guard) => guard,
+            Self::Token(auth) => auth.guard(),
         }
     }
 }

@@ -4,12 +4,11 @@ use std::ops::ControlFlow;
 
 use http::{HeaderMap, header};
 
+use super::OperationFailure;
 use super::caller::Caller;
 use super::request::{self, ListKind, MAX_URI_BYTES, MAX_URIS, Message, Mirror, Operation};
 use super::scopes::{Needs, Rules};
-use crate::bearer::{Rejection, log};
-use crate::failure::OperationFailure;
-use crate::protection::Protection;
+use crate::bearer::{Guard, Rejection, log};
 use crate::scope::Scopes;
 
 /// A body that its sender may have carried out.
@@ -65,7 +64,8 @@ impl Summary {
 
 /// Decides before anything has run: a status cannot change once an answer has begun.
 pub(super) fn decide(rules: &Rules, caller: &Caller, headers: &HeaderMap, body: &[u8]) -> Result<Permit, Rejection> {
-    let refused = |failure, id| refuse(caller.protection(), Rejection::operation(failure, id));
+    let refused =
+        |failure, id: Option<Box<str>>| refuse(caller.guard(), Rejection::for_operation(failure, id.as_deref()));
     let mirror = Mirror::of(headers);
     let mut summary = Summary { mismatch: mirror.is_err(), ..Summary::default() };
     let read = request::read(body, |message| summary.add(&message, mirror.as_ref().ok(), rules));
@@ -74,11 +74,9 @@ pub(super) fn decide(rules: &Rules, caller: &Caller, headers: &HeaderMap, body: 
         // It goes on only if it could ask for nothing that is not allowed.
         let everything = rules.everything();
         return match caller {
-            Caller::Anonymous(protection) => {
-                Err(refuse(protection, Rejection::missing_token(protection, Scopes::EMPTY)))
-            }
+            Caller::Anonymous(guard) => Err(refuse(guard, Rejection::missing_token(guard, Scopes::EMPTY))),
             Caller::Token(auth)
-                if everything.unlisted || !rules.are_met(&everything, auth.scopes(), &auth.protection().hierarchy) =>
+                if everything.unlisted || !rules.are_met(&everything, auth.scopes(), &auth.guard().hierarchy) =>
             {
                 Err(refused(OperationFailure::Unreadable, None))
             }
@@ -90,17 +88,17 @@ pub(super) fn decide(rules: &Rules, caller: &Caller, headers: &HeaderMap, body: 
         return Err(refused(OperationFailure::HeaderMismatch, id.filter(|_| is_readable)));
     }
     match caller {
-        Caller::Anonymous(protection) if needs.token => {
-            Err(refuse(protection, Rejection::missing_token(protection, rules.scopes_of(&needs))))
+        Caller::Anonymous(guard) if needs.token => {
+            Err(refuse(guard, Rejection::missing_token(guard, rules.scopes_of(&needs))))
         }
         _ if needs.unlisted => Err(refused(OperationFailure::Unlisted, id)),
         Caller::Anonymous(_) => Ok(Permit { needs, lists }),
-        Caller::Token(auth) if rules.are_met(&needs, auth.scopes(), &auth.protection().hierarchy) => {
+        Caller::Token(auth) if rules.are_met(&needs, auth.scopes(), &auth.guard().hierarchy) => {
             Ok(Permit { needs, lists })
         }
         Caller::Token(auth) => {
-            log::insufficient_scope(auth.protection(), auth.issuer());
-            Err(Rejection::insufficient_scope(auth.protection(), rules.scopes_of(&needs)))
+            log::insufficient_scope(auth.guard(), auth.issuer());
+            Err(Rejection::insufficient_scope(auth.guard(), rules.scopes_of(&needs)))
         }
     }
 }
@@ -133,8 +131,8 @@ fn is_utf8(headers: &HeaderMap) -> bool {
     })
 }
 
-pub(super) fn refuse(protection: &Protection, rejection: Rejection) -> Rejection {
-    log::refused(protection, &rejection, None);
+pub(super) fn refuse(guard: &Guard, rejection: Rejection) -> Rejection {
+    log::refused(guard, &rejection, None);
     rejection
 }
 

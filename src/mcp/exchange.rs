@@ -79,13 +79,13 @@ impl Exchange {
     pub(super) fn answer<B: Body<Data = Bytes>>(self, response: Response<B>) -> Answer<B> {
         let (mut parts, body) = response.into_parts();
         if let Some(sessions) = &self.state.sessions {
-            sessions.seal(&mut parts.headers, self.session_owner.as_ref(), self.caller.protection());
+            sessions.seal(&mut parts.headers, self.session_owner.as_ref(), self.caller.guard());
         }
         let media = Media::of(&parts.headers);
         let is_filtered = self.permit.lists && self.state.filters_lists && media != Media::Other;
         if is_filtered && parts.headers.contains_key(header::CONTENT_ENCODING) {
             log::misconfigured(
-                self.caller.protection(),
+                self.caller.guard(),
                 "compressed_list",
                 "a list that is compressed cannot be filtered: compress outside of the `McpLayer`",
             );

@@ -14,9 +14,8 @@ use super::caller::Caller;
 use super::decision::{decide, refuse};
 use super::exchange::{Answer, Exchange, Listing};
 use super::request::Reading;
-use super::{McpRequestBody, McpResponseBody};
+use super::{McpRequestBody, McpResponseBody, OperationFailure};
 use crate::bearer::Rejection;
-use crate::failure::OperationFailure;
 use crate::scope::Scopes;
 
 pin_project! {
@@ -94,10 +93,10 @@ where
                     let Next { mut service, parts, mut exchange } = *next;
                     let failed = |failure| match (failure, &exchange.caller) {
                         // With a token the limit is higher.
-                        (OperationFailure::TooLarge, Caller::Anonymous(protection)) => {
-                            refuse(protection, Rejection::missing_token(protection, Scopes::EMPTY))
+                        (OperationFailure::TooLarge, Caller::Anonymous(guard)) => {
+                            refuse(guard, Rejection::missing_token(guard, Scopes::EMPTY))
                         }
-                        (failure, caller) => refuse(caller.protection(), Rejection::operation(failure, None)),
+                        (failure, caller) => refuse(caller.guard(), Rejection::for_operation(failure, None)),
                     };
                     let allowed = read.map_err(failed).and_then(|read| {
                         let Exchange { state, caller, .. } = exchange.as_ref();

@@ -9,10 +9,10 @@ use tower_layer::Layer;
 use super::McpAuth;
 use super::scopes::Rules;
 use super::session::{KEY_LENGTH, SessionBinding};
+use crate::bearer::Guard;
 use crate::bearer::{OnRejection, Rejection};
 use crate::clock::Clock;
 use crate::error::{BuildError, BuildErrorKind};
-use crate::protection::Protection;
 use crate::verify::ByIssuer;
 
 /// Decides what a request may do by the MCP operation in it. It goes **inside** the bearer layer.
@@ -61,7 +61,7 @@ pub(super) struct State {
 /// What the layer needs of the server that made it.
 #[derive(Clone)]
 pub(crate) struct ServerParts {
-    pub(crate) protection: Arc<Protection>,
+    pub(crate) guard: Arc<Guard>,
     pub(crate) verifier: Arc<ByIssuer>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) skew: Duration,

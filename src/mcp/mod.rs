@@ -36,16 +36,19 @@ mod answer;
 mod caller;
 mod decision;
 mod exchange;
+mod failure;
 mod future;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
 mod layer;
+mod rejection;
 mod request;
 mod scopes;
 mod service;
 mod session;
 
 pub use answer::McpResponseBody;
+pub use failure::OperationFailure;
 pub use future::McpResponseFuture;
 pub use layer::McpLayer;
 pub(crate) use layer::ServerParts;
@@ -55,5 +58,3 @@ pub use scopes::McpScopes;
 #[doc(hidden)]
 pub use scopes::uri_comparisons;
 pub use service::McpAuth;
-
-pub use crate::failure::OperationFailure;

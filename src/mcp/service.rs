@@ -12,9 +12,8 @@ use super::caller::Caller;
 use super::decision::{Permit, refuse};
 use super::exchange::Exchange;
 use super::layer::State;
-use super::{McpRequestBody, McpResponseBody, McpResponseFuture};
+use super::{McpRequestBody, McpResponseBody, McpResponseFuture, OperationFailure};
 use crate::bearer::{BearerToken, Rejection, RejectionKind, is_preflight, log};
-use crate::failure::OperationFailure;
 use crate::scope::Scopes;
 
 /// The service that [`McpLayer`](super::McpLayer) makes.
@@ -86,9 +85,9 @@ impl State {
         if is_preflight(request.method(), request.headers()) {
             return Admission::Preflight;
         }
-        let Some(caller) = Caller::of(request, &self.server.protection.metadata_url) else {
+        let Some(caller) = Caller::of(request, &self.server.guard.metadata_url) else {
             log::misconfigured(
-                &self.server.protection,
+                &self.server.guard,
                 "no_layer",
                 "no `BearerAuthLayer` of this resource is outside of the `McpLayer`: add `server.bearer_layer()` after it",
             );
@@ -96,16 +95,16 @@ impl State {
         };
         let carries_message =
             !matches!(*request.method(), Method::GET | Method::HEAD | Method::DELETE | Method::OPTIONS);
-        if let (Caller::Anonymous(protection), false) = (&caller, carries_message) {
-            return Admission::Refused(refuse(protection, Rejection::missing_token(protection, Scopes::EMPTY)));
+        if let (Caller::Anonymous(guard), false) = (&caller, carries_message) {
+            return Admission::Refused(refuse(guard, Rejection::missing_token(guard, Scopes::EMPTY)));
         }
         let token = self.revalidation_interval.and_then(|_| BearerToken::from_headers(request.headers()).ok());
         let mut session_owner = None;
         if let Some(sessions) = &self.sessions {
             session_owner = sessions.owner(request.headers(), &caller);
             if sessions.open(request.headers_mut(), session_owner.as_ref()).is_err() {
-                let rejection = Rejection::operation(OperationFailure::UnknownSession, None);
-                return Admission::Refused(refuse(caller.protection(), rejection));
+                let rejection = Rejection::for_operation(OperationFailure::UnknownSession, None);
+                return Admission::Refused(refuse(caller.guard(), rejection));
             }
         }
         // A resumed stream may bring the answer to a list.

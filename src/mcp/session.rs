@@ -3,9 +3,8 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::caller::Caller;
-use crate::bearer::{BearerToken, log};
+use crate::bearer::{BearerToken, Guard, log};
 use crate::crypto::Hmac;
-use crate::protection::Protection;
 
 /// Binds session ids to who opened the session, without remembering any: the id that leaves carries an HMAC over it and its
 /// owner, and the id that comes in is good only with the right one.
@@ -78,12 +77,12 @@ impl SessionBinding {
     }
 
     /// Binds the ids that the server sends. One that cannot be bound does not leave.
-    pub(super) fn seal(&self, headers: &mut HeaderMap, owner: Option<&Owner>, protection: &Protection) {
+    pub(super) fn seal(&self, headers: &mut HeaderMap, owner: Option<&Owner>, guard: &Guard) {
         let Some(id) = headers.remove(&SESSION_ID) else { return };
         match owner.and_then(|owner| self.sealed(id.as_bytes(), owner)) {
             Some(sealed) => _ = headers.insert(SESSION_ID, sealed),
             None => log::misconfigured(
-                protection,
+                guard,
                 "unbindable_session",
                 "the server's session id is too long to be bound, and is left out of the response",
             ),

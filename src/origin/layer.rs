@@ -7,22 +7,27 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::AllowedOrigins;
-use crate::bearer::{BearerBody, Rejection, ResponseFuture, log, readable_by};
-use crate::failure::OperationFailure;
-use crate::protection::Protection;
+use crate::bearer::{BearerBody, Guard, Rejection, ResponseFuture, log, readable_by};
 
 /// Rejects requests that a browser sends for a page of another origin than the allowed ones: 403.
 ///
 /// Made by [`ResourceServer::allowed_origins`](crate::ResourceServer::allowed_origins).
 #[derive(Clone)]
 pub struct OriginLayer {
-    origins: Arc<AllowedOrigins>,
-    protection: Arc<Protection>,
+    check: Arc<Check>,
+}
+
+/// What all requests share.
+struct Check {
+    origins: AllowedOrigins,
+    guard: Arc<Guard>,
+    rejection: Rejection,
 }
 
 impl OriginLayer {
-    pub(crate) fn new(origins: AllowedOrigins, protection: Arc<Protection>) -> Self {
-        Self { origins: Arc::new(origins), protection }
+    /// Answers a request with another origin with `rejection`.
+    pub(crate) fn new(origins: AllowedOrigins, guard: Arc<Guard>, rejection: Rejection) -> Self {
+        Self { check: Arc::new(Check { origins, guard, rejection }) }
     }
 }
 
@@ -30,13 +35,13 @@ impl<S> Layer<S> for OriginLayer {
     type Service = OriginCheck<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        OriginCheck { inner, origins: Arc::clone(&self.origins), protection: Arc::clone(&self.protection) }
+        OriginCheck { inner, check: Arc::clone(&self.check) }
     }
 }
 
 impl fmt::Debug for OriginLayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OriginLayer").field("origins", &self.origins).finish_non_exhaustive()
+        f.debug_struct("OriginLayer").field("origins", &self.check.origins).finish_non_exhaustive()
     }
 }
 
@@ -44,8 +49,7 @@ impl fmt::Debug for OriginLayer {
 #[derive(Clone)]
 pub struct OriginCheck<S> {
     inner: S,
-    origins: Arc<AllowedOrigins>,
-    protection: Arc<Protection>,
+    check: Arc<Check>,
 }
 
 impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for OriginCheck<S>
@@ -61,12 +65,12 @@ where
     }
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
-        if self.origins.allow(request.headers()) {
+        let Check { origins, guard, rejection } = self.check.as_ref();
+        if origins.allow(request.headers()) {
             return ResponseFuture::inner(self.inner.call(request));
         }
-        let rejection = Rejection::operation(OperationFailure::Origin, None);
-        log::refused(&self.protection, &rejection, None);
-        ResponseFuture::rejected(readable_by(request.headers(), &rejection, rejection.to_response()))
+        log::refused(guard, rejection, None);
+        ResponseFuture::rejected(readable_by(request.headers(), rejection, rejection.to_response()))
     }
 }
 

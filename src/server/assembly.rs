@@ -7,12 +7,12 @@ use std::time::Duration;
 use super::issuer_parts::IssuerParts;
 use super::resource_server::Inner;
 use super::{ResourceServer, ResourceServerBuilder};
+use crate::bearer::Guard;
 use crate::claims::{AcceptedAudiences, MAX_SKEW};
 use crate::error::{BuildError, BuildErrorKind};
 use crate::identifier::ResourceUrl;
 use crate::issuer::Issuer;
 use crate::jose::compact::MAX_TOKEN;
-use crate::protection::Protection;
 use crate::resource::{MetadataService, WellKnown};
 use crate::scope::{OFFLINE_ACCESS, RequestedScopes, ScopeHierarchy, ScopeRequirement, Scopes};
 use crate::verify::{ByIssuer, ForOpaque, VerifiedTokens, Verifier};
@@ -45,7 +45,7 @@ impl ResourceServerBuilder {
         let requested = RequestedScopes::new(&self.challenge_scopes)?;
         let published = requested.of(&scopes_supported);
         let document = self.metadata.document(&resource, &authorization_servers, &published)?;
-        let protection = Protection {
+        let guard = Guard {
             metadata_url: well_known.url.into(),
             realm: self.realm.map(Arc::from),
             hierarchy: Arc::new(hierarchy),
@@ -62,7 +62,7 @@ impl ResourceServerBuilder {
                 verified,
                 Arc::clone(&self.clock),
             )),
-            protection: Arc::new(protection),
+            guard: Arc::new(guard),
             metadata: MetadataService::new(document, well_known.paths),
             issuers,
             clock: self.clock,

@@ -4,13 +4,12 @@ use std::time::Duration;
 
 use super::issuer_parts::IssuerParts;
 use super::{Health, IssuerHealth, ResourceServerBuilder};
-use crate::bearer::BearerAuthLayer;
+use crate::bearer::{BearerAuthLayer, Guard, Rejection};
 use crate::clock::Clock;
 use crate::error::{BuildError, BuildErrorKind};
 use crate::http_client::{FetchError, FetchErrorKind};
 use crate::mcp::{McpLayer, McpScopes, ServerParts};
 use crate::origin::{AllowedOrigins, OriginLayer};
-use crate::protection::Protection;
 use crate::resource::MetadataService;
 use crate::verify::ByIssuer;
 
@@ -37,7 +36,7 @@ pub struct ResourceServer {
 
 pub(super) struct Inner {
     pub(super) verifier: Arc<ByIssuer>,
-    pub(super) protection: Arc<Protection>,
+    pub(super) guard: Arc<Guard>,
     pub(super) metadata: MetadataService,
     pub(super) issuers: Vec<IssuerParts>,
     pub(super) clock: Arc<dyn Clock>,
@@ -54,7 +53,7 @@ impl ResourceServer {
     /// The layer that guards the resource. Without further calls any good token of its issuers passes.
     #[must_use]
     pub fn bearer_layer(&self) -> BearerAuthLayer {
-        BearerAuthLayer::new(Arc::clone(&self.inner.verifier), Arc::clone(&self.inner.protection))
+        BearerAuthLayer::new(Arc::clone(&self.inner.verifier), Arc::clone(&self.inner.guard))
     }
 
     /// The layer that knows MCP operations and which scopes they need. It goes inside
@@ -66,12 +65,12 @@ impl ResourceServer {
     pub fn mcp_layer(&self, scopes: McpScopes) -> Result<McpLayer, BuildError> {
         let parts = ServerParts {
             // A layer that is in the wrong place is reported whatever other layers have reported.
-            protection: Arc::new(Protection { events: Arc::default(), ..Protection::clone(&self.inner.protection) }),
+            guard: Arc::new(Guard { events: Arc::default(), ..Guard::clone(&self.inner.guard) }),
             verifier: Arc::clone(&self.inner.verifier),
             clock: Arc::clone(&self.inner.clock),
             skew: self.inner.skew,
         };
-        Ok(McpLayer::new(scopes.compile(&self.inner.protection)?, parts))
+        Ok(McpLayer::new(scopes.compile(&self.inner.guard)?, parts))
     }
 
     /// The layer that lets no page call from a browser but those of these origins: a request with another `Origin` gets
@@ -109,7 +108,8 @@ impl ResourceServer {
         I: IntoIterator,
         I::Item: AsRef<str>,
     {
-        Ok(OriginLayer::new(AllowedOrigins::new(origins)?, Arc::clone(&self.inner.protection)))
+        let origins = AllowedOrigins::new(origins)?;
+        Ok(OriginLayer::new(origins, Arc::clone(&self.inner.guard), Rejection::for_origin()))
     }
 
     /// The service that answers with the protected resource metadata, for servers without axum.
@@ -121,7 +121,7 @@ impl ResourceServer {
     /// The absolute URL of the metadata, as challenges name it.
     #[must_use]
     pub fn metadata_url(&self) -> &str {
-        &self.inner.protection.metadata_url
+        &self.inner.guard.metadata_url
     }
 
     /// Waits until the keys and the introspection endpoint of every issuer are at hand, all at once.

@@ -102,7 +102,7 @@ async fn an_origin_passes_only_if_it_is_in_the_list() {
                 assert_eq!(answer.json().get("id"), None);
                 assert_eq!(answer.header("cache-control"), Some("no-store"));
                 assert_eq!(answer.header("www-authenticate"), None);
-                assert!(matches!(answer.rejection.unwrap().kind(), RejectionKind::Operation(_)));
+                assert_eq!(answer.rejection.unwrap().kind(), RejectionKind::Origin);
                 assert!(!answer.body.contains("example"));
             }
         }

@@ -9,10 +9,11 @@ use axum::body::Body;
 use axum::routing::any;
 use axum::{Extension, Router};
 use http::{HeaderMap, Request, Response, StatusCode, header};
-use mcp_bearer::bearer::BearerAuthLayer;
+use mcp_bearer::bearer::{BearerAuthLayer, RejectionKind};
 use mcp_bearer::jose::Algorithm;
 use mcp_bearer::testing::{TestClock, TestIssuer};
-use mcp_bearer::{AuthInfo, ResourceServer};
+use mcp_bearer::verify::VerifyErrorKind;
+use mcp_bearer::{AuthInfo, Rejection, ResourceServer};
 use serde_json::Value;
 use tokio::sync::OnceCell;
 use tower::ServiceExt as _;
@@ -22,6 +23,11 @@ use crate::transport::{self, Socket, over_a_socket};
 pub const ISSUER: &str = "https://auth.example.com";
 pub const RESOURCE: &str = "https://mcp.example.com/mcp";
 pub const METADATA_URL: &str = "https://mcp.example.com/.well-known/oauth-protected-resource/mcp";
+
+/// The kind of a rejection because of an outage that does not say when it ends.
+pub fn unavailable() -> RejectionKind {
+    Rejection::from(VerifyErrorKind::Unavailable { retry_after: None }).kind()
+}
 
 /// All that there are; a build may support fewer.
 pub const ALGORITHMS: [Algorithm; 10] = [

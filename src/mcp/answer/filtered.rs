@@ -109,15 +109,11 @@ impl View {
     }
 
     pub(super) fn report_too_large(&self) {
-        log::misconfigured(
-            self.caller.protection(),
-            "large_list",
-            "a response with a list is too large to be filtered",
-        );
+        log::misconfigured(self.caller.guard(), "large_list", "a response with a list is too large to be filtered");
     }
 
     pub(super) fn report_unreadable(&self, what: &'static str) {
-        log::misconfigured(self.caller.protection(), "unreadable_list", what);
+        log::misconfigured(self.caller.guard(), "unreadable_list", what);
     }
 
     /// Adds what is left of an event, which is nothing if its data cannot be read. An event without data says nothing.

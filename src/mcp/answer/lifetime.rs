@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep};
 
-use crate::auth_info::AuthInfo;
-use crate::bearer::BearerToken;
+use crate::bearer::{AuthInfo, BearerToken};
 use crate::clock::Clock;
 use crate::mcp::scopes::{Needs, Rules};
 use crate::verify::{ByIssuer, PendingVerification, Verification, Verified, VerifyErrorKind};
@@ -176,10 +175,10 @@ impl Revalidation {
                 };
             }
         };
-        let auth = AuthInfo::new(claims, Arc::clone(self.auth.protection()));
-        let (scopes, protection) = (auth.scopes(), auth.protection());
-        let is_enough = protection.required.is_met(scopes, &protection.hierarchy)
-            && self.rules.are_met(&self.needs, scopes, &protection.hierarchy);
+        let auth = AuthInfo::new(claims, Arc::clone(self.auth.guard()));
+        let (scopes, guard) = (auth.scopes(), auth.guard());
+        let is_enough = guard.required.is_met(scopes, &guard.hierarchy)
+            && self.rules.are_met(&self.needs, scopes, &guard.hierarchy);
         if !is_enough {
             return Verdict::Ended;
         }

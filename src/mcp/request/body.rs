@@ -9,7 +9,7 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tokio::time::Sleep;
 
-use crate::failure::OperationFailure;
+use crate::mcp::OperationFailure;
 
 pin_project! {
     /// The body of a request that passed the MCP layer: the bytes that came, read or not.

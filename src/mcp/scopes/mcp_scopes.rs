@@ -1,6 +1,6 @@
 use super::rules::Rules;
+use crate::bearer::Guard;
 use crate::error::BuildError;
-use crate::protection::Protection;
 
 /// Which scopes an MCP operation needs, besides those that every request needs.
 ///
@@ -185,9 +185,9 @@ impl McpScopes {
         self
     }
 
-    pub(crate) fn compile(self, protection: &Protection) -> Result<Rules, BuildError> {
+    pub(crate) fn compile(self, guard: &Guard) -> Result<Rules, BuildError> {
         let rules = Rules::new(self)?;
-        rules.warn_of(protection);
+        rules.warn_of(guard);
         Ok(rules)
     }
 }

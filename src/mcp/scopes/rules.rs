@@ -4,10 +4,10 @@ use super::mcp_scopes::{McpScopes, Rule};
 use super::resources::Resources;
 use super::targets::{Named, Standing};
 use super::uri_template::{InvalidTemplate, UriTemplate};
+use crate::bearer::Guard;
 use crate::error::{BuildError, BuildErrorKind};
 use crate::mcp::caller::Caller;
 use crate::mcp::request::{ListKind, OF_A_RESOURCE, Operation, Target};
-use crate::protection::Protection;
 use crate::scope::{ScopeHierarchy, ScopeRequirement, Scopes};
 
 /// [`McpScopes`], checked and ready to be looked up.
@@ -123,7 +123,7 @@ impl Rules {
         self.add(Some(&Operation { method: method.into(), target }), &mut needs);
         match caller {
             Caller::Anonymous(_) => !needs.token,
-            Caller::Token(auth) => !needs.unlisted && self.are_met(&needs, auth.scopes(), &auth.protection().hierarchy),
+            Caller::Token(auth) => !needs.unlisted && self.are_met(&needs, auth.scopes(), &auth.guard().hierarchy),
         }
     }
 
@@ -224,9 +224,9 @@ impl Rules {
     }
 
     /// Tells the operator what needs no token, and which scopes clients may find hard to get.
-    pub(in crate::mcp) fn warn_of(&self, protection: &Protection) {
+    pub(in crate::mcp) fn warn_of(&self, guard: &Guard) {
         for scopes in &self.scopes {
-            protection.warn_of(&ScopeRequirement::from(scopes.clone()));
+            guard.warn_of(&ScopeRequirement::from(scopes.clone()));
         }
         let public = self.public();
         if !public.is_empty() {

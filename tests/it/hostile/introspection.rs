@@ -14,7 +14,7 @@ use tracing::Level;
 use super::canned::{Canned, INTROSPECT, Page};
 use super::trial::{self, Trial, bearer, credentials, with};
 use crate::capture::Capture;
-use crate::support::{Answer, ISSUER, RESOURCE};
+use crate::support::{Answer, ISSUER, RESOURCE, unavailable};
 use crate::transport;
 
 /// What the clock shows; it stands still.
@@ -272,7 +272,7 @@ async fn a_refusal_of_our_own_credentials_is_our_outage() {
     let error =
         |code: &str| json!({"error": code, "error_description": "the client mcp-server is unknown"}).to_string();
     let misconfigured = RejectionKind::Misconfigured;
-    let unavailable = RejectionKind::Unavailable { retry_after: None };
+    let unavailable = unavailable();
     for (id, status, body, kind) in [
         ("K09", 401, error("invalid_client"), misconfigured),
         ("K09", 403, error("invalid_client"), misconfigured),

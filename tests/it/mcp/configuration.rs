@@ -206,8 +206,8 @@ async fn refusals_can_look_different_and_stay_what_they_are() {
     let call = |name: &str| format!(r#"{{"id":7,"method":"tools/call","params":{{"name":"{name}"}}}}"#);
     for (body, said, kind) in [
         (call("add"), "sorry: 403 Forbidden", RejectionKind::InsufficientScope),
-        (call("other"), "sorry: 403 Forbidden", RejectionKind::Operation(OperationFailure::Unlisted)),
-        ("?".to_owned(), "sorry: 400 Bad Request", RejectionKind::Operation(OperationFailure::Unreadable)),
+        (call("other"), "sorry: 403 Forbidden", OperationFailure::Unlisted.into()),
+        ("?".to_owned(), "sorry: 400 Bad Request", OperationFailure::Unreadable.into()),
     ] {
         let answer = server.post(&fixture.token(), &[], body).await;
         assert_eq!((answer.status, answer.body.as_str()), (StatusCode::IM_A_TEAPOT, said));

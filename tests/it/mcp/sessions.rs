@@ -4,9 +4,8 @@ use axum::body::Body;
 use axum::response::IntoResponse as _;
 use http::{HeaderValue, Request, StatusCode};
 use mcp_bearer::ResourceServer;
-use mcp_bearer::bearer::RejectionKind;
 use mcp_bearer::introspection::ClientCredentials;
-use mcp_bearer::mcp::{McpLayer, McpScopes};
+use mcp_bearer::mcp::{McpLayer, McpScopes, OperationFailure};
 use mcp_bearer::testing::{TestIssuer, TestToken};
 use serde_json::json;
 
@@ -75,7 +74,7 @@ async fn assert_unknown(server: &McpServer, token: &str, ids: &[&[u8]]) {
             "{method} {shown:?}"
         );
         assert_eq!(headers(&answer), "cache-control: no-store, content-length: 71, content-type: application/json");
-        assert!(matches!(answer.rejection.unwrap().kind(), RejectionKind::Operation(_)));
+        assert_eq!(answer.rejection.unwrap().kind(), OperationFailure::UnknownSession.into());
         assert_eq!(server.take_reached().len(), 0, "{method} {shown:?}");
     }
 }

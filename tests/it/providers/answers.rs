@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use tokio::time::advance;
 
 use super::provider::{Provider, credentials, invalid, with};
-use crate::support::{ISSUER, RESOURCE};
+use crate::support::{ISSUER, RESOURCE, unavailable};
 
 /// An introspection endpoint that answers every request in the same way, and counts them.
 #[derive(Clone)]
@@ -124,7 +124,7 @@ async fn a_revocation_check_with_a_server_that_knows_no_jwts_is_a_mistake_of_the
 async fn a_client_that_is_not_known_is_our_mistake() {
     const PAGE: &str = "<!doctype html><h1>403 Forbidden</h1>";
     let misconfigured = RejectionKind::Misconfigured;
-    let unavailable = RejectionKind::Unavailable { retry_after: None };
+    let unavailable = unavailable();
     for (status, body, kind) in [
         // glewlwyd; django-oauth-toolkit; Keycloak. Others answer like that about tokens that they do not know.
         (401, "", unavailable),

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use mcp_bearer::bearer::RejectionKind;
 use mcp_bearer::error::BuildErrorKind;
 use mcp_bearer::jose::{Algorithm, JwkSet};
 use mcp_bearer::keys::{KeySetFuture, KeySource};
@@ -18,9 +17,7 @@ use tracing::Level;
 
 use super::provider::{Door, Provider, build, invalid, with};
 use crate::capture::Capture;
-use crate::support::{ISSUER, RESOURCE};
-
-const UNDECIDED: RejectionKind = RejectionKind::Unavailable { retry_after: None };
+use crate::support::{ISSUER, RESOURCE, unavailable};
 
 /// A provider with a key `n1` beside its signing key, and that key as it is published.
 fn provider_with_new_key(algorithm: Algorithm) -> (Provider, Value, Value) {
@@ -70,7 +67,7 @@ async fn a_rotation_to_a_key_that_cannot_be_used_is_told_and_is_no_fault_of_the_
     assert!(warnings(&capture).is_empty());
     // The rotation.
     provider.issuer.publish_key_set(json!({"keys": [good, padded(&new)]}));
-    assert_eq!(door.judge(&token).await, Err(UNDECIDED));
+    assert_eq!(door.judge(&token).await, Err(unavailable()));
     let told = warnings(&capture);
     let [line] = told.as_slice() else { panic!("{told:?}") };
     for part in [ISSUER, &format!("kid=\"{kid}\""), "base64url without padding"] {
@@ -84,8 +81,8 @@ async fn a_rotation_to_a_key_that_cannot_be_used_is_told_and_is_no_fault_of_the_
     let before = provider.issuer.total_requests();
     for number in 0..50 {
         let (rest, _) = token.rsplit_once('.').unwrap();
-        assert_eq!(door.judge(&token).await, Err(UNDECIDED));
-        assert_eq!(door.judge(&format!("{rest}.{number:04}")).await, Err(UNDECIDED));
+        assert_eq!(door.judge(&token).await, Err(unavailable()));
+        assert_eq!(door.judge(&format!("{rest}.{number:04}")).await, Err(unavailable()));
     }
     assert_eq!(provider.issuer.total_requests(), before);
     assert_eq!(door.verdict(&signed(&good)).await, "OK");
@@ -130,7 +127,7 @@ async fn every_key_for_signatures_that_cannot_be_used_is_named() {
         provider.issuer.publish_key_set(json!({"keys": [good, with(new.clone(), changes.clone())]}));
         let door = provider.trusted_as(provider.by_default());
         let token = signed_by(&provider, kid, json!({"kid": kid}));
-        assert_eq!(door.judge(&token).await, Err(UNDECIDED), "{changes}");
+        assert_eq!(door.judge(&token).await, Err(unavailable()), "{changes}");
         let told = warnings(&capture);
         assert!(told.len() == 1 && told[0].contains(reason) && told[0].contains(kid), "{changes:.80}: {told:?}");
         // Alone it makes no key set, and is named all the same.
@@ -187,8 +184,8 @@ async fn a_usable_key_beside_one_with_the_same_key_id_that_cannot_be_used() {
         assert_eq!(door.verdict(&signed_by(&provider, first, json!({"kid": "same"}))).await, "OK");
         // One of these two may be valid, and nobody can tell which.
         for signer in [second, &third] {
-            assert_eq!(door.judge(&signed_by(&provider, signer, json!({"kid": "same"}))).await, Err(UNDECIDED));
-            assert_eq!(door.judge(&signed_by(&provider, signer, json!({}))).await, Err(UNDECIDED));
+            assert_eq!(door.judge(&signed_by(&provider, signer, json!({"kid": "same"}))).await, Err(unavailable()));
+            assert_eq!(door.judge(&signed_by(&provider, signer, json!({}))).await, Err(unavailable()));
         }
         assert_eq!(door.verdict(&signed_by(&provider, first, json!({}))).await, "OK");
     }
@@ -381,7 +378,7 @@ async fn unusable_keys_of_fixed_key_sets_and_of_own_sources_are_told_once() {
         for _ in 0..10 {
             assert_eq!(door.verdict(&signed_by(&provider, first, json!({"kid": first}))).await, "OK");
             let token = signed_by(&provider, second, json!({"kid": second}));
-            assert_eq!(door.judge(&token).await, Err(UNDECIDED));
+            assert_eq!(door.judge(&token).await, Err(unavailable()));
         }
         let told = warnings(&capture);
         assert!(told.len() == 1 && told[0].contains(second), "{told:?}");

@@ -8,7 +8,7 @@ use crate::scope::{OFFLINE_ACCESS, RequestedScopes, ScopeHierarchy, ScopeRequire
 
 /// The part of a resource server's configuration that challenges and scope checks need.
 #[derive(Clone)]
-pub(crate) struct Protection {
+pub(crate) struct Guard {
     /// Where the protected resource metadata is, absolute (RFC 9728, section 5.1).
     pub(crate) metadata_url: Arc<str>,
     pub(crate) realm: Option<Arc<str>>,
@@ -23,7 +23,7 @@ pub(crate) struct Protection {
     pub(crate) events: Arc<EventLimit>,
 }
 
-impl Protection {
+impl Guard {
     /// Tells the operator of a requirement that clients may find hard to meet.
     pub(crate) fn warn_of(&self, requirement: &ScopeRequirement) {
         let supported = &self.scopes_supported;
@@ -36,9 +36,9 @@ impl Protection {
     }
 }
 
-impl fmt::Debug for Protection {
+impl fmt::Debug for Guard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Protection")
+        f.debug_struct("Guard")
             .field("metadata_url", &self.metadata_url)
             .field("required", &self.required)
             .finish_non_exhaustive()

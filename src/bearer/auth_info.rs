@@ -2,11 +2,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use http::request::Parts;
 use serde_json::{Map, Value};
 
+use super::{Guard, Rejection, RejectionKind, Unauthenticated, log};
 use crate::claims::Claims;
-use crate::protection::Protection;
-use crate::scope::Scopes;
+use crate::scope::{ScopeRequirement, Scopes};
 
 /// Who makes a request, by the word of a verified access token.
 ///
@@ -18,12 +19,12 @@ use crate::scope::Scopes;
 #[derive(Clone)]
 pub struct AuthInfo {
     claims: Claims,
-    protection: Arc<Protection>,
+    guard: Arc<Guard>,
 }
 
 impl AuthInfo {
-    pub(crate) const fn new(claims: Claims, protection: Arc<Protection>) -> Self {
-        Self { claims, protection }
+    pub(crate) const fn new(claims: Claims, guard: Arc<Guard>) -> Self {
+        Self { claims, guard }
     }
 
     /// The issuer identifier of the authorization server that issued the token.
@@ -69,7 +70,7 @@ impl AuthInfo {
     /// [`scope_implies`](crate::ResourceServerBuilder::scope_implies)).
     #[must_use]
     pub fn has_scope(&self, scope: &str) -> bool {
-        self.protection.hierarchy.grants(self.scopes(), scope)
+        self.guard.hierarchy.grants(self.scopes(), scope)
     }
 
     /// When the token expires. Requests are accepted up to the clock skew longer. `None` if only the authorization
@@ -83,14 +84,76 @@ impl AuthInfo {
         self.claims.expires_at()
     }
 
+    /// Who makes a request, for frameworks without an extractor.
+    ///
+    /// # Errors
+    /// A [`Rejection`] with the layer's challenge if it let the request pass without credentials (401). Where no bearer
+    /// layer has seen the request, that is a mistake in the server: an internal error (500).
+    pub fn of(request: &Parts) -> Result<&Self, Rejection> {
+        let extensions = &request.extensions;
+        if let Some(auth) = extensions.get() {
+            return Ok(auth);
+        }
+        if let Some(passed) = extensions.get::<Unauthenticated>() {
+            let rejection = Rejection::missing_token(&passed.guard, Scopes::EMPTY);
+            log::refused(&passed.guard, &rejection, None);
+            return Err(rejection);
+        }
+        log::misconfigured_outside(
+            "no_layer",
+            Some(request.uri.path()),
+            "no `BearerAuthLayer` covers this route: add `.route_layer(server.bearer_layer())`",
+        );
+        Err(Rejection::new(RejectionKind::Internal))
+    }
+
+    /// The caller of a request, or `None` where the bearer layer allows anonymous requests and this is one. For frameworks
+    /// without an extractor.
+    ///
+    /// # Errors
+    /// As [`of`](Self::of): where no bearer layer has seen the request, it is an internal error (500) and not an anonymous
+    /// request.
+    pub fn optional_of(request: &Parts) -> Result<Option<&Self>, Rejection> {
+        match request.extensions.get::<Unauthenticated>() {
+            Some(passed) if passed.anonymous_allowed && request.extensions.get::<Self>().is_none() => Ok(None),
+            _ => Self::of(request).map(Some),
+        }
+    }
+
+    /// Goes on only if the token grants all of `scopes`, themselves or by broader ones.
+    ///
+    /// # Errors
+    /// A [`Rejection`] whose challenge names the layer's scopes and these (403). A text that is no scope is a mistake
+    /// in the handler: an internal error (500).
+    pub fn require_scopes<I>(&self, scopes: I) -> Result<(), Rejection>
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        let guard = self.guard();
+        let scopes = Scopes::new(scopes).map_err(|_| {
+            log::misconfigured(
+                guard,
+                "not_a_scope",
+                "a handler requires a text that is not a scope (RFC 6749, section 3.3)",
+            );
+            Rejection::new(RejectionKind::Internal)
+        })?;
+        if ScopeRequirement::from(scopes.clone()).is_met(self.scopes(), &guard.hierarchy) {
+            return Ok(());
+        }
+        log::insufficient_scope(guard, self.issuer());
+        Err(Rejection::insufficient_scope(guard, scopes))
+    }
+
     /// All claims, as the token or the authorization server states them.
     #[must_use]
     pub fn claims(&self) -> &Map<String, Value> {
         self.claims.members()
     }
 
-    pub(crate) fn protection(&self) -> &Arc<Protection> {
-        &self.protection
+    pub(crate) fn guard(&self) -> &Arc<Guard> {
+        &self.guard
     }
 }
 
