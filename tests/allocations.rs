@@ -32,8 +32,8 @@ use tower::{Layer as _, Service, ServiceExt as _};
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 const RESOURCE: &str = "https://mcp.example.com/mcp";
-/// The token's two ends, its claims, their scopes, what holds both, and what the request's extensions take.
-const ACCEPTED: usize = 7;
+/// The three parts of the token, the scopes, what holds both, and three for the request's extensions.
+const ACCEPTED: usize = 8;
 /// What the request's extensions take.
 const REMEMBERED: usize = 3;
 

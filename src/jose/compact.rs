@@ -48,11 +48,6 @@ impl<'t> Compact<'t> {
         decode(self.payload)
     }
 
-    /// The header as it stands in the token.
-    pub(crate) const fn header_text(&self) -> &'t [u8] {
-        self.header
-    }
-
     pub(crate) fn signature(&self) -> Result<Vec<u8>, CheckFailure> {
         decode(self.signature)
     }

@@ -46,24 +46,6 @@ impl<'h> Header<'h> {
         KeyName { kid: self.kid.as_deref(), x5t_s256: x5t_s256.as_deref(), x5t: x5t.as_deref() }
     }
 
-    /// The same, without the text that it was read from.
-    pub(super) fn to_static(&self) -> Header<'static> {
-        let own = |text: &Option<Cow<'_, str>>| text.as_deref().map(|text| Cow::Owned(text.to_owned()));
-        let (kid, thumbprints, typ) = (own(&self.kid), self.thumbprints.each_ref().map(own), own(&self.typ));
-        Header { algorithm: self.algorithm, kid, thumbprints, typ, replicated: self.replicated.clone() }
-    }
-
-    /// The same, borrowed from this one.
-    pub(super) fn reborrow(&self) -> Header<'_> {
-        Header {
-            algorithm: self.algorithm,
-            kid: self.kid.as_deref().map(Cow::Borrowed),
-            thumbprints: self.thumbprints.each_ref().map(|name| name.as_deref().map(Cow::Borrowed)),
-            typ: self.typ.as_deref().map(Cow::Borrowed),
-            replicated: self.replicated.clone(),
-        }
-    }
-
     /// What kind of token a header names, whatever else is in it.
     pub(crate) fn typ_of(json: &'h [u8]) -> Result<Option<Cow<'h, str>>, CheckFailure> {
         Members::read(json).map(|members| members.typ)

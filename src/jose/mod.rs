@@ -5,7 +5,6 @@ pub(crate) mod header;
 mod jwk;
 mod jwk_set;
 mod key_name;
-mod known_headers;
 mod private_key;
 
 pub use crate::crypto::{Algorithm, AllowedAlgorithms, UnknownAlgorithm};
@@ -13,5 +12,4 @@ pub use jwk::{UnusableKey, VerificationKey};
 pub(crate) use jwk_set::{DEFAULT_MAX_KEYS, Selection, UnusableEntry};
 pub use jwk_set::{InvalidJwkSet, JwkSet};
 pub(crate) use key_name::{KeyName, OwnedKeyName};
-pub(crate) use known_headers::KnownHeaders;
 pub use private_key::{InvalidPrivateKey, PrivateKey};

@@ -9,9 +9,9 @@ use super::{LongTokens, VerifiedTokens, Verifier, VerifyError, VerifyErrorKind};
 use crate::claims::Claims;
 use crate::clock::Clock;
 use crate::failure::CheckFailure;
+use crate::jose::AllowedAlgorithms;
 use crate::jose::compact::Compact;
 use crate::jose::header::Header;
-use crate::jose::{AllowedAlgorithms, KnownHeaders};
 use crate::json;
 
 /// Several issuers behind one door. A token goes to the issuer that it names, or, if it says nothing, to the one that is
@@ -24,7 +24,6 @@ pub(crate) struct ByIssuer {
     asks_about_jwts: bool,
     for_opaque: ForOpaque,
     long_tokens: LongTokens,
-    headers: KnownHeaders,
     /// JWTs that were verified just now, where they are remembered.
     verified: Option<Arc<VerifiedTokens>>,
     clock: Arc<dyn Clock>,
@@ -70,7 +69,6 @@ impl ByIssuer {
             asks_about_jwts,
             for_opaque,
             long_tokens: LongTokens::new(max_token_length),
-            headers: KnownHeaders::new(),
             verified: verified.map(Arc::new),
             clock,
         }
@@ -122,23 +120,16 @@ impl ByIssuer {
         if let Some(verified) = asking.find_map(|verifier| verifier.recall(token, self.clock.as_ref())) {
             return Ok(Verification::Done(verified));
         }
-        let known = self.headers.find(compact.header_text());
-        let header_json = if known.is_some() { Vec::new() } else { compact.header()? };
-        let signature = compact.signature()?;
-        let read = || Header::parse(&header_json, self.algorithms);
-        let header = known.as_ref().map_or_else(read, |known| Ok(known.header()));
-        let header = header.and_then(|header| Ok((TokenType::of(header.typ.as_deref())?, header)));
+        let (header_json, signature) = (compact.header()?, compact.signature()?);
+        let header = Header::parse(&header_json, self.algorithms)
+            .and_then(|header| Ok((TokenType::of(header.typ.as_deref())?, header)));
         // Where no algorithm is checked, none is wrong; everywhere else it is, before anything dearer is done.
         if let (Err(failure), false) = (&header, self.asks_about_jwts) {
             return Err((*failure).into());
         }
         let claims = Claims::from_json(compact.payload()?)?;
         let verifier = self.named(&claims).ok_or(CheckFailure::Issuer)?;
-        let verification = verifier.verify(Jwt { token, compact, header, claims, signature }, place, &self.clock)?;
-        if known.is_none() && matches!(verification, Verification::Done(Ok(_))) {
-            self.headers.keep(compact.header_text(), read);
-        }
-        Ok(verification)
+        verifier.verify(Jwt { token, compact, header, claims, signature }, place, &self.clock)
     }
 
     fn route_opaque(&self, token: &[u8]) -> Result<Verification, VerifyError> {
