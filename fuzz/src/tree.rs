@@ -16,10 +16,15 @@ pub enum Tree {
 impl Tree {
     /// Reads a whole text by the grammar of RFC 8259. Bytes that are no UTF-8 and surrogates without a partner pass.
     pub fn parse(text: &[u8]) -> Option<Self> {
-        let mut reader = Reader { text, at: 0 };
+        Some(Self::parse_with_names(text)?.0)
+    }
+
+    /// The same, and whether a name in it has half a surrogate pair or is reserved by `serde_json`.
+    pub fn parse_with_names(text: &[u8]) -> Option<(Self, bool)> {
+        let mut reader = Reader { text, at: 0, has_odd_name: false };
         let tree = reader.value(0)?;
         reader.skip();
-        (reader.at == text.len()).then_some(tree)
+        (reader.at == text.len()).then_some((tree, reader.has_odd_name))
     }
 
     pub fn members(&self) -> Option<&[(String, Tree)]> {
@@ -72,6 +77,7 @@ impl Tree {
 struct Reader<'t> {
     text: &'t [u8],
     at: usize,
+    has_odd_name: bool,
 }
 
 impl Reader<'_> {
@@ -106,7 +112,7 @@ impl Reader<'_> {
             b'n' => self.word("null", Tree::Null),
             b't' => self.word("true", Tree::Bool(true)),
             b'f' => self.word("false", Tree::Bool(false)),
-            b'"' => self.string().map(Tree::Text),
+            b'"' => self.string().map(|(text, _)| Tree::Text(text)),
             b'[' => {
                 let mut elements = Vec::new();
                 self.list(b']', |reader| Some(elements.push(reader.value(depth + 1)?)))?;
@@ -116,7 +122,8 @@ impl Reader<'_> {
                 let mut members = Vec::new();
                 self.list(b'}', |reader| {
                     reader.skip();
-                    let name = reader.string()?;
+                    let (name, is_whole) = reader.string()?;
+                    reader.has_odd_name |= !is_whole || name.starts_with("$serde_json::private::");
                     reader.skip();
                     (reader.next()? == b':').then_some(())?;
                     Some(members.push((name, reader.value(depth + 1)?)))
@@ -176,7 +183,8 @@ impl Reader<'_> {
         (self.at > start).then_some(())
     }
 
-    fn string(&mut self) -> Option<String> {
+    /// A string, and whether every surrogate in it has its partner.
+    fn string(&mut self) -> Option<(String, bool)> {
         (self.next()? == b'"').then_some(())?;
         // As UTF-16, the way escapes are written; what stands between them is UTF-8.
         let (mut units, mut plain) = (Vec::new(), Vec::new());
@@ -188,7 +196,7 @@ impl Reader<'_> {
             match self.next()? {
                 b'"' => {
                     flush(&mut plain, &mut units);
-                    return Some(String::from_utf16_lossy(&units));
+                    return Some((String::from_utf16_lossy(&units), String::from_utf16(&units).is_ok()));
                 }
                 b'\\' => {
                     flush(&mut plain, &mut units);

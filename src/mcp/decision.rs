@@ -6,7 +6,7 @@ use http::{HeaderMap, header};
 
 use super::OperationFailure;
 use super::caller::Caller;
-use super::request::{self, ListKind, MAX_URI_BYTES, MAX_URIS, Message, Mirror, Operation};
+use super::request::{self, ListKind, MAX_URI_BYTES, MAX_URIS, Message, Operation, OperationHeaders};
 use super::scopes::{Needs, Rules};
 use crate::bearer::{Guard, Rejection, log};
 use crate::scope::Scopes;
@@ -43,7 +43,12 @@ struct Summary {
 
 impl Summary {
     /// Breaks off once there are more URIs than are compared with rules.
-    fn add(&mut self, message: &Message<'_>, mirror: Option<&Mirror<'_>>, rules: &Rules) -> ControlFlow<()> {
+    fn add(
+        &mut self,
+        message: &Message<'_>,
+        repeated: Option<&OperationHeaders<'_>>,
+        rules: &Rules,
+    ) -> ControlFlow<()> {
         let operation = message.operation.as_ref();
         for uri in operation.map_or(&[][..], Operation::uris) {
             self.uris = self.uris.saturating_add(1);
@@ -52,8 +57,8 @@ impl Summary {
         if self.uris > MAX_URIS || self.uri_bytes > MAX_URI_BYTES {
             return ControlFlow::Break(());
         }
-        self.mismatch |= operation.zip(mirror).is_some_and(|(operation, mirror)| !mirror.agrees_with(operation));
-        self.lists |= operation.is_some_and(|operation| ListKind::of_method(&operation.method).is_some());
+        self.mismatch |= operation.zip(repeated).is_some_and(|(operation, headers)| !headers.agree_with(operation));
+        self.lists |= operation.is_some_and(|operation| ListKind::from_method(&operation.method).is_some());
         rules.add(operation, &mut self.needs);
         self.messages = self.messages.saturating_add(1);
         // What is refused is refused as a whole: only a single request has an id to answer to.
@@ -66,11 +71,11 @@ impl Summary {
 pub(super) fn decide(rules: &Rules, caller: &Caller, headers: &HeaderMap, body: &[u8]) -> Result<Permit, Rejection> {
     let refused =
         |failure, id: Option<Box<str>>| refuse(caller.guard(), Rejection::for_operation(failure, id.as_deref()));
-    let mirror = Mirror::of(headers);
-    let mut summary = Summary { mismatch: mirror.is_err(), ..Summary::default() };
-    let read = request::read(body, |message| summary.add(&message, mirror.as_ref().ok(), rules));
+    let repeated = OperationHeaders::parse(headers);
+    let mut summary = Summary { mismatch: repeated.is_err(), ..Summary::default() };
+    let read = request::read(body, |message| summary.add(&message, repeated.as_ref().ok(), rules));
     let is_readable = read.is_ok() && !is_encoded(headers) && is_utf8(headers);
-    if !is_readable && mirror.is_ok() {
+    if !is_readable && repeated.is_ok() {
         // It goes on only if it could ask for nothing that is not allowed.
         let everything = rules.everything();
         return match caller {

@@ -10,11 +10,12 @@ use http_body::Body;
 use tokio::time::Sleep;
 
 use super::McpResponseBody;
-use super::answer::{BoxError, FilteredBody, JsonList, Lifetime, Revalidation, View, Watch};
 use super::caller::Caller;
 use super::decision::Permit;
 use super::layer::State;
+use super::list::{FilteredBody, FilteredEvents, FilteredJson, ListFilter};
 use super::session::Owner;
+use super::stream::{BoxError, Revalidation, StreamEnd, TokenLifetime};
 use crate::bearer::{BearerToken, Rejection, RejectionKind, log};
 
 /// A request that goes on, and what that means for its answer.
@@ -47,7 +48,7 @@ pub(super) enum Answer<B> {
 pub(super) struct Listing<B> {
     exchange: Exchange,
     parts: response::Parts,
-    list: Box<JsonList<B>>,
+    json: Box<FilteredJson<B>>,
     /// Set once there is something to wait for.
     patience: Option<Pin<Box<Sleep>>>,
 }
@@ -59,19 +60,19 @@ where
 {
     /// Ready once the body is read, or has kept its head waiting for too long.
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.list.poll_read(cx).is_ready() {
+        if self.json.poll_read(cx).is_ready() {
             return Poll::Ready(());
         }
         self.patience.get_or_insert_with(|| Box::pin(tokio::time::sleep(PATIENCE))).as_mut().poll(cx)
     }
 
     pub(super) fn answer(self) -> Response<McpResponseBody<B>> {
-        let Self { exchange, parts, list, patience: _ } = self;
-        if list.is_unreadable() {
+        let Self { exchange, parts, json, patience: _ } = self;
+        if json.is_unreadable() {
             return exchange.internal_error();
         }
-        let watch = exchange.lifetime().map(|lifetime| Watch::new(lifetime, false));
-        Response::from_parts(parts, McpResponseBody::of_service(FilteredBody::json(list), watch))
+        let end = exchange.lifetime().map(|lifetime| StreamEnd::new(lifetime, false));
+        Response::from_parts(parts, McpResponseBody::of_service(FilteredBody::Json { json }, end))
     }
 }
 
@@ -93,25 +94,25 @@ impl Exchange {
         }
         let has_length = parts.headers.contains_key(header::CONTENT_LENGTH) || body.size_hint().exact().is_some();
         let is_empty = body.is_end_stream();
-        let view = || View { rules: Arc::clone(&self.state.rules), caller: self.caller.clone() };
+        let filter = || ListFilter::new(Arc::clone(&self.state.rules), self.caller.clone());
         let body = match media {
             Media::Json if is_filtered => {
                 parts.headers.remove(header::CONTENT_LENGTH);
-                let list = Box::new(JsonList::new(body, view(), parts.status.is_success()));
-                return Answer::Listing(Box::new(Listing { exchange: self, parts, list, patience: None }));
+                let json = Box::new(FilteredJson::new(body, filter(), parts.status.is_success()));
+                return Answer::Listing(Box::new(Listing { exchange: self, parts, json, patience: None }));
             }
             Media::Events if is_filtered => {
                 parts.headers.remove(header::CONTENT_LENGTH);
-                FilteredBody::events(body, view())
+                FilteredBody::Events { events: FilteredEvents::new(body, filter()) }
             }
-            _ => FilteredBody::untouched(body),
+            _ => FilteredBody::Untouched { body },
         };
         // Where events end can only be seen if they are not compressed. A body that announced its length has to have it.
         let is_compressed = parts.headers.contains_key(header::CONTENT_ENCODING);
         let has_events = media == Media::Events && !is_compressed && (is_filtered || !has_length);
         let lifetime = if is_empty { None } else { self.lifetime() };
-        let watch = lifetime.map(|lifetime| Watch::new(lifetime, has_events));
-        Answer::Ready(Response::from_parts(parts, McpResponseBody::of_service(body, watch)))
+        let end = lifetime.map(|lifetime| StreamEnd::new(lifetime, has_events));
+        Answer::Ready(Response::from_parts(parts, McpResponseBody::of_service(body, end)))
     }
 
     fn internal_error<B>(&self) -> Response<McpResponseBody<B>> {
@@ -119,7 +120,7 @@ impl Exchange {
     }
 
     /// For how long the answer may go on; `None` if for as long as it likes.
-    fn lifetime(self) -> Option<Lifetime> {
+    fn lifetime(self) -> Option<TokenLifetime> {
         let Self { state, caller, permit, token, .. } = self;
         let Caller::Token(auth) = caller else { return None };
         let server = &state.server;
@@ -127,7 +128,7 @@ impl Exchange {
             Revalidation::new(interval, &server.verifier, token, &auth, &state.rules, permit.needs)
         });
         let expires_at = auth.expires_since_epoch().filter(|_| !state.streams_may_outlive_token);
-        Lifetime::new(&server.clock, server.skew, expires_at, revalidation)
+        TokenLifetime::new(&server.clock, server.skew, expires_at, revalidation)
     }
 }
 

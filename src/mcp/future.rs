@@ -9,11 +9,12 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::answer::{BoxError, FilteredBody};
 use super::caller::Caller;
 use super::decision::{decide, refuse};
 use super::exchange::{Answer, Exchange, Listing};
-use super::request::Reading;
+use super::list::FilteredBody;
+use super::request::RequestReader;
+use super::stream::BoxError;
 use super::{McpRequestBody, McpResponseBody, OperationFailure};
 use crate::bearer::Rejection;
 use crate::scope::Scopes;
@@ -32,7 +33,7 @@ pin_project! {
 pin_project! {
     #[project = StageProjection]
     enum Stage<S, B, F, R> {
-        Reading { #[pin] reading: Reading<B>, next: Option<Box<Next<S>>> },
+        Reading { #[pin] reading: RequestReader<B>, next: Option<Box<Next<S>>> },
         Calling { #[pin] future: F, exchange: Option<Box<Exchange>> },
         Listing { listing: Option<Box<Listing<R>>> },
         Rejected { response: Option<Response<Bytes>> },
@@ -69,7 +70,7 @@ where
             Caller::Anonymous(_) => state.max_anonymous_body.min(state.max_body),
             Caller::Token(_) => state.max_body,
         };
-        let reading = Reading::new(body, limit);
+        let reading = RequestReader::new(body, limit);
         Self { stage: Stage::Reading { reading, next: Some(Box::new(Next { service, parts, exchange })) } }
     }
 }
@@ -115,7 +116,7 @@ where
                 StageProjection::Calling { future, exchange } => {
                     let response = ready!(future.poll(cx))?;
                     let Some(exchange) = exchange.take() else {
-                        let untouched = |body| McpResponseBody::of_service(FilteredBody::untouched(body), None);
+                        let untouched = |body| McpResponseBody::of_service(FilteredBody::Untouched { body }, None);
                         return Poll::Ready(Ok(response.map(untouched)));
                     };
                     match exchange.answer(response) {

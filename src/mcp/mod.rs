@@ -32,7 +32,6 @@
 //! Answers that go on, such as event streams and long downloads, end with their token, unless
 //! [`streams_may_outlive_token`](McpLayer::streams_may_outlive_token) says otherwise.
 
-mod answer;
 mod caller;
 mod decision;
 mod exchange;
@@ -41,13 +40,14 @@ mod future;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
 mod layer;
+mod list;
 mod rejection;
 mod request;
 mod scopes;
 mod service;
 mod session;
+mod stream;
 
-pub use answer::McpResponseBody;
 pub use failure::OperationFailure;
 pub use future::McpResponseFuture;
 pub use layer::McpLayer;
@@ -58,3 +58,4 @@ pub use scopes::McpScopes;
 #[doc(hidden)]
 pub use scopes::uri_comparisons;
 pub use service::McpAuth;
+pub use stream::McpResponseBody;

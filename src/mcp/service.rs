@@ -7,11 +7,11 @@ use http::{Method, Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
-use super::answer::BoxError;
 use super::caller::Caller;
 use super::decision::{Permit, refuse};
 use super::exchange::Exchange;
 use super::layer::State;
+use super::stream::BoxError;
 use super::{McpRequestBody, McpResponseBody, McpResponseFuture, OperationFailure};
 use crate::bearer::{BearerToken, Rejection, RejectionKind, is_preflight, log};
 use crate::scope::Scopes;
@@ -49,7 +49,7 @@ where
         match state.admit(&mut request) {
             // It comes without credentials, and so without a body.
             Admission::Preflight => {
-                McpResponseFuture::untouched(self.inner.call(request.map(|_| McpRequestBody::empty())))
+                McpResponseFuture::untouched(self.inner.call(request.map(|_| McpRequestBody::default())))
             }
             Admission::Refused(rejection) => McpResponseFuture::rejected(state.respond(&rejection)),
             Admission::Unread(exchange) => {

@@ -12,40 +12,37 @@ use tokio::time::Sleep;
 use crate::mcp::OperationFailure;
 
 pin_project! {
-    /// The body of a request that passed the MCP layer: the bytes that came, read or not.
+    /// The body of a request that passed the MCP layer: the same bytes and trailers that the client sent.
     #[derive(Debug)]
     pub struct McpRequestBody<B> {
         #[pin]
-        inner: Inner<B>,
+        source: BodySource<B>,
     }
 }
 
 pin_project! {
     #[derive(Debug)]
-    #[project = InnerProjection]
-    enum Inner<B> {
+    #[project = BodySourceProjection]
+    enum BodySource<B> {
         Untouched { #[pin] body: B },
-        Read { bytes: Option<Bytes>, trailers: Option<Box<HeaderMap>> },
+        Read { body: ReadBody },
     }
 }
 
 impl<B> McpRequestBody<B> {
     pub(in crate::mcp) const fn untouched(body: B) -> Self {
-        Self { inner: Inner::Untouched { body } }
+        Self { source: BodySource::Untouched { body } }
     }
 
-    pub(in crate::mcp) const fn empty() -> Self {
-        Self { inner: Inner::Read { bytes: None, trailers: None } }
-    }
-
-    pub(in crate::mcp) fn read(ReadBody { bytes, trailers }: ReadBody) -> Self {
-        Self { inner: Inner::Read { bytes: Some(bytes).filter(|bytes| !bytes.is_empty()), trailers } }
+    pub(in crate::mcp) const fn read(body: ReadBody) -> Self {
+        Self { source: BodySource::Read { body } }
     }
 }
 
+/// An empty body.
 impl<B> Default for McpRequestBody<B> {
     fn default() -> Self {
-        Self::empty()
+        Self::read(ReadBody::default())
     }
 }
 
@@ -54,103 +51,141 @@ impl<B: Body<Data = Bytes>> Body for McpRequestBody<B> {
     type Error = B::Error;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        match self.project().inner.project() {
-            InnerProjection::Untouched { body } => body.poll_frame(cx),
-            InnerProjection::Read { bytes, trailers } => {
-                let frame = bytes
-                    .take()
-                    .map(Frame::data)
-                    .or_else(|| trailers.take().map(|trailers| Frame::trailers(*trailers)));
-                Poll::Ready(frame.map(Ok))
-            }
+        match self.project().source.project() {
+            BodySourceProjection::Untouched { body } => body.poll_frame(cx),
+            BodySourceProjection::Read { body } => Poll::Ready(body.next_frame().map(Ok)),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.inner {
-            Inner::Untouched { body } => body.is_end_stream(),
-            Inner::Read { bytes, trailers } => bytes.is_none() && trailers.is_none(),
+        match &self.source {
+            BodySource::Untouched { body } => body.is_end_stream(),
+            BodySource::Read { body } => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.inner {
-            Inner::Untouched { body } => body.size_hint(),
-            Inner::Read { bytes, .. } => {
-                let length = bytes.as_ref().map_or(0, Bytes::len);
-                SizeHint::with_exact(u64::try_from(length).unwrap_or(u64::MAX))
-            }
+        match &self.source {
+            BodySource::Untouched { body } => body.size_hint(),
+            BodySource::Read { body } => SizeHint::with_exact(u64::try_from(body.bytes.len()).unwrap_or(u64::MAX)),
         }
     }
 }
 
-/// All that a body held.
-#[derive(Debug)]
+/// A body that was read to its end: one frame of data and the trailers.
+#[derive(Debug, Default)]
 pub(in crate::mcp) struct ReadBody {
     pub(in crate::mcp) bytes: Bytes,
-    trailers: Option<Box<HeaderMap>>,
+    pub(in crate::mcp) trailers: Option<Box<HeaderMap>>,
+}
+
+impl ReadBody {
+    /// Takes the data, then the trailers.
+    pub(in crate::mcp) fn next_frame(&mut self) -> Option<Frame<Bytes>> {
+        if self.bytes.is_empty() {
+            self.trailers.take().map(|trailers| Frame::trailers(*trailers))
+        } else {
+            Some(Frame::data(std::mem::take(&mut self.bytes)))
+        }
+    }
+
+    pub(in crate::mcp) fn is_end_stream(&self) -> bool {
+        self.bytes.is_empty() && self.trailers.is_none()
+    }
 }
 
 pin_project! {
-    /// Reads a body to its end, within bounds of memory and time.
-    pub(in crate::mcp) struct Reading<B> {
+    /// Reads a body of at most `limit` bytes to its end.
+    ///
+    /// `http_body_util::Limited` and `Collected` bound the bytes but not the frames, and a frame of one byte takes 32 bytes
+    /// of memory. This reader joins the frames as they arrive.
+    pub(in crate::mcp) struct BodyReader<B> {
         #[pin]
         body: B,
-        // The only frame, as it came, or all of them put together.
-        first: Option<Bytes>,
+        // The first frame is not copied if it is the only one.
+        first: Bytes,
         rest: BytesMut,
         trailers: Option<Box<HeaderMap>>,
         limit: usize,
-        // Set once there is something to wait for.
-        timeout: Option<Pin<Box<Sleep>>>,
     }
 }
 
-impl<B: Body> Reading<B> {
+/// Why a body was not read to its end.
+pub(in crate::mcp) enum BodyReadError<E> {
+    TooLarge,
+    Body(E),
+}
+
+impl<B> BodyReader<B> {
     pub(in crate::mcp) fn new(body: B, limit: usize) -> Self {
-        Self { body, first: None, rest: BytesMut::new(), trailers: None, limit, timeout: None }
+        Self { body, first: Bytes::new(), rest: BytesMut::new(), trailers: None, limit }
     }
 }
 
-impl<B: Body<Data = Bytes>> Future for Reading<B> {
-    type Output = Result<ReadBody, OperationFailure>;
+impl<B: Body<Data = Bytes>> Future for BodyReader<B> {
+    type Output = Result<ReadBody, BodyReadError<B::Error>>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        // What is announced to be too large need not be read.
+        // A body that announces a larger size is not read at all.
         if this.body.size_hint().lower() > u64::try_from(*this.limit).unwrap_or(u64::MAX) {
-            return Poll::Ready(Err(OperationFailure::TooLarge));
+            return Poll::Ready(Err(BodyReadError::TooLarge));
         }
-        loop {
-            let Poll::Ready(frame) = this.body.as_mut().poll_frame(cx) else {
-                let timeout = this.timeout.get_or_insert_with(|| Box::pin(tokio::time::sleep(TIMEOUT)));
-                ready!(timeout.as_mut().poll(cx));
-                return Poll::Ready(Err(OperationFailure::TooSlow));
-            };
-            let Some(frame) = frame else { break };
-            let Ok(frame) = frame else { return Poll::Ready(Err(OperationFailure::Incomplete)) };
-            match frame.into_data() {
-                Ok(data) => {
-                    let held = this.first.as_ref().map_or(this.rest.len(), Bytes::len);
-                    if data.len() > this.limit.saturating_sub(held) {
-                        return Poll::Ready(Err(OperationFailure::TooLarge));
+        while let Some(frame) = ready!(this.body.as_mut().poll_frame(cx)) {
+            match frame.map(Frame::into_data) {
+                Ok(Ok(data)) => {
+                    let read = this.first.len().saturating_add(this.rest.len());
+                    if data.len() > this.limit.saturating_sub(read) {
+                        return Poll::Ready(Err(BodyReadError::TooLarge));
                     }
-                    if held == 0 {
-                        *this.first = Some(data);
+                    if read == 0 {
+                        *this.first = data;
                     } else {
-                        if let Some(first) = this.first.take() {
-                            this.rest.extend_from_slice(&first);
-                        }
                         this.rest.extend_from_slice(&data);
                     }
                 }
-                Err(other) => *this.trailers = other.into_trailers().ok().map(Box::new),
+                Ok(Err(other)) => *this.trailers = other.into_trailers().ok().map(Box::new),
+                Err(error) => return Poll::Ready(Err(BodyReadError::Body(error))),
             }
         }
-        let bytes = this.first.take().unwrap_or_else(|| std::mem::take(this.rest).freeze());
+        let first = std::mem::take(this.first);
+        let bytes = if this.rest.is_empty() { first } else { [&first[..], this.rest].concat().into() };
         Poll::Ready(Ok(ReadBody { bytes, trailers: this.trailers.take() }))
     }
 }
 
-/// For the whole body, from the moment at which it keeps us waiting.
-const TIMEOUT: Duration = Duration::from_secs(30);
+pin_project! {
+    /// Reads the body of a request within [`READ_TIMEOUT`].
+    pub(in crate::mcp) struct RequestReader<B> {
+        #[pin]
+        reader: BodyReader<B>,
+        // Set once the body is not available at once.
+        timeout: Option<Pin<Box<Sleep>>>,
+    }
+}
+
+impl<B> RequestReader<B> {
+    pub(in crate::mcp) fn new(body: B, limit: usize) -> Self {
+        Self { reader: BodyReader::new(body, limit), timeout: None }
+    }
+}
+
+impl<B: Body<Data = Bytes>> Future for RequestReader<B> {
+    type Output = Result<ReadBody, OperationFailure>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        if let Poll::Ready(read) = this.reader.poll(cx) {
+            return Poll::Ready(read.map_err(|error| match error {
+                BodyReadError::TooLarge => OperationFailure::TooLarge,
+                BodyReadError::Body(_) => OperationFailure::Incomplete,
+            }));
+        }
+        let timeout = this.timeout.get_or_insert_with(|| Box::pin(tokio::time::sleep(READ_TIMEOUT)));
+        ready!(timeout.as_mut().poll(cx));
+        Poll::Ready(Err(OperationFailure::TooSlow))
+    }
+}
+
+/// How long the client may take for the whole body, from when the layer first waits for it.
+const READ_TIMEOUT: Duration = Duration::from_secs(30);

@@ -1,16 +1,12 @@
-//! What a request asks for: its body, read once and handed on.
+//! Reads the body of a request, and the operations in it.
 
 mod body;
-mod id;
-mod list_kind;
-mod member;
+mod headers;
 mod message;
-mod mirror;
 mod operation;
 
 pub use body::McpRequestBody;
-pub(super) use body::Reading;
-pub(super) use list_kind::ListKind;
+pub(super) use body::{BodyReadError, BodyReader, ReadBody, RequestReader};
+pub(super) use headers::OperationHeaders;
 pub(super) use message::{Message, read};
-pub(super) use mirror::Mirror;
-pub(super) use operation::{MAX_URI, MAX_URI_BYTES, MAX_URIS, OF_A_RESOURCE, Operation, Target};
+pub(super) use operation::{ListKind, MAX_URI, MAX_URI_BYTES, MAX_URIS, Operation, RESOURCE_METHODS, Target};

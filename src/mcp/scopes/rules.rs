@@ -7,7 +7,7 @@ use super::uri_template::{InvalidTemplate, UriTemplate};
 use crate::bearer::Guard;
 use crate::error::{BuildError, BuildErrorKind};
 use crate::mcp::caller::Caller;
-use crate::mcp::request::{ListKind, OF_A_RESOURCE, Operation, Target};
+use crate::mcp::request::{ListKind, Operation, RESOURCE_METHODS, Target};
 use crate::scope::{ScopeHierarchy, ScopeRequirement, Scopes};
 
 /// [`McpScopes`], checked and ready to be looked up.
@@ -252,7 +252,7 @@ fn names_its_target(method: &str) -> Option<&'static str> {
     match method {
         "tools/call" => Some("public_tools"),
         "prompts/get" => Some("public_prompts"),
-        method if OF_A_RESOURCE.contains(&method) => Some("public_resources"),
+        method if RESOURCE_METHODS.contains(&method) => Some("public_resources"),
         _ => None,
     }
 }

@@ -237,7 +237,7 @@ async fn an_answer_over_sixteen_mebibytes_is_an_error_and_not_a_list() {
     assert_eq!(answer.json()["jsonrpc"], "2.0");
     assert!(answer.body.len() < 200);
     let answer = listed(&fixture, of_type(JSON, large(15, TOOLS))).await;
-    assert_eq!((answer.body.len(), answer.body.trim()), (15 * MEBIBYTE + FEWER_TOOLS.len(), FEWER_TOOLS));
+    assert_eq!(answer.body, FEWER_TOOLS);
     assert_eq!(listed(&fixture, of_type(JSON, large(16, ""))).await.body.len(), 16 * MEBIBYTE);
 }
 

@@ -15,7 +15,7 @@ use crate::support::{Fixture, RESOURCE};
 
 const JSON: &str = "application/json";
 const LIST: &str = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#;
-/// Some of each kind, with digits, escapes and spaces that nobody may touch.
+/// Some of each kind, with digits and escapes that have to stay.
 const TOOLS: &str = r#"{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"add_note","z":1.50},{"name":"free","a":"\u00e9\/","n":1E2} , {"title":"é","name":"\u0066ree2"}],"nextCursor":"7","ttlMs":100}}"#;
 /// The same for who may not call `add_note`.
 const FEWER_TOOLS: &str = r#"{"jsonrpc":"2.0","id":1,"result":{"cacheScope":"private","tools":[{"name":"free","a":"\u00e9\/","n":1E2},{"title":"é","name":"\u0066ree2"}],"nextCursor":"7","ttlMs":100}}"#;
@@ -96,14 +96,18 @@ async fn a_list_holds_what_its_reader_could_use_and_is_marked_as_private() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn all_other_bytes_of_a_list_stay_as_they_are() {
+async fn all_other_values_of_an_answer_keep_their_text() {
     let fixture = Fixture::new().await;
     assert_eq!(seen(&fixture, rules(), "mcp:tools", JSON, TOOLS).await, FEWER_TOOLS);
     let marked = TOOLS.replace(r#""result":{"#, r#""result":{"cacheScope":"private","#);
     assert_eq!(seen(&fixture, rules(), "mcp:tools notes:write", JSON, TOOLS).await, marked);
     for (before, after) in [
         (r#"{"tools":[],"cacheScope":"public","ttlMs":1}"#, r#"{"tools":[],"cacheScope":"private","ttlMs":1}"#),
-        (r#"{"cacheScope" : "public", "tools": [ ] }"#, r#"{"cacheScope" : "private", "tools": [ ] }"#),
+        // Spaces around names and values are not kept where an object is written anew.
+        (
+            r#"{"cacheScope" : "public", "tools": [ ], "a": [ 1.50, {"b" : 1E2} ] }"#,
+            r#"{"cacheScope":"private","tools":[ ],"a":[ 1.50, {"b" : 1E2} ]}"#,
+        ),
         (r#"{"cacheScope":"private","tools":[]}"#, r#"{"cacheScope":"private","tools":[]}"#),
         (
             r#"{"cacheScope":null,"tools":[],"cacheScope":1}"#,
@@ -114,8 +118,9 @@ async fn all_other_bytes_of_a_list_stay_as_they_are() {
             r#"{"cacheScope":"private","tools":[],"_meta":{"cacheScope":"public"}}"#,
         ),
     ] {
-        let answer = |result: &str| format!(r#" {{"id":1,"result":{result},"jsonrpc":"2.0"}}{}"#, "\n");
-        assert_eq!(seen(&fixture, rules(), "mcp:tools", JSON, &answer(before)).await, answer(after));
+        let answer = |result: &str| format!(r#"{{"id":1,"result":{result},"jsonrpc":"2.0"}}"#);
+        let sent = format!(" {}\n", answer(before));
+        assert_eq!(seen(&fixture, rules(), "mcp:tools", JSON, &sent).await, answer(after));
     }
 }
 
@@ -125,7 +130,7 @@ async fn batches_are_filtered_answer_by_answer() {
     let batch = format!(
         r#"[{TOOLS},{{"jsonrpc":"2.0","id":2,"result":{{"x":1}}}} ,{{"jsonrpc":"2.0","id":3,"error":{{"code":1}}}},{TOOLS}]"#
     );
-    let expected = batch.replace(TOOLS, FEWER_TOOLS);
+    let expected = batch.replace(TOOLS, FEWER_TOOLS).replace("} ,{", "},{");
     let request = format!(r#"[{LIST},{{"jsonrpc":"2.0","id":2,"method":"ping"}}]"#);
     for (content_type, answer, expected) in
         [(JSON, batch.clone(), expected.clone()), (EVENTS, event(&batch), event(&expected))]
@@ -176,11 +181,15 @@ async fn an_event_keeps_all_its_lines_and_its_data_may_have_several() {
         ("data:{\"result\":{\"tools\":[]}}\n\n".to_owned(), event(small)),
         (
             "id: 7\nevent: message\n: a comment\ndata: {\"result\":\ndata:{\"tools\":\ndata: [{\"name\":\"add_note\"}]}}\nretry: 10\n\n".to_owned(),
-            "id: 7\nevent: message\n: a comment\nretry: 10\ndata: {\"result\":\ndata: {\"cacheScope\":\"private\",\"tools\":\ndata: []}}\n\n".to_owned(),
+            "id: 7\nevent: message\n: a comment\nretry: 10\ndata: {\"result\":{\"cacheScope\":\"private\",\"tools\":[]}}\n\n".to_owned(),
+        ),
+        (
+            "data: {\"result\":{\"tools\":[],\ndata:\"a\":[1,\ndata: 2]}}\n\n".to_owned(),
+            "data: {\"result\":{\"cacheScope\":\"private\",\"tools\":[],\"a\":[1,\ndata: 2]}}\n\n".to_owned(),
         ),
         (
             "data\ndata:{\"result\":{\"tools\":[]}}\ndata:\n\n".to_owned(),
-            format!("data\ndata: {small}\ndata: \n\n"),
+            format!("data\ndata: {small}\n\n"),
         ),
         ("datax: {\"result\":{\"tools\":[]}}\n\n".to_owned(), "datax: {\"result\":{\"tools\":[]}}\n\n".to_owned()),
         // An event that is not complete is none.

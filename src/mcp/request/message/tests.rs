@@ -3,7 +3,7 @@ use std::borrow::Cow;
 use super::super::operation::Target;
 use super::*;
 
-fn operations(body: &str) -> Result<Vec<Option<Operation<'_>>>, Unreadable> {
+fn operations(body: &str) -> Result<Vec<Option<Operation<'_>>>, AmbiguousBody> {
     let mut found = Vec::new();
     read(body.as_bytes(), |message| {
         found.push(message.operation);
@@ -66,7 +66,7 @@ fn no_part_of_a_body_is_readable_by_itself() {
         assert!(operations(body).is_ok());
         for (end, _) in body.char_indices() {
             let (part, _) = body.split_at(end);
-            assert_eq!(operations(part), Err(Unreadable), "{part}");
+            assert_eq!(operations(part), Err(AmbiguousBody), "{part}");
         }
     }
 }
@@ -81,7 +81,7 @@ fn a_second_member_of_the_same_name_is_found_wherever_it_stands() {
             let mut members = members.to_vec();
             members.insert(place, second);
             let body = format!("{{{}}}", members.join(","));
-            assert_eq!(operations(&body), Err(Unreadable), "{body}");
+            assert_eq!(operations(&body), Err(AmbiguousBody), "{body}");
         }
     }
     let harmless = members.iter().chain(&[r#""Id":2"#, r#""id":3"#, r#""JSONRPC":1"#]);
@@ -100,10 +100,10 @@ fn what_other_readers_read_otherwise_is_not_readable() {
         "{\"method\":\"tasks/get\",\"params\":{\"taskId\":\"a\",\"tas\u{212a}id\":\"b\"}}",
         r#"{"method":"ping","method\u0000":"x"}"#,
     ] {
-        assert_eq!(operations(body), Err(Unreadable), "{body}");
+        assert_eq!(operations(body), Err(AmbiguousBody), "{body}");
     }
     let body = b"{\"method\":\"tools/call\",\"params\":{\"name\":\"t\",\"arguments\":\"\xc0\xa2\"}}";
-    assert_eq!(read(body, |_| ControlFlow::Continue(())), Err(Unreadable));
+    assert_eq!(read(body, |_| ControlFlow::Continue(())), Err(AmbiguousBody));
     assert!(operations("{\"method\":\"ping\",\"params\":{\"gr\u{f6}\u{df}e\":1}}").is_ok());
 }
 
@@ -114,7 +114,7 @@ fn messages_of_a_batch_are_shown_as_they_come() {
         seen.push(message.request_id());
         ControlFlow::Continue(())
     });
-    assert_eq!((read, seen), (Err(Unreadable), vec![Some("1".into()), Some("\"b\"".into())]));
+    assert_eq!((read, seen), (Err(AmbiguousBody), vec![Some("1".into()), Some("\"b\"".into())]));
 }
 
 #[test]
@@ -125,7 +125,7 @@ fn a_body_is_not_read_any_further_once_it_is_broken_off() {
             seen += 1;
             if seen == 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
-        assert_eq!((read, seen), (Err(Unreadable), 2), "{body}");
+        assert_eq!((read, seen), (Err(AmbiguousBody), 2), "{body}");
     }
-    assert_eq!(read(br#"{"method":"a"}"#, |_| ControlFlow::Break(())), Err(Unreadable));
+    assert_eq!(read(br#"{"method":"a"}"#, |_| ControlFlow::Break(())), Err(AmbiguousBody));
 }

@@ -5,13 +5,12 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use super::ending::{BoxError, EndingBody, Watch};
-use super::filtered::FilteredBody;
+use super::ending::{BoxError, EndingBody, StreamEnd};
 use crate::bearer::BearerBody;
+use crate::mcp::list::FilteredBody;
 
 pin_project! {
-    /// The body of a response that passed the MCP layer: the inner service's, filtered and ended as configured, or a
-    /// refusal's few bytes.
+    /// The body of a response that passed the MCP layer: the inner service's body, or the few bytes of a rejection.
     #[derive(Debug)]
     pub struct McpResponseBody<B> {
         #[pin]
@@ -20,8 +19,8 @@ pin_project! {
 }
 
 impl<B> McpResponseBody<B> {
-    pub(in crate::mcp) fn of_service(body: FilteredBody<B>, watch: Option<Watch>) -> Self {
-        Self { body: BearerBody::of_service(EndingBody::new(body, watch)) }
+    pub(in crate::mcp) fn of_service(body: FilteredBody<B>, end: Option<StreamEnd>) -> Self {
+        Self { body: BearerBody::of_service(EndingBody::new(body, end)) }
     }
 
     pub(in crate::mcp) fn of_rejection(bytes: Bytes) -> Self {

@@ -1,16 +1,16 @@
-//! Where events of an event stream end (WHATWG HTML, section 9.2.6).
+//! Finds the ends of the events of an event stream (WHATWG HTML, section 9.2.6).
 
-/// Follows a stream and knows whether it stands between two events.
+/// Follows an event stream byte by byte. CR, LF and CRLF end a line; an empty line ends an event.
 #[derive(Debug)]
-pub(super) struct Boundaries {
+pub(in crate::mcp) struct EventBoundaries {
     line_is_empty: bool,
     after_carriage_return: bool,
     between_events: bool,
 }
 
-impl Boundaries {
+impl EventBoundaries {
     /// At the start of a stream.
-    pub(super) const fn new() -> Self {
+    pub(in crate::mcp) const fn new() -> Self {
         Self { line_is_empty: true, after_carriage_return: false, between_events: true }
     }
 
@@ -18,17 +18,16 @@ impl Boundaries {
         self.between_events
     }
 
-    /// Goes on by all of `bytes`, and says where in them the last event ends, if one does.
-    pub(super) fn follow(&mut self, bytes: &[u8]) -> Option<usize> {
+    /// Reads all of `bytes`, and returns the end of the last event that ends in them.
+    pub(in crate::mcp) fn follow(&mut self, bytes: &[u8]) -> Option<usize> {
         let ends = bytes.iter().enumerate().filter(|(_, byte)| self.step(**byte));
         ends.last().map(|(at, _)| at.saturating_add(1))
     }
 
-    /// Goes on by as much of `bytes` as belongs to the event that is open, and says how much that is; `None` if the event
-    /// does not end in them.
-    pub(super) fn follow_to_end(&mut self, bytes: &[u8]) -> Option<usize> {
+    /// Reads `bytes` up to the end of the current event, and returns that end. `None` if the event does not end in them.
+    pub(in crate::mcp) fn follow_to_end(&mut self, bytes: &[u8]) -> Option<usize> {
         let mut end = bytes.iter().position(|byte| self.step(*byte))?.saturating_add(1);
-        // A reader may wait for the rest of a CRLF before it believes that the line ended.
+        // The LF of a CRLF belongs to the same line end. Without it, a client may wait for it.
         if self.after_carriage_return && bytes.get(end) == Some(&b'\n') {
             self.step(b'\n');
             end = end.saturating_add(1);
@@ -36,7 +35,7 @@ impl Boundaries {
         Some(end)
     }
 
-    /// Whether an event ends with this byte. CR, LF and CRLF end lines; an empty line ends an event.
+    /// Reads one byte, and returns whether an event ends with it.
     const fn step(&mut self, byte: u8) -> bool {
         let ends_line = match byte {
             b'\n' if self.after_carriage_return => {
@@ -71,9 +70,9 @@ mod tests {
             ("data: a", None),
             (": note\n\n: note\n\n", Some(16)),
         ] {
-            let mut at_once = Boundaries::new();
+            let mut at_once = EventBoundaries::new();
             assert_eq!(at_once.follow(stream.as_bytes()), last_end, "{stream:?}");
-            let mut by_bytes = Boundaries::new();
+            let mut by_bytes = EventBoundaries::new();
             let ends = stream.bytes().enumerate().filter(|(_, byte)| by_bytes.follow(&[*byte]).is_some());
             assert_eq!(ends.last().map(|(at, _)| at + 1), last_end, "{stream:?}");
             assert_eq!(at_once.is_between_events(), last_end == Some(stream.len()), "{stream:?}");
@@ -82,7 +81,7 @@ mod tests {
 
     #[test]
     fn the_rest_of_an_open_event_ends_where_it_ends() {
-        let mut boundaries = Boundaries::new();
+        let mut boundaries = EventBoundaries::new();
         boundaries.follow(b"data: a");
         assert_eq!(boundaries.follow_to_end(b" b"), None);
         assert_eq!(boundaries.follow_to_end(b" c\n\ndata: d\n\n"), Some(4));

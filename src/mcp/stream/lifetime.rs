@@ -12,7 +12,7 @@ use crate::mcp::scopes::{Needs, Rules};
 use crate::verify::{ByIssuer, PendingVerification, Verification, Verified, VerifyErrorKind};
 
 /// For how long an answer may go on: as long as the token that it was given for.
-pub(in crate::mcp) struct Lifetime {
+pub(in crate::mcp) struct TokenLifetime {
     clock: Arc<dyn Clock>,
     skew: Duration,
     /// When the token expires; `None` if nobody says.
@@ -37,7 +37,7 @@ pub(in crate::mcp) struct Revalidation {
     pending: Option<Mutex<PendingVerification>>,
 }
 
-impl Lifetime {
+impl TokenLifetime {
     /// `None` if there is nothing that could end it.
     pub(in crate::mcp) fn new(
         clock: &Arc<dyn Clock>,
