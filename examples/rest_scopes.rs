@@ -55,32 +55,29 @@ async fn app(origin: &str, issuer: &Issuer) -> Result<Router, BuildError> {
         .await?;
     Ok(Router::new()
         .route("/health", get(health))
-        .merge(notes_routes(&notes)?)
-        .merge(files_routes(&files)?)
+        .merge(notes_routes(&notes))
+        .merge(files_routes(&files))
         .merge(notes.metadata_router())
         .merge(files.metadata_router()))
 }
 
 /// A layer for each kind of access.
-fn notes_routes(notes: &ResourceServer) -> Result<Router, BuildError> {
+fn notes_routes(notes: &ResourceServer) -> Router {
     let readers = Router::new()
         .route("/notes", get(list_notes))
-        .route_layer(notes.bearer_layer().required_scopes(["notes:read"])?);
+        .route_layer(notes.bearer_layer().required_scopes(["notes:read"]));
     let writers = Router::new()
         .route("/notes", post(add_note))
-        .route_layer(notes.bearer_layer().required_scopes(["notes:write"])?);
+        .route_layer(notes.bearer_layer().required_scopes(["notes:write"]));
     let page = Router::new().route("/notes/about", get(about)).route_layer(notes.bearer_layer().allow_anonymous());
     // One path, two methods, two layers: axum joins them.
-    Ok(readers.merge(writers).merge(page))
+    readers.merge(writers).merge(page)
 }
 
 /// One layer for all, and a handler that asks for more.
-fn files_routes(files: &ResourceServer) -> Result<Router, BuildError> {
-    let layer = files.bearer_layer().any_scope(["files:read", "files:admin"])?;
-    Ok(Router::new()
-        .route("/files/{name}", get(read_file))
-        .route("/files/{name}", delete(delete_file))
-        .route_layer(layer))
+fn files_routes(files: &ResourceServer) -> Router {
+    let layer = files.bearer_layer().any_scope(["files:read", "files:admin"]);
+    Router::new().route("/files/{name}", get(read_file)).route("/files/{name}", delete(delete_file)).route_layer(layer)
 }
 
 async fn health() -> &'static str {

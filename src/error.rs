@@ -54,6 +54,19 @@ impl BuildError {
     }
 }
 
+/// The value, or a panic with the error. The setters of layers use it, because their arguments are part of the program.
+#[track_caller]
+#[expect(
+    clippy::panic,
+    reason = "a wrong argument stops the program at its start, as a bad path of axum's `route` does"
+)]
+pub(crate) fn valid_or_panic<T>(value: Result<T, BuildError>) -> T {
+    match value {
+        Ok(value) => value,
+        Err(error) => panic!("{error:?}"),
+    }
+}
+
 impl fmt::Debug for BuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{self}")?;

@@ -26,7 +26,7 @@
 //!
 //! let app = Router::new()
 //!     .route("/mcp", get(whoami))
-//!     .route_layer(server.bearer_layer().required_scopes(["mcp:tools"])?)
+//!     .route_layer(server.bearer_layer().required_scopes(["mcp:tools"]))
 //!     .merge(server.metadata_router());
 //! # let token = test_issuer.token().audience("https://mcp.example.com/mcp").scope("mcp:tools").sign();
 //! # let call = |token: &str| {

@@ -119,7 +119,7 @@ fn memory_is_bounded_however_many_tokens_are_verified() {
 
 /// How many allocations a request with this header costs, from the layer to the end of its answer.
 fn cost(server: &ResourceServer, authorization: &HeaderValue) -> usize {
-    let mut service = server.bearer_layer().required_scopes(["mcp:tools"]).unwrap().layer(Handler);
+    let mut service = server.bearer_layer().required_scopes(["mcp:tools"]).layer(Handler);
     let mut context = Context::from_waker(Waker::noop());
     assert!(Service::<Request<()>>::poll_ready(&mut service, &mut context).is_ready());
     let request = request(authorization);

@@ -171,11 +171,11 @@ fn poster(rules: McpScopes) -> impl Fn(&str) -> StatusCode {
     let runtime = runtime();
     let issuer = TestIssuer::new(ISSUER);
     let server = runtime.block_on(ResourceServer::builder(RESOURCE).issuer(issuer.issuer()).build()).unwrap();
-    let mcp = server.mcp_layer(rules).unwrap();
+    let mcp = server.mcp_layer(rules);
     let handler = service_fn(|_: Request<McpRequestBody<Full<Bytes>>>| {
         std::future::ready(Ok::<_, Infallible>(Response::new(Full::<Bytes>::default())))
     });
-    let service = server.bearer_layer().layer(mcp.layer(handler));
+    let service = mcp.layer(handler);
     let bearer = format!("Bearer {}", issuer.token().audience(RESOURCE).sign());
     move |body| {
         let request = Request::post("/mcp").header(header::AUTHORIZATION, &bearer);

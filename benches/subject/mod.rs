@@ -87,7 +87,7 @@ impl Subject {
     }
 
     pub fn service(&self) -> BearerAuth<Handler> {
-        self.server.bearer_layer().required_scopes(["mcp:tools"]).unwrap().layer(Handler)
+        self.server.bearer_layer().required_scopes(["mcp:tools"]).layer(Handler)
     }
 
     /// What is signed, and the signature.

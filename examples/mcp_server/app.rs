@@ -12,7 +12,7 @@ use url::Url;
 use crate::settings::Settings;
 use crate::tools::Notes;
 
-/// The whole application: the MCP endpoint behind both layers, and the metadata in front of it.
+/// The whole application: the MCP endpoint behind the layer, and the metadata in front of it.
 pub(crate) fn router(
     server: &ResourceServer,
     resource: &str,
@@ -21,33 +21,33 @@ pub(crate) fn router(
 ) -> Result<Router, BuildError> {
     let url = Url::parse(resource).ok();
     let path = url.as_ref().map_or("/mcp", |url| url.path());
-    let mut bearer_layer = server.bearer_layer();
-    if !settings.required_scopes.is_empty() {
-        bearer_layer = bearer_layer.required_scopes(&settings.required_scopes)?;
-    }
     Ok(Router::new()
         .route_service(path, mcp(url.as_ref(), bound, settings.binds_sessions))
-        // What each operation needs beyond that. It is added first, and so is the inner one.
+        // `route_layer`, not `layer`: a path that does not exist is then 404 and not 401, as clients expect.
         .route_layer(mcp_layer(server, settings)?)
-        // `route_layer`, not `layer`: a path that does not exist is then 404 and not 401, which clients look for.
-        .route_layer(bearer_layer)
-        // Outside the bearer layer, so that a browser can read the challenge of a rejection.
+        // Outside of the layer, so that a browser can read the challenge of a rejection.
         .layer(server.cors_layer())
         // Outermost: a page of another origin gets 403, for a preflight as well.
-        .layer(server.allowed_origins(&settings.allowed_origins)?)
+        .layer(server.try_allowed_origins(&settings.allowed_origins)?)
         // Every page may read the metadata.
         .merge(server.metadata_router()))
 }
 
-/// A client without the scope is told which one to ask for before the tool runs.
+/// A client without the scope learns which one to request before the tool runs.
 fn mcp_layer(server: &ResourceServer, settings: &Settings) -> Result<McpLayer, BuildError> {
     let scopes = McpScopes::new().tool("add_note", ["write:notes"]);
-    let mut layer = server.mcp_layer(scopes)?.filter_lists(settings.filters_lists);
+    let mut layer = server.mcp_layer(scopes);
+    if !settings.required_scopes.is_empty() {
+        layer = layer.try_required_scopes(&settings.required_scopes)?;
+    }
+    if settings.filters_lists {
+        layer = layer.filter_lists();
+    }
     if settings.binds_sessions {
-        layer = layer.bind_sessions()?;
+        layer = layer.try_bind_sessions()?;
     }
     if let Some(interval) = settings.stream_revalidation {
-        layer = layer.revalidate_streams(interval)?;
+        layer = layer.try_revalidate_streams(interval)?;
     }
     Ok(layer)
 }

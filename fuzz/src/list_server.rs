@@ -1,4 +1,4 @@
-//! A server that answers everything with the same bytes, behind the layers.
+//! A server that answers everything with the same bytes, behind the layer.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -10,7 +10,6 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
 use http_body::{Body, Frame};
-use mcp_bearer::bearer::BearerAuthLayer;
 use mcp_bearer::jose::JwkSet;
 use mcp_bearer::mcp::{McpLayer, McpRequestBody, McpScopes};
 use mcp_bearer::{Issuer, ResourceServer};
@@ -25,9 +24,8 @@ use crate::token::{ISSUER, RESOURCE, at_once};
 /// # Panics
 /// If there is no answer at once.
 pub fn answer(media_type: &'static str, body: &[u8], size: usize) -> Option<Vec<u8>> {
-    let (bearer, mcp) = &*LAYERS;
     let pieces = body.chunks(size.max(1)).map(Bytes::copy_from_slice).collect();
-    let mut service = bearer.layer(mcp.layer(Server { media_type, pieces: Pieces(pieces) }));
+    let mut service = LAYER.layer(Server { media_type, pieces: Pieces(pieces) });
     let request = Request::post("/mcp").body(r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#.to_owned()).unwrap();
     let response = at_once(service.call(request)).unwrap();
     if response.status() == StatusCode::INTERNAL_SERVER_ERROR {
@@ -43,12 +41,11 @@ pub fn answer(media_type: &'static str, body: &[u8], size: usize) -> Option<Vec<
     Some(seen)
 }
 
-static LAYERS: LazyLock<(BearerAuthLayer, McpLayer)> = LazyLock::new(|| {
+static LAYER: LazyLock<McpLayer> = LazyLock::new(|| {
     let keys = JwkSet::from_json(include_str!("../keys.json")).unwrap();
     let server = ResourceServer::builder(RESOURCE).issuer(Issuer::with_jwks(ISSUER, keys)).build_lazy().unwrap();
     let scopes = McpScopes::new().public(["tools/list"]).public_tools(["good"]).public_prompts(["good"]);
-    let mcp = server.mcp_layer(scopes.public_resources(["good:a"])).unwrap();
-    (server.bearer_layer().allow_anonymous(), mcp.filter_lists(true))
+    server.mcp_layer(scopes.public_resources(["good:a"])).allow_anonymous().filter_lists()
 });
 
 #[derive(Clone)]

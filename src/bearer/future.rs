@@ -9,7 +9,7 @@ use http::{Request, Response};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::layer::State;
+use super::layer::BearerState;
 use super::service::conclude;
 use super::{BearerBody, Guard};
 use crate::verify::PendingVerification;
@@ -38,7 +38,7 @@ pin_project! {
 pub(super) struct Next<S, B> {
     pub(super) service: S,
     pub(super) request: Request<B>,
-    pub(super) state: Arc<State>,
+    pub(super) state: Arc<BearerState>,
     /// The requirements of the route.
     pub(super) guard: Arc<Guard>,
 }

@@ -6,44 +6,67 @@ use http::Response;
 use tower_layer::Layer;
 
 use super::{BearerAuth, Guard, OnRejection, Rejection};
-use crate::error::{BuildError, BuildErrorKind};
+use crate::error::{BuildError, BuildErrorKind, valid_or_panic};
 use crate::scope::{InvalidScope, ScopeRequirement};
 use crate::verify::ByIssuer;
 
-/// Lets requests pass that carry a good access token, and puts [`AuthInfo`](crate::AuthInfo) into their extensions.
+/// Verifies the access token of each request, and puts [`AuthInfo`](crate::AuthInfo) into the request's extensions.
 ///
-/// A CORS preflight (`OPTIONS` with `Origin` and `Access-Control-Request-Method`) passes without credentials, since a
-/// browser sends none with it: what answers `OPTIONS` must do nothing but answer. A CORS layer outside this one answers
-/// preflights before they get here.
-///
-/// Made by [`ResourceServer::bearer_layer`](crate::ResourceServer::bearer_layer). In axum, add it with
-/// [`Router::route_layer`](https://docs.rs/axum/latest/axum/struct.Router.html#method.route_layer): with `layer`, paths
-/// that do not exist answer 401 instead of 404, which clients that look for metadata do not understand.
-///
-/// It stands anywhere in a [`tower::ServiceBuilder`](https://docs.rs/tower/latest/tower/struct.ServiceBuilder.html). A layer
-/// that a configuration may leave out needs one type of response with it and without it:
+/// Make it with [`ResourceServer::bearer_layer`](crate::ResourceServer::bearer_layer). In axum, add it with
+/// [`Router::route_layer`](https://docs.rs/axum/latest/axum/struct.Router.html#method.route_layer). With `layer`, paths
+/// that do not exist answer 401 instead of 404, which confuses clients that look for metadata.
 ///
 /// ```
 /// # #[cfg(all(feature = "axum", feature = "testing", any(feature = "aws-lc-rs", feature = "rust-crypto")))] {
-/// # use axum::{Router, response::IntoResponse, routing::get};
-/// # use mcp_bearer::{ResourceServer, testing::TestIssuer};
+/// use axum::{Router, routing::get};
+/// use mcp_bearer::{AuthInfo, ResourceServer};
+///
+/// async fn list_notes(auth: AuthInfo) -> String {
+///     format!("the notes of {:?}", auth.subject())
+/// }
+///
+/// fn app(server: &ResourceServer) -> Router {
+///     Router::new()
+///         .route("/notes", get(list_notes))
+///         .route_layer(server.bearer_layer().required_scopes(["notes:read"]))
+///         .merge(server.metadata_router())
+/// }
+/// # let auth = mcp_bearer::testing::TestIssuer::new("https://auth.example.com");
+/// # let server = ResourceServer::builder("https://api.example.com/notes").issuer(auth.issuer());
+/// # app(&server.build_lazy().unwrap());
+/// # }
+/// ```
+///
+/// A CORS preflight (`OPTIONS` with `Origin` and `Access-Control-Request-Method`) passes without credentials, because
+/// browsers send none with it. The handler of `OPTIONS` must therefore only answer. A CORS layer outside of this layer
+/// answers preflights first.
+///
+/// The layer also works in a [`tower::ServiceBuilder`](https://docs.rs/tower/latest/tower/struct.ServiceBuilder.html). To
+/// add it only if a configuration says so, give the responses with and without it one type:
+///
+/// ```
+/// # #[cfg(all(feature = "axum", feature = "testing", any(feature = "aws-lc-rs", feature = "rust-crypto")))] {
+/// use axum::{Router, response::IntoResponse, routing::get};
+/// use mcp_bearer::ResourceServer;
 /// use tower::util::{MapResponseLayer, option_layer};
 ///
-/// # let auth = TestIssuer::new("https://auth.example.com");
-/// # let server = ResourceServer::builder("https://mcp.example.com/mcp").issuer(auth.issuer()).build_lazy().unwrap();
-/// # let is_protected = true;
-/// let guard = is_protected.then(|| (MapResponseLayer::new(IntoResponse::into_response), server.bearer_layer()));
-/// let app: Router = Router::new().route("/mcp", get(|| async {})).route_layer(option_layer(guard));
+/// fn app(server: &ResourceServer, is_protected: bool) -> Router {
+///     let guard = is_protected.then(|| (MapResponseLayer::new(IntoResponse::into_response), server.bearer_layer()));
+///     Router::new().route("/notes", get(|| async {})).route_layer(option_layer(guard))
+/// }
+/// # let auth = mcp_bearer::testing::TestIssuer::new("https://auth.example.com");
+/// # let server = ResourceServer::builder("https://api.example.com/notes").issuer(auth.issuer());
+/// # app(&server.build_lazy().unwrap(), true);
 /// # }
 /// ```
 #[derive(Clone)]
 pub struct BearerAuthLayer {
-    state: Arc<State>,
+    state: Arc<BearerState>,
 }
 
 /// What all requests share.
 #[derive(Clone)]
-pub(super) struct State {
+pub(super) struct BearerState {
     pub(super) verifier: Arc<ByIssuer>,
     pub(super) guard: Arc<Guard>,
     pub(super) anonymous_allowed: bool,
@@ -52,14 +75,29 @@ pub(super) struct State {
 
 impl BearerAuthLayer {
     pub(crate) fn new(verifier: Arc<ByIssuer>, guard: Arc<Guard>) -> Self {
-        Self { state: Arc::new(State { verifier, guard, anonymous_allowed: false, on_rejection: None }) }
+        Self { state: Arc::new(BearerState { verifier, guard, anonymous_allowed: false, on_rejection: None }) }
     }
 
-    /// Requires all of `scopes`, besides what was required before.
+    /// Requires all of `scopes`, in addition to earlier calls.
+    ///
+    /// # Panics
+    /// If one of them is not a scope (RFC 6749, section 3.3), or if there is none.
+    /// [`try_required_scopes`](Self::try_required_scopes) returns an error instead.
+    #[track_caller]
+    #[must_use]
+    pub fn required_scopes<I>(self, scopes: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        valid_or_panic(self.try_required_scopes(scopes))
+    }
+
+    /// [`required_scopes`](Self::required_scopes) for scopes from a configuration.
     ///
     /// # Errors
-    /// [`BuildErrorKind::Scope`] if one of them is not a scope (RFC 6749, section 3.3), or if there is none.
-    pub fn required_scopes<I>(self, scopes: I) -> Result<Self, BuildError>
+    /// [`BuildErrorKind::Scope`] where `required_scopes` panics.
+    pub fn try_required_scopes<I>(self, scopes: I) -> Result<Self, BuildError>
     where
         I: IntoIterator,
         I::Item: AsRef<str>,
@@ -67,11 +105,26 @@ impl BearerAuthLayer {
         self.require("required_scopes", ScopeRequirement::all(scopes))
     }
 
-    /// Requires one of `scopes`, besides what was required before. Challenges name the first.
+    /// Requires one of `scopes`, in addition to earlier calls. Challenges name the first.
+    ///
+    /// # Panics
+    /// If one of them is not a scope (RFC 6749, section 3.3), or if there is none. [`try_any_scope`](Self::try_any_scope)
+    /// returns an error instead.
+    #[track_caller]
+    #[must_use]
+    pub fn any_scope<I>(self, scopes: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        valid_or_panic(self.try_any_scope(scopes))
+    }
+
+    /// [`any_scope`](Self::any_scope) for scopes from a configuration.
     ///
     /// # Errors
-    /// [`BuildErrorKind::Scope`] if one of them is no scope, or if there is none.
-    pub fn any_scope<I>(self, scopes: I) -> Result<Self, BuildError>
+    /// [`BuildErrorKind::Scope`] where `any_scope` panics.
+    pub fn try_any_scope<I>(self, scopes: I) -> Result<Self, BuildError>
     where
         I: IntoIterator,
         I::Item: AsRef<str>,
@@ -79,22 +132,31 @@ impl BearerAuthLayer {
         self.require("any_scope", ScopeRequirement::any(scopes))
     }
 
-    /// Lets requests pass that have no `Authorization` header, without `AuthInfo`.
+    /// Accepts requests without an `Authorization` header. They have no [`AuthInfo`](crate::AuthInfo).
     ///
-    /// Every `Authorization` header is judged as without this call: an invalid token is rejected, and so are credentials of
-    /// another scheme (`DPoP`, `Basic`) and an empty header. Their sender expects an identity, and must not be taken for
-    /// nobody.
+    /// A request with an `Authorization` header is judged as without this call, because its sender expects an identity. An
+    /// invalid token is rejected, and so are an empty header and credentials of another scheme, such as `DPoP` or `Basic`.
     #[must_use]
     pub fn allow_anonymous(self) -> Self {
         self.with(|state| state.anonymous_allowed = true)
     }
 
-    /// Answers refusals with the response that `respond` makes of them. Challenge, `Cache-Control` and the
-    /// [`Rejection`] in the extensions are put in afterwards, whatever it does. Where it panics, the request gets the
-    /// response that it would get without this call. Of the response to a gRPC request only the headers are used.
+    /// Answers rejected requests with the response that `respond` makes.
+    ///
+    /// The layer then adds the challenge, `Cache-Control`, `Retry-After` and the [`Rejection`] in the extensions. If
+    /// `respond` panics, the request gets the default response. A gRPC client gets only the headers of the response.
     #[must_use]
     pub fn on_rejection(self, respond: impl Fn(&Rejection) -> Response<Bytes> + Send + Sync + 'static) -> Self {
         self.with(|state| state.on_rejection = Some(Arc::new(respond)))
+    }
+
+    /// The response to a rejected request, by [`on_rejection`](Self::on_rejection) if it was called.
+    pub(crate) fn respond(&self, rejection: &Rejection) -> Response<Bytes> {
+        rejection.to_response_by(self.state.on_rejection.as_ref())
+    }
+
+    pub(crate) fn verifier(&self) -> &Arc<ByIssuer> {
+        &self.state.verifier
     }
 
     fn require(self, setting: &str, requirement: Result<ScopeRequirement, InvalidScope>) -> Result<Self, BuildError> {
@@ -112,7 +174,7 @@ impl BearerAuthLayer {
         }))
     }
 
-    fn with(self, change: impl FnOnce(&mut State)) -> Self {
+    fn with(self, change: impl FnOnce(&mut BearerState)) -> Self {
         let mut state = Arc::unwrap_or_clone(self.state);
         change(&mut state);
         Self { state: Arc::new(state) }

@@ -42,5 +42,6 @@ pub use layer::BearerAuthLayer;
 pub use rejection::{Rejection, RejectionKind, RequestFailure};
 pub(crate) use response::OnRejection;
 pub use service::BearerAuth;
-pub(crate) use service::{Unauthenticated, is_preflight};
+use service::Unauthenticated;
+pub(crate) use service::{Caller, is_preflight};
 pub(crate) use token::BearerToken;

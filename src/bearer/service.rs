@@ -7,7 +7,7 @@ use http::{Extensions, HeaderMap, Method, Request, Response, header};
 use tower_service::Service;
 
 use super::future::Next;
-use super::layer::State;
+use super::layer::BearerState;
 use super::token::NoToken;
 use super::{AuthInfo, BearerBody, BearerToken, Guard, Rejection, ResponseFuture, log, readable_by};
 use crate::scope::Scopes;
@@ -17,20 +17,45 @@ use crate::verify::{PendingVerification, Verification, Verified};
 #[derive(Clone)]
 pub struct BearerAuth<S> {
     inner: S,
-    state: Arc<State>,
+    state: Arc<BearerState>,
 }
 
 /// Left in a request's extensions by a layer that let it pass without credentials.
 #[derive(Clone)]
-pub(crate) struct Unauthenticated {
+pub(super) struct Unauthenticated {
     /// For a handler that insists on credentials.
-    pub(crate) guard: Arc<Guard>,
+    pub(super) guard: Arc<Guard>,
     /// Because the layer allows it, and not only because it is a preflight.
-    pub(crate) anonymous_allowed: bool,
+    pub(super) anonymous_allowed: bool,
+}
+
+/// Who sends a request that a bearer layer accepted.
+#[derive(Clone)]
+pub(crate) enum Caller {
+    Anonymous(Arc<Guard>),
+    Token(AuthInfo),
+}
+
+impl Caller {
+    /// `None` if no bearer layer has accepted the request, or if it is a preflight of a layer that rejects anonymous requests.
+    pub(crate) fn from_extensions(extensions: &Extensions) -> Option<Self> {
+        match (extensions.get::<AuthInfo>(), extensions.get::<Unauthenticated>()) {
+            (Some(auth), _) => Some(Self::Token(auth.clone())),
+            (None, Some(mark)) if mark.anonymous_allowed => Some(Self::Anonymous(Arc::clone(&mark.guard))),
+            (None, _) => None,
+        }
+    }
+
+    pub(crate) fn guard(&self) -> &Arc<Guard> {
+        match self {
+            Self::Anonymous(guard) => guard,
+            Self::Token(auth) => auth.guard(),
+        }
+    }
 }
 
 impl<S> BearerAuth<S> {
-    pub(super) const fn new(inner: S, state: Arc<State>) -> Self {
+    pub(super) const fn new(inner: S, state: Arc<BearerState>) -> Self {
         Self { inner, state }
     }
 }
@@ -87,7 +112,7 @@ enum Admission {
     Pending(PendingVerification, Arc<Guard>),
 }
 
-impl State {
+impl BearerState {
     fn admit(&self, method: &Method, headers: &HeaderMap, outer: Option<Arc<Guard>>) -> Admission {
         let guard = self.guard_inside(outer);
         let anonymous_allowed = self.anonymous_allowed;

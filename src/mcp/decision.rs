@@ -5,10 +5,9 @@ use std::ops::ControlFlow;
 use http::{HeaderMap, header};
 
 use super::OperationFailure;
-use super::caller::Caller;
 use super::request::{self, ListKind, MAX_URI_BYTES, MAX_URIS, Message, Operation, OperationHeaders};
 use super::scopes::{Needs, Rules};
-use crate::bearer::{Guard, Rejection, log};
+use crate::bearer::{Caller, Guard, Rejection, log};
 use crate::scope::Scopes;
 
 /// A body that its sender may have carried out.

@@ -10,17 +10,16 @@ use http_body::Body;
 use tokio::time::Sleep;
 
 use super::McpResponseBody;
-use super::caller::Caller;
 use super::decision::Permit;
-use super::layer::State;
+use super::layer::McpState;
 use super::list::{FilteredBody, FilteredEvents, FilteredJson, ListFilter};
 use super::session::Owner;
 use super::stream::{BoxError, Revalidation, StreamEnd, TokenLifetime};
-use crate::bearer::{BearerToken, Rejection, RejectionKind, log};
+use crate::bearer::{BearerToken, Caller, Rejection, RejectionKind, log};
 
 /// A request that goes on, and what that means for its answer.
 pub(super) struct Exchange {
-    pub(super) state: Arc<State>,
+    pub(super) state: Arc<McpState>,
     pub(super) caller: Caller,
     pub(super) permit: Permit,
     /// Kept only where it is looked at again while the answer goes on.
@@ -116,19 +115,18 @@ impl Exchange {
     }
 
     fn internal_error<B>(&self) -> Response<McpResponseBody<B>> {
-        self.state.respond(&Rejection::new(RejectionKind::Internal)).map(McpResponseBody::of_rejection)
+        self.state.bearer.respond(&Rejection::new(RejectionKind::Internal)).map(McpResponseBody::of_rejection)
     }
 
     /// For how long the answer may go on; `None` if for as long as it likes.
     fn lifetime(self) -> Option<TokenLifetime> {
         let Self { state, caller, permit, token, .. } = self;
         let Caller::Token(auth) = caller else { return None };
-        let server = &state.server;
         let revalidation = state.revalidation_interval.zip(token).map(|(interval, token)| {
-            Revalidation::new(interval, &server.verifier, token, &auth, &state.rules, permit.needs)
+            Revalidation::new(interval, state.bearer.verifier(), token, &auth, &state.rules, permit.needs)
         });
         let expires_at = auth.expires_since_epoch().filter(|_| !state.streams_may_outlive_token);
-        TokenLifetime::new(&server.clock, server.skew, expires_at, revalidation)
+        TokenLifetime::new(&state.clock, state.skew, expires_at, revalidation)
     }
 }
 

@@ -9,14 +9,13 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::caller::Caller;
 use super::decision::{decide, refuse};
 use super::exchange::{Answer, Exchange, Listing};
 use super::list::FilteredBody;
 use super::request::RequestReader;
 use super::stream::BoxError;
 use super::{McpRequestBody, McpResponseBody, OperationFailure};
-use crate::bearer::Rejection;
+use crate::bearer::{Caller, Rejection};
 use crate::scope::Scopes;
 
 pin_project! {
@@ -110,7 +109,7 @@ where
                             let request = Request::from_parts(parts, McpRequestBody::read(read));
                             Stage::Calling { future: service.call(request), exchange: Some(exchange) }
                         }
-                        Err(rejection) => Stage::Rejected { response: Some(exchange.state.respond(&rejection)) },
+                        Err(rejection) => Stage::Rejected { response: Some(exchange.state.bearer.respond(&rejection)) },
                     }
                 }
                 StageProjection::Calling { future, exchange } => {

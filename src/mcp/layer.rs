@@ -8,113 +8,188 @@ use tower_layer::Layer;
 
 use super::McpAuth;
 use super::scopes::Rules;
-use super::session::{KEY_LENGTH, SessionBinding};
-use crate::bearer::Guard;
-use crate::bearer::{OnRejection, Rejection};
+use super::session::SessionBinding;
+use crate::bearer::{BearerAuth, BearerAuthLayer, Rejection};
 use crate::clock::Clock;
-use crate::error::{BuildError, BuildErrorKind};
-use crate::verify::ByIssuer;
+use crate::error::{BuildError, BuildErrorKind, valid_or_panic};
 
-/// Decides what a request may do by the MCP operation in it. It goes **inside** the bearer layer.
+/// Protects an MCP endpoint: verifies the access token, and decides by the MCP operation in the body.
 ///
-/// Made by [`ResourceServer::mcp_layer`](crate::ResourceServer::mcp_layer). A request that no bearer layer of the same
-/// resource has let in is refused with 500, and the log says so.
-///
-/// In axum, the layer that is added first is the inner one:
+/// The layer contains the bearer layer, so it is the only one that an MCP endpoint needs. Make it with
+/// [`ResourceServer::mcp_layer`](crate::ResourceServer::mcp_layer) and add it with
+/// [`Router::route_layer`](https://docs.rs/axum/latest/axum/struct.Router.html#method.route_layer):
 ///
 /// ```
 /// # #[cfg(all(feature = "axum", feature = "testing", any(feature = "aws-lc-rs", feature = "rust-crypto")))] {
-/// # use axum::{Router, routing::post};
-/// # use mcp_bearer::{Issuer, ResourceServer, mcp::McpScopes, testing::TestIssuer};
-/// # let auth = TestIssuer::new("https://auth.example.com");
-/// # let server = ResourceServer::builder("https://mcp.example.com/mcp").issuer(auth.issuer()).build_lazy().unwrap();
-/// # let mcp = post(|| async {});
-/// # (|| {
-/// let scopes = McpScopes::new().tool("add_note", ["notes:write"]);
-/// let app: Router = Router::new()
-///     .route("/mcp", mcp)
-///     .route_layer(server.mcp_layer(scopes)?.filter_lists(true))
-///     .route_layer(server.bearer_layer().required_scopes(["mcp:tools"])?)
-///     .merge(server.metadata_router());
-/// # Ok::<(), mcp_bearer::BuildError>(()) })().unwrap(); }
+/// use axum::{Router, routing::post};
+/// use mcp_bearer::mcp::McpScopes;
+/// use mcp_bearer::{AuthInfo, ResourceServer};
+///
+/// async fn endpoint(auth: AuthInfo) -> String {
+///     format!("hello {:?}", auth.subject())
+/// }
+///
+/// fn app(server: &ResourceServer) -> Router {
+///     let scopes = McpScopes::new().tool("add_note", ["notes:write"]);
+///     Router::new()
+///         .route("/mcp", post(endpoint))
+///         .route_layer(server.mcp_layer(scopes).required_scopes(["mcp:tools"]).filter_lists())
+///         .merge(server.metadata_router())
+/// }
+/// # let auth = mcp_bearer::testing::TestIssuer::new("https://auth.example.com");
+/// # let server = ResourceServer::builder("https://mcp.example.com/mcp").issuer(auth.issuer());
+/// # app(&server.build_lazy().unwrap());
+/// # }
 /// ```
+///
+/// A bearer layer or another MCP layer of the same server may be outside of it, as in a router inside a router. A request
+/// then needs the scopes of both.
 #[derive(Clone)]
 #[must_use]
 pub struct McpLayer {
-    state: Arc<State>,
+    state: Arc<McpState>,
 }
 
 /// What all requests share.
 #[derive(Clone)]
-pub(super) struct State {
+pub(super) struct McpState {
+    pub(super) bearer: BearerAuthLayer,
     pub(super) rules: Arc<Rules>,
-    pub(super) server: ServerParts,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) skew: Duration,
     pub(super) filters_lists: bool,
     pub(super) streams_may_outlive_token: bool,
     pub(super) revalidation_interval: Option<Duration>,
     pub(super) sessions: Option<Arc<SessionBinding>>,
     pub(super) max_body: usize,
     pub(super) max_anonymous_body: usize,
-    pub(super) on_rejection: Option<OnRejection>,
-}
-
-/// What the layer needs of the server that made it.
-#[derive(Clone)]
-pub(crate) struct ServerParts {
-    pub(crate) guard: Arc<Guard>,
-    pub(crate) verifier: Arc<ByIssuer>,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) skew: Duration,
 }
 
 impl McpLayer {
-    pub(crate) fn new(rules: Rules, server: ServerParts) -> Self {
-        let state = State {
+    pub(crate) fn new(bearer: BearerAuthLayer, rules: Rules, clock: Arc<dyn Clock>, skew: Duration) -> Self {
+        let state = McpState {
+            bearer,
             rules: Arc::new(rules),
-            server,
+            clock,
+            skew,
             filters_lists: false,
             streams_may_outlive_token: false,
             revalidation_interval: None,
             sessions: None,
             max_body: MAX_BODY,
             max_anonymous_body: MAX_ANONYMOUS_BODY,
-            on_rejection: None,
         };
         Self { state: Arc::new(state) }
     }
 
-    /// Leaves out of `tools/list`, `prompts/list`, `resources/list` and `resources/templates/list` what the caller could
-    /// not use, and marks such answers with `cacheScope: "private"`. Off by default: a client that does not see a tool does
-    /// not ask for the scope that it needs.
+    /// Requires all of `scopes` for every request, in addition to the scopes of its operation.
     ///
-    /// An inner service must not compress these answers, nor the streams that clients open with GET: what is compressed
-    /// cannot be filtered and is refused with 500. An answer to such a request that cannot be read as JSON-RPC is replaced by a
-    /// 500 if its status is a success, and an event that cannot be read is left out. If the body of a JSON answer takes more
-    /// than 10 s, the head goes ahead of it, and an error ends a body that cannot be read. Answers of more than 16 MiB are not
-    /// passed on either.
-    pub fn filter_lists(self, filter: bool) -> Self {
-        self.with(|state| state.filters_lists = filter)
+    /// # Panics
+    /// If one of them is not a scope (RFC 6749, section 3.3), or if there is none.
+    /// [`try_required_scopes`](Self::try_required_scopes) returns an error instead.
+    #[track_caller]
+    pub fn required_scopes<I>(self, scopes: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        valid_or_panic(self.try_required_scopes(scopes))
     }
 
-    /// Lets responses continue after their token has expired. Without this call, a response ends with its token, at
-    /// `exp` plus the clock skew: an event stream between two events, anything else with an error, so that nobody takes it for
-    /// complete. An answer that announces its length ends with an error too.
+    /// [`required_scopes`](Self::required_scopes) for scopes from a configuration.
+    ///
+    /// # Errors
+    /// [`BuildErrorKind::Scope`] where `required_scopes` panics.
+    pub fn try_required_scopes<I>(self, scopes: I) -> Result<Self, BuildError>
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        let bearer = self.state.bearer.clone().try_required_scopes(scopes)?;
+        Ok(self.with(|state| state.bearer = bearer))
+    }
+
+    /// Requires one of `scopes` for every request, in addition to the scopes of its operation. Challenges name the first.
+    ///
+    /// # Panics
+    /// If one of them is not a scope (RFC 6749, section 3.3), or if there is none. [`try_any_scope`](Self::try_any_scope)
+    /// returns an error instead.
+    #[track_caller]
+    pub fn any_scope<I>(self, scopes: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        valid_or_panic(self.try_any_scope(scopes))
+    }
+
+    /// [`any_scope`](Self::any_scope) for scopes from a configuration.
+    ///
+    /// # Errors
+    /// [`BuildErrorKind::Scope`] where `any_scope` panics.
+    pub fn try_any_scope<I>(self, scopes: I) -> Result<Self, BuildError>
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        let bearer = self.state.bearer.clone().try_any_scope(scopes)?;
+        Ok(self.with(|state| state.bearer = bearer))
+    }
+
+    /// Accepts requests without an `Authorization` header for [public](super::McpScopes::public) operations. Other
+    /// operations are answered with a challenge.
+    ///
+    /// See [`BearerAuthLayer::allow_anonymous`] for what counts as anonymous.
+    pub fn allow_anonymous(self) -> Self {
+        self.with(|state| state.bearer = state.bearer.clone().allow_anonymous())
+    }
+
+    /// Answers rejected requests with the response that `respond` makes, as [`BearerAuthLayer::on_rejection`] does.
+    pub fn on_rejection(self, respond: impl Fn(&Rejection) -> Response<Bytes> + Send + Sync + 'static) -> Self {
+        self.with(|state| state.bearer = state.bearer.clone().on_rejection(respond))
+    }
+
+    /// Removes from `tools/list`, `prompts/list`, `resources/list` and `resources/templates/list` what the caller may not
+    /// use, and marks the response with `cacheScope: "private"`. Off by default: a client that does not see a tool does not
+    /// request the scope that the tool needs.
+    ///
+    /// The handler must not compress these responses, nor the streams that clients open with GET. A compressed response
+    /// cannot be filtered and becomes a 500. A successful response that is not JSON-RPC becomes a 500 too, and an event that
+    /// is not JSON-RPC is left out. If a JSON body takes more than 10 s, its head is sent before it, and a body that is not
+    /// JSON-RPC then ends with an error. Responses over 16 MiB are not passed on.
+    pub fn filter_lists(self) -> Self {
+        self.with(|state| state.filters_lists = true)
+    }
+
+    /// Lets responses continue after their access token has expired.
+    ///
+    /// Without this call, a response ends at `exp` plus the clock skew. An event stream ends between two events. Any other
+    /// body ends with an error, so that the client does not take it for complete.
     pub fn streams_may_outlive_token(self) -> Self {
         self.with(|state| state.streams_may_outlive_token = true)
     }
 
-    /// While an answer goes on, asks the verifier again whether its token is good, every `interval` (up to a tenth earlier,
-    /// so that streams do not ask all at once), and ends the answer if it is not. For introspected tokens this is what a
-    /// revocation closes streams with. An outage ends an answer once its token could not be judged for `interval` plus one
-    /// hour.
+    /// Verifies the access token of a streaming response again every `interval`, from 1 s to 1 h, and ends the response
+    /// when the token is no longer valid. Off by default.
     ///
-    /// 1 s to 1 h; off by default. Even with [`streams_may_outlive_token`](Self::streams_may_outlive_token), an expired token
-    /// is not good, and ends its answers at the next question. Between two questions the
-    /// [positive cache](crate::introspection::Introspection::positive_cache) of introspection answers as for any request.
+    /// A revocation ends the streams of an introspected token in this way. Each interval is shortened by up to a tenth, so
+    /// that many streams do not ask at once. Between two verifications the
+    /// [positive cache](crate::introspection::Introspection::positive_cache) answers as for any request. If the token cannot
+    /// be verified for `interval` plus one hour, the response ends. An expired token is invalid even with
+    /// [`streams_may_outlive_token`](Self::streams_may_outlive_token).
+    ///
+    /// # Panics
+    /// If the interval is out of range. [`try_revalidate_streams`](Self::try_revalidate_streams) returns an error instead.
+    #[track_caller]
+    pub fn revalidate_streams(self, interval: Duration) -> Self {
+        valid_or_panic(self.try_revalidate_streams(interval))
+    }
+
+    /// [`revalidate_streams`](Self::revalidate_streams) for an interval from a configuration.
     ///
     /// # Errors
     /// [`BuildErrorKind::Setting`] if the interval is out of range.
-    pub fn revalidate_streams(self, interval: Duration) -> Result<Self, BuildError> {
+    pub fn try_revalidate_streams(self, interval: Duration) -> Result<Self, BuildError> {
         if !(MIN_INTERVAL..=MAX_INTERVAL).contains(&interval) {
             return Err(wrong(format!(
                 "streams are revalidated every {interval:?}: give {MIN_INTERVAL:?} to {MAX_INTERVAL:?}"
@@ -123,39 +198,66 @@ impl McpLayer {
         Ok(self.with(|state| state.revalidation_interval = Some(interval)))
     }
 
-    /// Binds `Mcp-Session-Id` (MCP up to 2025-11-25) to issuer, subject and client of who opened the session. Somebody else
-    /// who shows it gets 404, as for a session that does not exist. Where a token has no `sub`, its `username` takes the place
-    /// of the subject, as in some introspection answers; where it has neither, the session belongs to this one token.
+    /// Binds each `Mcp-Session-Id` (MCP up to 2025-11-25) to the issuer, subject and client that opened the session. Another
+    /// caller gets 404, as for a session that does not exist.
     ///
-    /// Nothing is stored: the id that clients see has an HMAC-SHA-256 in it. Its key is random, so that sessions end with
-    /// the process; replicas need [`bind_sessions_with_key`](Self::bind_sessions_with_key). A session that was opened
-    /// without a token belongs to nobody in particular, and ends for who logs in: clients then open another, as after any
-    /// 404.
+    /// If a token has no `sub`, its `username` is used, as in some introspection responses. If it has neither, the session
+    /// belongs to this token alone. A session that was opened without a token ends when its user logs in: clients open
+    /// another one after a 404.
     ///
-    /// A stream is resumed only together with its session: `Last-Event-ID` without `Mcp-Session-Id` is a 404 too. That an
-    /// event belongs to the session is for the server's event store to check.
+    /// Nothing is stored. The session id that clients see contains an HMAC-SHA-256 under a random key, so sessions end with
+    /// the process. Replicas need [`bind_sessions_with_key`](Self::bind_sessions_with_key). A request with `Last-Event-ID`
+    /// and without `Mcp-Session-Id` gets 404 too. Whether an event belongs to the session is for the server's event store to
+    /// check.
+    ///
+    /// # Panics
+    /// If this build has no cryptography, or the machine has no source of randomness.
+    /// [`try_bind_sessions`](Self::try_bind_sessions) returns an error instead.
+    #[track_caller]
+    pub fn bind_sessions(self) -> Self {
+        valid_or_panic(self.try_bind_sessions())
+    }
+
+    /// [`bind_sessions`](Self::bind_sessions), with an error in place of a panic.
     ///
     /// # Errors
-    /// [`BuildErrorKind::Setting`] if this build has no cryptography, or the machine no randomness.
-    pub fn bind_sessions(self) -> Result<Self, BuildError> {
+    /// [`BuildErrorKind::Setting`] where `bind_sessions` panics.
+    pub fn try_bind_sessions(self) -> Result<Self, BuildError> {
         self.bind(SessionBinding::random())
     }
 
-    /// [`bind_sessions`](Self::bind_sessions) with a key that replicas share: 32 random bytes that nobody else knows.
+    /// [`bind_sessions`](Self::bind_sessions) with a key that replicas share: 32 random bytes that only they know.
+    ///
+    /// # Panics
+    /// If this build has no cryptography. [`try_bind_sessions_with_key`](Self::try_bind_sessions_with_key) returns an error
+    /// instead.
+    #[track_caller]
+    pub fn bind_sessions_with_key(self, key: &[u8; 32]) -> Self {
+        valid_or_panic(self.try_bind_sessions_with_key(key))
+    }
+
+    /// [`bind_sessions_with_key`](Self::bind_sessions_with_key), with an error in place of a panic.
     ///
     /// # Errors
-    /// [`BuildErrorKind::Setting`] if the key has another length, or if this build has no cryptography.
-    pub fn bind_sessions_with_key(self, key: &[u8]) -> Result<Self, BuildError> {
-        let wrong_length = |_| wrong(format!("the session key has {} bytes: give {KEY_LENGTH} random ones", key.len()));
-        let key: &[u8; KEY_LENGTH] = key.try_into().map_err(wrong_length)?;
+    /// [`BuildErrorKind::Setting`] if this build has no cryptography.
+    pub fn try_bind_sessions_with_key(self, key: &[u8; 32]) -> Result<Self, BuildError> {
         self.bind(SessionBinding::keyed(key))
     }
 
-    /// The largest request body that is read, in bytes: 1 KiB to 64 MiB, 4 MiB by default. A larger one is answered with 413.
+    /// Rejects request bodies over this size with 413: 1 KiB to 64 MiB, 4 MiB by default.
+    ///
+    /// # Panics
+    /// If the size is out of range. [`try_max_body`](Self::try_max_body) returns an error instead.
+    #[track_caller]
+    pub fn max_body(self, bytes: usize) -> Self {
+        valid_or_panic(self.try_max_body(bytes))
+    }
+
+    /// [`max_body`](Self::max_body) for a size from a configuration.
     ///
     /// # Errors
-    /// [`BuildErrorKind::Setting`] if it is out of range.
-    pub fn max_body(self, bytes: usize) -> Result<Self, BuildError> {
+    /// [`BuildErrorKind::Setting`] if the size is out of range.
+    pub fn try_max_body(self, bytes: usize) -> Result<Self, BuildError> {
         if !(LOWEST_MAX_BODY..=HIGHEST_MAX_BODY).contains(&bytes) {
             let message = format!("the largest body is {bytes} bytes: give {LOWEST_MAX_BODY} to {HIGHEST_MAX_BODY}");
             return Err(wrong(message));
@@ -163,29 +265,32 @@ impl McpLayer {
         Ok(self.with(|state| state.max_body = bytes))
     }
 
-    /// The largest request body that is read of a caller without a token, in bytes, where the bearer layer
-    /// [allows them](crate::BearerAuthLayer::allow_anonymous): 1 KiB to [`max_body`](Self::max_body), 64 KiB by default. A
-    /// larger one is answered with 401 and the challenge, because a caller with a token may send more. Call `max_body` first
-    /// to set more than 4 MiB; a smaller `max_body` bounds this one too.
+    /// Rejects request bodies over this size with a challenge if the request has no access token: 1 KiB to
+    /// [`max_body`](Self::max_body), 64 KiB by default.
     ///
-    /// # Errors
-    /// [`BuildErrorKind::Setting`] if it is out of range.
-    pub fn max_anonymous_body(self, bytes: usize) -> Result<Self, BuildError> {
-        let highest = self.state.max_body;
-        if !(LOWEST_MAX_BODY..=highest).contains(&bytes) {
-            let message = format!(
-                "the largest body of a caller without a token is {bytes} bytes: give {LOWEST_MAX_BODY} to {highest}, or raise \
-                 `max_body` first"
-            );
-            return Err(wrong(message));
-        }
-        Ok(self.with(|state| state.max_anonymous_body = bytes))
+    /// It applies with [`allow_anonymous`](Self::allow_anonymous). Call `max_body` first to set more than 4 MiB. A smaller
+    /// `max_body` limits these requests too.
+    ///
+    /// # Panics
+    /// If the size is out of range. [`try_max_anonymous_body`](Self::try_max_anonymous_body) returns an error instead.
+    #[track_caller]
+    pub fn max_anonymous_body(self, bytes: usize) -> Self {
+        valid_or_panic(self.try_max_anonymous_body(bytes))
     }
 
-    /// Answers refusals with the response that `respond` makes of them, as
-    /// [`BearerAuthLayer::on_rejection`](crate::BearerAuthLayer::on_rejection) does for those of the bearer layer.
-    pub fn on_rejection(self, respond: impl Fn(&Rejection) -> Response<Bytes> + Send + Sync + 'static) -> Self {
-        self.with(|state| state.on_rejection = Some(Arc::new(respond)))
+    /// [`max_anonymous_body`](Self::max_anonymous_body) for a size from a configuration.
+    ///
+    /// # Errors
+    /// [`BuildErrorKind::Setting`] if the size is out of range.
+    pub fn try_max_anonymous_body(self, bytes: usize) -> Result<Self, BuildError> {
+        let highest = self.state.max_body;
+        if !(LOWEST_MAX_BODY..=highest).contains(&bytes) {
+            return Err(wrong(format!(
+                "the largest body of a caller without a token is {bytes} bytes: give {LOWEST_MAX_BODY} to {highest}, or raise \
+                 `max_body` first"
+            )));
+        }
+        Ok(self.with(|state| state.max_anonymous_body = bytes))
     }
 
     fn bind(self, binding: Option<SessionBinding>) -> Result<Self, BuildError> {
@@ -195,30 +300,25 @@ impl McpLayer {
         Ok(self.with(|state| state.sessions = Some(Arc::new(binding))))
     }
 
-    fn with(self, change: impl FnOnce(&mut State)) -> Self {
+    fn with(self, change: impl FnOnce(&mut McpState)) -> Self {
         let mut state = Arc::unwrap_or_clone(self.state);
         change(&mut state);
         Self { state: Arc::new(state) }
     }
 }
 
-impl State {
-    pub(super) fn respond(&self, rejection: &Rejection) -> Response<Bytes> {
-        rejection.to_response_by(self.on_rejection.as_ref())
-    }
-}
-
 impl<S> Layer<S> for McpLayer {
-    type Service = McpAuth<S>;
+    type Service = BearerAuth<McpAuth<S>>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        McpAuth::new(inner, Arc::clone(&self.state))
+        self.state.bearer.layer(McpAuth::new(inner, Arc::clone(&self.state)))
     }
 }
 
 impl fmt::Debug for McpLayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("McpLayer")
+            .field("bearer", &self.state.bearer)
             .field("rules", &self.state.rules)
             .field("filters_lists", &self.state.filters_lists)
             .finish_non_exhaustive()
@@ -229,13 +329,13 @@ fn wrong(message: String) -> BuildError {
     BuildError::new(BuildErrorKind::Setting, message)
 }
 
-/// As much as the servers of the MCP SDKs take.
+/// The limit of the servers of the MCP SDKs.
 const MAX_BODY: usize = 4 * 1024 * 1024;
-/// Messages without a token are public ones, such as `initialize`: they are short.
+/// Messages without a token are public ones, such as `initialize`, and short.
 const MAX_ANONYMOUS_BODY: usize = 64 * 1024;
-/// A request with a name and an id.
+/// Enough for a request with a name and an id.
 const LOWEST_MAX_BODY: usize = 1_024;
-/// It is held in memory, once for each request.
+/// Each request holds its body in memory.
 const HIGHEST_MAX_BODY: usize = 64 * 1024 * 1024;
 const MIN_INTERVAL: Duration = Duration::from_secs(1);
 const MAX_INTERVAL: Duration = Duration::from_secs(3_600);

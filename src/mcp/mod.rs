@@ -32,7 +32,6 @@
 //! Answers that go on, such as event streams and long downloads, end with their token, unless
 //! [`streams_may_outlive_token`](McpLayer::streams_may_outlive_token) says otherwise.
 
-mod caller;
 mod decision;
 mod exchange;
 mod failure;
@@ -51,7 +50,6 @@ mod stream;
 pub use failure::OperationFailure;
 pub use future::McpResponseFuture;
 pub use layer::McpLayer;
-pub(crate) use layer::ServerParts;
 pub use request::McpRequestBody;
 pub use scopes::McpScopes;
 #[cfg(feature = "testing")]

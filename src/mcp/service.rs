@@ -7,24 +7,23 @@ use http::{Method, Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
-use super::caller::Caller;
 use super::decision::{Permit, refuse};
 use super::exchange::Exchange;
-use super::layer::State;
+use super::layer::McpState;
 use super::stream::BoxError;
 use super::{McpRequestBody, McpResponseBody, McpResponseFuture, OperationFailure};
-use crate::bearer::{BearerToken, Rejection, RejectionKind, is_preflight, log};
+use crate::bearer::{BearerToken, Caller, Rejection, is_preflight};
 use crate::scope::Scopes;
 
-/// The service that [`McpLayer`](super::McpLayer) makes.
+/// The service that [`McpLayer`](super::McpLayer) makes, inside of a [`BearerAuth`](crate::bearer::BearerAuth).
 #[derive(Clone)]
 pub struct McpAuth<S> {
     inner: S,
-    state: Arc<State>,
+    state: Arc<McpState>,
 }
 
 impl<S> McpAuth<S> {
-    pub(super) const fn new(inner: S, state: Arc<State>) -> Self {
+    pub(super) const fn new(inner: S, state: Arc<McpState>) -> Self {
         Self { inner, state }
     }
 }
@@ -48,14 +47,14 @@ where
         let state = &self.state;
         match state.admit(&mut request) {
             // It comes without credentials, and so without a body.
-            Admission::Preflight => {
+            McpAdmission::Preflight => {
                 McpResponseFuture::untouched(self.inner.call(request.map(|_| McpRequestBody::default())))
             }
-            Admission::Refused(rejection) => McpResponseFuture::rejected(state.respond(&rejection)),
-            Admission::Unread(exchange) => {
+            McpAdmission::Refused(rejection) => McpResponseFuture::rejected(state.bearer.respond(&rejection)),
+            McpAdmission::Unread(exchange) => {
                 McpResponseFuture::calling(self.inner.call(request.map(McpRequestBody::untouched)), exchange)
             }
-            Admission::ToBeRead(exchange) => {
+            McpAdmission::ToBeRead(exchange) => {
                 // The clone is not ready; the service that was polled ready is the one to call later.
                 let clone = self.inner.clone();
                 let ready = std::mem::replace(&mut self.inner, clone);
@@ -73,30 +72,25 @@ impl<S: fmt::Debug> fmt::Debug for McpAuth<S> {
 }
 
 /// What becomes of a request before its body is read.
-enum Admission {
+enum McpAdmission {
     Preflight,
     Refused(Rejection),
     Unread(Box<Exchange>),
     ToBeRead(Box<Exchange>),
 }
 
-impl State {
-    fn admit<B: Body>(self: &Arc<Self>, request: &mut Request<B>) -> Admission {
+impl McpState {
+    fn admit<B: Body>(self: &Arc<Self>, request: &mut Request<B>) -> McpAdmission {
         if is_preflight(request.method(), request.headers()) {
-            return Admission::Preflight;
+            return McpAdmission::Preflight;
         }
-        let Some(caller) = Caller::of(request, &self.server.guard.metadata_url) else {
-            log::misconfigured(
-                &self.server.guard,
-                "no_layer",
-                "no `BearerAuthLayer` of this resource is outside of the `McpLayer`: add `server.bearer_layer()` after it",
-            );
-            return Admission::Refused(Rejection::new(RejectionKind::Internal));
-        };
+        #[expect(clippy::expect_used, reason = "`McpLayer::layer` alone makes this service, inside of a `BearerAuth`")]
+        let caller =
+            Caller::from_extensions(request.extensions()).expect("the bearer layer outside accepted the request");
         let carries_message =
             !matches!(*request.method(), Method::GET | Method::HEAD | Method::DELETE | Method::OPTIONS);
         if let (Caller::Anonymous(guard), false) = (&caller, carries_message) {
-            return Admission::Refused(refuse(guard, Rejection::missing_token(guard, Scopes::EMPTY)));
+            return McpAdmission::Refused(refuse(guard, Rejection::missing_token(guard, Scopes::EMPTY)));
         }
         let token = self.revalidation_interval.and_then(|_| BearerToken::from_headers(request.headers()).ok());
         let mut session_owner = None;
@@ -104,7 +98,7 @@ impl State {
             session_owner = sessions.owner(request.headers(), &caller);
             if sessions.open(request.headers_mut(), session_owner.as_ref()).is_err() {
                 let rejection = Rejection::for_operation(OperationFailure::UnknownSession, None);
-                return Admission::Refused(refuse(caller.guard(), rejection));
+                return McpAdmission::Refused(refuse(caller.guard(), rejection));
             }
         }
         // A resumed stream may bring the answer to a list.
@@ -112,6 +106,6 @@ impl State {
         let exchange = Box::new(Exchange { state: Arc::clone(self), caller, permit, token, session_owner });
         // A GET has no body as a rule; where it has one, a handler might read it.
         let is_bare = !carries_message && request.body().is_end_stream();
-        if is_bare { Admission::Unread(exchange) } else { Admission::ToBeRead(exchange) }
+        if is_bare { McpAdmission::Unread(exchange) } else { McpAdmission::ToBeRead(exchange) }
     }
 }

@@ -2,8 +2,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::caller::Caller;
-use crate::bearer::{BearerToken, Guard, log};
+use crate::bearer::{BearerToken, Caller, Guard, log};
 use crate::crypto::Hmac;
 
 /// Binds session ids to who opened the session, without remembering any: the id that leaves carries an HMAC over it and its
@@ -26,7 +25,7 @@ impl SessionBinding {
     }
 
     /// With a key that replicas share.
-    pub(super) fn keyed(key: &[u8; KEY_LENGTH]) -> Option<Self> {
+    pub(super) fn keyed(key: &[u8; 32]) -> Option<Self> {
         Hmac::with_key(key).map(|key| Self { key })
     }
 
@@ -112,8 +111,6 @@ fn spelled(parts: [Option<(u8, &[u8])>; 3]) -> Vec<u8> {
     spelled
 }
 
-/// Bytes of a key for HMAC-SHA-256: as many as it puts out (RFC 2104, section 3).
-pub(super) const KEY_LENGTH: usize = 32;
 /// The longest session id, binding included, in bytes: far more than a UUID, far less than a header may have.
 const MAX_SESSION_ID: usize = 1_024;
 /// So that a key that is used for something else too binds nothing by accident.

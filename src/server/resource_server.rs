@@ -6,9 +6,9 @@ use super::issuer_parts::IssuerParts;
 use super::{Health, IssuerHealth, ResourceServerBuilder};
 use crate::bearer::{BearerAuthLayer, Guard, Rejection};
 use crate::clock::Clock;
-use crate::error::{BuildError, BuildErrorKind};
+use crate::error::{BuildError, BuildErrorKind, valid_or_panic};
 use crate::http_client::{FetchError, FetchErrorKind};
-use crate::mcp::{McpLayer, McpScopes, ServerParts};
+use crate::mcp::{McpLayer, McpScopes};
 use crate::origin::{AllowedOrigins, OriginLayer};
 use crate::resource::MetadataService;
 use crate::verify::ByIssuer;
@@ -25,7 +25,7 @@ use crate::verify::ByIssuer;
 ///     .scopes_supported(["mcp:tools"])
 ///     .build()
 ///     .await?;
-/// let layer = server.bearer_layer().required_scopes(["mcp:tools"])?;
+/// let layer = server.bearer_layer().required_scopes(["mcp:tools"]);
 /// assert_eq!(server.metadata_url(), "https://mcp.example.com/.well-known/oauth-protected-resource/mcp");
 /// # Ok::<(), mcp_bearer::BuildError>(()) }).unwrap(); }
 /// ```
@@ -56,21 +56,23 @@ impl ResourceServer {
         BearerAuthLayer::new(Arc::clone(&self.inner.verifier), Arc::clone(&self.inner.guard))
     }
 
-    /// The layer that knows MCP operations and which scopes they need. It goes inside
-    /// [`bearer_layer`](Self::bearer_layer): in axum, it is added before that.
+    /// The layer that protects an MCP endpoint: [`bearer_layer`](Self::bearer_layer), and the scopes of each MCP operation.
+    ///
+    /// # Panics
+    /// If a rule needs a text that is not a scope, if two rules are for the same name or contradict each other, or if a
+    /// resource is not a URI template. [`try_mcp_layer`](Self::try_mcp_layer) returns an error instead.
+    #[track_caller]
+    pub fn mcp_layer(&self, scopes: McpScopes) -> McpLayer {
+        valid_or_panic(self.try_mcp_layer(scopes))
+    }
+
+    /// [`mcp_layer`](Self::mcp_layer) for rules from a configuration.
     ///
     /// # Errors
-    /// [`BuildErrorKind::Scope`] if a rule asks for what is no scope, stands twice or contradicts another;
-    /// [`BuildErrorKind::Setting`] if a resource is no URI template.
-    pub fn mcp_layer(&self, scopes: McpScopes) -> Result<McpLayer, BuildError> {
-        let parts = ServerParts {
-            // A layer that is in the wrong place is reported whatever other layers have reported.
-            guard: Arc::new(Guard { events: Arc::default(), ..Guard::clone(&self.inner.guard) }),
-            verifier: Arc::clone(&self.inner.verifier),
-            clock: Arc::clone(&self.inner.clock),
-            skew: self.inner.skew,
-        };
-        Ok(McpLayer::new(scopes.compile(&self.inner.guard)?, parts))
+    /// [`BuildErrorKind::Scope`] or [`BuildErrorKind::Setting`] where `mcp_layer` panics.
+    pub fn try_mcp_layer(&self, scopes: McpScopes) -> Result<McpLayer, BuildError> {
+        let rules = scopes.compile(&self.inner.guard)?;
+        Ok(McpLayer::new(self.bearer_layer(), rules, Arc::clone(&self.inner.clock), self.inner.skew))
     }
 
     /// The layer that lets no page call from a browser but those of these origins: a request with another `Origin` gets
@@ -91,19 +93,31 @@ impl ResourceServer {
     /// # let auth = TestIssuer::new("https://auth.example.com");
     /// # let server = ResourceServer::builder("https://mcp.example.com/mcp").issuer(auth.issuer()).build_lazy().unwrap();
     /// # let mcp = post(|| async {});
-    /// # (|| {
     /// let app: Router = Router::new()
     ///     .route("/mcp", mcp)
     ///     .route_layer(server.bearer_layer())
     ///     .layer(server.cors_layer())
-    ///     .layer(server.allowed_origins(["https://app.example.com", "http://localhost:*"])?)
+    ///     .layer(server.allowed_origins(["https://app.example.com", "http://localhost:*"]))
     ///     .merge(server.metadata_router());
-    /// # Ok::<(), mcp_bearer::BuildError>(()) })().unwrap(); }
+    /// # }
     /// ```
+    ///
+    /// # Panics
+    /// If one of them is not an origin. [`try_allowed_origins`](Self::try_allowed_origins) returns an error instead.
+    #[track_caller]
+    pub fn allowed_origins<I>(&self, origins: I) -> OriginLayer
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        valid_or_panic(self.try_allowed_origins(origins))
+    }
+
+    /// [`allowed_origins`](Self::allowed_origins) for origins from a configuration.
     ///
     /// # Errors
     /// [`BuildErrorKind::Setting`] if one of them is not an origin.
-    pub fn allowed_origins<I>(&self, origins: I) -> Result<OriginLayer, BuildError>
+    pub fn try_allowed_origins<I>(&self, origins: I) -> Result<OriginLayer, BuildError>
     where
         I: IntoIterator,
         I::Item: AsRef<str>,

@@ -135,7 +135,7 @@ async fn a_preflight_passes_and_other_options_requests_do_not() {
 #[tokio::test(start_paused = true)]
 async fn anonymous_requests_pass_where_allowed_and_bad_tokens_never() {
     let fixture = Fixture::new().await;
-    let app = App::new(fixture.server.bearer_layer().required_scopes(["mcp:tools"]).unwrap().allow_anonymous());
+    let app = App::new(fixture.server.bearer_layer().required_scopes(["mcp:tools"]).allow_anonymous());
     let anonymous = app.send(Request::get("/mcp").body(Body::empty()).unwrap()).await;
     assert_eq!((anonymous.status, anonymous.body.as_str()), (StatusCode::OK, "anonymous"));
     assert_eq!(app.with_token(&fixture.token()).await.body, "alice");
@@ -150,7 +150,7 @@ async fn anonymous_requests_pass_where_allowed_and_bad_tokens_never() {
 #[tokio::test(start_paused = true)]
 async fn any_scope_of_several_is_enough_and_the_challenge_names_the_first() {
     let fixture = Fixture::new().await;
-    let layer = fixture.server.bearer_layer().any_scope(["notes:write", "notes:read"]).unwrap();
+    let layer = fixture.server.bearer_layer().any_scope(["notes:write", "notes:read"]);
     let app = App::new(layer);
     let with = |scope: &str| fixture.issuer.token().audience(crate::support::RESOURCE).scope(scope).sign();
     assert_eq!(app.with_token(&with("notes:read")).await.status, StatusCode::OK);
@@ -163,7 +163,7 @@ async fn any_scope_of_several_is_enough_and_the_challenge_names_the_first() {
 #[tokio::test(start_paused = true)]
 async fn offline_access_is_never_named_in_a_challenge() {
     let fixture = Fixture::new().await;
-    let app = App::new(fixture.server.bearer_layer().required_scopes(["offline_access", "mcp:tools"]).unwrap());
+    let app = App::new(fixture.server.bearer_layer().required_scopes(["offline_access", "mcp:tools"]));
     assert_eq!(app.get("Basic x").await.parameter("scope").as_deref(), Some("mcp:tools"));
     assert_eq!(app.with_token(&fixture.token()).await.parameter("scope").as_deref(), Some("mcp:tools"));
 }
@@ -171,7 +171,7 @@ async fn offline_access_is_never_named_in_a_challenge() {
 #[tokio::test(start_paused = true)]
 async fn a_refusal_can_be_dressed_but_not_disarmed() {
     let fixture = Fixture::new().await;
-    let layer = fixture.server.bearer_layer().required_scopes(["mcp:tools"]).unwrap().on_rejection(|rejection| {
+    let layer = fixture.server.bearer_layer().required_scopes(["mcp:tools"]).on_rejection(|rejection| {
         http::Response::builder()
             .status(rejection.status())
             .header("x-request-id", "7")
@@ -204,8 +204,8 @@ async fn an_outage_says_when_to_come_back_however_it_is_dressed() {
 #[tokio::test(start_paused = true)]
 async fn credentials_that_are_no_bearer_token_are_never_anonymous() {
     let fixture = Fixture::new().await;
-    let strict = App::new(fixture.server.bearer_layer().required_scopes(["mcp:tools"]).unwrap());
-    let open = App::new(fixture.server.bearer_layer().required_scopes(["mcp:tools"]).unwrap().allow_anonymous());
+    let strict = App::new(fixture.server.bearer_layer().required_scopes(["mcp:tools"]));
+    let open = App::new(fixture.server.bearer_layer().required_scopes(["mcp:tools"]).allow_anonymous());
     let token = fixture.token();
     for (authorization, verdict) in [
         (format!("DPoP {token}"), "R401N"),

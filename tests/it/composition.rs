@@ -35,7 +35,7 @@ async fn send(app: &Router, authorization: Option<&str>, body: &'static str) -> 
 #[tokio::test(start_paused = true)]
 async fn the_layer_stands_anywhere_in_the_stack_of_the_axum_documentation() {
     let fixture = Fixture::new().await;
-    let guard = || fixture.server.bearer_layer().required_scopes(["mcp:tools"]).unwrap();
+    let guard = || fixture.server.bearer_layer().required_scopes(["mcp:tools"]);
     let timeout = || TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, Duration::from_secs(10));
     let route = || Router::new().route("/", post(whoami));
     // The body of tower-http's own limit has no default, so that its layer is outside of the timeout.
@@ -45,11 +45,11 @@ async fn the_layer_stands_anywhere_in_the_stack_of_the_axum_documentation() {
         .layer(timeout())
         .layer(CompressionLayer::new())
         .layer(fixture.server.cors_layer())
-        .layer(fixture.server.allowed_origins(["https://app.example.com"]).unwrap())
+        .layer(fixture.server.allowed_origins(["https://app.example.com"]))
         .layer(guard());
     let outermost = ServiceBuilder::new()
         .layer(guard())
-        .layer(fixture.server.allowed_origins(["https://app.example.com"]).unwrap())
+        .layer(fixture.server.allowed_origins(["https://app.example.com"]))
         .layer(TraceLayer::new_for_http())
         .layer(RequestBodyLimitLayer::new(8))
         .layer(timeout())

@@ -102,12 +102,12 @@ fn mistakes_fail_at_build() {
     }
     let server = good().build_lazy().unwrap();
     for scopes in [&["a b"][..], &["a\r\n"], &[""], &["a\\"]] {
-        assert_eq!(server.bearer_layer().required_scopes(scopes).unwrap_err().kind(), Kind::Scope);
-        assert_eq!(server.bearer_layer().any_scope(scopes).unwrap_err().kind(), Kind::Scope);
+        assert_eq!(server.bearer_layer().try_required_scopes(scopes).unwrap_err().kind(), Kind::Scope);
+        assert_eq!(server.bearer_layer().try_any_scope(scopes).unwrap_err().kind(), Kind::Scope);
     }
     let layer = || server.bearer_layer();
     for (setting, empty) in
-        [("required_scopes", layer().required_scopes([""; 0])), ("any_scope", layer().any_scope([""; 0]))]
+        [("required_scopes", layer().try_required_scopes([""; 0])), ("any_scope", layer().try_any_scope([""; 0]))]
     {
         let error = empty.unwrap_err();
         assert_eq!(error.kind(), Kind::Scope);

@@ -111,7 +111,7 @@ async fn outcome(app: &Router, request: Request<Body>) -> String {
 async fn an_identity_that_was_there_before_the_layer_is_removed_in_every_branch() {
     let fixture = Fixture::new().await;
     let copies = Copies::new(&fixture).await;
-    let strict = fixture.server.bearer_layer().required_scopes(["mcp:tools"]).unwrap();
+    let strict = fixture.server.bearer_layer().required_scopes(["mcp:tools"]);
     let open = strict.clone().allow_anonymous();
     let alice = format!("Bearer {}", fixture.token());
     let invalid = "Bearer garbage".to_owned();
@@ -172,8 +172,8 @@ async fn a_layer_takes_requirements_from_a_layer_outside_it_and_never_an_identit
     let fixture = Fixture::new().await;
     let copies = Copies::new(&fixture).await;
     let layer = || fixture.server.bearer_layer();
-    let inner = layer().required_scopes(["b"]).unwrap();
-    let outer = layer().required_scopes(["a"]).unwrap();
+    let inner = layer().required_scopes(["b"]);
+    let outer = layer().required_scopes(["a"]);
     let token = |scope: &str| {
         format!("Bearer {}", fixture.issuer.token().audience(RESOURCE).subject("alice").scope(scope).sign())
     };

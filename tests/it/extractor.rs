@@ -79,7 +79,7 @@ async fn without_a_layer_the_extractor_is_an_error_of_the_server() {
 #[tokio::test(start_paused = true)]
 async fn a_handler_that_insists_challenges_anonymous_requests() {
     let fixture = Fixture::new().await;
-    let layer = fixture.server.bearer_layer().required_scopes(["mcp:tools"]).unwrap().allow_anonymous();
+    let layer = fixture.server.bearer_layer().required_scopes(["mcp:tools"]).allow_anonymous();
     let answer = send(Router::new().route("/", get(describe)).route_layer(layer), None).await;
     assert_eq!(answer.verdict(), "R401N");
     assert_eq!(answer.parameter("scope").as_deref(), Some("mcp:tools"));
@@ -106,7 +106,7 @@ async fn delete(auth: AuthInfo) -> Result<&'static str, Rejection> {
 #[tokio::test(start_paused = true)]
 async fn a_handler_can_ask_for_more_and_the_challenge_names_all_of_it() {
     let fixture = Fixture::new().await;
-    let layer = fixture.server.bearer_layer().required_scopes(["mcp:tools"]).unwrap();
+    let layer = fixture.server.bearer_layer().required_scopes(["mcp:tools"]);
     let app = Router::new().route("/", get(delete)).route_layer(layer);
     let answer = send(app.clone(), Some(&fixture.token())).await;
     assert_eq!(answer.verdict(), "R403");
@@ -137,7 +137,7 @@ async fn a_broad_scope_stands_for_the_narrow_ones_it_implies() {
         .build()
         .await
         .unwrap();
-    let layer = server.bearer_layer().required_scopes(["mcp:tools"]).unwrap();
+    let layer = server.bearer_layer().required_scopes(["mcp:tools"]);
     let app = Router::new().route("/", get(delete)).route_layer(layer);
     let with = |scope: &str| fixture.issuer.token().audience(RESOURCE).scope(scope).sign();
     assert_eq!(send(app.clone(), Some(&with("admin"))).await.body, "deleted");

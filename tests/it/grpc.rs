@@ -84,7 +84,7 @@ async fn call(layer: &BearerAuthLayer, authorization: Option<&str>) -> Status {
 #[tokio::test(start_paused = true)]
 async fn a_tonic_client_reads_the_status_of_each_rejection() {
     let fixture = Fixture::new().await;
-    let layer = fixture.server.bearer_layer().required_scopes(["mcp:tools"]).unwrap();
+    let layer = fixture.server.bearer_layer().required_scopes(["mcp:tools"]);
     let scopeless = format!("Bearer {}", fixture.issuer.token().audience(RESOURCE).sign());
     for (authorization, code, message, has_error) in [
         (None, Code::Unauthenticated, "An access token is needed", false),
@@ -120,7 +120,7 @@ async fn a_rejection_is_a_response_of_headers_only() {
         let response = response.header(header::CONTENT_TYPE, "text/html").header(header::CONTENT_LENGTH, "4");
         response.header("grpc-status", "0").body(Bytes::from_static(b"<p/>")).unwrap()
     });
-    let origins = fixture.server.allowed_origins([""; 0]).unwrap();
+    let origins = fixture.server.allowed_origins([""; 0]);
     let router = |layer: BearerAuthLayer| router(layer, Arc::default()).layer(origins.clone());
     let plain = router(fixture.server.bearer_layer());
     let dressed = router(dressed);

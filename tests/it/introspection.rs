@@ -65,7 +65,7 @@ impl Fixture {
 
     /// The guarded application, requiring `mcp:tools`.
     fn app(&self) -> App {
-        App::new(self.server.bearer_layer().required_scopes(["mcp:tools"]).unwrap())
+        App::new(self.server.bearer_layer().required_scopes(["mcp:tools"]))
     }
 
     /// A token that passes.

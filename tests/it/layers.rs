@@ -76,8 +76,8 @@ async fn the_service_that_was_polled_ready_is_the_one_that_is_called() {
 #[tokio::test(start_paused = true)]
 async fn a_layer_inside_a_layer_adds_its_scopes_and_verifies_nothing_twice() {
     let fixture = Fixture::new().await;
-    let inner = fixture.server.bearer_layer().required_scopes(["b"]).unwrap();
-    let outer = fixture.server.bearer_layer().required_scopes(["a"]).unwrap();
+    let inner = fixture.server.bearer_layer().required_scopes(["b"]);
+    let outer = fixture.server.bearer_layer().required_scopes(["a"]);
     let app = Router::new().route("/", get(|auth: AuthInfo| async move { auth.scopes().to_string() }));
     let app = app.route_layer(inner).layer(outer);
     for (scope, verdict, challenge) in

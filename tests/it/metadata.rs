@@ -188,7 +188,7 @@ async fn a_gateway_that_takes_a_prefix_off_has_a_url_and_paths_of_its_own() {
         .await
         .unwrap();
     assert_eq!(server.metadata_url(), url);
-    let layer = server.bearer_layer().required_scopes(["mcp:tools"]).unwrap();
+    let layer = server.bearer_layer().required_scopes(["mcp:tools"]);
     let app = Router::new().route("/mcp", get(|| async { "ok" })).route_layer(layer).merge(server.metadata_router());
     let scopeless = format!("Bearer {}", fixture.issuer.token().audience(resource).sign());
     for (authorization, verdict) in

@@ -4,8 +4,7 @@ use axum::Router;
 use axum::body::Body;
 use http::Request;
 use mcp_bearer::AuthInfo;
-use mcp_bearer::bearer::BearerAuthLayer;
-use mcp_bearer::mcp::McpScopes;
+use mcp_bearer::mcp::{McpLayer, McpScopes};
 use mcp_bearer::rmcp::RequestContextExt as _;
 use rmcp::model::{CallToolResult, ServerCapabilities, ServerConfig};
 use rmcp::service::{RequestContext, RoleServer};
@@ -56,17 +55,21 @@ impl ServerHandler for Tools {
     }
 }
 
-fn app(fixture: &Fixture, bearer: Option<BearerAuthLayer>) -> Router {
+/// A server with tools that are public where the layer allows anonymous requests.
+fn layer(fixture: &Fixture) -> McpLayer {
+    fixture.server.mcp_layer(McpScopes::new().public_tools(["greet", "whoami"]))
+}
+
+fn app(layer: Option<McpLayer>) -> Router {
     let config = StreamableHttpServerConfig::default()
         .disable_allowed_hosts()
         .with_legacy_session_mode(false)
         .with_json_response(true);
     let mcp = StreamableHttpService::<_, LocalSessionManager>::new(|| Ok(Tools), Default::default(), config);
-    let public = McpScopes::new().public_tools(["greet", "whoami"]);
     let router = Router::new().route_service("/mcp", mcp);
-    match bearer {
+    match layer {
         None => router,
-        Some(bearer) => router.route_layer(fixture.server.mcp_layer(public).unwrap()).route_layer(bearer),
+        Some(layer) => router.route_layer(layer),
     }
 }
 
@@ -93,7 +96,7 @@ async fn send(app: &Router, token: Option<&str>, method: &str, params: Value) ->
 #[tokio::test]
 async fn a_tool_gets_the_caller_and_says_what_it_refuses_in_json_rpc() {
     let fixture = Fixture::new().await;
-    let app = app(&fixture, Some(fixture.server.bearer_layer()));
+    let app = app(Some(layer(&fixture)));
     let token = |scope: &str| fixture.issuer.token().audience(RESOURCE).subject("alice").scope(scope).sign();
     let (narrow, broad) = (token("mcp:tools"), token("notes:write"));
     let text = |answer: &Value| answer["result"]["content"][0]["text"].as_str().unwrap_or_default().to_owned();
@@ -118,7 +121,7 @@ async fn a_tool_gets_the_caller_and_says_what_it_refuses_in_json_rpc() {
 #[tokio::test]
 async fn a_tool_that_needs_a_caller_challenges_where_there_is_none() {
     let fixture = Fixture::new().await;
-    let app = app(&fixture, Some(fixture.server.bearer_layer().allow_anonymous()));
+    let app = app(Some(layer(&fixture).allow_anonymous()));
     assert_eq!(call(&app, None, "greet").await["result"]["content"][0]["text"], "hello stranger, false");
     let refused = call(&app, None, "whoami").await;
     let challenge = refused["error"]["data"]["www_authenticate"].as_str().unwrap();
@@ -127,10 +130,9 @@ async fn a_tool_that_needs_a_caller_challenges_where_there_is_none() {
 
 #[tokio::test]
 async fn without_a_layer_a_tool_that_asks_for_the_caller_is_an_internal_error() {
-    let fixture = Fixture::new().await;
     // One that does without a caller too: a forgotten layer must not look like an anonymous request.
     for tool in ["whoami", "greet"] {
-        let refused = call(&app(&fixture, None), None, tool).await;
+        let refused = call(&app(None), None, tool).await;
         assert_eq!(
             (&refused["error"]["code"], &refused["error"]["data"]["www_authenticate"]),
             (&json!(-32603), &Value::Null),
@@ -150,7 +152,7 @@ async fn a_tool_never_sees_an_identity_that_was_there_before_the_layer() {
     copying.oneshot(request).await.unwrap();
     let forged = axum::Extension(receiver.recv().unwrap());
 
-    let open = app(&fixture, Some(fixture.server.bearer_layer().allow_anonymous())).layer(forged.clone());
+    let open = app(Some(layer(&fixture).allow_anonymous())).layer(forged.clone());
     assert_eq!(call(&open, None, "greet").await["result"]["content"][0]["text"], "hello stranger, false");
     assert_eq!(call(&open, None, "whoami").await["error"]["data"]["error"], Value::Null);
     let alice = fixture.issuer.token().audience(RESOURCE).subject("alice").sign();
@@ -171,8 +173,7 @@ async fn what_rmcp_does_not_advertise_stays_its_own_error_behind_public_and_filt
     let scopes = scopes.any_tool(["mcp:tools"]).public_tools(["greet"]);
     let app = Router::new()
         .route_service("/mcp", mcp)
-        .route_layer(fixture.server.mcp_layer(scopes).unwrap().filter_lists(true))
-        .route_layer(fixture.server.bearer_layer().allow_anonymous());
+        .route_layer(fixture.server.mcp_layer(scopes).filter_lists().allow_anonymous());
     let tools = async |token: Option<&str>| {
         let answer = send(&app, token, "tools/list", json!({})).await;
         let tools = answer["result"]["tools"].as_array().unwrap().clone();

@@ -77,7 +77,7 @@ impl Fixture {
 
     /// The guarded application, requiring `mcp:tools`.
     pub fn app(&self) -> App {
-        App::new(self.server.bearer_layer().required_scopes(["mcp:tools"]).unwrap())
+        App::new(self.server.bearer_layer().required_scopes(["mcp:tools"]))
     }
 }
 
@@ -85,7 +85,7 @@ impl Fixture {
 pub fn requiring(server: &ResourceServer, scopes: &[&str]) -> BearerAuthLayer {
     let required: Vec<_> = scopes.iter().filter(|scope| !scope.is_empty()).collect();
     let layer = server.bearer_layer();
-    if required.is_empty() { layer } else { layer.required_scopes(required).unwrap() }
+    if required.is_empty() { layer } else { layer.required_scopes(required) }
 }
 
 /// A file of the collections beside the repository, as JSON. `None`, said aloud, if it is not there.

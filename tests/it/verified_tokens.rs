@@ -247,7 +247,7 @@ async fn answer_alike(seed: u64) {
     let shared = issuer.issuer().scope_claim("/roles");
     let apps = [server(shared.clone(), &clock).cache_verified_tokens(4), server(shared, &clock)].map(|builder| {
         let layer = builder.scope_implies("admin", ["read"]).build_lazy().unwrap().bearer_layer();
-        App::new(layer.required_scopes(["read"]).unwrap())
+        App::new(layer.required_scopes(["read"]))
     });
     let mut tokens = Vec::new();
     for step in 0..150 {

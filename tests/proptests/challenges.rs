@@ -51,7 +51,7 @@ fn challenge(configuration: &Configuration) -> Result<[(StatusCode, Vec<String>)
         let server = builder.issuer(found).clock(clock).build_lazy().map_err(|error| error.to_string())?;
         let layer = match configuration.required.as_slice() {
             [] => server.bearer_layer(),
-            required => server.bearer_layer().required_scopes(required).map_err(|error| error.to_string())?,
+            required => server.bearer_layer().try_required_scopes(required).map_err(|error| error.to_string())?,
         };
         let token = issuer.token().audience(&configuration.resource).sign();
         let mut said = Vec::new();

@@ -83,7 +83,7 @@ fn a_body_is_handed_on_as_it_came_or_refused() {
         (issuer, server)
     });
     let rules = McpScopes::new().tool("a", ["a"]).resource("a://{b}", ["b"]).prompt("a", ["c"]).deny_unlisted();
-    let mcp = server.mcp_layer(rules).unwrap();
+    let mcp = server.mcp_layer(rules);
     let reached = Arc::new(Mutex::new(None));
     let seen = Arc::clone(&reached);
     let handler = service_fn(move |request: Request<McpRequestBody<Full<Bytes>>>| {
@@ -93,7 +93,7 @@ fn a_body_is_handed_on_as_it_came_or_refused() {
             Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
         }
     });
-    let service = server.bearer_layer().layer(mcp.layer(handler));
+    let service = mcp.layer(handler);
     let bearer = format!("Bearer {}", issuer.token().audience(RESOURCE).sign());
     let mut runner = TestRunner::new(proptest::test_runner::Config { source_file: Some(file!()), ..cases(1_000) });
     let outcome = runner.run(&documents(), |document| {

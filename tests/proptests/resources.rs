@@ -94,13 +94,13 @@ fn a_guarded_resource_is_guarded_in_every_disguise() {
         (issuer, server)
     });
     let rules = McpScopes::new().resource("file:///secret/{id}", ["secret"]).any_resource(["other"]);
-    let mcp = server.mcp_layer(rules).unwrap();
+    let mcp = server.mcp_layer(rules);
     let handler = service_fn(|_: Request<McpRequestBody<Full<Bytes>>>| async {
         let mut response = Response::new(Full::<Bytes>::default());
         *response.status_mut() = REACHED;
         Ok::<_, Infallible>(response)
     });
-    let service = server.bearer_layer().layer(mcp.layer(handler));
+    let service = mcp.layer(handler);
     let ask = |scopes: &str, uri: &str| {
         let token = issuer.token().audience(RESOURCE).scope(scopes).sign();
         let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "resources/read", "params": { "uri": uri } });

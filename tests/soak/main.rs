@@ -115,7 +115,7 @@ async fn soak(length: Duration) {
 /// Serves a guarded handler on a loopback port, and says where.
 async fn serve(trusted: Issuer) -> String {
     let server = ResourceServer::builder(RESOURCE).issuer(trusted).build().await.unwrap();
-    let guard = server.bearer_layer().required_scopes([SCOPE]).unwrap();
+    let guard = server.bearer_layer().required_scopes([SCOPE]);
     let app = Router::new().route("/mcp", get(async |_: AuthInfo| "served")).route_layer(guard);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/mcp", listener.local_addr().unwrap());

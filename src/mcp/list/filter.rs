@@ -6,9 +6,8 @@ use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde::ser::{Serialize, Serializer};
 use serde_json::value::{RawValue, to_raw_value};
 
-use crate::bearer::log;
+use crate::bearer::{Caller, log};
 use crate::json::next_name;
-use crate::mcp::caller::Caller;
 use crate::mcp::request::ListKind;
 use crate::mcp::scopes::Rules;
 

@@ -4,9 +4,8 @@ use super::mcp_scopes::{McpScopes, Rule};
 use super::resources::Resources;
 use super::targets::{Named, Standing};
 use super::uri_template::{InvalidTemplate, UriTemplate};
-use crate::bearer::Guard;
+use crate::bearer::{Caller, Guard};
 use crate::error::{BuildError, BuildErrorKind};
-use crate::mcp::caller::Caller;
 use crate::mcp::request::{ListKind, Operation, RESOURCE_METHODS, Target};
 use crate::scope::{ScopeHierarchy, ScopeRequirement, Scopes};
 

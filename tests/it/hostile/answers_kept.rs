@@ -153,7 +153,7 @@ async fn who_shares_an_answer_judges_it_for_itself() {
     let there = server("https://other.example.com/mcp", shared.clone());
     let both = server(RESOURCE, shared.clone().accept_audience("https://other.example.com/mcp"));
     let strict = server(RESOURCE, shared.clone().dangerously_accept_missing_audience());
-    let app = |server: &ResourceServer, scope: &str| App::new(server.bearer_layer().required_scopes([scope]).unwrap());
+    let app = |server: &ResourceServer, scope: &str| App::new(server.bearer_layer().required_scopes([scope]));
     let apps = [app(&here, "mcp:tools"), app(&here, "mcp:admin"), app(&there, "mcp:tools"), app(&both, "mcp:tools")];
     let apps = [&apps[..], &[app(&strict, "mcp:tools")]].concat();
     let claims = json!({"active": true, "sub": "alice", "scope": "mcp:tools"});

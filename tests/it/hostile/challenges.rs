@@ -25,7 +25,7 @@ fn token(trial: &Trial, changes: &Value) -> String {
 #[tokio::test]
 async fn a_missing_scope_is_answered_with_all_that_are_needed() {
     let trial = Trial::warm().await;
-    let app = App::new(trial.fixture.server.bearer_layer().required_scopes(["a", "b", "c"]).unwrap());
+    let app = App::new(trial.fixture.server.bearer_layer().required_scopes(["a", "b", "c"]));
     for (id, scope) in [("F01", json!("a")), ("F01", json!("a c")), ("F01", json!("mcp:tools")), ("F02", json!(""))] {
         let answer = app.with_token(&token(&trial, &json!({"scope": scope}))).await;
         assert_eq!(answer.verdict(), "R403", "{id} {scope}");
@@ -129,11 +129,11 @@ fn what_a_header_cannot_hold_is_no_configuration() {
     let scope: Build = |text| trial::server(builder(RESOURCE).scopes_supported([text]));
     let layer: Build = |text| {
         let server = trial::server(builder(RESOURCE)).unwrap();
-        server.bearer_layer().required_scopes([text]).map(|_| server)
+        server.bearer_layer().try_required_scopes([text]).map(|_| server)
     };
     let any: Build = |text| {
         let server = trial::server(builder(RESOURCE)).unwrap();
-        server.bearer_layer().any_scope([text]).map(|_| server)
+        server.bearer_layer().try_any_scope([text]).map(|_| server)
     };
     let resource: Build = |text| trial::server(builder(&format!("https://mcp.example.com/{text}")));
     use BuildErrorKind as K;
@@ -269,7 +269,7 @@ async fn nobody_is_told_to_ask_for_offline_access() {
     let accepted = issuer.issuer();
     let trial = Trial::of(issuer, clock, |server| server.issuer(accepted).scopes_supported(["offline_access"]));
     let required = ["offline_access", "mcp:tools"];
-    let app = App::new(trial.fixture.server.bearer_layer().required_scopes(required).unwrap());
+    let app = App::new(trial.fixture.server.bearer_layer().required_scopes(required));
     let good = trial.fixture.token();
     for (id, answer, status) in [
         ("F16", app.send(Request::get("/mcp").body(Body::empty()).unwrap()).await, 401),
@@ -300,7 +300,7 @@ async fn a_broad_scope_implies_a_narrow_one_only_where_that_is_configured() {
             };
             rules.iter().fold(server.issuer(accepted), imply)
         });
-        let app = App::new(trial.fixture.server.bearer_layer().required_scopes(["files:read"]).unwrap());
+        let app = App::new(trial.fixture.server.bearer_layer().required_scopes(["files:read"]));
         let answer = app.with_token(&token(&trial, &json!({"scope": scope}))).await;
         assert_eq!(answer.verdict(), verdict, "{id} {rules:?} {scope}");
     }

@@ -68,7 +68,8 @@ async fn nothing_prints_what_is_secret() {
     let issuer = Issuer::discover(ISSUER).introspection(introspection.clone());
     let server = &trial.fixture.server;
     let refused = trial.token("O02", "refused", &format!("{token}x"), "R401").await;
-    let mcp = server.mcp_layer(McpScopes::new()).unwrap().bind_sessions_with_key(SECRET.as_bytes()).unwrap();
+    let key = std::array::from_fn(|index| SECRET.as_bytes()[index]);
+    let mcp = server.mcp_layer(McpScopes::new()).bind_sessions_with_key(&key);
     for (id, printed) in [
         ("O02", format!("{credentials:?} {posted:?}")),
         ("O02", format!("{introspection:?}")),

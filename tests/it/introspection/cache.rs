@@ -233,8 +233,7 @@ async fn scopes_and_audience_are_judged_on_each_request() {
         let theirs = App::new(server(other, configured.clone()).bearer_layer());
         let aliased = App::new(server(other, configured.clone().accept_audience(RESOURCE)).bearer_layer());
         let pointed = server(RESOURCE, configured.scope_claim("/permissions"));
-        let requiring =
-            |server: &ResourceServer, scope: &str| App::new(server.bearer_layer().required_scopes([scope]).unwrap());
+        let requiring = |server: &ResourceServer, scope: &str| App::new(server.bearer_layer().required_scopes([scope]));
         let (tools, notes) = (requiring(&mine, "mcp:tools"), requiring(&mine, "notes:read"));
         let (admin, pointed) = (requiring(&mine, "admin"), requiring(&pointed, "admin"));
         let token =

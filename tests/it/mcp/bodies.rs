@@ -16,15 +16,15 @@ use mcp_bearer::mcp::{McpRequestBody, McpResponseBody, McpScopes};
 use tokio::time::{Instant, sleep};
 use tower::{Layer as _, ServiceExt as _, service_fn};
 
-use super::server::{McpServer, bearer, post};
+use super::server::{McpServer, post, tools};
 use super::verdict::verdict;
 use crate::support::{Answer, Fixture, RESOURCE};
 
 const TOO_LARGE: &str = "413 -32600";
 
 fn limited(fixture: &Fixture, limit: usize) -> McpServer {
-    let layer = fixture.server.mcp_layer(McpScopes::new()).unwrap().max_body(limit).unwrap();
-    McpServer::with(bearer(fixture), layer, |_| "ok".into_response())
+    let layer = fixture.server.mcp_layer(McpScopes::new()).max_body(limit);
+    McpServer::with(tools(layer), |_| "ok".into_response())
 }
 
 /// A message of this length.
@@ -103,10 +103,10 @@ async fn a_body_that_is_announced_to_be_too_large_is_not_read() {
 #[tokio::test]
 async fn only_a_get_without_a_body_is_not_judged_by_it() {
     let fixture = Fixture::new().await;
-    let layer = fixture.server.mcp_layer(McpScopes::new().any_tool(["never"]).deny_unlisted()).unwrap();
+    let layer = fixture.server.mcp_layer(McpScopes::new().any_tool(["never"]).deny_unlisted());
     let handler =
         service_fn(async |_: Request<McpRequestBody<Announced>>| Ok::<_, Infallible>(Response::new("ok".to_owned())));
-    let service = bearer(&fixture).layer(layer.layer(handler));
+    let service = tools(layer).layer(handler);
     for method in [Method::GET, Method::HEAD, Method::DELETE, Method::OPTIONS] {
         for (length, expected) in [(0, 200), (u64::MAX, 413)] {
             let request = Request::builder().method(&method).uri(RESOURCE);
@@ -120,7 +120,7 @@ async fn only_a_get_without_a_body_is_not_judged_by_it() {
 #[tokio::test]
 async fn a_body_goes_on_as_one_frame_with_its_trailers() {
     let fixture = Fixture::new().await;
-    let layer = fixture.server.mcp_layer(McpScopes::new()).unwrap();
+    let layer = fixture.server.mcp_layer(McpScopes::new());
     let handler = service_fn(async |request: Request<McpRequestBody<Body>>| {
         let hint = http_body::Body::size_hint(request.body()).exact();
         let collected = request.into_body().collect().await.unwrap();
@@ -128,7 +128,7 @@ async fn a_body_goes_on_as_one_frame_with_its_trailers() {
         let seen = format!("{hint:?} {trailer:?} {:?}", collected.to_bytes());
         Ok::<_, Infallible>(Response::new(Body::from(seen)))
     });
-    let service = bearer(&fixture).layer(layer.layer(handler));
+    let service = tools(layer).layer(handler);
     let trailers = HeaderMap::from_iter([(header::HeaderName::from_static("x-sum"), "7".parse().unwrap())]);
     let frames = [Frame::data(r#"{"method""#.into()), Frame::data(r#":"ping"}"#.into()), Frame::trailers(trailers)];
     let body = Body::new(StreamBody::new(stream::iter(frames.map(Ok::<_, Infallible>))));
@@ -186,16 +186,16 @@ async fn a_body_without_end_is_given_up() {
 #[tokio::test]
 async fn a_stranger_may_send_less_than_the_holder_of_a_token() {
     let fixture = Fixture::new().await;
-    let layer = || fixture.server.mcp_layer(McpScopes::new().public(["ping"])).unwrap();
-    let mixed = |layer| McpServer::with(bearer(&fixture).allow_anonymous(), layer, |_| "ok".into_response());
+    let layer = || fixture.server.mcp_layer(McpScopes::new().public(["ping"]));
+    let mixed = |layer| McpServer::with(tools(layer).allow_anonymous(), |_| "ok".into_response());
     let challenge = "401 mcp:tools";
     for (layer, limit, with_token) in [
         (layer(), 64 << 10, 4 << 20),
-        (layer().max_anonymous_body(1_024).unwrap(), 1_024, 4 << 20),
-        (layer().max_anonymous_body(4 << 20).unwrap(), 4 << 20, 4 << 20),
-        (layer().max_body(1 << 20).unwrap().max_anonymous_body(1 << 20).unwrap(), 1 << 20, 1 << 20),
+        (layer().max_anonymous_body(1_024), 1_024, 4 << 20),
+        (layer().max_anonymous_body(4 << 20), 4 << 20, 4 << 20),
+        (layer().max_body(1 << 20).max_anonymous_body(1 << 20), 1 << 20, 1 << 20),
         // The smaller bound of the two counts.
-        (layer().max_body(2_048).unwrap(), 2_048, 2_048),
+        (layer().max_body(2_048), 2_048, 2_048),
     ] {
         let server = mixed(layer);
         for (token, limit, too_large) in [(String::new(), limit, challenge), (fixture.token(), with_token, TOO_LARGE)] {

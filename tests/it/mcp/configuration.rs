@@ -10,7 +10,7 @@ use mcp_bearer::bearer::RejectionKind;
 use mcp_bearer::error::BuildErrorKind::{Scope, Setting};
 use mcp_bearer::mcp::{McpLayer, McpScopes, OperationFailure};
 
-use super::server::{McpServer, bearer};
+use super::server::{McpServer, tools};
 use crate::support::{Fixture, METADATA_URL};
 
 #[test]
@@ -124,7 +124,7 @@ fn rules_that_cannot_work_fail_at_build() {
         (new().public_resources(["r:"]).method("resources/read", ["a"]), Scope, "`public_resources` says never"),
     ] {
         let shown = format!("{scopes:.200?}");
-        let error = fixture.server.mcp_layer(scopes).unwrap_err();
+        let error = fixture.server.try_mcp_layer(scopes).unwrap_err();
         assert_eq!(error.kind(), kind, "{error}: {shown}");
         assert!(error.to_string().contains(sentence), "{error}");
     }
@@ -143,20 +143,19 @@ fn rules_that_only_look_alike_are_good() {
         McpScopes::new().resource("x".repeat(8_192), ["a"]).resource("{a}".repeat(16), ["a"]),
     ] {
         let shown = format!("{scopes:.200?}");
-        assert!(fixture.server.mcp_layer(scopes).is_ok(), "{shown}");
+        assert!(fixture.server.try_mcp_layer(scopes).is_ok(), "{shown}");
     }
 }
 
 #[tokio::test]
 async fn settings_out_of_range_fail_at_build() {
     let fixture = Fixture::cold();
-    let layer = || fixture.server.mcp_layer(McpScopes::new()).unwrap();
-    let body = |bytes: usize| layer().max_body(bytes);
-    let every = |interval: Duration| layer().revalidate_streams(interval);
-    let key = |length: usize| layer().bind_sessions_with_key(&vec![7; length]);
+    let layer = || fixture.server.mcp_layer(McpScopes::new());
+    let body = |bytes: usize| layer().try_max_body(bytes);
+    let every = |interval: Duration| layer().try_revalidate_streams(interval);
     let (second, milli) = (Duration::from_secs(1), Duration::from_millis(1));
-    let strangers = |bytes: usize| layer().max_anonymous_body(bytes);
-    let wrong: [(Result<McpLayer, BuildError>, &str); 13] = [
+    let strangers = |bytes: usize| layer().try_max_anonymous_body(bytes);
+    let wrong: [(Result<McpLayer, BuildError>, &str); 10] = [
         (body(0), "the largest body is 0 bytes: give 1024 to 67108864"),
         (body(1_023), "the largest body is 1023 bytes: give 1024 to 67108864"),
         (body((64 << 20) + 1), "the largest body is 67108865 bytes: give 1024 to 67108864"),
@@ -166,13 +165,10 @@ async fn settings_out_of_range_fail_at_build() {
             "the largest body of a caller without a token is 1023 bytes: give 1024 to 4194304, or raise",
         ),
         (strangers((4 << 20) + 1), "is 4194305 bytes: give 1024 to 4194304, or raise `max_body` first"),
-        (layer().max_body(2_048).unwrap().max_anonymous_body(4_096), "is 4096 bytes: give 1024 to 2048, or raise"),
+        (layer().max_body(2_048).try_max_anonymous_body(4_096), "is 4096 bytes: give 1024 to 2048, or raise"),
         (every(Duration::ZERO), "streams are revalidated every 0ns: give 1s to 3600s"),
         (every(second - milli), "streams are revalidated every 999ms: give 1s to 3600s"),
         (every(second * 3_600 + milli), "give 1s to 3600s"),
-        (key(0), "the session key has 0 bytes: give 32 random ones"),
-        (key(31), "the session key has 31 bytes: give 32 random ones"),
-        (key(33), "the session key has 33 bytes: give 32 random ones"),
     ];
     for (result, sentence) in wrong {
         let error = result.unwrap_err();
@@ -186,23 +182,46 @@ async fn settings_out_of_range_fail_at_build() {
         body(64 << 20),
         every(second),
         every(second * 3_600),
-        key(32),
-        layer().bind_sessions(),
+        layer().try_bind_sessions_with_key(&[7; 32]),
+        layer().try_bind_sessions(),
     ] {
         assert!(good.is_ok());
+    }
+}
+
+#[test]
+fn a_setter_without_try_panics_with_the_same_sentence() {
+    let fixture = Fixture::cold();
+    let server = &fixture.server;
+    let mcp = || server.mcp_layer(McpScopes::new());
+    let panics: [(Box<dyn Fn() + '_>, &str); 9] = [
+        (Box::new(|| drop(server.bearer_layer().required_scopes(["two words"]))), r#""two words" is no scope"#),
+        (Box::new(|| drop(server.bearer_layer().any_scope([""; 0]))), "`any_scope` needs at least one scope"),
+        (Box::new(|| drop(server.mcp_layer(McpScopes::new().tool("t", ["\""])))), r#"the tool "t": "\"" is no scope"#),
+        (Box::new(|| drop(server.allowed_origins(["*"]))), r#"the allowed origin "*" stands for every page"#),
+        (Box::new(|| drop(mcp().required_scopes([""; 0]))), "`required_scopes` needs at least one scope"),
+        (Box::new(|| drop(mcp().any_scope(["a b"]))), r#""a b" is no scope"#),
+        (Box::new(|| drop(mcp().revalidate_streams(Duration::ZERO))), "every 0ns: give 1s to 3600s"),
+        (Box::new(|| drop(mcp().max_body(0))), "the largest body is 0 bytes: give 1024 to 67108864"),
+        (Box::new(|| drop(mcp().max_anonymous_body(0))), "is 0 bytes: give 1024 to 4194304"),
+    ];
+    for (setter, sentence) in panics {
+        let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(setter)).unwrap_err();
+        let message = panic.downcast_ref::<String>().unwrap();
+        assert!(message.contains(sentence), "{message}");
     }
 }
 
 #[tokio::test]
 async fn refusals_can_look_different_and_stay_what_they_are() {
     let fixture = Fixture::new().await;
-    let layer = fixture.server.mcp_layer(McpScopes::new().tool("add", ["notes:write"]).deny_unlisted()).unwrap();
+    let layer = fixture.server.mcp_layer(McpScopes::new().tool("add", ["notes:write"]).deny_unlisted());
     let layer = layer.on_rejection(|rejection| {
         let mut response = Response::new(Bytes::from(format!("sorry: {}", rejection.status())));
         *response.status_mut() = StatusCode::IM_A_TEAPOT;
         response
     });
-    let server = McpServer::with(bearer(&fixture), layer, |_| "ok".into_response());
+    let server = McpServer::with(tools(layer), |_| "ok".into_response());
     let call = |name: &str| format!(r#"{{"id":7,"method":"tools/call","params":{{"name":"{name}"}}}}"#);
     for (body, said, kind) in [
         (call("add"), "sorry: 403 Forbidden", RejectionKind::InsufficientScope),

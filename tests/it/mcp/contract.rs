@@ -21,7 +21,7 @@ use mcp_bearer::mcp::{McpAuth, McpScopes};
 use mcp_bearer::testing::{Endpoint, Fault};
 use tower::{Layer as _, Service, ServiceExt, service_fn};
 
-use super::server::{McpServer, bearer, post};
+use super::server::{McpServer, post, tools};
 use crate::support::{Answer, Fixture, METADATA_URL};
 
 const CALL: &str = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"add_note"}}"#;
@@ -72,8 +72,8 @@ async fn the_service_that_was_polled_ready_is_the_one_that_is_called() {
     let fixture = Fixture::new().await;
     let (polled, called) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let strict = Strict { ready: false, polled: Arc::clone(&polled), called: Arc::clone(&called) };
-    let layer = fixture.server.mcp_layer(McpScopes::new().tool("add_note", ["notes:write"])).unwrap();
-    let mut service: BearerAuth<McpAuth<Strict>> = bearer(&fixture).layer(layer.layer(strict));
+    let layer = fixture.server.mcp_layer(McpScopes::new().tool("add_note", ["notes:write"]));
+    let mut service: BearerAuth<McpAuth<Strict>> = tools(layer).layer(strict);
     let mut get = post(&fixture.token(), &[], Body::empty());
     *get.method_mut() = http::Method::GET;
     let preflight =
@@ -140,8 +140,8 @@ fn counted(request: Request<Body>, announced: Option<u64>) -> (Request<Body>, Ar
 #[tokio::test(start_paused = true)]
 async fn the_body_of_who_is_refused_without_it_is_never_read() {
     let fixture = Fixture::new().await;
-    let layer = fixture.server.mcp_layer(McpScopes::new()).unwrap().bind_sessions().unwrap();
-    let server = McpServer::with(bearer(&fixture), layer, |_| Response::new(Body::empty()));
+    let layer = fixture.server.mcp_layer(McpScopes::new()).bind_sessions();
+    let server = McpServer::with(tools(layer), |_| Response::new(Body::empty()));
     let expired = fixture.issuer.token().audience(crate::support::RESOURCE).scope("mcp:tools").expired().sign();
     let token = fixture.token();
     for (request, announced, status) in [
@@ -202,8 +202,8 @@ async fn nothing_is_read_before_the_verdict_of_the_bearer_layer() {
 async fn a_message_is_read_whatever_the_method_that_carries_it() {
     let fixture = Fixture::new().await;
     let polls = Arc::new(AtomicUsize::new(0));
-    let (seen, layer) = (Arc::clone(&polls), fixture.server.mcp_layer(McpScopes::new()).unwrap());
-    let service = bearer(&fixture).layer(layer.layer(service_fn(move |request: Request<_>| {
+    let (seen, layer) = (Arc::clone(&polls), fixture.server.mcp_layer(McpScopes::new()));
+    let service = tools(layer).layer(service_fn(move |request: Request<_>| {
         let before = seen.load(SeqCst);
         async move {
             let body: mcp_bearer::mcp::McpRequestBody<Body> = request.into_body();
@@ -212,7 +212,7 @@ async fn a_message_is_read_whatever_the_method_that_carries_it() {
             let (trailers, bytes) = (read.trailers().cloned(), read.to_bytes());
             Ok::<_, Infallible>(Response::new(Body::from(format!("{before} {hint:?} {trailers:?} {bytes:?}"))))
         }
-    })));
+    }));
     let trailers = || HeaderMap::from_iter([(header::ETAG, HeaderValue::from_static("1"))]);
     for method in ["GET", "DELETE", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "QUERY"] {
         let (one, two) = CALL.split_at(10);
@@ -239,14 +239,14 @@ async fn a_message_is_read_whatever_the_method_that_carries_it() {
 #[tokio::test(start_paused = true)]
 async fn on_rejection_words_the_refusals_and_cannot_lose_what_they_must_have() {
     let fixture = Fixture::new().await;
-    let layer = fixture.server.mcp_layer(McpScopes::new().tool("add_note", ["notes:write"])).unwrap();
-    let layer = layer.bind_sessions().unwrap().on_rejection(|rejection| {
+    let layer = fixture.server.mcp_layer(McpScopes::new().tool("add_note", ["notes:write"]));
+    let layer = layer.bind_sessions().on_rejection(|rejection| {
         let mut response = Response::new(Bytes::from(format!("own words: {rejection}")));
         *response.status_mut() = rejection.status();
         response.headers_mut().insert("x-own", HeaderValue::from_static("1"));
         response
     });
-    let server = McpServer::with(bearer(&fixture), layer, |_| Response::new(Body::from("ok")));
+    let server = McpServer::with(tools(layer), |_| Response::new(Body::from("ok")));
     let token = fixture.token();
     let large = "x".repeat(4 * 1024 * 1024 + 1);
     for (request, status, words, has_challenge) in [
@@ -274,27 +274,62 @@ async fn on_rejection_words_the_refusals_and_cannot_lose_what_they_must_have() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_its_own_bearer_layer_outside_nothing_passes() {
+async fn a_layer_of_another_server_outside_vouches_for_nobody() {
     let fixture = Fixture::new().await;
     let other = ResourceServer::builder("https://other.example.com/mcp").issuer(fixture.issuer.issuer());
     let other = other.clock(fixture.clock.clone()).build().await.unwrap();
     let token = fixture.issuer.token().audience("https://other.example.com/mcp").scope("mcp:tools").sign();
-    let layer = || fixture.server.mcp_layer(McpScopes::new().public(["ping"])).unwrap();
+    let layer = || tools(fixture.server.mcp_layer(McpScopes::new().public(["ping"])));
     let routes = || Router::new().route("/mcp", any(|| async { "ok" }));
     let ping = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
     for app in [
         routes().route_layer(layer()),
         routes().route_layer(layer()).route_layer(other.bearer_layer()),
         routes().route_layer(layer()).route_layer(other.bearer_layer().allow_anonymous()),
-        // The wrong way round.
-        routes().route_layer(bearer(&fixture)).route_layer(layer()),
+        routes().route_layer(layer()).route_layer(other.mcp_layer(McpScopes::new())),
     ] {
         let mut get = post(&token, &[], Body::empty());
         *get.method_mut() = http::Method::GET;
         for request in [post(&token, &[], ping), get] {
             let answer = Answer::of(app.clone().oneshot(request).await.unwrap()).await;
-            assert_eq!((answer.status, answer.header("www-authenticate")), (StatusCode::INTERNAL_SERVER_ERROR, None));
+            assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
+            assert_eq!(answer.parameter("resource_metadata").as_deref(), Some(METADATA_URL));
+            assert_eq!(answer.parameter("scope").as_deref(), Some("mcp:tools"));
         }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_layer_inside_a_layer_of_its_server_needs_the_scopes_of_both() {
+    let fixture = Fixture::new().await;
+    let rules = || McpScopes::new().tool("add_note", ["notes:write"]).public(["ping"]);
+    let inner = || fixture.server.mcp_layer(rules()).required_scopes(["b"]).allow_anonymous();
+    let routes = || Router::new().route("/mcp", any(|| async { "ok" }));
+    let ping = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
+    for (app, anonymous) in [
+        (routes().route_layer(inner()).layer(fixture.server.bearer_layer().required_scopes(["a"])), "a"),
+        (routes().route_layer(inner()).layer(fixture.server.mcp_layer(rules()).required_scopes(["a"])), "a"),
+        (
+            routes().route_layer(inner()).layer(fixture.server.bearer_layer().required_scopes(["a"]).allow_anonymous()),
+            "a b notes:write",
+        ),
+    ] {
+        for (scopes, body, status, needed) in [
+            ("a b notes:write", CALL, 200, None),
+            ("a b", CALL, 403, Some("a b notes:write")),
+            ("a b", ping, 200, None),
+            ("a", ping, 403, Some("a b")),
+            ("b", ping, 403, Some("a")),
+        ] {
+            let request = post(&fixture.token_for(scopes), &[], body);
+            let answer = Answer::of(app.clone().oneshot(request).await.unwrap()).await;
+            assert_eq!(answer.status.as_u16(), status, "{scopes} {body}");
+            // An outer MCP layer knows the operation too, so that it names its scopes before the inner one's.
+            let named = answer.parameter("scope");
+            assert!(named.as_deref() == needed || named.as_deref() == Some("a notes:write"), "{scopes} {named:?}");
+        }
+        let answer = Answer::of(app.clone().oneshot(post("", &[], CALL)).await.unwrap()).await;
+        assert_eq!((answer.status.as_u16(), answer.parameter("scope").as_deref()), (401, Some(anonymous)));
     }
 }
 

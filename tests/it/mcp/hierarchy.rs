@@ -1,7 +1,6 @@
 //! A broad scope does what a narrow one does, and challenges ask for the narrowest that is enough (MCP 2026-07-28).
 
 use axum::response::IntoResponse as _;
-use mcp_bearer::bearer::BearerAuthLayer;
 use mcp_bearer::error::BuildErrorKind;
 use mcp_bearer::mcp::McpScopes;
 use mcp_bearer::testing::{TestClock, TestIssuer};
@@ -72,28 +71,27 @@ async fn a_body_that_cannot_be_read_goes_on_for_who_implies_everything() {
 #[tokio::test]
 async fn a_challenge_names_the_narrowest_sufficient_scope() {
     let fixture = fixture().await;
-    let bearer = || fixture.server.bearer_layer();
-    let cases: [(&str, BearerAuthLayer, &str); 6] = [
-        ("broad first", bearer().any_scope(["notes:write", "notes:read"]).unwrap(), "notes:read"),
-        ("broadest first", bearer().any_scope(["admin", "notes:write", "notes:read"]).unwrap(), "notes:read"),
-        ("narrow first", bearer().any_scope(["notes:read", "admin"]).unwrap(), "notes:read"),
-        ("unrelated first", bearer().any_scope(["mcp:tools", "admin", "notes:read"]).unwrap(), "mcp:tools"),
-        ("no narrow one", bearer().any_scope(["admin", "mcp:full"]).unwrap(), "admin"),
-        (
-            "two layers",
-            bearer().required_scopes(["mcp:tools"]).unwrap().any_scope(["admin", "notes:read"]).unwrap(),
-            "mcp:tools notes:read",
-        ),
-    ];
-    for (what, layer, expected) in cases {
-        let app = App::new(layer.clone());
+    for (what, required, alternatives, expected) in [
+        ("broad first", &[][..], &["notes:write", "notes:read"][..], "notes:read"),
+        ("broadest first", &[], &["admin", "notes:write", "notes:read"], "notes:read"),
+        ("narrow first", &[], &["notes:read", "admin"], "notes:read"),
+        ("unrelated first", &[], &["mcp:tools", "admin", "notes:read"], "mcp:tools"),
+        ("no narrow one", &[], &["admin", "mcp:full"], "admin"),
+        ("two calls", &["mcp:tools"], &["admin", "notes:read"], "mcp:tools notes:read"),
+    ] {
+        let (mut bearer, mut mcp) =
+            (fixture.server.bearer_layer(), fixture.server.mcp_layer(McpScopes::new().tool("add", ["own"])));
+        if !required.is_empty() {
+            (bearer, mcp) = (bearer.required_scopes(required), mcp.required_scopes(required));
+        }
+        (bearer, mcp) = (bearer.any_scope(alternatives), mcp.any_scope(alternatives));
+        let app = App::new(bearer);
         let refused = app.with_token(&fixture.token_for("nothing")).await;
         assert_eq!(verdict(&refused), format!("403 {expected}"), "{what}");
         // It is enough.
         assert_eq!(app.with_token(&fixture.token_for(expected)).await.verdict(), "OK", "{what}");
         // In the challenge of an operation too, which goes on to name what that needs.
-        let rules = McpScopes::new().tool("add", ["own"]);
-        let server = McpServer::with(layer, fixture.server.mcp_layer(rules).unwrap(), |_| "ok".into_response());
+        let server = McpServer::with(mcp, |_| "ok".into_response());
         let refused = server.judge(&fixture.token_for(&format!("{expected} admin")), &[], add()).await;
         assert_eq!(refused, format!("403 {expected} own"), "{what}");
     }
@@ -102,7 +100,7 @@ async fn a_challenge_names_the_narrowest_sufficient_scope() {
 #[tokio::test]
 async fn a_handler_that_asks_for_scopes_knows_broader_ones() {
     let fixture = fixture().await;
-    let layer = fixture.server.bearer_layer().any_scope(["mcp:full", "mcp:tools"]).unwrap();
+    let layer = fixture.server.bearer_layer().any_scope(["mcp:full", "mcp:tools"]);
     let handler = async |auth: AuthInfo| auth.require_scopes(["notes:read", "notes:write"]).map(|()| "ok");
     let router = axum::Router::new().route("/mcp", axum::routing::post(handler)).route_layer(layer);
     for (granted, expected) in [

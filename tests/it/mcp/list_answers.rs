@@ -11,7 +11,7 @@ use http_body::Frame;
 use http_body_util::{BodyExt as _, StreamBody};
 use mcp_bearer::mcp::{McpLayer, McpScopes};
 
-use super::server::{McpServer, bearer, post};
+use super::server::{McpServer, post, tools};
 use super::stream::{CALL, EVENTS, Stream, feeding};
 use crate::support::{Answer, Fixture};
 
@@ -22,17 +22,17 @@ const FEWER_TOOLS: &str = r#"{"jsonrpc":"2.0","id":1,"result":{"cacheScope":"pri
 const MEBIBYTE: usize = 1024 * 1024;
 
 fn layer(fixture: &Fixture) -> McpLayer {
-    fixture.server.mcp_layer(McpScopes::new().tool("add_note", ["notes:write"])).unwrap().filter_lists(true)
+    fixture.server.mcp_layer(McpScopes::new().tool("add_note", ["notes:write"])).filter_lists()
 }
 
 /// A server with one answer.
-fn answering(fixture: &Fixture, layer: McpLayer, answer: Response<Body>) -> McpServer {
+fn answering(layer: McpLayer, answer: Response<Body>) -> McpServer {
     let answer = Mutex::new(Some(answer));
-    McpServer::with(bearer(fixture), layer, move |_| answer.lock().unwrap().take().unwrap())
+    McpServer::with(tools(layer), move |_| answer.lock().unwrap().take().unwrap())
 }
 
 async fn listed(fixture: &Fixture, answer: Response<Body>) -> Answer {
-    answering(fixture, layer(fixture), answer).post(&fixture.token(), &[], LIST).await
+    answering(layer(fixture), answer).post(&fixture.token(), &[], LIST).await
 }
 
 fn of_type(content_type: &str, body: impl Into<Body>) -> Response<Body> {
@@ -49,11 +49,14 @@ fn large(mebibytes: usize, and: &'static str) -> Body {
 #[tokio::test(start_paused = true)]
 async fn lists_are_left_alone_unless_they_are_to_be_filtered() {
     let fixture = Fixture::new().await;
-    for layer in [fixture.server.mcp_layer(McpScopes::new()).unwrap(), layer(&fixture).filter_lists(false)] {
+    for layer in [
+        fixture.server.mcp_layer(McpScopes::new()),
+        fixture.server.mcp_layer(McpScopes::new().tool("add_note", ["notes:write"])),
+    ] {
         for content_type in [JSON, EVENTS] {
             let mut answer = of_type(content_type, TOOLS);
             answer.headers_mut().insert(header::CONTENT_ENCODING, "br".parse().unwrap());
-            let answer = answering(&fixture, layer.clone(), answer).post(&fixture.token(), &[], LIST).await;
+            let answer = answering(layer.clone(), answer).post(&fixture.token(), &[], LIST).await;
             assert_eq!((answer.status, answer.body.as_str()), (StatusCode::OK, TOOLS));
             assert_eq!(answer.header("content-length"), Some(TOOLS.len().to_string().as_str()));
         }
@@ -80,7 +83,7 @@ async fn an_answer_that_is_compressed_is_not_let_out_unfiltered() {
         let mut answer = of_type(content_type, TOOLS);
         answer.headers_mut().insert(header::CONTENT_ENCODING, "gzip".parse().unwrap());
         answer.headers_mut().insert("x-secret", "1".parse().unwrap());
-        answering(&fixture, layer(&fixture), answer)
+        answering(layer(&fixture), answer)
     };
     let resumed =
         || Request::get("/mcp").header("authorization", format!("Bearer {token}")).body(Body::empty()).unwrap();
@@ -145,8 +148,7 @@ async fn an_answer_that_cannot_be_read_is_not_let_out_unfiltered() {
             // What is not a success may be anything.
             let mut answer = of_type(content_type, body.clone());
             *answer.status_mut() = StatusCode::BAD_GATEWAY;
-            let response =
-                answering(&fixture, layer(&fixture), answer).respond(post(&fixture.token(), &[], LIST)).await;
+            let response = answering(layer(&fixture), answer).respond(post(&fixture.token(), &[], LIST)).await;
             assert_eq!(response.status(), StatusCode::BAD_GATEWAY);
             assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), body, "{shown}");
         }
@@ -194,7 +196,7 @@ async fn an_event_that_cannot_be_read_is_left_out() {
 async fn an_answer_that_keeps_waiting_for_its_body_is_not_let_out_unfiltered_either() {
     let fixture = Fixture::new().await;
     for (seconds, status) in [(9, 500), (11, 200)] {
-        let (server, feed) = feeding(bearer(&fixture), layer(&fixture), JSON);
+        let (server, feed) = feeding(tools(layer(&fixture)), JSON);
         tokio::spawn(async move {
             feed.send("\u{feff}");
             tokio::time::sleep(std::time::Duration::from_secs(seconds)).await;
@@ -244,7 +246,7 @@ async fn an_answer_over_sixteen_mebibytes_is_an_error_and_not_a_list() {
 #[tokio::test(start_paused = true)]
 async fn an_event_over_sixteen_mebibytes_ends_its_stream() {
     let fixture = Fixture::new().await;
-    let (server, feed) = feeding(bearer(&fixture), layer(&fixture), EVENTS);
+    let (server, feed) = feeding(tools(layer(&fixture)), EVENTS);
     let mut stream = Stream::of(&server, post(&fixture.token(), &[], LIST)).await;
     for _ in 0..3 {
         feed.send(&format!("data: {}\n\n", " ".repeat(6 * MEBIBYTE)));
@@ -261,7 +263,7 @@ async fn an_event_over_sixteen_mebibytes_ends_its_stream() {
 #[tokio::test(start_paused = true)]
 async fn events_are_handed_on_when_they_are_complete() {
     let fixture = Fixture::new().await;
-    let (server, feed) = feeding(bearer(&fixture), layer(&fixture), EVENTS);
+    let (server, feed) = feeding(tools(layer(&fixture)), EVENTS);
     let mut stream = Stream::of(&server, post(&fixture.token(), &[], LIST)).await;
     feed.send("data: 1\n\ndata: 2\n\ndata:");
     assert_eq!(stream.here().as_deref(), Some("data: 1\n\ndata: 2\n\n"));
@@ -280,7 +282,7 @@ async fn events_are_handed_on_when_they_are_complete() {
 #[tokio::test(start_paused = true)]
 async fn a_filtered_stream_ends_with_its_token_between_two_events() {
     let fixture = Fixture::new().await;
-    let (server, feed) = feeding(bearer(&fixture), layer(&fixture), EVENTS);
+    let (server, feed) = feeding(tools(layer(&fixture)), EVENTS);
     let mut stream = Stream::of(&server, post(&fixture.token(), &[], LIST)).await;
     feed.send(&format!("data: {TOOLS}\n\ndata: half"));
     assert_eq!(stream.here().unwrap(), format!("data: {FEWER_TOOLS}\n\n"));
@@ -294,7 +296,7 @@ async fn an_error_of_the_inner_body_stays_one() {
     for content_type in [JSON, EVENTS] {
         let frames = [Ok(Frame::data(Bytes::from(TOOLS))), Err(std::io::Error::other("broken"))];
         let answer = of_type(content_type, Body::new(StreamBody::new(iter(frames))));
-        let response = answering(&fixture, layer(&fixture), answer).respond(post(&fixture.token(), &[], LIST)).await;
+        let response = answering(layer(&fixture), answer).respond(post(&fixture.token(), &[], LIST)).await;
         let error = response.into_body().collect().await.unwrap_err();
         assert!(format!("{error:?}").contains("broken"));
     }
@@ -303,7 +305,7 @@ async fn an_error_of_the_inner_body_stays_one() {
 #[tokio::test(start_paused = true)]
 async fn trailers_follow_the_filtered_list() {
     let fixture = Fixture::new().await;
-    let (server, feed) = feeding(bearer(&fixture), layer(&fixture), JSON);
+    let (server, feed) = feeding(tools(layer(&fixture)), JSON);
     let mut stream = Stream::of(&server, post(&fixture.token(), &[], LIST)).await;
     feed.send(TOOLS);
     feed.end_with(HeaderMap::from_iter([(header::ETAG, "\"1\"".parse().unwrap())]));

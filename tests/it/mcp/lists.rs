@@ -9,7 +9,7 @@ use http_body_util::StreamBody;
 use mcp_bearer::ResourceServer;
 use mcp_bearer::mcp::McpScopes;
 
-use super::server::{McpServer, bearer};
+use super::server::{McpServer, tools};
 use super::stream::EVENTS;
 use crate::support::{Fixture, RESOURCE};
 
@@ -29,8 +29,8 @@ fn rules() -> McpScopes {
 
 /// A server that filters, and answers with these frames.
 fn answering(fixture: &Fixture, scopes: McpScopes, content_type: &'static str, frames: Vec<Bytes>) -> McpServer {
-    let layer = fixture.server.mcp_layer(scopes).unwrap().filter_lists(true);
-    McpServer::with(bearer(fixture).allow_anonymous(), layer, move |_| response(content_type, frames.clone()))
+    let layer = fixture.server.mcp_layer(scopes).filter_lists();
+    McpServer::with(tools(layer).allow_anonymous(), move |_| response(content_type, frames.clone()))
 }
 
 fn response(content_type: &'static str, frames: Vec<Bytes>) -> Response<Body> {

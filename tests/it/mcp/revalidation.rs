@@ -9,7 +9,7 @@ use mcp_bearer::testing::{Endpoint, Fault};
 use mcp_bearer::{Issuer, ResourceServer};
 use serde_json::{Value, json};
 
-use super::server::{McpServer, bearer, post};
+use super::server::{McpServer, post, tools};
 use super::stream::{CALL, EVENTS, Feed, START, Stream, feeding};
 use crate::support::{Fixture, RESOURCE};
 
@@ -38,11 +38,11 @@ async fn introspecting() -> Fixture {
 
 fn layer(fixture: &Fixture) -> McpLayer {
     let scopes = McpScopes::new().tool("watch", ["notes:read"]);
-    fixture.server.mcp_layer(scopes).unwrap().revalidate_streams(Duration::from_secs(INTERVAL)).unwrap()
+    fixture.server.mcp_layer(scopes).revalidate_streams(Duration::from_secs(INTERVAL))
 }
 
 fn guarded(fixture: &Fixture) -> (McpServer, Feed) {
-    feeding(bearer(fixture), layer(fixture), EVENTS)
+    feeding(tools(layer(fixture)), EVENTS)
 }
 
 fn opaque(fixture: &Fixture, lifetime: u64) -> String {
@@ -140,7 +140,7 @@ async fn a_stream_whose_token_cannot_be_judged_for_an_hour_and_the_interval_ends
             if outlives {
                 layer = layer.streams_may_outlive_token();
             }
-            let (server, feed) = feeding(bearer(&fixture), layer, EVENTS);
+            let (server, feed) = feeding(tools(layer), EVENTS);
             let token = opaque(&fixture, DAY);
             let mut stream = Stream::open(&server, &token).await;
             let reader = tokio::spawn(async move { stream.rest().await.1 });
@@ -177,7 +177,7 @@ async fn an_outage_that_ends_within_the_hour_ends_no_stream() {
 #[tokio::test(start_paused = true)]
 async fn a_revocation_ends_answers_of_a_known_length_and_those_of_tokens_without_an_expiry() {
     let fixture = introspecting().await;
-    let server = McpServer::with(bearer(&fixture), layer(&fixture), |_| {
+    let server = McpServer::with(tools(layer(&fixture)), |_| {
         let bytes = futures_util::stream::unfold((), |()| async {
             tokio::time::sleep(Duration::from_secs(10)).await;
             Some((Ok::<_, std::io::Error>(bytes::Bytes::from_static(b" ")), ()))
@@ -239,7 +239,7 @@ async fn a_stream_lives_as_long_as_the_last_answer_says() {
 #[tokio::test(start_paused = true)]
 async fn where_streams_may_outlive_their_token_only_a_question_ends_them() {
     let fixture = introspecting().await;
-    let (server, _feed) = feeding(bearer(&fixture), layer(&fixture).streams_may_outlive_token(), EVENTS);
+    let (server, _feed) = feeding(tools(layer(&fixture).streams_may_outlive_token()), EVENTS);
     fixture.issuer.introspection_answer("token", answer(&json!({ "exp": START + 50 })));
     let mut stream = Stream::open(&server, "token").await;
     // What the answers say of an expiry is not what ends it, as long as they say that it is good.
@@ -262,7 +262,7 @@ async fn a_stream_ends_when_the_key_of_its_token_is_withdrawn() {
         if outlives {
             layer = layer.streams_may_outlive_token();
         }
-        let (server, _feed) = feeding(bearer(&fixture), layer, EVENTS);
+        let (server, _feed) = feeding(tools(layer), EVENTS);
         let token = fixture.issuer.token().audience(RESOURCE).scope("mcp:tools notes:read");
         let token = token.expires_in(Duration::from_secs(DAY)).sign();
         let mut stream = Stream::open(&server, &token).await;
@@ -328,15 +328,15 @@ async fn a_stream_is_asked_about_an_interval_at_a_time_or_up_to_a_tenth_earlier(
 #[tokio::test(start_paused = true)]
 async fn without_an_interval_nobody_is_asked_and_without_a_stream_neither() {
     let fixture = introspecting().await;
-    let plain = fixture.server.mcp_layer(McpScopes::new()).unwrap();
-    let (server, _feed) = feeding(bearer(&fixture), plain, EVENTS);
+    let plain = fixture.server.mcp_layer(McpScopes::new());
+    let (server, _feed) = feeding(tools(plain), EVENTS);
     let token = opaque(&fixture, HOUR);
     let mut stream = Stream::open(&server, &token).await;
     fixture.issuer.revoke(&token);
     assert_eq!(stream.rest().await, (String::new(), HOUR + 60));
     assert_eq!(asked(&fixture), 1);
 
-    let server = McpServer::with(bearer(&fixture), layer(&fixture), |_| {
+    let server = McpServer::with(tools(layer(&fixture)), |_| {
         axum::response::IntoResponse::into_response("an answer of known length")
     });
     let mut answer = Stream::open(&server, &opaque(&fixture, DAY)).await;

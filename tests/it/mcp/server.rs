@@ -1,4 +1,4 @@
-//! An MCP endpoint behind both layers, which says what reached it.
+//! An MCP endpoint behind the layer, which records what reached it.
 
 use std::sync::{Arc, Mutex};
 
@@ -9,7 +9,6 @@ use axum::routing::any;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, header};
 use http_body_util::BodyExt as _;
-use mcp_bearer::bearer::BearerAuthLayer;
 use mcp_bearer::mcp::{McpLayer, McpScopes};
 use serde_json::Value;
 use tower::ServiceExt as _;
@@ -34,34 +33,17 @@ pub struct McpServer {
 }
 
 impl McpServer {
-    /// Behind a bearer layer that requires `mcp:tools`, with a handler that answers `ok`.
+    /// Behind a layer that requires `mcp:tools`, with a handler that answers `ok`.
     pub fn new(fixture: &Fixture, scopes: McpScopes) -> Self {
-        Self::with(bearer(fixture), fixture.server.mcp_layer(scopes).unwrap(), |_| "ok".into_response())
+        Self::with(tools(fixture.server.mcp_layer(scopes)), |_| "ok".into_response())
     }
 
     /// The same, where a request without a token may pass too.
     pub fn mixed(fixture: &Fixture, scopes: McpScopes) -> Self {
-        let layer = fixture.server.mcp_layer(scopes).unwrap();
-        Self::with(bearer(fixture).allow_anonymous(), layer, |_| "ok".into_response())
+        Self::with(tools(fixture.server.mcp_layer(scopes)).allow_anonymous(), |_| "ok".into_response())
     }
 
-    pub fn with(
-        bearer: BearerAuthLayer,
-        layer: McpLayer,
-        handler: impl Fn(&Reached) -> Response + Send + Sync + 'static,
-    ) -> Self {
-        Self::around(handler, |route| route.route_layer(layer).route_layer(bearer))
-    }
-
-    /// With the layer for operations outside of the bearer layer, where it is of no use.
-    pub fn in_wrong_order(bearer: BearerAuthLayer, layer: McpLayer) -> Self {
-        Self::around(|_| "ok".into_response(), |route| route.route_layer(bearer).route_layer(layer))
-    }
-
-    fn around(
-        handler: impl Fn(&Reached) -> Response + Send + Sync + 'static,
-        guard: impl FnOnce(Router) -> Router,
-    ) -> Self {
+    pub fn with(layer: McpLayer, handler: impl Fn(&Reached) -> Response + Send + Sync + 'static) -> Self {
         let reached = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&reached);
         let handler: Handler = Arc::new(handler);
@@ -75,7 +57,7 @@ impl McpServer {
                 handler(&request)
             }
         };
-        Self { router: guard(Router::new().route("/mcp", any(handle))), reached }
+        Self { router: Router::new().route("/mcp", any(handle)).route_layer(layer), reached }
     }
 
     /// What has reached the handler since the last call.
@@ -107,8 +89,9 @@ impl McpServer {
     }
 }
 
-pub fn bearer(fixture: &Fixture) -> BearerAuthLayer {
-    fixture.server.bearer_layer().required_scopes(["mcp:tools"]).unwrap()
+/// The layer, requiring `mcp:tools`.
+pub fn tools(layer: McpLayer) -> McpLayer {
+    layer.required_scopes(["mcp:tools"])
 }
 
 pub fn post(token: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> Request<Body> {

@@ -11,7 +11,6 @@ use futures_util::FutureExt as _;
 use http::{HeaderMap, Request, Response, header};
 use http_body::Frame;
 use http_body_util::BodyExt as _;
-use mcp_bearer::bearer::BearerAuthLayer;
 use mcp_bearer::clock::Clock as _;
 use mcp_bearer::mcp::McpLayer;
 use mcp_bearer::testing::TestClock;
@@ -57,10 +56,10 @@ impl http_body::Body for Source {
 }
 
 /// A server whose next answer is what is fed to it.
-pub fn feeding(bearer: BearerAuthLayer, layer: McpLayer, content_type: &'static str) -> (McpServer, Feed) {
+pub fn feeding(layer: McpLayer, content_type: &'static str) -> (McpServer, Feed) {
     let (sender, receiver) = unbounded_channel();
     let source = Mutex::new(Some(Body::new(Source(receiver))));
-    let server = McpServer::with(bearer, layer, move |_| {
+    let server = McpServer::with(layer, move |_| {
         let body = source.lock().unwrap().take().unwrap();
         Response::builder().header(header::CONTENT_TYPE, content_type).body(body).unwrap()
     });

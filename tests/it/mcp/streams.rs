@@ -13,7 +13,7 @@ use mcp_bearer::mcp::{McpLayer, McpScopes};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::time::{Instant, sleep};
 
-use super::server::{bearer, post};
+use super::server::{post, tools};
 use super::stream::{CALL, EVENTS, Feed, START, Stream, feeding, set_clock};
 use crate::support::{Fixture, RESOURCE};
 
@@ -21,11 +21,11 @@ use crate::support::{Fixture, RESOURCE};
 const END: u64 = 300 + 60;
 
 fn layer(fixture: &Fixture) -> McpLayer {
-    fixture.server.mcp_layer(McpScopes::new()).unwrap()
+    fixture.server.mcp_layer(McpScopes::new())
 }
 
 async fn open(fixture: &Fixture, content_type: &'static str) -> (Stream, Feed) {
-    let (server, feed) = feeding(bearer(fixture), layer(fixture), content_type);
+    let (server, feed) = feeding(tools(layer(fixture)), content_type);
     (Stream::open(&server, &fixture.token()).await, feed)
 }
 
@@ -57,7 +57,7 @@ async fn an_event_stream_ends_with_its_token_and_not_a_second_earlier() {
                 builder = builder.clock_skew(Duration::from_secs(skew));
             }
             fixture.server = builder.build().await.unwrap();
-            let (server, feed) = feeding(bearer(&fixture), layer(&fixture), EVENTS);
+            let (server, feed) = feeding(tools(layer(&fixture)), EVENTS);
             let token = fixture.token();
             let request = if is_get { get(&token) } else { post(&token, &[], CALL) };
             let mut stream = Stream::of(&server, request).await;
@@ -160,7 +160,7 @@ async fn the_media_type_of_an_event_stream_may_have_parameters_and_any_case() {
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_is_there_at_once_is_not_cut() {
     let fixture = Fixture::new().await;
-    let server = super::server::McpServer::with(bearer(&fixture), layer(&fixture), |_| {
+    let server = super::server::McpServer::with(tools(layer(&fixture)), |_| {
         let headers = [(header::CONTENT_TYPE, "application/json")];
         axum::response::IntoResponse::into_response((headers, r#"{"jsonrpc":"2.0","id":1,"result":{}}"#))
     });
@@ -215,9 +215,8 @@ async fn an_answer_of_a_known_length_ends_with_an_error_if_it_outlives_its_token
                 (layer(&fixture), 4, None),
                 (layer(&fixture).streams_may_outlive_token(), 100, None),
             ] {
-                let server = super::server::McpServer::with(bearer(&fixture), layer, move |_| {
-                    slow(content_type, announces, length)
-                });
+                let server =
+                    super::server::McpServer::with(tools(layer), move |_| slow(content_type, announces, length));
                 let token = fixture.token();
                 let response = server.respond(post(&token, &[], CALL)).await;
                 assert_eq!(response.headers()[header::CONTENT_LENGTH], length.to_string());
@@ -235,7 +234,7 @@ async fn an_answer_of_a_known_length_ends_with_an_error_if_it_outlives_its_token
 #[tokio::test(start_paused = true)]
 async fn streams_outlive_their_token_only_where_that_is_said() {
     let fixture = Fixture::new().await;
-    let (server, feed) = feeding(bearer(&fixture), layer(&fixture).streams_may_outlive_token(), EVENTS);
+    let (server, feed) = feeding(tools(layer(&fixture).streams_may_outlive_token()), EVENTS);
     let mut stream = Stream::open(&server, &fixture.token()).await;
     for at in [END - 1, END, END + 5, 7 * 24 * 3600] {
         stream.at(at).await;
@@ -249,9 +248,9 @@ async fn streams_outlive_their_token_only_where_that_is_said() {
 async fn a_stream_without_a_token_goes_on() {
     let fixture = Fixture::new().await;
     let scopes = McpScopes::new().public_tools(["watch"]);
-    let layer = fixture.server.mcp_layer(scopes).unwrap();
-    let layer = layer.revalidate_streams(Duration::from_secs(60)).unwrap();
-    let (server, feed) = feeding(bearer(&fixture).allow_anonymous(), layer, EVENTS);
+    let layer = fixture.server.mcp_layer(scopes);
+    let layer = layer.revalidate_streams(Duration::from_secs(60));
+    let (server, feed) = feeding(tools(layer).allow_anonymous(), EVENTS);
     let mut stream = Stream::open(&server, "").await;
     stream.at(24 * 3600).await;
     feed.send("data: a\n\n");
@@ -265,7 +264,7 @@ async fn a_token_that_does_not_say_when_it_expires_ends_no_stream() {
     let issuer = fixture.issuer.issuer().introspection(ClientCredentials::basic("mcp-server", "s3cret"));
     let builder = ResourceServer::builder(RESOURCE).issuer(issuer).clock(fixture.clock.clone());
     fixture.server = builder.build().await.unwrap();
-    let (server, feed) = feeding(bearer(&fixture), layer(&fixture), EVENTS);
+    let (server, feed) = feeding(tools(layer(&fixture)), EVENTS);
     let token = fixture.issuer.token().audience(RESOURCE).scope("mcp:tools").without("exp").opaque();
     let mut stream = Stream::open(&server, &token).await;
     stream.at(24 * 3600).await;
@@ -295,7 +294,7 @@ async fn a_token_that_is_good_only_within_the_skew_opens_a_short_stream() {
     let fixture = Fixture::new().await;
     let token = fixture.issuer.token().audience(RESOURCE).scope("mcp:tools");
     let token = token.expires_at(i64::try_from(START).unwrap() - 59).sign();
-    let (server, _feed) = feeding(bearer(&fixture), layer(&fixture), EVENTS);
+    let (server, _feed) = feeding(tools(layer(&fixture)), EVENTS);
     assert_eq!(Stream::open(&server, &token).await.rest().await, (String::new(), 1));
 }
 
@@ -304,7 +303,8 @@ async fn trailers_pass() {
     for lists in [false, true] {
         for content_type in [EVENTS, "application/json"] {
             let fixture = Fixture::new().await;
-            let (server, feed) = feeding(bearer(&fixture), layer(&fixture).filter_lists(lists), content_type);
+            let (server, feed) =
+                feeding(tools(if lists { layer(&fixture).filter_lists() } else { layer(&fixture) }), content_type);
             let list = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#;
             let mut stream = Stream::of(&server, post(&fixture.token(), &[], list)).await;
             let body = if content_type == EVENTS { "data: {}\n\n" } else { "{}" };
@@ -338,7 +338,7 @@ impl Listener for OneConnection {
 #[tokio::test(start_paused = true)]
 async fn the_server_notices_the_end_and_the_connection_goes_on() {
     let fixture = Fixture::new().await;
-    let (server, feed) = feeding(bearer(&fixture), layer(&fixture), EVENTS);
+    let (server, feed) = feeding(tools(layer(&fixture)), EVENTS);
     let (mut client, connection) = duplex(65_536);
     tokio::spawn(axum::serve(OneConnection(Some(connection)), server.router()).into_future());
     let get =

@@ -11,12 +11,12 @@ use mcp_bearer::{AuthInfo, ResourceServer};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
-use super::server::{McpServer, bearer};
+use super::server::{McpServer, tools};
 use crate::support::{Answer, Fixture, METADATA_URL, RESOURCE};
 
 /// The refusal of a request with this header, by a server of this fixture.
 async fn refused(fixture: &Fixture, authorization: &str) -> Rejection {
-    let app = crate::support::App::new(bearer(fixture));
+    let app = crate::support::App::new(fixture.server.bearer_layer().required_scopes(["mcp:tools"]));
     let answer = match authorization {
         "" => app.send(Request::get("/mcp").body(Body::empty()).unwrap()).await,
         authorization => app.get(authorization).await,
@@ -27,7 +27,9 @@ async fn refused(fixture: &Fixture, authorization: &str) -> Rejection {
 /// What a handler says that asks for these scopes.
 async fn asking(fixture: &Fixture, scopes: &'static [&'static str]) -> Rejection {
     let handler = move |auth: AuthInfo| async move { auth.require_scopes(scopes).map(|()| "ok") };
-    let app = Router::new().route("/mcp", get(handler)).route_layer(bearer(fixture));
+    let app = Router::new()
+        .route("/mcp", get(handler))
+        .route_layer(fixture.server.bearer_layer().required_scopes(["mcp:tools"]));
     let token = format!("Bearer {}", fixture.token());
     let request = Request::get("/mcp").header(header::AUTHORIZATION, token).body(Body::empty()).unwrap();
     Answer::of(app.oneshot(request).await.unwrap()).await.rejection.unwrap()
@@ -105,9 +107,9 @@ async fn the_challenge_in_a_result_is_one_that_an_independent_parser_reads() {
 #[tokio::test(start_paused = true)]
 async fn a_refusal_of_the_mcp_layer_is_a_result_too() {
     let fixture = Fixture::new().await;
-    let layer = fixture.server.mcp_layer(McpScopes::new().tool("add_note", ["notes:write"])).unwrap();
-    let layer = layer.bind_sessions().unwrap();
-    let server = McpServer::with(bearer(&fixture), layer, |_| axum::response::Response::default());
+    let layer = fixture.server.mcp_layer(McpScopes::new().tool("add_note", ["notes:write"]));
+    let layer = layer.bind_sessions();
+    let server = McpServer::with(tools(layer), |_| axum::response::Response::default());
     let call = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"add_note"}}"#;
     let text = "The access token does not grant what this operation needs";
     for (headers, expected) in [

@@ -115,7 +115,7 @@ async fn clients_are_told_the_scope_that_they_must_ask_for_and_tokens_carry_anot
     let issuer = TestIssuer::new(ISSUER);
     let builder = ResourceServer::builder(RESOURCE).issuer(issuer.issuer()).scopes_supported(["read", "write"]);
     let server = builder.challenge_scope("read", "api://notes/read").build().await.unwrap();
-    let app = App::new(server.bearer_layer().required_scopes(["read", "write"]).unwrap());
+    let app = App::new(server.bearer_layer().required_scopes(["read", "write"]));
     let token = |scopes: &str| issuer.token().audience(RESOURCE).scope(scopes).sign();
     // Where a client must ask, in challenges and in the metadata, it is told the long name.
     let asked_for = Some("api://notes/read write".to_owned());

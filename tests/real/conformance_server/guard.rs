@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use axum::Router;
+use mcp_bearer::ResourceServer;
 use mcp_bearer::mcp::{McpLayer, McpScopes};
-use mcp_bearer::{BuildError, ResourceServer};
 
 use crate::endpoint::Endpoint;
 
@@ -12,7 +12,7 @@ use crate::endpoint::Endpoint;
 pub(crate) const SCOPE: &str = "mcp:tools";
 
 /// Everything that the layer can do, with rules that the token satisfies.
-fn mcp_layer(server: &ResourceServer) -> Result<McpLayer, BuildError> {
+fn mcp_layer(server: &ResourceServer) -> McpLayer {
     let scopes = McpScopes::new()
         .tool("test_simple_text", [SCOPE])
         .any_tool([SCOPE])
@@ -20,16 +20,15 @@ fn mcp_layer(server: &ResourceServer) -> Result<McpLayer, BuildError> {
         .any_resource([SCOPE])
         .resource("test://template/{id}/data", [SCOPE])
         .method("completion/complete", [SCOPE]);
-    let layer = server.mcp_layer(scopes)?.filter_lists(true).bind_sessions()?;
-    layer.revalidate_streams(Duration::from_secs(1))
+    let layer = server.mcp_layer(scopes).required_scopes([SCOPE]);
+    layer.filter_lists().bind_sessions().revalidate_streams(Duration::from_secs(1))
 }
 
 /// `endpoint` for whoever has a token, and the metadata in front of it.
-pub(crate) fn guarded(endpoint: Endpoint, server: &ResourceServer) -> Result<Router, BuildError> {
-    Ok(Router::new()
+pub(crate) fn guarded(endpoint: Endpoint, server: &ResourceServer) -> Router {
+    Router::new()
         .route_service("/mcp", endpoint)
-        .route_layer(mcp_layer(server)?)
-        .route_layer(server.bearer_layer().required_scopes([SCOPE])?)
+        .route_layer(mcp_layer(server))
         .merge(server.metadata_router())
-        .layer(server.cors_layer()))
+        .layer(server.cors_layer())
 }
