@@ -76,6 +76,7 @@ pub mod clock;
 #[cfg(feature = "cors")]
 mod cors;
 mod crypto;
+mod discovery;
 pub mod error;
 mod event_limit;
 mod failure;
@@ -99,7 +100,6 @@ pub mod resource;
 pub mod rmcp;
 pub mod scope;
 pub mod server;
-mod single_flight;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod token_cache;

@@ -61,7 +61,7 @@ impl fmt::Display for Cause<'_> {
         let mut separator = "";
         while let Some(error) = next {
             match error.downcast_ref::<DocumentError>() {
-                Some(document) => write!(short, "{separator}{}", document.without_what_was_found())?,
+                Some(document) => write!(short, "{separator}{}", document.for_log())?,
                 None => write!(short, "{separator}{error}")?,
             }
             (separator, next) = (": ", error.source());

@@ -61,7 +61,7 @@ impl RemoteAddress {
 
 impl AddressPolicy {
     /// For URLs in a document that was fetched from a URL which the operator wrote.
-    pub(crate) fn of_document_at(url: &Url) -> Self {
+    pub(crate) fn for_document_at(url: &Url) -> Self {
         Self::NoMorePrivateThan(authority(url).into())
     }
 
@@ -143,7 +143,7 @@ mod tests {
             ("https://localhost.example", "https://10.0.0.1/jwks", Forbidden),
         ] {
             let [written, named] = [written, named].map(|url| Url::parse(url).unwrap());
-            assert_eq!(AddressPolicy::of_document_at(&written).reach(&named), expected, "{written} names {named}");
+            assert_eq!(AddressPolicy::for_document_at(&written).reach(&named), expected, "{written} names {named}");
             assert_eq!(AddressPolicy::Any.reach(&named), Anywhere);
         }
     }

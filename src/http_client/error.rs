@@ -1,55 +1,60 @@
+use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
+use std::time::Duration;
 
-/// Why no answer arrived.
-#[derive(Debug)]
+use http::StatusCode;
+
+/// Why a request got no response.
+#[derive(Debug, thiserror::Error)]
 pub struct HttpError {
     kind: HttpErrorKind,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
-/// What kept an answer from arriving.
+/// The kind of an [`HttpError`].
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum HttpErrorKind {
-    /// No connection: name not found, refused, TLS failure. Such a request is tried once more.
+    /// No connection could be made: the name was not found, the connection was refused, or the TLS handshake failed. The
+    /// request is retried once.
     Connect,
-    /// The connection ended before the head of an answer was complete, as one that was kept from an earlier request may at
-    /// any moment. Such a request is tried once more.
+    /// The connection was closed before the head of a response was complete. This happens to idle connections at any time.
+    /// The request is retried once.
     Closed,
-    /// The time was up.
+    /// The request exceeded its time limit.
     Timeout,
-    /// The answer was larger than [`RequestLimits::body`](super::RequestLimits::body).
+    /// The response body was larger than [`RequestLimits::body`](super::RequestLimits::body).
     TooLarge,
-    /// The address is one that [`RequestLimits::addresses`](super::RequestLimits::addresses) forbids.
+    /// [`RequestLimits::addresses`](super::RequestLimits::addresses) forbids the address.
     ForbiddenAddress,
-    /// The answer has a content coding (RFC 9110, section 8.4), although the request asks for none.
+    /// The response has a content coding (RFC 9110, section 8.4), although the request asks for none.
     Encoded,
-    /// The client followed a redirect, which it must not.
+    /// The client followed a redirect, which it must not do.
     Redirected,
-    /// The request could not be written.
+    /// The request could not be built.
     Unsendable,
-    /// The client itself could not be set up: this machine has no CA certificates, say.
+    /// The client could not be set up, for example because this machine has no CA certificates.
     Setup,
-    /// Anything else on the way, such as a connection that broke.
+    /// Any other failure, such as a broken connection.
     Other,
 }
 
 impl HttpError {
-    /// An error of this kind.
+    /// An error of this kind, without a source.
     #[must_use]
     pub const fn new(kind: HttpErrorKind) -> Self {
         Self { kind, source: None }
     }
 
-    /// Adds what caused it.
+    /// Adds the error that caused this one.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.source = Some(source.into());
         self
     }
 
-    /// What kept the answer from arriving.
+    /// The kind of the error.
     #[must_use]
     pub const fn kind(&self) -> HttpErrorKind {
         self.kind
@@ -60,27 +65,192 @@ impl fmt::Display for HttpError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.kind {
             HttpErrorKind::Connect => "no connection could be made",
-            HttpErrorKind::Closed => "the connection ended before an answer",
-            HttpErrorKind::Timeout => "no answer came in time",
-            HttpErrorKind::TooLarge => "the answer is too large",
+            HttpErrorKind::Closed => "the connection was closed before a response",
+            HttpErrorKind::Timeout => "the request timed out",
+            HttpErrorKind::TooLarge => "the response is too large",
             HttpErrorKind::ForbiddenAddress => {
-                "the address is private, link-local or loopback, where a fetched document must not lead; if it is right, \
-                 call `jwks_uri(..)` or `introspection_endpoint(..)` with the URL"
+                "the address is private, link-local or loopback, where a URL from a fetched document must not lead; if it \
+                 is correct, call `jwks_uri(..)` or `introspection_endpoint(..)` with the URL"
             }
-            HttpErrorKind::Encoded => "the answer has a content coding, although the request asks for none",
-            HttpErrorKind::Redirected => "the answer comes from another URL: build the client without redirects",
-            HttpErrorKind::Unsendable => "the request cannot be written",
+            HttpErrorKind::Encoded => "the response has a content coding, although the request asks for none",
+            HttpErrorKind::Redirected => "the response comes from another URL; build the client without redirects",
+            HttpErrorKind::Unsendable => "the request cannot be built",
             HttpErrorKind::Setup => "the HTTP client cannot be set up",
-            HttpErrorKind::Other => "the exchange broke off",
+            HttpErrorKind::Other => "the request failed",
         })
     }
 }
 
-impl StdError for HttpError {
-    fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.source.as_ref().map(|source| {
-            let source: &(dyn StdError + 'static) = source.as_ref();
-            source
-        })
+/// Why a request to an authorization server failed, or its response cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub struct FetchError {
+    kind: FetchErrorKind,
+    url: Box<str>,
+    retry_after: Option<Duration>,
+    source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+/// The kind of a [`FetchError`].
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FetchErrorKind {
+    /// There was no response. The source is an [`HttpError`](crate::http_client::HttpError).
+    NoAnswer,
+    /// The response has this status instead of 200.
+    Status(u16),
+    /// The response is not the expected document.
+    Document,
+    /// The metadata document has another issuer than the configured one (RFC 8414, section 3.3).
+    IssuerMismatch,
+    /// The authorization server rejected the client credentials of this server with this status (RFC 7662, section 2.3).
+    CredentialsRefused(u16),
+    /// The request could not be built and was not sent. See the source.
+    Unsendable,
+    /// The request was interrupted by a panic, or by the end of its runtime.
+    Interrupted,
+}
+
+impl FetchError {
+    /// An error of this kind for the response from `url`.
+    #[must_use]
+    pub fn new(kind: FetchErrorKind, url: &str) -> Self {
+        Self { kind, url: url.into(), retry_after: None, source: None }
+    }
+
+    /// The error for a request that failed. A response that is too large or encoded is still a response.
+    pub(crate) fn from_http_error(url: &str, error: HttpError) -> Self {
+        let kind = match error.kind() {
+            HttpErrorKind::TooLarge | HttpErrorKind::Encoded => FetchErrorKind::Document,
+            HttpErrorKind::Unsendable => FetchErrorKind::Unsendable,
+            _ => FetchErrorKind::NoAnswer,
+        };
+        Self::new(kind, url).with_source(error)
+    }
+
+    /// The error for a response whose status says that it has no document.
+    pub(crate) fn from_status(url: &str, status: StatusCode, retry_after: Option<Duration>) -> Self {
+        let error = Self::new(FetchErrorKind::Status(status.as_u16()), url).with_retry_after(retry_after);
+        match status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                let source = DocumentError::new("the server requires authentication for this document");
+                error.with_source(source.repaired_by(
+                    "add credentials in your own `http_client(..)`, or call `jwks_uri(..)` if the key set needs none",
+                ))
+            }
+            _ => error,
+        }
+    }
+
+    /// Adds the error that caused this one.
+    #[must_use]
+    pub fn with_source(mut self, source: impl StdError + Send + Sync + 'static) -> Self {
+        self.source = Some(Box::new(source));
+        self
+    }
+
+    pub(crate) const fn with_retry_after(mut self, retry_after: Option<Duration>) -> Self {
+        self.retry_after = retry_after;
+        self
+    }
+
+    /// The kind of the error.
+    #[must_use]
+    pub const fn kind(&self) -> FetchErrorKind {
+        self.kind
+    }
+
+    /// The `Retry-After` of the response.
+    #[must_use]
+    pub const fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
+    }
+
+    /// Whether no connection could be made.
+    pub(crate) fn is_unreachable(&self) -> bool {
+        let error = self.source.as_ref().and_then(|source| source.downcast_ref::<HttpError>());
+        matches!(error.map(HttpError::kind), Some(HttpErrorKind::Connect | HttpErrorKind::ForbiddenAddress))
     }
 }
+
+impl fmt::Display for FetchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let url = &self.url;
+        match self.kind {
+            FetchErrorKind::NoAnswer => write!(f, "no response from {url}"),
+            FetchErrorKind::Status(status) => write!(f, "status {status} from {url}"),
+            FetchErrorKind::Document => write!(f, "{url} did not respond with the expected document"),
+            FetchErrorKind::IssuerMismatch => write!(f, "{url} has another issuer than the configured one"),
+            FetchErrorKind::CredentialsRefused(status) => {
+                write!(f, "{url} rejects the client credentials of this server with status {status}")
+            }
+            FetchErrorKind::Unsendable => write!(f, "the request to {url} cannot be built"),
+            FetchErrorKind::Interrupted => write!(f, "the request to {url} was interrupted"),
+        }
+    }
+}
+
+/// A defect of a fetched document.
+///
+/// `Display` shows the invalid value to the operator who configures the server. Log lines leave it out.
+#[derive(Debug, thiserror::Error)]
+pub(crate) struct DocumentError {
+    message: Cow<'static, str>,
+    /// The invalid value, escaped and cut.
+    found: Option<Box<str>>,
+    repair: Option<&'static str>,
+}
+
+impl DocumentError {
+    pub(crate) fn new(message: impl Into<Cow<'static, str>>) -> Self {
+        Self { message: message.into(), found: None, repair: None }
+    }
+
+    /// The document is not valid JSON.
+    pub(crate) fn not_json(document: &[u8], error: &serde_json::Error) -> Self {
+        match document.trim_ascii_start() {
+            [] => Self::new("the document is empty"),
+            [0xef, 0xbb, 0xbf, ..] => Self::new(BYTE_ORDER_MARK).repaired_by("serve the document without it"),
+            [b'<', ..] => Self::new("the document is HTML or XML, not JSON").repaired_by("check the URL"),
+            // The message of `serde_json` can contain a part of the document.
+            _ => Self::new(format!(
+                "the document is not a JSON object with unique names (line {}, column {})",
+                error.line(),
+                error.column()
+            )),
+        }
+    }
+
+    /// Adds the invalid value.
+    pub(crate) fn found(mut self, value: &str) -> Self {
+        let escaped: String = value.chars().flat_map(char::escape_default).take(MAX_FOUND).collect();
+        self.found = Some(escaped.into());
+        self
+    }
+
+    /// Adds what the operator can do.
+    pub(crate) const fn repaired_by(mut self, repair: &'static str) -> Self {
+        self.repair = Some(repair);
+        self
+    }
+
+    /// The text for log lines, without any byte of the document.
+    pub(crate) fn for_log(&self) -> String {
+        let repair = self.repair.map(|repair| format!("; {repair}"));
+        [&*self.message, &repair.unwrap_or_default()].concat()
+    }
+}
+
+impl fmt::Display for DocumentError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        if let Some(found) = &self.found {
+            write!(f, ": \"{found}\"")?;
+        }
+        self.repair.map_or(Ok(()), |repair| write!(f, "; {repair}"))
+    }
+}
+
+const BYTE_ORDER_MARK: &str =
+    "the document begins with a byte order mark, which is not valid JSON (RFC 8259, section 8.1)";
+/// The most characters of an invalid value in an error: most URLs fit.
+const MAX_FOUND: usize = 128;

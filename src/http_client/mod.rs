@@ -1,17 +1,17 @@
-//! How the crate reaches an authorization server: one trait, its limits, and the retry that all requests share.
+//! Requests to authorization servers: one trait, and the limits, the retry and the single flight that all requests share.
 //!
-//! With the feature `reqwest` (on by default) nothing of this needs a thought. To route requests through a client of
-//! your own, implement [`HttpClient`] and hand it to [`Issuer::http_client`](crate::Issuer::http_client).
+//! The feature `reqwest` (on by default) brings an implementation. To send requests through another client, implement
+//! [`HttpClient`] and pass it to [`Issuer::http_client`](crate::Issuer::http_client).
 
 mod address;
-mod document_error;
 mod error;
-mod exchange;
-mod fetch_error;
+mod get;
 #[cfg(feature = "reqwest")]
 mod public_address;
 #[cfg(feature = "reqwest")]
 mod reqwest;
+mod retry;
+mod single_flight;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -23,44 +23,58 @@ use http::{Request, Response};
 #[cfg(feature = "reqwest")]
 pub(crate) use address::Reach;
 pub use address::{AddressPolicy, RemoteAddress};
-pub(crate) use document_error::DocumentError;
-pub use error::{HttpError, HttpErrorKind};
-pub(crate) use exchange::{attempt, exchange, may_be_retried, retry_after, retry_pause};
-pub use fetch_error::{FetchError, FetchErrorKind};
+pub(crate) use error::DocumentError;
+pub use error::{FetchError, FetchErrorKind, HttpError, HttpErrorKind};
+pub(crate) use get::{attempt, get, retry_after};
 #[cfg(feature = "reqwest")]
 pub use reqwest::ReqwestClient;
+pub(crate) use retry::{BackOff, may_be_retried, retry_pause};
+pub(crate) use single_flight::SingleFlight;
 
 /// Sends requests to authorization servers.
 ///
-/// An implementation follows **no redirect**, decompresses nothing (each request asks for no content coding, and an answer
-/// that has one is refused), and reads no more than
-/// [`RequestLimits::body`] bytes of an answer, whatever its `Content-Length` says. Any status is an `Ok` answer: only
-/// what kept an answer from arriving is an [`HttpError`]. It connects only where [`RequestLimits::addresses`] allows,
-/// and judges the address that it connects to, not an earlier answer of the name server. It puts the [`RemoteAddress`] of
-/// the connection into the extensions of the answer. The total time is bounded by the caller, who drops the future. A panic
-/// counts as a failed request.
+/// An implementation must keep these rules:
+///
+/// - It follows **no redirect**.
+/// - It decodes nothing. Each request asks for no content coding, and a response that has one is rejected.
+/// - It reads at most [`RequestLimits::body`] bytes of a response body, whatever `Content-Length` says.
+/// - A response with any status is `Ok`. An [`HttpError`] means that there was no response.
+/// - It connects only to addresses that [`RequestLimits::addresses`] allows. It checks the address of the connection itself,
+///   not an earlier DNS response.
+/// - It adds the [`RemoteAddress`] of the connection to the extensions of the response.
+///
+/// The caller limits the total time by dropping the future. A panic counts as a failed request.
 pub trait HttpClient: Send + Sync + 'static {
-    /// Sends `request`, whose URI is absolute, and reads the whole answer.
+    /// Sends `request`, whose URI is absolute, and reads the whole response.
     fn send(&self, request: Request<Bytes>, limits: RequestLimits) -> HttpFuture<'_>;
 }
 
-/// What [`HttpClient::send`] returns.
+/// The future of [`HttpClient::send`].
 pub type HttpFuture<'a> = Pin<Box<dyn Future<Output = Result<Response<Bytes>, HttpError>> + Send + 'a>>;
 
-/// What one request may cost.
+/// The limits of one request.
+///
+/// ```
+/// use mcp_bearer::http_client::{AddressPolicy, RequestLimits};
+///
+/// let limits = RequestLimits::new(64 * 1024, AddressPolicy::Any);
+/// assert_eq!(limits.connect.as_secs(), 2);
+/// ```
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestLimits {
-    /// The most bytes of an answer's body that are read; more is [`HttpErrorKind::TooLarge`].
+    /// The most bytes of a response body. A longer body is [`HttpErrorKind::TooLarge`].
     pub body: usize,
-    /// The most time until a connection stands.
+    /// The time limit for making a connection: 2 s.
     pub connect: Duration,
-    /// Which addresses may be connected to.
+    /// The addresses that the request may connect to.
     pub addresses: AddressPolicy,
 }
 
 impl RequestLimits {
-    pub(crate) const fn new(body: usize, addresses: AddressPolicy) -> Self {
+    /// Limits for a response body of at most `body` bytes. The time limit for making a connection is 2 s.
+    #[must_use]
+    pub const fn new(body: usize, addresses: AddressPolicy) -> Self {
         Self { body, connect: CONNECT_TIMEOUT, addresses }
     }
 }
@@ -71,5 +85,5 @@ impl<T: HttpClient + ?Sized> HttpClient for std::sync::Arc<T> {
     }
 }
 
-/// A handshake takes two or three round trips; a server that needs longer is not there.
+/// A TLS handshake takes two or three round trips. A server that needs longer is not available.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);

@@ -1,51 +1,28 @@
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, header};
 use tokio::time::timeout;
-use url::{Url, form_urlencoded};
+use url::form_urlencoded;
 
 use super::ClientCredentials;
 use super::answer::{self, Unreadable, Verdict};
+use super::endpoint::IntrospectionEndpoint;
 use super::health::Outcome;
 use crate::clock::Clock;
+use crate::discovery::Endpoint;
 use crate::http_client::{
-    AddressPolicy, FetchError, FetchErrorKind, HttpClient, HttpError, HttpErrorKind, RequestLimits, attempt,
-    may_be_retried, retry_after,
+    FetchError, FetchErrorKind, HttpClient, HttpError, HttpErrorKind, RequestLimits, attempt, may_be_retried,
+    retry_after,
 };
-
-/// Where tokens are introspected, and which addresses that may lead to.
-#[derive(Debug, Clone)]
-pub(crate) struct Endpoint {
-    pub(crate) url: Url,
-    pub(crate) addresses: AddressPolicy,
-}
-
-/// Knows where the introspection endpoint is, or finds out.
-pub(crate) trait FindEndpoint: Send + Sync + 'static {
-    fn find(&self) -> FindFuture<'_>;
-
-    /// The endpoint answers as if it were none: it may have moved.
-    fn doubt(&self);
-
-    /// Whether it is known at the moment.
-    fn is_known(&self) -> bool;
-
-    /// Why it is not, and how long until it is looked for again; `None` if nothing stands against that.
-    fn trouble(&self) -> Option<(Arc<FetchError>, Duration)>;
-}
-
-pub(crate) type FindFuture<'a> = Pin<Box<dyn Future<Output = Result<Endpoint, Arc<FetchError>>> + Send + 'a>>;
 
 /// Sends introspection requests (RFC 7662, section 2.1).
 pub(super) struct Caller {
     pub(super) issuer: Box<str>,
     pub(super) client: Arc<dyn HttpClient>,
     pub(super) credentials: ClientCredentials,
-    pub(super) endpoint: Box<dyn FindEndpoint>,
+    pub(super) endpoint: IntrospectionEndpoint,
 }
 
 /// Why a call brought no answer about the token.
@@ -113,7 +90,7 @@ impl CallError {
 
     fn from_exchange(url: &str, error: HttpError) -> Self {
         let kind = error.kind();
-        let error = FetchError::of_exchange(url, error);
+        let error = FetchError::from_http_error(url, error);
         let outcome = match kind {
             HttpErrorKind::Unsendable => Outcome::NotSent,
             HttpErrorKind::Timeout => Outcome::TimedOut,

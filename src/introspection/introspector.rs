@@ -3,17 +3,18 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::call::{CallError, Caller, Endpoint};
+use super::call::{CallError, Caller};
+use super::endpoint::IntrospectionEndpoint;
 use super::health::{Outcome, Sent, Transition};
 use super::log::Log;
 use super::memory::Memory;
 use super::queue::{NoTurn, Queue, Turn};
 use super::settings::Limits;
-use super::{FindEndpoint, Introspection, IntrospectionError, Verdict};
+use super::{Introspection, IntrospectionError, Verdict};
 use crate::clock::Clock;
 use crate::crypto::{Fingerprint, Hmac};
-use crate::http_client::{FetchError, FetchErrorKind, HttpClient, retry_pause};
-use crate::single_flight::SingleFlight;
+use crate::discovery::{Endpoint, EndpointSource};
+use crate::http_client::{FetchError, FetchErrorKind, HttpClient, SingleFlight, retry_pause};
 
 /// Introspects tokens at one authorization server: as rarely as its answers allow, never more at once than it bears, and
 /// not at all while it fails.
@@ -36,12 +37,12 @@ impl Introspector {
     pub(crate) fn new(
         issuer: &str,
         client: Arc<dyn HttpClient>,
-        endpoint: impl FindEndpoint,
+        endpoint: EndpointSource,
         settings: Introspection,
     ) -> Option<Self> {
         let Introspection { credentials, lifetimes, limits } = settings;
         let shared = Shared {
-            caller: Caller { issuer: issuer.into(), client, credentials, endpoint: Box::new(endpoint) },
+            caller: Caller { issuer: issuer.into(), client, credentials, endpoint: IntrospectionEndpoint(endpoint) },
             // A key of its own: what one authorization server said of a token is nothing to another.
             hmac: Hmac::random()?,
             memory: Memory::new(lifetimes),
@@ -75,7 +76,7 @@ impl Introspector {
     ) -> Result<Verdict, IntrospectionError> {
         let asked = match self.shared.queue.check() {
             // The answer to a call that was sent before is for everybody who shows its token.
-            Err(no_turn) if !self.flights.is_under_way(&fingerprint) => Err(self.shared.no_turn(no_turn)),
+            Err(no_turn) if !self.flights.is_running(&fingerprint) => Err(self.shared.no_turn(no_turn)),
             _ => {
                 let was_active = self.shared.memory.knows(&fingerprint);
                 let question = Question { fingerprint, token, ends_at, within, was_active, clock: Arc::clone(clock) };
@@ -96,7 +97,7 @@ impl Introspector {
     /// Forgets what was said of a token, and what is about to be.
     pub(crate) fn forget(&self, token: &[u8]) {
         let fingerprint = self.fingerprint(token);
-        self.flights.abandon(&fingerprint);
+        self.flights.forget(&fingerprint);
         self.shared.memory.forget(&fingerprint);
     }
 
@@ -109,7 +110,7 @@ impl Introspector {
     /// readiness probe would never get ready.
     pub(crate) fn nudge(&self) {
         let endpoint = &self.shared.caller.endpoint;
-        if endpoint.is_known() || endpoint.trouble().is_some_and(|(_, retry_in)| !retry_in.is_zero()) {
+        if endpoint.is_known() || endpoint.last_error().is_some_and(|(_, retry_in)| !retry_in.is_zero()) {
             return;
         }
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
@@ -124,7 +125,7 @@ impl Introspector {
     }
 
     pub(crate) fn last_error(&self) -> Option<Arc<FetchError>> {
-        let trouble = || self.shared.caller.endpoint.trouble().map(|(error, _)| error);
+        let trouble = || self.shared.caller.endpoint.last_error().map(|(error, _)| error);
         self.shared.queue.last_error().or_else(trouble)
     }
 
@@ -234,7 +235,7 @@ impl Shared {
 
     /// How long nobody may ask; `None` if somebody may now.
     fn retry_in(&self) -> Option<Duration> {
-        let lost = self.caller.endpoint.trouble().map(|(_, retry_in)| retry_in).unwrap_or_default();
+        let lost = self.caller.endpoint.last_error().map(|(_, retry_in)| retry_in).unwrap_or_default();
         Some(self.queue.retry_in().max(lost)).filter(|retry_in| !retry_in.is_zero())
     }
 
@@ -250,7 +251,7 @@ impl Shared {
     fn doubt_endpoint(&self, sent: &Sent, answered: &Result<Verdict, CallError>) {
         let kind = answered.as_ref().err().map(|failed| failed.error.kind());
         if matches!(kind, Some(FetchErrorKind::Status(404 | 405 | 410))) && !self.queue.has_confirmed_another(sent) {
-            self.caller.endpoint.doubt();
+            self.caller.endpoint.suspect();
         }
     }
 

@@ -48,6 +48,7 @@
 mod answer;
 mod call;
 mod credentials;
+mod endpoint;
 mod error;
 mod health;
 mod introspector;
@@ -60,7 +61,6 @@ mod width;
 pub(crate) use answer::Verdict;
 #[cfg(fuzzing)]
 pub(crate) use answer::read as read_answer;
-pub(crate) use call::{Endpoint, FindEndpoint, FindFuture};
 pub use credentials::ClientCredentials;
 pub(crate) use error::IntrospectionError;
 pub(crate) use introspector::Introspector;

@@ -8,17 +8,16 @@ use url::Url;
 
 use super::Issuer;
 use super::config::{Introspected, Source};
-use super::discovery::{Discovery, Needs, OAUTH, OIDC, appended, inserted};
-use super::introspection_endpoint::IntrospectionEndpoint;
-use super::key_set::{KeySetFetch, Location};
-use super::metadata_source::MetadataSource;
 use crate::claims::{AcceptedAudiences, Policy};
+use crate::discovery::{
+    AuthorizationServerMetadata, Discovery, DiscoveryMethod, Endpoint, EndpointSource, MetadataSource, RequiredMembers,
+};
 use crate::error::{BuildError, BuildErrorKind};
 use crate::http_client::HttpClient;
 use crate::identifier;
 use crate::introspection::{Introspection, Introspector};
 use crate::jose::AllowedAlgorithms;
-use crate::keys::{Keys, RefreshPolicy, RemoteKeys, Reporting, UnusableKeys};
+use crate::keys::{KeySetFetcher, Keys, RefreshPolicy, RemoteKeys, Reporting, UnusableKeys};
 use crate::verify::{Asked, JwtVerifier, RevocationCheck, Verifier};
 
 impl Issuer {
@@ -75,10 +74,10 @@ impl Issuer {
         Ok(self.client_audiences.iter().fold(accepted, |accepted, client| accepted.with_client(client)))
     }
 
-    /// What the metadata must tell.
-    pub(super) fn needs(&self) -> Needs {
+    /// The members that discovered metadata must have.
+    pub(super) fn required_members(&self) -> RequiredMembers {
         let which = self.introspection.as_ref().map(|(which, _)| *which);
-        Needs {
+        RequiredMembers {
             jwks_uri: self.jwks_uri.is_none() && which != Some(Introspected::All),
             introspection_endpoint: self.introspection_endpoint.is_none() && which.is_some(),
         }
@@ -149,29 +148,16 @@ impl Issuer {
                 return Err(BuildError::new(BuildErrorKind::Setting, message));
             }
         }
-        let location = match (&self.jwks_uri, &self.source) {
-            (Some(uri), _) => Location::Fixed(self.endpoint(uri)?),
-            (None, Source::Metadata(metadata)) => {
-                let message = "the metadata has no \"jwks_uri\": add it, or call `jwks_uri`";
-                Location::Fixed(metadata.jwks_url().ok_or_else(|| missing(message))?.url.clone())
-            }
-            _ => Location::Discovered(self.metadata()?),
-        };
-        Ok(RemoteKeys::new(KeySetFetch::new(&self.url, self.client()?, location, limits), policy))
+        let missing = "the metadata has no \"jwks_uri\": add it, or call `jwks_uri`";
+        let endpoint = self.endpoint(self.jwks_uri.as_deref(), AuthorizationServerMetadata::key_set, missing)?;
+        Ok(RemoteKeys::new(KeySetFetcher::new(&self.url, self.client()?, endpoint, limits), policy))
     }
 
     fn introspector(&self, settings: &Introspection) -> Result<Arc<Introspector>, BuildError> {
         self.parts.introspector.get_or_make(|| {
-            let endpoint = match (&self.introspection_endpoint, &self.source) {
-                (Some(url), _) => IntrospectionEndpoint::Fixed(self.endpoint(url)?),
-                (None, Source::Metadata(metadata)) => {
-                    let message =
-                        "the metadata has no \"introspection_endpoint\": add it, or call `introspection_endpoint`";
-                    let named = metadata.introspection_url().ok_or_else(|| missing(message))?;
-                    IntrospectionEndpoint::Fixed(named.url.clone())
-                }
-                _ => IntrospectionEndpoint::Discovered(self.metadata()?),
-            };
+            let configured = self.introspection_endpoint.as_deref();
+            let missing = "the metadata has no \"introspection_endpoint\": add it, or call `introspection_endpoint`";
+            let endpoint = self.endpoint(configured, AuthorizationServerMetadata::introspection, missing)?;
             let introspector = Introspector::new(&self.url, self.client()?, endpoint, settings.clone());
             introspector.map(Arc::new).ok_or_else(|| {
                 let message = "what was introspected cannot be remembered: switch on the feature `aws-lc-rs` or \
@@ -181,24 +167,38 @@ impl Issuer {
         })
     }
 
+    /// Where an endpoint is: at the configured URL, else at the one of the metadata that was given, else at the one of the
+    /// metadata that is discovered.
+    fn endpoint(
+        &self,
+        configured: Option<&str>,
+        of_metadata: fn(&AuthorizationServerMetadata) -> Option<&Endpoint>,
+        missing: &str,
+    ) -> Result<EndpointSource, BuildError> {
+        match (configured, &self.source) {
+            (Some(url), _) => Ok(EndpointSource::Configured(self.parse_url(url)?)),
+            (None, Source::Metadata(metadata)) => match of_metadata(metadata) {
+                Some(endpoint) => Ok(EndpointSource::Configured(endpoint.url.clone())),
+                None => Err(BuildError::new(BuildErrorKind::Issuer, missing)),
+            },
+            _ => Ok(EndpointSource::Discovered(self.metadata()?)),
+        }
+    }
+
     fn metadata(&self) -> Result<Arc<MetadataSource>, BuildError> {
         self.parts.metadata.get_or_make(|| {
-            let issuer = &self.parse(&self.url)?;
-            let mut candidates = match &self.source {
-                _ if self.well_known_url.is_some() => {
-                    self.well_known_url.iter().map(|url| self.endpoint(url)).collect::<Result<_, _>>()?
-                }
-                Source::Oidc => vec![appended(issuer, OIDC)],
-                Source::Oauth => vec![inserted(issuer, OAUTH)],
-                _ => vec![inserted(issuer, OAUTH), inserted(issuer, OIDC), appended(issuer, OIDC)],
+            let issuer = self.parse(&self.url)?;
+            let candidates = match (&self.well_known_url, &self.source) {
+                (Some(url), _) => vec![self.parse_url(url)?],
+                (None, Source::Discover(method)) => method.candidates(&issuer),
+                (None, _) => DiscoveryMethod::Any.candidates(&issuer),
             };
-            // Without a path the two forms are one.
-            candidates.dedup();
+            let template = self.tenants.as_ref().map(|tenants| &tenants.template);
             let discovery = Discovery {
-                issuer: issuer.clone(),
-                expected: self.tenants.as_ref().map_or_else(|| self.url.clone(), |tenants| tenants.template.clone()),
+                issuer,
+                expected_issuer: template.unwrap_or(&self.url).clone(),
                 candidates,
-                needs: self.needs(),
+                required: self.required_members(),
                 map: self.map_metadata.clone(),
                 plain_http: self.plain_http,
             };
@@ -206,7 +206,7 @@ impl Issuer {
         })
     }
 
-    fn endpoint(&self, text: &str) -> Result<Url, BuildError> {
+    fn parse_url(&self, text: &str) -> Result<Url, BuildError> {
         identifier::endpoint(text, self.plain_http)
             .map_err(|error| BuildError::new(BuildErrorKind::Issuer, format!("the URL {error}")))
     }
@@ -220,8 +220,8 @@ impl Issuer {
 
     /// Whether a URL that is going to be fetched is https, as far as is known before anything is.
     fn names_https(&self) -> bool {
-        let needs = self.needs();
-        let is_found = self.well_known_url.is_none() && (needs.jwks_uri || needs.introspection_endpoint);
+        let required = self.required_members();
+        let is_found = self.well_known_url.is_none() && (required.jwks_uri || required.introspection_endpoint);
         let metadata = match &self.source {
             Source::Metadata(metadata) => [metadata.jwks_uri(), metadata.introspection_endpoint()],
             _ => [is_found.then_some(&*self.url), self.well_known_url.as_deref()],
@@ -282,10 +282,6 @@ fn default_client(_: bool) -> Result<Arc<dyn HttpClient>, BuildError> {
         BuildErrorKind::HttpClient,
         "there is no HTTP client: switch on the feature `reqwest`, or give one with `Issuer::http_client`",
     ))
-}
-
-fn missing(message: &str) -> BuildError {
-    BuildError::new(BuildErrorKind::Issuer, message)
 }
 
 /// More keys would make each look-up slow: it compares key ids one by one.

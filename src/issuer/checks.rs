@@ -31,7 +31,7 @@ impl Issuer {
         }
         match &self.source {
             Source::Jwks(_) | Source::Keys(_) | Source::Verifier(_) => check_name(&self.url),
-            Source::Discover | Source::Oidc | Source::Oauth | Source::Metadata(_) => self.parse(&self.url).map(drop),
+            Source::Discover(_) | Source::Metadata(_) => self.parse(&self.url).map(drop),
         }
     }
 
@@ -106,11 +106,11 @@ impl Issuer {
     pub(super) fn check_agreement(&self) -> Result<(), BuildError> {
         let which = self.introspection.as_ref().map(|(which, _)| *which);
         let is_custom = matches!(self.source, Source::Verifier(_));
-        let can_discover = matches!(self.source, Source::Discover | Source::Oidc | Source::Oauth);
+        let can_discover = matches!(self.source, Source::Discover(_));
         let verifies_jwts = !is_custom && which != Some(Introspected::All);
         let fetches_keys = verifies_jwts && !matches!(self.source, Source::Jwks(_) | Source::Keys(_));
-        let needs = self.needs();
-        let fetches_metadata = can_discover && (needs.jwks_uri || needs.introspection_endpoint);
+        let required = self.required_members();
+        let fetches_metadata = can_discover && (required.jwks_uri || required.introspection_endpoint);
         let introspects = which.is_some() && !is_custom;
         let has_keys = matches!(self.source, Source::Jwks(_) | Source::Keys(_));
         let idle = [

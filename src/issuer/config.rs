@@ -6,14 +6,13 @@ use serde_json::Value;
 
 use super::AuthorizationServerMetadata;
 use super::build::Parts;
-use super::discovery::MapMetadata;
-use super::key_set::KeySetLimits;
 use crate::claims::WithoutAudience;
+use crate::discovery::{DiscoveryMethod, MapMetadata};
 use crate::http_client::HttpClient;
 use crate::identifier::PlainHttp;
 use crate::introspection::Introspection;
 use crate::jose::{Algorithm, DEFAULT_MAX_KEYS, JwkSet};
-use crate::keys::KeySource;
+use crate::keys::{KeySetLimits, KeySource};
 use crate::verify::TokenVerifier;
 
 /// An authorization server whose tokens are accepted.
@@ -63,9 +62,7 @@ pub struct Issuer {
 
 #[derive(Clone)]
 pub(super) enum Source {
-    Discover,
-    Oidc,
-    Oauth,
+    Discover(DiscoveryMethod),
     Metadata(Box<AuthorizationServerMetadata>),
     Jwks(JwkSet),
     Keys(Arc<dyn KeySource>),
@@ -92,17 +89,17 @@ impl Issuer {
     /// and with the path appended, and takes the first document that names exactly this issuer. What it lacks, a
     /// `jwks_uri` or an `introspection_endpoint`, is taken from the others, unless they contradict it.
     pub fn discover(url: impl Into<Box<str>>) -> Self {
-        Self::new(url, Source::Discover)
+        Self::new(url, Source::Discover(DiscoveryMethod::Any))
     }
 
     /// Finds the issuer's metadata by OpenID Connect Discovery 1.0, section 4 only.
     pub fn oidc(url: impl Into<Box<str>>) -> Self {
-        Self::new(url, Source::Oidc)
+        Self::new(url, Source::Discover(DiscoveryMethod::OpenId))
     }
 
     /// Finds the issuer's metadata by RFC 8414, section 3 only.
     pub fn oauth(url: impl Into<Box<str>>) -> Self {
-        Self::new(url, Source::Oauth)
+        Self::new(url, Source::Discover(DiscoveryMethod::OAuth))
     }
 
     /// Uses metadata that is at hand; only the key set is fetched.

@@ -1,15 +1,11 @@
-//! Authorization servers: how one is configured, how its metadata is found, and how its key set is fetched.
+//! Issuers: the authorization servers whose tokens a resource server accepts, and how each is configured.
 
 mod accepted_tokens;
 mod build;
 mod checks;
 mod config;
-mod discovery;
-mod introspection_endpoint;
-mod key_set;
-mod metadata;
-mod metadata_source;
 pub mod providers;
 
 pub use config::Issuer;
-pub use metadata::{AuthorizationServerMetadata, InvalidMetadata};
+
+pub use crate::discovery::{AuthorizationServerMetadata, InvalidMetadata};

@@ -1,17 +1,15 @@
-//! Where the keys come from that check signatures.
+//! Key sets: the public keys that verify the signatures of JWTs.
 //!
-//! `refresh` decides when a key set is fetched and says so without doing it; `remote` does it; a fixed key set never
-//! changes. A source of your own implements [`KeySource`].
+//! [`refresh`] decides when a key set is fetched, [`fetch`] sends the request, and [`remote`] connects the two. A key set can
+//! also be fixed, or come from your own [`KeySource`].
 
-mod error;
+mod fetch;
 mod refresh;
 mod remote;
-mod report;
 mod source;
 
-pub use error::KeyError;
+pub(crate) use fetch::{KeySetFetcher, KeySetLimits, UnusableKeys};
 pub(crate) use refresh::RefreshPolicy;
-pub(crate) use remote::{FetchFuture, FetchKeySet, FetchRequest, Fetched, RemoteKeys, Validators};
-pub(crate) use report::UnusableKeys;
+pub(crate) use remote::RemoteKeys;
 pub(crate) use source::{FoundKeys, Keys, Reporting, Signature};
-pub use source::{KeySetFuture, KeySource};
+pub use source::{KeyError, KeySetFuture, KeySource};

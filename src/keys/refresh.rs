@@ -1,10 +1,10 @@
 //! When a key set is fetched: a pure state machine. It is told what happened and what time it is, and answers what to
 //! do; it never does it.
 
-use std::num::NonZeroUsize;
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use lru::LruCache;
+use crate::http_client::BackOff;
 
 /// The configurable part of the policy.
 #[derive(Debug, Clone, Copy)]
@@ -19,9 +19,9 @@ pub(crate) struct RefreshPolicy {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Action {
     /// Use the set as it is; if told so, fetch behind the caller's back.
-    Serve { start: Option<Flight> },
+    Serve { start: Option<Fetch> },
     /// Start this fetch, or join the one that is running; ask again when it ended or after this time.
-    Wait { start: Option<Flight>, limit: Duration },
+    Wait { start: Option<Fetch>, limit: Duration },
     /// Ask again after this time, or when a fetch ended.
     Pause { limit: Duration },
     /// The issuer has no such key.
@@ -31,8 +31,8 @@ pub(super) enum Action {
 }
 
 /// One fetch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Flight {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Fetch {
     id: u64,
     started_at: Instant,
     /// Caches on the way must not answer.
@@ -55,13 +55,12 @@ pub(super) struct Asker {
 pub(super) struct Refresh {
     policy: RefreshPolicy,
     set: Option<SetTimes>,
-    flight: Option<Flight>,
+    flight: Option<Fetch>,
     flights: u64,
-    last: Option<Attempt>,
-    failures: u32,
-    not_before: Option<Instant>,
+    last: Option<LastFetch>,
+    back_off: BackOff,
     bucket: Bucket,
-    missing: LruCache<Box<str>, Missing>,
+    missing: MissingKeys,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -72,21 +71,9 @@ struct SetTimes {
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Attempt {
-    Succeeded {
-        flight: Flight,
-    },
-    Failed {
-        at: Instant,
-        /// When a waiting request may start the next.
-        retry_at: Instant,
-    },
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Missing {
-    until: Instant,
-    penalty: Duration,
+enum LastFetch {
+    Succeeded { flight: Fetch },
+    Failed { at: Instant },
 }
 
 impl Refresh {
@@ -97,11 +84,15 @@ impl Refresh {
             flight: None,
             flights: 0,
             last: None,
-            failures: 0,
-            not_before: None,
+            back_off: BackOff::default(),
             bucket: Bucket::full(now),
-            missing: LruCache::new(MAX_MISSING),
+            missing: MissingKeys::default(),
         }
+    }
+
+    /// The fetch that has started and not ended.
+    pub(super) const fn running(&self) -> Option<Fetch> {
+        self.flight
     }
 
     /// A request that arrives now.
@@ -132,14 +123,14 @@ impl Refresh {
         if self.set.is_none_or(|set| now >= set.dead_at) {
             return self.ask_without_set(asker, now);
         }
-        if self.missing.get(kid).is_some_and(|missing| now < missing.until) {
+        if self.missing.contains(kid, now) {
             return Action::Refuse;
         }
         // The fetch must have begun after the request arrived, and must not have been answered by a cache on the way:
         // such an answer may be older than the key.
-        let is_proof = |flight: Flight| flight.forced && flight.id > asker.flights_before;
-        if matches!(self.last, Some(Attempt::Succeeded { flight }) if is_proof(flight)) {
-            self.remember_missing(kid, now);
+        let is_proof = |flight: Fetch| flight.forced && flight.id > asker.flights_before;
+        if matches!(self.last, Some(LastFetch::Succeeded { flight }) if is_proof(flight)) {
+            self.missing.add(kid, now);
             return Action::Refuse;
         }
         if asker.waited {
@@ -155,8 +146,8 @@ impl Refresh {
             return Action::Wait { start: Some(self.start(now, true)), limit: UNKNOWN_WAIT };
         }
         match self.last {
-            Some(Attempt::Succeeded { .. }) => Action::Refuse,
-            Some(Attempt::Failed { .. }) | None => Action::Unavailable,
+            Some(LastFetch::Succeeded { .. }) => Action::Refuse,
+            Some(LastFetch::Failed { .. }) | None => Action::Unavailable,
         }
     }
 
@@ -178,35 +169,27 @@ impl Refresh {
         }
         match self.last {
             // One that failed while the request waited says all that it has to know.
-            Some(Attempt::Failed { at, retry_at }) if at < asker.arrived_at && !asker.is_background => {
-                self.hurry(retry_at, now)
+            Some(LastFetch::Failed { at }) if at < asker.arrived_at && !asker.is_background => {
+                match self.back_off.time_left_for_request(now) {
+                    Some(Duration::ZERO) => Action::Wait { start: Some(self.start(now, false)), limit: UNKNOWN_WAIT },
+                    Some(limit) => Action::Pause { limit },
+                    None => Action::Unavailable,
+                }
             }
             _ => Action::Unavailable,
         }
-    }
-
-    /// Goes ahead of the back-off for a request that waits: otherwise the first valid tokens after an outage would be
-    /// rejected for up to a minute.
-    fn hurry(&mut self, retry_at: Instant, now: Instant) -> Action {
-        let at = self.not_before.map_or(retry_at, |not_before| not_before.min(retry_at));
-        let left = at.saturating_duration_since(now);
-        if left.is_zero() {
-            return Action::Wait { start: Some(self.start(now, false)), limit: UNKNOWN_WAIT };
-        }
-        if left <= REQUEST_RETRY { Action::Pause { limit: left } } else { Action::Unavailable }
     }
 
     /// The fetch brought a set. `lifetime` is what its cache header said; `jitter` is 0 to 1.
     ///
     /// `false` if nobody waits for this flight any more: then what it brought must not be used, since a later one may
     /// have brought something newer.
-    pub(super) fn succeeded(&mut self, flight: Flight, lifetime: Option<Duration>, jitter: f64, now: Instant) -> bool {
+    pub(super) fn succeeded(&mut self, flight: Fetch, lifetime: Option<Duration>, jitter: f64, now: Instant) -> bool {
         if !self.land(flight) {
             return false;
         }
-        self.failures = 0;
-        self.not_before = None;
-        self.last = Some(Attempt::Succeeded { flight });
+        self.back_off = BackOff::default();
+        self.last = Some(LastFetch::Succeeded { flight });
         let lifetime = lifetime.map_or(self.policy.lifetime, |lifetime| lifetime.clamp(MIN_LIFETIME, MAX_LIFETIME));
         let lifetime = lifetime.mul_f64(1.0 - MAX_JITTER * jitter.clamp(0.0, 1.0));
         let later = |by: Duration| now.checked_add(by).unwrap_or(now);
@@ -221,19 +204,12 @@ impl Refresh {
     /// The fetch failed. `retry_after` is what the server said; `jitter` is 0 to 1.
     ///
     /// `false` if nobody waits for this flight any more.
-    pub(super) fn failed(&mut self, flight: Flight, retry_after: Option<Duration>, jitter: f64, now: Instant) -> bool {
+    pub(super) fn failed(&mut self, flight: Fetch, retry_after: Option<Duration>, jitter: f64, now: Instant) -> bool {
         if !self.land(flight) {
             return false;
         }
-        let asked = retry_after.unwrap_or_default().min(MAX_BACK_OFF);
-        let retry_at = now.checked_add(asked.max(REQUEST_RETRY)).unwrap_or(now);
-        self.last = Some(Attempt::Failed { at: now, retry_at });
-        let ceiling =
-            FIRST_BACK_OFF.saturating_mul(1_u32.checked_shl(self.failures).unwrap_or(u32::MAX)).min(MAX_BACK_OFF);
-        self.failures = self.failures.saturating_add(1).min(31);
-        let pause = ceiling.mul_f64(jitter.clamp(0.0, 1.0)).max(MIN_BACK_OFF);
-        let pause = pause.max(asked);
-        self.not_before = now.checked_add(pause);
+        self.back_off.fail(retry_after, jitter, now);
+        self.last = Some(LastFetch::Failed { at: now });
         true
     }
 
@@ -243,7 +219,7 @@ impl Refresh {
         let quiet = if now < set.ahead_at {
             set.ahead_at
         } else if self.is_known_to_be_down(now) && self.flight.is_none() {
-            self.not_before.unwrap_or(now)
+            now.checked_add(self.back_off.time_left(now)).unwrap_or(now)
         } else if self.flight.is_some() {
             set.fresh_until.checked_add(STALE_SERVE).unwrap_or(now)
         } else {
@@ -259,16 +235,16 @@ impl Refresh {
 
     /// How long until the next fetch is allowed.
     pub(super) fn back_off(&self, now: Instant) -> Duration {
-        self.not_before.map_or(Duration::ZERO, |until| until.saturating_duration_since(now))
+        self.back_off.time_left(now)
     }
 
-    fn start_if_allowed(&mut self, now: Instant) -> Option<Flight> {
+    fn start_if_allowed(&mut self, now: Instant) -> Option<Fetch> {
         (self.flight.is_none() && !self.is_backing_off(now)).then(|| self.start(now, false))
     }
 
-    fn start(&mut self, now: Instant, forced: bool) -> Flight {
+    fn start(&mut self, now: Instant, forced: bool) -> Fetch {
         self.flights = self.flights.wrapping_add(1);
-        let flight = Flight { id: self.flights, started_at: now, forced };
+        let flight = Fetch { id: self.flights, started_at: now, forced };
         self.flight = Some(flight);
         flight
     }
@@ -283,10 +259,10 @@ impl Refresh {
     }
 
     fn is_known_to_be_down(&self, now: Instant) -> bool {
-        matches!(self.last, Some(Attempt::Failed { at, .. }) if now.saturating_duration_since(at) <= KNOWN_DOWN)
+        matches!(self.last, Some(LastFetch::Failed { at, .. }) if now.saturating_duration_since(at) <= KNOWN_DOWN)
     }
 
-    fn land(&mut self, flight: Flight) -> bool {
+    fn land(&mut self, flight: Fetch) -> bool {
         let current = self.flight == Some(flight);
         if current {
             self.flight = None;
@@ -295,16 +271,38 @@ impl Refresh {
     }
 
     fn is_backing_off(&self, now: Instant) -> bool {
-        self.not_before.is_some_and(|until| now < until)
+        !self.back_off.time_left(now).is_zero()
+    }
+}
+
+/// Key ids that the issuer does not have. It is bounded: the one that was asked for least recently goes first.
+#[derive(Debug, Default)]
+struct MissingKeys(HashMap<Box<str>, Missing>);
+
+#[derive(Debug, Clone, Copy)]
+struct Missing {
+    until: Instant,
+    penalty: Duration,
+    asked_at: Instant,
+}
+
+impl MissingKeys {
+    fn contains(&mut self, kid: &str, now: Instant) -> bool {
+        let Some(missing) = self.0.get_mut(kid) else { return false };
+        missing.asked_at = now;
+        now < missing.until
     }
 
-    fn remember_missing(&mut self, kid: &str, now: Instant) {
-        let penalty = match self.missing.peek(kid) {
-            Some(missing) => missing.penalty.saturating_mul(2).min(MAX_MISSING_PENALTY),
-            None => MISSING_PENALTY,
-        };
+    fn add(&mut self, kid: &str, now: Instant) {
+        let known = self.0.get(kid);
+        let penalty = known.map_or(MISSING_PENALTY, |known| known.penalty.saturating_mul(2).min(MAX_MISSING_PENALTY));
+        if known.is_none() && self.0.len() >= MAX_MISSING {
+            // A search is fine here: one fetch comes before each group of unknown key ids.
+            let oldest = self.0.iter().min_by_key(|(_, missing)| missing.asked_at).map(|(kid, _)| kid.clone());
+            oldest.map(|kid| self.0.remove(&kid));
+        }
         let until = now.checked_add(penalty).unwrap_or(now);
-        self.missing.put(kid.into(), Missing { until, penalty });
+        self.0.insert(kid.into(), Missing { until, penalty, asked_at: now });
     }
 }
 
@@ -352,28 +350,19 @@ const STALE_SERVE: Duration = Duration::from_secs(30);
 const EXPIRED_WAIT: Duration = Duration::from_secs(3);
 /// How long a request waits that cannot be judged without a fetch: as long as one fetch may take.
 const UNKNOWN_WAIT: Duration = Duration::from_secs(5);
-/// The pause after a first failure, at most; it doubles with each further one.
-const FIRST_BACK_OFF: Duration = Duration::from_secs(1);
-/// How long after a failure a request may start an attempt where no set may serve, whatever the back-off: one attempt per
-/// second is little for an issuer, and a second is little to wait for a token.
-const REQUEST_RETRY: Duration = Duration::from_secs(1);
-/// The longest pause: an issuer that is back is noticed within a minute.
-const MAX_BACK_OFF: Duration = Duration::from_secs(60);
 /// How long a failure says that the issuer is down. In traffic there is a newer one by then.
 const KNOWN_DOWN: Duration = Duration::from_secs(2 * 60);
 /// The longest that one fetch may take: three metadata documents and two key sets, 5 s each. What takes longer still,
 /// such as a move of the key set to a server that hangs, is cut off and counts as a failure.
-pub(super) const FLIGHT_LIMIT: Duration = Duration::from_secs(25);
+pub(super) const FETCH_LIMIT: Duration = Duration::from_secs(25);
 /// When a flight is given up that did not even end at its limit.
 const LOST_AFTER: Duration = Duration::from_secs(30);
-/// The shortest pause, however the dice fall.
-const MIN_BACK_OFF: Duration = Duration::from_millis(250);
 /// Fetches for unknown key ids in a row: a rotation and its repair.
 const BUCKET_SIZE: u32 = 2;
 /// The time after which one more is allowed.
 const BUCKET_REFILL: Duration = Duration::from_secs(30);
 /// Key ids that are known to be unknown: some hundred bytes each.
-const MAX_MISSING: NonZeroUsize = NonZeroUsize::MIN.saturating_add(255);
+const MAX_MISSING: usize = 256;
 /// For how long a key id stays unknown at first; it doubles.
 const MISSING_PENALTY: Duration = Duration::from_secs(30);
 /// The longest: a key that is published after tokens with its id were shown works after this at the latest.

@@ -1,11 +1,13 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
-use super::{KeyError, RemoteKeys, UnusableKeys};
+use super::{RemoteKeys, UnusableKeys};
+use crate::http_client::FetchError;
 use crate::jose::{Algorithm, JwkSet, KeyName, Selection, VerificationKey};
 
 /// Gives the key set of one issuer.
@@ -22,6 +24,36 @@ pub trait KeySource: Send + Sync + 'static {
 
 /// What [`KeySource::key_set`] returns.
 pub type KeySetFuture<'a> = Pin<Box<dyn Future<Output = Result<Arc<JwkSet>, KeyError>> + Send + 'a>>;
+
+/// Why there is no key for a token.
+#[non_exhaustive]
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum KeyError {
+    /// The issuer's current key set has no such key: the token is refused.
+    #[error("the key set holds no such key")]
+    Unknown,
+    /// The issuer publishes a key for this token that cannot be used, so the token cannot be judged. The log names it.
+    #[error("the key set has a key for this token that cannot be used")]
+    Unusable,
+    /// The key set could not be had, so the token cannot be judged.
+    #[error("the key set is not available")]
+    #[non_exhaustive]
+    Unavailable {
+        /// When the authorization server said that another try makes sense.
+        retry_after: Option<Duration>,
+        /// What went wrong, if known.
+        #[source]
+        source: Option<Arc<FetchError>>,
+    },
+}
+
+impl KeyError {
+    /// The error of a [`KeySource`] that cannot fetch its key set. `retry_after` is sent to the client.
+    #[must_use]
+    pub const fn unavailable(retry_after: Option<Duration>) -> Self {
+        Self::Unavailable { retry_after, source: None }
+    }
+}
 
 /// The sources of the crate, told apart so that a key at hand costs neither a box nor a wait.
 #[derive(Clone)]

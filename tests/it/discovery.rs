@@ -112,7 +112,7 @@ async fn a_server_that_cannot_be_reached_is_asked_once_not_three_times() {
         causes.push(error.to_string());
         cause = error.source();
     }
-    assert!(causes.iter().any(|cause| cause.contains("no answer from https://auth.example.com")), "{causes:?}");
+    assert!(causes.iter().any(|cause| cause.contains("no response from https://auth.example.com")), "{causes:?}");
     // The one retry that a refused connection gets.
     assert_eq!(issuer.refused_requests(), 2);
 }

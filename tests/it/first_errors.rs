@@ -140,7 +140,7 @@ impl HttpClient for Deep {
 async fn every_cause_is_in_the_log_and_in_the_error() {
     let (error, log) = error_of(Issuer::discover(ISSUER).http_client(Deep)).await;
     for text in [format!("{error:?}"), log] {
-        assert!(text.contains("no answer from https://auth.example.com/.well-known"), "{text}");
+        assert!(text.contains("no response from https://auth.example.com/.well-known"), "{text}");
         assert!(text.contains("no connection could be made: "), "{text}");
         assert!(text.contains("UnknownIssuer"), "{text}");
     }

@@ -134,7 +134,7 @@ impl KeySource for Pair {
             self.asked.fetch_add(1, Ordering::SeqCst);
             match missing_kid {
                 None => Ok(Arc::clone(&self.old)),
-                Some("down") => Err(KeyError::Unavailable { retry_after: None, source: None }),
+                Some("down") => Err(KeyError::unavailable(None)),
                 Some(_) => Ok(Arc::clone(&self.new)),
             }
         })

@@ -44,7 +44,7 @@ const faults = {
   'active is a number': [changed({ active: 1 }), 1, /expected document/],
   'active is null': [changed({ active: null }), 1, /expected document/],
   'its JSON is cut short': [truncated, 1, /expected document/],
-  'its answer breaks off': [brokenOff, 1, /broke off/],
+  'its answer breaks off': [brokenOff, 1, /the request failed/],
   'its answer is too large': [changed({ filler: 'x'.repeat(70_000) }), 1, /too large/],
 };
 
@@ -57,7 +57,7 @@ for (const [what, [fault, attempts, says]] of Object.entries(faults)) {
 
 test('503 and not 401: the connection is reset', async (t) => {
   const server = await introspectingServer(t, provider);
-  await putsOff(t, server, reset, /ended before an answer/);
+  await putsOff(t, server, reset, /closed before a response/);
 });
 
 test('503 and not 401: nobody listens', async (t) => {

@@ -39,10 +39,10 @@ proptest! {
             next += kids;
             for kid in &shown {
                 prop_assert_eq!(model.state.ask_unknown(kid, asker, model.now), Action::Refuse);
-                prop_assert!(model.state.missing.len() <= 256);
+                prop_assert!(model.state.missing.0.len() <= 256);
             }
             for kid in &shown {
-                prop_assert!(model.state.missing.peek(kid.as_str()).is_some_and(|missing| model.now < missing.until));
+                prop_assert!(model.state.missing.0.get(kid.as_str()).is_some_and(|missing| model.now < missing.until));
             }
         }
     }
@@ -53,7 +53,7 @@ struct Model {
     policy: RefreshPolicy,
     now: Instant,
     /// All that ever began, and whether caches had to keep out of it.
-    flights: Vec<(Flight, Instant, bool)>,
+    flights: Vec<(Fetch, Instant, bool)>,
     /// The one whose end is still waited for.
     flying: Option<usize>,
     /// Every end that counted, of which flight and when.
@@ -248,7 +248,7 @@ impl Model {
         Ok(())
     }
 
-    fn take_off(&mut self, flight: Flight) -> Result<(), TestCaseError> {
+    fn take_off(&mut self, flight: Fetch) -> Result<(), TestCaseError> {
         prop_assert!(self.flying.is_none(), "two flights at once");
         let may_hurry = !self.is_alive() && self.may_hurry_at().is_some_and(|at| at <= self.now);
         prop_assert!(may_hurry || !self.is_resting(), "no rest after a failure");

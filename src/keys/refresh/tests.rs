@@ -44,7 +44,7 @@ impl Model {
         self.state.ask_unknown(kid, asker, self.now)
     }
 
-    fn flight_of(&mut self, ask: impl FnOnce(&mut Self) -> Action) -> Flight {
+    fn flight_of(&mut self, ask: impl FnOnce(&mut Self) -> Action) -> Fetch {
         let (Action::Wait { start: Some(flight), .. } | Action::Serve { start: Some(flight) }) = ask(self) else {
             panic!("no fetch was started");
         };
@@ -74,7 +74,7 @@ fn a_set_without_a_cache_header_is_fresh_for_the_configured_time() {
     model.advance(seconds(239));
     assert_eq!(model.known(), Action::Serve { start: None });
     model.advance(seconds(1));
-    assert!(matches!(model.known(), Action::Serve { start: Some(Flight { forced: false, .. }) }));
+    assert!(matches!(model.known(), Action::Serve { start: Some(Fetch { forced: false, .. }) }));
     assert_eq!(model.known(), Action::Serve { start: None });
 }
 
@@ -266,7 +266,7 @@ fn random_key_ids_cause_two_fetches_and_one_more_each_half_minute() {
     }
     // 300 s.
     assert!((11..=12).contains(&fetches), "{fetches}");
-    assert!(model.state.missing.len() <= 256);
+    assert!(model.state.missing.0.len() <= 256);
 }
 
 #[test]
@@ -322,7 +322,7 @@ fn a_missing_key_id_is_forgotten_after_thirty_seconds_doubling_to_five_minutes()
         model.advance(seconds(expected - 1));
         assert_eq!(model.unknown("x"), Action::Refuse);
         model.advance(seconds(31));
-        assert!(model.state.missing.peek("x").is_none_or(|missing| model.now >= missing.until));
+        assert!(model.state.missing.0.get("x").is_none_or(|missing| model.now >= missing.until));
     }
 }
 

@@ -3,11 +3,14 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::thread;
 
+use bytes::Bytes;
+use http::{Request, Response};
 use serde_json::json;
 use tokio::time::advance;
 
-use super::tests::named;
+use super::tests::{named, remote_keys};
 use super::*;
+use crate::http_client::{HttpClient, HttpFuture, RequestLimits};
 
 const LIFETIME: Duration = Duration::from_secs(300);
 const POLICY: RefreshPolicy = RefreshPolicy { lifetime: LIFETIME, last_known_good: Duration::ZERO };
@@ -17,18 +20,13 @@ const READERS: usize = 3;
 /// Brings the next set each time: the n-th holds the key `n`, and no other of the kind that is asked for.
 struct Numbered(AtomicUsize);
 
-impl FetchKeySet for Numbered {
-    fn fetch(&self, _: FetchRequest) -> FetchFuture<'_> {
+impl HttpClient for Numbered {
+    fn send(&self, _: Request<Bytes>, _: RequestLimits) -> HttpFuture<'_> {
         let number = self.0.fetch_add(1, Ordering::SeqCst);
         // The key of RFC 8037, appendix A.2; the others make the search last.
         let key = |kid: String| json!({"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo", "kid": kid});
         let keys: Vec<_> = (0..15).map(|other| format!("other {other}")).chain([number.to_string()]).map(key).collect();
-        let keys = Arc::new(JwkSet::from_json(json!({ "keys": keys }).to_string()).unwrap());
-        Box::pin(async move { Ok(Fetched::Modified { keys, validators: None, lifetime: None }) })
-    }
-
-    fn issuer(&self) -> &str {
-        "https://as"
+        Box::pin(async move { Ok(Response::new(json!({ "keys": keys }).to_string().into())) })
     }
 }
 
@@ -37,7 +35,7 @@ fn no_reader_uses_a_set_after_its_death_or_an_older_one_than_before() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     let keys = {
         let _entered = runtime.enter();
-        RemoteKeys::new(Numbered(AtomicUsize::new(0)), POLICY)
+        remote_keys(Numbered(AtomicUsize::new(0)), POLICY)
     };
     // How many sets have died, and how many were seen alive by some reader.
     let (dead, seen, is_over) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicBool::new(false));

@@ -248,7 +248,7 @@ async fn our_credentials_refused_are_503_and_an_error_event_of_its_own() {
             };
             let own: Vec<_> = log.iter().filter(is_own).collect();
             let [(_, line)] = own.as_slice() else { panic!("{log:?}") };
-            assert!(line.contains(ISSUER) && line.contains("refuses"), "{line}");
+            assert!(line.contains(ISSUER) && line.contains("rejects"), "{line}");
             assert_nothing_secret(&seen(&answer, &log), token);
             let health = server.health();
             assert!(matches!(health.issuers()[0].last_error().unwrap().kind(), FetchErrorKind::CredentialsRefused(_)));
@@ -338,7 +338,7 @@ async fn an_outage_is_a_warning_that_names_its_cause() {
             })
             .count()
     };
-    assert_eq!((of(Level::WARN, "no answer"), of(Level::WARN, "suspended"), of(Level::INFO, "resumed")), (3, 1, 1));
+    assert_eq!((of(Level::WARN, "no response"), of(Level::WARN, "suspended"), of(Level::INFO, "resumed")), (3, 1, 1));
     let of_rejections = |level: Level| {
         let is_one = |(logged, line): &&(Level, String)| *logged == level && line.starts_with("mcp_bearer::rejection");
         log.iter().filter(is_one).count()

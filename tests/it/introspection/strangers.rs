@@ -21,7 +21,7 @@ fn reactions() -> Vec<(&'static str, Page)> {
     let json = |status: u16, body: &'static str| Page::status(status).body(body);
     vec![
         ("the connection is reset", Page::error(HttpErrorKind::Other)),
-        ("the answer is too large", Page::error(HttpErrorKind::TooLarge)),
+        ("the response is too large", Page::error(HttpErrorKind::TooLarge)),
         ("302", Page::status(302).header("location", "https://blocked.example.com/")),
         ("400 without a word", Page::status(400)),
         ("401 of django-oauth-toolkit", json(401, r#"{"active":false}"#)),

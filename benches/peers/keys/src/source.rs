@@ -65,7 +65,7 @@ impl KeySource for JwksCache {
     }
 }
 
-const UNAVAILABLE: KeyError = KeyError::Unavailable { retry_after: None, source: None };
+const UNAVAILABLE: KeyError = KeyError::unavailable(None);
 
 /// How long before a set expires it is fetched anew. The README's hour would have every set with a shorter life, such
 /// as the five minutes here, fetched all the time; it must be longer than the deadline.

@@ -5,28 +5,30 @@ use crate::http_client::AddressPolicy;
 use crate::identifier::{self, IssuerUrl, PlainHttp};
 use crate::json;
 
-/// What an authorization server says about itself (RFC 8414, section 2; OpenID Connect Discovery 1.0, section 3), as far
-/// as a resource server needs it.
+/// The metadata document of an authorization server (RFC 8414, section 2; OpenID Connect Discovery 1.0, section 3): the
+/// members that a resource server needs.
+///
+/// ```
+/// use mcp_bearer::Issuer;
+/// use mcp_bearer::issuer::AuthorizationServerMetadata;
+///
+/// let document = r#"{"issuer": "https://auth.example.com", "jwks_uri": "https://auth.example.com/jwks"}"#;
+/// let metadata = AuthorizationServerMetadata::from_json(document)?;
+/// let issuer = Issuer::with_metadata(metadata);
+/// # Ok::<(), mcp_bearer::issuer::InvalidMetadata>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct AuthorizationServerMetadata {
     issuer: IssuerUrl,
-    jwks_uri: Option<NamedUrl>,
-    introspection_endpoint: Option<NamedUrl>,
+    jwks_uri: Option<Endpoint>,
+    introspection_endpoint: Option<Endpoint>,
 }
 
-/// A URL that a document names, and where a request to it may go.
+/// The URL of an endpoint, and the addresses that a request to it may connect to.
 #[derive(Debug, Clone)]
-pub(super) struct NamedUrl {
-    pub(super) url: Url,
-    pub(super) addresses: AddressPolicy,
-}
-
-/// Where the URLs of a document may lead that was fetched.
-pub(super) struct Trust {
-    /// For URLs that somebody else wrote.
-    pub(super) addresses: AddressPolicy,
-    /// The members that `map_metadata` has written.
-    pub(super) written: Vec<&'static str>,
+pub(crate) struct Endpoint {
+    pub(crate) url: Url,
+    pub(crate) addresses: AddressPolicy,
 }
 
 /// Why a document is not the metadata of the issuer.
@@ -39,7 +41,7 @@ pub enum InvalidMetadata {
     /// `issuer` is missing, not a string, or not an issuer identifier.
     #[error("the member \"issuer\" is missing or is not an issuer identifier (RFC 8414, section 2)")]
     Issuer,
-    /// `issuer` is another than the configured one; the two must be equal byte for byte (RFC 8414, section 3.3).
+    /// `issuer` is not equal to the configured issuer, byte for byte (RFC 8414, section 3.3).
     #[error("the member \"issuer\" is not equal to the configured issuer, byte for byte (RFC 8414, section 3.3)")]
     Mismatch,
     /// `jwks_uri` is not an https URL.
@@ -51,10 +53,10 @@ pub enum InvalidMetadata {
 }
 
 impl AuthorizationServerMetadata {
-    /// Reads a metadata document that the operator has at hand.
+    /// Reads a metadata document that does not have to be fetched.
     ///
     /// # Errors
-    /// [`InvalidMetadata`] if it is none.
+    /// [`InvalidMetadata`] if a member is missing or invalid.
     pub fn from_json(document: impl AsRef<[u8]>) -> Result<Self, InvalidMetadata> {
         let document = json::unique_object(document.as_ref()).map_err(|_| InvalidMetadata::Malformed)?;
         let text = document.get("issuer").and_then(Value::as_str).ok_or(InvalidMetadata::Issuer)?;
@@ -67,7 +69,7 @@ impl AuthorizationServerMetadata {
         Ok(metadata)
     }
 
-    /// Reads what was fetched for `issuer`, and must name `expected` as its issuer.
+    /// Reads the document that was fetched for `issuer`. Its member `issuer` must be equal to `expected`.
     pub(crate) fn parse(
         document: &Map<String, Value>,
         issuer: IssuerUrl,
@@ -82,21 +84,21 @@ impl AuthorizationServerMetadata {
             None | Some(Value::Null) => Ok(None),
             Some(Value::String(text)) => {
                 let url = identifier::endpoint(text, plain_http).map_err(|_| invalid)?;
-                Ok(Some(NamedUrl { url, addresses: AddressPolicy::Any }))
+                Ok(Some(Endpoint { url, addresses: AddressPolicy::Any }))
             }
             Some(_) => Err(invalid),
         };
         let jwks_uri = url("jwks_uri", InvalidMetadata::JwksUri)?;
-        // Most who read this document have no use for it: what is no URL counts as missing.
+        // Most resource servers do not use this member, so an invalid URL counts as a missing one.
         let introspection_endpoint =
             url("introspection_endpoint", InvalidMetadata::IntrospectionEndpoint).unwrap_or_default();
         Ok(Self { issuer, jwks_uri, introspection_endpoint })
     }
 
-    /// Takes what is missing from another document of the same issuer. `None` if the two say different things: then
-    /// nothing of one is good beside the other.
+    /// Adds the missing members from another document of the same issuer. `None` if a member has different values in the
+    /// two documents, because then none of the other document's members can be trusted.
     pub(super) fn completed_by(&self, other: &Self) -> Option<Self> {
-        let both = |ours: &Option<NamedUrl>, theirs: &Option<NamedUrl>| match (ours, theirs) {
+        let both = |ours: &Option<Endpoint>, theirs: &Option<Endpoint>| match (ours, theirs) {
             (Some(ours), Some(theirs)) if ours.url != theirs.url => None,
             _ => Some(ours.as_ref().or(theirs.as_ref()).cloned()),
         };
@@ -113,32 +115,33 @@ impl AuthorizationServerMetadata {
         &self.issuer
     }
 
-    /// Where the key set is.
+    /// The URL of the key set.
     #[must_use]
     pub fn jwks_uri(&self) -> Option<&str> {
-        self.jwks_uri.as_ref().map(|named| named.url.as_str())
+        self.jwks_uri.as_ref().map(|endpoint| endpoint.url.as_str())
     }
 
-    /// Where tokens are introspected (RFC 7662).
+    /// The URL of the introspection endpoint (RFC 7662).
     #[must_use]
     pub fn introspection_endpoint(&self) -> Option<&str> {
-        self.introspection_endpoint.as_ref().map(|named| named.url.as_str())
+        self.introspection_endpoint.as_ref().map(|endpoint| endpoint.url.as_str())
     }
 
-    pub(super) const fn jwks_url(&self) -> Option<&NamedUrl> {
+    pub(crate) const fn key_set(&self) -> Option<&Endpoint> {
         self.jwks_uri.as_ref()
     }
 
-    pub(super) const fn introspection_url(&self) -> Option<&NamedUrl> {
+    pub(crate) const fn introspection(&self) -> Option<&Endpoint> {
         self.introspection_endpoint.as_ref()
     }
 
-    /// Restricts where the URLs in here may lead: the document was written by somebody else.
-    pub(super) fn trusted_as(mut self, trust: &Trust) -> Self {
-        let named = [("jwks_uri", &mut self.jwks_uri), ("introspection_endpoint", &mut self.introspection_endpoint)];
-        for (member, named) in named {
-            if let (Some(named), false) = (named, trust.written.contains(&member)) {
-                named.addresses = trust.addresses.clone();
+    /// Restricts the addresses of each endpoint, except for the members that the operator has written.
+    pub(super) fn restricted_to(mut self, addresses: &AddressPolicy, written_by_operator: &[&str]) -> Self {
+        let endpoints =
+            [("jwks_uri", &mut self.jwks_uri), ("introspection_endpoint", &mut self.introspection_endpoint)];
+        for (member, endpoint) in endpoints {
+            if let (Some(endpoint), false) = (endpoint, written_by_operator.contains(&member)) {
+                endpoint.addresses = addresses.clone();
             }
         }
         self

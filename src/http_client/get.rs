@@ -3,25 +3,32 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 
-use super::{HttpClient, HttpError, HttpErrorKind, RequestLimits};
+use super::retry::{may_be_retried, retry_pause};
+use super::{FetchError, HttpClient, HttpError, HttpErrorKind, RequestLimits};
 
-/// Sends a request, once more if the server could not be reached, closed the connection before it answered, or was busy,
-/// all within `total`. `request` makes it anew for each attempt: what proves who we are is good for one.
-pub(crate) async fn exchange(
+/// Fetches a document, with one retry if the server cannot be reached, closes the connection before it responds, or is busy.
+/// A response whose status is not `accepted` is an error.
+pub(crate) async fn get(
     client: &dyn HttpClient,
-    request: impl Fn() -> Result<Request<Bytes>, HttpError>,
+    request: &Request<Bytes>,
     limits: &RequestLimits,
-    total: Duration,
-) -> Result<Response<Bytes>, HttpError> {
+    accepted: impl Fn(StatusCode) -> bool,
+) -> Result<Response<Bytes>, FetchError> {
     let attempts = async {
-        let first = attempt(client, request()?, limits).await;
+        let first = attempt(client, request.clone(), limits).await;
         if !may_be_retried(&first) {
             return first;
         }
         tokio::time::sleep(retry_pause()).await;
-        attempt(client, request()?, limits).await
+        attempt(client, request.clone(), limits).await
     };
-    tokio::time::timeout(total, attempts).await.unwrap_or_else(|_| Err(HttpError::new(HttpErrorKind::Timeout)))
+    let url = request.uri().to_string();
+    let result = tokio::time::timeout(GET_TIMEOUT, attempts).await;
+    match result.unwrap_or_else(|_| Err(HttpError::new(HttpErrorKind::Timeout))) {
+        Ok(response) if accepted(response.status()) => Ok(response),
+        Ok(response) => Err(FetchError::from_status(&url, response.status(), retry_after(response.headers()))),
+        Err(error) => Err(FetchError::from_http_error(&url, error)),
+    }
 }
 
 /// Sends a request once.
@@ -32,7 +39,7 @@ pub(crate) async fn attempt(
 ) -> Result<Response<Bytes>, HttpError> {
     request.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     let response = client.send(request, limits.clone()).await?;
-    // A client of somebody else's making may have read more than it should.
+    // A client written by the user may ignore the limit.
     if response.body().len() > limits.body {
         return Err(HttpError::new(HttpErrorKind::TooLarge));
     }
@@ -42,8 +49,8 @@ pub(crate) async fn attempt(
     }
 }
 
-/// The name of the first coding, printable and cut. A decoder could be made to unfold a few bytes into gigabytes, so none is
-/// used.
+/// The name of the first content coding, escaped and cut. No coding is decoded, because a few bytes could expand to
+/// gigabytes.
 fn content_coding(headers: &HeaderMap) -> Option<String> {
     let values = headers.get_all(header::CONTENT_ENCODING).iter();
     let mut codings = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
@@ -51,24 +58,8 @@ fn content_coding(headers: &HeaderMap) -> Option<String> {
     Some(coding.escape_ascii().take(MAX_CODING).map(char::from).collect())
 }
 
-/// Whether the same request may succeed a moment later.
-pub(crate) fn may_be_retried(attempted: &Result<Response<Bytes>, HttpError>) -> bool {
-    match attempted {
-        Ok(response) => matches!(
-            response.status(),
-            StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT
-        ),
-        Err(error) => matches!(error.kind(), HttpErrorKind::Connect | HttpErrorKind::Closed),
-    }
-}
-
-/// How long to wait before the second attempt.
-pub(crate) fn retry_pause() -> Duration {
-    Duration::from_millis(fastrand::u64(RETRY_PAUSE_MILLIS))
-}
-
-/// The valid `Retry-After` of an answer: seconds, or a date, counted from the answer's own `Date` (RFC 9110, section
-/// 10.2.3), so that no clock of ours takes part.
+/// The valid `Retry-After` of a response: seconds, or a date (RFC 9110, section 10.2.3). A date is compared with the `Date`
+/// of the response, so that the local clock has no influence.
 pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -78,7 +69,7 @@ pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     httpdate::parse_http_date(text).ok()?.duration_since(sent).ok()
 }
 
-/// The most characters of a coding's name in an error: the longest that is registered has 11.
+/// The time limit of one document, its retry included.
+const GET_TIMEOUT: Duration = Duration::from_secs(5);
+/// The most characters of a coding's name in an error: the longest registered name has 11.
 const MAX_CODING: usize = 32;
-/// Long enough for a restarted process to listen, short enough to fit into the total twice.
-const RETRY_PAUSE_MILLIS: std::ops::Range<u64> = 50..150;

@@ -1,5 +1,4 @@
-//! One piece of work for all who want the same at the same time, on a task of its own: somebody who goes away cancels
-//! nothing.
+//! Single flight: callers that want the same result at the same time share one piece of work.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -10,17 +9,16 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// The flights that are under way.
+/// Runs the work for each key once at a time, on a task of its own. A caller that goes away cancels nothing.
 pub(crate) struct SingleFlight<K, V> {
-    shared: Arc<Shared<K, V>>,
+    flights: Arc<Flights<K, V>>,
 }
 
-struct Shared<K, V> {
-    flights: Mutex<HashMap<K, Flight<V>>>,
-}
+type Flights<K, V> = Mutex<HashMap<K, Flight<V>>>;
 
+/// Work in progress.
 struct Flight<V> {
-    outcome: watch::Receiver<Option<V>>,
+    result: watch::Receiver<Option<V>>,
     started_at: Instant,
 }
 
@@ -30,80 +28,79 @@ where
     V: Clone + Send + Sync + 'static,
 {
     pub(crate) fn new() -> Self {
-        Self { shared: Arc::new(Shared { flights: Mutex::new(HashMap::new()) }) }
+        Self { flights: Arc::default() }
     }
 
-    /// What `work` comes to, or the work that is under way for `key`; waits no longer than `limit`.
+    /// The result of the work in progress for `key`, or of `work` if there is none.
     ///
-    /// `None` if it took longer, or was cut off: by a panic, or by the end of its runtime.
+    /// `None` if that takes longer than `limit`, or is interrupted by a panic or by the end of its runtime.
     pub(crate) async fn join<F>(&self, key: K, limit: Duration, work: impl FnOnce() -> F) -> Option<V>
     where
         F: Future<Output = V> + Send + 'static,
     {
-        let mut outcome = self.board(key, work)?;
-        let landed = async { outcome.wait_for(Option::is_some).await.ok()?.clone() };
-        tokio::time::timeout(limit, landed).await.ok()?
+        let mut result = self.start(key, work)?;
+        let finished = async { result.wait_for(Option::is_some).await.ok()?.clone() };
+        tokio::time::timeout(limit, finished).await.ok()?
     }
 
-    /// Whether there is work for `key` to share.
-    pub(crate) fn is_under_way(&self, key: &K) -> bool {
-        self.shared.lock().contains_key(key)
-    }
-
-    /// Lets whoever comes next start anew. Those who wait for what is under way still get it.
-    pub(crate) fn abandon(&self, key: &K) {
-        self.shared.lock().remove(key);
-    }
-
-    fn board<F>(&self, key: K, work: impl FnOnce() -> F) -> Option<watch::Receiver<Option<V>>>
+    /// Starts `work` in the background unless there is work in progress for `key`. `None` outside a tokio runtime.
+    pub(crate) fn start<F>(&self, key: K, work: impl FnOnce() -> F) -> Option<watch::Receiver<Option<V>>>
     where
         F: Future<Output = V> + Send + 'static,
     {
         let runtime = tokio::runtime::Handle::try_current().ok()?;
         let now = Instant::now();
-        let mut flights = self.shared.lock();
+        let mut flights = lock(&self.flights);
         if let Some(flight) = flights.get(&key)
             && now.saturating_duration_since(flight.started_at) < LOST_AFTER
         {
-            return Some(flight.outcome.clone());
+            return Some(flight.result.clone());
         }
-        let (sender, outcome) = watch::channel(None);
-        flights.insert(key.clone(), Flight { outcome: outcome.clone(), started_at: now });
+        let (sender, result) = watch::channel(None);
+        flights.insert(key.clone(), Flight { result: result.clone(), started_at: now });
         drop(flights);
-        let landing = Landing { shared: Arc::clone(&self.shared), key, sender };
+        let guard = FlightGuard { flights: Arc::clone(&self.flights), key, sender };
         let work = work();
         runtime.spawn(async move {
-            let landed = work.await;
-            landing.sender.send_replace(Some(landed));
+            let finished = work.await;
+            guard.sender.send_replace(Some(finished));
         });
-        Some(outcome)
+        Some(result)
+    }
+
+    /// Whether there is work in progress for `key`.
+    pub(crate) fn is_running(&self, key: &K) -> bool {
+        lock(&self.flights).contains_key(key)
+    }
+
+    /// Makes the next caller start new work. Callers that already wait still get the result of the work in progress.
+    pub(crate) fn forget(&self, key: &K) {
+        lock(&self.flights).remove(key);
     }
 }
 
-impl<K, V> Shared<K, V> {
-    fn lock(&self) -> MutexGuard<'_, HashMap<K, Flight<V>>> {
-        self.flights.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock<K, V>(flights: &Flights<K, V>) -> MutexGuard<'_, HashMap<K, Flight<V>>> {
+    flights.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Takes a flight off the list, however it ended.
-struct Landing<K: Eq + Hash, V> {
-    shared: Arc<Shared<K, V>>,
+/// Removes a flight from the map when its task ends, in whatever way.
+struct FlightGuard<K: Eq + Hash, V> {
+    flights: Arc<Flights<K, V>>,
     key: K,
     sender: watch::Sender<Option<V>>,
 }
 
-impl<K: Eq + Hash, V> Drop for Landing<K, V> {
+impl<K: Eq + Hash, V> Drop for FlightGuard<K, V> {
     fn drop(&mut self) {
-        let mut flights = self.shared.lock();
-        // A flight that was given up may land after its successor took off.
-        if flights.get(&self.key).is_some_and(|flight| flight.outcome.same_channel(&self.sender.subscribe())) {
+        let mut flights = lock(&self.flights);
+        // The flight may be forgotten or lost, and another one may have taken its place.
+        if flights.get(&self.key).is_some_and(|flight| flight.result.same_channel(&self.sender.subscribe())) {
             flights.remove(&self.key);
         }
     }
 }
 
-/// When a flight is given up whose runtime nobody drives any more: it never lands, and nothing says so.
+/// After this time, work is considered lost: nobody drives its runtime any more.
 const LOST_AFTER: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
@@ -115,7 +112,7 @@ mod tests {
     const LIMIT: Duration = Duration::from_secs(10);
 
     #[tokio::test(start_paused = true)]
-    async fn who_wants_the_same_shares_the_work() {
+    async fn concurrent_callers_share_the_work() {
         let flights = SingleFlight::<u8, usize>::new();
         let started = Arc::new(AtomicUsize::new(0));
         let work = || {
@@ -128,11 +125,11 @@ mod tests {
         let shared = tokio::join!(flights.join(1, LIMIT, work), flights.join(1, LIMIT, work));
         assert_eq!(shared, (Some(0), Some(0)));
         assert_eq!(tokio::join!(flights.join(1, LIMIT, work), flights.join(2, LIMIT, work)), (Some(1), Some(2)));
-        assert!(flights.shared.lock().is_empty());
+        assert!(lock(&flights.flights).is_empty());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_goes_away_cancels_nothing() {
+    async fn a_caller_that_goes_away_cancels_nothing() {
         let flights = SingleFlight::<u8, u8>::new();
         let work = || async {
             tokio::time::sleep(Duration::from_secs(2)).await;
@@ -143,7 +140,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_abandoned_flight_lands_for_those_aboard_only() {
+    async fn a_forgotten_flight_finishes_only_for_those_who_wait() {
         let flights = SingleFlight::<u8, u8>::new();
         let work = |outcome: u8| {
             move || async move {
@@ -153,20 +150,20 @@ mod tests {
         };
         let later = async {
             tokio::time::sleep(Duration::from_secs(1)).await;
-            flights.abandon(&1);
-            let before_the_first_lands = flights.join(1, LIMIT, work(8));
-            let after_it_landed = async {
+            flights.forget(&1);
+            let before_the_first_ends = flights.join(1, LIMIT, work(8));
+            let after_it_ended = async {
                 tokio::time::sleep(Duration::from_millis(1500)).await;
                 flights.join(1, LIMIT, work(9)).await
             };
-            tokio::join!(before_the_first_lands, after_it_landed)
+            tokio::join!(before_the_first_ends, after_it_ended)
         };
         assert_eq!(tokio::join!(flights.join(1, LIMIT, work(7)), later), (Some(7), (Some(8), Some(8))));
-        assert!(flights.shared.lock().is_empty());
+        assert!(lock(&flights.flights).is_empty());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn work_that_panics_lands_too() {
+    async fn work_that_panics_ends_its_flight() {
         let flights = SingleFlight::<u8, u8>::new();
         assert_eq!(flights.join(1, LIMIT, || async { panic!("as planned") }).await, None);
         assert_eq!(flights.join(1, LIMIT, || async { 1 }).await, Some(1));

@@ -1,0 +1,226 @@
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Request, StatusCode, header};
+use serde_json::{Map, Value};
+use url::Url;
+
+use super::{AuthorizationServerMetadata, InvalidMetadata};
+use crate::http_client::{
+    AddressPolicy, DocumentError, FetchError, FetchErrorKind, HttpClient, RemoteAddress, RequestLimits, get,
+};
+use crate::identifier::{IssuerUrl, PlainHttp};
+use crate::json;
+use crate::log::Cause;
+
+/// Repairs a metadata document before it is read.
+pub(crate) type MapMetadata = Arc<dyn Fn(&mut Value) + Send + Sync>;
+
+/// Fetches the metadata of one issuer.
+pub(crate) struct Discovery {
+    pub(crate) issuer: IssuerUrl,
+    /// The value that the member `issuer` must have: the issuer, or its template with a placeholder for the tenant.
+    pub(crate) expected_issuer: Box<str>,
+    /// The URLs to try, in this order.
+    pub(crate) candidates: Vec<Url>,
+    pub(crate) required: RequiredMembers,
+    pub(crate) map: Option<MapMetadata>,
+    pub(crate) plain_http: PlainHttp,
+}
+
+/// The specifications that say where the metadata is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DiscoveryMethod {
+    /// RFC 8414, then OpenID Connect Discovery 1.0.
+    Any,
+    OAuth,
+    OpenId,
+}
+
+/// The members that the metadata must have.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RequiredMembers {
+    pub(crate) jwks_uri: bool,
+    pub(crate) introspection_endpoint: bool,
+}
+
+impl DiscoveryMethod {
+    /// The well-known URLs of an issuer, in the order in which they are tried.
+    pub(crate) fn candidates(self, issuer: &IssuerUrl) -> Vec<Url> {
+        let mut urls = match self {
+            Self::OAuth => vec![inserted(issuer, OAUTH)],
+            Self::OpenId => vec![appended(issuer, OPENID)],
+            Self::Any => vec![inserted(issuer, OAUTH), inserted(issuer, OPENID), appended(issuer, OPENID)],
+        };
+        // For an issuer without a path, the last two are equal.
+        urls.dedup();
+        urls
+    }
+}
+
+/// The well-known part goes between host and path (RFC 8414, section 3).
+fn inserted(issuer: &IssuerUrl, well_known: &str) -> Url {
+    let mut url = issuer.url().clone();
+    let path = issuer.url().path().trim_end_matches('/');
+    url.set_path(&[well_known, path].concat());
+    url
+}
+
+/// The well-known part goes after the path (OpenID Connect Discovery 1.0, section 4.1).
+fn appended(issuer: &IssuerUrl, well_known: &str) -> Url {
+    let mut url = issuer.url().clone();
+    let path = issuer.url().path().trim_end_matches('/');
+    url.set_path(&[path, well_known].concat());
+    url
+}
+
+impl Discovery {
+    /// The first candidate that is the issuer's metadata, with missing members from the later candidates, and whether it has
+    /// all required members.
+    ///
+    /// Documents that contradict each other are not merged: a token that one server signed must not be introspected at
+    /// another.
+    pub(super) async fn run(&self, client: &dyn HttpClient) -> Result<(AuthorizationServerMetadata, bool), FetchError> {
+        let mut found: Option<AuthorizationServerMetadata> = None;
+        let mut worst: Option<FetchError> = None;
+        for url in &self.candidates {
+            let error = match self.fetch(client, url).await {
+                Ok(metadata) => {
+                    let merged = match found {
+                        None => metadata,
+                        Some(found) => found.completed_by(&metadata).unwrap_or(found),
+                    };
+                    if self.required.are_in(&merged) {
+                        return Ok((merged, true));
+                    }
+                    found = Some(merged);
+                    continue;
+                }
+                Err(error) => error,
+            };
+            let cause = Cause::new(&error);
+            tracing::debug!(target: "mcp_bearer::keys", issuer = self.issuer.as_str(), %cause, "no metadata at this URL");
+            // All candidates have the same host. If no connection can be made, the others are not tried.
+            let is_unreachable = error.is_unreachable();
+            if worst.as_ref().is_none_or(|worst| severity(&error) > severity(worst)) {
+                worst = Some(error);
+            }
+            if is_unreachable {
+                break;
+            }
+        }
+        match found {
+            Some(metadata) => Ok((metadata, false)),
+            None => Err(worst.unwrap_or_else(|| FetchError::new(FetchErrorKind::Document, self.issuer.as_str()))),
+        }
+    }
+
+    async fn fetch(&self, client: &dyn HttpClient, url: &Url) -> Result<AuthorizationServerMetadata, FetchError> {
+        let error = |kind| FetchError::new(kind, url.as_str());
+        let request = Request::get(url.as_str()).header(header::ACCEPT, "application/json").body(Bytes::new());
+        let request = request.map_err(|source| error(FetchErrorKind::Document).with_source(source))?;
+        let limits = RequestLimits::new(MAX_METADATA, AddressPolicy::Any);
+        let response = get(client, &request, &limits, |status| status == StatusCode::OK).await?;
+        let document = json::unique_object(response.body()).map_err(|source| {
+            error(FetchErrorKind::Document).with_source(DocumentError::not_json(response.body(), &source))
+        })?;
+        let (document, written_by_operator) = self.mapped(document).ok_or_else(|| {
+            let source =
+                DocumentError::new("`map_metadata` has replaced the document by a value that is not an object");
+            error(FetchErrorKind::Document).with_source(source)
+        })?;
+        // The address is that of the connection itself, so the issuer cannot choose it later by a DNS record.
+        let addresses = match response.extensions().get::<RemoteAddress>() {
+            Some(address) if address.is_private() => AddressPolicy::Any,
+            _ => AddressPolicy::for_document_at(url),
+        };
+        let (issuer, plain_http) = (self.issuer.clone(), self.plain_http);
+        let metadata = AuthorizationServerMetadata::parse(&document, issuer, &self.expected_issuer, plain_http);
+        metadata.map(|metadata| metadata.restricted_to(&addresses, &written_by_operator)).map_err(|invalid| {
+            let kind = match invalid {
+                InvalidMetadata::Mismatch => FetchErrorKind::IssuerMismatch,
+                _ => FetchErrorKind::Document,
+            };
+            error(kind).with_source(explained(invalid, &document))
+        })
+    }
+
+    /// The document after `map_metadata`, and the members that it has changed. `None` if it is not an object any more.
+    fn mapped(&self, document: Map<String, Value>) -> Option<(Map<String, Value>, Vec<&'static str>)> {
+        let Some(map) = &self.map else { return Some((document, Vec::new())) };
+        let mut mapped = Value::Object(document.clone());
+        map(&mut mapped);
+        let Value::Object(mapped) = mapped else { return None };
+        let is_changed = |member: &&str| mapped.get(*member) != document.get(*member);
+        let changed = ["jwks_uri", "introspection_endpoint"].into_iter().filter(is_changed).collect();
+        Some((mapped, changed))
+    }
+}
+
+impl RequiredMembers {
+    const fn are_in(self, metadata: &AuthorizationServerMetadata) -> bool {
+        (!self.jwks_uri || metadata.key_set().is_some())
+            && (!self.introspection_endpoint || metadata.introspection().is_some())
+    }
+}
+
+/// The error with the invalid value and what the operator can do.
+fn explained(invalid: InvalidMetadata, document: &Map<String, Value>) -> DocumentError {
+    let (member, repair) = match invalid {
+        InvalidMetadata::Mismatch => (
+            "issuer",
+            "configure the issuer exactly as its metadata has it, if it is the right one; if it is reached by another URL, call \
+             `well_known_url(..)` or `jwks_uri(..)`, and `dangerously_allow_http()` if that URL is plain http",
+        ),
+        InvalidMetadata::JwksUri => (
+            "jwks_uri",
+            "call `jwks_uri(..)` with the right URL, or `dangerously_allow_http()` if there is only plain http",
+        ),
+        _ => return DocumentError::new(invalid.to_string()),
+    };
+    let found = document.get(member).map(|found| found.as_str().map_or_else(|| found.to_string(), str::to_owned));
+    DocumentError::new(invalid.to_string()).found(&found.unwrap_or_default()).repaired_by(repair)
+}
+
+/// How much an error helps the operator: the highest of all candidates is reported.
+const fn severity(error: &FetchError) -> u8 {
+    match error.kind() {
+        FetchErrorKind::IssuerMismatch => 4,
+        FetchErrorKind::NoAnswer | FetchErrorKind::Status(500..) | FetchErrorKind::Interrupted => 3,
+        FetchErrorKind::Status(401 | 403) => 2,
+        FetchErrorKind::Document => 1,
+        FetchErrorKind::Status(_) | FetchErrorKind::CredentialsRefused(_) | FetchErrorKind::Unsendable => 0,
+    }
+}
+
+const OAUTH: &str = "/.well-known/oauth-authorization-server";
+const OPENID: &str = "/.well-known/openid-configuration";
+/// The most bytes of a metadata document: real documents have 1 to 10 KiB.
+const MAX_METADATA: usize = 256 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn well_known_urls_follow_from_the_issuer() {
+        for (issuer, insert, append) in [
+            ("https://h", "https://h/.well-known/openid-configuration", "https://h/.well-known/openid-configuration"),
+            ("https://h/", "https://h/.well-known/openid-configuration", "https://h/.well-known/openid-configuration"),
+            (
+                "https://h:8443/a/b",
+                "https://h:8443/.well-known/openid-configuration/a/b",
+                "https://h:8443/a/b/.well-known/openid-configuration",
+            ),
+            (
+                "https://h/a/",
+                "https://h/.well-known/openid-configuration/a",
+                "https://h/a/.well-known/openid-configuration",
+            ),
+        ] {
+            let issuer = IssuerUrl::new(issuer).unwrap();
+            assert_eq!(inserted(&issuer, OPENID).as_str(), insert);
+            assert_eq!(appended(&issuer, OPENID).as_str(), append);
+        }
+    }
+}

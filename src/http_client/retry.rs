@@ -1,0 +1,73 @@
+//! Repeated attempts: the one immediate retry of a request, and the back-off after failures in a row.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{Response, StatusCode};
+
+use super::{HttpError, HttpErrorKind};
+
+/// Whether the same request may succeed a moment later.
+pub(crate) fn may_be_retried(result: &Result<Response<Bytes>, HttpError>) -> bool {
+    match result {
+        Ok(response) => matches!(
+            response.status(),
+            StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT
+        ),
+        Err(error) => matches!(error.kind(), HttpErrorKind::Connect | HttpErrorKind::Closed),
+    }
+}
+
+/// The random pause before the immediate retry.
+pub(crate) fn retry_pause() -> Duration {
+    Duration::from_millis(fastrand::u64(RETRY_PAUSE_MILLIS))
+}
+
+/// Exponential back-off with full jitter for the documents of one authorization server. It is pure: time and chance are
+/// arguments.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct BackOff {
+    failures: u32,
+    /// When the next attempt may start in the background.
+    not_before: Option<Instant>,
+    /// When a waiting request may start the next attempt.
+    request_not_before: Option<Instant>,
+}
+
+impl BackOff {
+    /// Counts a failure. `retry_after` is the `Retry-After` of the response; `jitter` is between 0 and 1.
+    pub(crate) fn fail(&mut self, retry_after: Option<Duration>, jitter: f64, now: Instant) {
+        let retry_after = retry_after.unwrap_or_default().min(MAX_PAUSE);
+        let longest = FIRST_PAUSE.saturating_mul(1_u32.checked_shl(self.failures).unwrap_or(u32::MAX)).min(MAX_PAUSE);
+        let pause = longest.mul_f64(jitter.clamp(0.0, 1.0)).max(MIN_PAUSE).max(retry_after);
+        self.failures = self.failures.saturating_add(1);
+        self.not_before = now.checked_add(pause);
+        self.request_not_before = now.checked_add(retry_after.max(REQUEST_PAUSE).min(pause));
+    }
+
+    /// How long no attempt may start in the background.
+    pub(crate) fn time_left(&self, now: Instant) -> Duration {
+        self.not_before.map_or(Duration::ZERO, |at| at.saturating_duration_since(now))
+    }
+
+    /// How long a request must wait before it may start an attempt itself. `None` if that is more than a request waits.
+    ///
+    /// A request goes ahead of the back-off. Otherwise the first valid tokens after an outage would be rejected for up to
+    /// a minute.
+    pub(crate) fn time_left_for_request(&self, now: Instant) -> Option<Duration> {
+        let left = self.request_not_before.map_or(Duration::ZERO, |at| at.saturating_duration_since(now));
+        (left <= REQUEST_PAUSE).then_some(left)
+    }
+}
+
+/// Long enough for a restarted process to listen, short enough to fit into the time limit twice.
+const RETRY_PAUSE_MILLIS: std::ops::Range<u64> = 50..150;
+/// The upper bound of the pause after the first failure. It doubles with each further failure.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// The shortest pause, whatever the jitter is.
+const MIN_PAUSE: Duration = Duration::from_millis(250);
+/// The longest pause, so that the end of an outage is noticed within a minute.
+const MAX_PAUSE: Duration = Duration::from_secs(60);
+/// The pause before a waiting request may start an attempt, whatever the back-off is. One attempt per second is little load
+/// for an authorization server, and a second is a short wait for a request.
+const REQUEST_PAUSE: Duration = Duration::from_secs(1);
