@@ -33,9 +33,10 @@ pub type ReadHeader = (Algorithm, Option<String>, Option<String>, Vec<(&'static 
 
 /// Reads a JOSE header.
 pub fn header(json: &[u8]) -> Result<ReadHeader, CheckFailure> {
-    let header = Header::parse(json, AllowedAlgorithms::supported())?;
+    let header = Header::parse(json)?;
+    let algorithm = header.check(AllowedAlgorithms::supported())?;
     let owned = |text: Option<std::borrow::Cow<'_, str>>| text.map(|text| text.into_owned());
-    Ok((header.algorithm, owned(header.kid), owned(header.typ), header.replicated))
+    Ok((algorithm, owned(header.kid), owned(header.typ), header.replicated))
 }
 
 /// Whether both readers of whole documents find unique names; they must agree.

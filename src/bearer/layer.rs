@@ -8,7 +8,7 @@ use tower_layer::Layer;
 use super::{BearerAuth, Guard, OnRejection, Rejection};
 use crate::error::{BuildError, BuildErrorKind, valid_or_panic};
 use crate::scope::{InvalidScope, ScopeRequirement};
-use crate::verify::ByIssuer;
+use crate::verify::Verifier;
 
 /// Verifies the access token of each request, and puts [`AuthInfo`](crate::AuthInfo) into the request's extensions.
 ///
@@ -67,14 +67,14 @@ pub struct BearerAuthLayer {
 /// What all requests share.
 #[derive(Clone)]
 pub(super) struct BearerState {
-    pub(super) verifier: Arc<ByIssuer>,
+    pub(super) verifier: Arc<Verifier>,
     pub(super) guard: Arc<Guard>,
     pub(super) anonymous_allowed: bool,
     pub(super) on_rejection: Option<OnRejection>,
 }
 
 impl BearerAuthLayer {
-    pub(crate) fn new(verifier: Arc<ByIssuer>, guard: Arc<Guard>) -> Self {
+    pub(crate) fn new(verifier: Arc<Verifier>, guard: Arc<Guard>) -> Self {
         Self { state: Arc::new(BearerState { verifier, guard, anonymous_allowed: false, on_rejection: None }) }
     }
 
@@ -155,7 +155,7 @@ impl BearerAuthLayer {
         rejection.to_response_by(self.state.on_rejection.as_ref())
     }
 
-    pub(crate) fn verifier(&self) -> &Arc<ByIssuer> {
+    pub(crate) fn verifier(&self) -> &Arc<Verifier> {
         &self.state.verifier
     }
 

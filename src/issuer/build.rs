@@ -18,7 +18,7 @@ use crate::identifier;
 use crate::introspection::{Introspection, Introspector};
 use crate::jose::AllowedAlgorithms;
 use crate::keys::{KeySetFetcher, Keys, RefreshPolicy, RemoteKeys, Reporting, UnusableKeys};
-use crate::verify::{Asked, JwtVerifier, RevocationCheck, Verifier};
+use crate::verify::{IssuerVerifier, JwtKeys, Method};
 
 impl Issuer {
     /// What verifies this issuer's tokens for a resource that accepts `audiences`.
@@ -27,8 +27,8 @@ impl Issuer {
         audiences: &AcceptedAudiences,
         skew: Duration,
         max_lifetime: Option<Duration>,
-        wait_limit: Duration,
-    ) -> Result<Verifier, BuildError> {
+        time_limit: Duration,
+    ) -> Result<IssuerVerifier, BuildError> {
         self.check_identifier()?;
         self.check_agreement()?;
         self.check_texts()?;
@@ -42,23 +42,22 @@ impl Issuer {
             id_token_claims_accepted: self.id_token_claims_accepted,
             missing_token_type_accepted: self.missing_token_type_accepted,
         };
-        let (jwt, asked) = match (&self.source, &self.introspection) {
-            (Source::Verifier(custom), _) => (None, Some(Asked::Custom(Arc::clone(custom)))),
-            (_, None) => (Some(self.jwt_verifier(None)?), None),
-            (_, Some((which, settings))) => {
-                let introspector = self.introspector(settings)?;
-                let jwt = match which {
-                    Introspected::All => None,
-                    Introspected::Opaque => Some(self.jwt_verifier(Some(&introspector))?),
-                };
-                (jwt, Some(Asked::Introspection(introspector)))
-            }
+        let method = match (&self.source, &self.introspection) {
+            (Source::Verifier(custom), _) => Method::Custom(Arc::clone(custom)),
+            (_, None) => Method::Jwt(self.jwt_keys()?),
+            (_, Some((Introspected::Opaque, settings))) => Method::JwtOrIntrospection {
+                introspector: self.introspector(settings)?,
+                keys: self.jwt_keys()?,
+                revocation_check: self.revocation_check,
+            },
+            (_, Some((Introspected::All, settings))) => Method::Introspection {
+                introspector: self.introspector(settings)?,
+                // An issuer whose tokens are introspected needs no keys.
+                keys: self.jwt_keys().ok(),
+            },
         };
-        let introspects_all = matches!(self.introspection, Some((Introspected::All, _)));
-        // Without a key set such a JWT cannot be judged, and that is no reason to fail here.
-        let not_introspected = introspects_all.then(|| self.jwt_verifier(None).ok()).flatten();
         let (issuer, scope_claims) = (self.url.clone(), self.scope_claims.clone());
-        Ok(Verifier { issuer, policy, scope_claims, jwt, not_introspected, asked, wait_limit })
+        Ok(IssuerVerifier { issuer, policy, scope_claims, method, time_limit })
     }
 
     /// The texts that `aud` may be: `common` to all issuers of the resource, and those of this issuer.
@@ -83,16 +82,8 @@ impl Issuer {
         }
     }
 
-    fn jwt_verifier(&self, introspector: Option<&Arc<Introspector>>) -> Result<JwtVerifier, BuildError> {
-        let revocation = introspector
-            .zip(self.revocation_check)
-            .map(|(introspector, interval)| RevocationCheck { introspector: Arc::clone(introspector), interval });
-        Ok(JwtVerifier {
-            keys: self.parts.keys.get_or_make(|| self.keys())?,
-            algorithms: self.allowed_algorithms()?,
-            at_jwt_required: self.at_jwt_required,
-            revocation,
-        })
+    fn jwt_keys(&self) -> Result<JwtKeys, BuildError> {
+        Ok(JwtKeys { keys: self.parts.keys.get_or_make(|| self.keys())?, algorithms: self.allowed_algorithms()? })
     }
 
     fn allowed_algorithms(&self) -> Result<AllowedAlgorithms, BuildError> {

@@ -13,9 +13,11 @@ use crate::json::{IsNull, Names, Text, Walk, next_name};
 /// absent, except in `crit`, `iss` and `aud`.
 ///
 /// `jwk`, `jku`, `x5u` and `x5c` are never read: a key comes from the issuer's key set only.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Header<'h> {
-    pub(crate) algorithm: Algorithm,
+    alg: Option<Cow<'h, str>>,
+    /// It has `crit`, `b64`, `enc` or `zip`.
+    is_critical: bool,
     pub(crate) kid: Option<Cow<'h, str>>,
     /// `x5t#S256` and `x5t`, where there is no `kid`.
     pub(crate) thumbprints: [Option<Cow<'h, str>>; 2],
@@ -25,19 +27,31 @@ pub(crate) struct Header<'h> {
 }
 
 impl<'h> Header<'h> {
-    pub(crate) fn parse(json: &'h [u8], allowed: AllowedAlgorithms) -> Result<Self, CheckFailure> {
-        let members = Members::read(json)?;
-        let name = members.alg.ok_or(CheckFailure::Header)?;
-        let algorithm = Algorithm::from_name(&name).filter(|algorithm| allowed.contains(*algorithm));
+    pub(crate) fn parse(json: &'h [u8]) -> Result<Self, CheckFailure> {
+        let json = std::str::from_utf8(json).map_err(|_| CheckFailure::Header)?;
+        let mut deserializer = serde_json::Deserializer::from_str(json);
+        let header = deserializer.deserialize_map(HeaderVisitor);
+        let mut header =
+            header.and_then(|header| deserializer.end().map(|()| header)).map_err(|_| CheckFailure::Header)?;
+        if header.kid.is_some() {
+            header.thumbprints = [None, None];
+        }
+        Ok(header)
+    }
+
+    /// Checks that a token with this header can be verified with the issuer's keys: `alg` is one of `allowed`, no
+    /// extension is critical, and the name of the key is not too long.
+    pub(crate) fn check(&self, allowed: AllowedAlgorithms) -> Result<Algorithm, CheckFailure> {
+        let name = self.alg.as_deref().ok_or(CheckFailure::Header)?;
+        let algorithm = Algorithm::from_name(name).filter(|algorithm| allowed.contains(*algorithm));
         let algorithm = algorithm.ok_or(CheckFailure::Algorithm)?;
-        if members.critical {
+        if self.is_critical {
             return Err(CheckFailure::CriticalHeader);
         }
-        let thumbprints = if members.kid.is_none() { members.thumbprints } else { [None, None] };
-        if members.kid.iter().chain(thumbprints.iter().flatten()).any(|name| name.len() > MAX_KID) {
+        if self.kid.iter().chain(self.thumbprints.iter().flatten()).any(|name| name.len() > MAX_KID) {
             return Err(CheckFailure::Header);
         }
-        Ok(Self { algorithm, kid: members.kid, thumbprints, typ: members.typ, replicated: members.replicated })
+        Ok(algorithm)
     }
 
     /// The name of the key in the header.
@@ -45,43 +59,19 @@ impl<'h> Header<'h> {
         let [x5t_s256, x5t] = &self.thumbprints;
         KeyName { kid: self.kid.as_deref(), x5t_s256: x5t_s256.as_deref(), x5t: x5t.as_deref() }
     }
-
-    /// What kind of token a header names, whatever else is in it.
-    pub(crate) fn typ_of(json: &'h [u8]) -> Result<Option<Cow<'h, str>>, CheckFailure> {
-        Members::read(json).map(|members| members.typ)
-    }
 }
 
-#[derive(Default)]
-struct Members<'h> {
-    alg: Option<Cow<'h, str>>,
-    kid: Option<Cow<'h, str>>,
-    thumbprints: [Option<Cow<'h, str>>; 2],
-    typ: Option<Cow<'h, str>>,
-    critical: bool,
-    replicated: Vec<(&'static str, Value)>,
-}
+struct HeaderVisitor;
 
-impl<'h> Members<'h> {
-    fn read(json: &'h [u8]) -> Result<Self, CheckFailure> {
-        let json = std::str::from_utf8(json).map_err(|_| CheckFailure::Header)?;
-        let mut deserializer = serde_json::Deserializer::from_str(json);
-        let members = deserializer.deserialize_map(MembersVisitor);
-        members.and_then(|members| deserializer.end().map(|()| members)).map_err(|_| CheckFailure::Header)
-    }
-}
-
-struct MembersVisitor;
-
-impl<'de> Visitor<'de> for MembersVisitor {
-    type Value = Members<'de>;
+impl<'de> Visitor<'de> for HeaderVisitor {
+    type Value = Header<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a JOSE header")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut members = Members::default();
+        let mut members = Header::default();
         let mut names = Names::default();
         let text = |map: &mut A| Ok(map.next_value::<Option<Text<'de>>>()?.map(|text| text.0));
         while let Some(name) = next_name(&mut map)? {
@@ -94,10 +84,10 @@ impl<'de> Visitor<'de> for MembersVisitor {
                 // No extension is understood, so any `crit` refuses; JWTs must not use `b64` (RFC 7797, section 7);
                 // `enc` and `zip` belong to encryption.
                 "crit" => {
-                    members.critical = true;
+                    members.is_critical = true;
                     map.next_value_seed(Walk(&mut names))?;
                 }
-                "b64" | "enc" | "zip" => members.critical |= !map.next_value_seed(IsNull(&mut names))?,
+                "b64" | "enc" | "zip" => members.is_critical |= !map.next_value_seed(IsNull(&mut names))?,
                 "iss" => members.replicated.push(("iss", map.next_value()?)),
                 "sub" => {
                     let subject: Value = map.next_value()?;
@@ -121,8 +111,8 @@ mod tests {
     use super::*;
 
     fn parse(json: &str) -> Result<Algorithm, CheckFailure> {
-        Header::parse(json.as_bytes(), AllowedAlgorithms::from_iter([Algorithm::RS256, Algorithm::EdDSA]))
-            .map(|header| header.algorithm)
+        let allowed = AllowedAlgorithms::from_iter([Algorithm::RS256, Algorithm::EdDSA]);
+        Header::parse(json.as_bytes()).and_then(|header| header.check(allowed))
     }
 
     #[test]

@@ -4,7 +4,6 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::issuer_parts::IssuerParts;
 use super::resource_server::Inner;
 use super::{ResourceServer, ResourceServerBuilder};
 use crate::bearer::Guard;
@@ -15,7 +14,7 @@ use crate::issuer::Issuer;
 use crate::jose::compact::MAX_TOKEN;
 use crate::resource::{MetadataService, WellKnown};
 use crate::scope::{OFFLINE_ACCESS, RequestedScopes, ScopeHierarchy, ScopeRequirement, Scopes};
-use crate::verify::{ByIssuer, ForOpaque, VerifiedTokens, Verifier};
+use crate::verify::{IssuerVerifier, OpaqueRoute, VerifiedTokens, Verifier};
 
 impl ResourceServerBuilder {
     pub(super) fn assemble(self) -> Result<ResourceServer, BuildError> {
@@ -28,8 +27,6 @@ impl ResourceServerBuilder {
         let verifiers = self.verifiers(&resource)?;
         let for_opaque = self.for_opaque(&verifiers)?;
         let verified = self.verified_tokens(&verifiers)?;
-        let issuers = self.issuers.iter().zip(&verifiers);
-        let issuers = issuers.map(|(issuer, verifier)| IssuerParts::of(issuer.url(), verifier)).collect();
         let mut well_known = WellKnown::of(&resource, self.root_alias);
         if let Some(url) = &self.metadata_url {
             well_known.move_to(url, &resource, self.plain_http)?;
@@ -55,7 +52,7 @@ impl ResourceServerBuilder {
             events: Arc::default(),
         };
         Ok(ResourceServer::new(Inner {
-            verifier: Arc::new(ByIssuer::new(
+            verifier: Arc::new(Verifier::new(
                 verifiers,
                 for_opaque,
                 self.max_token_length,
@@ -64,7 +61,6 @@ impl ResourceServerBuilder {
             )),
             guard: Arc::new(guard),
             metadata: MetadataService::new(document, well_known.paths),
-            issuers,
             clock: self.clock,
             skew: self.skew,
         }))
@@ -109,7 +105,7 @@ impl ResourceServerBuilder {
         Ok(scopes.without(OFFLINE_ACCESS))
     }
 
-    fn verifiers(&self, resource: &ResourceUrl) -> Result<Vec<Arc<Verifier>>, BuildError> {
+    fn verifiers(&self, resource: &ResourceUrl) -> Result<Vec<Arc<IssuerVerifier>>, BuildError> {
         let wrong = |message: String| Err(BuildError::new(BuildErrorKind::Issuer, message));
         if self.issuers.is_empty() {
             return wrong(
@@ -132,14 +128,14 @@ impl ResourceServerBuilder {
         Ok(verifiers)
     }
 
-    fn verified_tokens(&self, verifiers: &[Arc<Verifier>]) -> Result<Option<VerifiedTokens>, BuildError> {
+    fn verified_tokens(&self, verifiers: &[Arc<IssuerVerifier>]) -> Result<Option<VerifiedTokens>, BuildError> {
         let Some(capacity) = self.verified_tokens else { return Ok(None) };
         let wrong = |message: String| Err(BuildError::new(BuildErrorKind::Setting, message));
         if !(1..=MAX_VERIFIED_TOKENS).contains(&capacity) {
             return wrong(format!("`cache_verified_tokens` is {capacity}: give between 1 and {MAX_VERIFIED_TOKENS}"));
         }
         let can_remember =
-            |verifier: &Arc<Verifier>| verifier.jwt.as_ref().is_some_and(|jwt| jwt.keys.have_generations());
+            |verifier: &Arc<IssuerVerifier>| verifier.keys().is_some_and(|keys| keys.keys.have_generations());
         if !verifiers.iter().any(can_remember) {
             return wrong(
                 "`cache_verified_tokens` has no effect where no issuer's JWTs are checked with keys of its key set: remove it"
@@ -153,14 +149,14 @@ impl ResourceServerBuilder {
     }
 
     /// The issuer that introspects opaque tokens. It must be unambiguous.
-    fn for_opaque(&self, verifiers: &[Arc<Verifier>]) -> Result<ForOpaque, BuildError> {
-        let asked: Vec<_> = verifiers.iter().filter(|verifier| verifier.asked.is_some()).collect();
+    fn for_opaque(&self, verifiers: &[Arc<IssuerVerifier>]) -> Result<OpaqueRoute, BuildError> {
+        let asked: Vec<_> = verifiers.iter().filter(|verifier| verifier.accepts_opaque()).collect();
         let wrong = |message: &str| Err(BuildError::new(BuildErrorKind::Issuer, message));
         match (asked.as_slice(), &self.route_opaque) {
             ([], Some(_)) => wrong("`route_opaque` has no effect where no issuer takes opaque tokens: remove it"),
-            ([], None) => Ok(ForOpaque::Nobody),
-            (_, Some(route)) => Ok(ForOpaque::Routed(Arc::clone(route))),
-            ([only], None) => Ok(ForOpaque::One(Arc::clone(only))),
+            ([], None) => Ok(OpaqueRoute::None),
+            (_, Some(route)) => Ok(OpaqueRoute::Chosen(Arc::clone(route))),
+            ([only], None) => Ok(OpaqueRoute::One(Arc::clone(only))),
             (_, None) => wrong(
                 "two issuers take opaque tokens, and nobody could tell whose a token is: keep one, or call `route_opaque`",
             ),

@@ -10,7 +10,7 @@ use crate::identifier::PlainHttp;
 use crate::issuer::Issuer;
 use crate::jose::compact::DEFAULT_MAX_TOKEN;
 use crate::resource::ProtectedResourceMetadata;
-use crate::verify::Route;
+use crate::verify::RouteOpaque;
 
 /// The configuration of a [`ResourceServer`]. Mistakes are found by [`build`](Self::build) and
 /// [`build_lazy`](Self::build_lazy).
@@ -32,7 +32,7 @@ pub struct ResourceServerBuilder {
     pub(super) max_token_length: usize,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) plain_http: PlainHttp,
-    pub(super) route_opaque: Option<Route>,
+    pub(super) route_opaque: Option<RouteOpaque>,
     pub(super) verified_tokens: Option<usize>,
     pub(super) verification_timeout: Duration,
 }

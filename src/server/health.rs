@@ -1,23 +1,23 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::issuer_parts::IssuerParts;
 use crate::http_client::FetchError;
 use crate::keys::Keys;
+use crate::verify::IssuerVerifier;
 
-/// Whether a resource server can judge tokens; see [`ResourceServer::health`](crate::ResourceServer::health).
+/// Whether a resource server can verify tokens; see [`ResourceServer::health`](crate::ResourceServer::health).
 #[derive(Debug, Clone)]
 pub struct Health {
     issuers: Vec<IssuerHealth>,
 }
 
-/// Whether the tokens of one issuer can be judged.
+/// Whether the tokens of one issuer can be verified.
 #[derive(Debug, Clone)]
 pub struct IssuerHealth {
     issuer: Box<str>,
     ready: bool,
-    keys: usize,
-    unusable_keys: usize,
+    key_count: usize,
+    unusable_key_count: usize,
     last_error: Option<Arc<FetchError>>,
     retry_in: Duration,
 }
@@ -27,13 +27,13 @@ impl Health {
         Self { issuers }
     }
 
-    /// Whether the tokens of every issuer can be judged: what a readiness probe asks.
+    /// Whether the tokens of all issuers can be verified: the answer to a readiness probe.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.issuers.iter().all(|issuer| issuer.ready)
     }
 
-    /// Issuer by issuer, in the order of the configuration.
+    /// The health of each issuer, in the order of the configuration.
     #[must_use]
     pub fn issuers(&self) -> &[IssuerHealth] {
         &self.issuers
@@ -41,31 +41,32 @@ impl Health {
 }
 
 impl IssuerHealth {
-    pub(super) fn of(parts: &IssuerParts) -> Self {
+    /// Starts the fetches that are due, and waits for none.
+    pub(super) fn new(verifier: &IssuerVerifier) -> Self {
         let mut health = Self {
-            issuer: parts.issuer.clone(),
+            issuer: verifier.issuer.clone(),
             ready: true,
-            keys: 0,
-            unusable_keys: 0,
+            key_count: 0,
+            unusable_key_count: 0,
             last_error: None,
             retry_in: Duration::ZERO,
         };
-        match &parts.keys {
+        match verifier.keys().map(|keys| &keys.keys) {
             Some(Keys::Remote(remote)) => {
                 remote.nudge();
                 health.ready = remote.is_usable();
-                health.keys = remote.key_count();
-                health.unusable_keys = remote.unusable_key_count();
+                health.key_count = remote.key_count();
+                health.unusable_key_count = remote.unusable_key_count();
                 health.last_error = remote.last_error();
                 health.retry_in = remote.back_off();
             }
             Some(Keys::Fixed(set)) => {
-                health.keys = set.keys().len();
-                health.unusable_keys = set.unusable_count();
+                health.key_count = set.keys().len();
+                health.unusable_key_count = set.unusable_count();
             }
             Some(Keys::Custom(_)) | None => {}
         }
-        if let Some(introspector) = &parts.introspector {
+        if let Some(introspector) = verifier.introspector() {
             introspector.nudge();
             health.ready &= introspector.is_ready();
             health.last_error = health.last_error.or_else(|| introspector.last_error());
@@ -80,33 +81,34 @@ impl IssuerHealth {
         &self.issuer
     }
 
-    /// Whether tokens can be judged: a key set is at hand that may be used, and the introspection endpoint is known and
-    /// not suspended after failures, as far as each is needed. With a key source or a verifier of your own, always.
+    /// Whether tokens of this issuer can be verified. As far as each is needed, a key set is available and not too old, and
+    /// the introspection endpoint is known and not suspended after failures. Always `true` for a key source or a verifier
+    /// of your own.
     #[must_use]
     pub const fn is_ready(&self) -> bool {
         self.ready
     }
 
-    /// How many keys are at hand.
+    /// How many keys are available. Zero for a key source of your own.
     #[must_use]
-    pub const fn keys(&self) -> usize {
-        self.keys
+    pub const fn key_count(&self) -> usize {
+        self.key_count
     }
 
-    /// How many published keys for signatures cannot be used. The log names each with the reason; a token under the key id
-    /// of one is answered with 503. Zero with a custom key source.
+    /// How many published signature keys cannot be used. The log names each with the reason. A token that names such a key
+    /// gets 503. Zero for a key source of your own.
     #[must_use]
-    pub const fn unusable_keys(&self) -> usize {
-        self.unusable_keys
+    pub const fn unusable_key_count(&self) -> usize {
+        self.unusable_key_count
     }
 
-    /// What the last fetch, or the last introspection, failed of, if it did.
+    /// The error of the last fetch or of the last introspection, if it failed.
     #[must_use]
     pub fn last_error(&self) -> Option<&FetchError> {
         self.last_error.as_deref()
     }
 
-    /// How long until the issuer may be asked again; zero if nothing stands against it.
+    /// The time until the next request to the authorization server is allowed. Zero if it is allowed now.
     #[must_use]
     pub const fn retry_in(&self) -> Duration {
         self.retry_in

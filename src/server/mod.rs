@@ -3,7 +3,6 @@
 mod assembly;
 mod builder;
 mod health;
-mod issuer_parts;
 mod resource_server;
 
 pub use builder::ResourceServerBuilder;

@@ -2,16 +2,16 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::issuer_parts::IssuerParts;
 use super::{Health, IssuerHealth, ResourceServerBuilder};
 use crate::bearer::{BearerAuthLayer, Guard, Rejection};
 use crate::clock::Clock;
 use crate::error::{BuildError, BuildErrorKind, valid_or_panic};
 use crate::http_client::{FetchError, FetchErrorKind};
+use crate::keys::{KeyError, Keys, RemoteKeys};
 use crate::mcp::{McpLayer, McpScopes};
 use crate::origin::{AllowedOrigins, OriginLayer};
 use crate::resource::MetadataService;
-use crate::verify::ByIssuer;
+use crate::verify::{IssuerVerifier, Verifier};
 
 /// One protected resource: what guards it and what describes it. Immutable; cloning costs one atomic increment.
 ///
@@ -35,10 +35,9 @@ pub struct ResourceServer {
 }
 
 pub(super) struct Inner {
-    pub(super) verifier: Arc<ByIssuer>,
+    pub(super) verifier: Arc<Verifier>,
     pub(super) guard: Arc<Guard>,
     pub(super) metadata: MetadataService,
-    pub(super) issuers: Vec<IssuerParts>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) skew: Duration,
 }
@@ -147,16 +146,16 @@ impl ResourceServer {
             let message = "there is no tokio runtime here: build inside one, or with `build_lazy`";
             return Err(BuildError::new(BuildErrorKind::Unreachable, message));
         };
-        // All are asked at once, so that the slowest decides and not the sum.
-        let tasks = self.remote_parts().map(|parts| {
-            let started = parts.clone();
-            (parts, runtime.spawn(async move { started.warm_up().await }))
+        // All at once: the slowest issuer determines the time, not the sum of all.
+        let tasks = self.issuers_to_fetch().map(|issuer| {
+            let task = Arc::clone(issuer);
+            (issuer, runtime.spawn(async move { warm_up(&task).await }))
         });
         let mut result = Ok(());
-        for (parts, task) in tasks.collect::<Vec<_>>() {
+        for (issuer, task) in tasks.collect::<Vec<_>>() {
             let outcome = task.await.unwrap_or(Err(None));
             if let (Err(cause), Ok(())) = (outcome, &result) {
-                result = Err(unreachable(&parts.issuer, cause));
+                result = Err(unreachable(&issuer.issuer, cause));
             }
         }
         result
@@ -174,7 +173,7 @@ impl ResourceServer {
     /// traffic while it is not ready becomes ready all the same.
     #[must_use]
     pub fn health(&self) -> Health {
-        Health::new(self.inner.issuers.iter().map(IssuerHealth::of).collect())
+        Health::new(self.inner.verifier.issuers().iter().map(|issuer| IssuerHealth::new(issuer)).collect())
     }
 
     pub(super) fn new(inner: Inner) -> Self {
@@ -184,30 +183,59 @@ impl ResourceServer {
     /// Tries until every issuer has answered once, at the pace that the key sources allow.
     pub(super) fn warm_up_in_background(&self) {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        for parts in self.remote_parts() {
-            let parts = parts.clone();
-            // The trying ends when neither the server nor a layer of it is left.
+        for issuer in self.issuers_to_fetch() {
+            let issuer = Arc::clone(issuer);
+            // The attempts end when neither the server nor a layer of it is left.
             let verifier = Arc::downgrade(&self.inner.verifier);
             runtime.spawn(async move {
-                while verifier.strong_count() > 0 && parts.warm_up().await.is_err() {
-                    tokio::time::sleep(parts.pause()).await;
+                while verifier.strong_count() > 0 && warm_up(&issuer).await.is_err() {
+                    tokio::time::sleep(retry_in(&issuer).max(MIN_PAUSE)).await;
                 }
             });
         }
     }
 
-    fn remote_parts(&self) -> impl Iterator<Item = &IssuerParts> {
-        self.inner.issuers.iter().filter(|parts| parts.is_remote())
+    /// The issuers of which something has to be fetched.
+    fn issuers_to_fetch(&self) -> impl Iterator<Item = &Arc<IssuerVerifier>> {
+        let issuers = self.inner.verifier.issuers().iter();
+        issuers.filter(|issuer| remote_keys(issuer).is_some() || issuer.introspector().is_some())
     }
 }
 
 impl fmt::Debug for ResourceServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let issuers: Vec<_> = self.inner.issuers.iter().map(|parts| &parts.issuer).collect();
+        let issuers: Vec<_> = self.inner.verifier.issuers().iter().map(|issuer| &issuer.issuer).collect();
         f.debug_struct("ResourceServer")
             .field("metadata_url", &self.metadata_url())
             .field("issuers", &issuers)
             .finish_non_exhaustive()
+    }
+}
+
+/// Waits until the keys and the introspection endpoint of an issuer are available, or until one attempt fails.
+async fn warm_up(issuer: &IssuerVerifier) -> Result<(), Option<Arc<FetchError>>> {
+    if let Some(keys) = remote_keys(issuer) {
+        keys.warm_up().await.map_err(|error| match error {
+            KeyError::Unavailable { source, .. } => source,
+            KeyError::Unknown | KeyError::Unusable => None,
+        })?;
+    }
+    match issuer.introspector() {
+        Some(introspector) => introspector.warm_up().await.map_err(Some),
+        None => Ok(()),
+    }
+}
+
+/// The time until the next attempt is allowed.
+fn retry_in(issuer: &IssuerVerifier) -> Duration {
+    let keys = remote_keys(issuer).map(|keys| keys.back_off()).unwrap_or_default();
+    keys.max(issuer.introspector().map(|introspector| introspector.retry_in()).unwrap_or_default())
+}
+
+fn remote_keys(issuer: &IssuerVerifier) -> Option<&RemoteKeys> {
+    match issuer.keys().map(|keys| &keys.keys) {
+        Some(Keys::Remote(keys)) => Some(keys),
+        _ => None,
     }
 }
 
@@ -229,3 +257,6 @@ fn unreachable(issuer: &str, cause: Option<Arc<FetchError>>) -> BuildError {
         None => built,
     }
 }
+
+/// The shortest pause between two attempts.
+const MIN_PAUSE: Duration = Duration::from_millis(250);

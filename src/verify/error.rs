@@ -1,5 +1,4 @@
 use std::error::Error as StdError;
-use std::fmt;
 use std::time::Duration;
 
 use crate::failure::CheckFailure;
@@ -7,42 +6,71 @@ use crate::introspection::IntrospectionError;
 use crate::keys::KeyError;
 
 /// Why a token was not verified.
-#[derive(Debug)]
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use mcp_bearer::verify::{CheckFailure, VerifyError};
+///
+/// // The caller gets 401.
+/// let invalid = VerifyError::from(CheckFailure::Inactive);
+/// // The caller gets 503 with `Retry-After: 30`. The source is logged.
+/// let outage = VerifyError::unavailable(Some(Duration::from_secs(30))).with_source("the database is down");
+/// ```
+#[derive(Debug, thiserror::Error)]
+#[error("{kind}")]
 pub struct VerifyError {
     kind: VerifyErrorKind,
-    // For the log: a configured issuer, and what the token names as its key.
+    /// The configured issuer, for the log.
     issuer: Option<Box<str>>,
+    /// The key id in the token's header, for the log.
     kid: Option<Box<str>>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
-/// What kept a token from being verified. The difference decides between 401 and 503.
+/// The kind of a [`VerifyError`]. It decides between the status codes 401 and 503.
 #[non_exhaustive]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum VerifyErrorKind {
-    /// The token is not good: 401.
+    /// The token is invalid: 401.
+    #[error("the token is invalid: {0}")]
     Invalid(CheckFailure),
-    /// The token cannot be judged now: 503. An outage never makes a token bad.
+    /// The token cannot be verified at the moment: 503. An outage never makes a token invalid.
+    #[non_exhaustive]
+    #[error("the token cannot be verified at the moment")]
     Unavailable {
-        /// When another try makes sense, by the word of the server that is needed.
+        /// When to try again, if the server that is needed has named a time.
         retry_after: Option<Duration>,
     },
-    /// The token cannot be judged before an operator changes something: 503, and an `error` event.
+    /// The token cannot be verified until an operator changes the configuration: 503, and an `error` event.
+    #[error("the token cannot be verified with this configuration")]
     Misconfigured,
 }
 
 impl VerifyError {
-    /// An error of this kind.
+    /// An error of this kind. For [`VerifyErrorKind::Unavailable`] use [`unavailable`](Self::unavailable).
     #[must_use]
     pub const fn new(kind: VerifyErrorKind) -> Self {
         Self { kind, issuer: None, kid: None, source: None }
     }
 
-    /// Adds what caused it. It is logged, never sent.
+    /// The token cannot be verified at the moment. The caller gets 503, with `Retry-After` if the time is known.
+    #[must_use]
+    pub const fn unavailable(retry_after: Option<Duration>) -> Self {
+        Self::new(VerifyErrorKind::Unavailable { retry_after })
+    }
+
+    /// Adds the cause. It is logged, never sent.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.source = Some(source.into());
         self
+    }
+
+    /// The kind of this error.
+    #[must_use]
+    pub const fn kind(&self) -> VerifyErrorKind {
+        self.kind
     }
 
     pub(super) fn about(mut self, issuer: &str, kid: Option<&str>) -> Self {
@@ -58,12 +86,6 @@ impl VerifyError {
     pub(crate) fn kid(&self) -> Option<&str> {
         self.kid.as_deref()
     }
-
-    /// What kept the token from being verified.
-    #[must_use]
-    pub const fn kind(&self) -> VerifyErrorKind {
-        self.kind
-    }
 }
 
 impl From<CheckFailure> for VerifyError {
@@ -76,9 +98,9 @@ impl From<KeyError> for VerifyError {
     fn from(error: KeyError) -> Self {
         match error {
             KeyError::Unknown => CheckFailure::UnknownKey.into(),
-            KeyError::Unusable => Self::new(VerifyErrorKind::Unavailable { retry_after: None }).with_source(error),
+            KeyError::Unusable => Self::unavailable(None).with_source(error),
             KeyError::Unavailable { retry_after, source } => {
-                let error = Self::new(VerifyErrorKind::Unavailable { retry_after });
+                let error = Self::unavailable(retry_after);
                 match source {
                     Some(source) => error.with_source(source),
                     None => error,
@@ -99,21 +121,14 @@ impl From<IntrospectionError> for VerifyError {
     }
 }
 
-impl fmt::Display for VerifyError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.kind {
-            VerifyErrorKind::Invalid(failure) => write!(f, "the token is not valid: {failure}"),
-            VerifyErrorKind::Unavailable { .. } => f.write_str("the token cannot be judged at the moment"),
-            VerifyErrorKind::Misconfigured => f.write_str("the token cannot be judged with this configuration"),
-        }
-    }
-}
+/// The panic's message may contain a token, so it is not logged. The panic hook of the process prints it.
+#[derive(Debug, thiserror::Error)]
+#[error("the verification of the token panicked")]
+pub(super) struct Panicked;
 
-impl StdError for VerifyError {
-    fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.source.as_ref().map(|source| {
-            let source: &(dyn StdError + 'static) = source.as_ref();
-            source
-        })
-    }
+#[derive(Debug, thiserror::Error)]
+#[error("{what} took longer than {limit:?}")]
+pub(super) struct TimedOut {
+    pub(super) what: &'static str,
+    pub(super) limit: Duration,
 }

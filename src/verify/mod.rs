@@ -1,47 +1,54 @@
 //! From a token to its claims.
 //!
-//! Every token passes these checks in this order, cheap before dear and pure before I/O. No token that cannot pass
-//! anyway causes a request to another host.
+//! A JWT passes these checks in this order: cheap checks before expensive ones, and everything that needs no request
+//! before anything that does. A token that fails a check causes no request to another host for a later one.
 //!
-//! | | check | refused as |
+//! | | check | rejected as |
 //! |---|---|---|
 //! | 1 | length: at most `max_token_length` | [`TooLong`](CheckFailure::TooLong) |
-//! | 2 | three parts of strict base64url | [`Malformed`](CheckFailure::Malformed), [`Encrypted`](CheckFailure::Encrypted) |
-//! | 3 | header: `alg` in the allow-list, `crit`, `typ`; `null` means absent, except in `crit` | [`Header`](CheckFailure::Header), [`Algorithm`](CheckFailure::Algorithm), [`CriticalHeader`](CheckFailure::CriticalHeader), [`TokenType`](CheckFailure::TokenType) |
-//! | 4 | payload: an object, no claim twice, each that is read of its type; `null` means absent, except for `iss`, `aud`, `exp` and `cnf` | [`Claims`](CheckFailure::Claims) |
-//! | 5 | `iss`: one of the configured issuers, byte for byte | [`Issuer`](CheckFailure::Issuer) |
-//! | 6 | `aud`: this resource, an alias or an accepted client id | [`Audience`](CheckFailure::Audience) |
-//! | 7 | `exp`, `nbf`, `iat` | [`NoExpiry`](CheckFailure::NoExpiry), [`Expired`](CheckFailure::Expired), [`NotYetValid`](CheckFailure::NotYetValid), [`LifetimeTooLong`](CheckFailure::LifetimeTooLong) |
-//! | 8 | `cnf`, and marks of tokens that are not access tokens; with `require_at_jwt` the claims of RFC 9068; scopes at configured places; with an accepted client id as the only audience a scope, `roles` or `typ: at+jwt` | [`SenderConstrained`](CheckFailure::SenderConstrained), [`TokenType`](CheckFailure::TokenType), [`Claims`](CheckFailure::Claims) |
-//! | 9 | a key of this issuer for this `kid` (else `x5t#S256`, `x5t`) and `alg`, fetched if need be | [`UnknownKey`](CheckFailure::UnknownKey); 503 if the only such key cannot be used |
-//! | 10 | the signature, with at most four keys of one name | [`Signature`](CheckFailure::Signature); 503 if a key of this name cannot be used |
-//! | 11 | with a revocation check: the authorization server's word, at most so old | [`Inactive`](CheckFailure::Inactive) |
+//! | 2 | compact form: three parts of strict base64url | [`Malformed`](CheckFailure::Malformed), [`Encrypted`](CheckFailure::Encrypted), [`TooLong`](CheckFailure::TooLong) |
+//! | 3 | header: a JSON object without repeated names, `alg` in the allow-list, no `crit`, `typ`; `null` means absent, except in `crit` | [`Header`](CheckFailure::Header), [`Algorithm`](CheckFailure::Algorithm), [`CriticalHeader`](CheckFailure::CriticalHeader), [`TokenType`](CheckFailure::TokenType) |
+//! | 4 | claims: a JSON object without repeated names, in which each registered claim has its type; `null` means absent, except for `iss`, `aud`, `exp` and `cnf` | [`Claims`](CheckFailure::Claims) |
+//! | 5 | issuer: `iss` is one of the configured issuers, byte for byte; then `alg` and `typ` again, as this issuer requires them | [`Issuer`](CheckFailure::Issuer), [`Algorithm`](CheckFailure::Algorithm), [`TokenType`](CheckFailure::TokenType) |
+//! | 6 | audience: `aud` is this resource, an alias or an accepted client id | [`Audience`](CheckFailure::Audience) |
+//! | 7 | times: `exp`, `nbf`, `iat` | [`NoExpiry`](CheckFailure::NoExpiry), [`Expired`](CheckFailure::Expired), [`NotYetValid`](CheckFailure::NotYetValid), [`LifetimeTooLong`](CheckFailure::LifetimeTooLong) |
+//! | 8 | kind of token: no `cnf` and no mark of a token that is not an access token; with `require_at_jwt` the claims of RFC 9068; scopes at configured places; with an accepted client id as the only audience a scope, `roles` or `typ: at+jwt` | [`SenderConstrained`](CheckFailure::SenderConstrained), [`TokenType`](CheckFailure::TokenType), [`Claims`](CheckFailure::Claims) |
+//! | 9 | key: a key of this issuer for this `kid` (else `x5t#S256`, `x5t`) and `alg`, fetched if necessary | [`UnknownKey`](CheckFailure::UnknownKey); 503 if the only such key cannot be used |
+//! | 10 | signature, with at most four keys of one name | [`Signature`](CheckFailure::Signature); 503 if a key of this name cannot be used |
+//! | 11 | revocation, with [`revocation_check`](crate::Issuer::revocation_check): an introspection answer that is recent enough | [`Inactive`](CheckFailure::Inactive) |
 //!
-//! Where [verified tokens are remembered](crate::server::ResourceServerBuilder::cache_verified_tokens), one that comes
-//! again passes 1 and the count of its dots, then 5 to 8 and 11 anew, and is spared the rest as long as the issuer's key
-//! set is the one that had its key.
+//! If a key has to be fetched for row 9, the token passes the rows again with that key, so that it cannot expire in the
+//! meantime.
 //!
-//! A token goes to the issuer that it names; one that is no JWT, to the issuer that is configured for such. Where its
-//! issuer is asked about it, by [introspection](crate::introspection) or by a [`TokenVerifier`], a JWT passes 1, 2, 4, 5
-//! and what 7 and 8 say of claims that are there; then somebody is asked, and the answer passes 5 to 8.
+//! # Cached tokens
+//!
+//! A JWT that was verified less than a minute ago passes rows 5 to 8 and 11 with every request, and skips the others as
+//! long as its issuer's key set has not changed. See
+//! [`cache_verified_tokens`](crate::ResourceServerBuilder::cache_verified_tokens).
+//!
+//! # Tokens that are not verified with keys
+//!
+//! A JWT goes to the issuer that it names in `iss`, and an opaque token to the issuer that is configured for opaque tokens.
+//! Tokens are never tried at one issuer after the other.
+//!
+//! An issuer's JWTs may be verified by [introspection](crate::introspection) or by a [`TokenVerifier`]. Such a JWT passes
+//! rows 1 to 5, where `alg`, `crit` and `require_at_jwt` do not apply, and rows 7 and 8 as far as its claims contradict
+//! them. Then the authorization server or the verifier is asked, and its answer passes rows 5 to 8. Until the claims
+//! are read, nobody knows which issuer a token names: if one issuer's JWTs are verified in this way, `alg` and `crit` are
+//! checked in row 5 for all issuers.
 
-mod asked;
-mod by_issuer;
+mod cache;
+mod delegated;
 mod error;
 mod jwt;
-mod long_tokens;
-mod own_code;
-mod verified_tokens;
+mod routing;
 mod verifier;
 
 #[doc(inline)]
 pub use crate::failure::CheckFailure;
 
-pub(crate) use asked::{Asked, RevocationCheck};
-pub(crate) use by_issuer::{ByIssuer, ForOpaque, PendingVerification, Route, Verification, Verified};
+pub(crate) use cache::VerifiedTokens;
+pub use delegated::{TokenVerifier, VerifyFuture};
 pub use error::{VerifyError, VerifyErrorKind};
-pub(crate) use jwt::JwtVerifier;
-use long_tokens::LongTokens;
-pub(crate) use verified_tokens::VerifiedTokens;
-pub(crate) use verifier::Verifier;
-pub use verifier::{TokenVerifier, VerifyFuture};
+pub(crate) use routing::{OpaqueRoute, RouteOpaque, Verifier};
+pub(crate) use verifier::{IssuerVerifier, JwtKeys, Method, PendingVerification, Verification, Verified};

@@ -27,9 +27,7 @@ impl TokenVerifier for Table {
         Box::pin(async move {
             match token {
                 "good" => Ok(Claims::from_json(self.0.to_string())?),
-                "down" => {
-                    Err(VerifyError::new(VerifyErrorKind::Unavailable { retry_after: Some(Duration::from_secs(7)) }))
-                }
+                "down" => Err(VerifyError::unavailable(Some(Duration::from_secs(7)))),
                 "broken" => {
                     Err(VerifyError::new(VerifyErrorKind::Misconfigured).with_source("the database has no table"))
                 }

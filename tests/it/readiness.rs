@@ -23,7 +23,7 @@ async fn a_lazy_server_warms_up_by_itself() {
     sleep(Duration::from_millis(1)).await;
     let health = server.health();
     assert!(health.is_ready());
-    assert_eq!((health.issuers()[0].issuer(), health.issuers()[0].keys()), (ISSUER, 1));
+    assert_eq!((health.issuers()[0].issuer(), health.issuers()[0].key_count()), (ISSUER, 1));
 }
 
 #[tokio::test(start_paused = true)]

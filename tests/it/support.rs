@@ -12,7 +12,7 @@ use http::{HeaderMap, Request, Response, StatusCode, header};
 use mcp_bearer::bearer::{BearerAuthLayer, RejectionKind};
 use mcp_bearer::jose::Algorithm;
 use mcp_bearer::testing::{TestClock, TestIssuer};
-use mcp_bearer::verify::VerifyErrorKind;
+use mcp_bearer::verify::VerifyError;
 use mcp_bearer::{AuthInfo, Rejection, ResourceServer};
 use serde_json::Value;
 use tokio::sync::OnceCell;
@@ -26,7 +26,7 @@ pub const METADATA_URL: &str = "https://mcp.example.com/.well-known/oauth-protec
 
 /// The kind of a rejection because of an outage that does not say when it ends.
 pub fn unavailable() -> RejectionKind {
-    Rejection::from(VerifyErrorKind::Unavailable { retry_after: None }).kind()
+    Rejection::from(VerifyError::unavailable(None)).kind()
 }
 
 /// All that there are; a build may support fewer.

@@ -9,7 +9,7 @@ use tokio::time::{Instant, Sleep};
 use crate::bearer::{AuthInfo, BearerToken};
 use crate::clock::Clock;
 use crate::mcp::scopes::{Needs, Rules};
-use crate::verify::{ByIssuer, PendingVerification, Verification, Verified, VerifyErrorKind};
+use crate::verify::{PendingVerification, Verification, Verified, Verifier, VerifyErrorKind};
 
 /// For how long an answer may go on: as long as the token that it was given for.
 pub(in crate::mcp) struct TokenLifetime {
@@ -25,7 +25,7 @@ pub(in crate::mcp) struct TokenLifetime {
 /// Asks again and again whether a token is still good, with the verifier that let it in.
 pub(in crate::mcp) struct Revalidation {
     interval: Duration,
-    verifier: Arc<ByIssuer>,
+    verifier: Arc<Verifier>,
     token: BearerToken,
     auth: AuthInfo,
     rules: Arc<Rules>,
@@ -121,7 +121,7 @@ enum Verdict {
 impl Revalidation {
     pub(in crate::mcp) fn new(
         interval: Duration,
-        verifier: &Arc<ByIssuer>,
+        verifier: &Arc<Verifier>,
         token: BearerToken,
         auth: &AuthInfo,
         rules: &Arc<Rules>,

@@ -122,10 +122,10 @@ async fn a_key_is_used_for_what_it_is_for_and_nothing_else() {
         canned.set(KEYS, Page::ok(json!({"keys": [good, changed]}).to_string()));
         let server = canned.trial();
         server.fixture.server.warm_up().await.unwrap();
-        let usable = server.fixture.server.health().issuers()[0].keys();
+        let usable = server.fixture.server.health().issuers()[0].key_count();
         // The key without an id is a valid one, only not for this token.
         assert_eq!(usable, 1 + usize::from(verdict == "OK" || id == "G14"), "{id} {changes}");
-        let unusable = server.fixture.server.health().issuers()[0].unusable_keys();
+        let unusable = server.fixture.server.health().issuers()[0].unusable_key_count();
         let is_unusable = verdict == "R503" || changes["kid"].is_array();
         assert_eq!(unusable, usize::from(is_unusable), "{id} {changes}");
         server.token(id, &changes.to_string(), &specimen.token, verdict).await;
@@ -202,7 +202,7 @@ async fn the_number_of_keys_is_bounded() {
     let trial = Trial::cold();
     trial.fixture.issuer.publish_key_set(json!({"keys": keys(300)}));
     trial.fixture.server.warm_up().await.unwrap();
-    assert_eq!(trial.fixture.server.health().issuers()[0].keys(), 100, "G08");
+    assert_eq!(trial.fixture.server.health().issuers()[0].key_count(), 100, "G08");
     // Many fit, so none is tried: POLICY, "no kid in the token".
     let token = own_key::sign(&json!({"alg": "EdDSA", "typ": "at+jwt"}), &trial.claims());
     trial.refuse("G08", "no key id", &token).await;

@@ -76,7 +76,7 @@ async fn a_rotation_to_a_key_that_cannot_be_used_is_told_and_is_no_fault_of_the_
     assert!(!line.contains(&unpadded), "a byte of the document: {line}");
     let health = server.health();
     let health = &health.issuers()[0];
-    assert_eq!((health.is_ready(), health.keys(), health.unusable_keys()), (true, 1, 1));
+    assert_eq!((health.is_ready(), health.key_count(), health.unusable_key_count()), (true, 1, 1));
     // However often it is shown, and by whomever: no request, no further line.
     let before = provider.issuer.total_requests();
     for number in 0..50 {
@@ -98,7 +98,7 @@ async fn a_rotation_to_a_key_that_cannot_be_used_is_told_and_is_no_fault_of_the_
     provider.issuer.publish_key_set(json!({"keys": [good, new]}));
     advance(Duration::from_secs(400)).await;
     assert_eq!(door.verdict(&signed(&new)).await, "OK");
-    assert_eq!(server.health().issuers()[0].unusable_keys(), 0);
+    assert_eq!(server.health().issuers()[0].unusable_key_count(), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -138,7 +138,11 @@ async fn every_key_for_signatures_that_cannot_be_used_is_named() {
         assert!(told[0].contains(reason) && told[0].contains(kid), "{changes:.80}: {told:?}");
         let health = server.health();
         let health = &health.issuers()[0];
-        assert_eq!((health.is_ready(), health.keys(), health.unusable_keys()), (false, 0, 1), "{changes:.80}");
+        assert_eq!(
+            (health.is_ready(), health.key_count(), health.unusable_key_count()),
+            (false, 0, 1),
+            "{changes:.80}"
+        );
     }
 }
 
@@ -168,7 +172,7 @@ async fn a_key_that_is_not_for_signatures_is_skipped_without_a_warning() {
         let told = capture.take();
         assert!(told.iter().any(|(_, line)| line.contains("keys=1 skipped=1")), "{changes}: {told:?}");
         assert!(told.iter().all(|(level, _)| *level > Level::WARN), "{changes}: {told:?}");
-        assert_eq!(server.health().issuers()[0].unusable_keys(), 0, "{changes}");
+        assert_eq!(server.health().issuers()[0].unusable_key_count(), 0, "{changes}");
     }
 }
 
@@ -215,7 +219,7 @@ async fn all_keys_of_one_key_id_are_tried_and_at_most_four() {
         assert_eq!(door.verdict(&token).await, expected, "key {number}");
     }
     let health = server.health();
-    assert_eq!((health.issuers()[0].keys(), health.issuers()[0].unusable_keys()), (4, 2));
+    assert_eq!((health.issuers()[0].key_count(), health.issuers()[0].unusable_key_count()), (4, 2));
     // Where all keys of the name are tried, a forged signature is invalid.
     provider.issuer.publish_key_set(json!({"keys": same[..3]}));
     let door = provider.trusted_as(provider.by_default());
@@ -309,7 +313,7 @@ async fn the_number_and_the_size_of_keys_can_be_set() {
         let server = server(&provider, issuer);
         server.warm_up().await.unwrap();
         let health = server.health();
-        assert_eq!((health.issuers()[0].keys(), health.issuers()[0].unusable_keys()), (keys, unusable));
+        assert_eq!((health.issuers()[0].key_count(), health.issuers()[0].unusable_key_count()), (keys, unusable));
         // One line for the first of them, and one for all others.
         let told = warnings(&capture);
         assert_eq!(told.len(), if unusable == 0 { 0 } else { 2 }, "{told:?}");
@@ -382,7 +386,7 @@ async fn unusable_keys_of_fixed_key_sets_and_of_own_sources_are_told_once() {
         }
         let told = warnings(&capture);
         assert!(told.len() == 1 && told[0].contains(second), "{told:?}");
-        assert_eq!(server.health().issuers()[0].unusable_keys(), counted);
+        assert_eq!(server.health().issuers()[0].unusable_key_count(), counted);
     }
     // A key that cannot be used is known: the source is not asked for a newer set.
     assert_eq!(asked.load(Ordering::SeqCst), 20);

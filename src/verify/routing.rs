@@ -1,0 +1,182 @@
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::error::Panicked;
+use super::verifier::{Accepted, Step};
+use super::{
+    IssuerVerifier, PendingVerification, Verification, Verified, VerifiedTokens, VerifyError, VerifyErrorKind,
+};
+use crate::claims::Claims;
+use crate::clock::Clock;
+use crate::failure::CheckFailure;
+use crate::jose::AllowedAlgorithms;
+use crate::jose::compact::Compact;
+use crate::json;
+
+/// Verifies the access tokens of all issuers of a resource server.
+///
+/// A JWT goes to the issuer that it names, an opaque token to the issuer that is configured for opaque tokens. It never
+/// goes to one issuer after the other: then one issuer could vouch for the tokens of another.
+pub(crate) struct Verifier {
+    issuers: Vec<Arc<IssuerVerifier>>,
+    /// The algorithms that at least one issuer accepts.
+    pub(super) algorithms: AllowedAlgorithms,
+    /// Whether the JWTs of at least one issuer are not verified with keys.
+    pub(super) delegates_jwts: bool,
+    opaque: OpaqueRoute,
+    pub(super) length_limit: LengthLimit,
+    cache: Option<Arc<VerifiedTokens>>,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+/// The issuer of opaque tokens.
+pub(crate) enum OpaqueRoute {
+    /// Opaque tokens are rejected.
+    None,
+    /// The only issuer that can verify them.
+    One(Arc<IssuerVerifier>),
+    /// The issuer that the application chooses.
+    Chosen(RouteOpaque),
+}
+
+/// The application's choice of the issuer of an opaque token.
+pub(crate) type RouteOpaque = Arc<dyn Fn(&str) -> Option<Box<str>> + Send + Sync>;
+
+impl Verifier {
+    pub(crate) fn new(
+        issuers: Vec<Arc<IssuerVerifier>>,
+        opaque: OpaqueRoute,
+        max_token_length: usize,
+        cache: Option<VerifiedTokens>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let algorithms = issuers.iter().filter_map(|issuer| issuer.keys()).map(|keys| keys.algorithms);
+        let algorithms = algorithms.fold(AllowedAlgorithms::from_iter([]), AllowedAlgorithms::union);
+        let delegates_jwts = issuers.iter().any(|issuer| issuer.keys().is_none());
+        let length_limit = LengthLimit { max: max_token_length, warned_at: Mutex::new(None) };
+        Self { issuers, algorithms, delegates_jwts, opaque, length_limit, cache: cache.map(Arc::new), clock }
+    }
+
+    /// Verifies the text after `Bearer`.
+    ///
+    /// A panic in code of the application (token verifiers, key sources, HTTP clients, clocks, `route_opaque`) becomes an
+    /// error. It leaves nothing half-changed: the crate calls no such code while it holds a lock.
+    pub(crate) fn verify(self: &Arc<Self>, token: &[u8]) -> Verification {
+        let verify = || match &self.cache {
+            Some(cache) => cache.verify(token, &self.clock, || self.verify_uncached(token)),
+            None => self.verify_uncached(token),
+        };
+        match catch_unwind(AssertUnwindSafe(verify)) {
+            Ok(Ok(Verification::Done(accepted))) => Verification::Done(accepted.map(|accepted| accepted.claims)),
+            Ok(Ok(Verification::Pending(pending))) => Verification::Pending(Box::pin(catch_panics(pending))),
+            Ok(Err(error)) => Verification::Done(Err(error)),
+            Err(_) => Verification::Done(Err(VerifyError::unavailable(None).with_source(Panicked))),
+        }
+    }
+
+    pub(crate) fn issuers(&self) -> &[Arc<IssuerVerifier>] {
+        &self.issuers
+    }
+
+    /// Removes a token from all caches.
+    pub(crate) fn forget(&self, token: &[u8]) {
+        if let Some(cache) = &self.cache {
+            cache.forget(token);
+        }
+        for introspector in self.issuers.iter().filter_map(|issuer| issuer.introspector()) {
+            introspector.forget(token);
+        }
+    }
+
+    fn verify_uncached(self: &Arc<Self>, token: &[u8]) -> Step {
+        if !matches!(self.opaque, OpaqueRoute::None) && !is_jwt(token) {
+            self.length_limit.check(token.len())?;
+            return self.opaque_issuer(token)?.delegate_opaque(self, token);
+        }
+        self.verify_jwt(token, None, None)
+    }
+
+    fn opaque_issuer(&self, token: &[u8]) -> Result<&Arc<IssuerVerifier>, VerifyError> {
+        let issuer = match &self.opaque {
+            OpaqueRoute::None => None,
+            OpaqueRoute::One(issuer) => Some(issuer),
+            OpaqueRoute::Chosen(choose) => match std::str::from_utf8(token).ok().and_then(|token| choose(token)) {
+                None => None,
+                Some(chosen) => {
+                    let is_chosen =
+                        |issuer: &&Arc<IssuerVerifier>| issuer.accepts_opaque() && *issuer.issuer == *chosen;
+                    let unknown = || VerifyError::new(VerifyErrorKind::Misconfigured).with_source(UnknownRoute);
+                    Some(self.issuers.iter().find(is_chosen).ok_or_else(unknown)?)
+                }
+            },
+        };
+        issuer.ok_or_else(|| CheckFailure::Issuer.into())
+    }
+
+    /// The issuer that accepts `iss`.
+    pub(super) fn issuer_of(&self, claims: &Claims) -> Option<&Arc<IssuerVerifier>> {
+        let iss = claims.issuer()?;
+        self.issuers.iter().find(|issuer| issuer.policy.issuers.iter().any(|accepted| **accepted == *iss))
+    }
+}
+
+async fn catch_panics(mut pending: PendingVerification<Accepted>) -> Verified {
+    let accepted = poll_fn(|cx| {
+        let polled = catch_unwind(AssertUnwindSafe(|| pending.as_mut().poll(cx)));
+        polled.unwrap_or_else(|_| Poll::Ready(Err(VerifyError::unavailable(None).with_source(Panicked))))
+    });
+    accepted.await.map(|accepted| accepted.claims)
+}
+
+/// Whether a token is a JWT: an opaque token may have two dots as well, but its first part is not a JSON object.
+fn is_jwt(token: &[u8]) -> bool {
+    let header = Compact::parse(token).and_then(|compact| compact.header());
+    header.is_ok_and(|header| json::is_unique_object(&header))
+}
+
+/// Row 1 of the table: rejects tokens that are too long.
+///
+/// It tells the operator the length. The user of such a token, who may have many roles, logs in again and again, and
+/// only the log can say why that does not help.
+pub(super) struct LengthLimit {
+    max: usize,
+    warned_at: Mutex<Option<Instant>>,
+}
+
+impl LengthLimit {
+    pub(super) fn check(&self, length: usize) -> Result<(), VerifyError> {
+        if length <= self.max {
+            return Ok(());
+        }
+        let now = Instant::now();
+        let mut warned_at = self.warned_at.lock().unwrap_or_else(PoisonError::into_inner);
+        if warned_at.is_none_or(|at| now.saturating_duration_since(at) >= WARNING_INTERVAL) {
+            *warned_at = Some(now);
+            drop(warned_at);
+            tracing::warn!(
+                target: "mcp_bearer::rejection", length, max_token_length = self.max,
+                "access token rejected: too long"
+            );
+        }
+        Err(VerifyError::from(CheckFailure::TooLong).with_source(TooLong { length, max: self.max }))
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the token has {length} bytes; `max_token_length` is {max}")]
+struct TooLong {
+    length: usize,
+    max: usize,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("`route_opaque` returned the name of an issuer that is not configured or does not verify opaque tokens")]
+struct UnknownRoute;
+
+/// At most one line a minute, since anybody can send long tokens.
+const WARNING_INTERVAL: Duration = Duration::from_secs(60);
