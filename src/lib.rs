@@ -72,19 +72,19 @@
 mod axum;
 pub mod bearer;
 pub mod claims;
-pub mod clock;
+mod clock;
 #[cfg(feature = "cors")]
 mod cors;
 mod crypto;
 mod discovery;
-pub mod error;
+mod error;
 mod event_limit;
 mod failure;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod http_client;
-pub mod identifier;
+mod identifier;
 pub mod introspection;
 pub mod issuer;
 pub mod jose;
@@ -92,23 +92,27 @@ mod json;
 pub mod keys;
 mod log;
 pub mod mcp;
-pub mod origin;
+mod origin;
 #[cfg(test)]
 mod properties;
 pub mod resource;
 #[cfg(feature = "rmcp")]
 pub mod rmcp;
-pub mod scope;
+mod scope;
 pub mod server;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod token_cache;
 pub mod verify;
 
-pub use bearer::{AuthInfo, BearerAuthLayer, Rejection};
-pub use error::BuildError;
+pub use bearer::{AuthInfo, BearerAuthLayer, Rejection, RejectionKind};
+pub use clock::{Clock, SystemClock};
+pub use error::{BuildError, BuildErrorKind};
+pub use identifier::{InvalidIdentifier, IssuerUrl};
 pub use issuer::Issuer;
-pub use scope::Scopes;
+pub use mcp::{McpLayer, McpScopes};
+pub use origin::{OriginCheck, OriginLayer};
+pub use scope::{InvalidScope, Scopes};
 pub use server::{ResourceServer, ResourceServerBuilder};
 
 /// The examples of the README, compiled and run as tests.

@@ -13,7 +13,7 @@ use std::fmt;
 /// assert!(scopes.contains("notes:read"));
 /// assert_eq!(scopes.as_str(), "notes:read notes:write");
 /// assert!(Scopes::new(["two words"]).is_err());
-/// # Ok::<(), mcp_bearer::scope::InvalidScope>(())
+/// # Ok::<(), mcp_bearer::InvalidScope>(())
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct Scopes {

@@ -12,7 +12,7 @@ use crate::clock::Clock;
 ///
 /// ```
 /// use std::time::Duration;
-/// use mcp_bearer::clock::Clock;
+/// use mcp_bearer::Clock;
 /// use mcp_bearer::testing::TestClock;
 ///
 /// let clock = TestClock::at(1_800_000_000);

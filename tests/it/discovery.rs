@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use mcp_bearer::error::{BuildError, BuildErrorKind};
 use mcp_bearer::issuer::AuthorizationServerMetadata;
 use mcp_bearer::jose::JwkSet;
 use mcp_bearer::testing::{Documents, Endpoint, Fault, TestIssuer};
-use mcp_bearer::{Issuer, ResourceServer};
+use mcp_bearer::{BuildError, BuildErrorKind, Issuer, ResourceServer};
 use serde_json::json;
 
 use crate::support::{App, ISSUER, RESOURCE};

@@ -6,11 +6,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
-use mcp_bearer::error::BuildErrorKind;
 use mcp_bearer::http_client::{FetchErrorKind, HttpClient, HttpError, HttpErrorKind, HttpFuture, RequestLimits};
 use mcp_bearer::jose::JwkSet;
 use mcp_bearer::testing::TestIssuer;
-use mcp_bearer::{BuildError, Issuer, ResourceServer};
+use mcp_bearer::{BuildError, BuildErrorKind, Issuer, ResourceServer};
 use serde_json::{Value, json};
 use tracing::Level;
 

@@ -1,6 +1,6 @@
 //! What is logged, and what never is.
 
-use mcp_bearer::clock::Clock as _;
+use mcp_bearer::Clock as _;
 use mcp_bearer::testing::{Endpoint, Fault};
 use tracing::Level;
 

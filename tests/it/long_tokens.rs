@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use mcp_bearer::bearer::RejectionKind;
-use mcp_bearer::error::BuildErrorKind;
 use mcp_bearer::testing::TestIssuer;
 use mcp_bearer::verify::CheckFailure;
-use mcp_bearer::{Issuer, ResourceServer};
+use mcp_bearer::{BuildErrorKind, Issuer, ResourceServer};
 use serde_json::{Value, json};
 use tokio::time::advance;
 use tracing::Level;

@@ -4,11 +4,10 @@ use axum::Router;
 use axum::body::Body;
 use axum::routing::get;
 use http::{Method, Request, StatusCode, header};
-use mcp_bearer::error::BuildErrorKind;
 use mcp_bearer::jose::Algorithm;
 use mcp_bearer::resource::ProtectedResourceMetadata;
 use mcp_bearer::testing::TestIssuer;
-use mcp_bearer::{Issuer, ResourceServer};
+use mcp_bearer::{BuildErrorKind, Issuer, ResourceServer};
 use serde_json::json;
 use tower::ServiceExt as _;
 

@@ -4,13 +4,12 @@ use std::sync::Arc;
 
 use http::Request;
 use http_body_util::{BodyExt as _, Empty};
-use mcp_bearer::error::BuildErrorKind;
 use mcp_bearer::issuer::providers;
 use mcp_bearer::jose::JwkSet;
 use mcp_bearer::keys::{KeySetFuture, KeySource};
 use mcp_bearer::testing::{TestClock, TestIssuer};
 use mcp_bearer::verify::{CheckFailure, TokenVerifier, VerifyFuture};
-use mcp_bearer::{BuildError, Issuer, ResourceServer};
+use mcp_bearer::{BuildError, BuildErrorKind, Issuer, ResourceServer};
 use serde_json::Value;
 use tower::ServiceExt as _;
 

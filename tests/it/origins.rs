@@ -4,8 +4,8 @@ use axum::Router;
 use axum::body::Body;
 use axum::routing::any;
 use http::{Method, Request, header};
+use mcp_bearer::BuildErrorKind;
 use mcp_bearer::bearer::RejectionKind;
-use mcp_bearer::error::BuildErrorKind;
 use mcp_bearer::verify::CheckFailure;
 use tower::ServiceExt as _;
 

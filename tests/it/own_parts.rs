@@ -181,7 +181,7 @@ impl HttpClient for Careless {
 async fn a_careless_client_does_not_lift_the_limits() {
     let issuer = Issuer::discover(ISSUER).http_client(Careless(TestIssuer::new(ISSUER)));
     let error = ResourceServer::builder(RESOURCE).issuer(issuer).build().await.unwrap_err();
-    assert_eq!(error.kind(), mcp_bearer::error::BuildErrorKind::Unreachable);
+    assert_eq!(error.kind(), mcp_bearer::BuildErrorKind::Unreachable);
 }
 
 #[tokio::test]

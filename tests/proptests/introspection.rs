@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use http::StatusCode;
+use mcp_bearer::Clock as _;
 use mcp_bearer::ResourceServer;
 use mcp_bearer::bearer::BearerAuthLayer;
-use mcp_bearer::clock::Clock as _;
 use mcp_bearer::introspection::{ClientCredentials, Introspection};
 use mcp_bearer::testing::{Endpoint, Fault, TestClock, TestIssuer};
 use proptest::prelude::*;

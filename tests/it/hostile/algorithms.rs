@@ -2,9 +2,8 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use mcp_bearer::error::BuildErrorKind;
 use mcp_bearer::jose::Algorithm;
-use mcp_bearer::{Issuer, ResourceServer};
+use mcp_bearer::{BuildErrorKind, Issuer, ResourceServer};
 use serde_json::{Value, json};
 
 use super::trial::{self, Trial, base64url, from_base64url, hmac, parts, with};

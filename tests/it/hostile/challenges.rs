@@ -7,10 +7,9 @@ use axum::response::Response;
 use axum::routing::get;
 use bytes::Bytes;
 use http::{HeaderValue, Request, StatusCode, header};
-use mcp_bearer::error::BuildErrorKind;
 use mcp_bearer::jose::Algorithm;
 use mcp_bearer::testing::{Endpoint, Fault};
-use mcp_bearer::{BuildError, Issuer, ResourceServer};
+use mcp_bearer::{BuildError, BuildErrorKind, Issuer, ResourceServer};
 use serde_json::{Value, json};
 
 use super::trial::{self, Trial, bearer, with};

@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
-use mcp_bearer::error::BuildErrorKind;
 use mcp_bearer::jose::Algorithm;
-use mcp_bearer::{AuthInfo, Issuer, ResourceServer};
+use mcp_bearer::{AuthInfo, BuildErrorKind, Issuer, ResourceServer};
 use serde_json::{Value, json};
 
 use super::trial::{self, Trial, bearer, with};

@@ -4,10 +4,9 @@ use axum::Router;
 use axum::body::Body;
 use axum::routing::any;
 use http::{HeaderMap, Method, Request};
-use mcp_bearer::error::BuildErrorKind;
 use mcp_bearer::jose::Algorithm;
 use mcp_bearer::resource::ProtectedResourceMetadata;
-use mcp_bearer::{Issuer, ResourceServer, ResourceServerBuilder};
+use mcp_bearer::{BuildErrorKind, Issuer, ResourceServer, ResourceServerBuilder};
 use serde_json::{Value, json};
 
 use super::trial::{self, base64url};

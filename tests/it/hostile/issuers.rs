@@ -4,12 +4,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
-use mcp_bearer::error::BuildErrorKind;
 use mcp_bearer::http_client::FetchErrorKind;
 use mcp_bearer::http_client::{HttpClient, HttpErrorKind, HttpFuture, RequestLimits, ReqwestClient};
 use mcp_bearer::jose::Algorithm;
 use mcp_bearer::testing::{Endpoint, Fault, TestIssuer};
-use mcp_bearer::{Issuer, ResourceServer};
+use mcp_bearer::{BuildErrorKind, Issuer, ResourceServer};
 use serde_json::{Value, json};
 
 use super::canned::{Canned, KEYS, Page};

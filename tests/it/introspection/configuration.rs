@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mcp_bearer::error::BuildErrorKind as Kind;
+use mcp_bearer::BuildErrorKind as Kind;
 use mcp_bearer::introspection::{ClientCredentials, Introspection};
 use mcp_bearer::issuer::AuthorizationServerMetadata;
 use mcp_bearer::jose::{Algorithm, JwkSet};

@@ -3,12 +3,11 @@
 use std::error::Error as _;
 use std::time::Duration;
 
-use mcp_bearer::error::{BuildError, BuildErrorKind};
 use mcp_bearer::http_client::{AddressPolicy, HttpClient, HttpFuture, RequestLimits};
 use mcp_bearer::introspection::ClientCredentials;
 use mcp_bearer::issuer::AuthorizationServerMetadata;
 use mcp_bearer::testing::{Documents, Endpoint, Fault, TestClock, TestIssuer};
-use mcp_bearer::{Issuer, ResourceServer};
+use mcp_bearer::{BuildError, BuildErrorKind, Issuer, ResourceServer};
 use serde_json::{Value, json};
 use tokio::time::{advance, sleep};
 

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use mcp_bearer::ResourceServer;
-use mcp_bearer::error::BuildErrorKind;
 use mcp_bearer::testing::{Endpoint, TestClock, TestIssuer};
+use mcp_bearer::{BuildErrorKind, ResourceServer};
 use serde_json::{Value, json};
 
 use super::stub::active;

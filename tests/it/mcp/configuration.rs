@@ -6,8 +6,8 @@ use axum::response::IntoResponse as _;
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use mcp_bearer::BuildError;
+use mcp_bearer::BuildErrorKind::{Scope, Setting};
 use mcp_bearer::bearer::RejectionKind;
-use mcp_bearer::error::BuildErrorKind::{Scope, Setting};
 use mcp_bearer::mcp::{McpLayer, McpScopes, OperationFailure};
 
 use super::server::{McpServer, tools};

@@ -1,10 +1,9 @@
 //! A broad scope does what a narrow one does, and challenges ask for the narrowest that is enough (MCP 2026-07-28).
 
 use axum::response::IntoResponse as _;
-use mcp_bearer::error::BuildErrorKind;
 use mcp_bearer::mcp::McpScopes;
 use mcp_bearer::testing::{TestClock, TestIssuer};
-use mcp_bearer::{AuthInfo, ResourceServer, ResourceServerBuilder};
+use mcp_bearer::{AuthInfo, BuildErrorKind, ResourceServer, ResourceServerBuilder};
 use serde_json::json;
 
 use super::server::McpServer;

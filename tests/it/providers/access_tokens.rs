@@ -1,9 +1,8 @@
 //! Tokens that are not access tokens, and access tokens that look like something else: refresh tokens of Logto, ID tokens
 //! of Spring, access tokens of Dex and of Azure AD B2C.
 
-use mcp_bearer::Issuer;
-use mcp_bearer::error::BuildErrorKind;
 use mcp_bearer::verify::CheckFailure;
+use mcp_bearer::{BuildErrorKind, Issuer};
 use serde_json::{Value, json};
 
 use super::provider::{Configure, Provider, build, credentials, invalid, with};

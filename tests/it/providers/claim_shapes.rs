@@ -1,8 +1,7 @@
 //! Claims as they are written: `null` for what a server does not know, scopes in strings, arrays and objects.
 
-use mcp_bearer::error::BuildErrorKind;
 use mcp_bearer::verify::CheckFailure;
-use mcp_bearer::{Issuer, ResourceServer};
+use mcp_bearer::{BuildErrorKind, Issuer, ResourceServer};
 use serde_json::{Value, json};
 
 use super::provider::{Provider, build, invalid, with};

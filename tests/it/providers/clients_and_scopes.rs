@@ -3,10 +3,9 @@
 
 use axum::body::Body;
 use http::Request;
-use mcp_bearer::error::BuildErrorKind;
 use mcp_bearer::jose::Algorithm;
 use mcp_bearer::testing::TestIssuer;
-use mcp_bearer::{Issuer, ResourceServer};
+use mcp_bearer::{BuildErrorKind, Issuer, ResourceServer};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 

@@ -1,10 +1,9 @@
 //! Point 2: issuers are equal byte for byte or different. Auth0's ends with a slash; Descope and Scalekit have several for
 //! one key set, and so has Entra with its v1 and v2 tokens and its tenants.
 
-use mcp_bearer::error::BuildErrorKind;
 use mcp_bearer::testing::{Endpoint, TestClock, TestIssuer};
 use mcp_bearer::verify::CheckFailure;
-use mcp_bearer::{Issuer, ResourceServer};
+use mcp_bearer::{BuildErrorKind, Issuer, ResourceServer};
 use serde_json::json;
 use tower::ServiceExt as _;
 

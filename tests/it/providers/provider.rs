@@ -2,8 +2,8 @@
 
 use axum::Router;
 use axum::routing::get;
+use mcp_bearer::Clock as _;
 use mcp_bearer::bearer::{BearerAuthLayer, RejectionKind};
-use mcp_bearer::clock::Clock as _;
 use mcp_bearer::introspection::ClientCredentials;
 use mcp_bearer::jose::Algorithm;
 use mcp_bearer::server::ResourceServerBuilder;

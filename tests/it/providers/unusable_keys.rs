@@ -5,12 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use mcp_bearer::error::BuildErrorKind;
 use mcp_bearer::jose::{Algorithm, JwkSet};
 use mcp_bearer::keys::{KeySetFuture, KeySource};
 use mcp_bearer::testing::Endpoint;
 use mcp_bearer::verify::CheckFailure;
-use mcp_bearer::{Issuer, ResourceServer};
+use mcp_bearer::{BuildErrorKind, Issuer, ResourceServer};
 use serde_json::{Value, json};
 use tokio::time::advance;
 use tracing::Level;
