@@ -1,4 +1,4 @@
-//! The collections that lie beside the repository.
+//! The test vectors, which are kept in a folder next to the repository.
 
 use std::fs;
 
@@ -6,12 +6,12 @@ use serde_json::Value;
 
 use crate::support;
 
-/// A file of the vectors, as JSON.
+/// Reads a file of the vectors as JSON.
 pub fn json(file: &str) -> Option<Value> {
     support::collection(VARIABLE, FOLDER, file)
 }
 
-/// The files of a folder of the vectors that end in `.json`, by name without that, in order.
+/// Reads the `.json` files of a folder, sorted by name. The names are returned without the extension.
 pub fn files(folder: &str) -> Option<Vec<(String, Vec<u8>)>> {
     let folder = support::located(VARIABLE, FOLDER, folder)?;
     let mut files: Vec<(String, Vec<u8>)> = fs::read_dir(folder)

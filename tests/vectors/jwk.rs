@@ -1,4 +1,4 @@
-//! Why keys are left out of a key set.
+//! The reasons why keys of a key set are skipped.
 
 use mcp_bearer::jose::{JwkSet, UnusableKey};
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use crate::collection;
 use crate::trial::own_key;
 
 #[test]
-fn each_bad_key_is_left_out_for_its_own_reason() {
+fn each_unusable_key_is_skipped_with_its_reason() {
     let Some(vectors) = collection::json("wycheproof/json_web_key_test.json") else { return };
     let (mut of_public_groups, mut of_others) = (Vec::new(), Vec::new());
     for group in vectors["testGroups"].as_array().unwrap() {
@@ -24,7 +24,7 @@ fn each_bad_key_is_left_out_for_its_own_reason() {
         [
             ("rs256", None),
             ("rs256", Some(UnusableKey::NotForSignatures)),
-            // Only its modulus tells that it is weak.
+            // Only the form of its modulus shows that this key is weak, and the crate does not check that form.
             ("jws_rsa_roca_key", None),
             ("keysize_too_small", Some(UnusableKey::Size)),
             ("exponentOne", Some(UnusableKey::Size)),
@@ -36,14 +36,14 @@ fn each_bad_key_is_left_out_for_its_own_reason() {
             ("wrong_kty", Some(UnusableKey::Malformed)),
         ]
     );
-    // All symmetric but one, which is public in the midst of them.
+    // All keys of these groups are symmetric, except for one public key.
     let (usable, symmetric): (Vec<_>, Vec<_>) = of_others.into_iter().partition(|(_, reason)| reason.is_none());
     assert_eq!(usable, [("jws_mixedSymmetryKeyset", None)]);
     assert_eq!(symmetric.len(), 16);
     assert!(symmetric.iter().all(|(_, reason)| *reason == Some(UnusableKey::NotForSignatures)), "{symmetric:?}");
 }
 
-/// Why a key is left out of a set in which another is good.
+/// Returns why a key is skipped in a set that also has a usable key.
 pub fn unusable(jwk: &Value) -> Option<UnusableKey> {
     let set = JwkSet::from_json(json!({"keys": [own_key::jwk("own"), jwk]}).to_string()).unwrap();
     assert_eq!(set.keys().len() + set.skipped().len(), 2);

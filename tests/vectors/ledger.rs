@@ -1,21 +1,21 @@
-//! What is published, what we do, and the exceptions between the two.
+//! Compares the outcome of each case with the published result, and with the list of exceptions.
 
 use std::collections::HashSet;
 use std::fmt::Display;
 
 use serde::Deserialize;
 
-/// What became of a case.
+/// Whether the crate accepted the token, key or document of a case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
     Accepted,
-    Refused,
+    Rejected,
 }
 
 impl Outcome {
-    pub const fn accepted_if(good: bool) -> Self {
-        if good { Self::Accepted } else { Self::Refused }
+    pub const fn accepted_if(accepted: bool) -> Self {
+        if accepted { Self::Accepted } else { Self::Rejected }
     }
 }
 
@@ -24,28 +24,28 @@ impl Outcome {
 #[serde(deny_unknown_fields)]
 struct Exception {
     set: String,
-    /// `*` stands for every case of the set that is published as this.
+    /// The name of a case, or `*` for all cases of the set that have this published result.
     case: String,
     published: String,
     ours: Outcome,
     why: String,
 }
 
-/// The cases of one set.
+/// The results of one set.
 pub struct Ledger {
     set: &'static str,
     exceptions: Vec<(Exception, usize)>,
-    /// Each case once.
+    /// The names of the cases that ran.
     run: HashSet<String>,
-    /// Cases whose algorithm this build cannot check.
+    /// Cases whose algorithm this build does not support.
     unsupported: HashSet<String>,
     wrong: Vec<String>,
 }
 
-/// How many cases a set had.
+/// The number of cases of a set.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Counts {
-    /// All, with the two below.
+    /// All cases, including the exceptions and the unsupported ones.
     pub cases: usize,
     pub exceptions: usize,
     pub unsupported: usize,
@@ -53,41 +53,44 @@ pub struct Counts {
 
 impl Ledger {
     pub fn open(set: &'static str) -> Self {
-        assert!(SETS.contains(&set), "{set} is no known set");
+        assert!(SETS.contains(&set), "{set} is not a known set");
         let exceptions = exceptions().into_iter().filter(|exception| exception.set == set);
         let exceptions = exceptions.map(|exception| (exception, 0)).collect();
         Self { set, exceptions, run: HashSet::new(), unsupported: HashSet::new(), wrong: Vec::new() }
     }
 
-    /// A case that is published as `valid`, `invalid`, or `acceptable`: either.
-    pub fn enter(&mut self, case: impl Display, published: &str, ours: Outcome) {
+    /// Records a case. The published result is `valid`, `invalid`, or `acceptable`, which allows both outcomes.
+    pub fn record(&mut self, case: impl Display, published: &str, ours: Outcome) {
         let case = case.to_string();
-        let demanded = match published {
+        let expected = match published {
             "valid" => Some(Outcome::Accepted),
-            "invalid" => Some(Outcome::Refused),
+            "invalid" => Some(Outcome::Rejected),
             "acceptable" => None,
             other => panic!("{} {case} is published as {other}", self.set),
         };
-        let differs = demanded.is_some_and(|demanded| demanded != ours);
+        let differs = expected.is_some_and(|expected| expected != ours);
         let covers = |exception: &Exception| {
             (exception.case == case || exception.case == "*") && exception.published == published
         };
         let mut covering = self.exceptions.iter_mut().filter(|(exception, _)| covers(exception));
         match (differs, covering.next()) {
             (true, Some((exception, used))) if exception.ours == ours => *used += 1,
-            (true, _) => self.wrong.push(format!("{case} is published as {published}, and {ours:?} without exception")),
-            (false, Some(_)) => self.wrong.push(format!("{case} ends as published, and has an exception")),
+            (true, _) => {
+                self.wrong.push(format!("{case} is published as {published}, but is {ours:?} without an exception"))
+            }
+            (false, Some(_)) => self.wrong.push(format!("{case} ends as published, but has an exception")),
             (false, None) => {}
         }
-        assert!(self.run.insert(case.clone()), "{} {case} was entered twice", self.set);
+        assert!(self.run.insert(case.clone()), "{} {case} was recorded twice", self.set);
     }
 
-    /// A case whose algorithm this build cannot check.
+    /// Records a case whose algorithm this build does not support.
     pub fn unsupported(&mut self, case: impl Display) {
         self.unsupported.insert(case.to_string());
     }
 
-    /// How many cases there were, if each ended as published or as excepted, and no exception is left over.
+    /// Returns the number of cases. Panics if a case differs from the published result without an exception, or if an
+    /// exception is unused.
     pub fn close(self) -> Counts {
         self.settle().unwrap_or_else(|wrong| panic!("{wrong}"))
     }
@@ -95,7 +98,7 @@ impl Ledger {
     fn settle(mut self) -> Result<Counts, String> {
         for (exception, used) in &self.exceptions {
             if *used == 0 && !self.unsupported.contains(&exception.case) {
-                self.wrong.push(format!("the exception for {:?} is for no case", exception.case));
+                self.wrong.push(format!("the exception for {:?} does not match a case", exception.case));
             }
         }
         if !self.wrong.is_empty() {
@@ -117,41 +120,46 @@ fn exceptions() -> Vec<Exception> {
 fn every_exception_has_a_known_set_and_a_reason() {
     let mut seen = HashSet::new();
     for exception in exceptions() {
-        assert!(SETS.contains(&exception.set.as_str()), "no set {:?}", exception.set);
-        assert!(exception.why.len() > 20, "{} {}: why?", exception.set, exception.case);
-        let place = (exception.set.clone(), exception.case.clone(), exception.published.clone());
-        assert!(seen.insert(place), "{} {} stands there twice", exception.set, exception.case);
+        assert!(SETS.contains(&exception.set.as_str()), "{:?} is not a known set", exception.set);
+        assert!(exception.why.len() > 20, "{} {}: the reason is missing", exception.set, exception.case);
+        let key = (exception.set.clone(), exception.case.clone(), exception.published.clone());
+        assert!(seen.insert(key), "{} {} is listed twice", exception.set, exception.case);
     }
 }
 
 #[test]
 fn an_exception_is_for_one_case_and_one_outcome() {
     fn exception(case: &str) -> Ledger {
-        let (set, ours, why) = ("rfc7520/jws".to_owned(), Outcome::Refused, String::new());
+        let (set, ours, why) = ("rfc7520/jws".to_owned(), Outcome::Rejected, String::new());
         let exception = Exception { set, case: case.to_owned(), published: "valid".to_owned(), ours, why };
         Ledger { exceptions: vec![(exception, 0)], ..Ledger::open("rfc7520/jws") }
     }
     type Enter = fn(&mut Ledger);
     let rows: [(&str, &str, Enter, bool); 9] = [
-        ("as excepted", "a", |ledger| ledger.enter("a", "valid", Outcome::Refused), true),
-        ("ends as published", "a", |ledger| ledger.enter("a", "valid", Outcome::Accepted), false),
-        ("is for no case", "b", |_| {}, false),
-        ("published otherwise", "a", |ledger| ledger.enter("a", "invalid", Outcome::Refused), false),
-        ("differs the other way", "a", |ledger| ledger.enter("a", "invalid", Outcome::Accepted), false),
-        ("all as excepted", "*", |ledger| ledger.enter("a", "valid", Outcome::Refused), true),
-        ("one of all ends as published", "*", |ledger| ledger.enter("a", "valid", Outcome::Accepted), false),
-        ("all of none", "*", |ledger| ledger.enter("a", "invalid", Outcome::Refused), false),
+        ("as the exception says", "a", |ledger| ledger.record("a", "valid", Outcome::Rejected), true),
+        ("ends as published", "a", |ledger| ledger.record("a", "valid", Outcome::Accepted), false),
+        ("does not match a case", "b", |_| {}, false),
+        ("has another published result", "a", |ledger| ledger.record("a", "invalid", Outcome::Rejected), false),
+        ("has the opposite outcome", "a", |ledger| ledger.record("a", "invalid", Outcome::Accepted), false),
+        ("all as the exception says", "*", |ledger| ledger.record("a", "valid", Outcome::Rejected), true),
+        ("one case ends as published", "*", |ledger| ledger.record("a", "valid", Outcome::Accepted), false),
+        (
+            "matches no case with this published result",
+            "*",
+            |ledger| ledger.record("a", "invalid", Outcome::Rejected),
+            false,
+        ),
         ("not supported", "a", |ledger| ledger.unsupported("a"), true),
     ];
-    for (what, case, enter, good) in rows {
+    for (what, case, record, is_ok) in rows {
         let mut ledger = exception(case);
-        enter(&mut ledger);
+        record(&mut ledger);
         let settled = ledger.settle();
-        assert_eq!(settled.is_ok(), good, "{what}: {settled:?}");
+        assert_eq!(settled.is_ok(), is_ok, "{what}: {settled:?}");
     }
 }
 
-/// Every set that a test opens.
+/// All sets of the tests.
 const SETS: [&str; 40] = [
     "wycheproof/json_web_signature",
     "wycheproof/json_web_key",

