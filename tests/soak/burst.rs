@@ -1,7 +1,8 @@
-//! Bursts of valid tokens that were never seen before, at an introspection endpoint whose every answer costs CPU time.
+//! Sends bursts of new valid tokens to a server whose introspection endpoint needs CPU time for every response.
 //!
-//! Each token comes back after its `Retry-After`. All must be accepted in the end, and no request to the endpoint may be given
-//! up: whoever gives up makes the endpoint work for nothing, which is how such a burst locked everybody out.
+//! Each client retries after the `Retry-After` of its response. In the end all tokens must be accepted. The server must
+//! not abandon any request to the endpoint: an abandoned request costs the endpoint the full CPU time for nothing, so a
+//! burst could lock out all clients.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,9 +19,9 @@ use tokio::time::{Instant, sleep};
 
 use super::{RESOURCE, SCOPE, serve};
 
-/// What one answer costs, as where a server hashes the client's secret with bcrypt.
+/// The CPU time of one response. A real endpoint needs this much if it hashes the client secret with bcrypt.
 const COST: Duration = Duration::from_millis(150);
-/// They share their time among all requests that are under way.
+/// The endpoint's CPU cores. All requests in flight share them.
 const WORKERS: u32 = 2;
 const TICK: Duration = Duration::from_millis(5);
 const TOKENS: usize = 40;
@@ -30,39 +31,39 @@ const ATTEMPTS: usize = 10;
 struct Endpoint {
     running: AtomicUsize,
     answered: AtomicUsize,
-    given_up: AtomicUsize,
+    abandoned: AtomicUsize,
 }
 
-/// Sends bursts for so long, and at least one.
+/// Sends at least one burst, and further bursts until `length` has passed.
 pub async fn bursts(length: Duration) {
     let endpoint = Arc::new(Endpoint::default());
     let issuer = listen(&endpoint).await;
     let trusted = Issuer::discover(&*issuer).introspection(ClientCredentials::basic("soak", "secret"));
     let url = serve(trusted.introspection_endpoint(format!("{issuer}/introspect"))).await;
     let client = Client::builder().no_proxy().build().unwrap();
-    let (begun, mut accepted) = (Instant::now(), 0);
+    let (started, mut accepted) = (Instant::now(), 0);
     for round in 0.. {
         let mut tokens = JoinSet::new();
         for number in 0..TOKENS {
             tokens.spawn(accepted_after(client.clone(), url.clone(), format!("token-{round}-{number}")));
         }
         while let Some(attempts) = tokens.join_next().await {
-            assert!(attempts.unwrap().is_some(), "a valid token was put off {ATTEMPTS} times");
+            assert!(attempts.unwrap().is_some(), "a valid token got {ATTEMPTS} responses with status 503");
             accepted += 1;
         }
-        if begun.elapsed() >= length {
+        if started.elapsed() >= length {
             break;
         }
     }
-    let (answered, given_up) = (endpoint.answered.load(Ordering::SeqCst), endpoint.given_up.load(Ordering::SeqCst));
+    let (answered, abandoned) = (endpoint.answered.load(Ordering::SeqCst), endpoint.abandoned.load(Ordering::SeqCst));
     eprintln!(
-        "bursts of {TOKENS}: {accepted} accepted in {:?}, {answered} answers, {given_up} given up",
-        begun.elapsed()
+        "bursts of {TOKENS}: {accepted} accepted in {:?}, {answered} responses, {abandoned} abandoned",
+        started.elapsed()
     );
-    assert_eq!((answered, given_up), (accepted, 0));
+    assert_eq!((answered, abandoned), (accepted, 0));
 }
 
-/// After how many attempts a token is accepted; `None` if it never is.
+/// Returns the number of attempts until the token is accepted, or `None` if it is never accepted.
 async fn accepted_after(client: Client, url: String, token: String) -> Option<usize> {
     for attempt in 1..=ATTEMPTS {
         let response = client.get(&url).bearer_auth(&token).send().await.unwrap();
@@ -76,7 +77,7 @@ async fn accepted_after(client: Client, url: String, token: String) -> Option<us
     None
 }
 
-/// Serves the endpoint on a loopback port, and says where.
+/// Serves the endpoint on a loopback port and returns its URL.
 async fn listen(endpoint: &Arc<Endpoint>) -> String {
     let app = Router::new().route("/introspect", post(introspect)).with_state(Arc::clone(endpoint));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -98,7 +99,7 @@ async fn introspect(State(endpoint): State<Arc<Endpoint>>) -> String {
     format!(r#"{{"active":true,"aud":"{RESOURCE}","scope":"{SCOPE}","token_type":"Bearer"}}"#)
 }
 
-/// One request that is under way.
+/// One request in flight.
 struct Job<'e> {
     endpoint: &'e Endpoint,
     is_done: bool,
@@ -107,7 +108,7 @@ struct Job<'e> {
 impl Drop for Job<'_> {
     fn drop(&mut self) {
         self.endpoint.running.fetch_sub(1, Ordering::SeqCst);
-        let count = if self.is_done { &self.endpoint.answered } else { &self.endpoint.given_up };
+        let count = if self.is_done { &self.endpoint.answered } else { &self.endpoint.abandoned };
         count.fetch_add(1, Ordering::SeqCst);
     }
 }

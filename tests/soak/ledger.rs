@@ -3,34 +3,34 @@ use std::fmt;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// What came of the requests to one server.
+/// The results of the requests to one server.
 #[derive(Default)]
 pub struct Ledger {
-    /// By what was shown, and the status.
+    /// The number of responses for each kind of token and each status.
     counts: Mutex<BTreeMap<(&'static str, u16), usize>>,
     wrong: Mutex<Vec<String>>,
     wrong_accepts: AtomicUsize,
-    wrong_refuses: AtomicUsize,
+    wrong_rejects: AtomicUsize,
 }
 
-/// What an answer was, if not right.
+/// A wrong response.
 #[derive(Debug)]
 pub enum Wrong {
     Accept(String),
-    Refuse(String),
+    Reject(String),
 }
 
 impl Ledger {
-    pub fn enter(&self, shown: &'static str, status: u16, judgement: Result<(), Wrong>) {
-        *self.counts.lock().unwrap().entry((shown, status)).or_default() += 1;
-        let (count, what) = match judgement {
+    pub fn record(&self, sent: &'static str, status: u16, result: Result<(), Wrong>) {
+        *self.counts.lock().unwrap().entry((sent, status)).or_default() += 1;
+        let (count, what) = match result {
             Ok(()) => return,
             Err(Wrong::Accept(what)) => (&self.wrong_accepts, what),
-            Err(Wrong::Refuse(what)) => (&self.wrong_refuses, what),
+            Err(Wrong::Reject(what)) => (&self.wrong_rejects, what),
         };
         count.fetch_add(1, Ordering::SeqCst);
         let mut wrong = self.wrong.lock().unwrap();
-        // A few tell enough.
+        // A few examples are enough to find the cause.
         if wrong.len() < 20 {
             wrong.push(what);
         }
@@ -40,9 +40,9 @@ impl Ledger {
         self.counts.lock().unwrap().values().sum()
     }
 
-    /// How often this was shown.
-    pub fn shown(&self, what: &str) -> usize {
-        self.counts.lock().unwrap().iter().filter(|((shown, _), _)| *shown == what).map(|(_, count)| count).sum()
+    /// Returns how many requests had this kind of token.
+    pub fn sent(&self, what: &str) -> usize {
+        self.counts.lock().unwrap().iter().filter(|((sent, _), _)| *sent == what).map(|(_, count)| count).sum()
     }
 
     pub fn wrong(&self) -> Vec<String> {
@@ -52,11 +52,11 @@ impl Ledger {
 
 impl fmt::Display for Ledger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} answers (", self.answers())?;
-        for (index, ((shown, status), count)) in self.counts.lock().unwrap().iter().enumerate() {
-            write!(f, "{}{shown} {status}: {count}", if index == 0 { "" } else { ", " })?;
+        write!(f, "{} responses (", self.answers())?;
+        for (index, ((sent, status), count)) in self.counts.lock().unwrap().iter().enumerate() {
+            write!(f, "{}{sent} {status}: {count}", if index == 0 { "" } else { ", " })?;
         }
-        let (accepts, refuses) = (self.wrong_accepts.load(Ordering::SeqCst), self.wrong_refuses.load(Ordering::SeqCst));
-        write!(f, "), wrong accepts {accepts}, wrong refuses {refuses}")
+        let (accepts, rejects) = (self.wrong_accepts.load(Ordering::SeqCst), self.wrong_rejects.load(Ordering::SeqCst));
+        write!(f, "), wrong accepts {accepts}, wrong rejects {rejects}")
     }
 }

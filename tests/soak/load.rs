@@ -7,25 +7,25 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use super::PAUSE;
 use super::ledger::{Ledger, Wrong};
 
-/// Chooses what is shown, and judges what came of it.
+/// Chooses the tokens to send, and checks the responses.
 pub trait Judge: Send + Sync + 'static {
     type Token: Send + 'static;
 
-    /// What to show now.
-    fn draw(&self) -> Shown<Self::Token>;
+    /// Chooses the token of the next request.
+    fn draw(&self) -> Drawn<Self::Token>;
 
-    fn judge(&self, shown: &Self::Token, answer: &Answer) -> Result<(), Wrong>;
+    fn judge(&self, drawn: &Self::Token, answer: &Answer) -> Result<(), Wrong>;
 }
 
-pub struct Shown<T> {
-    /// What the summary calls it.
+pub struct Drawn<T> {
+    /// The name of this kind of token in the summary.
     pub kind: &'static str,
-    /// Absent: no token at all.
+    /// `None` for a request without a token.
     pub token: Option<Arc<str>>,
-    pub about: T,
+    pub expected: T,
 }
 
-/// An answer, and between which moments it was found.
+/// The status of a response, and when the request was sent and answered.
 #[derive(Debug, Clone, Copy)]
 pub struct Answer {
     pub status: u16,
@@ -34,13 +34,13 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Half a second before the server itself gives up waiting for its issuer.
+    /// Returns whether the response took 2.5 s or more. The server's own time limit for its issuer is 3 s.
     pub fn is_slow(&self) -> bool {
         self.answered.duration_since(self.sent) >= Duration::from_millis(2500)
     }
 }
 
-/// One client, whose connection is kept alive.
+/// A client with a persistent connection.
 pub struct Sender {
     client: Client,
     url: String,
@@ -53,16 +53,16 @@ impl Sender {
     }
 }
 
-/// One request at a time, never more often than every [`PAUSE`].
-pub async fn send_for_ever<J: Judge>(judge: Arc<J>, sender: Sender) {
+/// Sends one request at a time, at most one in each [`PAUSE`].
+pub async fn send_until_cancelled<J: Judge>(judge: Arc<J>, sender: Sender) {
     let mut ticks = interval(PAUSE);
-    // What was missed is not caught up with.
+    // A slow machine skips missed ticks instead of catching up with a burst.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let Shown { kind, token, about } = judge.draw();
+        let Drawn { kind, token, expected } = judge.draw();
         let answer = send(&sender.client, &sender.url, token.as_deref()).await;
-        sender.ledger.enter(kind, answer.status, judge.judge(&about, &answer));
+        sender.ledger.record(kind, answer.status, judge.judge(&expected, &answer));
     }
 }
 
@@ -74,20 +74,20 @@ async fn send(client: &Client, url: &str, token: Option<&str>) -> Answer {
     let sent = Instant::now();
     let response = request.send().await.unwrap();
     let status = response.status().as_u16();
-    // Read to its end, so that the connection is used again.
+    // The body is read to its end, so that the client can reuse the connection.
     drop(response.bytes().await.unwrap());
     Answer { status, sent, answered: Instant::now() }
 }
 
-/// Shows a good token until it is accepted, for a minute and a bit: the longest pause that anything makes.
-pub async fn accepted_in_the_end(client: &Client, url: &str, token: &str) {
-    let begun = Instant::now();
+/// Sends a valid token until it is accepted. Fails after 70 s, which is more than the longest back-off of 60 s.
+pub async fn accepted_eventually(client: &Client, url: &str, token: &str) {
+    let started = Instant::now();
     loop {
         let status = send(client, url, Some(token)).await.status;
         if status == 200 {
             return;
         }
-        assert!(begun.elapsed() < Duration::from_secs(70), "{status} long after all issuers are back");
+        assert!(started.elapsed() < Duration::from_secs(70), "still {status} long after all outages ended");
         sleep(Duration::from_millis(200)).await;
     }
 }

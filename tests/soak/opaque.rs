@@ -1,8 +1,9 @@
-//! Opaque tokens of an issuer that is asked about them: some are revoked, and it dies and comes back.
+//! Opaque tokens, which the server introspects. Some tokens are revoked, and the issuer fails and recovers.
 //!
-//! "Active" holds for one second here. A request to the issuer takes at most three, and who asks meanwhile shares it: a
-//! token may be accepted for so long after it was revoked, and no longer. While the issuer is gone, and until the pause
-//! after it is over, a good token may be 503; it may never be 401.
+//! The server caches an active result for one second, and a request to the issuer takes three seconds at most.
+//! Concurrent requests with the same token share one introspection. So a revoked token may still be accepted for a few
+//! seconds, and no longer. While the issuer is down, and during the back-off after that, a valid token may get 503, but
+//! never 401.
 
 use std::sync::{Arc, OnceLock, RwLock};
 use std::time::Duration;
@@ -13,59 +14,60 @@ use mcp_bearer::testing::{Endpoint, TestIssuer};
 use tokio::time::{Instant, sleep_until};
 
 use super::ledger::{Ledger, Wrong};
-use super::load::{Answer, Judge, Shown, accepted_in_the_end};
+use super::load::{Answer, Drawn, Judge, accepted_eventually};
 use super::outages::Outages;
 use super::{RESOURCE, SCOPE};
 
 const TOKENS: usize = 40;
-const LOGGED: usize = 1_000;
+const LOG_CAPACITY: usize = 1_000;
 const REVOCATION: Duration = Duration::from_millis(500);
 const POSITIVE: Duration = Duration::from_secs(1);
-/// The longest request, and a little for threads that wait for their turn.
+/// The longest introspection, and some time for threads that the machine runs late.
 const LONGEST: Duration = Duration::from_secs(4);
 const OUTAGES: Outages =
     Outages { every: Duration::from_secs(20), from: Duration::from_secs(3), to: Duration::from_secs(5) };
-/// After an outage that is shorter than the first pause of 5 s: that pause, the probe after it, and some grace.
-const RECOVERED: Duration = Duration::from_secs(3 + 5 + 3 + 3);
+/// The first pause of the circuit breaker (5 s) is longer than an outage. The server recovers after that pause, one
+/// probe, and some grace.
+const RECOVERY: Duration = Duration::from_secs(3 + 5 + 3 + 3);
 
 pub struct Opaque {
     issuer: TestIssuer,
-    begun: OnceLock<Instant>,
+    started: OnceLock<Instant>,
     tokens: RwLock<Tokens>,
 }
 
 #[derive(Default)]
 struct Tokens {
-    good: Vec<Arc<str>>,
-    /// The last of them, and when they ceased to be good.
+    active: Vec<Arc<str>>,
+    /// The tokens that were revoked last, and when.
     revoked: Vec<(Arc<str>, Instant)>,
     revocations: usize,
 }
 
-/// What a token must come to.
-pub enum About {
-    Good,
-    /// Good until then.
+/// The expected result for a token.
+pub enum Expected {
+    Active,
+    /// The issuer revoked the token at this time.
     Revoked(Instant),
-    /// Never anything but refused.
-    Bad,
+    /// The token was never active.
+    Inactive,
 }
 
 impl Opaque {
     pub fn new() -> Self {
         let issuer = TestIssuer::builder("http://127.0.0.1:0").introspection_client("soak", "secret").serve().unwrap();
-        let good = (0..TOKENS).map(|_| token(&issuer)).collect();
-        let tokens = RwLock::new(Tokens { good, ..Tokens::default() });
-        Self { issuer, begun: OnceLock::new(), tokens }
+        let active = (0..TOKENS).map(|_| token(&issuer)).collect();
+        let tokens = RwLock::new(Tokens { active, ..Tokens::default() });
+        Self { issuer, started: OnceLock::new(), tokens }
     }
 
-    /// The load begins.
+    /// Sets the start of the load.
     pub fn begin(&self, at: Instant) {
-        self.begun.set(at).unwrap();
+        self.started.set(at).unwrap();
     }
 
-    fn begun(&self) -> Instant {
-        *self.begun.get().unwrap()
+    fn started(&self) -> Instant {
+        *self.started.get().unwrap()
     }
 
     pub fn trusted(&self) -> Issuer {
@@ -73,18 +75,18 @@ impl Opaque {
         Issuer::discover(self.issuer.url()).introspection(introspection)
     }
 
-    /// Asks so often that the issuer's log, which keeps the last thousand requests, grows no longer.
+    /// Fills the log of the test issuer, which keeps the last thousand requests, so that it does not grow later.
     pub async fn fill_log(&self, client: &reqwest::Client) {
         let url = format!("{}/introspect", self.issuer.url());
-        for _ in 0..LOGGED {
+        for _ in 0..LOG_CAPACITY {
             let request = client.post(&url).basic_auth("soak", Some("secret")).form(&[("token", "unknown")]);
             drop(request.send().await.unwrap().bytes().await.unwrap());
         }
     }
 
-    /// Revokes tokens, and goes away and comes back, until `end`.
+    /// Revokes tokens, and stops and restarts the issuer, until `end`.
     pub async fn drive(self: Arc<Self>, end: Instant) {
-        let until = |at: Duration| sleep_until((self.begun() + at).min(end));
+        let until = |at: Duration| sleep_until((self.started() + at).min(end));
         let revocations = async {
             for number in 1.. {
                 until(REVOCATION * number).await;
@@ -94,14 +96,14 @@ impl Opaque {
                 self.revoke_one();
             }
         };
-        tokio::join!(revocations, OUTAGES.drive(&self.issuer, self.begun(), end));
+        tokio::join!(revocations, OUTAGES.drive(&self.issuer, self.started(), end));
     }
 
     fn revoke_one(&self) {
         let new = token(&self.issuer);
         let mut tokens = self.tokens.write().unwrap();
-        let old = std::mem::replace(&mut tokens.good[fastrand::usize(0..TOKENS)], new);
-        // Said after it is so: until then it may be accepted.
+        let old = std::mem::replace(&mut tokens.active[fastrand::usize(0..TOKENS)], new);
+        // The time is taken after the revocation, because the token may be accepted until then.
         self.issuer.revoke(&old);
         tokens.revoked.push((old, Instant::now()));
         tokens.revocations += 1;
@@ -112,74 +114,76 @@ impl Opaque {
 
     pub fn calls(&self) -> String {
         let revocations = self.tokens.read().unwrap().revocations;
-        let calls = self.issuer.requests(Endpoint::Introspection) - LOGGED;
+        let calls = self.issuer.requests(Endpoint::Introspection) - LOG_CAPACITY;
         format!("{calls} introspections, {revocations} revocations")
     }
 
-    /// Once a period for each token, once for each that is made up, and a few repetitions and probes.
+    /// The limit is one introspection per token and second, one for each random token, and a few retries and probes.
     pub fn judge_calls(&self, ledger: &Ledger, elapsed: Duration) {
         let periods = usize::try_from(elapsed.as_secs()).unwrap() + 2;
         let revocations = self.tokens.read().unwrap().revocations;
-        let most = TOKENS * periods + 2 * revocations + periods * TOKENS / 10 + ledger.shown("garbage") + 100;
-        let calls = self.issuer.requests(Endpoint::Introspection) - LOGGED;
-        assert!(calls <= most, "{calls} of {most} introspections");
+        let most = TOKENS * periods + 2 * revocations + periods * TOKENS / 10 + ledger.sent("garbage") + 100;
+        let calls = self.issuer.requests(Endpoint::Introspection) - LOG_CAPACITY;
+        assert!(calls <= most, "{calls} introspections, but at most {most} are allowed");
     }
 
     pub async fn recover(&self, client: &reqwest::Client, url: &str) {
-        let token = self.tokens.read().unwrap().good[0].clone();
-        accepted_in_the_end(client, url, &token).await;
+        let token = self.tokens.read().unwrap().active[0].clone();
+        accepted_eventually(client, url, &token).await;
     }
 
-    /// Whether the issuer was gone, or the pause for it lasted, at some moment of a request.
-    fn was_away(&self, answer: &Answer) -> bool {
+    /// Returns whether the issuer was down, or the circuit breaker was open, at some time of a request.
+    fn was_down(&self, answer: &Answer) -> bool {
         let in_period = |at: Instant| {
-            let since = at.saturating_duration_since(self.begun());
+            let since = at.saturating_duration_since(self.started());
             OUTAGES.in_period(since)
         };
-        let is_in = |at: Instant| (OUTAGES.from..OUTAGES.to + RECOVERED).contains(&in_period(at));
+        let is_in = |at: Instant| (OUTAGES.from..OUTAGES.to + RECOVERY).contains(&in_period(at));
         is_in(answer.sent) || is_in(answer.answered)
     }
 }
 
 impl Judge for Opaque {
-    type Token = About;
+    type Token = Expected;
 
-    fn draw(&self) -> Shown<About> {
-        let shown = |kind, token: Arc<str>, about| Shown { kind, token: Some(token), about };
+    fn draw(&self) -> Drawn<Expected> {
+        let drawn = |kind, token: Arc<str>, expected| Drawn { kind, token: Some(token), expected };
         let tokens = self.tokens.read().unwrap();
         match fastrand::u32(0..40) {
-            0 => shown("garbage", format!("{:032x}", fastrand::u128(..)).into(), About::Bad),
-            1 => Shown { kind: "nothing", token: None, about: About::Bad },
+            0 => drawn("garbage", format!("{:032x}", fastrand::u128(..)).into(), Expected::Inactive),
+            1 => Drawn { kind: "no token", token: None, expected: Expected::Inactive },
             2..=10 if !tokens.revoked.is_empty() => {
                 let (token, at) = &tokens.revoked[fastrand::usize(0..tokens.revoked.len())];
-                shown("revoked", Arc::clone(token), About::Revoked(*at))
+                drawn("revoked", Arc::clone(token), Expected::Revoked(*at))
             }
-            _ => shown("active", tokens.good[fastrand::usize(0..TOKENS)].clone(), About::Good),
+            _ => drawn("active", tokens.active[fastrand::usize(0..TOKENS)].clone(), Expected::Active),
         }
     }
 
-    fn judge(&self, about: &About, answer: &Answer) -> Result<(), Wrong> {
+    fn judge(&self, expected: &Expected, answer: &Answer) -> Result<(), Wrong> {
         let status = answer.status;
-        let may_be_503 = answer.is_slow() || self.was_away(answer);
-        match (about, status) {
-            (About::Good, 200) | (About::Revoked(_) | About::Bad, 401) => Ok(()),
+        let may_be_503 = answer.is_slow() || self.was_down(answer);
+        match (expected, status) {
+            (Expected::Active, 200) | (Expected::Revoked(_) | Expected::Inactive, 401) => Ok(()),
             (_, 503) if may_be_503 => Ok(()),
-            (_, 503) => Err(Wrong::Refuse(format!("503 while the issuer is well: {answer:?}"))),
-            // It may have been revoked since it was drawn.
-            (About::Good, 401) if self.is_good_no_longer(answer) => Ok(()),
-            (About::Good, _) => Err(Wrong::Refuse(format!("an active token: {answer:?}"))),
-            (About::Revoked(at), 200) if answer.sent < *at + LONGEST.max(POSITIVE) => Ok(()),
-            (About::Revoked(at), _) => {
-                Err(Wrong::Accept(format!("revoked {:?} before: {answer:?}", answer.sent.duration_since(*at))))
-            }
-            (About::Bad, _) => Err(Wrong::Accept(format!("made up: {answer:?}"))),
+            (_, 503) => Err(Wrong::Reject(format!("503 while the issuer is available: {answer:?}"))),
+            // The token may have been revoked after the sender chose it.
+            (Expected::Active, 401) if self.may_be_revoked(answer) => Ok(()),
+            (Expected::Active, _) => Err(Wrong::Reject(format!("an active token: {answer:?}"))),
+            (Expected::Revoked(at), 200) if answer.sent < *at + LONGEST.max(POSITIVE) => Ok(()),
+            (Expected::Revoked(at), _) => Err(Wrong::Accept(format!(
+                "revoked {:?} before the request: {answer:?}",
+                answer.sent.duration_since(*at)
+            ))),
+            (Expected::Inactive, _) => Err(Wrong::Accept(format!("a random token: {answer:?}"))),
         }
     }
 }
 
 impl Opaque {
-    /// Whether some token was revoked while the request was under way: then it may have been this one.
-    fn is_good_no_longer(&self, answer: &Answer) -> bool {
+    /// Returns whether a token was revoked while the request was in flight. That token may have been the token of this
+    /// request.
+    fn may_be_revoked(&self, answer: &Answer) -> bool {
         self.tokens.read().unwrap().revoked.iter().any(|(_, at)| (answer.sent - MARGIN..=answer.answered).contains(at))
     }
 }
@@ -188,5 +192,5 @@ fn token(issuer: &TestIssuer) -> Arc<str> {
     issuer.token().audience(RESOURCE).scope(SCOPE).expires_in(Duration::from_secs(3600)).opaque().into()
 }
 
-/// From when a token is drawn to when it is sent.
+/// The time from the choice of a token to its request.
 const MARGIN: Duration = Duration::from_millis(100);

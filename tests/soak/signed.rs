@@ -2,15 +2,15 @@
 //!
 //! | second | what happens |
 //! |---|---|
-//! | 2 + 5n | the n-th key begins to sign; the one before is shown for 5 s more, and published for 8 s more |
-//! | 2 | keys 1 to 7 are published in the moment when the first of them signs: one fetch for an unknown key |
-//! | 37 | the same with keys 8 to 22: another |
-//! | 2 + 5n, after that | key n + 15 is published: 75 s ahead, and a scheduled fetch comes after 48 s at the latest |
-//! | 3.5 to 5, then in every period of 20 s | the issuer is gone |
+//! | 2 + 5n | the n-th key starts to sign; the previous key stays in use for 5 s and published for 8 s |
+//! | 2 | keys 1 to 7 are published when the first of them starts to sign: one fetch for an unknown key |
+//! | 37 | the same with keys 8 to 22: another fetch |
+//! | 2 + 5n, after that | key n + 15 is published, 75 s early; the scheduled fetches are at most 48 s apart |
+//! | 3.5 to 5, then in every period of 20 s | the issuer is down |
 //!
-//! Two fetches for unknown keys at once, and one more each half minute, is what the server is allowed: the two surprises
-//! and one stranger in the first outage are all that it has before second 62, so that none of the good tokens may ever be
-//! refused. A key that is removed is noticed by the next fetch: the second surprise at the latest.
+//! The rate limit for unknown keys allows two fetches at once, and one more each 30 s. Before second 62, only the two
+//! unannounced rotations and one token with an unknown key id in the first outage use it. So a valid token is never
+//! rejected. The server notices a removed key with the next fetch, at the latest with the second unannounced rotation.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, RwLock};
@@ -22,61 +22,61 @@ use mcp_bearer::testing::{Endpoint, TestIssuer};
 use tokio::time::{Instant, sleep_until};
 
 use super::ledger::Wrong;
-use super::load::{Answer, Judge, Shown, accepted_in_the_end};
+use super::load::{Answer, Drawn, Judge, accepted_eventually};
 use super::outages::Outages;
 use super::{RESOURCE, SCOPE};
 
 const ROTATION: Duration = Duration::from_secs(5);
 const FIRST: Duration = Duration::from_secs(2);
-const STILL_SHOWN: Duration = Duration::from_secs(5);
+const STILL_SENT: Duration = Duration::from_secs(5);
 const STILL_PUBLISHED: Duration = Duration::from_secs(8);
-/// Rotations to keys that nobody has heard of: by number.
-const SURPRISES: [(usize, usize); 2] = [(0, 7), (7, 22)];
+/// The rotations to keys that were not published before: the number of the rotation, and the last new key.
+const UNANNOUNCED: [(usize, usize); 2] = [(0, 7), (7, 22)];
 const AHEAD: usize = 15;
 const OUTAGES: Outages =
     Outages { every: Duration::from_secs(20), from: Duration::from_millis(3500), to: Duration::from_secs(5) };
 
 pub struct Signed {
     issuer: TestIssuer,
-    begun: OnceLock<Instant>,
+    started: OnceLock<Instant>,
     keys: RwLock<Keys>,
-    /// Whether the server has a set from after the first keys were removed.
+    /// Whether the server has fetched a key set without the first keys.
     has_seen_removals: AtomicBool,
-    always_bad: Vec<(&'static str, u16, Arc<str>)>,
-    strange: Arc<str>,
+    always_invalid: Vec<(&'static str, u16, Arc<str>)>,
+    unknown_key: Arc<str>,
 }
 
 /// Keys in the order in which they sign.
 #[derive(Default)]
 struct Keys {
     tokens: Vec<(String, Arc<str>)>,
-    /// The number of the one that signs, counted from 1; 0 is the one from before.
+    /// The number of the key that signs, counted from 1. Number 0 is the key before the first rotation.
     current: usize,
     rotated_at: Option<Instant>,
-    /// So many are published no longer.
+    /// How many keys are no longer published.
     removed: usize,
 }
 
-/// What a token must come to.
-pub enum About {
-    /// Good, by the key of this number.
-    Good(usize),
-    /// Never anything but this.
+/// The expected result for a token.
+pub enum Expected {
+    /// The token is valid and signed by the key of this number.
+    Valid(usize),
+    /// The response always has this status.
     Always(u16),
-    /// Of a key that never was, or is published no longer and the server has heard of that.
-    Strange,
+    /// The key never existed, or the server has fetched a key set without it.
+    UnknownKey,
 }
 
 impl Signed {
     pub fn new() -> Self {
         let issuer = TestIssuer::serve().unwrap();
         let foreign = TestIssuer::new("https://foreign.example.com");
-        // Published for ever, so that what it signs is refused for one reason only.
+        // The spare key is always published, so that its invalid tokens are rejected for one reason only.
         let (first, spare) = (issuer.key_id(), issuer.add_key(Algorithm::ES256));
         let good = |issuer: &TestIssuer| issuer.token().audience(RESOURCE).scope(SCOPE).sign();
         let token = || issuer.token().audience(RESOURCE).scope(SCOPE).key(&spare).expires_in(HOUR);
         let forged = foreign.token().audience(RESOURCE).scope(SCOPE).claim("iss", issuer.url()).expires_in(HOUR);
-        let always_bad = [
+        let always_invalid = [
             ("expired", 401, token().expired().sign()),
             ("foreign", 401, good(&foreign)),
             ("forged", 401, forged.header("kid", &*spare).sign()),
@@ -84,29 +84,29 @@ impl Signed {
             ("no scope", 403, token().scope("other").sign()),
             ("garbage", 401, "garbage".to_owned()),
         ];
-        let always_bad = always_bad.map(|(kind, status, token)| (kind, status, Arc::from(token))).to_vec();
-        let strange = token().header("kid", "stranger").sign().into();
+        let always_invalid = always_invalid.map(|(kind, status, token)| (kind, status, Arc::from(token))).to_vec();
+        let unknown_key = token().header("kid", "unknown").sign().into();
         let keys = Keys { tokens: vec![signed(&issuer, first)], ..Keys::default() };
         let (keys, has_seen_removals) = (RwLock::new(keys), AtomicBool::new(false));
-        Self { issuer, begun: OnceLock::new(), keys, has_seen_removals, always_bad, strange }
+        Self { issuer, started: OnceLock::new(), keys, has_seen_removals, always_invalid, unknown_key }
     }
 
-    /// The load begins.
+    /// Sets the start of the load.
     pub fn begin(&self, at: Instant) {
-        self.begun.set(at).unwrap();
+        self.started.set(at).unwrap();
     }
 
-    fn begun(&self) -> Instant {
-        *self.begun.get().unwrap()
+    fn started(&self) -> Instant {
+        *self.started.get().unwrap()
     }
 
     pub fn trusted(&self) -> Issuer {
         Issuer::discover(self.issuer.url()).key_set_lifetime(Duration::from_secs(60))
     }
 
-    /// Rotates keys, and goes away and comes back, until `end`.
+    /// Rotates keys, and stops and restarts the issuer, until `end`.
     pub async fn drive(self: Arc<Self>, end: Instant) {
-        let until = |at: Duration| sleep_until((self.begun() + at).min(end));
+        let until = |at: Duration| sleep_until((self.started() + at).min(end));
         let rotations = async {
             for number in 0.. {
                 let at = FIRST + ROTATION * number;
@@ -121,14 +121,14 @@ impl Signed {
                 }
             }
         };
-        tokio::join!(rotations, OUTAGES.drive(&self.issuer, self.begun(), end));
+        tokio::join!(rotations, OUTAGES.drive(&self.issuer, self.started(), end));
     }
 
     fn rotate(&self, number: usize) {
-        let last = SURPRISES.iter().find(|(at, _)| *at == number).map(|(_, last)| *last);
-        let last = last.unwrap_or(if number > SURPRISES[1].0 { number + AHEAD } else { 0 });
+        let last = UNANNOUNCED.iter().find(|(at, _)| *at == number).map(|(_, last)| *last);
+        let last = last.unwrap_or(if number > UNANNOUNCED[1].0 { number + AHEAD } else { 0 });
         let published = self.keys.read().unwrap().tokens.len();
-        // Signing takes time: it is done before anybody can see the keys.
+        // Signing takes time, so the tokens are signed before a sender can choose the keys.
         let new: Vec<_> =
             (published..=last).map(|_| signed(&self.issuer, self.issuer.add_key(Algorithm::ES256))).collect();
         let mut keys = self.keys.write().unwrap();
@@ -150,65 +150,67 @@ impl Signed {
         format!("{} fetches of the key set", self.issuer.requests(Endpoint::KeySet))
     }
 
-    /// Two and one more each half minute for unknown keys, one at the start and one each 43 s; each may be repeated.
+    /// The limit is two fetches and one more each 30 s for unknown keys, one at the start, and one each 43 s. The
+    /// server may retry each once.
     pub fn judge_fetches(&self, elapsed: Duration) {
         let periods = |seconds: u64| usize::try_from(elapsed.as_secs() / seconds).unwrap();
         let most = 2 * (2 + periods(30) + 1 + periods(43));
-        assert!(self.issuer.requests(Endpoint::KeySet) <= most, "{} of {most}", self.fetches());
+        assert!(self.issuer.requests(Endpoint::KeySet) <= most, "{}, but at most {most} are allowed", self.fetches());
     }
 
     pub async fn recover(&self, client: &reqwest::Client, url: &str) {
         let token = self.keys.read().unwrap().tokens.last().unwrap().1.clone();
-        accepted_in_the_end(client, url, &token).await;
+        accepted_eventually(client, url, &token).await;
     }
 }
 
 impl Judge for Signed {
-    type Token = About;
+    type Token = Expected;
 
-    fn draw(&self) -> Shown<About> {
-        let shown = |kind, token: &Arc<str>, about| Shown { kind, token: Some(Arc::clone(token)), about };
-        let since = self.begun().elapsed();
+    fn draw(&self) -> Drawn<Expected> {
+        let drawn = |kind, token: &Arc<str>, expected| Drawn { kind, token: Some(Arc::clone(token)), expected };
+        let since = self.started().elapsed();
         let in_outage = OUTAGES.in_period(since);
-        let is_away = in_outage > OUTAGES.from + MARGIN && in_outage < OUTAGES.to - MARGIN;
+        let is_down = in_outage > OUTAGES.from + MARGIN && in_outage < OUTAGES.to - MARGIN;
         let keys = self.keys.read().unwrap();
         match fastrand::u32(0..20) {
-            0 => Shown { kind: "nothing", token: None, about: About::Always(401) },
+            0 => Drawn { kind: "no token", token: None, expected: Expected::Always(401) },
             1..=5 => {
-                let (kind, status, token) = &self.always_bad[fastrand::usize(0..self.always_bad.len())];
-                shown(kind, token, About::Always(*status))
+                let (kind, status, token) = &self.always_invalid[fastrand::usize(0..self.always_invalid.len())];
+                drawn(kind, token, Expected::Always(*status))
             }
-            6 if is_away => shown("stranger", &self.strange, About::Strange),
-            // Once for the second surprise is over: before it, such a token would have its permit.
+            6 if is_down => drawn("unknown key", &self.unknown_key, Expected::UnknownKey),
+            // Such tokens are sent only after the second unannounced rotation. Before it, they would use up its fetch.
             7 if keys.removed > 0 && self.has_seen_removals.load(Ordering::SeqCst) => {
-                shown("removed", &keys.tokens[0].1, About::Strange)
+                drawn("removed key", &keys.tokens[0].1, Expected::UnknownKey)
             }
-            8..=10 if keys.current > 0 && keys.rotated_at.is_some_and(|at| at.elapsed() + MARGIN < STILL_SHOWN) => {
+            8..=10 if keys.current > 0 && keys.rotated_at.is_some_and(|at| at.elapsed() + MARGIN < STILL_SENT) => {
                 let previous = keys.current - 1;
-                shown("previous key", &keys.tokens[previous].1, About::Good(previous))
+                drawn("previous key", &keys.tokens[previous].1, Expected::Valid(previous))
             }
-            _ => shown("current key", &keys.tokens[keys.current].1, About::Good(keys.current)),
+            _ => drawn("current key", &keys.tokens[keys.current].1, Expected::Valid(keys.current)),
         }
     }
 
-    fn judge(&self, about: &About, answer: &Answer) -> Result<(), Wrong> {
+    fn judge(&self, expected: &Expected, answer: &Answer) -> Result<(), Wrong> {
         let status = answer.status;
-        match about {
-            About::Good(number) => {
-                if status == 200 && *number > SURPRISES[1].0 {
-                    // Such a key is in no set from before the second surprise, and some were removed by then.
+        match expected {
+            Expected::Valid(number) => {
+                if status == 200 && *number > UNANNOUNCED[1].0 {
+                    // Only key sets from after the second unannounced rotation contain this key, and some keys were
+                    // removed by then.
                     self.has_seen_removals.store(true, Ordering::SeqCst);
                 }
-                // A token that was shown long ago may have lost its key while a slow machine thought about it.
-                let is_overdue = answer.answered.duration_since(answer.sent) > STILL_PUBLISHED - STILL_SHOWN;
+                // A slow machine may verify a token so late that its key is no longer published.
+                let is_overdue = answer.answered.duration_since(answer.sent) > STILL_PUBLISHED - STILL_SENT;
                 let is_right = status == 200 || is_overdue;
-                is_right.then_some(()).ok_or_else(|| Wrong::Refuse(format!("key {number}: {answer:?}")))
+                is_right.then_some(()).ok_or_else(|| Wrong::Reject(format!("key {number}: {answer:?}")))
             }
-            About::Always(expected) if status == 200 => Err(Wrong::Accept(format!("not {expected}: {answer:?}"))),
-            About::Always(expected) if status == *expected => Ok(()),
-            About::Always(expected) => Err(Wrong::Refuse(format!("not {expected}: {answer:?}"))),
-            About::Strange if matches!(status, 401 | 503) => Ok(()),
-            About::Strange => Err(Wrong::Accept(format!("no such key: {answer:?}"))),
+            Expected::Always(expected) if status == 200 => Err(Wrong::Accept(format!("not {expected}: {answer:?}"))),
+            Expected::Always(expected) if status == *expected => Ok(()),
+            Expected::Always(expected) => Err(Wrong::Reject(format!("not {expected}: {answer:?}"))),
+            Expected::UnknownKey if matches!(status, 401 | 503) => Ok(()),
+            Expected::UnknownKey => Err(Wrong::Accept(format!("the key is not published: {answer:?}"))),
         }
     }
 }
@@ -218,6 +220,6 @@ fn signed(issuer: &TestIssuer, kid: String) -> (String, Arc<str>) {
     (kid, token.into())
 }
 
-/// Between what two clocks of one machine call now.
+/// The difference between two readings of the clock.
 const MARGIN: Duration = Duration::from_millis(200);
 const HOUR: Duration = Duration::from_secs(3600);
