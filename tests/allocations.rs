@@ -1,11 +1,11 @@
-//! How many allocations a request costs, and what a flood of them leaves behind. Counts, not times: they are the same on
-//! every machine.
+//! The number of allocations per request, and the memory that stays allocated after many requests. The test counts
+//! instead of measuring time, so the numbers are the same on every machine.
 #![allow(
     missing_docs,
     clippy::unwrap_used,
     clippy::panic,
     clippy::print_stderr,
-    reason = "a test that cannot go on says so"
+    reason = "a test panics when it cannot continue"
 )]
 
 use std::alloc::System;
@@ -32,35 +32,37 @@ use tower::{Layer as _, Service, ServiceExt as _};
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 const RESOURCE: &str = "https://mcp.example.com/mcp";
-/// The three parts of the token, the scopes, what holds both, and three for the request's extensions.
+/// The allocations: three for the parts of the token, one for the scopes, one for the struct with both, and three for
+/// the request extensions.
 const ACCEPTED: usize = 8;
-/// What the request's extensions take.
-const REMEMBERED: usize = 3;
+/// The allocations for the request extensions.
+const CACHED: usize = 3;
 
-/// One after the other, alone in their file, so that no other test allocates meanwhile.
+/// The measurements run one after the other in a single test, because tests in parallel would count each other's
+/// allocations.
 #[test]
-fn requests_cost_little_and_leave_little_behind() {
-    an_accepted_request_costs_few_allocations();
-    what_is_remembered_costs_three_and_only_while_it_holds();
-    memory_is_bounded_however_many_tokens_are_verified();
-    a_hundred_thousand_garbage_tokens_leave_ten_mebibytes_at_most_and_the_good_ones_alone();
+fn allocations_and_memory_are_bounded() {
+    a_request_needs_few_allocations();
+    a_cached_token_needs_three_allocations_until_it_expires();
+    verified_tokens_use_bounded_memory();
+    invalid_opaque_tokens_use_bounded_memory_and_do_not_evict_valid_tokens();
 }
 
-fn an_accepted_request_costs_few_allocations() {
+fn a_request_needs_few_allocations() {
     let issuer = TestIssuer::new("https://auth.example.com");
     let server = runtime().block_on(ResourceServer::builder(RESOURCE).issuer(issuer.issuer()).build()).unwrap();
-    let good = bearer(&issuer.token().audience(RESOURCE).scope("mcp:tools notes:read").sign());
+    let valid = bearer(&issuer.token().audience(RESOURCE).scope("mcp:tools notes:read").sign());
     let garbage = HeaderValue::from_static("Bearer garbage");
-    for (name, value, most) in [("accepted", &good, ACCEPTED), ("refused", &garbage, 9)] {
-        // The first may cost more.
-        cost(&server, value);
-        let count = cost(&server, value);
+    for (name, value, most) in [("accepted", &valid, ACCEPTED), ("rejected", &garbage, 9)] {
+        // The first request initializes everything that is only initialized once.
+        allocations(&server, value);
+        let count = allocations(&server, value);
         eprintln!("{name}: {count} allocations");
         assert!(count <= most, "{name}: {count}");
     }
 }
 
-fn what_is_remembered_costs_three_and_only_while_it_holds() {
+fn a_cached_token_needs_three_allocations_until_it_expires() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
     runtime.block_on(async {
         let clock = TestClock::new();
@@ -69,63 +71,67 @@ fn what_is_remembered_costs_three_and_only_while_it_holds() {
         let server = builder.cache_verified_tokens(100).build().await.unwrap();
         let token = || issuer.token().audience(RESOURCE).scope("mcp:tools").expires_in(Duration::from_secs(200));
         let (token, short) = (bearer(&token().sign()), bearer(&token().expires_in(Duration::from_secs(30)).sign()));
-        let is_remembered = |token: &HeaderValue| cost(&server, token) <= REMEMBERED;
-        eprintln!("verified and remembered: {}, remembered: {}", cost(&server, &token), cost(&server, &token));
-        assert!(is_remembered(&token) && !is_remembered(&short) && is_remembered(&short));
-        // It lives for a minute, and never beyond its token.
+        let is_cached = |token: &HeaderValue| allocations(&server, token) <= CACHED;
+        eprintln!(
+            "verified and added to the cache: {}, cached: {}",
+            allocations(&server, &token),
+            allocations(&server, &token)
+        );
+        assert!(is_cached(&token) && !is_cached(&short) && is_cached(&short));
+        // A cached token expires after a minute, or earlier with the token itself.
         advance(Duration::from_millis(29_999)).await;
-        assert!(is_remembered(&short));
+        assert!(is_cached(&short));
         advance(Duration::from_millis(1)).await;
-        assert!(!is_remembered(&short) && is_remembered(&token));
+        assert!(!is_cached(&short) && is_cached(&token));
         advance(Duration::from_millis(29_999)).await;
-        assert!(is_remembered(&token));
+        assert!(is_cached(&token));
         advance(Duration::from_millis(1)).await;
-        assert!(!is_remembered(&token) && is_remembered(&token));
-        // Neither does it outlive the key set, though the key is in the next one too.
+        assert!(!is_cached(&token) && is_cached(&token));
+        // A new key set also ends the cached result, even if it still contains the key.
         issuer.add_key(Algorithm::ES256);
         let new = bearer(&issuer.token().audience(RESOURCE).algorithm(Algorithm::EdDSA).scope("mcp:tools").sign());
         let response = server.bearer_layer().layer(Handler).oneshot(request(&new)).await.unwrap();
         assert_eq!(response.status(), StatusCode::OK);
-        assert!(!is_remembered(&token) && is_remembered(&token));
-        // Nor a word of the application's.
+        assert!(!is_cached(&token) && is_cached(&token));
+        // The application can also remove a cached token.
         server.forget(token.to_str().unwrap().strip_prefix("Bearer ").unwrap());
-        assert!(!is_remembered(&token));
+        assert!(!is_cached(&token));
     });
 }
 
-/// `MCP_BEARER_DISTINCT_TOKENS` says how many.
-fn memory_is_bounded_however_many_tokens_are_verified() {
+/// `MCP_BEARER_DISTINCT_TOKENS` sets the number of tokens.
+fn verified_tokens_use_bounded_memory() {
     let tokens = std::env::var("MCP_BEARER_DISTINCT_TOKENS").map_or(5_000, |tokens| tokens.parse().unwrap());
     let capacity = 1_000;
     let issuer = TestIssuer::builder("https://auth.example.com").algorithm(Algorithm::EdDSA).build();
     let builder = ResourceServer::builder(RESOURCE).issuer(issuer.issuer()).cache_verified_tokens(capacity);
     let server = runtime().block_on(builder.build()).unwrap();
-    let show = |tokens: usize| {
+    let send_tokens = |tokens: usize| {
         for number in 0..tokens {
             let token = issuer.token().audience(RESOURCE).scope("mcp:tools").subject(&number.to_string());
-            cost(&server, &bearer(&token.sign()));
+            allocations(&server, &bearer(&token.sign()));
         }
     };
     let region = Region::new(ALLOCATOR);
-    show(2 * capacity);
+    send_tokens(2 * capacity);
     let left = |change: stats_alloc::Stats| change.bytes_allocated.saturating_sub(change.bytes_deallocated);
     let full = left(region.change());
-    show(tokens);
+    send_tokens(tokens);
     let after = left(region.change());
-    eprintln!("{capacity} remembered tokens take {full} bytes, and after {tokens} more {after}");
+    eprintln!("{capacity} cached tokens use {full} bytes, and {after} bytes after {tokens} more tokens");
     assert!(full <= 4 << 20, "{full}");
     assert!(after.saturating_sub(full) <= full / 4, "{after}");
 }
 
-/// How many allocations a request with this header costs, from the layer to the end of its answer.
-fn cost(server: &ResourceServer, authorization: &HeaderValue) -> usize {
+/// Counts the allocations for a request with this header, from the layer to the end of the response.
+fn allocations(server: &ResourceServer, authorization: &HeaderValue) -> usize {
     let mut service = server.bearer_layer().required_scopes(["mcp:tools"]).layer(Handler);
     let mut context = Context::from_waker(Waker::noop());
     assert!(Service::<Request<()>>::poll_ready(&mut service, &mut context).is_ready());
     let request = request(authorization);
     let region = Region::new(ALLOCATOR);
     let mut response = std::pin::pin!(service.call(request));
-    let Poll::Ready(response) = response.as_mut().poll(&mut context) else { panic!("the keys are at hand") };
+    let Poll::Ready(response) = response.as_mut().poll(&mut context) else { panic!("the keys are available") };
     let count = region.change().allocations;
     drop(response);
     count
@@ -145,7 +151,7 @@ fn runtime() -> Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
 
-/// Answers, and allocates nothing.
+/// A handler that does not allocate.
 #[derive(Clone)]
 struct Handler;
 
@@ -163,43 +169,44 @@ impl Service<Request<()>> for Handler {
     }
 }
 
-fn a_hundred_thousand_garbage_tokens_leave_ten_mebibytes_at_most_and_the_good_ones_alone() {
-    let asked_about_good_ones = Arc::new(AtomicUsize::new(0));
+fn invalid_opaque_tokens_use_bounded_memory_and_do_not_evict_valid_tokens() {
+    let valid_introspections = Arc::new(AtomicUsize::new(0));
     let issuer = Issuer::discover("https://auth.example.com")
         .introspection(ClientCredentials::basic("mcp-server", "secret"))
         .introspection_endpoint("https://auth.example.com/introspect")
-        .http_client(AuthorizationServer(Arc::clone(&asked_about_good_ones)));
+        .http_client(AuthorizationServer(Arc::clone(&valid_introspections)));
     let server = ResourceServer::builder(RESOURCE).issuer(issuer).build_lazy().unwrap();
     let service = server.bearer_layer().layer(Handler);
-    // Time stands still, so that nothing is forgotten because of its age.
+    // The time is paused, so that no cached result expires.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
-    let ask = async |token: String, expected: StatusCode| {
+    let send = async |token: String, expected: StatusCode| {
         assert_eq!(service.clone().oneshot(request(&bearer(&token))).await.unwrap().status(), expected);
     };
-    let show = |name: &str, count: usize, expected: StatusCode| {
+    let send_tokens = |name: &str, count: usize, expected: StatusCode| {
         runtime.block_on(async {
             for number in 0..count {
-                ask(format!("{name}-{number}"), expected).await;
+                send(format!("{name}-{number}"), expected).await;
             }
         });
     };
-    show("good", 1_000, StatusCode::OK);
+    send_tokens("valid", 1_000, StatusCode::OK);
     let region = Region::new(ALLOCATOR);
-    show("garbage", 100_000, StatusCode::UNAUTHORIZED);
+    send_tokens("garbage", 100_000, StatusCode::UNAUTHORIZED);
     let change = region.change();
     let left = change.bytes_allocated.saturating_sub(change.bytes_deallocated);
-    eprintln!("100,000 garbage tokens leave {left} bytes");
+    eprintln!("{left} bytes stay allocated after 100,000 invalid tokens");
     assert!(left <= 10 * 1024 * 1024, "{left}");
-    show("good", 1_000, StatusCode::OK);
-    assert_eq!(asked_about_good_ones.load(Ordering::SeqCst), 1_000);
+    send_tokens("valid", 1_000, StatusCode::OK);
+    assert_eq!(valid_introspections.load(Ordering::SeqCst), 1_000);
 }
 
-/// Knows the tokens that begin with `good`, and remembers nothing but how often it was asked about such.
+/// An authorization server for which the tokens that start with `valid` are active. It counts only the requests for
+/// these tokens.
 struct AuthorizationServer(Arc<AtomicUsize>);
 
 impl HttpClient for AuthorizationServer {
     fn send(&self, request: Request<Bytes>, _: RequestLimits) -> HttpFuture<'_> {
-        let body = if request.body().starts_with(b"token=good") {
+        let body = if request.body().starts_with(b"token=valid") {
             self.0.fetch_add(1, Ordering::SeqCst);
             format!(r#"{{"active":true,"aud":"{RESOURCE}"}}"#)
         } else {

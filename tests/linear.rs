@@ -1,9 +1,10 @@
-//! What an input costs grows with its length and no faster, for inputs that are made to cost much.
+//! The cost of an input grows at most linearly with its length, even for inputs that are made to be expensive.
 //!
-//! What is counted are allocations, the bytes of them, and comparisons of a URI with a rule, which are the same on every machine
-//! and in every build. Other work that allocates nothing is not seen: it is bounded by what is read at all, which is 16 KiB of a
-//! token, 64 KiB of an answer, 256 KiB of a document, 8 KiB of a URI, 256 URIs and 4 MiB of a body.
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on says so")]
+//! The test counts allocations, allocated bytes, and comparisons of a URI with a rule. These numbers are the same on
+//! every machine and in every build. The test does not see work without allocations. Size limits bound that work: 16
+//! KiB for a token, 64 KiB for an introspection response, 256 KiB for a metadata document or key set, 8 KiB for a URI,
+//! 256 URIs and 4 MiB for a request body.
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "a test panics when it cannot continue")]
 #![allow(clippy::as_conversions, clippy::arithmetic_side_effects, reason = "tests know their data")]
 
 use std::alloc::System;
@@ -35,10 +36,10 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 const ISSUER: &str = "https://auth.example.com";
 const RESOURCE: &str = "https://mcp.example.com/mcp";
 
-/// An input of about so many bytes.
+/// A name, and a function that creates an input of about this many bytes.
 type Family = (&'static str, fn(usize) -> String);
 
-/// Documents that begin like one that is good, and then go on and on.
+/// Documents with a valid start and many or long members.
 const DOCUMENTS: [Family; 14] = [
     ("members", |length| object(&repeated(length, |index| format!("\"member{index:09}\":1")))),
     ("members in descending order", |length| {
@@ -80,21 +81,22 @@ const URIS: [Family; 8] = [
     ("escapes", |length| format!("file:///{}", "%2e".repeat(length / 3))),
     ("dots", |length| format!("file:///{}", "./".repeat(length / 2))),
     ("detours", |length| format!("file:///{}", "a/../".repeat(length / 5))),
-    ("what a template repeats", |length| format!("file:///{}", "ab".repeat(length / 2))),
+    ("the repeated literal of a template", |length| format!("file:///{}", "ab".repeat(length / 2))),
     ("characters beyond ASCII", |length| format!("file:///{}", "\u{e9}".repeat(length / 2))),
 ];
 
-/// One after the other, alone in their file, so that no other test allocates meanwhile.
+/// The measurements run one after the other in a single test, because tests in parallel would count each other's
+/// allocations.
 #[test]
-fn what_an_input_costs_grows_with_its_length_and_no_faster() {
-    documents_of_an_issuer();
+fn the_cost_of_an_input_grows_at_most_linearly_with_its_length() {
+    issuer_documents();
     tokens();
-    answers();
+    introspection_responses();
     bodies();
-    uris_of_a_body();
+    uris_of_one_body();
 }
 
-fn documents_of_an_issuer() {
+fn issuer_documents() {
     for family in DOCUMENTS {
         measure("claims", family, 16 << 10, |text| drop(Claims::from_json(text)));
         measure("a key set", family, 32 << 10, |text| drop(JwkSet::from_json(text)));
@@ -107,9 +109,11 @@ fn documents_of_an_issuer() {
             let members = vec![member; length / (member.len() + 1)].join(",");
             format!("{{\"issuer\":\"{ISSUER}\",\"{name}\":[{members}]}}")
         };
-        grows("a key set", name, &[32 << 10, 64 << 10, 128 << 10].map(document), |text| drop(JwkSet::from_json(text)));
+        assert_linear("a key set", name, &[32 << 10, 64 << 10, 128 << 10].map(document), |text| {
+            drop(JwkSet::from_json(text))
+        });
         let metadata = [32 << 10, 64 << 10, 128 << 10].map(document);
-        grows("metadata", name, &metadata, |text| drop(AuthorizationServerMetadata::from_json(text)));
+        assert_linear("metadata", name, &metadata, |text| drop(AuthorizationServerMetadata::from_json(text)));
     }
 }
 
@@ -119,19 +123,19 @@ fn tokens() {
     let server = runtime.block_on(ResourceServer::builder(RESOURCE).issuer(issuer.issuer()).build()).unwrap();
     let layer = server.bearer_layer();
     for family in HEADERS {
-        measure("a header", family, 4_000, |value| show(&runtime, &layer, value));
+        measure("a header", family, 4_000, |value| send(&runtime, &layer, value));
     }
     for (name, document) in DOCUMENTS {
         let header = [600, 1_200, 2_400].map(|length| {
             let header = document(length).replacen('{', "{\"alg\":\"ES256\",", 1);
             format!("Bearer {}.e30.AAAA", URL_SAFE_NO_PAD.encode(header))
         });
-        grows("a token's header", name, &header, |value| show(&runtime, &layer, value));
+        assert_linear("the header of a token", name, &header, |value| send(&runtime, &layer, value));
         let payload = [2_500, 5_000, 10_000].map(|length| {
             let header = URL_SAFE_NO_PAD.encode("{\"alg\":\"ES256\",\"typ\":\"at+jwt\"}");
             format!("Bearer {header}.{}.AAAA", URL_SAFE_NO_PAD.encode(document(length)))
         });
-        grows("a token's payload", name, &payload, |value| show(&runtime, &layer, value));
+        assert_linear("the payload of a token", name, &payload, |value| send(&runtime, &layer, value));
     }
     for claim in ["aud", "scope", "scp"] {
         let token = |length: usize| {
@@ -139,11 +143,13 @@ fn tokens() {
             let scopes = if claim == "scope" { json!(scopes.join(" ")) } else { json!(scopes) };
             format!("Bearer {}", issuer.token().audience(RESOURCE).claim(claim, scopes).sign())
         };
-        grows("a signed token", claim, &[2_000, 4_000, 8_000].map(token), |value| show(&runtime, &layer, value));
+        assert_linear("a signed token", claim, &[2_000, 4_000, 8_000].map(token), |value| {
+            send(&runtime, &layer, value)
+        });
     }
 }
 
-fn answers() {
+fn introspection_responses() {
     let runtime = runtime();
     let answer = Arc::new(Mutex::new(Bytes::new()));
     let settings = Introspection::new(ClientCredentials::basic("id", "secret"));
@@ -151,23 +157,23 @@ fn answers() {
     let issuer = Issuer::discover(ISSUER)
         .introspection(settings)
         .introspection_endpoint("https://auth.example.com/introspect")
-        .http_client(Says(Arc::clone(&answer)));
+        .http_client(FixedResponse(Arc::clone(&answer)));
     let server = ResourceServer::builder(RESOURCE).issuer(issuer).build_lazy().unwrap();
     let layer = server.bearer_layer();
     for (name, document) in DOCUMENTS {
-        let answers = [8 << 10, 16 << 10, 32 << 10].map(|length| {
+        let introspection_responses = [8 << 10, 16 << 10, 32 << 10].map(|length| {
             let start = format!("{{\"active\":true,\"aud\":\"{RESOURCE}\",");
             document(length).replacen('{', &start, 1)
         });
-        grows("an answer about a token", name, &answers, |text| {
+        assert_linear("an introspection response", name, &introspection_responses, |text| {
             *answer.lock().unwrap() = text.to_owned().into();
-            show(&runtime, &layer, "Bearer opaque");
+            send(&runtime, &layer, "Bearer opaque");
         });
     }
 }
 
-/// Posts bodies to a server with these rules, and gives the status of the answer.
-fn poster(rules: McpScopes) -> impl Fn(&str) -> StatusCode {
+/// Returns a function that posts a body to a server with these rules and returns the status of the response.
+fn post_with(rules: McpScopes) -> impl Fn(&str) -> StatusCode {
     let runtime = runtime();
     let issuer = TestIssuer::new(ISSUER);
     let server = runtime.block_on(ResourceServer::builder(RESOURCE).issuer(issuer.issuer()).build()).unwrap();
@@ -191,84 +197,85 @@ fn bodies() {
         .resource("file:///{a}ab{b}ab{c}", ["b"])
         .resource("file:///{+a}ab{b}", ["c"])
         .any_resource(["d"]);
-    let judge = poster(rules);
-    let post = |body: &str| _ = judge(body);
+    let status_of = post_with(rules);
+    let post = |body: &str| _ = status_of(body);
     for (name, document) in DOCUMENTS {
         let parameters = [32 << 10, 64 << 10, 128 << 10]
             .map(|length| format!("{{\"jsonrpc\":\"2.0\",\"method\":\"tools/call\",\"params\":{}}}", document(length)));
-        grows("parameters", name, &parameters, post);
+        assert_linear("parameters", name, &parameters, post);
         let body = [32 << 10, 64 << 10, 128 << 10]
             .map(|length| document(length).replacen('{', "{\"method\":\"tools/call\",\"params\":{\"name\":\"a\"},", 1));
-        grows("a message", name, &body, post);
+        assert_linear("a message", name, &body, post);
     }
     for message in [json!({ "method": "tools/call", "params": { "name": "a" } }), json!({ "id": 1, "result": {} })] {
         let batch = |count: usize| format!("[{}]", vec![message.to_string(); count].join(","));
-        grows("a batch", "messages", &[16, 32, 64].map(batch), post);
+        assert_linear("a batch", "messages", &[16, 32, 64].map(batch), post);
     }
     let read = |uri: String| json!({ "id": 1, "method": "resources/read", "params": { "uri": uri } }).to_string();
     for (name, uri) in URIS {
-        grows("a resource", name, &[1_800, 3_600, 7_200].map(|length| read(uri(length))), post);
+        assert_linear("a resource", name, &[1_800, 3_600, 7_200].map(|length| read(uri(length))), post);
         let subscribe = |count: usize| {
             let uris = vec![uri(200); count];
             let notifications = json!({ "resourceSubscriptions": uris });
             json!({ "id": 1, "method": "subscriptions/listen", "params": { "notifications": notifications } })
                 .to_string()
         };
-        grows("subscriptions", name, &[60, 120, 240].map(subscribe), post);
+        assert_linear("subscriptions", name, &[60, 120, 240].map(subscribe), post);
     }
 }
 
-/// The most URIs of one body that are compared with rules.
+/// The maximum number of URIs of one request body that the server compares with rules.
 const MAX_URIS: usize = 256;
 
-/// However many URIs a body has, so many of them are compared with the rules and no more.
-fn uris_of_a_body() {
+/// The server compares at most `MAX_URIS` URIs of a body with the rules, regardless of how many the body contains.
+fn uris_of_one_body() {
     let rules = 100;
     let scopes = (0..rules).fold(McpScopes::new(), |scopes, index| {
         scopes.resource(format!("notes://area{index}/{{a}}/{{b}}"), [format!("scope{index}")])
     });
-    let judge = poster(scopes);
-    let post = |body: &str| _ = judge(body);
+    let status_of = post_with(scopes);
+    let post = |body: &str| _ = status_of(body);
     let read = |uri: &str| json!({ "id": 1, "method": "resources/read", "params": { "uri": uri } });
     let complete = |uri: &str| json!({ "id": 1, "method": "completion/complete", "params": { "ref": { "uri": uri } } });
     let listen = |uris: Vec<&str>| json!({ "id": 1, "method": "subscriptions/listen", "params": { "notifications": { "resourceSubscriptions": uris } } });
-    // Each is compared as it is written; and with its query cut off, and then decoded, each without a slash at the end, with
-    // the one that it has, and with one more.
+    // The server compares up to seven forms of a URI: the URI as written, the URI without its query, and the decoded
+    // form of that. The last two are each compared without a slash at the end, with the slashes that they have, and
+    // with one more slash.
     let most = u64::try_from(MAX_URIS * rules * 7).unwrap();
     for uri in
         ["", "a", "notes://", "notes://area1/b/c", "notes://area1/b/c/?d", "notes://area1/b%2Fc/", " ", "{a}", "%"]
     {
-        // Up to the bound, the cost grows with the number of URIs.
-        grows("subscriptions", uri, &[64, 128, 256].map(|count| listen(vec![uri; count]).to_string()), post);
+        // Up to the limit, the cost grows with the number of URIs.
+        assert_linear("subscriptions", uri, &[64, 128, 256].map(|count| listen(vec![uri; count]).to_string()), post);
         for (what, message) in [("read", read(uri)), ("complete", complete(uri))] {
-            grows(what, uri, &[64, 128, 256].map(|count| json!(vec![&message; count]).to_string()), post);
+            assert_linear(what, uri, &[64, 128, 256].map(|count| json!(vec![&message; count]).to_string()), post);
         }
-        // Beyond it, the rest of the body is not read: it costs what the first part of it costs.
+        // Beyond the limit, the server does not read the rest of the body, so the cost does not grow.
         let short = |count: usize| json!(vec![read(uri); count]).to_string();
         let empty = |count: usize| json!(vec![listen(vec![uri; MAX_URIS]); count]).to_string();
         for (name, bodies) in
             [("many short", [257, 500, 1_000].map(short)), ("many, in a batch", [2, 100, 500].map(empty))]
         {
             let costs = bodies.each_ref().map(|body| {
-                assert_eq!(judge(body), StatusCode::BAD_REQUEST, "{name} of {uri:?}");
+                assert_eq!(status_of(body), StatusCode::BAD_REQUEST, "{name} of {uri:?}");
                 let (region, before) = (Region::new(ALLOCATOR), uri_comparisons());
                 post(body);
                 let comparisons = uri_comparisons() - before;
                 assert!(comparisons <= most, "{name} of {uri:?}: {comparisons} comparisons");
                 let change = region.change();
-                // The body itself is copied once, to be sent.
+                // The test itself copies the body once to send it.
                 [change.allocations + change.reallocations, change.bytes_allocated.saturating_sub(body.len())]
             });
             let [first, ..] = costs;
             for cost in costs {
-                let is_same = cost.iter().zip(first).all(|(cost, first)| *cost <= first + first / 5 + 4_096);
-                assert!(is_same, "{name} of {uri:?}: {costs:?}");
+                let is_constant = cost.iter().zip(first).all(|(cost, first)| *cost <= first + first / 5 + 4_096);
+                assert!(is_constant, "{name} of {uri:?}: {costs:?}");
             }
         }
     }
 }
 
-fn show(runtime: &Runtime, layer: &BearerAuthLayer, authorization: &str) {
+fn send(runtime: &Runtime, layer: &BearerAuthLayer, authorization: &str) {
     let inner = service_fn(|_: Request<()>| std::future::ready(Ok::<_, Infallible>(Response::new(()))));
     let mut request = Request::new(());
     request.headers_mut().insert(header::AUTHORIZATION, HeaderValue::from_str(authorization).unwrap());
@@ -276,14 +283,14 @@ fn show(runtime: &Runtime, layer: &BearerAuthLayer, authorization: &str) {
 }
 
 fn measure(what: &str, (name, family): Family, length: usize, parse: impl Fn(&str)) {
-    grows(what, name, &[length, length * 2, length * 4].map(family), parse);
+    assert_linear(what, name, &[length, length * 2, length * 4].map(family), parse);
 }
 
-/// Each input is twice as long as the one before it, and may cost twice as much, but for what the first bytes cost and
-/// for the room that a vector keeps free.
-fn grows(what: &str, name: &str, inputs: &[String; 3], parse: impl Fn(&str)) {
+/// Checks that the cost at most doubles when the length of the input doubles. The limit also allows for fixed costs and
+/// for the spare capacity of vectors.
+fn assert_linear(what: &str, name: &str, inputs: &[String; 3], parse: impl Fn(&str)) {
     let costs = inputs.each_ref().map(|input| {
-        // What is made once is made now.
+        // The first call initializes everything that is only initialized once.
         parse(input);
         let (region, before) = (Region::new(ALLOCATOR), uri_comparisons());
         parse(input);
@@ -292,13 +299,13 @@ fn grows(what: &str, name: &str, inputs: &[String; 3], parse: impl Fn(&str)) {
         [change.allocations + change.reallocations, change.bytes_allocated, comparisons]
     });
     let [first, second, third] = costs;
-    for (unit, (unit_name, slack)) in
+    for (unit, (unit_name, tolerance)) in
         [("allocations", 16), ("bytes", 4_096), ("comparisons", 0)].into_iter().enumerate()
     {
         let costs = [first, second, third].map(|cost| *cost.get(unit).unwrap());
         for pair in costs.windows(2) {
             let [less, more] = pair else { continue };
-            let most = less * 2 + less / 5 + slack;
+            let most = less * 2 + less / 5 + tolerance;
             assert!(*more <= most, "{what}, {name}: {costs:?} {unit_name}");
         }
     }
@@ -316,15 +323,15 @@ fn list(members: &str) -> String {
     format!("{{\"keys\":[{members}]}}")
 }
 
-/// Different ones, with commas between them, up to this length.
+/// Returns members with different numbers, separated by commas, up to this length.
 fn repeated(length: usize, member: impl Fn(usize) -> String) -> String {
     let one = member(0).len() + 1;
     (0..length / one).map(member).collect::<Vec<_>>().join(",")
 }
 
-struct Says(Arc<Mutex<Bytes>>);
+struct FixedResponse(Arc<Mutex<Bytes>>);
 
-impl HttpClient for Says {
+impl HttpClient for FixedResponse {
     fn send(&self, _: Request<Bytes>, _: RequestLimits) -> HttpFuture<'_> {
         let answer = self.0.lock().unwrap().clone();
         Box::pin(std::future::ready(Ok(Response::new(answer))))

@@ -1,10 +1,10 @@
-//! Whatever is configured, a challenge says it in one way, or it cannot be configured.
+//! Every configuration either gives an unambiguous challenge or is rejected when the server is built.
 
 use http::StatusCode;
 use mcp_bearer::{Issuer, ResourceServer};
 use proptest::prelude::*;
 
-use crate::support::{ISSUER, ask, cases, issuer, paused};
+use crate::support::{ISSUER, cases, issuer, paused, send};
 
 #[derive(Debug, Clone)]
 struct Configuration {
@@ -19,21 +19,22 @@ proptest! {
     #![proptest_config(cases(400))]
 
     #[test]
-    fn a_challenge_survives_an_independent_parser(configuration in good()) {
-        let said = challenge(&configuration);
-        prop_assert!(said.is_ok(), "{:?}", said);
-        check(&configuration, said.unwrap())?;
+    fn an_independent_parser_reads_the_same_challenge(configuration in valid()) {
+        let challenges = challenge(&configuration);
+        prop_assert!(challenges.is_ok(), "{:?}", challenges);
+        check(&configuration, challenges.unwrap())?;
     }
 
     #[test]
-    fn what_a_challenge_cannot_say_is_refused_when_the_server_is_built(configuration in anything()) {
-        if let Ok(said) = challenge(&configuration) {
-            check(&configuration, said)?;
+    fn a_configuration_without_an_unambiguous_challenge_is_rejected_by_the_builder(configuration in arbitrary()) {
+        if let Ok(challenges) = challenge(&configuration) {
+            check(&configuration, challenges)?;
         }
     }
 }
 
-/// What is said to who has no token, and to who has one that grants nothing; or why the server cannot be built.
+/// Returns the challenge for a request without a token and the challenge for a token without scopes, or the reason why
+/// the server cannot be built.
 fn challenge(configuration: &Configuration) -> Result<[(StatusCode, Vec<String>); 2], String> {
     paused().block_on(async {
         let (issuer, clock) = issuer();
@@ -44,33 +45,33 @@ fn challenge(configuration: &Configuration) -> Result<[(StatusCode, Vec<String>)
         for (broad, narrow) in &configuration.implies {
             builder = builder.scope_implies(broad.clone(), narrow.clone());
         }
-        if let Some((granted, asked)) = &configuration.renamed {
-            builder = builder.challenge_scope(granted.clone(), asked.clone());
+        if let Some((granted, named)) = &configuration.renamed {
+            builder = builder.challenge_scope(granted.clone(), named.clone());
         }
-        let found: Issuer = issuer.issuer().jwks_uri(format!("{ISSUER}/jwks"));
-        let server = builder.issuer(found).clock(clock).build_lazy().map_err(|error| error.to_string())?;
+        let accepted: Issuer = issuer.issuer().jwks_uri(format!("{ISSUER}/jwks"));
+        let server = builder.issuer(accepted).clock(clock).build_lazy().map_err(|error| error.to_string())?;
         let layer = match configuration.required.as_slice() {
             [] => server.bearer_layer(),
             required => server.bearer_layer().try_required_scopes(required).map_err(|error| error.to_string())?,
         };
         let token = issuer.token().audience(&configuration.resource).sign();
-        let mut said = Vec::new();
+        let mut challenges = Vec::new();
         for authorization in ["Basic eA", &format!("Bearer {token}")] {
-            let (status, headers) = ask(&layer, authorization.as_bytes()).await;
+            let (status, headers) = send(&layer, authorization.as_bytes()).await;
             let fields = headers.get_all("www-authenticate").iter();
-            said.push((status, fields.map(|field| field.to_str().unwrap().to_owned()).collect()));
+            challenges.push((status, fields.map(|field| field.to_str().unwrap().to_owned()).collect()));
         }
-        Ok(said.try_into().unwrap())
+        Ok(challenges.try_into().unwrap())
     })
 }
 
-fn check(configuration: &Configuration, said: [(StatusCode, Vec<String>); 2]) -> Result<(), TestCaseError> {
+fn check(configuration: &Configuration, challenges: [(StatusCode, Vec<String>); 2]) -> Result<(), TestCaseError> {
     let Configuration { resource, realm, required, renamed, .. } = configuration;
     let mut scopes: Vec<&str> = Vec::new();
     for scope in required {
-        let asked = renamed.as_ref().filter(|(granted, _)| granted == scope).map_or(scope, |(_, asked)| asked);
-        if !scopes.contains(&asked.as_str()) && scope != "offline_access" {
-            scopes.push(asked);
+        let named = renamed.as_ref().filter(|(granted, _)| granted == scope).map_or(scope, |(_, named)| named);
+        if !scopes.contains(&named.as_str()) && scope != "offline_access" {
+            scopes.push(named);
         }
     }
     let scopes = scopes.join(" ");
@@ -80,7 +81,7 @@ fn check(configuration: &Configuration, said: [(StatusCode, Vec<String>); 2]) ->
         let path = if path == "/" { "" } else { path };
         format!("{origin}{host}/.well-known/oauth-protected-resource{path}")
     };
-    for (index, (status, fields)) in said.into_iter().enumerate() {
+    for (index, (status, fields)) in challenges.into_iter().enumerate() {
         if status == crate::support::REACHED {
             prop_assert!(index == 1 && required.is_empty());
             continue;
@@ -94,14 +95,14 @@ fn check(configuration: &Configuration, said: [(StatusCode, Vec<String>); 2]) ->
         let named = |name: &str| {
             let mut values = parsed.params.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name));
             let value = values.next().map(|(_, value)| value.to_unescaped());
-            assert!(values.next().is_none(), "{name} stands twice");
+            assert!(values.next().is_none(), "{name} appears twice");
             value
         };
         prop_assert_eq!(named("realm"), realm.clone());
         prop_assert_eq!(named("scope").unwrap_or_default(), scopes.clone());
         prop_assert!(scopes.split(' ').all(|scope| scope != "offline_access"), "{}", field);
         prop_assert_eq!(named("error"), (index == 1).then(|| "insufficient_scope".to_owned()));
-        // Of a resource in plain letters, what stands where is known.
+        // The expected URL is only computed for a resource identifier of simple characters.
         if resource.bytes().all(|byte| byte.is_ascii_lowercase() || b":/.".contains(&byte)) {
             prop_assert_eq!(named("resource_metadata"), Some(metadata(resource)));
         } else {
@@ -117,19 +118,19 @@ fn scope() -> impl Strategy<Value = String> {
     prop_oneof![6 => "[!#-\\[\\]-~]{1,12}", 2 => "[ab]", 1 => Just("offline_access".to_owned())]
 }
 
-fn good() -> impl Strategy<Value = Configuration> {
+fn valid() -> impl Strategy<Value = Configuration> {
     let realm = prop::option::of("[ -~]{1,30}");
-    let asked = scope().prop_filter("no challenge names it", |asked| asked != "offline_access");
-    let renamed = prop::option::of((scope(), asked));
+    let named = scope().prop_filter("a challenge never contains it", |named| named != "offline_access");
+    let renamed = prop::option::of((scope(), named));
     ("https://[a-z]{1,8}(\\.[a-z]{2,5}){1,2}(/[a-z]{1,6}){0,3}", realm, prop::collection::vec(scope(), 0..5), renamed)
         .prop_map(|(resource, realm, required, renamed)| {
-            // Of something that is asked for, if anything is.
-            let renamed = renamed.map(|(granted, asked)| (required.first().cloned().unwrap_or(granted), asked));
+            // If scopes are required, the first of them is renamed, so that the challenge contains the new name.
+            let renamed = renamed.map(|(granted, named)| (required.first().cloned().unwrap_or(granted), named));
             Configuration { resource, realm, required, implies: Vec::new(), renamed }
         })
 }
 
-fn anything() -> impl Strategy<Value = Configuration> {
+fn arbitrary() -> impl Strategy<Value = Configuration> {
     let text = || prop_oneof![3 => "[ab\"\\\\\r\n\t ,=\u{e9}]{0,6}", 1 => any::<String>(), 4 => scope()];
     let resource = prop_oneof![
         3 => "https://h(:[0-9]{1,6})?/[ -~]{0,10}",
@@ -138,12 +139,12 @@ fn anything() -> impl Strategy<Value = Configuration> {
         1 => any::<String>(),
     ];
     let implies = prop::collection::vec((text(), prop::collection::vec(text(), 0..2)), 0..2);
-    let asked = prop_oneof![1 => text(), 1 => Just("offline_access".to_owned())];
-    let renamed = prop::option::of((text(), asked));
+    let named = prop_oneof![1 => text(), 1 => Just("offline_access".to_owned())];
+    let renamed = prop::option::of((text(), named));
     (resource, prop::option::of(text()), prop::collection::vec(text(), 0..3), implies, renamed).prop_map(
         |(resource, realm, required, implies, renamed)| {
-            // Of something that is asked for, if anything is.
-            let renamed = renamed.map(|(granted, asked)| (required.first().cloned().unwrap_or(granted), asked));
+            // If scopes are required, the first of them is renamed, so that the challenge contains the new name.
+            let renamed = renamed.map(|(granted, named)| (required.first().cloned().unwrap_or(granted), named));
             Configuration { resource, realm, required, implies, renamed }
         },
     )

@@ -1,7 +1,7 @@
-//! What holds for every input, seen from outside. Time is paused, never slept.
+//! Properties that hold for every input, tested through the public API. The tests use paused time and never sleep.
 
-#![allow(unreachable_pub, reason = "one binary: `pub` means the other modules")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on says so")]
+#![allow(unreachable_pub, reason = "in a test binary, `pub` means visible to the other modules")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test panics when it cannot continue")]
 #![allow(
     clippy::indexing_slicing,
     clippy::string_slice,

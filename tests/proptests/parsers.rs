@@ -1,4 +1,4 @@
-//! Nothing that anybody sends makes a parser fall over, and what a parser lets pass is what was sent.
+//! No input makes a parser panic, and the parsed values are the values of the input.
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
@@ -19,13 +19,13 @@ use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
 use tower::{Layer as _, ServiceExt as _, service_fn};
 
-use crate::support::{ISSUER, REACHED, RESOURCE, ask, cases, issuer, paused, show};
+use crate::support::{ISSUER, REACHED, RESOURCE, cases, issuer, paused, send, send_token};
 
 proptest! {
     #![proptest_config(cases(1_000))]
 
     #[test]
-    fn documents_are_read_or_refused(document in documents()) {
+    fn a_parsed_document_has_the_values_of_its_json(document in documents()) {
         let as_value: Option<Value> = serde_json::from_slice(&document).ok();
         if let Ok(claims) = Claims::from_json(document.clone()) {
             let members = claims.members().clone();
@@ -45,7 +45,7 @@ proptest! {
 }
 
 #[test]
-fn no_authorization_header_gets_through_or_falls_over() {
+fn no_arbitrary_authorization_header_is_accepted() {
     let runtime = paused();
     let (issuer, layer) = runtime.block_on(async {
         let (issuer, clock) = issuer();
@@ -53,7 +53,7 @@ fn no_authorization_header_gets_through_or_falls_over() {
         (issuer, server.bearer_layer())
     });
     let scheme = prop_oneof![6 => Just("Bearer ".to_owned()), 1 => "[Bb]earer[ \t,]{0,3}", 1 => "[!-~]{0,9} ?"];
-    let anything = prop_oneof![
+    let arbitrary = prop_oneof![
         Just(Vec::new()),
         prop::collection::vec(any::<u8>(), 0..200),
         "[A-Za-z0-9_.-]{0,60}".prop_map(String::into_bytes),
@@ -61,21 +61,22 @@ fn no_authorization_header_gets_through_or_falls_over() {
         documents().prop_map(|payload| token(br#"{"alg":"ES256","typ":"at+jwt"}"#, &payload)),
     ];
     let mut runner = TestRunner::new(proptest::test_runner::Config { source_file: Some(file!()), ..cases(1_000) });
-    let outcome = runner.run(&(scheme, anything), |(scheme, rest)| {
+    let outcome = runner.run(&(scheme, arbitrary), |(scheme, rest)| {
         let value = [scheme.into_bytes(), rest].concat();
         if http::HeaderValue::from_bytes(&value).is_ok() {
-            let (status, _) = runtime.block_on(ask(&layer, &value));
+            let (status, _) = runtime.block_on(send(&layer, &value));
             prop_assert!(matches!(status.as_u16(), 400 | 401), "{}", status);
         }
         Ok(())
     });
     outcome.unwrap();
-    // The key set, its metadata, and two for strangers, since time stands still.
+    // The server fetches the metadata document and the key set. While the time is paused, unknown key ids cause two
+    // more fetches at most.
     assert!(issuer.total_requests() <= 4, "{}", issuer.total_requests());
 }
 
 #[test]
-fn a_body_is_handed_on_as_it_came_or_refused() {
+fn a_request_body_reaches_the_handler_unchanged_or_is_rejected() {
     let runtime = paused();
     let (issuer, server) = runtime.block_on(async {
         let (issuer, clock) = issuer();
@@ -101,16 +102,17 @@ fn a_body_is_handed_on_as_it_came_or_refused() {
         let request = request.header(header::CONTENT_TYPE, "application/json");
         let request = request.body(Full::new(Bytes::from(document.clone()))).unwrap();
         let status = runtime.block_on(service.clone().oneshot(request)).unwrap().status();
-        let handed_on = reached.lock().unwrap().take();
-        match handed_on {
+        let received = reached.lock().unwrap().take();
+        match received {
             Some(body) => {
                 prop_assert_eq!(body, document.clone());
-                // Whoever reads it finds nothing in it that needs a scope.
-                let text = std::str::from_utf8(&document).expect("no other reader could decode it in another way");
+                // No other JSON parser can find an operation in it that needs a scope.
+                let text = std::str::from_utf8(&document).expect("a body that reaches the handler is valid UTF-8");
                 let messages = match serde_json::from_str(text) {
                     Ok(Value::Array(messages)) => messages,
                     Ok(message) => vec![message],
-                    // A number that is too large for this reader, or half a character: not to be mistaken for anything.
+                    // The document is valid JSON, but `serde_json` does not represent its large number or its unpaired
+                    // surrogate as a `Value`. Such a document is not ambiguous.
                     Err(_) => {
                         prop_assert!(serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok());
                         Vec::new()
@@ -118,8 +120,8 @@ fn a_body_is_handed_on_as_it_came_or_refused() {
                 };
                 for message in messages {
                     let method = message["method"].as_str().unwrap_or_default();
-                    let is_about_one = ["tools/call", "prompts/get", "resources/read"].contains(&method);
-                    prop_assert!(!is_about_one, "{}", message);
+                    let needs_scope = ["tools/call", "prompts/get", "resources/read"].contains(&method);
+                    prop_assert!(!needs_scope, "{}", message);
                 }
             }
             None => prop_assert!(status.is_client_error(), "{}", status),
@@ -130,7 +132,7 @@ fn a_body_is_handed_on_as_it_came_or_refused() {
 }
 
 #[test]
-fn no_answer_about_a_token_is_good_but_a_good_one() {
+fn only_a_valid_introspection_response_makes_a_token_active() {
     let runtime = paused();
     let mut runner = TestRunner::new(proptest::test_runner::Config { source_file: Some(file!()), ..cases(1_000) });
     let outcome = runner.run(&documents(), |document| {
@@ -139,24 +141,25 @@ fn no_answer_about_a_token_is_good_but_a_good_one() {
             let found = mcp_bearer::Issuer::discover(ISSUER)
                 .introspection(ClientCredentials::basic("id", "secret"))
                 .introspection_endpoint(format!("{ISSUER}/introspect"))
-                .http_client(Says(document.clone().into()));
+                .http_client(FixedResponse(document.clone().into()));
             let server = ResourceServer::builder(RESOURCE).issuer(found).clock(clock).build_lazy().unwrap();
-            show(&server.bearer_layer(), "opaque").await
+            send_token(&server.bearer_layer(), "opaque").await
         });
         let value: Option<Value> = serde_json::from_slice(&document).ok();
         match status {
             REACHED => {
                 let value = value.unwrap();
                 prop_assert_eq!(&value["active"], &json!(true));
-                let names_us = |audience: &Value| match audience {
+                let contains_resource = |audience: &Value| match audience {
                     Value::String(one) => one == RESOURCE,
                     Value::Array(some) => some.iter().any(|one| one == RESOURCE),
                     _ => false,
                 };
-                prop_assert!(names_us(&value["aud"]) || names_us(&value["resource"]), "{}", value);
+                prop_assert!(contains_resource(&value["aud"]) || contains_resource(&value["resource"]), "{}", value);
                 prop_assert!(value["exp"].is_null() || value["exp"].as_f64() > Some(1_799_999_000.0), "{}", value);
             }
-            // Only who says so is told that a token is bad; all else is an outage.
+            // The server returns 401 only for a response with a Boolean `active`. Every other response counts as an
+            // outage.
             other if other == 401 => prop_assert!(value.is_some_and(|value| value["active"].is_boolean())),
             other => prop_assert_eq!(other.as_u16(), 503),
         }
@@ -165,9 +168,9 @@ fn no_answer_about_a_token_is_good_but_a_good_one() {
     outcome.unwrap();
 }
 
-struct Says(Bytes);
+struct FixedResponse(Bytes);
 
-impl HttpClient for Says {
+impl HttpClient for FixedResponse {
     fn send(&self, _: Request<Bytes>, _: RequestLimits) -> HttpFuture<'_> {
         Box::pin(std::future::ready(Ok(Response::new(self.0.clone()))))
     }
@@ -179,7 +182,7 @@ fn token(header: &[u8], payload: &[u8]) -> Vec<u8> {
     format!("{}.{}.AAAA", encode(header), encode(payload)).into_bytes()
 }
 
-/// Documents of all kinds that anything here reads, whole or with some bytes changed.
+/// Documents for all parsers, unchanged or with some bytes changed.
 fn documents() -> impl Strategy<Value = Vec<u8>> {
     let whole = prop_oneof![
         6 => values().prop_map(|value| value.to_string().into_bytes()),
@@ -203,7 +206,7 @@ fn documents() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// Objects with the names that somebody looks at, and values that are sometimes of the right kind.
+/// Objects with member names that the parsers know, and values that sometimes have the right type.
 fn values() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         4 => prop::sample::select(WORDS.to_vec()).prop_map(Value::from),
@@ -223,8 +226,8 @@ fn values() -> impl Strategy<Value = Value> {
     let value = leaf.prop_recursive(4, 32, 6, move |inner| {
         prop_oneof![2 => object(inner.clone().boxed()), 1 => prop::collection::vec(inner, 0..4).prop_map(Value::from)]
     });
-    // As often as not something that is nearly right.
-    let nearly = prop::sample::select(vec![
+    // Most documents are nearly valid, so that the parsers do not stop at the first member.
+    let nearly_valid = prop::sample::select(vec![
         json!({ "active": true, "aud": RESOURCE }),
         json!({ "active": false }),
         json!({ "active": true }),
@@ -239,11 +242,11 @@ fn values() -> impl Strategy<Value = Value> {
         json!({ "jsonrpc": "2.0", "id": 1, "method": "resources/read", "params": { "uri": "a://x" } }),
         json!([{ "jsonrpc": "2.0", "method": "ping" }, { "jsonrpc": "2.0", "id": 1, "result": {} }]),
     ]);
-    let merged = (nearly, object(value.clone().boxed())).prop_map(|(mut nearly, more)| {
-        if let (Value::Object(nearly), Value::Object(more)) = (&mut nearly, more) {
-            nearly.extend(more);
+    let merged = (nearly_valid, object(value.clone().boxed())).prop_map(|(mut nearly_valid, more)| {
+        if let (Value::Object(nearly_valid), Value::Object(more)) = (&mut nearly_valid, more) {
+            nearly_valid.extend(more);
         }
-        nearly
+        nearly_valid
     });
     prop_oneof![3 => merged, 2 => value]
 }

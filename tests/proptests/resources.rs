@@ -1,4 +1,4 @@
-//! A resource that a rule guards, by whatever name it is asked for.
+//! A rule for a resource also applies to every other spelling of its URI.
 
 use std::convert::Infallible;
 
@@ -14,15 +14,15 @@ use tower::{Layer as _, ServiceExt as _, service_fn};
 
 use crate::support::{REACHED, RESOURCE, cases, issuer, paused};
 
-/// A way of writing a URI that a server may read as the plain one.
+/// A change of a URI that some servers treat as the same URI.
 #[derive(Debug, Clone)]
-enum Disguise {
+enum Spelling {
     OtherCase(usize),
     Escape(usize),
     LowerEscape(usize),
     DoubleSlash(usize),
     Dot(usize),
-    /// Into a directory and out again.
+    /// A directory and `..`.
     Detour(usize, String),
     EscapedDetour(usize),
     Backslash(usize),
@@ -30,8 +30,8 @@ enum Disguise {
     Query(String),
 }
 
-impl Disguise {
-    fn put_on(&self, uri: &str) -> String {
+impl Spelling {
+    fn apply(&self, uri: &str) -> String {
         let at = |index: usize| index % uri.len();
         let slash = |index: usize| {
             let slashes: Vec<usize> = uri.match_indices('/').map(|(at, _)| at).skip(1).collect();
@@ -42,12 +42,12 @@ impl Disguise {
             let (before, after) = uri.split_at(slash + 1);
             format!("{before}{text}{after}")
         };
-        // What is escaped already stays as it is: none of these readers decodes twice.
-        let replace = |index: usize, by: &dyn Fn(char) -> String| {
-            let is_free = |at: usize| !uri[..at].bytes().rev().take(2).any(|byte| byte == b'%');
+        // Escaped characters stay unchanged, because no server decodes a URI twice.
+        let replace = |index: usize, replacement: &dyn Fn(char) -> String| {
+            let is_unescaped = |at: usize| !uri[..at].bytes().rev().take(2).any(|byte| byte == b'%');
             match uri[index..].chars().next() {
-                Some(character) if character != '%' && is_free(index) => {
-                    format!("{}{}{}", &uri[..index], by(character), &uri[index + character.len_utf8()..])
+                Some(character) if character != '%' && is_unescaped(index) => {
+                    format!("{}{}{}", &uri[..index], replacement(character), &uri[index + character.len_utf8()..])
                 }
                 _ => uri.to_owned(),
             }
@@ -69,24 +69,24 @@ impl Disguise {
     }
 }
 
-fn disguises() -> impl Strategy<Value = Disguise> {
+fn spellings() -> impl Strategy<Value = Spelling> {
     let index = 0_usize..100;
     prop_oneof![
-        index.clone().prop_map(Disguise::OtherCase),
-        index.clone().prop_map(Disguise::Escape),
-        index.clone().prop_map(Disguise::LowerEscape),
-        index.clone().prop_map(Disguise::DoubleSlash),
-        index.clone().prop_map(Disguise::Dot),
-        (index.clone(), "[a-z]{1,3}").prop_map(|(index, name)| Disguise::Detour(index, name)),
-        index.clone().prop_map(Disguise::EscapedDetour),
-        index.prop_map(Disguise::Backslash),
-        Just(Disguise::SlashAtTheEnd),
-        "[a-z=&]{0,5}".prop_map(Disguise::Query),
+        index.clone().prop_map(Spelling::OtherCase),
+        index.clone().prop_map(Spelling::Escape),
+        index.clone().prop_map(Spelling::LowerEscape),
+        index.clone().prop_map(Spelling::DoubleSlash),
+        index.clone().prop_map(Spelling::Dot),
+        (index.clone(), "[a-z]{1,3}").prop_map(|(index, name)| Spelling::Detour(index, name)),
+        index.clone().prop_map(Spelling::EscapedDetour),
+        index.prop_map(Spelling::Backslash),
+        Just(Spelling::SlashAtTheEnd),
+        "[a-z=&]{0,5}".prop_map(Spelling::Query),
     ]
 }
 
 #[test]
-fn a_guarded_resource_is_guarded_in_every_disguise() {
+fn a_rule_applies_to_every_spelling_of_a_resource_uri() {
     let runtime = paused();
     let (issuer, server) = runtime.block_on(async {
         let (issuer, clock) = issuer();
@@ -101,7 +101,7 @@ fn a_guarded_resource_is_guarded_in_every_disguise() {
         Ok::<_, Infallible>(response)
     });
     let service = mcp.layer(handler);
-    let ask = |scopes: &str, uri: &str| {
+    let send = |scopes: &str, uri: &str| {
         let token = issuer.token().audience(RESOURCE).scope(scopes).sign();
         let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "resources/read", "params": { "uri": uri } });
         let request = Request::post("/mcp").header(header::AUTHORIZATION, format!("Bearer {token}"));
@@ -109,16 +109,16 @@ fn a_guarded_resource_is_guarded_in_every_disguise() {
         let request = request.body(Full::new(Bytes::from(body.to_string()))).unwrap();
         runtime.block_on(service.clone().oneshot(request)).unwrap().status()
     };
-    let uris = ("[a-z0-9]{1,4}", prop::collection::vec(disguises(), 0..5));
+    let uris = ("[a-z0-9]{1,4}", prop::collection::vec(spellings(), 0..5));
     let mut runner = TestRunner::new(proptest::test_runner::Config { source_file: Some(file!()), ..cases(600) });
     runner
-        .run(&uris, |(id, disguises)| {
+        .run(&uris, |(id, spellings)| {
             let plain = format!("file:///secret/{id}");
-            prop_assert_eq!(ask("secret other", &plain), REACHED);
-            let uri = disguises.iter().fold(plain, |uri, disguise| disguise.put_on(&uri));
-            prop_assert_eq!(ask("other", &uri), StatusCode::FORBIDDEN, "{}", uri);
-            // With all that there is, any name will do.
-            prop_assert_eq!(ask("secret other", &uri), REACHED, "{}", uri);
+            prop_assert_eq!(send("secret other", &plain), REACHED);
+            let uri = spellings.iter().fold(plain, |uri, spelling| spelling.apply(&uri));
+            prop_assert_eq!(send("other", &uri), StatusCode::FORBIDDEN, "{}", uri);
+            // A token with all scopes may read every spelling.
+            prop_assert_eq!(send("secret other", &uri), REACHED, "{}", uri);
             Ok(())
         })
         .unwrap();

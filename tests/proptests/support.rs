@@ -1,4 +1,4 @@
-//! A guarded service, and what a client sees of it.
+//! A protected service, and the responses that its clients receive.
 
 use std::convert::Infallible;
 use std::future::Ready;
@@ -13,10 +13,11 @@ use tower::{Layer as _, ServiceExt as _, service_fn};
 pub const ISSUER: &str = "https://auth.example.com";
 pub const RESOURCE: &str = "https://mcp.example.com/mcp";
 
-/// What the handler answers, and nobody else.
+/// The status that only the handler returns.
 pub const REACHED: StatusCode = StatusCode::IM_A_TEAPOT;
 
-/// So many cases, or as many as `PROPTEST_CASES` says. Failures are kept in `proptest-regressions` and tried first.
+/// Runs `usual` cases, or `PROPTEST_CASES` cases if that is set. Failures are stored in `proptest-regressions` and run
+/// first.
 pub fn cases(usual: u32) -> Config {
     let config = Config::default();
     match std::env::var_os("PROPTEST_CASES") {
@@ -25,19 +26,19 @@ pub fn cases(usual: u32) -> Config {
     }
 }
 
-/// In which time passes when nothing else is left to do.
+/// Creates a runtime with paused time: the clock only advances when all tasks are idle.
 pub fn paused() -> Runtime {
     Builder::new_current_thread().enable_all().start_paused(true).build().unwrap()
 }
 
-/// An issuer with a clock that moves with tokio's. To be called inside the runtime.
+/// Creates an issuer whose clock follows tokio's clock. Call it inside the runtime.
 pub fn issuer() -> (TestIssuer, TestClock) {
     let clock = TestClock::new();
     (TestIssuer::builder(ISSUER).clock(clock.clone()).build(), clock)
 }
 
-/// What a request with this `Authorization` header meets with.
-pub async fn ask(layer: &BearerAuthLayer, authorization: &[u8]) -> (StatusCode, HeaderMap) {
+/// Sends a request with this `Authorization` header. Returns the status and the headers of the response.
+pub async fn send(layer: &BearerAuthLayer, authorization: &[u8]) -> (StatusCode, HeaderMap) {
     let handler = service_fn(|_: Request<()>| -> Ready<Result<Response<()>, Infallible>> {
         let mut response = Response::new(());
         *response.status_mut() = REACHED;
@@ -49,6 +50,6 @@ pub async fn ask(layer: &BearerAuthLayer, authorization: &[u8]) -> (StatusCode, 
     (response.status(), response.headers().clone())
 }
 
-pub async fn show(layer: &BearerAuthLayer, token: &str) -> StatusCode {
-    ask(layer, format!("Bearer {token}").as_bytes()).await.0
+pub async fn send_token(layer: &BearerAuthLayer, token: &str) -> StatusCode {
+    send(layer, format!("Bearer {token}").as_bytes()).await.0
 }
