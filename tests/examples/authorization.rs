@@ -1,4 +1,4 @@
-//! The development authorization server keeps the rules that a real one keeps.
+//! The development authorization server follows the rules of the RFCs.
 
 use serde_json::{Value, json};
 
@@ -10,29 +10,29 @@ fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
 }
 
 #[tokio::test]
-async fn a_login_ends_in_tokens_that_can_be_renewed() {
+async fn a_login_returns_tokens_that_can_be_refreshed() {
     let server = Server::start().await;
     let client = server.register_public().await;
     let code = server.code(&client, &[]).await;
     let (status, tokens) = server.exchange(&client, &code, &[]).await;
     assert_eq!((status, tokens["scope"].as_str()), (200, Some("mcp:tools offline_access")), "{tokens}");
     let access = tokens["access_token"].as_str().unwrap();
-    let who = server.ask(access, "whoami", json!({})).await;
+    let who = server.call_json(access, "whoami", json!({})).await;
     assert_eq!((&who["subject"], &who["client_id"]), (&json!("alice"), &json!(client)));
 
     let (status, renewed) = server.refresh(&client, &tokens["refresh_token"], &[("scope", "mcp:tools")]).await;
     assert_eq!((status, renewed["scope"].as_str()), (200, Some("mcp:tools")));
     assert_ne!(renewed["refresh_token"], tokens["refresh_token"]);
 
-    // The old one again is a theft, which ends the whole login.
-    let (status, refused) = server.refresh(&client, &tokens["refresh_token"], &[]).await;
-    assert_eq!((status, &refused["error"]), (400, &json!("invalid_grant")));
+    // A second use of a refresh token indicates a theft, so the server revokes the whole login.
+    let (status, rejected) = server.refresh(&client, &tokens["refresh_token"], &[]).await;
+    assert_eq!((status, &rejected["error"]), (400, &json!("invalid_grant")));
     let (_, ended) = server.refresh(&client, &renewed["refresh_token"], &[]).await;
     assert_eq!(ended["error"], "invalid_grant");
 }
 
 #[tokio::test]
-async fn the_consent_page_names_client_and_scopes_and_is_answered_once() {
+async fn the_consent_page_shows_client_and_scopes_and_accepts_one_decision() {
     let server = Server::start().await;
     let client = server.register_public().await;
     let answer = server.authorize(&client, &[("scope", "write:notes unheard-of")]).await;
@@ -42,15 +42,15 @@ async fn the_consent_page_names_client_and_scopes_and_is_answered_once() {
     assert!(page.contains("a-b-client-b") && page.contains("write:notes") && page.contains("127.0.0.1:1"), "{page}");
     assert!(!page.contains("unheard-of") && !page.contains("<b>") && !page.contains("mcp:tools"), "{page}");
 
-    let expected = [("error", "access_denied"), ("error_description", "alice said no"), ("state", "s t&te")];
+    let expected = [("error", "access_denied"), ("error_description", "alice denied the request"), ("state", "s t&te")];
     let mut expected = pairs(&expected);
     expected.push(("iss".to_owned(), server.issuer.clone()));
     assert_eq!(server.decide(&page, "deny").await, expected);
-    assert_eq!(server.answer_page(&page, "approve").await.status(), 400);
+    assert_eq!(server.submit(&page, "approve").await.status(), 400);
 }
 
 #[tokio::test]
-async fn a_request_that_names_nobody_for_sure_is_not_redirected() {
+async fn a_request_with_an_invalid_client_or_redirect_uri_is_not_redirected() {
     let server = Server::start().await;
     let client = server.register_public().await;
     for changes in [
@@ -70,7 +70,7 @@ async fn a_request_that_names_nobody_for_sure_is_not_redirected() {
 }
 
 #[tokio::test]
-async fn a_request_with_a_mistake_is_told_so_at_the_callback() {
+async fn other_errors_are_returned_to_the_redirect_uri() {
     let server = Server::start().await;
     let client = server.register_public().await;
     for (changes, error) in [
@@ -94,7 +94,7 @@ async fn a_request_with_a_mistake_is_told_so_at_the_callback() {
 }
 
 #[tokio::test]
-async fn a_code_is_good_once_for_its_own_client_and_verifier() {
+async fn a_code_is_valid_once_for_its_client_and_verifier() {
     let server = Server::start().await;
     let (client, other) = (server.register_public().await, server.service_client().await);
     for (changes, error) in [
@@ -117,25 +117,25 @@ async fn a_code_is_good_once_for_its_own_client_and_verifier() {
     }
     let code = server.code(&client, &[]).await;
     let (_, tokens) = server.exchange(&client, &code, &[]).await;
-    let (_, again) = server.exchange(&client, &code, &[]).await;
-    assert_eq!(again["error"], "invalid_grant");
+    let (_, replayed) = server.exchange(&client, &code, &[]).await;
+    assert_eq!(replayed["error"], "invalid_grant");
     let (_, ended) = server.refresh(&client, &tokens["refresh_token"], &[]).await;
     assert_eq!(ended["error"], "invalid_grant");
 }
 
 #[tokio::test]
-async fn more_scopes_than_granted_are_refused_without_ending_the_login() {
+async fn scopes_that_were_not_granted_are_rejected_without_ending_the_login() {
     let server = Server::start().await;
     let client = server.register_public().await;
     let code = server.code(&client, &[]).await;
     let (_, tokens) = server.exchange(&client, &code, &[]).await;
-    let (_, refused) = server.refresh(&client, &tokens["refresh_token"], &[("scope", "mcp:tools write:notes")]).await;
-    assert_eq!(refused["error"], "invalid_scope");
+    let (_, rejected) = server.refresh(&client, &tokens["refresh_token"], &[("scope", "mcp:tools write:notes")]).await;
+    assert_eq!(rejected["error"], "invalid_scope");
     assert_eq!(server.refresh(&client, &tokens["refresh_token"], &[]).await.0, 200);
 }
 
 #[tokio::test]
-async fn a_registration_that_cannot_be_kept_is_refused() {
+async fn an_invalid_registration_is_rejected() {
     let server = Server::start().await;
     for (registration, error) in [
         (json!({ "redirect_uris": ["http://example.com/cb"] }), "invalid_redirect_uri"),
@@ -156,11 +156,11 @@ async fn a_registration_that_cannot_be_kept_is_refused() {
 }
 
 #[tokio::test]
-async fn only_this_machine_is_served() {
+async fn only_requests_from_this_machine_are_accepted() {
     let server = Server::start().await;
     let metadata = format!("{}/.well-known/oauth-authorization-server", server.issuer);
-    let rebound = server.http.get(&metadata).header("host", "evil.example.com").send().await.unwrap();
-    assert_eq!(rebound.status(), 421);
+    let other_host = server.http.get(&metadata).header("host", "evil.example.com").send().await.unwrap();
+    assert_eq!(other_host.status(), 421);
     for (origin, may_read) in [
         ("http://localhost:6274", true),
         ("http://127.0.0.1:6274", true),
@@ -186,7 +186,7 @@ async fn only_this_machine_is_served() {
 }
 
 #[tokio::test]
-async fn both_metadata_documents_lead_to_the_same_endpoints() {
+async fn both_metadata_documents_contain_the_same_endpoints() {
     let server = Server::start().await;
     let mut documents = Vec::new();
     for name in ["oauth-authorization-server", "openid-configuration"] {
@@ -200,7 +200,7 @@ async fn both_metadata_documents_lead_to_the_same_endpoints() {
 }
 
 impl Server {
-    /// The id of a client that has a secret.
+    /// Returns the id of a client with a secret.
     async fn service_client(&self) -> String {
         let registration = json!({ "redirect_uris": [CALLBACK], "grant_types": ["authorization_code"] });
         let (_, client) = self.register(&registration).await;

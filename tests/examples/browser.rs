@@ -1,4 +1,4 @@
-//! The steps of a login, one by one, as a client and a browser take them.
+//! The steps of a login that a client and a browser perform.
 
 use reqwest::Response;
 use serde_json::{Value, json};
@@ -7,11 +7,11 @@ use url::Url;
 use crate::support::Server;
 
 pub(crate) const CALLBACK: &str = "http://127.0.0.1:1/callback";
-/// The pair of RFC 7636, appendix B.
+/// The verifier and challenge of RFC 7636, appendix B.
 pub(crate) const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 pub(crate) const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 
-/// Parameters by name; later ones win, and an empty value takes one away.
+/// Parameters that replace the default ones. An empty value removes a parameter.
 pub(crate) type Changes<'a> = &'a [(&'a str, &'a str)];
 
 impl Server {
@@ -20,7 +20,7 @@ impl Server {
         (answer.status().as_u16(), answer.json().await.unwrap())
     }
 
-    /// The id of a public client.
+    /// Registers a public client and returns its id.
     pub(crate) async fn register_public(&self) -> String {
         let grants = ["authorization_code", "refresh_token"];
         let registration = json!({
@@ -32,7 +32,7 @@ impl Server {
         client["client_id"].as_str().unwrap().to_owned()
     }
 
-    /// A token by client credentials.
+    /// Returns a token from the client credentials grant.
     pub(crate) async fn service_token(&self, scope: &str) -> String {
         let grants = ["client_credentials"];
         let (_, client) = self.register(&json!({ "client_name": "service", "grant_types": grants })).await;
@@ -43,9 +43,9 @@ impl Server {
         answer["access_token"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
     }
 
-    /// The authorization endpoint's answer to a good request, but for the changes.
+    /// Sends a valid request with these changes to the authorization endpoint.
     pub(crate) async fn authorize(&self, client_id: &str, changes: Changes<'_>) -> Response {
-        let good = [
+        let valid = [
             ("response_type", "code"),
             ("client_id", client_id),
             ("redirect_uri", CALLBACK),
@@ -56,33 +56,33 @@ impl Server {
             ("resource", &self.resource),
         ];
         let mut url = Url::parse(&format!("{}/authorize", self.issuer)).unwrap();
-        url.query_pairs_mut().extend_pairs(changed(&good, changes));
+        url.query_pairs_mut().extend_pairs(changed(&valid, changes));
         self.http.get(url).send().await.unwrap()
     }
 
-    /// Answers a consent page; the outcome is the callback's query.
+    /// Submits a decision on the consent page and returns the query of the redirect.
     pub(crate) async fn decide(&self, page: &str, decision: &str) -> Vec<(String, String)> {
-        let answer = self.answer_page(page, decision).await;
+        let answer = self.submit(page, decision).await;
         assert_eq!(answer.status(), 303);
         outcome(&answer)
     }
 
-    pub(crate) async fn answer_page(&self, page: &str, decision: &str) -> Response {
+    pub(crate) async fn submit(&self, page: &str, decision: &str) -> Response {
         let (_, after) = page.split_once("name=\"request\" value=\"").unwrap();
         let form = [("request", after.split('"').next().unwrap()), ("decision", decision)];
         self.http.post(format!("{}/authorize", self.issuer)).form(&form).send().await.unwrap()
     }
 
-    /// A fresh authorization code.
+    /// Returns a new authorization code.
     pub(crate) async fn code(&self, client_id: &str, changes: Changes<'_>) -> String {
         let page = self.authorize(client_id, changes).await.text().await.unwrap();
         let outcome = self.decide(&page, "approve").await;
         outcome.into_iter().find(|(name, _)| name == "code").unwrap().1
     }
 
-    /// The token endpoint's answer to a good exchange of a code, but for the changes.
+    /// Exchanges a code at the token endpoint with a valid request and these changes.
     pub(crate) async fn exchange(&self, client_id: &str, code: &str, changes: Changes<'_>) -> (u16, Value) {
-        let good = [
+        let valid = [
             ("grant_type", "authorization_code"),
             ("client_id", client_id),
             ("code", code),
@@ -90,16 +90,16 @@ impl Server {
             ("code_verifier", VERIFIER),
             ("resource", &self.resource),
         ];
-        self.token(&changed(&good, changes)).await
+        self.token(&changed(&valid, changes)).await
     }
 
     pub(crate) async fn refresh(&self, client_id: &str, token: &Value, changes: Changes<'_>) -> (u16, Value) {
         let token = token.as_str().unwrap();
-        let good = [("grant_type", "refresh_token"), ("client_id", client_id), ("refresh_token", token)];
-        self.token(&changed(&good, changes)).await
+        let valid = [("grant_type", "refresh_token"), ("client_id", client_id), ("refresh_token", token)];
+        self.token(&changed(&valid, changes)).await
     }
 
-    /// The revocation endpoint's answer.
+    /// Sends a request to the revocation endpoint.
     pub(crate) async fn revoke(&self, client_id: &str, token: &Value) -> (u16, Value) {
         let form = [("client_id", client_id), ("token", token.as_str().unwrap())];
         let answer = self.http.post(format!("{}/revoke", self.issuer)).form(&form).send().await.unwrap();
@@ -115,14 +115,14 @@ impl Server {
     }
 }
 
-/// The query of the redirect to the callback.
+/// Returns the query of the redirect to the callback.
 pub(crate) fn outcome(answer: &Response) -> Vec<(String, String)> {
     let target = Url::parse(answer.headers()["location"].to_str().unwrap()).unwrap();
     assert!(target.as_str().starts_with(CALLBACK), "{target}");
     target.query_pairs().into_owned().collect()
 }
 
-fn changed<'a>(good: &[(&'a str, &'a str)], changes: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
-    let kept = good.iter().filter(|(name, _)| changes.iter().all(|(changed, _)| changed != name));
-    kept.chain(changes.iter().filter(|(_, value)| !value.is_empty())).copied().collect()
+fn changed<'a>(valid: &[(&'a str, &'a str)], changes: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+    let unchanged = valid.iter().filter(|(name, _)| changes.iter().all(|(changed, _)| changed != name));
+    unchanged.chain(changes.iter().filter(|(_, value)| !value.is_empty())).copied().collect()
 }

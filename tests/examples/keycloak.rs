@@ -1,4 +1,5 @@
-//! `examples/keycloak`: the realm, the compose file and the commands of the README agree. Keycloak itself is not run.
+//! Checks that the realm, the compose file and the commands in the README of `examples/keycloak` agree. Does not run
+//! Keycloak.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +12,7 @@ const README: &str = include_str!("../../examples/keycloak/README.md");
 const REALM: &str = include_str!("../../examples/keycloak/realm-demo.json");
 
 #[test]
-fn the_server_is_started_with_what_the_realm_has() {
+fn the_server_command_matches_the_realm() {
     let realm = Realm::read();
     let issuer = format!("{}/realms/{}", after(COMPOSE, "KC_HOSTNAME: "), realm.text("realm"));
     let command = &commands()[1];
@@ -26,7 +27,7 @@ fn the_server_is_started_with_what_the_realm_has() {
 }
 
 #[test]
-fn the_token_is_asked_for_as_a_client_and_a_user_of_the_realm() {
+fn the_token_command_uses_a_client_and_a_user_of_the_realm() {
     let realm = Realm::read();
     let command = &commands()[2];
     let form: BTreeMap<&str, &str> = command.windows(2).filter_map(|pair| form_field(&pair[0], &pair[1])).collect();
@@ -50,7 +51,7 @@ fn the_token_is_asked_for_as_a_client_and_a_user_of_the_realm() {
 }
 
 #[tokio::test]
-async fn the_call_gets_the_list_of_tools() {
+async fn the_last_command_lists_the_tools() {
     let server = Server::start().await;
     let command = &commands()[3];
     assert!(command.contains(&Realm::read().resource()), "{command:?}");
@@ -69,7 +70,7 @@ async fn the_call_gets_the_list_of_tools() {
 }
 
 #[test]
-fn a_scope_puts_the_resource_and_the_introspecting_client_into_the_audience() {
+fn each_scope_adds_the_resource_and_the_introspection_client_to_the_audience() {
     let realm = Realm::read();
     let introspector = variable(&commands()[1], "MCP_INTROSPECTION_CLIENT_ID");
     for name in ["mcp:tools", "write:notes"] {
@@ -91,7 +92,7 @@ fn a_scope_puts_the_resource_and_the_introspecting_client_into_the_audience() {
 }
 
 #[test]
-fn every_scope_that_is_named_is_defined() {
+fn every_used_scope_is_defined() {
     let realm = Realm::read();
     let defined: Vec<&str> = realm.list("clientScopes").iter().map(|scope| scope["name"].as_str().unwrap()).collect();
     assert_eq!(texts(&realm.0["defaultDefaultClientScopes"]), ["basic"]);
@@ -100,15 +101,15 @@ fn every_scope_that_is_named_is_defined() {
     for client in realm.list("clients") {
         let named = ["defaultClientScopes", "optionalClientScopes"].map(|member| texts(&client[member])).concat();
         for scope in &named {
-            // The import itself creates this one.
+            // The import creates this scope itself.
             assert!(defined.contains(scope) || *scope == "offline_access", "{scope}");
         }
-        assert!(named.is_empty() || named.contains(&"basic"), "{client}: its tokens have no `sub`");
+        assert!(named.is_empty() || named.contains(&"basic"), "{client}: its tokens do not contain `sub`");
     }
 }
 
 #[test]
-fn the_client_for_logins_needs_pkce_and_stays_on_loopback() {
+fn the_login_client_needs_pkce_and_uses_loopback_redirects() {
     let realm = Realm::read();
     let client = realm.client("mcp-client");
     assert_eq!(client["attributes"]["pkce.code.challenge.method"], "S256");
@@ -119,7 +120,7 @@ fn the_client_for_logins_needs_pkce_and_stays_on_loopback() {
 }
 
 #[test]
-fn registration_without_a_token_is_fenced_in() {
+fn anonymous_registration_is_restricted() {
     let realm = Realm::read();
     let policies = realm.0["components"].as_object().unwrap();
     let (kind, policies) = policies.iter().next().unwrap();
@@ -133,7 +134,7 @@ fn registration_without_a_token_is_fenced_in() {
     let anonymous = ["consent-required", "max-clients", "registration-web-origins", "scope", "trusted-hosts"];
     assert_eq!(has("authenticated"), BTreeSet::from(always));
     assert_eq!(has("anonymous"), always.into_iter().chain(anonymous).collect::<BTreeSet<_>>());
-    assert_eq!(policies.len(), 9, "each of them once");
+    assert_eq!(policies.len(), 9, "each policy appears once");
 
     let trusted = policies.iter().find(|policy| policy["providerId"] == "trusted-hosts").unwrap();
     assert_eq!(trusted["config"]["client-uris-must-match"][0], "true");
@@ -141,7 +142,7 @@ fn registration_without_a_token_is_fenced_in() {
     values.for_each(|value| assert!(texts(value).iter().all(|text| !text.is_empty()), "{value}"));
 }
 
-/// Keycloak refuses a realm file with a member that it does not know, and replaces `${...}` by the environment.
+/// Keycloak rejects a realm file with unknown members, and replaces `${...}` with environment variables.
 #[test]
 fn the_realm_has_only_members_that_keycloak_knows() {
     assert!(!REALM.contains("${"));
@@ -195,15 +196,15 @@ impl Realm {
 
     fn client(&self, id: &str) -> &Value {
         let client = self.list("clients").iter().find(|client| client["clientId"] == id && client["enabled"] == true);
-        client.unwrap_or_else(|| panic!("no client {id}"))
+        client.unwrap_or_else(|| panic!("the realm has no client {id}"))
     }
 
     fn scope(&self, name: &str) -> &Value {
         let scope = self.list("clientScopes").iter().find(|scope| scope["name"] == name);
-        scope.unwrap_or_else(|| panic!("no client scope {name}"))
+        scope.unwrap_or_else(|| panic!("the realm has no client scope {name}"))
     }
 
-    /// What `mcp_server` is known by if nothing else is said.
+    /// The resource identifier that `mcp_server` has by default.
     fn resource(&self) -> String {
         let mapper = &self.scope("mcp:tools")["protocolMappers"][0];
         mapper["config"]["included.custom.audience"].as_str().unwrap().to_owned()
@@ -220,7 +221,7 @@ fn assert_known(object: &Value, known: &[&str]) {
     }
 }
 
-/// The four commands of the README, each as its words.
+/// Returns the words of each of the four commands in the README.
 fn commands() -> Vec<Vec<String>> {
     let blocks = README.split("```sh\n").skip(1).map(|block| block.split("```").next().unwrap());
     let commands: Vec<_> = blocks.map(shell_words).collect();
@@ -228,7 +229,7 @@ fn commands() -> Vec<Vec<String>> {
     commands
 }
 
-/// Words as a shell splits them, with both kinds of quotes; what is substituted stays as it is written.
+/// Splits a command into words as a shell does, with both kinds of quotes. Substitutions stay unchanged.
 fn shell_words(command: &str) -> Vec<String> {
     let mut words = vec![String::new()];
     let mut quote = None;
@@ -248,18 +249,19 @@ fn form_field<'a>(option: &str, value: &'a str) -> Option<(&'a str, &'a str)> {
     if option == "-d" || option == "--data-urlencode" { value.split_once('=') } else { None }
 }
 
-/// The value of `NAME=value` before a command.
+/// Returns the value of `NAME=value` before a command.
 fn variable(command: &[String], name: &str) -> String {
     let assigned = command.iter().find_map(|word| word.strip_prefix(name)?.strip_prefix('='));
     assigned.unwrap_or_else(|| panic!("{name} is not set")).to_owned()
 }
 
-/// The rest of the line behind this text.
+/// Returns the rest of the line after this text.
 fn after<'a>(text: &'a str, start: &str) -> &'a str {
-    text.split_once(start).unwrap_or_else(|| panic!("no {start:?}")).1.lines().next().unwrap()
+    text.split_once(start).unwrap_or_else(|| panic!("{start:?} is missing")).1.lines().next().unwrap()
 }
 
-/// Of Keycloak's `RealmRepresentation`, those in use; likewise below.
+/// The members of Keycloak's `RealmRepresentation` that the realm file uses. The lists below are the same for other
+/// types.
 const REALM_MEMBERS: [&str; 8] = [
     "clientScopes",
     "clients",

@@ -1,4 +1,4 @@
-//! The example programs, as real processes: what a newcomer runs first works.
+//! Runs the example programs as real processes, as a new user runs them first.
 #![cfg(all(feature = "axum", feature = "aws-lc-rs", feature = "cors", feature = "reqwest"))]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests")]
 

@@ -1,16 +1,16 @@
-//! Opaque tokens: the MCP server asks the authorization server what they mean.
+//! Opaque tokens: the MCP server introspects them at the authorization server.
 
 use mcp_bearer::testing::{Endpoint, TestIssuer};
 use serde_json::{Value, json};
 
-use crate::programs::as_printed;
+use crate::programs::send_printed_curl;
 use crate::support::{Program, Server};
 
 #[tokio::test]
 async fn the_printed_curl_line_calls_whoami_with_an_opaque_token() {
     let server = opaque_server().await;
     assert!(!server.token.contains('.'), "{}", server.token);
-    let answer = as_printed(&server).await;
+    let answer = send_printed_curl(&server).await;
     let text = answer["result"]["content"][0]["text"].as_str().unwrap();
     let expected = json!({
         "subject": "alice", "client_id": "curl", "scopes": ["mcp:tools", "write:notes"], "issuer": server.issuer,
@@ -19,27 +19,27 @@ async fn the_printed_curl_line_calls_whoami_with_an_opaque_token() {
 }
 
 #[tokio::test]
-async fn a_login_ends_in_an_opaque_token() {
+async fn a_login_returns_an_opaque_token() {
     let server = opaque_server().await;
     let client = server.register_public().await;
     let code = server.code(&client, &[]).await;
     let (_, tokens) = server.exchange(&client, &code, &[]).await;
     let access = tokens["access_token"].as_str().unwrap();
     assert!(!access.contains('.'), "{tokens}");
-    let who = server.ask(access, "whoami", json!({})).await;
+    let who = server.call_json(access, "whoami", json!({})).await;
     assert_eq!((&who["subject"], &who["client_id"]), (&json!("alice"), &json!(client)));
     assert_eq!(server.refresh(&client, &tokens["refresh_token"], &[]).await.0, 200);
 }
 
 #[tokio::test]
-async fn a_login_that_ended_takes_its_access_tokens_with_it() {
+async fn ending_a_login_revokes_its_access_tokens() {
     let server = opaque_server().await;
     let client = server.register_public().await;
     for revoked in ["access_token", "refresh_token"] {
         let code = server.code(&client, &[]).await;
         let (_, tokens) = server.exchange(&client, &code, &[]).await;
         assert_eq!(server.revoke(&client, &tokens[revoked]).await.0, 200);
-        // Not shown before, so that no earlier answer is remembered.
+        // The server has not seen this token before, so it has no cached result.
         assert_eq!(server.status_for(tokens["access_token"].as_str().unwrap()).await, 401, "{revoked}");
     }
     assert_eq!(server.status_for("unheard-of").await, 401);
@@ -47,7 +47,7 @@ async fn a_login_that_ended_takes_its_access_tokens_with_it() {
 }
 
 #[tokio::test]
-async fn opaque_tokens_of_ones_own_issuer_are_asked_about_and_signed_ones_are_not() {
+async fn opaque_tokens_of_a_configured_issuer_are_introspected_and_jwts_are_not() {
     let issuer = issuer();
     let server = program(&issuer, &[]).await;
     let token = || issuer.token().audience(&server.resource).scope("mcp:tools");
@@ -63,13 +63,13 @@ async fn opaque_tokens_of_ones_own_issuer_are_asked_about_and_signed_ones_are_no
 }
 
 #[tokio::test]
-async fn signed_tokens_are_asked_about_too_if_it_is_set() {
+async fn jwts_are_introspected_if_introspect_all_is_set() {
     let issuer = issuer();
     let server = program(&issuer, &[("MCP_INTROSPECT_ALL", "1")]).await;
     let token = || issuer.token().audience(&server.resource).scope("mcp:tools").sign();
-    let (good, revoked) = (token(), token());
+    let (active, revoked) = (token(), token());
     issuer.revoke(&revoked);
-    assert_eq!((server.status_for(&good).await, server.status_for(&revoked).await), (PASSED, 401));
+    assert_eq!((server.status_for(&active).await, server.status_for(&revoked).await), (PASSED, 401));
 }
 
 async fn opaque_server() -> Server {
@@ -80,26 +80,26 @@ fn issuer() -> TestIssuer {
     TestIssuer::builder("http://127.0.0.1:0").introspection_client("notes", "s3cr3t").serve().unwrap()
 }
 
-/// An `mcp_server` that trusts this issuer.
-struct OwnServer {
+/// An `mcp_server` that accepts tokens of this issuer.
+struct ExternalIssuerServer {
     resource: String,
     _process: Program,
 }
 
-async fn program(issuer: &TestIssuer, variables: &[(&str, &str)]) -> OwnServer {
-    let own = [
+async fn program(issuer: &TestIssuer, variables: &[(&str, &str)]) -> ExternalIssuerServer {
+    let settings = [
         ("MCP_BIND", "127.0.0.1:0"),
         ("MCP_ISSUER", issuer.url()),
         ("MCP_INTROSPECTION_CLIENT_ID", "notes"),
         ("MCP_INTROSPECTION_CLIENT_SECRET", "s3cr3t"),
     ];
-    let mut process = Program::start("mcp_server", &[], &[&own[..], variables].concat());
+    let mut process = Program::start("mcp_server", &[], &[&settings[..], variables].concat());
     let printed = process.read_until("From here").await;
     let resource = printed[0].split_whitespace().nth(2).unwrap().to_owned();
-    OwnServer { resource, _process: process }
+    ExternalIssuerServer { resource, _process: process }
 }
 
-impl OwnServer {
+impl ExternalIssuerServer {
     async fn status_for(&self, token: &str) -> u16 {
         status_for(&self.resource, token).await
     }
@@ -116,5 +116,5 @@ async fn status_for(resource: &str, token: &str) -> u16 {
     http.get(resource).bearer_auth(token).send().await.unwrap().status().as_u16()
 }
 
-/// Who passes the layer is told by rmcp that a GET is no MCP request.
+/// A GET passes the layer, but is not a valid MCP request, so rmcp responds with this status.
 const PASSED: u16 = 405;

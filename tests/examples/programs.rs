@@ -14,7 +14,7 @@ async fn the_client_logs_in_and_calls_a_tool() {
 #[tokio::test]
 async fn the_printed_curl_line_calls_whoami() {
     let server = Server::start().await;
-    let answer = as_printed(&server).await;
+    let answer = send_printed_curl(&server).await;
     let text = answer["result"]["content"][0]["text"].as_str().unwrap();
     let expected = json!({
         "subject": "alice", "client_id": "curl", "scopes": ["mcp:tools", "write:notes"], "issuer": server.issuer,
@@ -23,19 +23,19 @@ async fn the_printed_curl_line_calls_whoami() {
 }
 
 #[tokio::test]
-async fn a_note_needs_its_scope_and_is_its_owners() {
+async fn add_note_needs_a_scope_and_each_user_has_separate_notes() {
     let server = Server::start().await;
     let narrow = server.service_token("mcp:tools").await;
-    let refused = server.post(&narrow, "add_note", json!({ "text": "x" })).await;
-    assert_eq!(refused.status(), 403);
-    let challenge = refused.headers()["www-authenticate"].to_str().unwrap();
+    let rejected = server.post(&narrow, "add_note", json!({ "text": "x" })).await;
+    assert_eq!(rejected.status(), 403);
+    let challenge = rejected.headers()["www-authenticate"].to_str().unwrap();
     assert!(
         challenge.contains("error=\"insufficient_scope\"") && challenge.contains("scope=\"mcp:tools write:notes\"")
     );
 
-    assert_eq!(server.ask(&server.token, "add_note", json!({ "text": "milk" })).await, json!({ "notes": 1 }));
-    assert_eq!(server.ask(&server.token, "list_notes", json!({})).await, json!(["milk"]));
-    assert_eq!(server.ask(&narrow, "list_notes", json!({})).await, json!([]));
+    assert_eq!(server.call_json(&server.token, "add_note", json!({ "text": "milk" })).await, json!({ "notes": 1 }));
+    assert_eq!(server.call_json(&server.token, "list_notes", json!({})).await, json!(["milk"]));
+    assert_eq!(server.call_json(&narrow, "list_notes", json!({})).await, json!([]));
 }
 
 #[tokio::test]
@@ -77,9 +77,9 @@ async fn a_page_of_another_origin_is_rejected_before_anything_else() {
 }
 
 #[tokio::test]
-async fn an_issuer_and_an_audience_of_ones_own_are_accepted() {
+async fn a_configured_issuer_and_audience_are_accepted() {
     let server = Server::start().await;
-    let mut own = Program::start(
+    let mut program = Program::start(
         "mcp_server",
         &[],
         &[
@@ -90,20 +90,20 @@ async fn an_issuer_and_an_audience_of_ones_own_are_accepted() {
             ("MCP_LAZY", "1"),
         ],
     );
-    let printed = own.read_until("From here").await;
+    let printed = program.read_until("From here").await;
     assert!(printed.iter().all(|line| !line.starts_with("eyJ")), "{printed:#?}");
     let resource = printed[0].split_whitespace().nth(2).unwrap();
     let narrow = server.service_token("mcp:tools").await;
-    // No tool is called: who passes the layer is told by rmcp that this is no MCP request.
+    // A GET passes the layer, but is not a valid MCP request, so rmcp responds with 405.
     for (token, status) in [(&server.token, 405), (&narrow, 403)] {
         assert_eq!(server.http.get(resource).bearer_auth(token).send().await.unwrap().status(), status);
     }
 }
 
 #[tokio::test]
-async fn a_wrong_setting_is_named_in_one_sentence() {
+async fn an_invalid_setting_gives_a_one_line_error() {
     for (variable, value, expected) in [
-        ("MCP_BIND", "nowhere", "MCP_BIND=nowhere is no address"),
+        ("MCP_BIND", "nowhere", "MCP_BIND=nowhere is not an address"),
         ("MCP_BIND", "0.0.0.0:0", "set MCP_RESOURCE"),
         ("MCP_LAZY", "perhaps", "MCP_LAZY=perhaps is neither 0 nor 1"),
         ("MCP_INTROSPECTION_CLIENT_ID", "notes", "set both, or neither"),
@@ -121,7 +121,7 @@ async fn a_wrong_setting_is_named_in_one_sentence() {
 }
 
 #[tokio::test]
-async fn each_rest_call_has_the_status_that_is_printed_above_it() {
+async fn each_rest_call_has_the_status_printed_above_it() {
     let mut program = Program::start("rest_scopes", &[], &[("MCP_BIND", "127.0.0.1:0")]);
     let mut printed = program.read_until("# 200, files:admin").await;
     printed.extend(program.read_until("curl").await);
@@ -147,8 +147,8 @@ async fn each_rest_call_has_the_status_that_is_printed_above_it() {
     assert_eq!(calls, 10);
 }
 
-/// The answer to the printed curl line.
-pub(crate) async fn as_printed(server: &Server) -> serde_json::Value {
+/// Sends the request of the printed curl line and returns the response.
+pub(crate) async fn send_printed_curl(server: &Server) -> serde_json::Value {
     let words = shell_words(&server.curl);
     let mut request = server.http.post(words.iter().find(|word| word.starts_with("http")).unwrap());
     for [option, value] in words.windows(2).map(|pair| [&pair[0], &pair[1]]) {
@@ -162,7 +162,7 @@ pub(crate) async fn as_printed(server: &Server) -> serde_json::Value {
     request.send().await.unwrap().json().await.unwrap()
 }
 
-/// Words as a shell splits them, with single quotes only.
+/// Splits a line into words as a shell does, with single quotes only.
 fn shell_words(line: &str) -> Vec<String> {
     let mut words = Vec::new();
     for (index, piece) in line.split('\'').enumerate() {

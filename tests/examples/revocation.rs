@@ -1,11 +1,11 @@
-//! A client gives its tokens back to the development authorization server.
+//! Clients revoke their tokens at the development authorization server.
 
 use serde_json::{Value, json};
 
 use crate::support::Server;
 
 #[tokio::test]
-async fn a_refresh_token_takes_its_login_with_it() {
+async fn revoking_a_refresh_token_ends_the_login() {
     let server = Server::start().await;
     let client = server.register_public().await;
     let code = server.code(&client, &[]).await;
@@ -17,7 +17,7 @@ async fn a_refresh_token_takes_its_login_with_it() {
 }
 
 #[tokio::test]
-async fn an_access_token_leaves_its_login_alone() {
+async fn revoking_an_access_token_keeps_the_login() {
     let server = Server::start().await;
     let client = server.register_public().await;
     let code = server.code(&client, &[]).await;
@@ -27,7 +27,7 @@ async fn an_access_token_leaves_its_login_alone() {
 }
 
 #[tokio::test]
-async fn a_token_of_somebody_else_is_not_taken_back() {
+async fn a_client_cannot_revoke_the_token_of_another_client() {
     let server = Server::start().await;
     let client = server.register_public().await;
     let code = server.code(&client, &[]).await;

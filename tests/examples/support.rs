@@ -39,7 +39,7 @@ impl Server {
         }
     }
 
-    /// A tool call.
+    /// Sends a tool call.
     pub(crate) async fn post(&self, token: &str, tool: &str, arguments: Value) -> reqwest::Response {
         let params = json!({ "name": tool, "arguments": arguments });
         let call = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params });
@@ -47,21 +47,21 @@ impl Server {
         request.header("accept", "application/json, text/event-stream").send().await.unwrap()
     }
 
-    /// The answer to a tool call: its JSON-RPC message.
+    /// Sends a tool call and returns the JSON-RPC message of the response.
     pub(crate) async fn call(&self, token: &str, tool: &str, arguments: Value) -> Value {
         let answer = self.post(token, tool, arguments).await;
         assert_eq!(answer.status(), 200);
         answer.json().await.unwrap()
     }
 
-    /// What a tool says that answers with JSON.
-    pub(crate) async fn ask(&self, token: &str, tool: &str, arguments: Value) -> Value {
+    /// Calls a tool that returns JSON text, and parses that text.
+    pub(crate) async fn call_json(&self, token: &str, tool: &str, arguments: Value) -> Value {
         let answer = self.call(token, tool, arguments).await;
         serde_json::from_str(answer["result"]["content"][0]["text"].as_str().unwrap()).unwrap()
     }
 }
 
-/// An example as a process, which ends with its owner.
+/// A running example. The process ends when this value is dropped.
 pub(crate) struct Program {
     _child: Child,
     lines: Lines<BufReader<ChildStdout>>,
@@ -74,7 +74,7 @@ impl Program {
         Self { _child: child, lines }
     }
 
-    /// Reads the output up to a line that starts like this.
+    /// Reads the output up to a line with this start.
     pub(crate) async fn read_until(&mut self, start: &str) -> Vec<String> {
         let mut read = Vec::new();
         let reading = async {
@@ -86,7 +86,7 @@ impl Program {
             }
             false
         };
-        let found = timeout(PATIENCE, reading).await;
+        let found = timeout(TIME_LIMIT, reading).await;
         assert!(matches!(found, Ok(true)), "no line starts with {start:?}: {read:#?}");
         read
     }
@@ -95,7 +95,7 @@ impl Program {
 /// Runs an example to its end.
 pub(crate) async fn run(name: &str, arguments: &[&str], variables: &[(&str, &str)]) -> (bool, String, String) {
     let running = command(name, arguments, variables).stderr(Stdio::piped()).output();
-    let Output { status, stdout, stderr } = timeout(PATIENCE, running).await.unwrap().unwrap();
+    let Output { status, stdout, stderr } = timeout(TIME_LIMIT, running).await.unwrap().unwrap();
     (status.success(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
 }
 
@@ -109,7 +109,7 @@ fn command(name: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Comman
     command
 }
 
-/// `cargo test` builds the examples beside the folder of the test programs.
+/// `cargo test` builds the examples into a folder next to that of the test programs.
 fn binary(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let profile = test.parent().unwrap().parent().unwrap();
@@ -118,5 +118,5 @@ fn binary(name: &str) -> PathBuf {
     binary
 }
 
-/// Far more than anything here takes.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Much longer than any step takes.
+const TIME_LIMIT: Duration = Duration::from_secs(60);
