@@ -1,9 +1,9 @@
-//! Plain REST with scopes per route, and two protected resources in one process.
+//! A REST service with scopes for each route, and two protected resources in one process.
 //!
-//! `cargo run --example rest_scopes` prints tokens and calls to try. `/notes` and `/files` are resources of their own:
-//! a token for one is worth nothing at the other. They share one [`Issuer`], and with it one discovery and one key
-//! cache. With `MCP_ISSUER` it trusts that authorization server in place of a test issuer.
-#![allow(clippy::print_stdout, reason = "a program talks to its user")]
+//! `cargo run --example rest_scopes` prints tokens and requests to try. `/notes` and `/files` are separate resources: a
+//! token for one is not valid for the other. They share one [`Issuer`], so discovery and the key cache are shared too.
+//! With `MCP_ISSUER`, the service accepts tokens of that authorization server instead of a test issuer.
+#![allow(clippy::print_stdout, reason = "the program prints for its user")]
 
 use std::error::Error;
 use std::net::SocketAddr;
@@ -39,12 +39,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Two resources, and public routes beside them.
+/// Two protected resources, and public routes.
 async fn app(origin: &str, issuer: &Issuer) -> Result<Router, BuildError> {
     let notes = ResourceServer::builder(format!("{origin}/notes"))
         .issuer(issuer.clone())
         .scopes_supported(["notes:read", "notes:write"])
-        // Who may write may read.
+        // A token that may write may also read.
         .scope_implies("notes:write", ["notes:read"])
         .build()
         .await?;
@@ -61,7 +61,7 @@ async fn app(origin: &str, issuer: &Issuer) -> Result<Router, BuildError> {
         .merge(files.metadata_router()))
 }
 
-/// A layer for each kind of access.
+/// Uses one layer for each kind of access.
 fn notes_routes(notes: &ResourceServer) -> Router {
     let readers = Router::new()
         .route("/notes", get(list_notes))
@@ -70,18 +70,18 @@ fn notes_routes(notes: &ResourceServer) -> Router {
         .route("/notes", post(add_note))
         .route_layer(notes.bearer_layer().required_scopes(["notes:write"]));
     let page = Router::new().route("/notes/about", get(about)).route_layer(notes.bearer_layer().allow_anonymous());
-    // One path, two methods, two layers: axum joins them.
+    // axum merges the two methods of the same path, each with its own layer.
     readers.merge(writers).merge(page)
 }
 
-/// One layer for all, and a handler that asks for more.
+/// Uses one layer for all routes, and a handler that requires one more scope.
 fn files_routes(files: &ResourceServer) -> Router {
     let layer = files.bearer_layer().any_scope(["files:read", "files:admin"]);
     Router::new().route("/files/{name}", get(read_file)).route("/files/{name}", delete(delete_file)).route_layer(layer)
 }
 
 async fn health() -> &'static str {
-    "well\n"
+    "healthy\n"
 }
 
 async fn list_notes(auth: AuthInfo) -> Json<Value> {
@@ -92,9 +92,9 @@ async fn add_note(auth: AuthInfo, note: String) -> Json<Value> {
     Json(json!({ "owner": auth.subject(), "added": note }))
 }
 
-/// Greets whoever is there. Bad credentials are refused all the same.
+/// Responds with and without a token. Invalid credentials are still rejected.
 async fn about(auth: Option<AuthInfo>) -> String {
-    let who = auth.as_ref().and_then(AuthInfo::subject).unwrap_or("stranger");
+    let who = auth.as_ref().and_then(AuthInfo::subject).unwrap_or("anonymous user");
     format!("Hello {who}: notes are short texts.\n")
 }
 
@@ -102,7 +102,7 @@ async fn read_file(auth: AuthInfo, Path(name): Path<String>) -> Json<Value> {
     Json(json!({ "file": name, "reader": auth.subject() }))
 }
 
-/// What only some of those may who pass the layer.
+/// Only some of the accepted tokens may delete a file.
 async fn delete_file(auth: AuthInfo, Path(name): Path<String>) -> Result<Json<Value>, Rejection> {
     auth.require_scopes(["files:admin"])?;
     Ok(Json(json!({ "deleted": name })))
@@ -113,7 +113,7 @@ fn print_calls(origin: &str, issuer: &TestIssuer, address: SocketAddr) {
         let lifetime = std::time::Duration::from_secs(3600);
         issuer.token().audience(&format!("{origin}/{resource}")).scope(scope).expires_in(lifetime).sign()
     };
-    println!("listening on {address}; tokens are good for an hour\n");
+    println!("listening on {address}; the tokens are valid for one hour\n");
     for (what, call, token) in [
         ("200, public", format!("{origin}/health"), None),
         ("401", format!("{origin}/notes"), None),
@@ -123,7 +123,7 @@ fn print_calls(origin: &str, issuer: &TestIssuer, address: SocketAddr) {
         ("200, a broad scope implies a narrow one", format!("{origin}/notes"), Some(token("notes", "notes:write"))),
         ("401, a token for the other resource", format!("{origin}/files/a"), Some(token("notes", "files:read"))),
         ("200", format!("{origin}/files/a"), Some(token("files", "files:read"))),
-        ("403, refused by the handler", format!("-X DELETE {origin}/files/a"), Some(token("files", "files:read"))),
+        ("403, rejected by the handler", format!("-X DELETE {origin}/files/a"), Some(token("files", "files:read"))),
         ("200, files:admin", format!("-X DELETE {origin}/files/a"), Some(token("files", "files:admin"))),
     ] {
         let header = token.map(|token| format!(" -H 'Authorization: Bearer {token}'")).unwrap_or_default();

@@ -1,6 +1,6 @@
 use std::process::{Command, Stdio};
 
-/// Opens a page in the user's browser, or asks the user to.
+/// Opens a page in the user's browser, or prints that the user must open it.
 pub(crate) fn open(url: &str) {
     let (program, arguments): (&str, &[&str]) = match std::env::consts::OS {
         "macos" => ("open", &[]),
@@ -10,6 +10,6 @@ pub(crate) fn open(url: &str) {
     };
     let started = Command::new(program).args(arguments).arg(url).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
     if started.is_err() {
-        println!("no browser could be started: open the address above yourself");
+        println!("the browser did not start: open the URL above yourself");
     }
 }

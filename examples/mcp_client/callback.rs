@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 use crate::Failure;
 
-/// Listens on a free loopback port for the answer of the authorization server (RFC 8252, section 7.3).
+/// Listens on a free loopback port for the authorization response (RFC 8252, section 7.3).
 pub(crate) struct Callback {
     redirect_uri: String,
     answers: mpsc::Receiver<String>,
@@ -24,7 +24,7 @@ impl Callback {
         let (sender, answers) = mpsc::channel(1);
         let shared = Arc::new((origin.clone(), sender));
         let app = Router::new().route(PATH, get(receive)).with_state(shared);
-        // Ends with the process.
+        // The task ends with the process.
         tokio::spawn(async move { axum::serve(listener, app).await });
         Ok(Self { redirect_uri: format!("{origin}{PATH}"), answers })
     }
@@ -33,10 +33,11 @@ impl Callback {
         &self.redirect_uri
     }
 
-    /// The whole URL that the browser was sent to, once it was.
+    /// Waits for the redirect to the callback and returns its whole URL.
     pub(crate) async fn answer(mut self) -> Result<String, Failure> {
-        let answer = tokio::time::timeout(PATIENCE, self.answers.recv()).await;
-        let url = answer.map_err(|_| "nobody approved in time")?.ok_or("the listener is gone")?;
+        let answer = tokio::time::timeout(TIME_LIMIT, self.answers.recv()).await;
+        let url =
+            answer.map_err(|_| "the login was not approved in time")?.ok_or("the callback listener has stopped")?;
         let parameter = |name: &str| {
             let query = url.split_once('?').map_or("", |(_, query)| query);
             url::form_urlencoded::parse(query.as_bytes())
@@ -47,7 +48,7 @@ impl Callback {
             None => Ok(url),
             Some(error) => {
                 let description = parameter("error_description").unwrap_or_default();
-                Err(format!("the authorization server refused: {error} {description}").into())
+                Err(format!("the authorization server returned an error: {error} {description}").into())
             }
         }
     }
@@ -55,13 +56,13 @@ impl Callback {
 
 async fn receive(State(shared): State<Arc<(String, mpsc::Sender<String>)>>, OriginalUri(uri): OriginalUri) -> Response {
     let (origin, sender) = shared.as_ref();
-    // The first answer counts; rmcp checks that its `state` is the right one.
+    // Only the first response is used. rmcp compares its `state` with that of the request.
     match sender.try_send(format!("{origin}{uri}")) {
         Ok(()) => Html("<!doctype html><title>Done</title><p>You can close this page.").into_response(),
-        Err(_) => (StatusCode::CONFLICT, "there was an answer already\n").into_response(),
+        Err(_) => (StatusCode::CONFLICT, "the client has already received a response\n").into_response(),
     }
 }
 
 const PATH: &str = "/callback";
-/// Time to find the browser window.
-const PATIENCE: Duration = Duration::from_secs(300);
+/// The time that a user has to approve the request.
+const TIME_LIMIT: Duration = Duration::from_secs(300);

@@ -1,9 +1,9 @@
-//! An MCP client that logs in: rmcp's own OAuth client against a protected server, step by step.
+//! An MCP client that logs in to a protected server step by step, with the OAuth client of rmcp.
 //!
-//! `cargo run --example mcp_client [-- [--approve] [URL]]` calls `whoami` on `http://127.0.0.1:9000/mcp`, where
-//! `cargo run --example mcp_server` listens. It opens a browser for the consent page; `--approve` presses the button
-//! itself, which works with the development authorization server of that example only.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program talks to its user")]
+//! `cargo run --example mcp_client [-- [--approve] [URL]]` calls `whoami` on `http://127.0.0.1:9000/mcp`, which is the
+//! default URL of `cargo run --example mcp_server`. The client opens a browser for the consent page. With `--approve`
+//! it approves the request itself, which only works with the development authorization server of that example.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "the program prints for its user")]
 
 mod browser;
 mod callback;
@@ -21,7 +21,7 @@ use rmcp::transport::streamable_http_client::StreamableHttpClientTransportConfig
 
 use callback::Callback;
 
-/// Errors of many kinds, all shown to the same person.
+/// Errors of different types. The program prints all of them in the same way.
 type Failure = Box<dyn Error + Send + Sync>;
 
 #[tokio::main]
@@ -39,7 +39,7 @@ async fn main() -> ExitCode {
     }
 }
 
-/// What the command line says.
+/// The command line arguments.
 struct Arguments {
     url: String,
     approve: bool,
@@ -58,7 +58,7 @@ impl Arguments {
 
 async fn run(arguments: &Arguments) -> Result<(), Failure> {
     let challenge = challenge(&arguments.url).await?;
-    println!("refused, as it should be: {challenge}");
+    println!("rejected without a token, as expected: {challenge}");
 
     let manager = log_in(arguments, &challenge).await?;
     println!("logged in");
@@ -66,20 +66,22 @@ async fn run(arguments: &Arguments) -> Result<(), Failure> {
     call_tools(&arguments.url, manager).await
 }
 
-/// Asks without a token, and returns what the server says is needed.
+/// Sends a request without a token and returns the challenge of the response.
 async fn challenge(url: &str) -> Result<String, Failure> {
     let answer =
         reqwest::Client::new().get(url).send().await.map_err(|error| {
-            format!("{url} does not answer ({error}); start it with: cargo run --example mcp_server")
+            format!("{url} does not respond ({error}); start it with: cargo run --example mcp_server")
         })?;
     let challenge = answer.headers().get(header::WWW_AUTHENTICATE).and_then(|value| value.to_str().ok());
     match (answer.status().as_u16(), challenge) {
         (401, Some(challenge)) => Ok(challenge.to_owned()),
-        (status, _) => Err(format!("{url} answers {status} without a challenge: it asks for no login").into()),
+        (status, _) => {
+            Err(format!("{url} responds with {status} and without a challenge, so it does not need a login").into())
+        }
     }
 }
 
-/// Discovery, registration, consent, token (MCP Authorization, 2026-07-28).
+/// Performs discovery, registration, consent and the token request (MCP Authorization, 2026-07-28).
 async fn log_in(arguments: &Arguments, challenge: &str) -> Result<AuthorizationManager, Failure> {
     let callback = Callback::listen().await?;
     let request = AuthorizationRequest::new(callback.redirect_uri())
@@ -94,11 +96,11 @@ async fn log_in(arguments: &Arguments, challenge: &str) -> Result<AuthorizationM
     if arguments.approve {
         consent::approve(&consent_page).await?;
     } else {
-        println!("approve in your browser; waiting");
+        println!("waiting for your approval in the browser");
         browser::open(&consent_page);
     }
     state.handle_callback_url(&callback.answer().await?).await?;
-    Ok(state.into_authorization_manager().ok_or("the login came to no end")?)
+    Ok(state.into_authorization_manager().ok_or("the login did not complete")?)
 }
 
 async fn call_tools(url: &str, manager: AuthorizationManager) -> Result<(), Failure> {

@@ -1,4 +1,4 @@
-//! How the pieces go together.
+//! Combines the MCP endpoint, the layers and the metadata routes.
 
 use std::net::SocketAddr;
 
@@ -12,7 +12,7 @@ use url::Url;
 use crate::settings::Settings;
 use crate::tools::Notes;
 
-/// The whole application: the MCP endpoint behind the layer, and the metadata in front of it.
+/// Builds the whole application: the protected MCP endpoint and the public metadata.
 pub(crate) fn router(
     server: &ResourceServer,
     resource: &str,
@@ -52,10 +52,10 @@ fn mcp_layer(server: &ResourceServer, settings: &Settings) -> Result<McpLayer, B
     Ok(layer)
 }
 
-/// Without sessions every request stands for itself, and its answer is one JSON message.
+/// Without sessions, every request is independent, and its response is one JSON message.
 fn mcp(url: Option<&Url>, bound: SocketAddr, has_sessions: bool) -> StreamableHttpService<Notes, LocalSessionManager> {
     let notes = Notes::default();
-    // rmcp answers only under the names that it is told (against DNS rebinding).
+    // rmcp only accepts requests with these host names, as a protection against DNS rebinding.
     let hosts = ["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned(), bound.ip().to_string()];
     let public_host = url.and_then(Url::host_str).map(|host| host.trim_matches(['[', ']']).to_owned());
     let config = StreamableHttpServerConfig::default()

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use crate::development::AuthorizationServer;
 
-/// What is printed once the server listens.
+/// The text that the program prints when the server listens.
 pub(crate) struct Greeting<'a> {
     pub(crate) resource: &'a str,
     pub(crate) issuers: &'a [String],
@@ -19,8 +19,8 @@ impl fmt::Display for Greeting<'_> {
         }
         if let Some(development) = self.development {
             let token = development.ready_token("curl", TOKEN_LIFETIME);
-            writeln!(f, "Authorization server   {} (for development: it knows no passwords)", development.url())?;
-            writeln!(f, "\nA token, good for {} hours:\n\n{token}", TOKEN_LIFETIME.as_secs() / 3600)?;
+            writeln!(f, "Authorization server   {} (for development only: it has no passwords)", development.url())?;
+            writeln!(f, "\nA token, valid for {} hours:\n\n{token}", TOKEN_LIFETIME.as_secs() / 3600)?;
             writeln!(f, "\nUse it:\n\n{}", curl(resource, &token))?;
         }
         writeln!(f, "\nConnect a client, which then asks you to log in:\n")?;
@@ -34,7 +34,7 @@ impl fmt::Display for Greeting<'_> {
     }
 }
 
-/// A tool call is all it takes: the server keeps no sessions, so nothing needs to be initialised first.
+/// The server does not keep sessions, so a single tool call works without initialization.
 fn curl(resource: &str, token: &str) -> String {
     let call = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"whoami","arguments":{}}}"#;
     format!(
@@ -43,5 +43,5 @@ fn curl(resource: &str, token: &str) -> String {
     )
 }
 
-/// A day of trying things out.
+/// A working day.
 const TOKEN_LIFETIME: Duration = Duration::from_secs(8 * 3600);

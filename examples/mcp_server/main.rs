@@ -1,10 +1,10 @@
-//! An MCP server that only lets in who has a token for it.
+//! An MCP server that accepts only requests with an access token for it.
 //!
-//! `cargo run --example mcp_server` needs nothing else: without `MCP_ISSUER` it starts an authorization server of its
-//! own for development, and prints a token and how to connect a client. With `MCP_ISSUER` it trusts yours. The
-//! variables are described in `settings.rs`; what matters of the crate is in `app.rs` and `tools.rs`.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program talks to its user")]
-#![allow(clippy::expect_used, clippy::arithmetic_side_effects, reason = "an example stops where it cannot go on")]
+//! `cargo run --example mcp_server` needs no configuration. Without `MCP_ISSUER`, it starts an authorization server for
+//! development, prints a token, and shows how to connect a client. With `MCP_ISSUER`, it accepts the tokens of that
+//! authorization server. `settings.rs` describes the variables. `app.rs` and `tools.rs` show the use of the crate.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "the program prints for its user")]
+#![allow(clippy::expect_used, clippy::arithmetic_side_effects, reason = "an example panics when it cannot continue")]
 
 mod app;
 mod development;
@@ -63,7 +63,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
     if let Some(skew) = settings.clock_skew {
         builder = builder.clock_skew(skew);
     }
-    // Only the first issuer is asked: an opaque token does not say whose it is.
+    // Only the first issuer introspects, because an opaque token does not name its issuer.
     let mut introspection = introspection(&settings, development.as_ref());
     for issuer in issuers.map(Issuer::discover) {
         builder = builder.issuer(match introspection.take() {
@@ -84,7 +84,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// As whom tokens are asked about, if any are.
+/// Returns the introspection settings, if the server introspects tokens.
 fn introspection(settings: &Settings, development: Option<&AuthorizationServer>) -> Option<Introspection> {
     let configured = settings.introspection.as_ref().map(|client| (client.id.as_str(), client.secret.as_str()));
     let asks_own = settings.development_is_opaque || settings.introspects_all;

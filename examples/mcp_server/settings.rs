@@ -3,31 +3,31 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// What the environment says.
+/// The settings from environment variables.
 ///
 /// | variable | default | meaning |
 /// |---|---|---|
-/// | `MCP_BIND` | `127.0.0.1:9000` | where the MCP server listens; port 0 is a free one |
-/// | `MCP_RESOURCE` | `http://<bind>/mcp` | the URL that clients know it by |
+/// | `MCP_BIND` | `127.0.0.1:9000` | the address of the MCP server; port 0 selects a free port |
+/// | `MCP_RESOURCE` | `http://<bind>/mcp` | the resource identifier: the URL that clients use |
 /// | `MCP_ISSUER` | a development server | authorization servers, separated by commas |
-/// | `MCP_REQUIRED_SCOPES` | `mcp:tools` | what every request needs, separated by spaces or commas; may be empty |
-/// | `MCP_SCOPES_SUPPORTED` | the required ones and `write:notes` | what the metadata names |
-/// | `MCP_ALLOWED_ORIGINS` | those on loopback | origins of pages that may call from a browser, separated by commas; may be empty |
+/// | `MCP_REQUIRED_SCOPES` | `mcp:tools` | the scopes for every request, separated by spaces or commas; may be empty |
+/// | `MCP_SCOPES_SUPPORTED` | the required ones and `write:notes` | the scopes in the metadata |
+/// | `MCP_ALLOWED_ORIGINS` | origins on loopback | web origins that may send requests, by commas; may be empty |
 /// | `MCP_AUDIENCE` | none | further accepted audiences, separated by commas |
-/// | `MCP_INTROSPECTION_CLIENT_ID` | none | opaque tokens are asked about at the issuer, by this client |
-/// | `MCP_INTROSPECTION_CLIENT_SECRET` | none | its secret; it is sent by `client_secret_basic` |
-/// | `MCP_INTROSPECT_ALL` | `0` | `1` asks the issuer about JWTs too |
-/// | `MCP_INTROSPECTION_CACHE_SECONDS` | `30` | for how long "active" holds, and so how long a revoked token: 0 to 300 |
+/// | `MCP_INTROSPECTION_CLIENT_ID` | none | the client for the introspection of opaque tokens |
+/// | `MCP_INTROSPECTION_CLIENT_SECRET` | none | the secret of that client, sent with `client_secret_basic` |
+/// | `MCP_INTROSPECT_ALL` | `0` | `1` introspects JWTs too |
+/// | `MCP_INTROSPECTION_CACHE_SECONDS` | `30` | how long to cache an active result: 0 to 300 |
 /// | `MCP_LAZY` | `0` | `1` starts without waiting for the issuers |
-/// | `MCP_FILTER_LISTS` | `0` | `1` shows nobody a tool that they could not call |
-/// | `MCP_BIND_SESSIONS` | `0` | `1` keeps sessions (MCP up to 2025-11-25), each bound to who opened it |
-/// | `MCP_CLOCK_SKEW_SECONDS` | `60` | for how long a token is good past its expiry: 0 to 300 |
-/// | `MCP_REVALIDATE_STREAMS_SECONDS` | never | how often the token of an open stream is asked about again: 1 to 3600 |
-/// | `MCP_DEV_AS_BIND` | `127.0.0.1:9001` | where the development server listens: loopback only |
-/// | `MCP_DEV_AS_OPAQUE` | `0` | `1` makes it hand out opaque tokens |
+/// | `MCP_FILTER_LISTS` | `0` | `1` removes tools from lists that the client may not call |
+/// | `MCP_BIND_SESSIONS` | `0` | `1` keeps sessions (MCP up to 2025-11-25), and binds each to the user that opened it |
+/// | `MCP_CLOCK_SKEW_SECONDS` | `60` | how long a token is accepted after its expiry: 0 to 300 |
+/// | `MCP_REVALIDATE_STREAMS_SECONDS` | never | how often to check the token of an open stream: 1 to 3600 |
+/// | `MCP_DEV_AS_BIND` | `127.0.0.1:9001` | the address of the development server: loopback only |
+/// | `MCP_DEV_AS_OPAQUE` | `0` | `1` makes it issue opaque tokens |
 ///
-/// With several issuers, only the first is asked: an opaque token does not say whose it is. The development server is
-/// asked by a client that it makes up itself.
+/// With several issuers, only the first one introspects, because an opaque token does not name its issuer. With the
+/// development server, the example creates the client for introspection itself.
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) bind: SocketAddr,
@@ -36,7 +36,7 @@ pub(crate) struct Settings {
     pub(crate) scopes_supported: Vec<String>,
     pub(crate) audiences: Vec<String>,
     pub(crate) allowed_origins: Vec<String>,
-    /// For the first of the issuers.
+    /// The client for introspection at the first issuer.
     pub(crate) introspection: Option<IntrospectionClient>,
     pub(crate) introspects_all: bool,
     pub(crate) introspection_cache: Option<Duration>,
@@ -50,7 +50,7 @@ pub(crate) struct Settings {
     resource: Option<String>,
 }
 
-/// As whom this server asks about tokens.
+/// The client that authenticates this server for introspection.
 pub(crate) struct IntrospectionClient {
     pub(crate) id: String,
     pub(crate) secret: String,
@@ -76,10 +76,10 @@ impl Settings {
         let list = |name: &str| filled(name).map(|value| words(&value.unwrap_or_default(), &[',']));
         let address = |name: &str, default: &str| {
             let text = filled(name)?.unwrap_or_else(|| default.to_owned());
-            let wrong = |_| format!("{name}={text} is no address: write it as 127.0.0.1:9000");
+            let wrong = |_| format!("{name}={text} is not an address: write it as 127.0.0.1:9000");
             text.trim().parse::<SocketAddr>().map_err(wrong)
         };
-        // Set but empty is an answer too: no scope at all.
+        // An empty value means that no scope is required.
         let scopes = |name: &str| Ok::<_, String>(variable(name)?.map(|value| words(&value, &[',', ' '])));
         let required_scopes = scopes("MCP_REQUIRED_SCOPES")?.unwrap_or_else(|| vec!["mcp:tools".to_owned()]);
         let scopes_supported =
@@ -90,9 +90,7 @@ impl Settings {
         let introspection = introspection_client(filled(CLIENT_ID)?, filled(CLIENT_SECRET)?)?;
         let introspects_all = switch(INTROSPECT_ALL, filled(INTROSPECT_ALL)?.as_deref())?;
         if issuers.is_empty() && introspection.is_some() {
-            return Err(format!(
-                "{CLIENT_ID} is set without MCP_ISSUER: the development server has a client of its own"
-            ));
+            return Err(format!("{CLIENT_ID} is set without MCP_ISSUER: the development server has its own client"));
         }
         if introspects_all && !issuers.is_empty() && introspection.is_none() {
             return Err(format!("{INTROSPECT_ALL}=1 needs a client: set {CLIENT_ID} and {CLIENT_SECRET}"));
@@ -118,7 +116,7 @@ impl Settings {
         })
     }
 
-    /// The URL that clients know this server by.
+    /// Returns the resource identifier, which is the URL that clients use.
     pub(crate) fn resource(&self, bound: SocketAddr) -> Result<String, String> {
         if let Some(resource) = &self.resource {
             return Ok(resource.clone());
@@ -130,7 +128,7 @@ impl Settings {
         Ok(format!("http://{bound}/mcp"))
     }
 
-    /// What a token can be asked for.
+    /// Returns all scopes that a client can request.
     pub(crate) fn all_scopes(&self) -> Vec<String> {
         union(&self.required_scopes, &self.scopes_supported)
     }
@@ -156,7 +154,7 @@ fn introspection_client(id: Option<String>, secret: Option<String>) -> Result<Op
 
 fn seconds(name: &str, value: Option<&str>) -> Result<Option<Duration>, String> {
     let Some(text) = value else { return Ok(None) };
-    let seconds = text.trim().parse().map_err(|_| format!("{name}={text} is no whole number of seconds"))?;
+    let seconds = text.trim().parse().map_err(|_| format!("{name}={text} is not a whole number of seconds"))?;
     Ok(Some(Duration::from_secs(seconds)))
 }
 
@@ -176,7 +174,7 @@ const FILTER_LISTS: &str = "MCP_FILTER_LISTS";
 const BIND_SESSIONS: &str = "MCP_BIND_SESSIONS";
 const CLOCK_SKEW: &str = "MCP_CLOCK_SKEW_SECONDS";
 const REVALIDATION: &str = "MCP_REVALIDATE_STREAMS_SECONDS";
-/// Tools on the developer's own machine, such as MCP Inspector.
+/// The origins of tools on the developer's own machine, such as MCP Inspector.
 const LOOPBACK_ORIGINS: [&str; 3] = ["http://localhost:*", "http://127.0.0.1:*", "http://[::1]:*"];
 
 #[cfg(test)]
@@ -189,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_needs_to_be_set() {
+    fn all_settings_have_defaults() {
         let settings = read(&[("MCP_ISSUER", ""), ("MCP_RESOURCE", " ")]).unwrap();
         assert_eq!(settings.resource(settings.bind).unwrap(), "http://127.0.0.1:9000/mcp");
         assert_eq!(settings.scopes_supported, ["mcp:tools", "write:notes"]);
@@ -201,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_are_split() {
+    fn lists_are_split_at_their_separators() {
         let settings = read(&[
             ("MCP_ISSUER", "https://a.example.com, https://b.example.com/"),
             ("MCP_REQUIRED_SCOPES", ""),
@@ -216,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn introspection_needs_an_issuer_and_both_halves_of_a_client() {
+    fn introspection_needs_an_issuer_a_client_id_and_a_secret() {
         let (issuer, id) = (("MCP_ISSUER", "https://a.example.com"), (CLIENT_ID, " notes "));
         let (secret, all) = ((CLIENT_SECRET, "s3cr3t "), (INTROSPECT_ALL, "1"));
         let settings = read(&[issuer, id, secret, all]).unwrap();
@@ -237,14 +235,14 @@ mod tests {
     }
 
     #[test]
-    fn no_secret_is_printed() {
+    fn the_debug_output_does_not_contain_the_secret() {
         let settings = read(&[("MCP_ISSUER", "https://a"), (CLIENT_ID, "notes"), (CLIENT_SECRET, "s3cr3t")]).unwrap();
         let printed = format!("{settings:?}");
         assert!(printed.contains("notes") && !printed.contains("s3cr3t"), "{printed}");
     }
 
     #[test]
-    fn a_mistake_is_named() {
+    fn an_invalid_variable_is_named() {
         for (name, value) in [
             ("MCP_BIND", "localhost"),
             ("MCP_DEV_AS_BIND", "9001"),

@@ -1,4 +1,4 @@
-//! The tools. Who calls them is a parameter; what they need is in `app.rs`.
+//! The tools. Each receives the caller as a parameter; `app.rs` defines the scopes that a tool needs.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,16 +9,16 @@ use rmcp::model::{CallToolResult, ContentBlock, Implementation, ServerCapabiliti
 use rmcp::{ErrorData, ServerHandler, schemars, tool, tool_handler, tool_router};
 use serde_json::{Value, json};
 
-/// Notes of each user, in memory.
+/// The notes of each user, in memory.
 #[derive(Clone, Default)]
 pub(crate) struct Notes {
     by_owner: Arc<Mutex<HashMap<String, Vec<String>>>>,
 }
 
-/// What `add_note` takes.
+/// The arguments of `add_note`.
 #[derive(serde::Deserialize, schemars::JsonSchema)]
 struct NewNote {
-    /// The note's text.
+    /// The text of the note.
     text: String,
 }
 
@@ -69,7 +69,8 @@ impl ServerHandler for Notes {
     }
 }
 
-/// A subject is unique only within its issuer; a client that speaks for itself has none but its own id.
+/// Returns the owner of the caller's notes. A subject is only unique within its issuer. A client without a user has no
+/// subject, so its client id is used.
 fn owner(auth: &AuthInfo) -> String {
     format!("{} {}", auth.issuer(), auth.subject().or(auth.client_id()).unwrap_or_default())
 }

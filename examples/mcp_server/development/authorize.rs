@@ -1,4 +1,5 @@
-//! `/authorize`: asks alice, and sends the client its code (RFC 6749, section 4.1; RFC 7636; RFC 8707; RFC 9207).
+//! `/authorize`: asks alice for consent and sends the code to the client (RFC 6749, section 4.1; RFC 7636; RFC 8707;
+//! RFC 9207).
 
 use std::sync::Arc;
 
@@ -16,28 +17,28 @@ use super::secret;
 use super::server::Shared;
 use super::token::{Grant, IssuedCode};
 
-/// A question that is on alice's screen.
+/// An authorization request that waits for alice's decision.
 #[derive(Debug)]
 pub(crate) struct Consent {
     client_id: String,
     scopes: Vec<String>,
     code_challenge: String,
-    // As the request had it, for the comparison at the token endpoint.
+    // The value from the request. The token endpoint compares it with the value of the token request.
     redirect_uri: Option<String>,
     answer_to: Return,
 }
 
-/// How the client hears of the outcome.
+/// How the response reaches the client.
 #[derive(Debug)]
 struct Return {
     redirect_uri: String,
     state: Option<String>,
 }
 
-/// GET: shows the question.
+/// GET: shows the consent page.
 pub(crate) async fn ask(State(server): State<Arc<Shared>>, RawQuery(query): RawQuery) -> Response {
     let parameters = Parameters::parse(query.unwrap_or_default().as_bytes());
-    // Who cannot be told for sure is not redirected to (RFC 6749, section 4.1.2.1).
+    // With an invalid client or redirect URI, the server must not redirect (RFC 6749, section 4.1.2.1).
     let (client, answer_to) = match identify(&parameters) {
         Ok(identified) => identified,
         Err(error) => return page::error(&error.description),
@@ -54,27 +55,28 @@ pub(crate) async fn ask(State(server): State<Arc<Shared>>, RawQuery(query): RawQ
     }
 }
 
-/// POST: takes the answer.
+/// POST: receives the decision.
 pub(crate) async fn decide(State(server): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Response {
-    // A page from elsewhere cannot know the request id; that its form is refused too costs two lines.
+    // A page of another origin cannot know the request id. The server rejects its form as a second line of defense.
     let own = headers.get(header::HOST).and_then(|host| host.to_str().ok()).map(|host| format!("http://{host}"));
     if headers.get(header::ORIGIN).is_some_and(|origin| own.is_none_or(|own| origin != own.as_str())) {
-        return page::error("This answer came from another web site.");
+        return page::error("This decision came from another web site.");
     }
     let form = Parameters::parse(&body);
     let consent = form.required("request").ok().and_then(|request| server.consents.take(request));
     let Some(Consent { client_id, scopes, code_challenge, redirect_uri, answer_to }) = consent else {
-        return page::error("This question was answered before, or is too old. Start again in your client.");
+        return page::error("This request was already decided, or has expired. Start again in your client.");
     };
     if form.required("decision").ok() != Some("approve") {
-        return server.redirect(&answer_to, &[("error", "access_denied"), ("error_description", "alice said no")]);
+        return server
+            .redirect(&answer_to, &[("error", "access_denied"), ("error_description", "alice denied the request")]);
     }
     let grant = Grant { client_id, scopes, login: secret::random() };
     let code = server.codes.keep(IssuedCode { grant, redirect_uri, code_challenge });
     server.redirect(&answer_to, &[("code", &code)])
 }
 
-/// The client, and the redirect URI that is certainly its own.
+/// Returns the client and its registered redirect URI.
 fn identify(parameters: &Parameters) -> Result<(Client, Return), OAuthError> {
     let unknown = || OAuthError::new("invalid_request", "This client is not registered here.");
     let client = Client::from_id(parameters.required("client_id")?).ok_or_else(unknown)?;
@@ -82,13 +84,13 @@ fn identify(parameters: &Parameters) -> Result<(Client, Return), OAuthError> {
     let redirect_uri = client.redirect_uri(asked).ok_or_else(|| {
         OAuthError::new("invalid_request", "The redirect URI is not one that this client registered.")
     })?;
-    // One that stands twice comes back as an error without it.
+    // If `state` appears twice, the error response does not contain it.
     let state = parameters.optional("state").ok().flatten().map(str::to_owned);
     Ok((client, Return { redirect_uri, state }))
 }
 
 impl Shared {
-    /// Scopes and code challenge of a request in which nothing is wrong.
+    /// Returns the scopes and the code challenge of a valid request.
     fn read_request(&self, parameters: &Parameters, client: &Client) -> Result<(Vec<String>, String), OAuthError> {
         parameters.optional("state")?;
         if parameters.required("response_type")? != "code" {
@@ -107,7 +109,7 @@ impl Shared {
 
     fn redirect(&self, answer_to: &Return, outcome: &[(&str, &str)]) -> Response {
         let Ok(mut target) = Url::parse(&answer_to.redirect_uri) else {
-            return page::error("The redirect URI cannot be read.");
+            return page::error("The redirect URI is not a valid URL.");
         };
         target
             .query_pairs_mut()
@@ -120,10 +122,10 @@ impl Shared {
                     [(header::LOCATION, target), (header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
                 (StatusCode::SEE_OTHER, headers).into_response()
             }
-            Err(_) => page::error("The redirect URI cannot be sent."),
+            Err(_) => page::error("The redirect URI is not a valid header value."),
         }
     }
 }
 
-/// 32 bytes in base64url (RFC 7636, section 4.2).
+/// The length of 32 bytes in base64url (RFC 7636, section 4.2).
 const S256_LENGTH: usize = 43;

@@ -9,9 +9,10 @@ use super::secret::SecretMaker;
 
 /// A registered client.
 ///
-/// Its id **is** its registration (RFC 7591, appendix A.5.2): the name, letters for what it may do, and its redirect
-/// URIs. Nothing is stored, so a client that kept its id goes on after this server was restarted. The id needs no
-/// signature, because registration is open: whoever could forge one could as well have asked for it.
+/// The client id contains the whole registration (RFC 7591, appendix A.5.2): the name, letters for its grants and
+/// authentication method, and its redirect URIs. The server stores nothing, so a client keeps its registration when the
+/// server restarts. The id is not signed: registration is open, so a forged id gives nothing that a registration would
+/// not give.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Client {
     pub(crate) name: String,
@@ -74,7 +75,7 @@ impl Client {
         format!("{}.{letters}.{}", self.name, URL_SAFE_NO_PAD.encode(self.redirect_uris.join(" ")))
     }
 
-    /// Reads an id back; `None` if it was never one.
+    /// Parses a client id. Returns `None` if the id is invalid.
     pub(crate) fn from_id(id: &str) -> Option<Self> {
         let [name, letters, redirect_uris] = id.split('.').collect::<Vec<_>>().try_into().ok()?;
         let redirect_uris = String::from_utf8(URL_SAFE_NO_PAD.decode(redirect_uris).ok()?).ok()?;
@@ -87,21 +88,21 @@ impl Client {
         (is_sound && client.id() == id).then_some(client)
     }
 
-    /// The redirect URI to use, if the one asked for is registered: the same text, or the same but for the port if
-    /// it is on loopback (RFC 8252, section 7.3).
-    pub(crate) fn redirect_uri(&self, asked: Option<&str>) -> Option<String> {
-        let Some(asked) = asked else {
+    /// Returns the redirect URI to use, if the requested one is registered. It must be identical, except for the port
+    /// of a loopback URI (RFC 8252, section 7.3).
+    pub(crate) fn redirect_uri(&self, requested: Option<&str>) -> Option<String> {
+        let Some(requested) = requested else {
             let [only] = self.redirect_uris.as_slice() else { return None };
             return Some(only.clone());
         };
         let fits = |registered: &String| {
-            registered == asked
-                || loopback_without_port(registered).is_some_and(|uri| Some(uri) == loopback_without_port(asked))
+            registered == requested
+                || loopback_without_port(registered).is_some_and(|uri| Some(uri) == loopback_without_port(requested))
         };
-        (is_redirect_uri(asked) && self.redirect_uris.iter().any(fits)).then(|| asked.to_owned())
+        (is_redirect_uri(requested) && self.redirect_uris.iter().any(fits)).then(|| requested.to_owned())
     }
 
-    /// The client that a token request comes from (RFC 6749, section 2.3.1).
+    /// Authenticates the client of a token request (RFC 6749, section 2.3.1).
     pub(crate) fn authenticate(
         headers: &HeaderMap,
         form: &Parameters,
@@ -109,12 +110,14 @@ impl Client {
     ) -> Result<Self, OAuthError> {
         let wrong = || OAuthError::new("invalid_client", "unknown client or wrong secret: register again");
         let (id, secret) = match (basic_credentials(headers), form.optional("client_secret")?) {
-            (Some(_), Some(_)) => return Err(OAuthError::new("invalid_request", "two ways of client authentication")),
+            (Some(_), Some(_)) => {
+                return Err(OAuthError::new("invalid_request", "the request authenticates the client in two ways"));
+            }
             (Some(credentials), None) => credentials.map(|(id, secret)| (id, Some(secret))).ok_or_else(wrong)?,
             (None, secret) => (form.required("client_id")?.to_owned(), secret.map(str::to_owned)),
         };
         if form.optional("client_id")?.is_some_and(|in_form| in_form != id) {
-            return Err(OAuthError::new("invalid_request", "two different client ids"));
+            return Err(OAuthError::new("invalid_request", "the request has two different client ids"));
         }
         let client = Self::from_id(&id).ok_or_else(wrong)?;
         let is_authentic = match (&client.authentication, secret) {
@@ -126,7 +129,8 @@ impl Client {
     }
 }
 
-/// Id and secret of an `Authorization: Basic` header, each form-encoded; `Some(None)` if it cannot be read.
+/// Returns the id and secret of an `Authorization: Basic` header, which are form-encoded. Returns `Some(None)` for an
+/// invalid header.
 fn basic_credentials(headers: &HeaderMap) -> Option<Option<(String, String)>> {
     let encoded = headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Basic ")?;
     let read = || {
@@ -139,7 +143,7 @@ fn basic_credentials(headers: &HeaderMap) -> Option<Option<(String, String)>> {
     Some(read())
 }
 
-/// A name as it stands in a client id: `Claude Code (notes)` becomes `claude-code-notes`.
+/// Converts a name into the form for client ids: `Claude Code (notes)` becomes `claude-code-notes`.
 pub(crate) fn slug(name: &str) -> String {
     let words = name.split(|character: char| !character.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
     let mut slug = words.collect::<Vec<_>>().join("-").to_ascii_lowercase();
@@ -147,10 +151,11 @@ pub(crate) fn slug(name: &str) -> String {
     if slug.is_empty() { "client".to_owned() } else { slug }
 }
 
-/// https, http on loopback, or a scheme of an application's own (RFC 8252, section 7).
+/// Returns whether the text is a redirect URI with https, with http on loopback, or with a private-use scheme (RFC
+/// 8252, section 7).
 pub(crate) fn is_redirect_uri(text: &str) -> bool {
     let Ok(uri) = Url::parse(text) else { return false };
-    // Text that a browser would read differently from this server is nobody's redirect URI.
+    // A browser and this server may parse such a text differently, so it is rejected.
     let is_plain = text.len() <= MAX_REDIRECT_URI && text.bytes().all(|byte| byte.is_ascii_graphic());
     let is_safe = match uri.scheme() {
         "https" => true,
@@ -175,11 +180,11 @@ fn is_loopback(uri: &Url) -> bool {
     }
 }
 
-/// Long enough to be told apart.
+/// The maximum length of a name, which is enough to tell clients apart.
 const MAX_NAME: usize = 40;
-/// They travel in the id, which travels in URLs.
+/// The redirect URIs are part of the id, and the id is part of URLs.
 const MAX_REDIRECT_URI: usize = 512;
-/// A browser that was sent there would run or show something in place of telling an application.
+/// With these schemes, a browser would execute or show something instead of calling an application.
 const FORBIDDEN_SCHEMES: [&str; 7] = ["javascript", "data", "vbscript", "file", "blob", "about", "ws"];
 
 #[cfg(test)]
@@ -196,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_is_its_registration() {
+    fn a_client_id_contains_the_registration() {
         for uris in [&["http://localhost:6274/oauth/callback"][..], &["https://a.example.com/cb", "app.notes:/cb"], &[]]
         {
             let client = client(uris);
@@ -209,9 +214,9 @@ mod tests {
     }
 
     #[test]
-    fn a_redirect_uri_is_matched_exactly_but_for_loopback_ports() {
+    fn a_redirect_uri_is_matched_exactly_except_for_loopback_ports() {
         let client = client(&["http://127.0.0.1:1234/cb", "https://app.example.com/cb"]);
-        for (asked, expected) in [
+        for (requested, expected) in [
             ("http://127.0.0.1:1234/cb", true),
             ("http://127.0.0.1:9/cb", true),
             ("http://127.0.0.1/cb", true),
@@ -225,13 +230,13 @@ mod tests {
             ("https://evil.example.com/cb", false),
             ("http://127.0.0.1@evil.example.com/cb", false),
         ] {
-            assert_eq!(client.redirect_uri(Some(asked)).is_some(), expected, "{asked}");
+            assert_eq!(client.redirect_uri(Some(requested)).is_some(), expected, "{requested}");
         }
         assert_eq!(client.redirect_uri(None), None);
     }
 
     #[test]
-    fn dangerous_redirect_uris_are_refused() {
+    fn dangerous_redirect_uris_are_rejected() {
         for uri in
             ["javascript:alert(1)", "data:text/html,x", "http://example.com/", "https://h/#f", "/cb", "https://h/ x"]
         {

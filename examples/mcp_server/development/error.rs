@@ -3,7 +3,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-/// An error code of RFC 6749, RFC 7591 or RFC 8707, with a sentence for the developer.
+/// An error code of RFC 6749, RFC 7591 or RFC 8707, with a description for the developer.
 #[derive(Debug)]
 pub(crate) struct OAuthError {
     pub(crate) code: &'static str,
@@ -16,7 +16,7 @@ impl OAuthError {
     }
 }
 
-/// As the token and the registration endpoint say it (RFC 6749, section 5.2; RFC 7591, section 3.2.2).
+/// The error response of the token and registration endpoints (RFC 6749, section 5.2; RFC 7591, section 3.2.2).
 impl IntoResponse for OAuthError {
     fn into_response(self) -> Response {
         let is_client_unknown = self.code == "invalid_client";

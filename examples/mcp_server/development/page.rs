@@ -1,18 +1,18 @@
-//! The pages that alice sees.
+//! The web pages for alice.
 
 use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use url::Url;
 
-/// The question whether a client may act for alice.
+/// The consent page.
 pub(crate) fn consent(client: &str, host: &str, resource: &str, scopes: &[String], request: &str) -> Response {
     let items: String = scopes.iter().map(|scope| format!("<li><code>{}</code></li>", escape(scope))).collect();
     let [client, host, resource, request] = [client, host, resource, request].map(escape);
     let body = format!(
-        "<h1>Let <em>{client}</em> in?</h1>\
-         <p>It wants to use <code>{resource}</code> as <strong>alice</strong>, with these scopes:</p>\
+        "<h1>Authorize <em>{client}</em>?</h1>\
+         <p>It requests access to <code>{resource}</code> as <strong>alice</strong>, with these scopes:</p>\
          <ul>{items}</ul>\
-         <p>The answer goes to <code>{host}</code>.</p>\
+         <p>The response goes to <code>{host}</code>.</p>\
          <form method=\"post\" action=\"/authorize\">\
          <input type=\"hidden\" name=\"request\" value=\"{request}\">\
          <button name=\"decision\" value=\"approve\" class=\"yes\">Approve</button>\
@@ -22,13 +22,13 @@ pub(crate) fn consent(client: &str, host: &str, resource: &str, scopes: &[String
     page(StatusCode::OK, "Approve a client", &body)
 }
 
-/// What went wrong, where nobody can be redirected to.
+/// The error page for requests that the server must not redirect.
 pub(crate) fn error(what: &str) -> Response {
-    let body = format!("<h1>This did not work</h1><p>{}</p>", escape(what));
-    page(StatusCode::BAD_REQUEST, "This did not work", &body)
+    let body = format!("<h1>The request failed</h1><p>{}</p>", escape(what));
+    page(StatusCode::BAD_REQUEST, "The request failed", &body)
 }
 
-/// Where a redirect URI leads: its host, or the application's scheme.
+/// Returns the host of a redirect URI, or its scheme if it belongs to an application.
 pub(crate) fn host_of(redirect_uri: &str) -> String {
     let Ok(uri) = Url::parse(redirect_uri) else { return redirect_uri.to_owned() };
     match (uri.scheme(), uri.host_str(), uri.port()) {
@@ -42,7 +42,7 @@ fn page(status: StatusCode, title: &str, body: &str) -> Response {
     let html = format!(
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width\"><title>{title}</title><style>{STYLE}</style></head>\
-         <body><main>{body}<footer>Development authorization server: it knows no passwords.</footer></main></body></html>"
+         <body><main>{body}<footer>Development authorization server: it has no passwords.</footer></main></body></html>"
     );
     let headers = [
         (header::CACHE_CONTROL, "no-store"),
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn the_page_names_where_the_answer_goes() {
+    fn the_consent_page_shows_the_host_of_the_redirect_uri() {
         for (uri, host) in [
             ("http://127.0.0.1:6274/cb", "127.0.0.1:6274"),
             ("https://app.example.com/cb?x=1", "app.example.com"),

@@ -2,14 +2,14 @@ use axum::http::{HeaderMap, header};
 
 use super::error::OAuthError;
 
-/// The parameters of a query or a form. An empty one counts as left out (RFC 6749, section 3.1).
+/// The parameters of a query or a form. A parameter with an empty value counts as missing (RFC 6749, section 3.1).
 #[derive(Debug)]
 pub(crate) struct Parameters {
     pairs: Vec<(String, String)>,
 }
 
 impl Parameters {
-    /// The form of a POST.
+    /// Parses the form of a POST request.
     pub(crate) fn from_form(headers: &HeaderMap, body: &[u8]) -> Result<Self, OAuthError> {
         let is_form = headers
             .get(header::CONTENT_TYPE)
@@ -24,12 +24,12 @@ impl Parameters {
         Self { pairs: pairs.filter(|(_, value)| !value.is_empty()).collect() }
     }
 
-    /// The value of a parameter that may stand once.
+    /// Returns the value of a parameter that may appear once.
     pub(crate) fn optional(&self, name: &str) -> Result<Option<&str>, OAuthError> {
         let mut values = self.all(name);
         match (values.next(), values.next()) {
             (value, None) => Ok(value),
-            _ => Err(OAuthError::new("invalid_request", format!("{name} stands more than once"))),
+            _ => Err(OAuthError::new("invalid_request", format!("{name} appears more than once"))),
         }
     }
 
@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_parameter_stands_once_or_is_refused() {
+    fn a_parameter_that_appears_twice_is_rejected() {
         let parameters = Parameters::parse(b"a=1&b=&c=x+y&c=z");
         assert_eq!(parameters.required("a").unwrap(), "1");
         assert_eq!(parameters.optional("b").unwrap(), None);

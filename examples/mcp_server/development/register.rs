@@ -14,7 +14,7 @@ use super::client::{Authentication, Client, Grant, is_redirect_uri, slug};
 use super::error::OAuthError;
 use super::server::Shared;
 
-/// What of the client metadata (RFC 7591, section 2) means anything here; the rest is ignored, as section 2 asks.
+/// The client metadata (RFC 7591, section 2) that this server uses. It ignores the rest, as section 2 requires.
 #[derive(Deserialize)]
 pub(crate) struct Registration {
     #[serde(default)]
@@ -49,16 +49,15 @@ pub(crate) async fn register(
 fn client(registration: Registration) -> Result<Client, OAuthError> {
     let grants = match registration.grant_types {
         None => vec![Grant::AuthorizationCode],
-        // The server may register less than was asked for (RFC 7591, section 2).
+        // The server may register fewer grants than requested (RFC 7591, section 2).
         Some(names) => names.iter().filter_map(|name| Grant::from_name(name)).collect(),
     };
     if grants.is_empty() {
-        return Err(invalid("grant_types has none of authorization_code, refresh_token, client_credentials"));
+        return Err(invalid("grant_types must contain one of authorization_code, refresh_token, client_credentials"));
     }
     let method = registration.token_endpoint_auth_method.unwrap_or_else(|| "client_secret_basic".into());
-    let authentication = Authentication::from_name(&method).ok_or_else(|| {
-        invalid("token_endpoint_auth_method is none of none, client_secret_basic, client_secret_post")
-    })?;
+    let authentication = Authentication::from_name(&method)
+        .ok_or_else(|| invalid("token_endpoint_auth_method must be none, client_secret_basic or client_secret_post"))?;
     if grants.contains(&Grant::ClientCredentials) && authentication == Authentication::None {
         return Err(invalid("client_credentials needs a client with a secret"));
     }
@@ -66,7 +65,7 @@ fn client(registration: Registration) -> Result<Client, OAuthError> {
     if redirect_uris.len() > MAX_REDIRECT_URIS || redirect_uris.iter().any(|uri| !is_redirect_uri(uri)) {
         return Err(OAuthError::new(
             "invalid_redirect_uri",
-            "a redirect URI is https, http on loopback, or of an application's own scheme, and there are at most five",
+            "use at most five redirect URIs, each with https, http on loopback, or a private-use scheme",
         ));
     }
     if grants.contains(&Grant::AuthorizationCode) && redirect_uris.is_empty() {
@@ -80,5 +79,5 @@ fn invalid(description: impl Into<String>) -> OAuthError {
     OAuthError::new("invalid_client_metadata", description)
 }
 
-/// They travel in the client id.
+/// The redirect URIs are part of the client id.
 const MAX_REDIRECT_URIS: usize = 5;

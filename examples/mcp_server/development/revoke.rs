@@ -1,4 +1,4 @@
-//! `POST /revoke`: a client gives back a token of its own (RFC 7009).
+//! `POST /revoke`: a client revokes one of its tokens (RFC 7009).
 
 use std::sync::Arc;
 
@@ -20,23 +20,24 @@ pub(crate) async fn revoke(
 ) -> Result<Response, OAuthError> {
     let form = Parameters::from_form(&headers, &body)?;
     let client = Client::authenticate(&headers, &form, &server.secrets)?;
-    server.give_back(&client.id(), form.required("token")?)?;
+    server.revoke_token(&client.id(), form.required("token")?)?;
     Ok([(header::CACHE_CONTROL, "no-store")].into_response())
 }
 
 impl Shared {
-    /// A refresh token takes the whole login with it (RFC 7009, section 2.1), an access token only itself. Nothing is
-    /// wrong with an unknown one (section 2.2). The hint is not needed: each kind is looked for where it is kept.
-    fn give_back(&self, client_id: &str, token: &str) -> Result<(), OAuthError> {
-        let of_another = || OAuthError::new("invalid_grant", "the token is for another client");
+    /// Revoking a refresh token ends the whole login (RFC 7009, section 2.1); revoking an access token only revokes
+    /// that token. An unknown token is not an error (section 2.2). The server ignores `token_type_hint`, because it
+    /// looks up both kinds of tokens.
+    fn revoke_token(&self, client_id: &str, token: &str) -> Result<(), OAuthError> {
+        let for_another_client = || OAuthError::new("invalid_grant", "the token belongs to another client");
         if let Some(grant) = self.refresh_tokens.peek(token) {
             let is_own = grant.client_id == client_id;
-            return is_own.then(|| self.end(&grant.login)).ok_or_else(of_another);
+            return is_own.then(|| self.end(&grant.login)).ok_or_else(for_another_client);
         }
         let answer = self.issuer.introspect(token);
         if answer.get("active") == Some(&Value::Bool(true)) {
             let is_own = answer.get("client_id").and_then(Value::as_str) == Some(client_id);
-            return is_own.then(|| self.issuer.revoke(token)).ok_or_else(of_another);
+            return is_own.then(|| self.issuer.revoke(token)).ok_or_else(for_another_client);
         }
         Ok(())
     }

@@ -1,22 +1,22 @@
-//! Randomness and digests: the one file of the development server that names the crypto crate.
+//! Randomness and digests. This is the only file of the development server that names the crypto crate.
 
 use aws_lc_rs::{digest, hmac, rand};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-/// A value of 256 bits that nobody guesses.
+/// Returns a random value of 256 bits.
 pub(crate) fn random() -> String {
     let mut bytes = [0; 32];
-    rand::fill(&mut bytes).expect("the machine has randomness");
+    rand::fill(&mut bytes).expect("the operating system provides randomness");
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// The `code_challenge` of a `code_verifier` (RFC 7636, section 4.6).
+/// Returns the `code_challenge` of a `code_verifier` (RFC 7636, section 4.6).
 pub(crate) fn s256(verifier: &str) -> String {
     URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, verifier.as_bytes()))
 }
 
-/// Makes client secrets out of client ids, so that none has to be kept.
+/// Derives client secrets from client ids, so that the server does not store secrets.
 pub(crate) struct SecretMaker {
     key: hmac::Key,
 }
@@ -30,7 +30,7 @@ impl SecretMaker {
         URL_SAFE_NO_PAD.encode(hmac::sign(&self.key, client_id.as_bytes()))
     }
 
-    /// Compares in constant time.
+    /// Compares the secret in constant time.
     pub(crate) fn is_secret_of(&self, secret: &str, client_id: &str) -> bool {
         URL_SAFE_NO_PAD
             .decode(secret)
@@ -43,13 +43,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_challenge_is_that_of_rfc_7636() {
+    fn the_code_challenge_matches_the_example_of_rfc_7636() {
         let verifier = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
         assert_eq!(s256(verifier), "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM");
     }
 
     #[test]
-    fn a_secret_fits_one_client() {
+    fn a_client_secret_is_valid_for_one_client() {
         let maker = SecretMaker::new();
         let secret = maker.secret_for("a");
         assert!(maker.is_secret_of(&secret, "a") && !maker.is_secret_of(&secret, "b"));

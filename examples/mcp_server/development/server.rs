@@ -20,15 +20,15 @@ use super::token::{self, Grant, IssuedCode, IssuedToken};
 use super::vault::Vault;
 use super::{register, revoke};
 
-/// What the development authorization server is for.
+/// The configuration of the development authorization server.
 pub(crate) struct Configuration {
-    /// Where it listens: loopback, or it does not start.
+    /// The address to listen on. The server only starts on loopback.
     pub(crate) bind: SocketAddr,
-    /// The one resource that its tokens are good for.
+    /// The only resource that its tokens are valid for.
     pub(crate) resource: String,
-    /// What a client gets that asks for no scope.
+    /// The scopes for a request without `scope`.
     pub(crate) default_scopes: Vec<String>,
-    /// What a client may ask for.
+    /// The scopes that a client may request.
     pub(crate) scopes: Vec<String>,
 }
 
@@ -37,18 +37,18 @@ pub(crate) struct AuthorizationServer {
     shared: Arc<Shared>,
 }
 
-/// What access tokens look like.
+/// The format of the access tokens.
 #[derive(Debug, Clone, Copy)]
 enum AccessTokens {
     Jwt,
     Opaque,
 }
 
-/// What its endpoints share.
+/// The state that all endpoints share.
 pub(crate) struct Shared {
     pub(crate) issuer: TestIssuer,
     access: AccessTokens,
-    /// Of the MCP server, which alone may introspect.
+    /// The credentials of the MCP server, which is the only client that may introspect.
     introspection_secret: String,
     pub(crate) resource: String,
     pub(crate) default_scopes: Vec<String>,
@@ -58,18 +58,18 @@ pub(crate) struct Shared {
     pub(crate) codes: Vault<IssuedCode>,
     pub(crate) refresh_tokens: Vault<Grant>,
     pub(crate) access_tokens: Vault<IssuedToken>,
-    /// The login that a used code or refresh token belonged to.
+    /// The logins of used codes and refresh tokens.
     pub(crate) used: Vault<String>,
     address: SocketAddr,
 }
 
 impl AuthorizationServer {
-    /// Starts it on the current runtime. Access tokens are JWTs.
+    /// Starts the server on the current runtime. Its access tokens are JWTs.
     pub(crate) async fn start(configuration: Configuration) -> io::Result<Self> {
         Self::start_with(configuration, AccessTokens::Jwt).await
     }
 
-    /// The same with access tokens that say nothing: what they mean is asked for by introspection.
+    /// Starts the server with opaque access tokens, which the MCP server introspects.
     pub(crate) async fn start_opaque(configuration: Configuration) -> io::Result<Self> {
         Self::start_with(configuration, AccessTokens::Opaque).await
     }
@@ -111,17 +111,17 @@ impl AuthorizationServer {
         Ok(Self { shared })
     }
 
-    /// Its issuer identifier.
+    /// The issuer identifier.
     pub(crate) fn url(&self) -> &str {
         self.shared.issuer.url()
     }
 
-    /// Id and secret by which the MCP server introspects; the secret is another after every start.
+    /// The id and secret of the MCP server for introspection. Each start creates a new secret.
     pub(crate) fn introspection_client(&self) -> (&str, &str) {
         (INTROSPECTION_CLIENT, &self.shared.introspection_secret)
     }
 
-    /// A token for alice, without logging in.
+    /// Issues a token for alice without a login.
     pub(crate) fn ready_token(&self, client_id: &str, lifetime: Duration) -> String {
         let scopes = token::for_resource(&self.shared.scopes);
         let token = self.shared.issuer.token().audience(&self.shared.resource).scope(&scopes);
@@ -139,22 +139,22 @@ impl Shared {
 }
 
 fn app(shared: &Arc<Shared>) -> Router {
-    // Browsers on this machine, such as MCP Inspector, read these. Pages from elsewhere do not, or any web site could
-    // fetch itself a token while this server runs.
+    // Web pages on this machine, such as MCP Inspector, may read these endpoints. Other web pages may not: otherwise
+    // any web site could get a token while this server runs.
     let cors = CorsLayer::new()
         .allow_origin(AllowOrigin::predicate(|origin, _| is_loopback_origin(origin)))
         .allow_methods([Method::GET, Method::POST])
-        // `*` would leave out `Authorization` (Fetch, section 3.3.4).
+        // The value `*` does not include `Authorization` (Fetch, section 3.3.4).
         .allow_headers(AllowHeaders::mirror_request());
     let for_programs = Router::new()
         .route("/register", post(register::register))
         .route("/token", post(token::token))
-        // In place of the issuer's own, which knows the MCP server but no clients.
+        // This route replaces that of the test issuer, which does not know the registered clients.
         .route("/revoke", post(revoke::revoke))
         .with_state(Arc::clone(shared))
         .fallback_service(shared.issuer.router())
         .layer(cors);
-    // No CORS here: the consent page is for the person in front of it, and no script may read its request id.
+    // The consent page is outside of the CORS layer, so that no script can read its request id.
     Router::new()
         .route("/authorize", get(authorize::ask).post(authorize::decide))
         .with_state(Arc::clone(shared))
@@ -163,14 +163,14 @@ fn app(shared: &Arc<Shared>) -> Router {
         .layer(middleware::from_fn_with_state(Arc::clone(shared), only_for_this_host))
 }
 
-/// Refuses requests under another name: a web site whose name suddenly resolves to loopback is not alice.
+/// Rejects requests with another host name, as a protection against DNS rebinding.
 async fn only_for_this_host(State(server): State<Arc<Shared>>, request: Request, next: Next) -> Response {
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let address = server.address;
     if host == address.to_string() || host == format!("localhost:{}", address.port()) {
         next.run(request).await
     } else {
-        (StatusCode::MISDIRECTED_REQUEST, "this server answers only for its loopback address\n").into_response()
+        (StatusCode::MISDIRECTED_REQUEST, "this server only accepts requests to its loopback address\n").into_response()
     }
 }
 
@@ -184,15 +184,15 @@ fn is_loopback_origin(origin: &HeaderValue) -> bool {
     }
 }
 
-/// The MCP server's name here. A registered client has dots in its id.
+/// The client id of the MCP server. It cannot be a registered client, whose id contains dots.
 const INTROSPECTION_CLIENT: &str = "mcp-server";
-/// Time to read a page.
+/// The time that a user has to read the consent page.
 const CONSENT_LIFETIME: Duration = Duration::from_secs(600);
 /// RFC 6749, section 4.1.2 recommends at most ten minutes; a redirect takes seconds.
 const CODE_LIFETIME: Duration = Duration::from_secs(60);
-/// A day of work.
+/// Enough for a day of work.
 const REFRESH_LIFETIME: Duration = Duration::from_secs(24 * 3600);
-/// Every request here fits many times over.
+/// Much larger than every valid request.
 const MAX_BODY: usize = 64 * 1024;
 
 #[cfg(test)]
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_mcp_server_alone_may_introspect() {
+    async fn only_the_mcp_server_may_introspect() {
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         for server in [
             AuthorizationServer::start(configuration()).await.unwrap(),
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_opaque_token_has_no_parts() {
+    async fn an_opaque_token_is_not_a_jwt() {
         let [signed, opaque] = [
             AuthorizationServer::start(configuration()).await.unwrap(),
             AuthorizationServer::start_opaque(configuration()).await.unwrap(),

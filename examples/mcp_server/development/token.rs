@@ -16,27 +16,27 @@ use super::parameters::Parameters;
 use super::secret;
 use super::server::Shared;
 
-/// What alice granted to a client, once.
+/// What alice granted to a client with one consent.
 #[derive(Debug, Clone)]
 pub(crate) struct Grant {
     pub(crate) client_id: String,
     pub(crate) scopes: Vec<String>,
-    /// The same in the code, and in every refresh token, that descends from one consent.
+    /// The id of the login. The code and all refresh tokens of one consent have the same id.
     pub(crate) login: String,
 }
 
-/// An access token that descends from a consent.
+/// An access token that belongs to a consent.
 #[derive(Debug)]
 pub(crate) struct IssuedToken {
     token: String,
     login: String,
 }
 
-/// An authorization code's meaning.
+/// The data for an authorization code.
 #[derive(Debug)]
 pub(crate) struct IssuedCode {
     pub(crate) grant: Grant,
-    /// As the authorization request had it.
+    /// The value from the authorization request.
     pub(crate) redirect_uri: Option<String>,
     pub(crate) code_challenge: String,
 }
@@ -49,7 +49,7 @@ pub(crate) async fn token(
     let form = Parameters::from_form(&headers, &body)?;
     let name = form.required("grant_type")?;
     let Some(kind) = client::Grant::from_name(name) else {
-        return Err(OAuthError::new("unsupported_grant_type", "this server does not know the grant type"));
+        return Err(OAuthError::new("unsupported_grant_type", "this server does not support the grant type"));
     };
     let client = Client::authenticate(&headers, &form, &server.secrets)?;
     if !client.grants.contains(&kind) {
@@ -67,14 +67,17 @@ pub(crate) async fn token(
 impl Shared {
     fn by_code(&self, client: &Client, form: &Parameters) -> Result<Value, OAuthError> {
         let code = form.required("code")?;
-        // Taken before it is judged: a code that was shown to the wrong one is worth nothing to the right one.
-        let Some(issued) = self.codes.take(code) else { return Err(self.used_again(code, "authorization code")) };
+        // The code is removed before the checks: a code that an attacker has used is not valid any more.
+        let Some(issued) = self.codes.take(code) else { return Err(self.already_used(code, "authorization code")) };
         self.used.keep_under(code, issued.grant.login.clone());
         let verifier = form.required("code_verifier")?;
         let is_verifier = (43..=128).contains(&verifier.len()) && secret::s256(verifier) == issued.code_challenge;
         let redirect_uri = form.optional("redirect_uri")?;
         if issued.grant.client_id != client.id() || issued.redirect_uri.as_deref() != redirect_uri || !is_verifier {
-            return Err(OAuthError::new("invalid_grant", "the code is for another client, redirect URI or verifier"));
+            return Err(OAuthError::new(
+                "invalid_grant",
+                "the code belongs to another client, redirect URI or verifier",
+            ));
         }
         Ok(self.answer(client, "alice", issued.grant.scopes.clone(), Some(issued.grant)))
     }
@@ -82,63 +85,64 @@ impl Shared {
     fn by_refresh_token(&self, client: &Client, form: &Parameters) -> Result<Value, OAuthError> {
         let presented = form.required("refresh_token")?;
         let Some(grant) = self.refresh_tokens.take(presented) else {
-            return Err(self.used_again(presented, "refresh token"));
+            return Err(self.already_used(presented, "refresh token"));
         };
         self.used.keep_under(presented, grant.login.clone());
         if grant.client_id != client.id() {
-            return Err(OAuthError::new("invalid_grant", "the refresh token is for another client"));
+            return Err(OAuthError::new("invalid_grant", "the refresh token belongs to another client"));
         }
         let scopes = match form.optional("scope")? {
             None => grant.scopes.clone(),
             Some(asked) => asked.split_whitespace().map(str::to_owned).collect(),
         };
-        if let Some(more) = scopes.iter().find(|scope| !grant.scopes.contains(scope)) {
-            // A mistake in the scopes costs nobody the login.
+        if let Some(not_granted) = scopes.iter().find(|scope| !grant.scopes.contains(scope)) {
+            // A request with invalid scopes does not end the login.
             let login = grant.clone();
             self.used.take(presented);
             self.refresh_tokens.keep_under(presented, login);
-            return Err(OAuthError::new("invalid_scope", format!("{more} was not granted")));
+            return Err(OAuthError::new("invalid_scope", format!("{not_granted} was not granted")));
         }
         Ok(self.answer(client, "alice", scopes, Some(grant)))
     }
 
     fn by_credentials(&self, client: &Client, form: &Parameters) -> Result<Value, OAuthError> {
         let scopes = self.known_scopes(form.optional("scope")?)?;
-        // Nobody's login: the client speaks for itself (RFC 9068, section 2.2).
+        // There is no user: the token is for the client itself (RFC 9068, section 2.2).
         Ok(self.answer(client, &client.id(), scopes, None))
     }
 
-    /// The scopes that are asked for, as far as they are known here; those of the server if there are none.
+    /// Returns the requested scopes that the server knows, or its default scopes if the request has none.
     pub(crate) fn known_scopes(&self, asked: Option<&str>) -> Result<Vec<String>, OAuthError> {
         let Some(asked) = asked else { return Ok(self.default_scopes.clone()) };
-        let is_asked = |scope: &&String| asked.split(' ').any(|asked| asked == *scope);
-        let known: Vec<String> = self.scopes.iter().filter(is_asked).cloned().collect();
+        let is_requested = |scope: &&String| asked.split(' ').any(|asked| asked == *scope);
+        let known: Vec<String> = self.scopes.iter().filter(is_requested).cloned().collect();
         if known.is_empty() {
             let all = self.scopes.join(" ");
-            return Err(OAuthError::new("invalid_scope", format!("none of the scopes is known here: {all}")));
+            return Err(OAuthError::new("invalid_scope", format!("this server knows only these scopes: {all}")));
         }
         Ok(known)
     }
 
-    /// Every `resource` must be the one there is (RFC 8707, section 2); who names none means that one.
+    /// Every `resource` must be the only resource of this server (RFC 8707, section 2). It is also the default.
     pub(crate) fn check_resources(&self, parameters: &Parameters) -> Result<(), OAuthError> {
         match parameters.all("resource").find(|resource| *resource != self.resource) {
             None => Ok(()),
-            Some(_) => Err(OAuthError::new("invalid_target", format!("the only resource here is {}", self.resource))),
+            Some(_) => {
+                Err(OAuthError::new("invalid_target", format!("the only resource of this server is {}", self.resource)))
+            }
         }
     }
 
-    /// Something that was used before is used again: one of the two is a thief, so the whole login ends
-    /// (RFC 6749, section 4.1.2; RFC 9700, section 4.14.2).
-    fn used_again(&self, presented: &str, what: &str) -> OAuthError {
+    /// Ends the whole login when a code or refresh token is used twice, because an attacker may have stolen it (RFC
+    /// 6749, section 4.1.2; RFC 9700, section 4.14.2).
+    fn already_used(&self, presented: &str, what: &str) -> OAuthError {
         if let Some(login) = self.used.take(presented) {
             self.end(&login);
         }
-        OAuthError::new("invalid_grant", format!("the {what} is unknown, expired or was used before"))
+        OAuthError::new("invalid_grant", format!("the {what} is unknown, expired or already used"))
     }
 
-    /// Ends a login: nothing that was handed out for it is good any longer. A JWT stays so for whoever only looks at
-    /// its signature.
+    /// Ends a login and revokes its tokens. A server that only checks signatures still accepts JWTs until they expire.
     pub(crate) fn end(&self, login: &str) {
         self.refresh_tokens.take_if(|grant| grant.login == login);
         for issued in self.access_tokens.take_if(|issued| issued.login == login) {
@@ -165,13 +169,13 @@ impl Shared {
     }
 }
 
-/// `offline_access` is between the client and this server: no resource has it.
+/// Removes `offline_access`, which is a scope of this server and not of the resource.
 pub(crate) fn for_resource(scopes: &[String]) -> String {
     let scopes: Vec<&str> = scopes.iter().map(String::as_str).filter(|scope| *scope != OFFLINE_ACCESS).collect();
     scopes.join(" ")
 }
 
-/// Clients that see this scope in the metadata ask for it to get a refresh token.
+/// Clients that find this scope in the metadata request it to get a refresh token.
 pub(crate) const OFFLINE_ACCESS: &str = "offline_access";
-/// Short, so that a session of a few minutes shows a refresh.
+/// Short, so that a developer sees a refresh within minutes.
 pub(crate) const TOKEN_LIFETIME: Duration = Duration::from_secs(300);

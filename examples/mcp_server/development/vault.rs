@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::secret;
 
-/// Values kept under secrets: each can be taken once, and not after its time.
+/// A store of values, each under a secret. A value can be taken once, and expires.
 pub(crate) struct Vault<T> {
     lifetime: Duration,
     entries: Mutex<HashMap<String, Entry<T>>>,
@@ -22,7 +22,7 @@ impl<T> Vault<T> {
         Self { lifetime, entries: Mutex::default() }
     }
 
-    /// Keeps a value and returns the secret that it is kept under.
+    /// Stores a value and returns a new secret for it.
     pub(crate) fn keep(&self, value: T) -> String {
         let secret = secret::random();
         self.keep_under(&secret, value);
@@ -45,12 +45,12 @@ impl<T> Vault<T> {
         (entry.expires > Instant::now()).then_some(entry.value)
     }
 
-    /// Takes the values of which `condition` is true.
+    /// Takes all values for which `condition` is true.
     pub(crate) fn take_if(&self, condition: impl Fn(&T) -> bool) -> Vec<T> {
         self.lock().extract_if(|_, entry| condition(&entry.value)).map(|(_, entry)| entry.value).collect()
     }
 
-    /// What is kept under a secret, and stays there.
+    /// Returns a copy of the value for a secret, and keeps the value.
     pub(crate) fn peek(&self, secret: &str) -> Option<T>
     where
         T: Clone,
@@ -64,7 +64,7 @@ impl<T> Vault<T> {
     }
 }
 
-/// Whoever asks without end pushes out the oldest, and fills no memory.
+/// The maximum number of values. Beyond it, a new value evicts the oldest one, so that memory is bounded.
 const CAPACITY: usize = 1_000;
 
 #[cfg(test)]
@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_value_is_taken_once_and_in_time() {
+    async fn a_value_can_be_taken_once_before_it_expires() {
         let vault = Vault::new(Duration::from_secs(60));
         let (first, second) = (vault.keep(1), vault.keep(2));
         assert_eq!((vault.peek(&first), vault.peek("guess")), (Some(1), None));
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_oldest_makes_room() {
+    async fn a_new_value_evicts_the_oldest_one() {
         let vault = Vault::new(Duration::from_secs(60));
         let oldest = vault.keep(0);
         for number in 1..=CAPACITY {
