@@ -172,7 +172,7 @@ impl Service<Request<()>> for Handler {
 fn invalid_opaque_tokens_use_bounded_memory_and_do_not_evict_valid_tokens() {
     let valid_introspections = Arc::new(AtomicUsize::new(0));
     let issuer = Issuer::discover("https://auth.example.com")
-        .introspection(ClientCredentials::basic("mcp-server", "secret"))
+        .introspect_all(ClientCredentials::basic("mcp-server", "secret"))
         .introspection_endpoint("https://auth.example.com/introspect")
         .http_client(AuthorizationServer(Arc::clone(&valid_introspections)));
     let server = ResourceServer::builder(RESOURCE).issuer(issuer).build_lazy().unwrap();

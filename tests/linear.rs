@@ -155,7 +155,7 @@ fn introspection_responses() {
     let settings = Introspection::new(ClientCredentials::basic("id", "secret"));
     let settings = settings.positive_cache(std::time::Duration::ZERO).negative_cache(std::time::Duration::ZERO);
     let issuer = Issuer::discover(ISSUER)
-        .introspection(settings)
+        .introspect_all(settings)
         .introspection_endpoint("https://auth.example.com/introspect")
         .http_client(FixedResponse(Arc::clone(&answer)));
     let server = ResourceServer::builder(RESOURCE).issuer(issuer).build_lazy().unwrap();

@@ -76,7 +76,7 @@ impl Subject {
         let issuer = TestIssuer::new("https://auth.example.com");
         let introspection = Introspection::new(ClientCredentials::basic("mcp-server", "secret"));
         let introspection = introspection.positive_cache(Duration::from_secs(300));
-        let server = build(builder().issuer(issuer.issuer().introspection(introspection)));
+        let server = build(builder().issuer(issuer.issuer().introspect_all(introspection)));
         let token = usual(issuer.token()).expires_in(Duration::from_secs(3600));
         let header = bearer(&if is_opaque { token.opaque() } else { token.sign() });
         let subject = Self { issuer, server, header };

@@ -68,7 +68,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
     for issuer in issuers.map(Issuer::discover) {
         builder = builder.issuer(match introspection.take() {
             None => issuer,
-            Some(introspection) if settings.introspects_all => issuer.introspection(introspection),
+            Some(introspection) if settings.introspects_all => issuer.introspect_all(introspection),
             Some(introspection) => issuer.introspect_opaque(introspection),
         });
     }

@@ -15,7 +15,7 @@ use crate::error::{BuildError, BuildErrorKind};
 ///
 /// let credentials = ClientCredentials::basic("mcp-server", "s3cret");
 /// let issuer = Issuer::discover("https://auth.example.com")
-///     .introspection(Introspection::new(credentials).positive_cache(Duration::from_secs(10)));
+///     .introspect_all(Introspection::new(credentials).positive_cache(Duration::from_secs(10)));
 /// ```
 #[derive(Clone)]
 pub struct Introspection {

@@ -1,4 +1,4 @@
-//! From an issuer as it is configured to what verifies its tokens.
+//! Builds the verifier of an issuer from its settings.
 
 use std::ops::RangeInclusive;
 use std::sync::{Arc, OnceLock};
@@ -21,7 +21,7 @@ use crate::keys::{KeySetFetcher, Keys, RefreshPolicy, RemoteKeys, Reporting, Unu
 use crate::verify::{IssuerVerifier, JwtKeys, Method};
 
 impl Issuer {
-    /// What verifies this issuer's tokens for a resource that accepts `audiences`.
+    /// The verifier of this issuer's tokens for a resource that accepts `audiences`.
     pub(crate) fn verifier(
         &self,
         audiences: &AcceptedAudiences,
@@ -30,8 +30,8 @@ impl Issuer {
         time_limit: Duration,
     ) -> Result<IssuerVerifier, BuildError> {
         self.check_identifier()?;
-        self.check_agreement()?;
-        self.check_texts()?;
+        self.check_combination()?;
+        self.check_values()?;
         let policy = Policy {
             issuers: self.accepted_issuers()?,
             audiences: self.accepted_audiences(audiences)?,
@@ -60,13 +60,13 @@ impl Issuer {
         Ok(IssuerVerifier { issuer, policy, scope_claims, method, time_limit })
     }
 
-    /// The texts that `aud` may be: `common` to all issuers of the resource, and those of this issuer.
+    /// The accepted values of `aud`: those of the resource, and those of this issuer.
     fn accepted_audiences(&self, common: &AcceptedAudiences) -> Result<AcceptedAudiences, BuildError> {
         let accepted = self.audiences.iter().fold(common.clone(), |accepted, alias| accepted.with_alias(alias));
         if let Some(client) = self.client_audiences.iter().find(|client| accepted.accept(client)) {
             let message = format!(
-                "`accept_client_id_as_audience({client:?})` has no effect: this audience is accepted anyway, by \
-                 `accept_audience` or as the resource; remove one"
+                "`accept_client_id_as_audience({client:?})` has no effect, because this audience is already \
+                 accepted by `accept_audience` or as the resource; remove one"
             );
             return Err(BuildError::new(BuildErrorKind::Setting, message));
         }
@@ -90,16 +90,14 @@ impl Issuer {
         let supported = AllowedAlgorithms::supported();
         let wrong = |message: String| Err(BuildError::new(BuildErrorKind::Algorithm, message));
         if supported.is_empty() {
-            return wrong("no signature can be checked: switch on the feature `aws-lc-rs` or `rust-crypto`".to_owned());
+            return wrong("no signature can be verified; enable the feature `aws-lc-rs` or `rust-crypto`".to_owned());
         }
         let Some(algorithms) = &self.algorithms else { return Ok(supported) };
         if let Some(unsupported) = algorithms.iter().find(|algorithm| !algorithm.is_supported()) {
-            return wrong(format!("{unsupported} cannot be checked by this build: switch on the feature `aws-lc-rs`"));
+            return wrong(format!("{unsupported} cannot be verified by this build; enable the feature `aws-lc-rs`"));
         }
         if algorithms.is_empty() {
-            return wrong(
-                "the list of accepted algorithms is empty: name at least one, or leave the call out".to_owned(),
-            );
+            return wrong("the list of accepted algorithms is empty; add at least one, or remove the call".to_owned());
         }
         Ok(algorithms.iter().copied().collect())
     }
@@ -123,7 +121,7 @@ impl Issuer {
             if (least..=DAY).contains(&value) {
                 return Ok(value);
             }
-            let message = format!("`{name}` is {value:?}: give between {least:?} and 24 h");
+            let message = format!("`{name}` is {value:?}; use between {least:?} and 24 h");
             Err(BuildError::new(BuildErrorKind::Setting, message))
         };
         let policy = RefreshPolicy {
@@ -135,7 +133,7 @@ impl Issuer {
             [("max_keys", limits.keys, MAX_KEYS), ("max_key_set_size", limits.bytes, MAX_KEY_SET_SIZE)]
         {
             if !range.contains(&value) {
-                let message = format!("`{name}` is {value}: give between {} and {}", range.start(), range.end());
+                let message = format!("`{name}` is {value}; use between {} and {}", range.start(), range.end());
                 return Err(BuildError::new(BuildErrorKind::Setting, message));
             }
         }
@@ -151,15 +149,14 @@ impl Issuer {
             let endpoint = self.endpoint(configured, AuthorizationServerMetadata::introspection, missing)?;
             let introspector = Introspector::new(&self.url, self.client()?, endpoint, settings.clone());
             introspector.map(Arc::new).ok_or_else(|| {
-                let message = "what was introspected cannot be remembered: switch on the feature `aws-lc-rs` or \
+                let message = "introspection results cannot be cached; enable the feature `aws-lc-rs` or \
                                `rust-crypto`";
                 BuildError::new(BuildErrorKind::Setting, message)
             })
         })
     }
 
-    /// Where an endpoint is: at the configured URL, else at the one of the metadata that was given, else at the one of the
-    /// metadata that is discovered.
+    /// The source of an endpoint's URL: the configured URL, else the configured metadata, else the discovered metadata.
     fn endpoint(
         &self,
         configured: Option<&str>,
@@ -209,7 +206,7 @@ impl Issuer {
         self.parts.client.get_or_make(|| default_client(self.names_https()))
     }
 
-    /// Whether a URL that is going to be fetched is https, as far as is known before anything is.
+    /// Whether one of the known URLs is https.
     fn names_https(&self) -> bool {
         let required = self.required_members();
         let is_found = self.well_known_url.is_none() && (required.jwks_uri || required.introspection_endpoint);
@@ -223,7 +220,7 @@ impl Issuer {
     }
 }
 
-/// What the clones of an [`Issuer`](super::Issuer) share: each part made once, by whoever needs it first.
+/// The parts that clones of an [`Issuer`] share. Each is made once, when it is needed.
 #[derive(Default)]
 pub(super) struct Parts {
     pub(super) client: Once<Arc<dyn HttpClient>>,
@@ -261,7 +258,7 @@ fn default_client(names_https: bool) -> Result<Arc<dyn HttpClient>, BuildError> 
     };
     let client = client.map_err(|error| {
         let cause = error.source().map(ToString::to_string).unwrap_or_default();
-        let message = format!("the HTTP client cannot be set up: {cause}; or give one with `Issuer::http_client`");
+        let message = format!("the HTTP client cannot be set up: {cause}; or pass your own to `Issuer::http_client`");
         BuildError::new(BuildErrorKind::HttpClient, message)
     })?;
     Ok(Arc::new(client))
@@ -271,13 +268,13 @@ fn default_client(names_https: bool) -> Result<Arc<dyn HttpClient>, BuildError> 
 fn default_client(_: bool) -> Result<Arc<dyn HttpClient>, BuildError> {
     Err(BuildError::new(
         BuildErrorKind::HttpClient,
-        "there is no HTTP client: switch on the feature `reqwest`, or give one with `Issuer::http_client`",
+        "there is no HTTP client; enable the feature `reqwest`, or pass your own to `Issuer::http_client`",
     ))
 }
 
-/// More keys would make each look-up slow: it compares key ids one by one.
+/// More keys would make each look-up slow, because key ids are compared one by one.
 const MAX_KEYS: RangeInclusive<usize> = 1..=1_000;
-/// In bytes. One key takes some hundred; a thousand with certificates some megabytes.
+/// In bytes. A key has a few hundred bytes; a thousand keys with certificates have a few megabytes.
 const MAX_KEY_SET_SIZE: RangeInclusive<usize> = 1024..=4 * 1024 * 1024;
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 3600);

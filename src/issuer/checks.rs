@@ -1,4 +1,4 @@
-//! The name of an issuer: a URL where something is fetched from it, any name where it is only compared.
+//! Checks an issuer's settings when a resource server is built.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -10,21 +10,21 @@ use crate::error::{BuildError, BuildErrorKind};
 use crate::identifier::{self, IssuerUrl};
 
 impl Issuer {
-    /// Keeps what a function of [`providers`](super::providers) was called wrongly with, to be said at build.
-    pub(crate) fn mistaken(mut self, mistake: String) -> Self {
-        self.mistake = Some(mistake.into());
+    /// Records a wrong argument of a function of [`providers`](super::providers). The build fails with this message.
+    pub(super) fn mistaken(mut self, message: String) -> Self {
+        self.mistake = Some(message.into());
         self
     }
 
-    /// The issuer's own identifier must be one.
+    /// Whether the identifier is a URL, if something is fetched from it, else at least a name.
     pub(crate) fn check_identifier(&self) -> Result<(), BuildError> {
         if let Some(mistake) = &self.mistake {
             return Err(BuildError::new(BuildErrorKind::Issuer, mistake.clone()));
         }
-        if let Some(repaired) = before_well_known(&self.url) {
+        if let Some(issuer) = before_well_known(&self.url) {
             let message = format!(
-                "the issuer {:?} is the URL of a metadata document: configure the issuer {repaired:?}, and call \
-                 `well_known_url(..)` with that URL if the metadata is not where the specifications have it",
+                "the issuer {:?} is the URL of a metadata document; use the issuer {issuer:?}, and pass that URL to \
+                 `well_known_url(..)` if the metadata is not at a well-known URL",
                 self.url
             );
             return Err(BuildError::new(BuildErrorKind::Issuer, message));
@@ -35,37 +35,41 @@ impl Issuer {
         }
     }
 
-    /// The identifier as a URL, from which others follow.
     pub(super) fn parse(&self, issuer: &str) -> Result<IssuerUrl, BuildError> {
         IssuerUrl::parse(issuer, self.plain_http)
             .map_err(|error| BuildError::new(BuildErrorKind::Issuer, format!("the issuer {error}")))
     }
 
-    /// The URL that is published in `authorization_servers` (RFC 9728, section 2): clients fetch the metadata of such an issuer.
-    /// `None` if the identifier is a name and not a URL that may be fetched.
+    /// The URL for `authorization_servers` (RFC 9728, section 2), from which clients fetch metadata. `None` if the identifier
+    /// is only a name.
     pub(crate) fn published(&self) -> Option<&str> {
         IssuerUrl::parse(&self.url, self.plain_http).is_ok().then_some(&*self.url)
     }
 
-    /// The texts that `iss` may be.
+    /// The accepted values of `iss`.
     pub(super) fn accepted_issuers(&self) -> Result<Vec<Box<str>>, BuildError> {
-        // What stands for several tenants issues no token in its own name.
+        let wrong = |message: String| Err(BuildError::new(BuildErrorKind::Issuer, message));
+        // No token has the URL of a multi-tenant endpoint as its issuer.
         let own = self.tenants.is_none().then(|| self.url.clone());
         let mut accepted: Vec<_> = own.into_iter().chain(self.also_issued_as.iter().cloned()).collect();
         if let Some(tenants) = &self.tenants {
-            let wrong = |message: &str| Err(BuildError::new(BuildErrorKind::Issuer, message));
             if !tenants.template.contains(TENANT) {
-                return wrong(
-                    "the tenant template has no \"{tenantid}\" in it: give the metadata's `issuer` as it stands there",
-                );
+                return wrong(format!(
+                    "the tenant template {:?} has no {TENANT:?}; use the `issuer` of the metadata as it is",
+                    tenants.template
+                ));
             }
-            let is_tenant = |tenant: &str| {
-                !tenant.is_empty() && tenant.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
-            };
-            if tenants.accepted.is_empty() || !tenants.accepted.iter().all(|tenant| is_tenant(tenant)) {
-                return wrong("the tenants must be listed, each by its identifier: letters, digits, '-', '.', '_'");
+            if tenants.accepted.is_empty() {
+                return wrong("the list of tenants is empty; add at least one".to_owned());
             }
             for tenant in &tenants.accepted {
+                if tenant.is_empty()
+                    || !tenant.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
+                {
+                    return wrong(format!(
+                        "{tenant:?} in the list of tenants is not an identifier of letters, digits, '-', '.' and '_'"
+                    ));
+                }
                 let issuer: Box<str> = tenants.template.replace(TENANT, tenant).into();
                 self.parse(&issuer)?;
                 accepted.push(issuer);
@@ -76,44 +80,45 @@ impl Issuer {
         }
         for (index, issuer) in accepted.iter().enumerate() {
             if accepted.iter().take(index).any(|other| other == issuer) {
-                let message = format!("the issuer {issuer:?} stands twice: remove one");
-                return Err(BuildError::new(BuildErrorKind::Issuer, message));
+                return wrong(format!("the issuer {issuer:?} is configured twice; remove one"));
             }
         }
         Ok(accepted)
     }
 
-    pub(super) fn check_texts(&self) -> Result<(), BuildError> {
+    pub(super) fn check_values(&self) -> Result<(), BuildError> {
         let wrong = |message: String| Err(BuildError::new(BuildErrorKind::Setting, message));
         if let Some(message) = self.scope_claims.iter().find_map(|pointer| pointer_mistake(pointer)) {
             return wrong(message);
         }
         if self.audiences.iter().chain(&self.client_audiences).any(|alias| alias.is_empty()) {
-            return wrong("an accepted audience is empty: remove it".to_owned());
+            return wrong("an accepted audience is empty; remove it".to_owned());
         }
         if !self.without_audience.is_meaningful() {
             return wrong(
-                "`dangerously_accept_clients_without_audience` names no client, or an empty one: name each".to_owned(),
+                "`dangerously_accept_clients_without_audience` has no client, or an empty one; list each client id"
+                    .to_owned(),
             );
         }
-        if self.revocation_check.is_some_and(|interval| !REVOCATION_CHECK.contains(&interval)) {
-            return wrong("`revocation_check` must be between 1 s and 1 h".to_owned());
+        if let Some(interval) = self.revocation_check.filter(|interval| !REVOCATION_CHECK.contains(interval)) {
+            return wrong(format!("`revocation_check` is {interval:?}; use between 1 s and 1 h"));
         }
         self.introspection.as_ref().map_or(Ok(()), |(_, settings)| settings.check())
     }
 
-    /// A setter that another one makes meaningless is a mistake, whichever was meant.
-    pub(super) fn check_agreement(&self) -> Result<(), BuildError> {
+    /// A setting that is not used is a mistake, and so is a missing one.
+    pub(super) fn check_combination(&self) -> Result<(), BuildError> {
+        let wrong = |kind, message: String| Err(BuildError::new(kind, message));
         let which = self.introspection.as_ref().map(|(which, _)| *which);
         let is_custom = matches!(self.source, Source::Verifier(_));
-        let can_discover = matches!(self.source, Source::Discover(_));
-        let verifies_jwts = !is_custom && which != Some(Introspected::All);
-        let fetches_keys = verifies_jwts && !matches!(self.source, Source::Jwks(_) | Source::Keys(_));
-        let required = self.required_members();
-        let fetches_metadata = can_discover && (required.jwks_uri || required.introspection_endpoint);
-        let introspects = which.is_some() && !is_custom;
         let has_keys = matches!(self.source, Source::Jwks(_) | Source::Keys(_));
-        let idle = [
+        let verifies_jwts = !is_custom && which != Some(Introspected::All);
+        let fetches_keys = verifies_jwts && !has_keys;
+        let introspects = which.is_some() && !is_custom;
+        let required = self.required_members();
+        let fetches_metadata =
+            matches!(self.source, Source::Discover(_)) && (required.jwks_uri || required.introspection_endpoint);
+        let unused = [
             ("well_known_url", self.well_known_url.is_some() && !fetches_metadata),
             ("map_metadata", self.map_metadata.is_some() && !fetches_metadata),
             ("tenant_template", self.tenants.is_some() && !fetches_metadata),
@@ -130,28 +135,31 @@ impl Issuer {
             ),
             ("max_keys", self.key_set_limits.keys != DEFAULT_KEY_SET_LIMITS.keys && !fetches_keys),
             ("max_key_set_size", self.key_set_limits.bytes != DEFAULT_KEY_SET_LIMITS.bytes && !fetches_keys),
-            ("introspection", which.is_some() && is_custom),
-            ("introspection", which == Some(Introspected::All) && has_keys),
+            ("introspect_opaque", which == Some(Introspected::Opaque) && is_custom),
+            ("introspect_all", which == Some(Introspected::All) && (is_custom || has_keys)),
             ("introspection_endpoint", self.introspection_endpoint.is_some() && !introspects),
         ];
-        if let Some((setter, _)) = idle.iter().find(|(_, idle)| *idle) {
-            let message = format!("`{setter}` has no effect beside another setting of {:?}: remove one", self.url);
-            return Err(BuildError::new(BuildErrorKind::Setting, message));
+        if let Some((setter, _)) = unused.iter().find(|(_, is_unused)| *is_unused) {
+            let message = format!(
+                "`{setter}` has no effect with the other settings of the issuer {:?}; remove it, or what replaces it",
+                self.url
+            );
+            return wrong(BuildErrorKind::Setting, message);
         }
         if self.revocation_check.is_some() && which != Some(Introspected::Opaque) {
-            let message = "`revocation_check` needs the credentials of `introspect_opaque`: call both, or let \
-                           `introspection` ask about every token";
-            return Err(BuildError::new(BuildErrorKind::Setting, message));
+            let message = "`revocation_check` needs the credentials of `introspect_opaque`; call both, or use \
+                           `introspect_all` instead";
+            return wrong(BuildErrorKind::Setting, message.to_owned());
         }
         if introspects && self.introspection_endpoint.is_none() && has_keys {
-            let message = "nothing says where tokens are introspected: call `introspection_endpoint`";
-            return Err(BuildError::new(BuildErrorKind::Issuer, message));
+            let message = "the introspection endpoint is not known; call `introspection_endpoint` with its URL";
+            return wrong(BuildErrorKind::Issuer, message.to_owned());
         }
         Ok(())
     }
 }
 
-/// A name that tokens carry and nothing else is done with.
+/// Checks an issuer identifier that is only compared.
 fn check_name(name: &str) -> Result<(), BuildError> {
     identifier::check_name(name).map_err(|error| BuildError::new(BuildErrorKind::Issuer, format!("the issuer {error}")))
 }
@@ -160,32 +168,34 @@ fn check_name(name: &str) -> Result<(), BuildError> {
 fn before_well_known(url: &str) -> Option<String> {
     let (before, after) = url.split_once("/.well-known")?;
     let after = if after.is_empty() { after } else { after.strip_prefix('/')? };
-    // With path insertion, the issuer's own path comes after the name of the document.
+    // With path insertion, the path of the issuer comes after the name of the document.
     let path = after.split_once('/').map_or("", |(_, path)| path.trim_end_matches('/'));
     let slash = if path.is_empty() { "" } else { "/" };
     Some([before, slash, path].concat())
 }
 
-/// What is wrong with a JSON pointer (RFC 6901, section 3), if anything is.
+/// The mistake in a JSON pointer (RFC 6901, section 3), if there is one.
 fn pointer_mistake(pointer: &str) -> Option<String> {
     let escaped = |name: &str| name.replace('~', "~0").replace('/', "~1");
     if pointer.contains("://") {
         let name = escaped(pointer.strip_prefix('/').unwrap_or(pointer));
-        return Some(format!("{pointer:?} looks for the claim \"https:\" or the like: write \"/{name}\" (RFC 6901)"));
+        return Some(format!(
+            "the JSON pointer {pointer:?} has \"/\" in the name of a claim; write \"/{name}\" (RFC 6901)"
+        ));
     }
     if !pointer.starts_with('/') {
-        return Some(format!("{pointer:?} is not a JSON pointer: write \"/{}\" (RFC 6901)", escaped(pointer)));
+        return Some(format!("{pointer:?} is not a JSON pointer; write \"/{}\" (RFC 6901)", escaped(pointer)));
     }
     pointer
         .split('~')
         .skip(1)
         .any(|after| !after.starts_with(['0', '1']))
-        .then(|| format!("{pointer:?} is not a JSON pointer: write \"~0\" for \"~\" and \"~1\" for \"/\" (RFC 6901)"))
+        .then(|| format!("{pointer:?} is not a JSON pointer; write \"~0\" for \"~\" and \"~1\" for \"/\" (RFC 6901)"))
 }
 
-/// What stands for a tenant in Entra's metadata.
+/// The placeholder for a tenant in Entra's metadata.
 const TENANT: &str = "{tenantid}";
-/// More often is `introspection`; more rarely, most tokens have expired by themselves.
+/// For a shorter interval, use `introspect_all`. After a longer one, most tokens have expired.
 const REVOCATION_CHECK: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
 
 #[cfg(test)]

@@ -15,10 +15,10 @@ use crate::jose::{Algorithm, DEFAULT_MAX_KEYS, JwkSet};
 use crate::keys::{KeySetLimits, KeySource};
 use crate::verify::TokenVerifier;
 
-/// An authorization server whose tokens are accepted.
+/// An authorization server whose access tokens are accepted.
 ///
-/// Clones share one discovery, one key set and one memory of introspected tokens: hand a clone to each
-/// [`ResourceServer`](crate::ResourceServer) of a process. A setter that changes how these are had makes a clone
+/// Clones share the discovered metadata, the key set and the cached introspection results. Pass a clone to each
+/// [`ResourceServer`](crate::ResourceServer) of a process. A setter that changes how these are fetched makes a clone
 /// independent.
 ///
 /// ```
@@ -32,7 +32,7 @@ use crate::verify::TokenVerifier;
 #[derive(Clone)]
 pub struct Issuer {
     pub(super) url: Box<str>,
-    /// The wrong argument of a function of `providers`.
+    /// The message about a wrong argument of a function of `providers`.
     pub(super) mistake: Option<Box<str>>,
     pub(super) source: Source,
     pub(super) also_issued_as: Vec<Box<str>>,
@@ -69,15 +69,15 @@ pub(super) enum Source {
     Verifier(Arc<dyn TokenVerifier>),
 }
 
-/// Which tokens the authorization server is asked about.
+/// Which tokens are introspected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Introspected {
     All,
-    /// Those that are no JWTs.
+    /// Tokens that are not JWTs.
     Opaque,
 }
 
-/// Issuers that differ in one part only.
+/// Issuers that differ in the tenant only.
 #[derive(Clone)]
 pub(super) struct Tenants {
     pub(super) template: Box<str>,
@@ -85,69 +85,76 @@ pub(super) struct Tenants {
 }
 
 impl Issuer {
-    /// Finds the issuer's metadata by RFC 8414 (path insertion), then by OpenID Connect Discovery with path insertion
-    /// and with the path appended, and takes the first document that names exactly this issuer. What it lacks, a
-    /// `jwks_uri` or an `introspection_endpoint`, is taken from the others, unless they contradict it.
+    /// Discovers the metadata by RFC 8414 and by OpenID Connect Discovery 1.0.
+    ///
+    /// Three URLs are tried: `/.well-known/oauth-authorization-server` and `/.well-known/openid-configuration` before the path
+    /// of the issuer, and the latter after the path. The first document that has exactly this issuer is used. If it has no
+    /// `jwks_uri` or `introspection_endpoint`, that member is taken from the next document, unless the two documents
+    /// contradict each other.
     pub fn discover(url: impl Into<Box<str>>) -> Self {
         Self::new(url, Source::Discover(DiscoveryMethod::Any))
     }
 
-    /// Finds the issuer's metadata by OpenID Connect Discovery 1.0, section 4 only.
+    /// Discovers the metadata by OpenID Connect Discovery 1.0 (section 4) only.
     pub fn oidc(url: impl Into<Box<str>>) -> Self {
         Self::new(url, Source::Discover(DiscoveryMethod::OpenId))
     }
 
-    /// Finds the issuer's metadata by RFC 8414, section 3 only.
+    /// Discovers the metadata by RFC 8414 (section 3) only.
     pub fn oauth(url: impl Into<Box<str>>) -> Self {
         Self::new(url, Source::Discover(DiscoveryMethod::OAuth))
     }
 
-    /// Uses metadata that is at hand; only the key set is fetched.
+    /// Uses this metadata. Only the key set is fetched.
     #[must_use]
     pub fn with_metadata(metadata: AuthorizationServerMetadata) -> Self {
         Self::new(Box::<str>::from(metadata.issuer().as_str()), Source::Metadata(Box::new(metadata)))
     }
 
-    /// Uses a fixed key set; nothing is ever fetched, and a rotation needs a new configuration.
+    /// Uses a fixed key set. Nothing is fetched, so a key rotation needs a new configuration.
     ///
-    /// `url` is compared with the `iss` of tokens. It need not be a URL: any visible ASCII text of at most 2,048 bytes without
-    /// quotes will do. Only an https URL (or http on loopback) is published in `authorization_servers`.
+    /// `url` is compared with the `iss` of tokens. It need not be a URL: any visible ASCII text without quotes, of at most
+    /// 2,048 bytes, is accepted. Only an https URL (or http on loopback) is published in `authorization_servers`.
     pub fn with_jwks(url: impl Into<Box<str>>, keys: JwkSet) -> Self {
         Self::new(url, Source::Jwks(keys))
     }
 
-    /// Takes keys from a source of yours. `url` is compared, as with [`with_jwks`](Self::with_jwks).
+    /// Uses your own [`KeySource`]. `url` is compared with the `iss` of tokens, as with [`with_jwks`](Self::with_jwks).
     pub fn with_key_source(url: impl Into<Box<str>>, source: impl KeySource) -> Self {
         Self::new(url, Source::Keys(Arc::new(source)))
     }
 
-    /// Has this issuer's tokens, and all that are no JWTs, verified by code of yours. At most one issuer of a resource gets
-    /// the latter, unless [`route_opaque`](crate::ResourceServerBuilder::route_opaque) says whose each is. `url` is compared, as
-    /// with [`with_jwks`](Self::with_jwks).
+    /// Uses your own [`TokenVerifier`] for this issuer's JWTs and for opaque tokens.
+    ///
+    /// At most one issuer of a resource server accepts opaque tokens, unless
+    /// [`route_opaque`](crate::ResourceServerBuilder::route_opaque) selects the issuer. `url` is compared with the `iss` of
+    /// tokens, as with [`with_jwks`](Self::with_jwks).
     pub fn with_verifier(url: impl Into<Box<str>>, verifier: impl TokenVerifier) -> Self {
         Self::new(url, Source::Verifier(Arc::new(verifier)))
     }
 
-    /// Fetches the metadata from this URL, wherever the specifications would have it. It must still name this issuer.
+    /// Fetches the metadata from this URL instead of the well-known ones. It must still have this issuer.
     ///
-    /// The URL may be a private one: the document may then name other URLs on its host and port, and, if the answer came from
-    /// a private address, other private URLs too.
+    /// The URL may be private. The document may then name other URLs on the same host and port. If the response comes from a
+    /// private address, the document may name other private URLs too.
     #[must_use]
     pub fn well_known_url(mut self, url: impl Into<Box<str>>) -> Self {
         self.well_known_url = Some(url.into());
         self.independent()
     }
 
-    /// Changes a fetched metadata document before it is read, to repair what a server gets wrong. A `jwks_uri` or
-    /// `introspection_endpoint` that it writes is trusted like a configured one, and may be private. A panic in
-    /// `map` counts as a failed fetch.
+    /// Changes the fetched metadata document before it is read, to repair what an authorization server gets wrong.
+    ///
+    /// A `jwks_uri` or `introspection_endpoint` that `map` writes is trusted like a configured one, and may be private. A
+    /// panic in `map` counts as a failed fetch.
     #[must_use]
     pub fn map_metadata(mut self, map: impl Fn(&mut Value) + Send + Sync + 'static) -> Self {
         self.map_metadata = Some(Arc::new(map));
         self.independent()
     }
 
-    /// Fetches the key set from this URL, whatever the metadata says; without introspection none is needed at all.
+    /// Fetches the key set from this URL instead of the `jwks_uri` of the metadata. Without introspection, no metadata is
+    /// fetched then.
     #[must_use]
     pub fn jwks_uri(mut self, url: impl Into<Box<str>>) -> Self {
         self.jwks_uri = Some(url.into());
@@ -161,24 +168,25 @@ impl Issuer {
         self.independent()
     }
 
-    /// For how long a key set is fresh whose answer has no cache header: 1 minute to 24 hours, 5 minutes by default.
+    /// How long a key set is fresh if its response has no cache header: 1 minute to 24 hours, 5 minutes by default.
     #[must_use]
     pub fn key_set_lifetime(mut self, lifetime: Duration) -> Self {
         self.key_set_lifetime = lifetime;
         self.independent()
     }
 
-    /// For how long past its freshness a key set serves while the issuer cannot be reached: 0 to 24 hours, 1 hour by
-    /// default. This bounds how long a withdrawn key can live on.
+    /// How long an expired key set is still used while the issuer cannot be reached: 0 to 24 hours, 1 hour by default. A
+    /// withdrawn key is accepted for at most this time longer.
     #[must_use]
     pub fn last_known_good(mut self, time: Duration) -> Self {
         self.last_known_good = time;
         self.independent()
     }
 
-    /// How many keys for signatures of a fetched key set are used: 1 to 1,000, 100 by default. Keys that say that they are
-    /// for signatures (`use: sig`) come first. For those beyond, the log has one `warn`, and a token under the key id of one
-    /// is answered with 503.
+    /// The most keys of a fetched key set that are used: 1 to 1,000, 100 by default.
+    ///
+    /// Keys with `use: sig` come first. If there are more keys, the log has one `warn`, and a token with the key id of a key
+    /// that is not used is answered with 503.
     ///
     /// ```
     /// use mcp_bearer::Issuer;
@@ -191,73 +199,85 @@ impl Issuer {
         self.independent()
     }
 
-    /// The most bytes of a fetched key set: 1 KiB to 4 MiB, 256 KiB by default. A longer one is a failed fetch.
+    /// The most bytes of a fetched key set: 1 KiB to 4 MiB, 256 KiB by default. A longer key set is a failed fetch.
     #[must_use]
     pub fn max_key_set_size(mut self, bytes: usize) -> Self {
         self.key_set_limits.bytes = bytes;
         self.independent()
     }
 
-    /// Accepts only these algorithms. By default every asymmetric one that the build can check is accepted, each only
-    /// with a key that is for it.
+    /// Accepts only these signature algorithms. By default, every asymmetric algorithm of the build is accepted, each only
+    /// with a key for it.
     #[must_use]
     pub fn algorithms(mut self, algorithms: impl IntoIterator<Item = Algorithm>) -> Self {
         self.algorithms = Some(algorithms.into_iter().collect());
         self
     }
 
-    /// Asks the authorization server about **every** token of this issuer (RFC 7662), JWTs too: for tokens that mean
-    /// something only to it, and where a revocation must be noticed within
-    /// [`positive_cache`](Introspection::positive_cache). No key set is needed.
+    /// Introspects **every** token of this issuer (RFC 7662), JWTs too.
     ///
-    /// A JWT that names another issuer, has expired, or is marked as something else than an access token is refused
-    /// without asking.
+    /// Use it for tokens that only the authorization server can read, and where a revocation must be noticed within
+    /// [`positive_cache`](Introspection::positive_cache). No key set is needed. A JWT of another issuer, an expired JWT, and a
+    /// JWT that is marked as another kind of token are rejected without introspection.
+    ///
+    /// ```
+    /// use mcp_bearer::Issuer;
+    /// use mcp_bearer::introspection::ClientCredentials;
+    ///
+    /// let credentials = ClientCredentials::basic("mcp-server", "s3cret");
+    /// let issuer = Issuer::discover("https://auth.example.com").introspect_all(credentials);
+    /// ```
     #[must_use]
-    pub fn introspection(self, introspection: impl Into<Introspection>) -> Self {
+    pub fn introspect_all(self, introspection: impl Into<Introspection>) -> Self {
         self.introspected(Introspected::All, introspection.into())
     }
 
-    /// Checks JWTs here, and asks the authorization server about all other tokens (RFC 7662). At most one issuer of a
-    /// resource gets the tokens that say nothing of themselves, unless
-    /// [`route_opaque`](crate::ResourceServerBuilder::route_opaque) says whose each is.
+    /// Verifies JWTs locally, and introspects opaque tokens (RFC 7662).
+    ///
+    /// At most one issuer of a resource server accepts opaque tokens, unless
+    /// [`route_opaque`](crate::ResourceServerBuilder::route_opaque) selects the issuer.
     #[must_use]
     pub fn introspect_opaque(self, introspection: impl Into<Introspection>) -> Self {
         self.introspected(Introspected::Opaque, introspection.into())
     }
 
-    /// Introspects tokens at this URL, whatever the metadata says; with [`jwks_uri`](Self::jwks_uri), or where every
-    /// token is introspected, no metadata is needed at all.
+    /// Introspects tokens at this URL instead of the `introspection_endpoint` of the metadata. No metadata is fetched then
+    /// with [`jwks_uri`](Self::jwks_uri) or [`introspect_all`](Self::introspect_all).
     #[must_use]
     pub fn introspection_endpoint(mut self, url: impl Into<Box<str>>) -> Self {
         self.introspection_endpoint = Some(url.into());
         self.independent()
     }
 
-    /// Checks JWTs here **and** asks the authorization server whether they were revoked, at most once in `interval` for
-    /// each token: 1 s to 1 hour. Together with [`introspect_opaque`](Self::introspect_opaque), whose credentials it
-    /// takes. While the authorization server cannot be asked, a token whose last answer is older than that cannot be
-    /// judged (503).
+    /// Introspects locally verified JWTs too, to notice a revocation: at most once in `interval` for each token, 1 s to
+    /// 1 hour.
+    ///
+    /// It needs [`introspect_opaque`](Self::introspect_opaque), whose credentials it uses. While introspection fails, a token
+    /// whose last result is older than `interval` is answered with 503.
     #[must_use]
     pub const fn revocation_check(mut self, interval: Duration) -> Self {
         self.revocation_check = Some(interval);
         self
     }
 
-    /// Accepts tokens that name this issuer too, exactly, and are signed with the same keys: for authorization servers
-    /// that changed their name or have several, as Entra's v1 and v2 endpoints. The metadata must still name the issuer
-    /// itself, and only that is published. The name is compared and nothing is fetched from it: any visible ASCII text of at
-    /// most 2,048 bytes without quotes, such as the `http://.../adfs/services/trust` of AD FS.
+    /// Accepts tokens with this `iss` too, if they are signed with the same keys. Use it for an authorization server that has
+    /// changed its issuer identifier or has several, such as the v1 and v2 endpoints of Entra.
     ///
-    /// The same person is then known under two issuers: see [`AuthInfo::identity`](crate::AuthInfo::identity).
+    /// The metadata must still have the issuer itself, and only that is published. The text is only compared: any visible
+    /// ASCII text without quotes, of at most 2,048 bytes, is accepted, such as `http://.../adfs/services/trust` of AD FS.
+    ///
+    /// The same user has different identities under the two issuers: see [`AuthInfo::identity`](crate::AuthInfo::identity).
     #[must_use]
     pub fn also_issued_as(mut self, issuer: impl Into<Box<str>>) -> Self {
         self.also_issued_as.push(issuer.into());
         self.independent()
     }
 
-    /// Accepts metadata whose `issuer` is the text `template` with a literal `{tenantid}` in it, and tokens whose issuer
-    /// is that template with one of `tenants` in its place, and no other: for Entra's `common` and `organizations`
-    /// endpoints. The URL of such an endpoint is then no token's issuer, and an introspection answer must name one.
+    /// Accepts tokens of these tenants of a multi-tenant endpoint, such as Entra's `common` and `organizations`.
+    ///
+    /// `template` is the `issuer` of the metadata, with a literal `{tenantid}` in it. A token's issuer must be the template
+    /// with one of `tenants` in place of `{tenantid}`. The URL of the endpoint itself is not accepted as the issuer of a
+    /// token, and an introspection response must have an `iss`.
     #[must_use]
     pub fn tenant_template<I>(mut self, template: impl Into<Box<str>>, tenants: I) -> Self
     where
@@ -269,7 +289,7 @@ impl Issuer {
         self.independent()
     }
 
-    /// Accepts plain http beyond loopback, where anybody on the way can replace the keys.
+    /// Accepts plain http URLs beyond loopback. Anybody on the network path can then replace the keys.
     #[must_use]
     pub fn dangerously_allow_http(mut self) -> Self {
         self.plain_http = PlainHttp::Anywhere;
@@ -329,9 +349,9 @@ impl fmt::Debug for Issuer {
     }
 }
 
-/// 256 KiB: a hundred RSA keys with certificates stay below.
+/// 256 KiB: a hundred RSA keys with certificates are smaller.
 pub(super) const DEFAULT_KEY_SET_LIMITS: KeySetLimits = KeySetLimits { keys: DEFAULT_MAX_KEYS, bytes: 256 * 1024 };
-/// Five minutes: the usual time between a new key's publication and its first signature.
+/// The usual time between the publication of a new key and its first signature.
 pub(super) const DEFAULT_KEY_SET_LIFETIME: Duration = Duration::from_secs(300);
-/// An hour: longer than most outages, shorter than most plans to abuse a stolen key.
+/// Longer than most outages, and short enough that a withdrawn key expires soon.
 pub(super) const DEFAULT_LAST_KNOWN_GOOD: Duration = Duration::from_secs(3600);

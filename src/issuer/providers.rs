@@ -1,11 +1,21 @@
-//! Authorization servers that need more than their URL, by the words of their own consoles.
+//! Authorization servers that need configuration in their consoles, step by step.
 //!
-//! Each function returns an ordinary [`Issuer`], to be changed like any other; none loosens a check. A server that is
-//! not here needs nothing but [`Issuer::discover`]. What all have in common: the access token must name this resource as
-//! its audience, and most servers do that only if they are told to.
+//! Each function returns an ordinary [`Issuer`] that can be changed further. None of them removes a check. For any other
+//! authorization server, use [`Issuer::discover`].
 //!
-//! Clients that register themselves (RFC 7591) register with the scopes of the first challenge. A server that holds them
-//! to those refuses a later request for more: require, or name in `scopes_supported`, what one session will need.
+//! All have one thing in common: the audience of the access token must be this resource, and most authorization servers do
+//! that only if they are configured for it.
+//!
+//! Clients that register themselves (RFC 7591) register with the scopes of the first challenge. Some authorization servers
+//! reject a later request for other scopes. Require the scopes that a session will need, or list them in
+//! `scopes_supported`.
+//!
+//! ```
+//! use mcp_bearer::issuer::providers;
+//!
+//! let issuer = providers::keycloak("https://auth.example.com", "demo").scope_claim("/realm_access/roles");
+//! assert_eq!(issuer.url(), "https://auth.example.com/realms/demo");
+//! ```
 
 use crate::issuer::Issuer;
 
@@ -13,15 +23,14 @@ use crate::issuer::Issuer;
 ///
 /// 1. *Client scopes*: create `mcp:tools`, type *Optional*, *Include in token scope* on.
 /// 2. In it, *Mappers*, *Configure a new mapper*, *Audience*: *Included Custom Audience* is the resource identifier,
-///    *Add to access token* on. Without it `aud` is `account`, and every token is refused.
+///    *Add to access token* on. Without it `aud` is `account`, and every token is rejected.
 /// 3. Self-registration: *Clients*, *Client registration*, add `mcp:tools` to *Allowed Client Scopes*.
 /// 4. Lightweight or revocable tokens: a confidential client with a secret, for
-///    `.introspection(ClientCredentials::basic(id, secret))`; and a second audience mapper with *Included Client Audience*,
-///    since a caller that is not in `aud` is told that the token is inactive (26.6.2). In both mappers *Add to token
-///    introspection* on, and *Add to lightweight access token* too, for the sake of that rule.
+///    `.introspect_all(ClientCredentials::basic(id, secret))`; and a second audience mapper with *Included Client Audience*,
+///    because Keycloak (26.6.2) reports a token as inactive to a client that is not in its `aud`. In both mappers *Add to
+///    token introspection* and *Add to lightweight access token* on.
 ///
-/// Roles are scopes only if asked for: `.scope_claim("/realm_access/roles")`. `examples/keycloak` holds a realm with all of
-/// this.
+/// To use roles as scopes, call `.scope_claim("/realm_access/roles")`. `examples/keycloak` has a realm with all of this.
 #[must_use]
 pub fn keycloak(base: &str, realm: &str) -> Issuer {
     let trimmed = base.trim_end_matches('/');
@@ -38,12 +47,13 @@ pub fn keycloak(base: &str, realm: &str) -> Issuer {
 ///
 /// 1. *Applications*, *APIs*, *Create API*: the identifier is the resource identifier, byte for byte.
 /// 2. In it, *Permissions*: the scopes.
-/// 3. *Settings*, *Advanced*: *Resource Parameter Compatibility Profile* on, so that the `resource` of MCP clients counts.
-///    For clients that send none, *Settings*, *General*, *API Authorization Settings*: *Default Audience* is the same
-///    identifier. Without an audience Auth0 issues tokens that nobody else can check, since it has no introspection.
+/// 3. *Settings*, *Advanced*: *Resource Parameter Compatibility Profile* on, so that Auth0 uses the `resource` of MCP
+///    clients. For clients that send none, *Settings*, *General*, *API Authorization Settings*: *Default Audience* is the
+///    same identifier. Without an audience, Auth0 issues opaque tokens, which cannot be verified because it has no
+///    introspection.
 /// 4. Self-registration: *Settings*, *Advanced*, *Dynamic Client Registration*.
 ///
-/// With *Add Permissions in the Access Token* those are scopes only if asked for: `.scope_claim("/permissions")`.
+/// To use the permissions of *Add Permissions in the Access Token* as scopes, call `.scope_claim("/permissions")`.
 #[must_use]
 pub fn auth0(domain: &str) -> Issuer {
     let host = host_of(domain);
@@ -57,8 +67,8 @@ pub fn auth0(domain: &str) -> Issuer {
 /// 1. *API resources*, *Create*: the identifier is the resource identifier, byte for byte.
 /// 2. In it, *Permissions*: the scopes; then give them to users by a role.
 ///
-/// Clients must send `resource` (RFC 8707), as MCP clients do: without it the token is opaque and names no audience.
-/// Organization tokens name `urn:logto:organization:...`, to be accepted by [`accept_audience`](Issuer::accept_audience).
+/// Clients must send `resource` (RFC 8707), as MCP clients do. Without it, the token is opaque and has no audience. The
+/// audience of organization tokens is `urn:logto:organization:...`: call [`accept_audience`](Issuer::accept_audience).
 #[must_use]
 pub fn logto(endpoint: &str) -> Issuer {
     let trimmed = endpoint.trim_end_matches('/');
@@ -76,12 +86,12 @@ pub fn logto(endpoint: &str) -> Issuer {
 /// 2. *Manifest*: `requestedAccessTokenVersion` is `2`. For v1 tokens, `.also_issued_as("https://sts.windows.net/<tenant>/")`
 ///    and the *Application ID URI* as one more accepted audience.
 /// 3. *Expose an API*: the *Application ID URI* is the resource identifier, since MCP clients send that as `resource`, and
-///    Entra refuses a `resource` that the requested scopes do not belong to. Below it, the scopes. Tokens carry `mcp.tools`,
-///    clients must ask for `<Application ID URI>/mcp.tools`: say so with
+///    Entra rejects a `resource` that the requested scopes do not belong to. Below it, the scopes. Tokens have the scope
+///    `mcp.tools`, but clients must request `<Application ID URI>/mcp.tools`: configure that with
 ///    [`challenge_scope`](crate::ResourceServerBuilder::challenge_scope).
 /// 4. Clients cannot register themselves: register one, with its redirect URIs, and give its identifier to your users.
 ///
-/// Application permissions are in `roles`, and scopes only if asked for: `.scope_claim("/roles")`.
+/// To use application permissions as scopes, call `.scope_claim("/roles")`.
 #[must_use]
 pub fn entra(tenant: &str) -> Issuer {
     let issuer = Issuer::oidc(format!("https://login.microsoftonline.com/{tenant}/v2.0"));
@@ -96,7 +106,8 @@ pub fn entra(tenant: &str) -> Issuer {
 /// 1. *Security*, *API*, *Authorization Servers*: the *Audience* is the resource identifier, byte for byte.
 /// 2. In it, *Scopes*; and *Access Policies* that let clients ask for them.
 ///
-/// The organization's own authorization server cannot be used: its tokens are for Okta, and its keys change unseen.
+/// The organization's own authorization server cannot be used: the audience of its tokens is Okta, and its keys
+/// change without notice.
 #[must_use]
 pub fn okta(domain: &str, authorization_server: &str) -> Issuer {
     let host = host_of(domain);
@@ -114,8 +125,8 @@ pub fn okta(domain: &str, authorization_server: &str) -> Issuer {
 /// 1. *Branding*, *Domain*, *Resource servers*: the identifier is the resource identifier; below it the custom scopes.
 ///    Tokens and clients call them `<identifier>/<scope>`.
 /// 2. Clients send `resource` (RFC 8707), and the token then names it in `aud`. Where they do not, the token has no
-///    audience and is refused, unless
-///    [`dangerously_accept_clients_without_audience`](Issuer::dangerously_accept_clients_without_audience) lists them.
+///    audience and is rejected, unless
+///    [`dangerously_accept_clients_without_audience`](Issuer::dangerously_accept_clients_without_audience) lists the client.
 #[must_use]
 pub fn cognito(region: &str, user_pool: &str) -> Issuer {
     let issuer = Issuer::oidc(format!("https://cognito-idp.{region}.amazonaws.com/{user_pool}"));
@@ -128,7 +139,7 @@ pub fn cognito(region: &str, user_pool: &str) -> Issuer {
     only_if(pool == user_pool && home == region, issuer, &written, needs, &format!("cognito({home:?}, {pool:?})"))
 }
 
-/// The issuer of a call that is right; of another one an issuer that fails at build, with the call as it should be.
+/// The issuer, or one whose build fails with a message that has the correct call.
 fn only_if(is_right: bool, issuer: Issuer, written: &str, needs: &str, repaired: &str) -> Issuer {
     if is_right {
         return issuer;

@@ -54,7 +54,7 @@ struct Fixture {
 impl Fixture {
     /// A server that asks about every token, with every default.
     async fn new() -> Self {
-        Self::with(|issuer| issuer.introspection(credentials())).await
+        Self::with(|issuer| issuer.introspect_all(credentials())).await
     }
 
     async fn with(configure: impl FnOnce(Issuer) -> Issuer) -> Self {

@@ -83,7 +83,7 @@ fn read_request(stream: &mut TcpStream) -> Option<String> {
 
 fn introspecting(url: &str) -> Issuer {
     let settings = Introspection::new(ClientCredentials::basic("client", "secret"));
-    Issuer::discover(ISSUER).introspection(settings).introspection_endpoint(format!("{url}/introspect"))
+    Issuer::discover(ISSUER).introspect_all(settings).introspection_endpoint(format!("{url}/introspect"))
 }
 
 async fn app(issuer: Issuer) -> App {

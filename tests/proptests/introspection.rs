@@ -93,7 +93,7 @@ impl World {
         let (issuer, clock) = issuer();
         let settings = Introspection::new(ClientCredentials::basic("id", "secret"));
         let settings = settings.positive_cache(positive).negative_cache(negative);
-        let accepted = issuer.issuer().introspection(settings).introspection_endpoint(format!("{ISSUER}/introspect"));
+        let accepted = issuer.issuer().introspect_all(settings).introspection_endpoint(format!("{ISSUER}/introspect"));
         let server = ResourceServer::builder(RESOURCE).issuer(accepted).clock(clock.clone()).clock_skew(skew);
         let server = server.build_lazy().unwrap();
         let now = clock.since_epoch();

@@ -139,7 +139,7 @@ fn only_a_valid_introspection_response_makes_a_token_active() {
         let status = runtime.block_on(async {
             let (_, clock) = issuer();
             let found = mcp_bearer::Issuer::discover(ISSUER)
-                .introspection(ClientCredentials::basic("id", "secret"))
+                .introspect_all(ClientCredentials::basic("id", "secret"))
                 .introspection_endpoint(format!("{ISSUER}/introspect"))
                 .http_client(FixedResponse(document.clone().into()));
             let server = ResourceServer::builder(RESOURCE).issuer(found).clock(clock).build_lazy().unwrap();

@@ -38,7 +38,7 @@ struct Endpoint {
 pub async fn bursts(length: Duration) {
     let endpoint = Arc::new(Endpoint::default());
     let issuer = listen(&endpoint).await;
-    let trusted = Issuer::discover(&*issuer).introspection(ClientCredentials::basic("soak", "secret"));
+    let trusted = Issuer::discover(&*issuer).introspect_all(ClientCredentials::basic("soak", "secret"));
     let url = serve(trusted.introspection_endpoint(format!("{issuer}/introspect"))).await;
     let client = Client::builder().no_proxy().build().unwrap();
     let (started, mut accepted) = (Instant::now(), 0);

@@ -72,7 +72,7 @@ impl Opaque {
 
     pub fn trusted(&self) -> Issuer {
         let introspection = Introspection::new(ClientCredentials::basic("soak", "secret")).positive_cache(POSITIVE);
-        Issuer::discover(self.issuer.url()).introspection(introspection)
+        Issuer::discover(self.issuer.url()).introspect_all(introspection)
     }
 
     /// Fills the log of the test issuer, which keeps the last thousand requests, so that it does not grow later.

@@ -114,7 +114,7 @@ fn an_introspection_answer_that_comes_after_a_newer_one_changes_nothing() {
         let introspection = Introspection::new(ClientCredentials::basic("id", "secret"));
         let introspection = introspection.positive_cache(SECOND * 300).negative_cache(SECOND * negative);
         let (two, _) = Two::new(json!({ "active": false }).to_string(), |trusted| {
-            trusted.introspection(introspection).introspection_endpoint("https://auth.example.com/introspect")
+            trusted.introspect_all(introspection).introspection_endpoint("https://auth.example.com/introspect")
         });
         two.ask_and_stand_still("revoked");
         assert_eq!(two.verdict_after(SECOND * 61, "revoked"), "R401");

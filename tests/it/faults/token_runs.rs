@@ -49,7 +49,7 @@ async fn schedule(seed: u64) -> Vec<Heard> {
     let brief = BRIEFS.map(|name| (name.to_owned(), Some(START + BRIEF)));
     let world = World::new(rng.fork(), trouble, LONG.map(|name| (name.to_owned(), None)).into_iter().chain(brief));
     let trusted = Issuer::discover(ISSUER)
-        .introspection(ClientCredentials::basic("id", "secret"))
+        .introspect_all(ClientCredentials::basic("id", "secret"))
         .introspection_endpoint("https://auth.example.com/introspect")
         .http_client(world.clone());
     let server = ResourceServer::builder(RESOURCE).issuer(trusted).clock(clock.clone()).build_lazy().unwrap();

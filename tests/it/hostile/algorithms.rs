@@ -202,5 +202,5 @@ fn an_allow_list_names_asymmetric_algorithms() {
     let issuer = Issuer::discover("https://auth.example.com").algorithms([]);
     let error = trial::server(ResourceServer::builder(RESOURCE).issuer(issuer)).unwrap_err();
     assert_eq!(error.kind(), BuildErrorKind::Algorithm, "C26");
-    assert!(error.to_string().contains("name at least one"), "C26 {error}");
+    assert!(error.to_string().contains("add at least one"), "C26 {error}");
 }

@@ -43,7 +43,7 @@ async fn judge(trial: &Trial, id: &str, what: &str, token: &str, verdict: &str, 
 async fn no_answer_holds_beyond_the_tokens_own_time() {
     let (issuer, clock) = trial::issuer(Algorithm::ES256);
     let five_minutes = Introspection::new(credentials()).positive_cache(300 * SECOND);
-    let accepted = issuer.issuer().introspection_endpoint(INTROSPECT).introspection(five_minutes);
+    let accepted = issuer.issuer().introspection_endpoint(INTROSPECT).introspect_all(five_minutes);
     let trial = Trial::of(issuer, clock, |server| server.issuer(accepted).clock_skew(Duration::ZERO));
     let token = trial.fixture.issuer.token().audience(RESOURCE).scope("mcp:tools").expires_in(100 * SECOND).opaque();
     judge(&trial, "L01", "new", &token, "OK", 1).await;
@@ -145,7 +145,7 @@ async fn tokens_that_are_nearly_the_same_are_different_tokens() {
 #[tokio::test(start_paused = true)]
 async fn who_shares_an_answer_judges_it_for_itself() {
     let (issuer, clock) = trial::issuer(Algorithm::ES256);
-    let shared = issuer.issuer().introspection_endpoint(INTROSPECT).introspection(credentials());
+    let shared = issuer.issuer().introspection_endpoint(INTROSPECT).introspect_all(credentials());
     let server = |resource: &str, shared: Issuer| {
         trial::server(ResourceServer::builder(resource.to_owned()).issuer(shared).clock(clock.clone())).unwrap()
     };
@@ -314,7 +314,7 @@ async fn a_panic_of_the_applications_code_spoils_nothing_that_is_remembered() {
     {
         let clock = TestClock::new();
         let issuer = TestIssuer::builder(ISSUER).clock(clock.clone()).build();
-        let mut accepted = issuer.issuer().introspection_endpoint(INTROSPECT).introspection(credentials);
+        let mut accepted = issuer.issuer().introspection_endpoint(INTROSPECT).introspect_all(credentials);
         if own_client {
             accepted = accepted.http_client(Panicking { client: issuer.http_client(), panics: Arc::clone(&panics) });
         }

@@ -207,7 +207,7 @@ async fn hybrid() -> (Trial, TestIssuer) {
     let other = TestIssuer::builder("https://other.example.com").clock(clock.clone()).build();
     let here = issuer.issuer().introspection_endpoint(INTROSPECT).introspect_opaque(credentials());
     let asked = other.issuer().introspection_endpoint("https://other.example.com/introspect");
-    let asked = asked.introspection(credentials());
+    let asked = asked.introspect_all(credentials());
     let trial = Trial::of(issuer, clock, |server| {
         let server = server.issuer(here).issuer(asked);
         server.route_opaque(|token| token.starts_with("other.").then_some("https://other.example.com").or(Some(ISSUER)))
@@ -282,7 +282,7 @@ async fn who_is_asked_about_a_token_follows_from_its_shape_and_the_configuration
 
 #[test]
 fn whose_an_opaque_token_is_must_be_beyond_doubt() {
-    let issuer = |url: &str| Issuer::discover(url).introspection(Introspection::new(credentials()));
+    let issuer = |url: &str| Issuer::discover(url).introspect_all(Introspection::new(credentials()));
     let two =
         || mcp_bearer::ResourceServer::builder(RESOURCE).issuer(issuer(ISSUER)).issuer(issuer("https://b.example"));
     assert!(trial::server(two()).unwrap_err().to_string().contains("route_opaque"), "K22");

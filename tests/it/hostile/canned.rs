@@ -75,7 +75,7 @@ impl Canned {
     /// A server that asks about every token at the page [`INTROSPECT`] of this client.
     pub fn introspecting(&self, introspection: impl Into<Introspection>) -> Trial {
         let (issuer, clock) = trial::issuer(Algorithm::ES256);
-        let accepted = Issuer::discover(ISSUER).introspection_endpoint(INTROSPECT).introspection(introspection);
+        let accepted = Issuer::discover(ISSUER).introspection_endpoint(INTROSPECT).introspect_all(introspection);
         let accepted = accepted.http_client(self.clone());
         Trial::of(issuer, clock, |server| server.issuer(accepted)).shown(self)
     }

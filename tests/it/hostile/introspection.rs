@@ -203,7 +203,7 @@ async fn of_two_issuers_each_speaks_for_itself_alone() {
     let (issuer, clock) = trial::issuer(Algorithm::ES256);
     let other = TestIssuer::builder(OTHER).clock(clock.clone()).build();
     let endpoint = |issuer: &TestIssuer| {
-        issuer.issuer().introspection_endpoint(format!("{}/introspect", issuer.url())).introspection(credentials())
+        issuer.issuer().introspection_endpoint(format!("{}/introspect", issuer.url())).introspect_all(credentials())
     };
     let accepted = [endpoint(&issuer), endpoint(&other)];
     let trial = Trial::of(issuer, clock, |server| {

@@ -65,7 +65,7 @@ async fn nothing_prints_what_is_secret() {
     let credentials = ClientCredentials::basic("an-id-of-a-client", SECRET);
     let posted = ClientCredentials::post("an-id-of-a-client", SECRET);
     let introspection = Introspection::new(credentials.clone());
-    let issuer = Issuer::discover(ISSUER).introspection(introspection.clone());
+    let issuer = Issuer::discover(ISSUER).introspect_all(introspection.clone());
     let server = &trial.fixture.server;
     let refused = trial.token("O02", "refused", &format!("{token}x"), "R401").await;
     let key = std::array::from_fn(|index| SECRET.as_bytes()[index]);

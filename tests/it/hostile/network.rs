@@ -218,7 +218,7 @@ async fn an_introspection_answer_is_not_decompressed() {
         let answer = [head.as_bytes(), &body].concat();
         let raw = Raw::start(move |stream| drop(stream.write_all(&answer)));
         let accepted = Issuer::discover(ISSUER).introspection_endpoint(raw.url("/introspect"));
-        let accepted = accepted.introspection(trial::credentials());
+        let accepted = accepted.introspect_all(trial::credentials());
         let trial = Trial::of(issuer, clock, |server| server.issuer(accepted));
         trial.token(id, what, "2YotnFZFEjr1zCsicMWpAA", verdict).await;
         let heads = raw.heads();
@@ -243,7 +243,7 @@ async fn a_token_is_told_only_to_a_server_that_proves_its_name() {
         let body = json!({"active": true, "aud": RESOURCE, "scope": "mcp:tools"}).to_string();
         let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len());
         let accepted = Issuer::discover(ISSUER).introspection_endpoint(serve_tls(certificate, answer));
-        let accepted = accepted.introspection(trial::credentials()).http_client(knows_root.clone());
+        let accepted = accepted.introspect_all(trial::credentials()).http_client(knows_root.clone());
         let trial = Trial::of(issuer, clock, |server| server.issuer(accepted));
         trial.token(id, "TLS", "2YotnFZFEjr1zCsicMWpAA", verdict).await;
     }

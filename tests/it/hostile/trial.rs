@@ -50,7 +50,7 @@ impl Trial {
     /// A server that asks its issuer about every token, at an endpoint that it knows.
     pub fn introspecting(introspection: impl Into<Introspection>) -> Self {
         let (issuer, clock) = issuer(Algorithm::ES256);
-        let accepted = issuer.issuer().introspection_endpoint(INTROSPECT).introspection(introspection);
+        let accepted = issuer.issuer().introspection_endpoint(INTROSPECT).introspect_all(introspection);
         Self::of(issuer, clock, |server| server.issuer(accepted))
     }
 

@@ -34,7 +34,7 @@ async fn positive_cache_holds_for_its_time_and_never_past_exp() {
         (credentials().into(), 10, 10),
         (with(seconds(300)), 299, 299),
     ] {
-        let fixture = Fixture::with(|issuer| issuer.introspection(introspection)).await;
+        let fixture = Fixture::with(|issuer| issuer.introspect_all(introspection)).await;
         let app = fixture.app();
         let token = fixture.issuer.token().audience(RESOURCE).scope("mcp:tools").expires_in(seconds(lifetime)).opaque();
         for _ in 0..3 {
@@ -74,7 +74,7 @@ async fn positive_cache_of_an_answer_without_exp_ends_all_the_same() {
 #[tokio::test(start_paused = true)]
 async fn positive_cache_is_switched_off_by_zero() {
     let introspection = Introspection::new(credentials()).positive_cache(Duration::ZERO);
-    let fixture = Fixture::with(|issuer| issuer.introspection(introspection)).await;
+    let fixture = Fixture::with(|issuer| issuer.introspect_all(introspection)).await;
     let (app, token) = (fixture.app(), fixture.token());
     for asked in 1..=3 {
         assert_eq!((app.with_token(&token).await.verdict().as_str(), fixture.asked()), ("OK", asked));
@@ -93,7 +93,7 @@ async fn positive_cache_rechecks_exp_and_nbf_on_a_hit() {
         (START - 60, None),
         (START - 61, Some(CheckFailure::NotYetValid)),
     ] {
-        let fixture = Fixture::with(|issuer| issuer.introspection(introspection())).await;
+        let fixture = Fixture::with(|issuer| issuer.introspect_all(introspection())).await;
         let token = fixture.issuer.token().audience(RESOURCE).scope("mcp:tools").expires_in(seconds(300));
         let (app, token) = (fixture.app(), token.without("iat").claim("nbf", START).opaque());
         assert_eq!(app.with_token(&token).await.verdict(), "OK");
@@ -110,7 +110,7 @@ async fn positive_cache_rechecks_exp_and_nbf_on_a_hit() {
 async fn negative_cache_holds_for_its_time() {
     let with = |time| Introspection::new(credentials()).negative_cache(seconds(time));
     for (introspection, expected) in [(credentials().into(), 10), (with(60), 60), (with(1), 1)] {
-        let fixture = Fixture::with(|issuer| issuer.introspection(introspection)).await;
+        let fixture = Fixture::with(|issuer| issuer.introspect_all(introspection)).await;
         let app = fixture.app();
         let mut answer = active();
         for _ in 0..3 {
@@ -129,7 +129,7 @@ async fn negative_cache_holds_for_its_time() {
 #[tokio::test(start_paused = true)]
 async fn negative_cache_is_switched_off_by_zero() {
     let introspection = Introspection::new(credentials()).negative_cache(Duration::ZERO);
-    let fixture = Fixture::with(|issuer| issuer.introspection(introspection)).await;
+    let fixture = Fixture::with(|issuer| issuer.introspect_all(introspection)).await;
     let app = fixture.app();
     for asked in 1..=3 {
         assert_eq!((app.with_token("early").await.verdict().as_str(), fixture.asked()), ("R401", asked));
@@ -224,7 +224,7 @@ async fn scopes_and_audience_are_judged_on_each_request() {
     let other = "https://mcp.example.com/other";
     for other_first in [false, true] {
         let (issuer, clock) = super::issuer(crate::support::ISSUER);
-        let configured: Issuer = issuer.issuer().introspection(credentials());
+        let configured: Issuer = issuer.issuer().introspect_all(credentials());
         let server = |resource: &str, issuer: Issuer| {
             let clock: TestClock = clock.clone();
             ResourceServer::builder(resource).issuer(issuer).clock(clock).build_lazy().unwrap()

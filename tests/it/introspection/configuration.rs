@@ -34,7 +34,7 @@ fn with(issuer: Issuer) -> ResourceServerBuilder {
 }
 
 fn all() -> Issuer {
-    Issuer::discover(ISSUER).introspection(credentials())
+    Issuer::discover(ISSUER).introspect_all(credentials())
 }
 
 fn opaque() -> Issuer {
@@ -51,7 +51,7 @@ fn metadata(members: &str) -> AuthorizationServerMetadata {
 
 /// The two ways to ask.
 const WAYS: [fn(Issuer, Introspection) -> Issuer; 2] = [
-    |issuer, introspection| issuer.introspection(introspection),
+    |issuer, introspection| issuer.introspect_all(introspection),
     |issuer, introspection| issuer.introspect_opaque(introspection),
 ];
 const SECOND: Duration = Duration::from_secs(1);
@@ -81,7 +81,7 @@ fn times_are_in_their_ranges() {
         }
     }
     let of_setting =
-        |introspection: Introspection| with(Issuer::discover(ISSUER).introspection(introspection)).build_lazy();
+        |introspection: Introspection| with(Issuer::discover(ISSUER).introspect_all(introspection)).build_lazy();
     for (requests, is_good) in [(0, false), (1, true), (8, true), (64, true), (65, false), (usize::MAX, false)] {
         let error = of_setting(introspection().max_in_flight(requests)).err();
         assert_eq!(error.is_none(), is_good, "{requests}");
@@ -122,7 +122,7 @@ fn times_are_in_their_ranges() {
 fn mistakes_fail_at_build() {
     let day = 24 * 3600 * SECOND;
     let key = || super::credentials::private_key();
-    let of = |credentials: ClientCredentials| with(Issuer::discover(ISSUER).introspection(credentials));
+    let of = |credentials: ClientCredentials| with(Issuer::discover(ISSUER).introspect_all(credentials));
     let uri = "https://auth.example.com/jwks";
     for (what, builder, kind, named) in [
         ("no client", of(ClientCredentials::basic("", "secret")), Kind::Setting, "client identifier"),
@@ -157,27 +157,29 @@ fn mistakes_fail_at_build() {
         ),
         (
             "verifier that is not asked",
-            with(Issuer::with_verifier(ISSUER, Nobody).introspection(credentials())),
+            with(Issuer::with_verifier(ISSUER, Nobody).introspect_all(credentials())),
             Kind::Setting,
-            "`introspection`",
+            "`introspect_all`",
         ),
         (
             "verifier beside opaque",
             with(Issuer::with_verifier(ISSUER, Nobody).introspect_opaque(credentials())),
             Kind::Setting,
-            "`introspection`",
+            "`introspect_opaque`",
         ),
         (
             "keys that are not used",
-            with(fixed().introspection(credentials()).introspection_endpoint(ENDPOINT)),
+            with(fixed().introspect_all(credentials()).introspection_endpoint(ENDPOINT)),
             Kind::Setting,
-            "`introspection`",
+            "`introspect_all`",
         ),
         (
             "source that is not used",
-            with(Issuer::with_key_source(ISSUER, Nobody).introspection(credentials()).introspection_endpoint(ENDPOINT)),
+            with(
+                Issuer::with_key_source(ISSUER, Nobody).introspect_all(credentials()).introspection_endpoint(ENDPOINT),
+            ),
             Kind::Setting,
-            "`introspection`",
+            "`introspect_all`",
         ),
         ("idle jwks_uri", with(all().jwks_uri(uri)), Kind::Setting, "`jwks_uri`"),
         ("idle algorithms", with(all().algorithms([Algorithm::ES256])), Kind::Setting, "`algorithms`"),
@@ -217,7 +219,7 @@ fn mistakes_fail_at_build() {
         ),
         (
             "metadata without an endpoint",
-            with(Issuer::with_metadata(metadata("")).introspection(credentials())),
+            with(Issuer::with_metadata(metadata("")).introspect_all(credentials())),
             Kind::Issuer,
             "\"introspection_endpoint\"",
         ),
@@ -312,7 +314,7 @@ fn mistakes_fail_at_build() {
 #[test]
 fn what_goes_together_builds() {
     let uri = "https://auth.example.com/jwks";
-    let loopback = || Issuer::discover("http://127.0.0.1:8080").introspection(credentials());
+    let loopback = || Issuer::discover("http://127.0.0.1:8080").introspect_all(credentials());
     for (what, builder) in [
         ("all", with(all())),
         ("opaque", with(opaque())),
@@ -334,12 +336,12 @@ fn what_goes_together_builds() {
             "metadata at hand",
             with(
                 Issuer::with_metadata(metadata(r#","introspection_endpoint":"https://h/i""#))
-                    .introspection(credentials()),
+                    .introspect_all(credentials()),
             ),
         ),
         (
             "a client without a secret of its own",
-            with(Issuer::discover(ISSUER).introspection(ClientCredentials::bearer(String::new))),
+            with(Issuer::discover(ISSUER).introspect_all(ClientCredentials::bearer(String::new))),
         ),
         ("another name", with(all().also_issued_as("https://other.example.com"))),
         ("one route for one issuer", with(all()).route_opaque(|_| Some(ISSUER))),
@@ -355,7 +357,7 @@ fn what_goes_together_builds() {
             with(
                 Issuer::discover("http://auth.internal")
                     .dangerously_allow_http()
-                    .introspection(credentials())
+                    .introspect_all(credentials())
                     .introspection_endpoint("http://auth.internal/i"),
             ),
         ),

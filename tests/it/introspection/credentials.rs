@@ -77,7 +77,7 @@ fn app_of(stub: &Stub, introspection: impl Into<Introspection>) -> App {
 async fn our_credentials_basic_are_form_encoded_first() {
     let (id, secret) = ("a:b", "s%c r+t/\u{e9}\"");
     let issuer = TestIssuer::builder(ISSUER).introspection_client(id, secret).build();
-    let app = App::new(server_of(issuer.issuer().introspection(ClientCredentials::basic(id, secret))).bearer_layer());
+    let app = App::new(server_of(issuer.issuer().introspect_all(ClientCredentials::basic(id, secret))).bearer_layer());
     issuer.introspection_answer("opaque", active());
     assert_eq!(app.with_token("opaque").await.verdict(), "OK");
     let request = issuer.last_request(Endpoint::Introspection).unwrap();
@@ -91,7 +91,7 @@ async fn our_credentials_basic_are_form_encoded_first() {
 async fn our_credentials_post_stand_in_the_body_alone() {
     let (id, secret) = ("a:b&c", "s%c r+t/\u{e9}\"=");
     let issuer = TestIssuer::builder(ISSUER).introspection_client(id, secret).build();
-    let app = App::new(server_of(issuer.issuer().introspection(ClientCredentials::post(id, secret))).bearer_layer());
+    let app = App::new(server_of(issuer.issuer().introspect_all(ClientCredentials::post(id, secret))).bearer_layer());
     issuer.introspection_answer("opaque", active());
     assert_eq!(app.with_token("opaque").await.verdict(), "OK");
     let request = issuer.last_request(Endpoint::Introspection).unwrap();
@@ -154,7 +154,7 @@ async fn our_credentials_private_key_jwt_are_an_assertion_for_this_issuer_alone(
             let key = PrivateKey::from_pkcs8_pem(algorithm, &pem).unwrap();
             let key = kid.into_iter().fold(key, PrivateKey::key_id);
             let issuer = TestIssuer::new(ISSUER);
-            let configured = issuer.issuer().introspection(ClientCredentials::private_key_jwt(CLIENT, key));
+            let configured = issuer.issuer().introspect_all(ClientCredentials::private_key_jwt(CLIENT, key));
             issuer.introspection_answer("opaque", active());
             assert_eq!(App::new(server_of(configured).bearer_layer()).with_token("opaque").await.verdict(), "OK");
 
@@ -184,7 +184,7 @@ async fn our_credentials_private_key_jwt_are_fresh_for_each_attempt() {
     let key = PrivateKey::from_pkcs8_pem(Algorithm::ES256, &pem).unwrap();
     let issuer = TestIssuer::new(ISSUER);
     let introspection = Introspection::new(ClientCredentials::private_key_jwt(CLIENT, key));
-    let app = App::new(server_of(issuer.issuer().introspection(introspection)).bearer_layer());
+    let app = App::new(server_of(issuer.issuer().introspect_all(introspection)).bearer_layer());
     for (index, token) in super::numbered("token", 10).iter().enumerate() {
         issuer.fault_times(Endpoint::Introspection, Fault::Status(503), 1);
         issuer.introspection_answer(token, active());
@@ -261,7 +261,7 @@ async fn our_credentials_refused_are_503_and_an_error_event_of_its_own() {
 async fn our_credentials_that_are_wrong_are_never_a_bad_token() {
     let issuer = TestIssuer::builder(ISSUER).introspection_client(CLIENT, "another secret").build();
     for credentials in each() {
-        let app = App::new(server_of(issuer.issuer().introspection(credentials)).bearer_layer());
+        let app = App::new(server_of(issuer.issuer().introspect_all(credentials)).bearer_layer());
         let token = issuer.token().audience(RESOURCE).opaque();
         assert_eq!(app.with_token(&token).await.verdict(), "R503");
         assert_eq!(app.with_token("garbage").await.verdict(), "R503");

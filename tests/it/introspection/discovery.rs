@@ -17,7 +17,7 @@ use crate::support::{App, ISSUER, RESOURCE};
 
 /// The two ways to ask, which need different members of the metadata.
 const WAYS: [fn(Issuer, ClientCredentials) -> Issuer; 2] = [
-    |issuer, credentials| issuer.introspection(credentials),
+    |issuer, credentials| issuer.introspect_all(credentials),
     |issuer, credentials| issuer.introspect_opaque(credentials),
 ];
 
@@ -71,7 +71,7 @@ async fn endpoint_may_be_in_the_only_document_that_there_is() {
     for documents in [Documents::OAuth, Documents::Oidc] {
         let clock = TestClock::new();
         let issuer = TestIssuer::builder(ISSUER).clock(clock.clone()).documents(documents).build();
-        let server = build(issuer.issuer().introspection(credentials())).await.unwrap();
+        let server = build(issuer.issuer().introspect_all(credentials())).await.unwrap();
         assert!(accepts(&server, &issuer).await, "{documents:?}");
     }
 }
@@ -110,7 +110,7 @@ async fn endpoint_of_a_document_that_disagrees_is_not_merged() {
 #[tokio::test(start_paused = true)]
 async fn endpoint_that_is_configured_needs_no_metadata() {
     let issuer = TestIssuer::builder(ISSUER).clock(TestClock::new()).documents(Documents::Nothing).build();
-    let server = build(issuer.issuer().introspection(credentials()).introspection_endpoint(ENDPOINT)).await.unwrap();
+    let server = build(issuer.issuer().introspect_all(credentials()).introspection_endpoint(ENDPOINT)).await.unwrap();
     assert_eq!(issuer.total_requests(), 0);
     assert!(server.health().is_ready() && accepts(&server, &issuer).await);
     assert_eq!((issuer.requests(Endpoint::Introspection), issuer.total_requests()), (1, 1));
@@ -126,7 +126,7 @@ async fn endpoint_may_stand_in_metadata_that_is_at_hand() {
     let issuer = TestIssuer::builder(ISSUER).clock(TestClock::new()).build();
     let metadata = AuthorizationServerMetadata::from_json(issuer.metadata().to_string()).unwrap();
     assert_eq!(metadata.introspection_endpoint(), Some(ENDPOINT));
-    let configured = Issuer::with_metadata(metadata).http_client(issuer.http_client()).introspection(credentials());
+    let configured = Issuer::with_metadata(metadata).http_client(issuer.http_client()).introspect_all(credentials());
     let server = build(configured).await.unwrap();
     assert!(accepts(&server, &issuer).await);
     assert_eq!(issuer.total_requests(), 1);
@@ -156,7 +156,7 @@ impl HttpClient for Both {
 async fn endpoint_that_a_document_names_must_be_no_more_private_than_the_issuer() {
     let stub = Stub::saying(Page::json(&active()));
     let client = Both(TestIssuer::new(ISSUER), stub.clone());
-    let server = build(Issuer::discover(ISSUER).introspection(credentials()).http_client(client)).await.unwrap();
+    let server = build(Issuer::discover(ISSUER).introspect_all(credentials()).http_client(client)).await.unwrap();
     assert_eq!(App::new(server.bearer_layer()).with_token("opaque").await.verdict(), "OK");
     let (_, limits) = stub.last();
     assert_eq!(limits.addresses, AddressPolicy::NoMorePrivateThan("auth.example.com".into()));
@@ -171,7 +171,7 @@ async fn endpoint_that_has_moved_is_found_again() {
         let stub = Stub::saying(Page::status(status));
         // What is at the new place answers; the old one is gone.
         let client = Moved { issuer: issuer.http_client(), gone: stub.clone() };
-        let configured = Issuer::discover(ISSUER).introspection(credentials()).http_client(client);
+        let configured = Issuer::discover(ISSUER).introspect_all(credentials()).http_client(client);
         let server = ResourceServer::builder(RESOURCE).issuer(configured).clock(clock).build().await.unwrap();
         let app = App::new(server.bearer_layer());
         let token = || issuer.token().audience(RESOURCE).opaque();
@@ -268,7 +268,7 @@ async fn a_lazy_server_is_503_until_its_issuer_comes_and_then_asks() {
 #[tokio::test(start_paused = true)]
 async fn a_server_built_outside_a_runtime_finds_its_endpoint_when_it_is_probed() {
     let issuer = TestIssuer::new(ISSUER);
-    let configured = issuer.issuer().introspection(credentials());
+    let configured = issuer.issuer().introspect_all(credentials());
     let server = std::thread::spawn(move || server_of(configured)).join().unwrap();
     assert!(!server.health().is_ready());
     sleep(Duration::from_secs(1)).await;
@@ -282,7 +282,7 @@ async fn discovery_that_hangs_holds_up_no_request_for_longer_than_eight_seconds(
     for endpoint in [Endpoint::OauthMetadata, Endpoint::OidcMetadata] {
         issuer.fault(endpoint, Fault::Delay(Duration::from_secs(60)));
     }
-    let server = server_of(issuer.issuer().introspection(credentials()));
+    let server = server_of(issuer.issuer().introspect_all(credentials()));
     let started = tokio::time::Instant::now();
     assert_eq!(App::new(server.bearer_layer()).with_token("opaque").await.verdict(), "R503");
     assert!((8000..=8001).contains(&started.elapsed().as_millis()), "{:?}", started.elapsed());

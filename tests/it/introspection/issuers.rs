@@ -25,8 +25,8 @@ impl Two {
     fn routed(route: impl Fn(&str) -> Option<&'static str> + Send + Sync + 'static) -> Self {
         let ((acme, clock), (initech, _)) = (issuer(ACME), issuer(INITECH));
         let builder = ResourceServer::builder(RESOURCE).clock(clock).route_opaque(route);
-        let builder = builder.issuer(acme.issuer().introspection(credentials()));
-        let server = builder.issuer(initech.issuer().introspection(credentials())).build_lazy().unwrap();
+        let builder = builder.issuer(acme.issuer().introspect_all(credentials()));
+        let server = builder.issuer(initech.issuer().introspect_all(credentials())).build_lazy().unwrap();
         Self { acme, initech, server }
     }
 
@@ -56,7 +56,7 @@ impl Two {
 #[tokio::test(start_paused = true)]
 async fn which_token_two_opaque_issuers_need_a_route() {
     let (acme, initech) = (TestIssuer::new(ACME), TestIssuer::new(INITECH));
-    let builder = ResourceServer::builder(RESOURCE).issuer(acme.issuer().introspection(credentials()));
+    let builder = ResourceServer::builder(RESOURCE).issuer(acme.issuer().introspect_all(credentials()));
     let error = builder.issuer(initech.issuer().introspect_opaque(credentials())).build().await.unwrap_err();
     assert_eq!(error.kind(), BuildErrorKind::Issuer);
     assert!(error.to_string().contains("`route_opaque`"), "{error}");
@@ -130,7 +130,7 @@ async fn which_token_jwts_go_by_their_issuer_and_never_by_the_route() {
 async fn which_token_one_issuer_that_is_asked_leaves_the_others_jwts_alone() {
     let ((acme, clock), (initech, _)) = (issuer(ACME), issuer(INITECH));
     let builder = ResourceServer::builder(RESOURCE).clock(clock).issuer(acme.issuer());
-    let builder = builder.issuer(initech.issuer().introspection(credentials()));
+    let builder = builder.issuer(initech.issuer().introspect_all(credentials()));
     let server = builder.build().await.unwrap();
     let app = App::new(server.bearer_layer());
     let asked = || (acme.requests(Endpoint::Introspection), initech.requests(Endpoint::Introspection));
@@ -183,7 +183,7 @@ async fn checks_when_active_tell_the_same_subject_of_two_issuers_apart() {
 #[tokio::test(start_paused = true)]
 async fn checks_when_active_accept_every_name_of_an_issuer() {
     let (acme, clock) = issuer(ACME);
-    let configured = acme.issuer().introspection(credentials()).also_issued_as(INITECH);
+    let configured = acme.issuer().introspect_all(credentials()).also_issued_as(INITECH);
     let server = ResourceServer::builder(RESOURCE).issuer(configured).clock(clock).build_lazy().unwrap();
     for (token, named, expected) in [("a", Some(ACME), ACME), ("b", Some(INITECH), INITECH), ("c", None, ACME)] {
         let mut answer = active();
@@ -233,7 +233,7 @@ async fn breaker_and_limits_of_one_issuer_are_nothing_to_another() {
 #[tokio::test(start_paused = true)]
 async fn which_token_a_route_is_called_with_the_token_as_it_was_sent() {
     let ((acme, _), clock) = (issuer(ACME), TestClock::new());
-    let builder = ResourceServer::builder(RESOURCE).clock(clock).issuer(acme.issuer().introspection(credentials()));
+    let builder = ResourceServer::builder(RESOURCE).clock(clock).issuer(acme.issuer().introspect_all(credentials()));
     let server = builder.route_opaque(|token| (token == "a+b/c~d==").then_some(ACME)).build_lazy().unwrap();
     acme.introspection_answer("a+b/c~d==", active());
     let app = App::new(server.bearer_layer());

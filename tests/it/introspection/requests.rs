@@ -62,7 +62,7 @@ async fn request_over_a_real_socket_is_the_same_and_is_redirected_nowhere() {
     tokio::time::resume();
     let issuer = TestIssuer::builder("http://127.0.0.1:0").introspection_client(CLIENT, SECRET).serve().unwrap();
     let elsewhere = TestIssuer::serve().unwrap();
-    let configured = Issuer::discover(issuer.url()).introspection(credentials());
+    let configured = Issuer::discover(issuer.url()).introspect_all(credentials());
     let server = ResourceServer::builder(RESOURCE).issuer(configured).build().await.unwrap();
     let app = App::new(server.bearer_layer());
     let token = issuer.token().audience(RESOURCE).opaque();

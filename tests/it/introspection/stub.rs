@@ -135,7 +135,7 @@ impl Stub {
 
     /// An issuer that is asked about every token, at a known endpoint.
     pub fn issuer(&self, introspection: impl Into<Introspection>) -> Issuer {
-        let issuer = Issuer::discover(ISSUER).introspection(introspection).introspection_endpoint(ENDPOINT);
+        let issuer = Issuer::discover(ISSUER).introspect_all(introspection).introspection_endpoint(ENDPOINT);
         issuer.http_client(self.clone())
     }
 
@@ -207,7 +207,7 @@ impl Busy {
     }
 
     pub fn app(&self, introspection: impl Into<Introspection>) -> App {
-        let issuer = Issuer::discover(ISSUER).introspection(introspection).introspection_endpoint(ENDPOINT);
+        let issuer = Issuer::discover(ISSUER).introspect_all(introspection).introspection_endpoint(ENDPOINT);
         App::new(server_of(issuer.http_client(self.clone())).bearer_layer())
     }
 }

@@ -33,7 +33,7 @@ impl Server {
     }
 
     fn app(&self) -> App {
-        let issuer = Issuer::discover(ISSUER).introspection(credentials()).http_client(self.clone());
+        let issuer = Issuer::discover(ISSUER).introspect_all(credentials()).http_client(self.clone());
         let server = ResourceServer::builder(RESOURCE).issuer(issuer).clock(TestClock::new()).build_lazy();
         App::new(server.unwrap().bearer_layer())
     }
@@ -145,7 +145,7 @@ async fn a_jwt_that_no_key_set_can_judge_is_503() {
     // Metadata of the operator's own, without keys.
     let document = json!({ "issuer": ISSUER, "introspection_endpoint": format!("{ISSUER}/introspect") });
     let metadata = AuthorizationServerMetadata::from_json(document.to_string()).unwrap();
-    let configured = Issuer::with_metadata(metadata).introspection(credentials()).http_client(Server::new(None));
+    let configured = Issuer::with_metadata(metadata).introspect_all(credentials()).http_client(Server::new(None));
     let server = ResourceServer::builder(RESOURCE).issuer(configured).clock(TestClock::new()).build_lazy().unwrap();
     let app = App::new(server.bearer_layer());
     assert_eq!(judge(&app, &token).await, RejectionKind::Misconfigured);

@@ -33,7 +33,7 @@ async fn fixture(configure: impl FnOnce(Issuer) -> Issuer) -> Fixture {
 }
 
 async fn introspecting() -> Fixture {
-    fixture(|issuer| issuer.introspection(introspection())).await
+    fixture(|issuer| issuer.introspect_all(introspection())).await
 }
 
 fn layer(fixture: &Fixture) -> McpLayer {
@@ -73,7 +73,7 @@ async fn a_revoked_token_ends_its_stream_within_the_interval_and_the_time_that_a
         [(POSITIVE_CACHE, 10, 90, 100), (0, 10, 90, 100), (POSITIVE_CACHE, 120, 180, 200), (150, 10, 180, 200)]
     {
         let held = introspection().positive_cache(Duration::from_secs(positive));
-        let fixture = fixture(|issuer| issuer.introspection(held)).await;
+        let fixture = fixture(|issuer| issuer.introspect_all(held)).await;
         let (server, feed) = guarded(&fixture);
         let token = opaque(&fixture, DAY);
         let mut stream = Stream::open(&server, &token).await;
@@ -312,7 +312,7 @@ async fn questions_are_few_whatever_is_sent_and_however_many_streams_there_are()
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_is_asked_about_an_interval_at_a_time_or_up_to_a_tenth_earlier() {
-    let fixture = fixture(|issuer| issuer.introspection(introspection().positive_cache(Duration::ZERO))).await;
+    let fixture = fixture(|issuer| issuer.introspect_all(introspection().positive_cache(Duration::ZERO))).await;
     let (server, _feed) = guarded(&fixture);
     let mut stream = Stream::open(&server, &opaque(&fixture, DAY)).await;
     let reader = tokio::spawn(async move { stream.rest().await });

@@ -141,7 +141,7 @@ async fn a_session_of_a_token_without_a_subject_belongs_to_its_username_or_to_th
     let tokens = ["alice-1", "alice-2", "bob-1", "nobody-1", "nobody-2", "empty-1", "empty-2", "number-1", "number-2"];
     let tokens = tokens.into_iter().chain(["subject-1", "subject-2"]);
     let mut fixture = Fixture::cold();
-    let issuer = fixture.issuer.issuer().introspection(ClientCredentials::basic("mcp-server", "s3cret"));
+    let issuer = fixture.issuer.issuer().introspect_all(ClientCredentials::basic("mcp-server", "s3cret"));
     let builder = ResourceServer::builder(RESOURCE).issuer(issuer).clock(fixture.clock.clone());
     fixture.server = builder.build().await.unwrap();
     for token in tokens.clone() {

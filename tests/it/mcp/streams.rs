@@ -261,7 +261,7 @@ async fn a_stream_without_a_token_goes_on() {
 #[tokio::test(start_paused = true)]
 async fn a_token_that_does_not_say_when_it_expires_ends_no_stream() {
     let mut fixture = Fixture::cold();
-    let issuer = fixture.issuer.issuer().introspection(ClientCredentials::basic("mcp-server", "s3cret"));
+    let issuer = fixture.issuer.issuer().introspect_all(ClientCredentials::basic("mcp-server", "s3cret"));
     let builder = ResourceServer::builder(RESOURCE).issuer(issuer).clock(fixture.clock.clone());
     fixture.server = builder.build().await.unwrap();
     let (server, feed) = feeding(tools(layer(&fixture)), EVENTS);

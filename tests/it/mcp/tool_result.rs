@@ -136,7 +136,7 @@ async fn what_no_login_would_mend_has_no_challenge() {
     assert_eq!(internal.to_tool_result(), result("The server is not set up for this request", None));
 
     let credentials = mcp_bearer::introspection::ClientCredentials::basic("mcp-server", "s3cret");
-    let issuer = fixture.issuer.issuer().introspection(credentials);
+    let issuer = fixture.issuer.issuer().introspect_all(credentials);
     let server = ResourceServer::builder(RESOURCE).issuer(issuer).clock(fixture.clock.clone()).build().await.unwrap();
     let fixture = Fixture { server, ..fixture };
     fixture.issuer.fault(Endpoint::Introspection, Fault::Status(401));

@@ -55,7 +55,7 @@ async fn an_answer_without_audience_and_token_type_is_rejected_unless_that_is_wa
 
 #[test]
 fn a_waiver_of_the_token_type_needs_something_to_waive() {
-    let asked = || Issuer::discover(ISSUER).introspection(credentials());
+    let asked = || Issuer::discover(ISSUER).introspect_all(credentials());
     for (issuer, is_good) in [
         (asked().dangerously_accept_missing_token_type(), false),
         (Issuer::discover(ISSUER).dangerously_accept_missing_audience().dangerously_accept_missing_token_type(), false),

@@ -47,7 +47,7 @@ impl Endpoint {
     /// The issuer whose endpoint this is, asked about every token.
     fn issuer(&self) -> Issuer {
         let issuer = Issuer::discover(ISSUER).introspection_endpoint(format!("{ISSUER}/introspect"));
-        issuer.introspection(credentials()).http_client(self.clone())
+        issuer.introspect_all(credentials()).http_client(self.clone())
     }
 }
 

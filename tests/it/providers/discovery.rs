@@ -83,7 +83,7 @@ async fn what_nobody_needs_may_be_missing() {
     let both = with(keys.clone(), endpoint.clone());
     let unusable = with(keys.clone(), json!({"introspection_endpoint": "http://as.example.com/introspect"}));
     let here: Configure = |issuer| issuer;
-    let asking: Configure = |issuer| issuer.introspection(credentials());
+    let asking: Configure = |issuer| issuer.introspect_all(credentials());
     for (configure, document, is_enough) in [
         (here, &keys, true),
         (here, &unusable, true),

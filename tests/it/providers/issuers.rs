@@ -230,7 +230,7 @@ fn what_is_no_url_is_no_issuer() {
     for name in ["acme.com", "acme.com/", "//acme.com", "acme"] {
         for issuer in [
             Issuer::discover(name),
-            Issuer::discover(name).introspection_endpoint("https://acme.com/introspect").introspection(credentials()),
+            Issuer::discover(name).introspection_endpoint("https://acme.com/introspect").introspect_all(credentials()),
         ] {
             let built = build(ResourceServer::builder(RESOURCE).issuer(issuer));
             assert_eq!(built.unwrap_err().kind(), BuildErrorKind::Issuer, "{name}");

@@ -38,7 +38,7 @@ impl Provider {
 
     /// The same, asked about every token.
     pub fn asked(&self) -> Issuer {
-        self.by_default().introspection(credentials())
+        self.by_default().introspect_all(credentials())
     }
 
     /// A resource server that trusts this issuer, configured so.

@@ -71,7 +71,7 @@ const ROWS: &[Row] = &[
         name: "keycloak_lightweight",
         presented: Presented::Answered("introspection_keycloak"),
         configured: &[(
-            |issuer| issuer.introspection(credentials()),
+            |issuer| issuer.introspect_all(credentials()),
             Ok((Some("mcp-client"), "mcp:tools", Some("f3a1"))),
         )],
         ..ROW

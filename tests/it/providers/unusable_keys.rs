@@ -333,12 +333,12 @@ async fn the_number_and_the_size_of_keys_can_be_set() {
 #[test]
 fn limits_of_a_key_set_are_bounded() {
     for (issuer, part) in [
-        (Issuer::discover(ISSUER).max_keys(0), "`max_keys` is 0: give between 1 and 1000"),
+        (Issuer::discover(ISSUER).max_keys(0), "`max_keys` is 0; use between 1 and 1000"),
         (Issuer::discover(ISSUER).max_keys(1_001), "`max_keys` is 1001"),
-        (Issuer::discover(ISSUER).max_key_set_size(1_023), "`max_key_set_size` is 1023: give between 1024 and 4194304"),
+        (Issuer::discover(ISSUER).max_key_set_size(1_023), "`max_key_set_size` is 1023; use between 1024 and 4194304"),
         (Issuer::discover(ISSUER).max_key_set_size(4_194_305), "`max_key_set_size` is 4194305"),
         (
-            Issuer::discover(ISSUER).introspection(super::provider::credentials()).max_keys(5),
+            Issuer::discover(ISSUER).introspect_all(super::provider::credentials()).max_keys(5),
             "`max_keys` has no effect",
         ),
     ] {
