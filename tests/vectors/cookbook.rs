@@ -44,7 +44,7 @@ async fn encrypted_examples_are_rejected() {
             assert_eq!(rejection(&trial, &what, &token).await, Some(expected), "{what}");
             ledger.record(what, "valid", Outcome::Rejected);
         }
-        trial.accept_a_good_token().await;
+        trial.accept_a_valid_token().await;
     }
     assert_eq!(ledger.close(), Counts { cases: 40, exceptions: 40, unsupported: 0 });
 }
@@ -94,7 +94,7 @@ async fn check_signed_example(compact: &mut Ledger, other: &mut Ledger, name: &s
             }
         }
     }
-    trial.accept_a_good_token().await;
+    trial.accept_a_valid_token().await;
 }
 
 /// Returns the part of a key that an issuer publishes. A symmetric key stays whole, as if the issuer published it by

@@ -42,7 +42,7 @@ async fn a_dpop_proof_is_not_accepted_as_an_access_token() {
             "{what}, signed by the issuer"
         );
     }
-    trial.accept_a_good_token().await;
+    trial.accept_a_valid_token().await;
 }
 
 /// RFC 9449, section 7.1: `DPoP` is a separate authentication scheme, which this server does not support.
@@ -73,7 +73,7 @@ async fn a_sender_constrained_jwt_is_rejected() {
     let token = trial.with_payload(with(trial.claims(), cnf).to_string());
     let rejected = rejection(&trial, "signed by an accepted issuer", &token).await;
     assert_eq!(rejected, Some(RejectionKind::InvalidToken(CheckFailure::SenderConstrained)));
-    trial.accept_a_good_token().await;
+    trial.accept_a_valid_token().await;
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use crate::canned::{Canned, INTROSPECT, KEYS, Page};
 use crate::collection;
 use crate::ledger::{Counts, Ledger, Outcome};
 use crate::support::{ISSUER, RESOURCE};
-use crate::trial::{Trial, assert_refusal, credentials};
+use crate::trial::{Trial, assert_rejection, credentials};
 
 #[tokio::test]
 async fn token_headers_are_strict_json() {
@@ -122,7 +122,7 @@ async fn send(trial: &Trial, what: &str, token: &str, rejected: &str) -> Outcome
     let outcome = Outcome::accepted_if(verdict == "OK");
     assert_eq!(trial.app.reached() - reached, usize::from(outcome == Outcome::Accepted), "{what}: the handler");
     if outcome == Outcome::Rejected {
-        assert_refusal(&answer, what);
+        assert_rejection(&answer, what);
     }
     outcome
 }

@@ -1,4 +1,4 @@
-//! C: confusion of algorithms and keys (RFC 8725, sections 2.1, 3.1 and 3.2).
+//! C: algorithm confusion and key confusion (RFC 8725, sections 2.1, 3.1 and 3.2).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -10,7 +10,7 @@ use super::trial::{self, Trial, base64url, from_base64url, hmac, parts, with};
 use crate::support::RESOURCE;
 
 #[tokio::test]
-async fn a_token_names_an_algorithm_of_the_allow_list() {
+async fn the_algorithm_of_a_token_must_be_in_the_allow_list() {
     let trial = Trial::cold();
     let good = trial.fixture.token();
     let payload = parts(&good)[1];
@@ -39,7 +39,7 @@ async fn a_token_names_an_algorithm_of_the_allow_list() {
         ("C18", json!("ES521")),
     ] {
         let what = alg.to_string();
-        // `null` takes the member away; the other rows set it.
+        // `null` removes the member. The other rows set it.
         let header = with(trial.header(), json!({"alg": alg}));
         let signed = trial.with_header(header.to_string());
         let header = base64url(header.to_string());
@@ -49,17 +49,20 @@ async fn a_token_names_an_algorithm_of_the_allow_list() {
             format!("{header}.{payload}.AAAA"),
             format!("{header}.{payload}.{}", parts(&good)[2]),
         ] {
-            let answer = trial.refuse(id, &what, &token).await;
-            assert!(!format!("{:?}{}", answer.headers, answer.body).contains("marker"), "{id} {what} was echoed");
+            let answer = trial.reject(id, &what, &token).await;
+            assert!(
+                !format!("{:?}{}", answer.headers, answer.body).contains("marker"),
+                "{id} {what} is repeated in the response"
+            );
         }
     }
     let null = trial.header().to_string().replacen("\"ES256\"", "null", 1);
-    trial.refuse("C02", &null, &trial.with_header(&null)).await;
-    trial.accept_a_good_token().await;
+    trial.reject("C02", &null, &trial.with_header(&null)).await;
+    trial.accept_a_valid_token().await;
 }
 
 #[tokio::test]
-async fn a_public_key_is_no_hmac_secret() {
+async fn a_public_key_is_not_used_as_an_hmac_secret() {
     type Secrets = fn(&Value) -> Vec<Vec<u8>>;
     let rows: [(Algorithm, Secrets); 3] =
         [(Algorithm::RS256, rsa_secrets), (Algorithm::ES256, curve_secrets), (Algorithm::EdDSA, curve_secrets)];
@@ -77,16 +80,16 @@ async fn a_public_key_is_no_hmac_secret() {
                     let id = if algorithm == Algorithm::RS256 { "C04" } else { "C05" };
                     let header = with(json!({"alg": alg, "typ": "at+jwt"}), json!({"kid": kid}));
                     let token = hmac(&header, &trial.claims(), secret);
-                    trial.refuse(id, &format!("{algorithm} {index} {header}"), &token).await;
+                    trial.reject(id, &format!("{algorithm} {index} {header}"), &token).await;
                 }
             }
         }
-        // An empty secret, which some libraries have for a key that they do not find.
+        // Some libraries use an empty secret if they do not find a key.
         for kid in [json!("unknown"), json!(""), Value::Null] {
             let header = with(json!({"alg": "HS256", "typ": "at+jwt"}), json!({"kid": kid}));
-            trial.refuse("C06", &header.to_string(), &hmac(&header, &trial.claims(), b"")).await;
+            trial.reject("C06", &header.to_string(), &hmac(&header, &trial.claims(), b"")).await;
         }
-        trial.accept_a_good_token().await;
+        trial.accept_a_valid_token().await;
     }
 }
 
@@ -137,7 +140,7 @@ fn pem(label: &str, der: &[u8], line_end: &str) -> String {
 }
 
 #[tokio::test]
-async fn header_key_and_signature_name_one_algorithm() {
+async fn header_key_and_signature_must_have_the_same_algorithm() {
     use Algorithm as A;
     for (id, signed_with, published_as, named, verdict) in [
         ("control", A::PS256, json!("PS256"), "PS256", "OK"),
@@ -176,7 +179,7 @@ async fn header_key_and_signature_name_one_algorithm() {
 }
 
 #[tokio::test]
-async fn every_algorithm_of_a_mixed_allow_list_works() {
+async fn every_algorithm_of_a_mixed_allow_list_is_accepted() {
     use Algorithm as A;
     let (issuer, clock) = trial::issuer(A::RS256);
     let accepted = issuer.issuer().algorithms([A::RS256, A::ES256, A::EdDSA]);
@@ -184,8 +187,8 @@ async fn every_algorithm_of_a_mixed_allow_list_works() {
     let token =
         |algorithm| trial.fixture.issuer.token().audience(RESOURCE).scope("mcp:tools").algorithm(algorithm).sign();
     for (id, algorithm) in [("C28", A::PS256), ("C28", A::ES384), ("C28", A::RS512)] {
-        // Not in the list, whatever key is published for it.
-        trial.refuse(id, algorithm.name(), &token(algorithm)).await;
+        // This algorithm is not in the allow-list, whatever key the issuer publishes for it.
+        trial.reject(id, algorithm.name(), &token(algorithm)).await;
     }
     for (id, algorithm) in [("C28", A::RS256), ("C28", A::ES256), ("C28", A::EdDSA)] {
         trial.token(id, algorithm.name(), &token(algorithm), "OK").await;
@@ -193,9 +196,9 @@ async fn every_algorithm_of_a_mixed_allow_list_works() {
 }
 
 #[test]
-fn an_allow_list_names_asymmetric_algorithms() {
+fn an_allow_list_contains_only_asymmetric_algorithms() {
     for (id, name) in [("C25", "HS256"), ("C25", "HS512"), ("C26", "none"), ("C26", ""), ("C26", "A256GCM")] {
-        // What cannot be named cannot be allowed beside a key set.
+        // `Algorithm` has no value for this name, so it cannot be allowed.
         let error = name.parse::<Algorithm>().unwrap_err().to_string();
         assert!(error.contains("use one of RS256"), "{id} {error}");
     }

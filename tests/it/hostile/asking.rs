@@ -1,4 +1,4 @@
-//! K, continued: what an authorization server is asked about, how, and how often (RFC 7662, section 2.1).
+//! K, continued: the contents and the number of introspection requests (RFC 7662, section 2.1).
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -19,8 +19,8 @@ use super::trial::{self, Trial, base64url, bearer, credentials, from_base64url, 
 use crate::support::{ISSUER, RESOURCE};
 use crate::transport::over_a_socket;
 
-/// The requests that lead to an answer about a token; the first of them meets a server that is busy.
-async fn asked(id: &str, credentials: ClientCredentials, token: &str) -> Vec<Request<Bytes>> {
+/// The requests that the server sends to introspect a token. The first response is 503, so the server retries once.
+async fn requests_for(id: &str, credentials: ClientCredentials, token: &str) -> Vec<Request<Bytes>> {
     let canned = Canned::default();
     let trial = canned.introspecting(credentials);
     canned.set(INTROSPECT, Page::status(503, ""));
@@ -37,29 +37,29 @@ fn form(request: &Request<Bytes>) -> Vec<(String, String)> {
 fn value(request: &Request<Bytes>, name: &str) -> String {
     let mut values = form(request).into_iter().filter(|(known, _)| known == name).map(|(_, value)| value);
     let value = values.next().unwrap();
-    assert_eq!(values.next(), None, "{name} stands twice");
+    assert_eq!(values.next(), None, "{name} appears twice");
     value
 }
 
 #[tokio::test(start_paused = true)]
-async fn id_and_secret_are_form_encoded_before_they_are_joined() {
+async fn client_id_and_secret_are_form_encoded_before_they_are_joined() {
     for (id, client, secret, expected) in [
         ("K12", "a:b", "s%c r+t/\u{e9}\"", "Basic YSUzQWI6cyUyNWMrciUyQnQlMkYlQzMlQTklMjI="),
         ("K12", "mcp-server", "s3cret", "Basic bWNwLXNlcnZlcjpzM2NyZXQ="),
     ] {
-        for request in asked(id, ClientCredentials::basic(client, secret), "token").await {
+        for request in requests_for(id, ClientCredentials::basic(client, secret), "token").await {
             assert_eq!(request.headers()[header::AUTHORIZATION], expected, "{id} {client}");
             assert!(request.headers()[header::AUTHORIZATION].is_sensitive(), "{id} {client}");
             let names: Vec<String> = form(&request).into_iter().map(|(name, _)| name).collect();
-            assert_eq!(names, ["token", "token_type_hint"], "{id} {client}: credentials in two places");
+            assert_eq!(names, ["token", "token_type_hint"], "{id} {client}: the credentials must be in one place only");
         }
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_secret_that_is_posted_is_in_the_body_alone() {
+async fn a_posted_client_secret_is_only_in_the_body() {
     for (id, secret, encoded) in [("K13", "a&b=c+d%e f", "a%26b%3Dc%2Bd%25e+f"), ("K13", "&token=x", "%26token%3Dx")] {
-        for request in asked(id, ClientCredentials::post("mcp-server", secret), "token").await {
+        for request in requests_for(id, ClientCredentials::post("mcp-server", secret), "token").await {
             let body = std::str::from_utf8(request.body()).unwrap();
             let expected = format!("client_id=mcp-server&client_secret={encoded}");
             assert!(body.ends_with(&expected), "{id} {body}");
@@ -71,13 +71,13 @@ async fn a_secret_that_is_posted_is_in_the_body_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_request_proves_who_asks_with_an_assertion_of_its_own() {
+async fn each_request_has_a_new_client_assertion() {
     let pem =
         format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", STANDARD.encode(own_key::pkcs8()));
     let mut ids = BTreeSet::new();
     for token in ["one", "two"] {
         let key = PrivateKey::from_pkcs8_pem(Algorithm::EdDSA, &pem).unwrap().key_id("k1");
-        for request in asked("K14", ClientCredentials::private_key_jwt("mcp-server", key), token).await {
+        for request in requests_for("K14", ClientCredentials::private_key_jwt("mcp-server", key), token).await {
             let kind = value(&request, "client_assertion_type");
             assert_eq!(kind, "urn:ietf:params:oauth:client-assertion-type:jwt-bearer", "K14");
             let assertion = value(&request, "client_assertion");
@@ -86,14 +86,14 @@ async fn each_request_proves_who_asks_with_an_assertion_of_its_own() {
             let (header, mut claims) = (read(header), read(payload));
             assert_eq!(header, json!({"alg": "EdDSA", "typ": "client-authentication+jwt", "kid": "k1"}), "K14");
             let signed = assertion.rsplit_once('.').unwrap().0;
-            assert_eq!(own_key::signature(signed), signature, "K14: Ed25519 signs in one way only");
+            assert_eq!(own_key::signature(signed), signature, "K14: Ed25519 signatures are deterministic");
             let id = claims.as_object_mut().unwrap().remove("jti").unwrap();
             let id = id.as_str().unwrap().to_owned();
             assert!(id.len() >= 20 && ids.insert(id.clone()), "K14 {id}");
             let (iat, exp) = (claims["iat"].as_u64().unwrap(), claims["exp"].as_u64().unwrap());
             assert!(iat >= 1_800_000_000 && exp > iat && exp - iat <= 300, "K14 {claims}");
             let expected = json!({"iss": "mcp-server", "sub": "mcp-server", "aud": ISSUER, "iat": iat, "exp": exp});
-            assert_eq!(claims, expected, "K14: the issuer as a text, and nothing else");
+            assert_eq!(claims, expected, "K14: `aud` is the issuer as a string");
             assert!(!request.headers().contains_key(header::AUTHORIZATION), "K14");
             assert!(!form(&request).iter().any(|(name, _)| name == "client_secret"), "K14");
         }
@@ -102,11 +102,11 @@ async fn each_request_proves_who_asks_with_an_assertion_of_its_own() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_is_posted_encoded_once_and_stands_nowhere_else() {
+async fn a_token_is_form_encoded_and_only_in_the_body() {
     for (id, token, encoded) in
         [("K16", "aZ09-._~+/==", "aZ09-._%7E%2B%2F%3D%3D"), ("K16", "plain", "plain"), ("K16", "+2B", "%2B2B")]
     {
-        for request in asked(id, credentials(), token).await {
+        for request in requests_for(id, credentials(), token).await {
             assert_eq!((request.method(), request.uri().to_string()), (&Method::POST, INTROSPECT.to_owned()), "{id}");
             let body = std::str::from_utf8(request.body()).unwrap();
             assert_eq!(body, format!("token={encoded}&token_type_hint=access_token"), "{id}");
@@ -118,7 +118,7 @@ async fn a_token_is_posted_encoded_once_and_stands_nowhere_else() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_cannot_be_a_token_is_never_asked_about() {
+async fn a_malformed_token_is_never_introspected() {
     let trial = Trial::introspecting(credentials());
     for (id, token, verdict) in [
         ("K17", "A".repeat(1 << 20), "R401"),
@@ -138,44 +138,45 @@ async fn what_cannot_be_a_token_is_never_asked_about() {
         assert_eq!(trial.requests(), (0, 0), "{id} {what}");
     }
     trial.token("K17", "16 KiB", &"A".repeat(16 * 1024), "R401").await;
-    assert_eq!(trial.asked(), 1, "K17: as long as a token may be");
+    assert_eq!(trial.asked(), 1, "K17: a token of the maximum length is introspected");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_flood_of_garbage_is_bounded_and_pushes_out_nothing_good() {
+async fn a_flood_of_invalid_tokens_is_bounded_and_evicts_no_valid_token() {
     let trial = Trial::introspecting(credentials());
     let good = trial.fixture.issuer.token().audience(RESOURCE).scope("mcp:tools").opaque();
     trial.token("K18", "good", &good, "OK").await;
     trial.fixture.issuer.fault(Endpoint::Introspection, Fault::Delay(Duration::from_millis(250)));
-    // Eight requests at a time, and one more after each round; who waited five seconds for a turn is told to come back.
+    // Eight requests run at a time at first, and one more after each round. A request that waited for five seconds gets
+    // 503.
     let flood = if over_a_socket() { 240 } else { 10_000 };
     let garbage: Vec<String> = (0..flood).map(|number| format!("garbage-{number}")).collect();
     let start = tokio::time::Instant::now();
     let answers = join_all(garbage.iter().map(|token| trial.app.send(bearer(token)))).await;
     assert!(start.elapsed() <= Duration::from_secs(6), "K18 {:?}", start.elapsed());
     let asked = trial.asked() - 1;
-    // 20 rounds of 250 ms, of 8 to 28 requests.
+    // 20 rounds of 250 ms, with 8 to 28 requests each.
     assert!((240..=20 * (8 + 28) / 2 + 28).contains(&asked), "K18: {asked} requests in five seconds");
     let verdicts = |verdict: &str| answers.iter().filter(|answer| answer.verdict() == verdict).count();
     assert_eq!((verdicts("R401"), verdicts("R503")), (asked, garbage.len() - asked), "K18");
-    // One after the other: each is asked about once, and no more than a thousand are remembered.
+    // Sent one after the other, each token is introspected once, and at most 1,000 results are cached.
     trial.fixture.issuer.heal();
     let garbage: Vec<String> = (0..2_000).map(|number| format!("more-garbage-{number}")).collect();
     for token in &garbage {
         trial.token("K18", token, token, "R401").await;
     }
     let before = trial.asked();
-    trial.token("K18", "good, remembered", &good, "OK").await;
-    assert_eq!(trial.asked(), before, "K18: garbage pushed it out");
+    trial.token("K18", "good, cached", &good, "OK").await;
+    assert_eq!(trial.asked(), before, "K18: the invalid tokens evicted it");
     for token in &garbage {
         trial.token("K18", token, token, "R401").await;
     }
     let again = trial.asked() - before;
-    assert!((1_000..2_000).contains(&again), "K18: {again} were asked about again");
+    assert!((1_000..2_000).contains(&again), "K18: {again} were introspected again");
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_introspection_answer_is_no_access_token() {
+async fn an_introspection_response_is_not_an_access_token() {
     let local = Trial::cold();
     let asking = Trial::introspecting(credentials());
     for (id, typ) in [
@@ -188,20 +189,20 @@ async fn an_introspection_answer_is_no_access_token() {
             let nested = with(trial.claims(), json!({"active": true}));
             let claims = with(trial.claims(), json!({"token_introspection": nested}));
             let token = trial.sign(header.to_string(), claims.to_string());
-            // The authorization server would say yes.
+            // The authorization server would report this token as active.
             trial.fixture.issuer.introspection_answer(&token, with(trial.claims(), json!({"active": true})));
-            trial.refuse(id, typ, &token).await;
+            trial.reject(id, typ, &token).await;
         }
     }
-    // As its own payload says, where its header does not.
+    // The same type in the payload, with another `typ` in the header.
     for trial in [&local, &asking] {
         let header = with(trial.header(), json!({"typ": "JWT"}));
         let claims = with(trial.claims(), json!({"typ": "token-introspection+jwt"}));
-        trial.refuse("K20", "payload", &trial.sign(header.to_string(), claims.to_string())).await;
+        trial.reject("K20", "payload", &trial.sign(header.to_string(), claims.to_string())).await;
     }
 }
 
-/// An issuer whose JWTs are checked here, and beside it one that is asked about its own.
+/// An issuer whose JWTs are verified locally, and another one whose tokens are introspected.
 async fn hybrid() -> (Trial, TestIssuer) {
     let (issuer, clock) = trial::issuer(Algorithm::ES256);
     let other = TestIssuer::builder("https://other.example.com").clock(clock.clone()).build();
@@ -217,7 +218,7 @@ async fn hybrid() -> (Trial, TestIssuer) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_jwt_that_fails_here_is_not_rescued_by_asking() {
+async fn a_jwt_that_fails_local_verification_is_not_introspected() {
     let (trial, other) = hybrid().await;
     let good = trial.claims();
     let sign = |claims: &Value| trial.with_payload(claims.to_string());
@@ -230,58 +231,58 @@ async fn a_jwt_that_fails_here_is_not_rescued_by_asking() {
     let none = json!({"alg": "none"});
     let symmetric = json!({"alg": "HS256", "kid": trial.fixture.issuer.key_id()});
     for (id, what, token) in [
-        ("K22", "bad signature", format!("{rest}.{flipped}{}", &signature[1..])),
-        ("K22", "no signature that fits", format!("{rest}.AAAA")),
-        ("K22", "a stranger's key", own_key::sign(&with(trial.header(), json!({"alg": "EdDSA"})), &good)),
+        ("K22", "invalid signature", format!("{rest}.{flipped}{}", &signature[1..])),
+        ("K22", "a signature of another length", format!("{rest}.AAAA")),
+        ("K22", "an unknown key", own_key::sign(&with(trial.header(), json!({"alg": "EdDSA"})), &good)),
         ("K22", "HMAC", hmac(&symmetric, &good, b"secret")),
         ("K22", "none", format!("{}.{}.AAAA", base64url(none.to_string()), base64url(good.to_string()))),
         ("K22", "expired", sign(&with(good.clone(), json!({"exp": 1_799_990_000})))),
         ("K22", "another audience", sign(&with(good.clone(), json!({"aud": "https://other.example.com"})))),
         ("K22", "another issuer", sign(&with(good.clone(), json!({"iss": "https://evil.example.com"})))),
-        ("K22", "no issuer", sign(&with(good.clone(), json!({"iss": null})))),
+        ("K22", "without an issuer", sign(&with(good.clone(), json!({"iss": null})))),
         ("K22", "bound", sign(&with(good.clone(), json!({"cnf": {"jkt": "x"}})))),
     ] {
-        // Both would vouch for it.
+        // Both authorization servers would report the token as active.
         for issuer in [&trial.fixture.issuer, &other] {
             issuer.introspection_answer(&token, with(good.clone(), json!({"active": true, "iss": issuer.url()})));
         }
         let before = (trial.asked(), other.total_requests());
         trial.token(id, what, &token, "R401").await;
-        assert_eq!((trial.asked(), other.total_requests()), before, "{id} {what}: somebody was asked");
+        assert_eq!((trial.asked(), other.total_requests()), before, "{id} {what}: the token was introspected");
     }
-    // A good one needs nobody's word.
-    trial.token("control", "a good token", &sign(&good), "OK").await;
+    // A valid JWT is not introspected.
+    trial.token("control", "a valid token", &sign(&good), "OK").await;
     assert_eq!((trial.asked(), other.total_requests()), (0, 0), "K22");
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_is_asked_about_a_token_follows_from_its_shape_and_the_configuration() {
+async fn the_form_of_a_token_and_the_configuration_select_the_issuer() {
     let (trial, other) = hybrid().await;
     let good = trial.claims();
     let foreign = with(good.clone(), json!({"iss": "https://other.example.com"})).to_string();
-    let jwt_of_the_other =
+    let jwt_of_other =
         own_key::sign(&json!({"alg": "EdDSA", "typ": "at+jwt"}), &serde_json::from_str(&foreign).unwrap());
-    for (id, what, token, of_the_other) in [
+    for (id, what, token, is_routed_to_other) in [
         ("K22", "opaque", "2YotnFZFEjr1zCsicMWpAA", false),
         ("K22", "two dots", "ab.cd.ef", false),
         ("K22", "two dots, routed", "other.cd.ef", true),
-        ("K22", "two dots, base64url of no JSON", "YWJj.ZGVm.Z2hp", false),
+        ("K22", "two dots, base64url without JSON", "YWJj.ZGVm.Z2hp", false),
         ("K22", "five parts", "ab.cd.ef.gh.ij", false),
-        // A JWT says itself whose it is, and the route is for those that do not.
-        ("K22", "a JWT", jwt_of_the_other.as_str(), true),
+        // A JWT names its issuer, so `route_opaque` is not called for it.
+        ("K22", "a JWT", jwt_of_other.as_str(), true),
     ] {
         for issuer in [&trial.fixture.issuer, &other] {
             issuer.introspection_answer(token, with(good.clone(), json!({"active": true, "iss": issuer.url()})));
         }
         let before = (trial.asked(), other.total_requests());
         trial.token(id, what, token, "OK").await;
-        let expected = (before.0 + usize::from(!of_the_other), before.1 + usize::from(of_the_other));
+        let expected = (before.0 + usize::from(!is_routed_to_other), before.1 + usize::from(is_routed_to_other));
         assert_eq!((trial.asked(), other.total_requests()), expected, "{id} {what}");
     }
 }
 
 #[test]
-fn whose_an_opaque_token_is_must_be_beyond_doubt() {
+fn several_issuers_with_opaque_tokens_need_route_opaque() {
     let issuer = |url: &str| Issuer::discover(url).introspect_all(Introspection::new(credentials()));
     let two =
         || mcp_bearer::ResourceServer::builder(RESOURCE).issuer(issuer(ISSUER)).issuer(issuer("https://b.example"));

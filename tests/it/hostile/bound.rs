@@ -1,5 +1,5 @@
-//! M and N: tokens that are bound to a key or a certificate (RFC 9449, RFC 8705). Nothing here verifies such a bond, so
-//! whatever is shown with such a token, it is refused; and the scheme `DPoP` is one that is not offered.
+//! M and N: tokens bound to a key or a certificate (RFC 9449, RFC 8705). This crate cannot verify such a binding, so it
+//! rejects these tokens, whatever the client sends with them. It does not offer the scheme `DPoP`.
 
 use axum::body::Body;
 use http::{Request, header};
@@ -11,7 +11,7 @@ use crate::support::RESOURCE;
 /// The thumbprint of [`own_key`] (RFC 8037, appendix A.3).
 const JKT: &str = "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k";
 
-/// A proof that whoever verifies proofs must accept, for a token with this hash; some of it changed.
+/// A proof that is valid for a token with this hash, with some members changed.
 fn proof(header: Value, claims: Value) -> String {
     let jwk = json!({"kty": "OKP", "crv": "Ed25519", "x": own_key::X});
     let good_header = json!({"typ": "dpop+jwt", "alg": "EdDSA", "jwk": jwk});
@@ -20,14 +20,14 @@ fn proof(header: Value, claims: Value) -> String {
     own_key::sign(&with(good_header, header), &with(good_claims, claims))
 }
 
-fn shown(scheme: &str, token: &str, proofs: &[String]) -> Request<Body> {
+fn with_proofs(scheme: &str, token: &str, proofs: &[String]) -> Request<Body> {
     let request = Request::get("/mcp").header(header::AUTHORIZATION, format!("{scheme} {token}"));
     let request = proofs.iter().fold(request, |request, proof| request.header("dpop", proof));
     request.body(Body::empty()).unwrap()
 }
 
 #[tokio::test]
-async fn no_proof_makes_a_bearer_token_of_a_bound_one() {
+async fn a_sender_constrained_token_is_rejected_with_any_proof() {
     let trial = Trial::warm().await;
     let unbound = trial.fixture.token();
     let bound = trial.with_payload(with(trial.claims(), json!({"cnf": {"jkt": JKT}})).to_string());
@@ -59,23 +59,25 @@ async fn no_proof_makes_a_bearer_token_of_a_bound_one() {
         ("M16", "the same proof again", vec![proof(none.clone(), none.clone())]),
         ("M17", "no jti", vec![proof(none.clone(), json!({"jti": null}))]),
         ("M17", "a long jti", vec![proof(none.clone(), json!({"jti": "j".repeat(100_000)}))]),
-        ("M18", "a nonce of nobody's", vec![proof(none.clone(), json!({"nonce": "n"}))]),
+        ("M18", "an unknown nonce", vec![proof(none.clone(), json!({"nonce": "n"}))]),
         ("M21", "an encrypted proof", vec!["a.b.c.d.e".to_owned()]),
         ("M21", "a long proof", vec!["A".repeat(200_000)]),
         ("M22", "an expired proof", vec![proof(none.clone(), json!({"exp": 1}))]),
-        ("M22", "a proof of tomorrow", vec![proof(none.clone(), json!({"nbf": 1_900_000_000}))]),
+        ("M22", "a proof that is not yet valid", vec![proof(none.clone(), json!({"nbf": 1_900_000_000}))]),
     ] {
-        trial.judge(id, what, shown("Bearer", &bound, &proofs), "R401").await;
-        trial.judge(id, &format!("{what}, as DPoP"), shown("DPoP", &bound, &proofs), "R401N").await;
-        // A header that this server does not know makes no good token bad.
-        trial.judge(id, &format!("{what}, beside another token"), shown("Bearer", &unbound, &proofs), "OK").await;
+        trial.judge(id, what, with_proofs("Bearer", &bound, &proofs), "R401").await;
+        trial.judge(id, &format!("{what}, as DPoP"), with_proofs("DPoP", &bound, &proofs), "R401N").await;
+        // An unknown header does not make a valid token invalid.
+        trial.judge(id, &format!("{what}, beside another token"), with_proofs("Bearer", &unbound, &proofs), "OK").await;
     }
-    trial.judge("M04", "not bound, as DPoP", shown("DPoP", &unbound, &[proof(none.clone(), none)]), "R401N").await;
+    trial
+        .judge("M04", "not bound, as DPoP", with_proofs("DPoP", &unbound, &[proof(none.clone(), none)]), "R401N")
+        .await;
     assert_eq!(trial.requests(), before);
 }
 
 #[tokio::test]
-async fn nothing_that_a_client_says_of_itself_stands_in_for_a_bond() {
+async fn client_headers_do_not_prove_possession_of_a_key() {
     let trial = Trial::warm().await;
     let bound = |cnf: Value| trial.with_payload(with(trial.claims(), json!({"cnf": cnf})).to_string());
     for (id, name, value) in [
@@ -86,7 +88,7 @@ async fn nothing_that_a_client_says_of_itself_stands_in_for_a_bond() {
         ("N01", "client-cert", ":AAAA:"),
     ] {
         for cnf in [json!({"jkt": JKT}), json!({"x5t#S256": "bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2"})] {
-            let mut request = shown("Bearer", &bound(cnf.clone()), &[proof(json!({}), json!({}))]);
+            let mut request = with_proofs("Bearer", &bound(cnf.clone()), &[proof(json!({}), json!({}))]);
             request.headers_mut().insert(name, value.parse().unwrap());
             trial.judge(id, &format!("{name} {cnf}"), request, "R401").await;
         }
@@ -94,9 +96,9 @@ async fn nothing_that_a_client_says_of_itself_stands_in_for_a_bond() {
 }
 
 #[tokio::test]
-async fn a_bond_that_cannot_be_read_is_a_bond() {
+async fn a_token_with_a_malformed_cnf_is_sender_constrained() {
     let local = Trial::warm().await;
-    let asking = Trial::introspecting(credentials());
+    let introspecting = Trial::introspecting(credentials());
     for (index, (id, cnf)) in [
         ("M09", json!({"jkt": format!("{JKT}=")})),
         ("M09", json!({"jkt": JKT.to_uppercase()})),
@@ -115,25 +117,25 @@ async fn a_bond_that_cannot_be_read_is_a_bond() {
     .enumerate()
     {
         let claims = with(local.claims(), json!({"cnf": cnf}));
-        local.refuse(id, &cnf.to_string(), &local.with_payload(claims.to_string())).await;
+        local.reject(id, &cnf.to_string(), &local.with_payload(claims.to_string())).await;
         let opaque = format!("opaque-{index}");
         let answer = with(claims, json!({"active": true, "token_type": "DPoP"}));
         for answer in [answer.clone(), with(answer, json!({"token_type": "Bearer"}))] {
-            asking.fixture.issuer.introspection_answer(&opaque, answer);
-            asking.judge(id, &format!("{cnf}, introspected"), bearer(&opaque), "R401").await;
+            introspecting.fixture.issuer.introspection_answer(&opaque, answer);
+            introspecting.judge(id, &format!("{cnf}, introspected"), bearer(&opaque), "R401").await;
         }
     }
 }
 
 #[tokio::test]
-async fn what_is_not_offered_is_not_in_the_challenge() {
+async fn the_challenge_does_not_offer_dpop() {
     let trial = Trial::cold();
     for (id, request) in [
         ("M20", Request::get("/mcp").body(Body::empty()).unwrap()),
-        ("M20", shown("DPoP", "x", &[])),
-        ("M18", shown("DPoP", "x", &[proof(json!({}), json!({"nonce": 1}))])),
+        ("M20", with_proofs("DPoP", "x", &[])),
+        ("M18", with_proofs("DPoP", "x", &[proof(json!({}), json!({"nonce": 1}))])),
     ] {
-        // One challenge, and its scheme is Bearer: `challenge` sees to that.
+        // `challenge` asserts that there is exactly one challenge and that its scheme is Bearer.
         let answer = trial.judge(id, "no token", request, "R401N").await;
         assert!(answer.challenge().is_some() && answer.header("dpop-nonce").is_none(), "{id}");
     }

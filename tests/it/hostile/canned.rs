@@ -1,4 +1,4 @@
-//! An authorization server of which every byte is chosen.
+//! A fake authorization server whose responses are given byte by byte.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -16,7 +16,7 @@ use crate::support::ISSUER;
 pub const KEYS: &str = "https://auth.example.com/keys";
 pub const INTROSPECT: &str = "https://auth.example.com/introspect";
 
-/// An HTTP client that knows a page by its URL, answers 404 to all others, and remembers what it was asked.
+/// An HTTP client with one page per URL. It answers 404 for all other URLs and records the requests.
 #[derive(Clone, Default)]
 pub struct Canned(Arc<Mutex<State>>);
 
@@ -48,31 +48,31 @@ impl Canned {
         self.0.lock().unwrap().pages.insert(url.to_owned(), page);
     }
 
-    /// The requests that came, in order.
+    /// The recorded requests, in order.
     pub fn requests(&self) -> Vec<Request<Bytes>> {
         self.0.lock().unwrap().requests.clone()
     }
 
-    /// The URLs that were asked for, in order.
+    /// The requested URLs, in order.
     pub fn asked(&self) -> Vec<String> {
         self.requests().iter().map(|request| request.uri().to_string()).collect()
     }
 
-    /// A server that takes its keys from the page [`KEYS`] of this client.
+    /// A server that fetches its keys from the page [`KEYS`].
     pub fn trial(&self) -> Trial {
         let (issuer, clock) = trial::issuer(Algorithm::ES256);
         let accepted = Issuer::discover(ISSUER).jwks_uri(KEYS).http_client(self.clone());
         Trial::of(issuer, clock, |server| server.issuer(accepted)).shown(self)
     }
 
-    /// A server that finds its keys by discovery.
+    /// A server that finds its key set by discovery.
     pub fn discovering(&self) -> Trial {
         let (issuer, clock) = trial::issuer(Algorithm::ES256);
         let accepted = Issuer::discover(ISSUER).http_client(self.clone());
         Trial::of(issuer, clock, |server| server.issuer(accepted)).shown(self)
     }
 
-    /// A server that asks about every token at the page [`INTROSPECT`] of this client.
+    /// A server that introspects every token at the page [`INTROSPECT`].
     pub fn introspecting(&self, introspection: impl Into<Introspection>) -> Trial {
         let (issuer, clock) = trial::issuer(Algorithm::ES256);
         let accepted = Issuer::discover(ISSUER).introspection_endpoint(INTROSPECT).introspect_all(introspection);

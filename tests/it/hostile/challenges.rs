@@ -1,4 +1,4 @@
-//! F: scopes, and what a refusal says (RFC 6750, section 3; RFC 9728, section 5.1).
+//! F: scopes, and what the response to a rejected request contains (RFC 6750, section 3; RFC 9728, section 5.1).
 
 use axum::Router;
 use axum::body::Body;
@@ -16,13 +16,13 @@ use super::trial::{self, Trial, bearer, with};
 use crate::support::{Answer, App, METADATA_URL, RESOURCE, requiring};
 use crate::transport;
 
-/// A token with these members among its claims.
+/// A token with these changes to its claims.
 fn token(trial: &Trial, changes: &Value) -> String {
     trial.with_payload(with(with(trial.claims(), json!({"scope": null})), changes.clone()).to_string())
 }
 
 #[tokio::test]
-async fn a_missing_scope_is_answered_with_all_that_are_needed() {
+async fn a_challenge_for_missing_scopes_lists_all_required_scopes() {
     let trial = Trial::warm().await;
     let app = App::new(trial.fixture.server.bearer_layer().required_scopes(["a", "b", "c"]));
     for (id, scope) in [("F01", json!("a")), ("F01", json!("a c")), ("F01", json!("mcp:tools")), ("F02", json!(""))] {
@@ -78,7 +78,7 @@ async fn scopes_are_read_from_one_claim_and_compared_by_byte() {
         ("F08", &read, json!({"scp": ["read"]}), "OK"),
         ("F08", &both, json!({"scp": "read write"}), "OK"),
         ("F08", &both, json!({"scopes": ["read", "write"]}), "OK"),
-        // A claim that is no list of scopes is no claim of that name.
+        // A claim that is not a list of scopes is ignored.
         ("F08", &read, json!({"scope": {"read": true}}), "R401"),
         ("F08", &read, json!({"scope": 1}), "R401"),
         ("F08", &read, json!({"scp": ["read", 1]}), "R401"),
@@ -91,7 +91,7 @@ async fn scopes_are_read_from_one_claim_and_compared_by_byte() {
 }
 
 #[tokio::test]
-async fn no_byte_of_a_token_is_in_an_answer() {
+async fn no_part_of_a_token_is_in_a_response() {
     let trial = Trial::warm().await;
     for (id, text) in [
         ("F09", "marker\", error=\"x"),
@@ -119,7 +119,7 @@ async fn no_byte_of_a_token_is_in_an_answer() {
 }
 
 #[test]
-fn what_a_header_cannot_hold_is_no_configuration() {
+fn a_value_that_a_header_cannot_contain_is_a_build_error() {
     type Build = fn(&str) -> Result<ResourceServer, BuildError>;
     fn builder(resource: &str) -> mcp_bearer::ResourceServerBuilder {
         ResourceServer::builder(resource).issuer(Issuer::discover("https://auth.example.com"))
@@ -178,7 +178,7 @@ async fn a_realm_is_escaped() {
 }
 
 #[tokio::test]
-async fn challenges_of_others_are_kept() {
+async fn challenges_from_other_code_are_kept() {
     const BASIC: HeaderValue = HeaderValue::from_static("Basic realm=\"x\"");
     let lines = |answer: &Answer| -> Vec<String> {
         let values = answer.headers.get_all(header::WWW_AUTHENTICATE).iter();
@@ -191,10 +191,10 @@ async fn challenges_of_others_are_kept() {
         response
     }
     let send = async |router: Router, request| Answer::of(transport::send(router, request).await).await;
-    // A layer outside, which appends; a handler inside, which refuses by itself; a refusal of one's own making.
+    // An outer layer appends a challenge, an inner handler sends its own, and `on_rejection` builds a response.
     let outside = Router::new().route("/mcp", get(|| async {})).route_layer(layer.clone()).layer(map_response(basic));
-    let refuse = || async { (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, BASIC)]) };
-    let inside = Router::new().route("/mcp", get(refuse)).route_layer(layer.clone());
+    let unauthorized = || async { (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, BASIC)]) };
+    let inside = Router::new().route("/mcp", get(unauthorized)).route_layer(layer.clone());
     let custom = layer.on_rejection(|rejection| {
         let mut response = http::Response::new(Bytes::new());
         *response.status_mut() = rejection.status();
@@ -216,14 +216,14 @@ async fn challenges_of_others_are_kept() {
             assert!(!has_error || value.as_bytes().starts_with(b"Bearer"), "{id} {value:?}");
         }
     }
-    // A refusal that is only decorated still has one challenge of ours.
+    // A response that `on_rejection` only modifies contains our challenge once.
     let decorated = trial.fixture.server.bearer_layer().on_rejection(|rejection| rejection.to_response());
     let decorated = Router::new().route("/mcp", get(|| async {})).route_layer(decorated);
     assert_eq!(lines(&send(decorated, bearer("bad")).await), ["Bearer"], "F12");
 }
 
 #[tokio::test]
-async fn a_challenge_never_repeats_what_a_request_says_of_its_host() {
+async fn a_challenge_never_repeats_the_host_of_a_request() {
     let trial = Trial::cold();
     for (id, uri, name, value) in [
         ("F13", "/mcp", "host", "evil.example.com"),
@@ -235,14 +235,14 @@ async fn a_challenge_never_repeats_what_a_request_says_of_its_host() {
         ("F13", "http://evil.example.com/mcp", "host", "evil.example.com"),
     ] {
         let request = Request::get(uri).header(name, value).body(Body::empty()).unwrap();
-        // `judge` compares the URL of the metadata.
+        // `judge` asserts that the metadata URL is the configured one.
         let answer = trial.judge(id, name, request, "R401N").await;
         assert!(!format!("{:?}{}", answer.headers, answer.body).contains("evil"), "{id} {name}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_outage_is_never_blamed_on_a_token() {
+async fn an_outage_is_never_reported_as_an_invalid_token() {
     for (id, fault) in [
         ("F14", Fault::Status(500)),
         ("F14", Fault::Status(404)),
@@ -254,16 +254,16 @@ async fn an_outage_is_never_blamed_on_a_token() {
         let trial = Trial::cold();
         trial.fixture.issuer.fault(Endpoint::KeySet, fault.clone());
         trial.token(id, &format!("{fault:?}"), &trial.fixture.token(), "R503").await;
-        // What is wrong by itself is still the token's fault.
-        trial.refuse(id, "expired", &trial.fixture.issuer.token().audience(RESOURCE).expired().sign()).await;
+        // A token that is invalid without its signature is still rejected with 401.
+        trial.reject(id, "expired", &trial.fixture.issuer.token().audience(RESOURCE).expired().sign()).await;
     }
     let trial = Trial::warm().await;
     trial.fixture.issuer.stop();
-    trial.accept_a_good_token().await;
+    trial.accept_a_valid_token().await;
 }
 
 #[tokio::test]
-async fn nobody_is_told_to_ask_for_offline_access() {
+async fn a_challenge_never_contains_offline_access() {
     let (issuer, clock) = trial::issuer(Algorithm::ES256);
     let accepted = issuer.issuer();
     let trial = Trial::of(issuer, clock, |server| server.issuer(accepted).scopes_supported(["offline_access"]));
@@ -283,7 +283,7 @@ async fn nobody_is_told_to_ask_for_offline_access() {
 }
 
 #[tokio::test]
-async fn a_broad_scope_implies_a_narrow_one_only_where_that_is_configured() {
+async fn a_broad_scope_implies_a_narrow_one_only_if_configured() {
     for (id, rules, scope, verdict) in [
         ("F17", &[][..], "files", "R403"),
         ("F17", &[("files", "files:read")][..], "files", "OK"),

@@ -1,4 +1,4 @@
-//! E: claims of a token that is signed well (RFC 7519, section 4.1; RFC 9068, section 4).
+//! E: claims of a token with a valid signature (RFC 7519, section 4.1; RFC 9068, section 4).
 
 use std::time::Duration;
 
@@ -12,26 +12,26 @@ use super::trial::{self, Trial, bearer, with};
 use crate::support::{Answer, ISSUER, RESOURCE};
 use crate::transport;
 
-/// What the clock shows; it stands still.
+/// The time of the test clock, which does not advance.
 const NOW: u64 = 1_800_000_000;
 
-/// A cold server with this clock skew.
+/// A server without a key set and with this clock skew.
 fn with_skew(seconds: u64) -> Trial {
     let (issuer, clock) = trial::issuer(Algorithm::ES256);
     let accepted = issuer.issuer();
     Trial::of(issuer, clock, |server| server.issuer(accepted).clock_skew(Duration::from_secs(seconds)))
 }
 
-/// A token whose claim is exactly this text.
+/// A token with a claim that has exactly this JSON text.
 fn with_text(trial: &Trial, claim: &str, text: &str) -> String {
     let claims = with(trial.claims(), json!({claim: null})).to_string();
     trial.with_payload(format!("{{\"{claim}\":{text},{}", &claims[1..]))
 }
 
-/// Refused before anything is asked for, or accepted.
-async fn decide(trial: &Trial, id: &str, what: &str, token: &str, verdict: &str) {
+/// Asserts that the token is accepted, or rejected without a request to the issuer.
+async fn expect(trial: &Trial, id: &str, what: &str, token: &str, verdict: &str) {
     match verdict {
-        "R401" => drop(trial.refuse(id, what, token).await),
+        "R401" => drop(trial.reject(id, what, token).await),
         verdict => drop(trial.token(id, what, token, verdict).await),
     }
 }
@@ -47,7 +47,7 @@ async fn a_token_expires() {
         ("E02", 60, "null".to_owned(), "R401"),
         ("E02", 60, "-1".to_owned(), "R401"),
         ("E02", 60, "1e400".to_owned(), "R401"),
-        // Milliseconds taken for seconds, and more: no date before the year 10000.
+        // Milliseconds instead of seconds, and larger values. All of them lie after the year 9999.
         ("E02", 60, format!("{NOW}000"), "R401"),
         ("E02", 60, "18446744073709551616".to_owned(), "R401"),
         ("E02", 60, "1e30".to_owned(), "R401"),
@@ -67,23 +67,23 @@ async fn a_token_expires() {
         ("E05", 300, (NOW - 300).to_string(), "R401"),
     ] {
         let trial = with_skew(skew);
-        decide(&trial, id, &format!("{exp} skew {skew}"), &with_text(&trial, "exp", &exp), verdict).await;
+        expect(&trial, id, &format!("{exp} skew {skew}"), &with_text(&trial, "exp", &exp), verdict).await;
     }
     let trial = Trial::cold();
     let without = trial.with_payload(with(trial.claims(), json!({"exp": null})).to_string());
-    trial.refuse("E01", "no exp", &without).await;
-    trial.accept_a_good_token().await;
+    trial.reject("E01", "no exp", &without).await;
+    trial.accept_a_valid_token().await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_is_not_good_before_its_time() {
+async fn a_token_is_rejected_before_its_nbf() {
     for (id, claim, text, verdict) in [
         ("E06", "nbf", (NOW + 60).to_string(), "OK"),
         ("E06", "nbf", format!("{}.5", NOW + 60), "R401"),
         ("E06", "nbf", (NOW + 61).to_string(), "R401"),
         ("E06", "nbf", "0".to_owned(), "OK"),
         ("E06", "nbf", format!("\"{NOW}\""), "R401"),
-        // `null` means absent.
+        // `null` means that the claim is absent.
         ("E06", "nbf", "null".to_owned(), "OK"),
         ("E06", "nbf", "-1".to_owned(), "R401"),
         ("E06", "nbf", "1e400".to_owned(), "R401"),
@@ -93,12 +93,12 @@ async fn a_token_is_not_good_before_its_time() {
         ("E06", "iat", format!("\"{NOW}\""), "R401"),
     ] {
         let trial = Trial::cold();
-        decide(&trial, id, &format!("{claim} {text}"), &with_text(&trial, claim, &text), verdict).await;
+        expect(&trial, id, &format!("{claim} {text}"), &with_text(&trial, claim, &text), verdict).await;
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_is_for_this_resource() {
+async fn the_audience_of_a_token_must_be_this_resource() {
     let thousand = |last: &str| Value::from_iter((0..999).map(|n| format!("a{n}")).chain([last.to_owned()]));
     let trial = Trial::cold();
     for (id, aud) in [
@@ -107,7 +107,7 @@ async fn a_token_is_for_this_resource() {
         ("E10", json!([""])),
         ("E10", json!(1)),
         ("E10", json!({"aud": RESOURCE})),
-        // A list is of texts only.
+        // An audience list may contain only strings.
         ("E10", json!([RESOURCE, 1])),
         ("E10", json!([[RESOURCE]])),
         ("E12", json!("https://mcp.example.com.evil.org")),
@@ -137,17 +137,17 @@ async fn a_token_is_for_this_resource() {
         ("E09", thousand("another")),
     ] {
         let token = trial.with_payload(with(trial.claims(), json!({"aud": aud})).to_string());
-        trial.refuse(id, &aud.to_string(), &token).await;
+        trial.reject(id, &aud.to_string(), &token).await;
     }
-    trial.refuse("E10", "null", &with_text(&trial, "aud", "null")).await;
+    trial.reject("E10", "null", &with_text(&trial, "aud", "null")).await;
     let without = trial.with_payload(with(trial.claims(), json!({"aud": null})).to_string());
-    trial.refuse("E10", "absent", &without).await;
+    trial.reject("E10", "absent", &without).await;
     for (id, aud) in [
         ("E08", json!(RESOURCE)),
         ("E09", json!([RESOURCE])),
         ("E09", json!(["https://other", RESOURCE, "x"])),
         ("E09", thousand(RESOURCE)),
-        // BEHAVIOUR 6 makes exactly these equal: case of scheme and host, default port.
+        // Only these differences are ignored: the case of scheme and host, and the default port.
         ("E13", json!("HTTPS://MCP.Example.com/mcp")),
         ("E13", json!("https://mcp.example.com:443/mcp")),
     ] {
@@ -157,11 +157,11 @@ async fn a_token_is_for_this_resource() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_audience_is_accepted_only_by_its_own_name() {
+async fn another_audience_is_accepted_only_if_configured_exactly() {
     for (id, alias, aud, verdict) in [
         ("E13", "https://mcp.example.com/mcp/", "https://mcp.example.com/mcp/", "OK"),
         ("E13", "api://guid", "api://guid", "OK"),
-        // An alias is a plain text.
+        // An alias is compared byte by byte, even if it is a URL.
         ("E13", "https://alias.example.com/x", "https://ALIAS.example.com/x", "R401"),
         ("E13", "api://guid", "api://guid/", "R401"),
         ("E13", "https://xn--bcher-kva.example/", "https://b\u{fc}cher.example/", "R401"),
@@ -170,12 +170,12 @@ async fn another_audience_is_accepted_only_by_its_own_name() {
         let accepted = issuer.issuer();
         let trial = Trial::of(issuer, clock, |server| server.issuer(accepted).accept_audience(alias));
         let token = trial.with_payload(with(trial.claims(), json!({"aud": aud})).to_string());
-        decide(&trial, id, &format!("{alias} {aud}"), &token, verdict).await;
+        expect(&trial, id, &format!("{alias} {aud}"), &token, verdict).await;
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_names_a_configured_issuer_exactly() {
+async fn the_issuer_of_a_token_must_equal_a_configured_issuer() {
     let trial = Trial::cold();
     for (id, iss) in [
         ("E16", "\"https://auth.example.com/\""),
@@ -200,52 +200,52 @@ async fn a_token_names_a_configured_issuer_exactly() {
         ("E20", "\"https://login.example.com/other/v2.0\""),
         ("I10", "\"http://canary/\""),
     ] {
-        trial.refuse(id, iss, &with_text(&trial, "iss", iss)).await;
+        trial.reject(id, iss, &with_text(&trial, "iss", iss)).await;
     }
     let without = trial.with_payload(with(trial.claims(), json!({"iss": null})).to_string());
-    trial.refuse("E17", "absent", &without).await;
-    // Another spelling of the same JSON text.
+    trial.reject("E17", "absent", &without).await;
+    // An equivalent JSON text with an escape is the same issuer.
     trial.token("E16", "escaped", &with_text(&trial, "iss", "\"https:\\/\\/auth.example.c\\u006fm\""), "OK").await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_tenant_in_braces_stands_for_nothing_but_itself() {
+async fn a_tenant_placeholder_in_an_issuer_matches_only_itself() {
     let (issuer, clock) = trial::issuer(Algorithm::ES256);
     let template = Issuer::discover("https://auth.example.com/{tenantid}/v2.0").http_client(issuer.http_client());
     let trial = Trial::of(issuer, clock, |server| server.issuer(template));
     for (id, tenant) in [("E20", "0f9a"), ("E20", "*"), ("E20", "")] {
         let iss = format!("https://auth.example.com/{tenant}/v2.0");
         let token = trial.with_payload(with(trial.claims(), json!({"iss": iss})).to_string());
-        trial.refuse(id, &iss, &token).await;
+        trial.reject(id, &iss, &token).await;
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_subject_is_a_text_or_nobody() {
+async fn a_subject_is_a_string_or_absent() {
     let lenient = Trial::cold();
     let (issuer, clock) = trial::issuer(Algorithm::ES256);
     let accepted = issuer.issuer().require_at_jwt();
     let strict = Trial::of(issuer, clock, |server| server.issuer(accepted));
     for (id, sub) in [("E21", "1"), ("E21", "[]"), ("E21", "[\"alice\"]"), ("E21", "{}"), ("E21", "true")] {
         for trial in [&lenient, &strict] {
-            trial.refuse(id, sub, &with_text(trial, "sub", sub)).await;
+            trial.reject(id, sub, &with_text(trial, "sub", sub)).await;
         }
     }
     for (id, sub) in [("E21", "\"\""), ("E21", "null")] {
         let answer = lenient.token(id, sub, &with_text(&lenient, "sub", sub), "OK").await;
         assert_eq!(answer.body, "service", "{id} {sub}");
-        strict.refuse(id, sub, &with_text(&strict, "sub", sub)).await;
+        strict.reject(id, sub, &with_text(&strict, "sub", sub)).await;
     }
     for trial in [&lenient, &strict] {
         let long = format!("\"{}\"", "x".repeat(1 << 20));
-        trial.refuse("E21", "1 MiB", &with_text(trial, "sub", &long)).await;
-        // A text is a text; what a log or a page makes of it is theirs to escape.
+        trial.reject("E21", "1 MiB", &with_text(trial, "sub", &long)).await;
+        // Control characters are part of the string. Its consumers escape them for logs or pages.
         let answer = trial.token("E21", "control", &with_text(trial, "sub", "\"a\\u0000\\r\\nb\""), "OK").await;
         assert_eq!(answer.body, "a\0\r\nb");
     }
     let without = with(lenient.claims(), json!({"sub": null})).to_string();
     assert_eq!(lenient.token("E21", "absent", &lenient.with_payload(&without), "OK").await.body, "service");
-    strict.refuse("E21", "absent", &strict.with_payload(&without)).await;
+    strict.reject("E21", "absent", &strict.with_payload(&without)).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -271,7 +271,7 @@ async fn issuer_subject_and_client_are_kept_apart() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_bound_token_is_no_bearer_token() {
+async fn a_sender_constrained_token_is_not_a_bearer_token() {
     let trial = Trial::cold();
     for (id, cnf) in [
         ("E24", r#"{"jkt":"0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}"#),
@@ -285,12 +285,12 @@ async fn a_bound_token_is_no_bearer_token() {
         ("E24", "[]"),
         ("E24", "false"),
     ] {
-        trial.refuse(id, cnf, &with_text(&trial, "cnf", cnf)).await;
+        trial.reject(id, cnf, &with_text(&trial, "cnf", cnf)).await;
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn tokens_of_other_kinds_are_no_access_tokens() {
+async fn tokens_of_other_kinds_are_not_access_tokens() {
     let trial = Trial::cold();
     let typed = trial.header();
     let untyped = with(typed.clone(), json!({"typ": "JWT"}));
@@ -307,22 +307,22 @@ async fn tokens_of_other_kinds_are_no_access_tokens() {
     ] {
         for header in [&typed, &untyped] {
             let token = trial.sign(header.to_string(), with(trial.claims(), claims.clone()).to_string());
-            trial.refuse(id, &format!("{header} {claims}"), &token).await;
+            trial.reject(id, &format!("{header} {claims}"), &token).await;
         }
     }
-    // The marks of an ID token count where the header does not say what it is: one that is explicitly typed as an
-    // access token and issued for this resource is none, whatever else its issuer writes into it.
+    // The claims of an ID token count only if `typ` does not say `at+jwt`. A token that is explicitly typed as an
+    // access token may contain them.
     for (id, claims) in
         [("E25", json!({"nonce": "n"})), ("E25", json!({"at_hash": "h"})), ("E25", json!({"c_hash": "h"}))]
     {
         let payload = with(trial.claims(), claims.clone()).to_string();
-        trial.refuse(id, &claims.to_string(), &trial.sign(untyped.to_string(), &payload)).await;
+        trial.reject(id, &claims.to_string(), &trial.sign(untyped.to_string(), &payload)).await;
         trial.token(id, &claims.to_string(), &trial.sign(typed.to_string(), &payload), "OK").await;
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_maximum_lifetime_counts_from_the_issue() {
+async fn a_maximum_lifetime_counts_from_iat() {
     const HOUR: u64 = 3600;
     let (issuer, clock) = trial::issuer(Algorithm::ES256);
     let accepted = issuer.issuer();
@@ -338,7 +338,7 @@ async fn a_maximum_lifetime_counts_from_the_issue() {
         let claims = json!({"iat": iat, "exp": exp});
         for (trial, verdict) in [(&limited, verdict), (&unlimited, "OK")] {
             let token = trial.with_payload(with(trial.claims(), claims.clone()).to_string());
-            decide(trial, id, &claims.to_string(), &token, verdict).await;
+            expect(trial, id, &claims.to_string(), &token, verdict).await;
         }
     }
 }
@@ -349,7 +349,7 @@ fn the_clock_skew_is_bounded() {
         [("E28", 0, true), ("E28", 300, true), ("E28", 301, false), ("E28", 601, false), ("E28", u64::MAX, false)]
     {
         let builder = ResourceServer::builder(RESOURCE).issuer(Issuer::discover(ISSUER));
-        // A negative one cannot be written: `Duration` has none.
+        // `Duration` cannot be negative, so a negative skew cannot be configured.
         let built = trial::server(builder.clock_skew(Duration::from_secs(seconds)));
         assert_eq!(built.err().map(|error| error.kind()), (!fits).then_some(BuildErrorKind::Setting), "{id} {seconds}");
     }

@@ -1,18 +1,18 @@
-//! A: where a token may stand in a request, and where not (RFC 6750, section 2; OAuth 2.1, section 5.1).
+//! A: where a request may carry a token, and where not (RFC 6750, section 2; OAuth 2.1, section 5.1).
 
 use axum::body::Body;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Version, header};
 use http_body_util::{BodyExt as _, Empty};
 
-use super::trial::{Trial, Untouched};
+use super::trial::{RecordingBody, Trial};
 use crate::support::{App, RESOURCE};
 
 #[tokio::test]
-async fn no_credentials_are_answered_with_a_bare_challenge() {
+async fn a_request_without_credentials_gets_a_challenge_without_an_error() {
     let trial = Trial::cold();
     for method in [Method::GET, Method::POST, Method::DELETE, Method::HEAD, Method::PUT, Method::OPTIONS] {
-        let body = Untouched::default();
+        let body = RecordingBody::default();
         let request = Request::builder().method(&method).uri("/mcp").body(Body::new(body.clone())).unwrap();
         let answer = trial.judge("A01", method.as_str(), request, "R401N").await;
         assert_eq!(answer.status, 401, "{method}");
@@ -22,7 +22,7 @@ async fn no_credentials_are_answered_with_a_bare_challenge() {
 }
 
 #[tokio::test]
-async fn only_one_well_formed_authorization_header_carries_a_token() {
+async fn only_one_well_formed_authorization_header_is_accepted() {
     let trial = Trial::warm().await;
     let good = trial.fixture.token();
     let spaces = " ".repeat(50);
@@ -40,13 +40,13 @@ async fn only_one_well_formed_authorization_header_carries_a_token() {
         ("A06", format!("Bearer\u{a0}{good}"), "R400"),
         ("A08", format!("Bearer {good} {good}"), "R400"),
         ("A08", format!("Bearer {good} extra"), "R400"),
-        // White space around a value is no part of it (RFC 9110, section 5.5), in process neither.
+        // White space around a field value is not part of it (RFC 9110, section 5.5). The same holds without a socket.
         ("A08", format!("Bearer {good} "), "OK"),
         ("A08", format!("Bearer {good}, Bearer {good}"), "R400"),
-        // The scheme is named, so the method is used, only wrongly (RFC 6750, section 3.1).
+        // The scheme is `Bearer`, so the request is malformed, and the status is 400 (RFC 6750, section 3.1).
         ("A08", "Bearer".to_owned(), "R400"),
         ("A08", "Bearer ".to_owned(), "R400"),
-        // BEHAVIOUR 2 decides what the case leaves open: 400.
+        // RFC 6750 does not fix the status of this case. This crate answers 400.
         ("A09", "Bearer a,b".to_owned(), "R400"),
         ("A09", format!("Bearer \"{good}\""), "R400"),
         ("A09", format!("Bearer {good};b"), "R400"),
@@ -79,19 +79,19 @@ async fn one_field(trial: &Trial, id: &str, value: &[u8], verdict: &str) {
     let value = HeaderValue::from_bytes(value).unwrap();
     let request = Request::get("/mcp").header(header::AUTHORIZATION, value).body(Body::empty()).unwrap();
     trial.judge(id, &what, request, verdict).await;
-    assert_eq!(trial.requests(), before, "{id} {what}: a request was caused");
+    assert_eq!(trial.requests(), before, "{id} {what}: the header must not cause a request");
 }
 
 #[test]
-fn a_control_character_cannot_stand_in_a_header() {
-    // So "Bearer\x0bT" never reaches the layer; over a socket the HTTP library answers 400, see `over_a_socket`.
+fn a_header_cannot_contain_a_control_character() {
+    // An `http::HeaderValue` cannot contain these bytes. Over a socket, hyper answers 400: see `over_a_socket`.
     for (id, value) in [("A06", &b"Bearer\x0bT"[..]), ("A06", b"Bearer \nT"), ("F09", b"Bearer T\r\nX: y")] {
         assert!(HeaderValue::from_bytes(value).is_err(), "{id}");
     }
 }
 
 #[tokio::test]
-async fn two_authorization_headers_are_refused_whichever_comes_first() {
+async fn two_authorization_headers_are_rejected() {
     let trial = Trial::warm().await;
     let (good, other) = (trial.fixture.token(), trial.fixture.issuer.token().audience("https://evil").sign());
     let bearer = |token: &str| format!("Bearer {token}");
@@ -104,7 +104,7 @@ async fn two_authorization_headers_are_refused_whichever_comes_first() {
         ("A14", bearer(&good), String::new()),
         ("A14", String::new(), bearer(&good)),
     ] {
-        // Two fields of HTTP/2 arrive as two entries of the map, just like those of HTTP/1.1.
+        // Two fields of an HTTP/2 request are two entries of the header map, like those of HTTP/1.1.
         for version in [Version::HTTP_11, Version::HTTP_2] {
             let request = Request::get("/mcp").version(version);
             let request = request.header(header::AUTHORIZATION, &first).header(header::AUTHORIZATION, &second);
@@ -115,20 +115,20 @@ async fn two_authorization_headers_are_refused_whichever_comes_first() {
 }
 
 #[tokio::test]
-async fn a_huge_token_is_refused_by_its_length() {
+async fn a_token_that_is_too_long_is_rejected() {
     let trial = Trial::cold();
     for length in [16 * 1024 + 1, 64 << 10, 1 << 20, 16 << 20] {
-        let answer = trial.refuse("A18", &length.to_string(), &"A".repeat(length)).await;
-        // Not merely malformed: its bytes were not looked at.
+        let answer = trial.reject("A18", &length.to_string(), &"A".repeat(length)).await;
+        // This description shows that the length is checked before the contents.
         assert_eq!(answer.parameter("error_description").as_deref(), Some("The access token is too long"));
         let parts = format!("{0}.{0}.{0}", "A".repeat(length / 3 + 1));
-        trial.refuse("A18", "in three parts", &parts).await;
+        trial.reject("A18", "in three parts", &parts).await;
     }
-    trial.accept_a_good_token().await;
+    trial.accept_a_valid_token().await;
 }
 
 #[tokio::test]
-async fn a_token_in_the_query_is_never_looked_at() {
+async fn a_token_in_the_query_is_ignored() {
     let trial = Trial::warm().await;
     let good = trial.fixture.token();
     let bad = trial.fixture.issuer.token().audience("https://evil").sign();
@@ -148,9 +148,9 @@ async fn a_token_in_the_query_is_never_looked_at() {
 }
 
 #[tokio::test]
-async fn a_token_in_the_body_is_never_looked_at() {
-    // Form-encoded tokens (RFC 6750, section 2.2) are not supported at all, so nothing of a body is a mistake in it:
-    // BEHAVIOUR 2, "the body of an unauthenticated request is never read".
+async fn a_token_in_the_body_is_ignored() {
+    // Tokens in form fields (RFC 6750, section 2.2) are not supported. The body of a request without a token is never
+    // read.
     let trial = Trial::cold();
     for (id, method, content_type) in [
         ("A22", Method::POST, "application/x-www-form-urlencoded"),
@@ -160,8 +160,8 @@ async fn a_token_in_the_body_is_never_looked_at() {
         ("A24", Method::POST, "application/json"),
         ("A24", Method::PUT, "application/x-www-form-urlencoded"),
     ] {
-        // Whatever it would hold: a valid token, two of them, other bytes, ten mebibytes.
-        let body = Untouched::default();
+        // The content of the body makes no difference: a valid token, two tokens, other bytes, or 10 MiB.
+        let body = RecordingBody::default();
         let request = Request::builder().method(&method).uri("/mcp").header(header::CONTENT_TYPE, content_type);
         let request = request.header(header::CONTENT_LENGTH, 10 << 20).body(Body::new(body.clone())).unwrap();
         trial.judge(id, content_type, request, "R401N").await;
@@ -180,7 +180,7 @@ async fn a_token_in_the_body_is_never_looked_at() {
 }
 
 #[tokio::test]
-async fn a_token_anywhere_else_is_never_looked_at() {
+async fn a_token_in_any_other_place_is_ignored() {
     let trial = Trial::cold();
     let good = trial.fixture.token();
     for (id, name, value) in [
@@ -198,7 +198,7 @@ async fn a_token_anywhere_else_is_never_looked_at() {
         let request = Request::get("/mcp").header(name, value).body(Body::empty()).unwrap();
         trial.judge(id, name, request, "R401N").await;
     }
-    // Trailers come after the body, which is not read.
+    // Trailers follow the body, which is not read.
     let mut trailers = HeaderMap::new();
     trailers.insert(header::AUTHORIZATION, HeaderValue::try_from(format!("Bearer {good}")).unwrap());
     let body = Body::new(Empty::<Bytes>::new().with_trailers(std::future::ready(Some(Ok(trailers)))));
@@ -207,7 +207,7 @@ async fn a_token_anywhere_else_is_never_looked_at() {
 }
 
 #[tokio::test]
-async fn identity_headers_of_a_client_change_nothing() {
+async fn identity_headers_of_a_client_are_ignored() {
     let trial = Trial::warm().await;
     for (id, name) in [
         ("A26", "x-auth-info"),
@@ -224,14 +224,14 @@ async fn identity_headers_of_a_client_change_nothing() {
 }
 
 #[tokio::test]
-async fn where_nobody_need_log_in_a_bad_token_is_still_refused() {
+async fn an_invalid_token_is_rejected_even_if_anonymous_requests_are_allowed() {
     let mut trial = Trial::warm().await;
     let layer = trial.fixture.server.bearer_layer().required_scopes(["mcp:tools"]);
     trial.app = App::new(layer.allow_anonymous());
     let issuer = &trial.fixture.issuer;
     let good = trial.fixture.token();
     let expired = issuer.token().audience(RESOURCE).scope("mcp:tools").expired().sign();
-    // The first character of the signature, changed to another one.
+    // Changes the first character of the signature.
     let at = good.rfind('.').unwrap() + 1;
     let other = if good[at..].starts_with('A') { 'B' } else { 'A' };
     let forged = format!("{}{other}{}", &good[..at], &good[at + 1..]);

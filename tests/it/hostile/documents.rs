@@ -28,7 +28,7 @@ async fn get(server: &ResourceServer, path: &str) -> Answer {
 }
 
 #[tokio::test]
-async fn the_document_is_where_the_resource_says() {
+async fn the_path_of_the_document_follows_from_the_resource() {
     for (id, resource, url, found, missing) in [
         ("J01", "https://h", "https://h{}", &["{}"][..], &["{}/", "{}/mcp"][..]),
         ("J01", "https://h/", "https://h{}", &["{}"], &["{}/mcp"]),
@@ -93,7 +93,7 @@ async fn the_document_does_not_depend_on_the_request() {
     ] {
         let answer = send(&server, Request::get(&uri).header(name, value).body(Body::empty()).unwrap()).await;
         assert_eq!(answer.body, plain.body, "{id} {uri} {name}");
-        // Over a socket, the second may have changed in between.
+        // Over a socket, the `Date` header may differ between the two responses.
         let without_date = |headers: &HeaderMap| {
             let mut headers = headers.clone();
             headers.remove("date");
@@ -104,7 +104,7 @@ async fn the_document_does_not_depend_on_the_request() {
 }
 
 #[tokio::test]
-async fn methods_are_answered_as_they_should_be() {
+async fn the_document_supports_get_head_and_options_only() {
     let server = trial::server(builder(RESOURCE)).unwrap();
     let path = format!("{PREFIX}/mcp");
     for (id, method, status, has_body) in [
@@ -128,7 +128,7 @@ async fn methods_are_answered_as_they_should_be() {
 #[tokio::test]
 async fn the_document_needs_no_token() {
     let server = trial::server(builder(RESOURCE)).unwrap();
-    // As documented: the layer on the routes that were added before it, the metadata beside them.
+    // The setup of the documentation: the layer covers the routes added before it, and the metadata router is merged.
     let guarded = Router::new().route("/mcp", any(|| async {})).route_layer(server.bearer_layer());
     let beside = guarded.clone().merge(server.metadata_router());
     let before = server.metadata_router::<()>().merge(guarded);
@@ -142,7 +142,7 @@ async fn the_document_needs_no_token() {
 }
 
 #[tokio::test]
-async fn the_document_names_the_issuers_and_nothing_empty() {
+async fn the_document_lists_the_issuers_and_no_empty_members() {
     for (id, issuers) in [
         ("J09", &["https://auth.example.com"][..]),
         ("J09", &["https://auth.example.com/"]),
@@ -153,7 +153,7 @@ async fn the_document_names_the_issuers_and_nothing_empty() {
         let server = std::thread::spawn(move || builder.build_lazy()).join().unwrap().unwrap();
         let document = get(&server, &format!("{PREFIX}/mcp")).await.json();
         assert_eq!(document["authorization_servers"], json!(issuers), "{id}");
-        // No scopes are advertised, so there is no empty list of them.
+        // No scopes are advertised, so the document does not contain an empty `scopes_supported`.
         assert_eq!(document.as_object().unwrap().len(), 3, "J08");
         assert_eq!(document["bearer_methods_supported"], json!(["header"]), "J08");
     }
@@ -162,7 +162,7 @@ async fn the_document_names_the_issuers_and_nothing_empty() {
 }
 
 #[test]
-fn what_is_empty_is_left_out() {
+fn empty_members_are_omitted() {
     type Set = fn(ProtectedResourceMetadata) -> ProtectedResourceMetadata;
     let empty: [(&str, Set); 5] = [
         ("J08", |metadata| metadata.authorization_details_types_supported(Vec::<String>::new())),
@@ -179,7 +179,7 @@ fn what_is_empty_is_left_out() {
 }
 
 #[test]
-fn what_must_not_be_published_is_refused() {
+fn metadata_that_must_not_be_published_is_a_build_error() {
     let signed = |claims: Value| json!(format!("e30.{}.AA", base64url(claims.to_string())));
     for (id, name, value) in [
         ("J10", "resource_signing_alg_values_supported", json!(["none"])),

@@ -1,4 +1,4 @@
-//! H: fetching key sets while everything goes wrong (POLICY, "Key source").
+//! H: fetching key sets while the issuer fails or behaves unexpectedly.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,7 +19,7 @@ use super::canned::{Canned, KEYS, Page};
 use super::trial::{self, Trial, bearer, with};
 use crate::support::{Answer, ISSUER, RESOURCE};
 
-/// Lets what runs in the background finish; time is paused, so this takes none.
+/// Lets background tasks finish. Tokio's time is paused, so this takes no time.
 async fn settle() {
     sleep(Duration::from_millis(1)).await;
 }
@@ -52,14 +52,14 @@ async fn a_status_other_than_200_is_a_failed_fetch() {
         let canned = Canned::default();
         let trial = canned.trial();
         let keys = trial.fixture.issuer.jwk_set().to_string();
-        // Even with the right document in the body.
+        // The status decides, even if the body is a valid key set.
         let page = Page { status, headers: headers.to_vec(), body: keys.clone().into() };
         canned.set(KEYS, page.clone());
         let answer = trial.token(id, &status.to_string(), &trial.fixture.token(), "R503").await;
         assert_eq!(answer.header("retry-after"), Some(retry_after), "{id} {status}");
-        // Nobody else was asked.
+        // No other URL was requested.
         assert!(canned.asked().iter().all(|url| url == KEYS), "{id} {status} {:?}", canned.asked());
-        // It does not push out what was there before.
+        // A failed fetch does not replace the cached key set.
         let trial = canned.trial();
         canned.set(KEYS, Page::ok(trial.fixture.issuer.jwk_set().to_string()));
         let token = lasting(&trial);
@@ -71,7 +71,7 @@ async fn a_status_other_than_200_is_a_failed_fetch() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failed_fetch_does_not_push_out_the_keys_at_hand() {
+async fn a_failed_fetch_does_not_replace_the_cached_keys() {
     let trial = Trial::warm().await;
     let good = lasting(&trial);
     for (id, fault) in
@@ -82,7 +82,7 @@ async fn a_failed_fetch_does_not_push_out_the_keys_at_hand() {
         trial.token(id, "healed", &good, "OK").await;
         trial.fixture.issuer.fault(Endpoint::KeySet, fault.clone());
         let unknown = with(trial.header(), json!({"kid": format!("{fault:?}").chars().take(9).collect::<String>()}));
-        // Nobody can say whether there is such a key: an outage, not a bad token.
+        // The server cannot know whether this key exists, so the response is 503 and not 401.
         trial.token(id, &format!("unknown {fault:?}"), &trial.with_header(unknown.to_string()), "R503").await;
         trial.token(id, &format!("known {fault:?}"), &good, "OK").await;
     }
@@ -104,7 +104,8 @@ async fn ten_thousand_key_ids_at_once_cause_two_fetches() {
         assert_eq!(answer.verdict(), "R401", "H06");
     }
     assert_eq!(trial.app.reached(), 0, "H06");
-    // The first one's fetch had begun when the others arrived, so its answer may have been too old for them: one more.
+    // The first fetch began before the other requests arrived, so its key set may be too old for them. They share a
+    // second one.
     assert_eq!(trial.fixture.issuer.requests(Endpoint::KeySet), before + 2, "H06");
     for number in 10_000..10_100 {
         trial.token("H06", "one more", &token(number), "R401").await;
@@ -114,11 +115,11 @@ async fn ten_thousand_key_ids_at_once_cause_two_fetches() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_goes_away_takes_nobody_along() {
+async fn a_cancelled_request_does_not_cancel_the_shared_fetch() {
     let trial = Trial::cold();
     trial.fixture.issuer.fault(Endpoint::KeySet, Fault::Delay(Duration::from_secs(2)));
     let token = trial.fixture.token();
-    let leader = set_out(&trial, &token).await;
+    let leader = start_and_wait_for_fetch(&trial, &token).await;
     let waiters: Vec<_> = (0..10).map(|_| start(&trial, &token)).collect();
     advance(Duration::from_secs(1)).await;
     leader.abort();
@@ -127,13 +128,13 @@ async fn who_goes_away_takes_nobody_along() {
         assert_eq!(answer.verdict(), "OK", "H10");
     }
     assert_eq!(trial.requests(), (2, 0), "H10: one discovery, one fetch");
-    // With nobody waiting the fetch still ends, and the next request finds the keys.
+    // The fetch continues without a waiting request, and the next request uses its keys.
     let trial = Trial::cold();
     trial.fixture.issuer.fault(Endpoint::KeySet, Fault::Delay(Duration::from_secs(2)));
-    set_out(&trial, &token).await.abort();
+    start_and_wait_for_fetch(&trial, &token).await.abort();
     sleep(Duration::from_secs(3)).await;
     let before = trial.requests();
-    trial.accept_a_good_token().await;
+    trial.accept_a_valid_token().await;
     assert_eq!((trial.requests(), before), ((2, 0), (2, 0)), "H10");
 }
 
@@ -142,8 +143,8 @@ fn start(trial: &Trial, token: &str) -> JoinHandle<Answer> {
     tokio::spawn(async move { app.send(request).await })
 }
 
-/// Starts a request, and waits until it has caused one.
-async fn set_out(trial: &Trial, token: &str) -> JoinHandle<Answer> {
+/// Starts a request, and waits until it has caused a fetch.
+async fn start_and_wait_for_fetch(trial: &Trial, token: &str) -> JoinHandle<Answer> {
     let leader = start(trial, token);
     while trial.requests() == (0, 0) {
         tokio::task::yield_now().await;
@@ -151,33 +152,33 @@ async fn set_out(trial: &Trial, token: &str) -> JoinHandle<Answer> {
     leader
 }
 
-/// Counts the requests that are on their way at the same time.
+/// Counts the fetches that are in flight at the same time.
 struct Overlap {
     inner: TestHttpClient,
-    flying: Arc<AtomicUsize>,
-    most: Arc<AtomicUsize>,
+    in_flight: Arc<AtomicUsize>,
+    peak: Arc<AtomicUsize>,
 }
 
 impl HttpClient for Overlap {
     fn send(&self, request: Request<Bytes>, limits: RequestLimits) -> HttpFuture<'_> {
         Box::pin(async move {
-            let flying = self.flying.fetch_add(1, Ordering::SeqCst) + 1;
-            self.most.fetch_max(flying, Ordering::SeqCst);
+            let in_flight = self.in_flight.fetch_add(1, Ordering::SeqCst) + 1;
+            self.peak.fetch_max(in_flight, Ordering::SeqCst);
             let answer = self.inner.send(request, limits).await;
-            self.flying.fetch_sub(1, Ordering::SeqCst);
+            self.in_flight.fetch_sub(1, Ordering::SeqCst);
             answer
         })
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_old_answer_cannot_replace_a_newer_one() {
+async fn an_older_key_set_cannot_replace_a_newer_one() {
     let (issuer, clock) = trial::issuer(Algorithm::ES256);
-    let most = Arc::new(AtomicUsize::new(0));
-    let client = Overlap { inner: issuer.http_client(), flying: Arc::default(), most: Arc::clone(&most) };
+    let peak = Arc::new(AtomicUsize::new(0));
+    let client = Overlap { inner: issuer.http_client(), in_flight: Arc::default(), peak: Arc::clone(&peak) };
     let accepted = Issuer::discover(ISSUER).http_client(client);
     let trial = Trial::of(issuer, clock, |server| server.issuer(accepted));
-    // The first answer is as old as its request, and four seconds on its way; meanwhile the keys change.
+    // The response to the first fetch takes four seconds. The keys change in the meantime.
     trial.fixture.issuer.fault_times(Endpoint::KeySet, Fault::Delay(Duration::from_secs(4)), 1);
     let old = trial.fixture.token();
     let first = trial.app.send(bearer(&old));
@@ -190,15 +191,14 @@ async fn an_old_answer_cannot_replace_a_newer_one() {
     let (first, (second, new)) = tokio::join!(first, second);
     assert_eq!((first.verdict(), second.verdict()), ("OK".to_owned(), "OK".to_owned()), "H12");
     assert_eq!(trial.fixture.issuer.requests(Endpoint::KeySet), 2, "H12");
-    assert_eq!(most.load(Ordering::SeqCst), 1, "H12: fetches never overlap, so none can overtake another");
+    assert_eq!(peak.load(Ordering::SeqCst), 1, "H12: fetches never overlap");
     trial.token("H12", "the newer set", &new, "OK").await;
     trial.token("H12", "the older set", &old, "R401").await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_new_key_under_an_old_id_waits_for_the_next_refresh() {
-    // The case has a bad signature cause one refresh. POLICY decides otherwise: "bad signature, known kid: never
-    // fetches", for anybody can make one.
+async fn a_new_key_under_an_old_key_id_is_used_after_the_next_refresh() {
+    // An invalid signature under a known `kid` never causes a fetch, since anybody can create one.
     let trial = Trial::warm().await;
     let issuer = &trial.fixture.issuer;
     let (old, new) = (issuer.key_id(), issuer.add_key(Algorithm::ES256));
@@ -207,15 +207,15 @@ async fn a_new_key_under_an_old_id_waits_for_the_next_refresh() {
     let claims = with(trial.claims(), json!({"exp": 1_800_100_000})).to_string();
     let token = issuer.sign_raw(&new, trial.header().to_string(), claims);
     for _ in 0..100 {
-        trial.refuse("H13", "before the refresh", &token).await;
+        trial.reject("H13", "before the refresh", &token).await;
     }
     advance(Duration::from_secs(400)).await;
     trial.token("H13", "after the refresh", &token, "OK").await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn cache_headers_are_honoured_within_bounds() {
-    // Fetched again at 80 % of the time, less up to a tenth; looked at every ten seconds.
+async fn cache_headers_are_respected_within_limits() {
+    // A refresh is due at 80 % of the lifetime, minus up to a tenth. The test looks every ten seconds.
     for (id, headers, lifetime) in [
         ("H14", &[("cache-control", "max-age=0")][..], 60),
         ("H14", &[("cache-control", "max-age=1")], 60),
@@ -230,7 +230,7 @@ async fn cache_headers_are_honoured_within_bounds() {
         ("H14", &[("expires", "0")], 300),
         ("H14", &[], 300),
     ] {
-        // A control character cannot stand in a header at all.
+        // A header value cannot contain a control character.
         let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.trim_start_matches('\u{1}'))).collect();
         let trial = Trial::cold();
         trial.fixture.issuer.fault(Endpoint::KeySet, Fault::headers(headers.clone()));
@@ -260,32 +260,32 @@ async fn an_empty_set_during_a_rotation_changes_nothing() {
     }
     trial.fixture.issuer.rotate();
     trial.fixture.issuer.heal();
-    // The pause after the failures is at most a minute.
+    // The back-off after failures is at most a minute.
     advance(Duration::from_secs(60)).await;
     trial.token("H16", "the new key", &trial.fixture.token(), "OK").await;
     trial.token("H16", "the old key", &old, "R401").await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn refreshes_follow_the_steady_clock_and_claims_the_wall_clock() {
+async fn refreshes_use_the_monotonic_clock_and_claims_the_wall_clock() {
     const YEAR: u64 = 365 * 24 * 3600;
     let trial = Trial::warm().await;
     let (before, old) = (trial.requests(), trial.fixture.token());
     trial.fixture.clock.advance(Duration::from_secs(YEAR));
-    trial.refuse("H17", "the wall clock leapt", &old).await;
-    trial.accept_a_good_token().await;
+    trial.reject("H17", "the wall clock leapt", &old).await;
+    trial.accept_a_valid_token().await;
     let future = trial.fixture.token();
     trial.fixture.clock.set(1_800_000_000 - YEAR);
-    trial.refuse("H17", "the wall clock fell back", &future).await;
-    trial.accept_a_good_token().await;
-    assert_eq!(trial.requests(), before, "H17: a leap is no reason to fetch");
-    // The other way round: time passes, the wall clock stands still.
+    trial.reject("H17", "the wall clock fell back", &future).await;
+    trial.accept_a_valid_token().await;
+    assert_eq!(trial.requests(), before, "H17: a change of the wall clock must not cause a fetch");
+    // The reverse: time passes, and the wall clock does not change.
     let token = lasting(&trial);
     advance(Duration::from_secs(280)).await;
     trial.fixture.clock.set(1_800_000_000 - YEAR);
     trial.token("H17", "a while later", &token, "OK").await;
     settle().await;
-    assert_eq!(trial.requests().0, before.0 + 1, "H17: the set was refreshed ahead");
+    assert_eq!(trial.requests().0, before.0 + 1, "H17: the set was refreshed in advance");
 }
 
 #[tokio::test(start_paused = true)]

@@ -23,10 +23,10 @@ async fn a_key_in_the_header_is_never_used() {
     ] {
         let answer = trial.token(id, &header.to_string(), &own_key::sign(&header, &claims), "R401").await;
         assert!(answer.error().is_some(), "{id}");
-        // An unknown key id may lead to the issuer's own key set, and nowhere else.
-        assert_eq!(trial.requests().1, 0, "{id} {header}: a stranger was asked");
+        // An unknown key id may cause a fetch of the issuer's own key set, and of nothing else.
+        assert_eq!(trial.requests().1, 0, "{id} {header}: another server received a request");
     }
-    // Never read at all: beside a good signature they change nothing.
+    // With a valid signature, these members are ignored.
     for (id, member) in [("D01", json!({"jwk": jwk})), ("D02", json!({"jku": "https://canary", "x5u": 1, "x5c": {}}))] {
         let header = with(trial.header(), member);
         trial.token(id, &header.to_string(), &trial.with_header(header.to_string()), "OK").await;
@@ -34,7 +34,7 @@ async fn a_key_in_the_header_is_never_used() {
 }
 
 #[tokio::test]
-async fn what_asks_for_an_extension_is_refused() {
+async fn a_header_that_requires_an_extension_is_rejected() {
     let trial = Trial::cold();
     let good = trial.header();
     for (id, members) in [
@@ -57,19 +57,19 @@ async fn what_asks_for_an_extension_is_refused() {
         ("D13", json!({"enc": "A256GCM", "zip": "DEF"})),
     ] {
         let header = with(good.clone(), members);
-        trial.refuse(id, &header.to_string(), &trial.with_header(header.to_string())).await;
+        trial.reject(id, &header.to_string(), &trial.with_header(header.to_string())).await;
     }
     let null = good.to_string().replacen('{', "{\"crit\":null,", 1);
-    trial.refuse("D05", &null, &trial.with_header(&null)).await;
-    // RFC 7797: the payload stands unencoded in what is signed.
+    trial.reject("D05", &null, &trial.with_header(&null)).await;
+    // RFC 7797: the payload is signed without base64url encoding.
     let header = base64url(with(good, json!({"crit": ["b64"], "b64": false})).to_string());
     let [_, payload, signature] = ["", &trial.claims().to_string(), "AAAA"].map(base64url);
-    trial.refuse("D06", "unencoded", &format!("{header}.{payload}.{signature}")).await;
-    trial.accept_a_good_token().await;
+    trial.reject("D06", "unencoded", &format!("{header}.{payload}.{signature}")).await;
+    trial.accept_a_valid_token().await;
 }
 
 #[tokio::test]
-async fn only_an_access_token_is_one() {
+async fn only_a_token_typed_as_an_access_token_is_accepted() {
     let lenient = Trial::cold();
     let (issuer, clock) = trial::issuer(Algorithm::ES256);
     let accepted = issuer.issuer().require_at_jwt();
@@ -93,18 +93,18 @@ async fn only_an_access_token_is_one() {
     ] {
         for trial in [&lenient, &strict] {
             let header = with(trial.header(), json!({"typ": typ}));
-            trial.refuse(id, &header.to_string(), &trial.with_header(header.to_string())).await;
+            trial.reject(id, &header.to_string(), &trial.with_header(header.to_string())).await;
         }
     }
     let null = |trial: &Trial| trial.header().to_string().replacen("\"at+jwt\"", "null", 1);
-    // `null` means absent.
+    // `null` means that the member is absent.
     lenient.token("D08", "null", &lenient.with_header(null(&lenient)), "OK").await;
-    strict.refuse("D08", "null", &strict.with_header(null(&strict))).await;
+    strict.reject("D08", "null", &strict.with_header(null(&strict))).await;
     for (id, typ) in
         [("D08", json!("JWT")), ("D08", json!("jwt")), ("D08", json!("application/jwt")), ("D08", Value::Null)]
     {
         let header = |trial: &Trial| with(trial.header(), json!({"typ": typ})).to_string();
-        strict.refuse(id, &typ.to_string(), &strict.with_header(header(&strict))).await;
+        strict.reject(id, &typ.to_string(), &strict.with_header(header(&strict))).await;
         lenient.token(id, &typ.to_string(), &lenient.with_header(header(&lenient)), "OK").await;
     }
     for typ in ["at+jwt", "AT+JWT", "application/at+jwt"] {
@@ -114,8 +114,8 @@ async fn only_an_access_token_is_one() {
 }
 
 #[tokio::test]
-async fn a_token_without_a_key_id_needs_the_only_key_that_fits() {
-    // POLICY decides what the case leaves open: never one key after the other.
+async fn a_token_without_a_key_id_needs_exactly_one_suitable_key() {
+    // A server could try one key after the other. This crate never does.
     for (id, others, verdict) in [
         ("D09", &[][..], "OK"),
         ("D09", &[Algorithm::ES384, Algorithm::EdDSA], "OK"),
@@ -132,33 +132,33 @@ async fn a_token_without_a_key_id_needs_the_only_key_that_fits() {
         trial.token(id, &format!("{others:?}"), &token, verdict).await;
         assert_eq!(trial.requests(), before, "{id} {others:?}");
     }
-    // No key for the algorithm at all.
+    // The key set has no key for this algorithm.
     let trial = Trial::warm().await;
     let token = own_key::sign(&json!({"alg": "EdDSA"}), &trial.claims());
     trial.token("D09", "none", &token, "R401").await;
 }
 
 #[tokio::test]
-async fn a_key_id_is_a_text_or_absent() {
+async fn a_key_id_is_a_string_or_absent() {
     let trial = Trial::cold();
     for (id, kid) in
         [("D10", json!(1)), ("D10", json!([])), ("D10", json!({})), ("D10", json!(true)), ("D10", json!(["es256-1"]))]
     {
         let header = with(trial.header(), json!({"kid": kid}));
-        trial.refuse(id, &header.to_string(), &trial.with_header(header.to_string())).await;
+        trial.reject(id, &header.to_string(), &trial.with_header(header.to_string())).await;
     }
     let kid = format!("\"{}\"", trial.fixture.issuer.key_id());
     let null = trial.header().to_string().replacen(&kid, "null", 1);
-    // `null` means absent, and the set has one key only; beside another that fits, it names neither.
+    // `null` means that the member is absent. The key set has one key, so `kid` is not needed.
     trial.token("D10", &null, &trial.with_header(&null), "OK").await;
-    trial.accept_a_good_token().await;
+    trial.accept_a_valid_token().await;
     let trial = Trial::cold();
     trial.fixture.issuer.add_key(Algorithm::ES256);
     trial.token("D10", &null, &trial.with_header(&null), "R401").await;
 }
 
 #[tokio::test]
-async fn key_ids_are_equal_or_different() {
+async fn key_ids_are_compared_byte_by_byte() {
     let trial = Trial::cold();
     let keys = [own_key::jwk("Key-\u{e9}"), own_key::jwk("1"), trial.fixture.issuer.jwk_set()["keys"][0].clone()];
     trial.fixture.issuer.publish_key_set(json!({"keys": keys}));
@@ -192,29 +192,29 @@ async fn claims_in_the_header_must_agree_with_the_payload() {
         ("D14", json!({"aud": ["https://mcp.example.com/mcp"]})),
     ] {
         let header = with(trial.header(), members);
-        trial.refuse(id, &header.to_string(), &trial.with_header(header.to_string())).await;
+        trial.reject(id, &header.to_string(), &trial.with_header(header.to_string())).await;
     }
-    // The payload decides: what stands in the header only is no claim.
+    // The payload counts. A claim that is only in the header is ignored.
     let header = with(trial.header(), json!({"iss": trial.claims()["iss"]})).to_string();
     trial
-        .refuse("D14", "only there", &trial.sign(&header, with(trial.claims(), json!({"iss": null})).to_string()))
+        .reject("D14", "only there", &trial.sign(&header, with(trial.claims(), json!({"iss": null})).to_string()))
         .await;
     trial.token("D14", "the same", &trial.with_header(&header), "OK").await;
 }
 
 #[tokio::test]
-async fn a_flood_of_header_members_is_refused_by_its_length() {
+async fn a_header_with_too_many_members_is_rejected() {
     let trial = Trial::cold();
     let good = trial.header().to_string();
     for (id, count) in [("D16", 1_000), ("D16", 10_000)] {
         let members: Vec<String> = (0..count).map(|number| format!("\"m{number}\":0")).collect();
         let header = format!("{{{},{}", members.join(","), &good[1..]);
-        trial.refuse(id, &count.to_string(), &trial.with_header(header)).await;
+        trial.reject(id, &count.to_string(), &trial.with_header(header)).await;
     }
     for (id, length) in [("D16", 3_100), ("D16", 60 << 10)] {
         let header = format!("{{\"x\":\"{}\",{}", "x".repeat(length), &good[1..]);
-        let answer = trial.refuse(id, &length.to_string(), &trial.with_header(header)).await;
+        let answer = trial.reject(id, &length.to_string(), &trial.with_header(header)).await;
         assert_eq!(answer.parameter("error_description").as_deref(), Some("The access token is too long"));
     }
-    trial.accept_a_good_token().await;
+    trial.accept_a_valid_token().await;
 }

@@ -1,4 +1,4 @@
-//! K: what an authorization server answers about a token (RFC 7662, section 2.2).
+//! K: responses of an authorization server to introspection requests (RFC 7662, section 2.2).
 
 use std::time::Duration;
 
@@ -17,23 +17,23 @@ use crate::capture::Capture;
 use crate::support::{Answer, ISSUER, RESOURCE, unavailable};
 use crate::transport;
 
-/// What the clock shows; it stands still.
+/// The time of the test clock, which does not advance.
 const NOW: u64 = 1_800_000_000;
 const TOKEN: &str = "2YotnFZFEjr1zCsicMWpAA";
 
-/// An answer about a good token.
+/// The introspection response for a valid token.
 fn active() -> Value {
     json!({"active": true, "iss": ISSUER, "sub": "alice", "client_id": "test-client", "aud": RESOURCE,
         "exp": NOW + 300, "iat": NOW, "scope": "mcp:tools", "token_type": "Bearer"})
 }
 
-/// The same answer with a member that is exactly this text.
+/// The same response with a member that has exactly this JSON text.
 fn with_text(member: &str, text: &str) -> String {
     format!("{{\"{member}\":{text},{}", &with(active(), json!({member: null})).to_string()[1..])
 }
 
-/// A token about which this is said. What was an outage is forgotten as soon as there is an answer.
-async fn said(id: &str, what: &str, page: Page, verdict: &str) -> Answer {
+/// Sends a token whose introspection response is this page. After an outage, the next response is used.
+async fn expect(id: &str, what: &str, page: Page, verdict: &str) -> Answer {
     let canned = Canned::default();
     let trial = canned.introspecting(credentials());
     canned.set(INTROSPECT, page);
@@ -47,15 +47,15 @@ async fn said(id: &str, what: &str, page: Page, verdict: &str) -> Answer {
             tokio::time::advance(Duration::from_secs(5)).await;
             drop(trial.token(id, &format!("{what}, then an answer"), TOKEN, "OK").await);
         }
-        // The others are answers, and this is one that has not expired.
+        // These results are cached, so the new response is not used yet.
         verdict => drop(trial.token(id, &format!("{what}, again"), TOKEN, verdict).await),
     }
     answer
 }
 
 #[tokio::test(start_paused = true)]
-async fn active_is_a_boolean_or_no_answer() {
-    said("control", "true", Page::ok(active().to_string()), "OK").await;
+async fn active_must_be_a_boolean() {
+    expect("control", "true", Page::ok(active().to_string()), "OK").await;
     for (id, value) in [
         ("K01", "\"true\""),
         ("K01", "\"false\""),
@@ -69,7 +69,7 @@ async fn active_is_a_boolean_or_no_answer() {
         ("K01", "{}"),
         ("K01", "{\"active\":true}"),
     ] {
-        said(id, value, Page::ok(with_text("active", value)), "R503").await;
+        expect(id, value, Page::ok(with_text("active", value)), "R503").await;
     }
     let missing = with(active(), json!({"active": null})).to_string();
     for (id, answer) in [
@@ -81,31 +81,31 @@ async fn active_is_a_boolean_or_no_answer() {
         ("K01", format!("{{\"active\":true,{}", &with(active(), json!({"active": false})).to_string()[1..])),
         ("K01", format!("{{\"\\u0061ctive\":false,{}", &active().to_string()[1..])),
     ] {
-        said(id, &answer, Page::ok(answer.clone()), "R503").await;
+        expect(id, &answer, Page::ok(answer.clone()), "R503").await;
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_not_active_is_nothing_else_either() {
+async fn the_other_members_of_an_inactive_response_are_ignored() {
     for (id, answer) in [
         ("K02", json!({"active": false})),
         ("K02", json!({"active": false, "sub": "admin", "scope": "*"})),
         ("K02", with(active(), json!({"active": false}))),
         ("K02", json!({"active": false, "iss": 1, "aud": {}, "exp": "soon", "scope": 7, "cnf": []})),
     ] {
-        let refused = said(id, &answer.to_string(), Page::ok(answer.to_string()), "R401").await;
-        let shown = format!("{:?}{}", refused.headers, refused.body);
+        let rejected = expect(id, &answer.to_string(), Page::ok(answer.to_string()), "R401").await;
+        let shown = format!("{:?}{}", rejected.headers, rejected.body);
         assert!(!shown.contains("admin") && !shown.contains('*'), "{id} {shown}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_no_introspection_answer_is_an_outage() {
+async fn an_invalid_introspection_response_is_an_outage() {
     const LIMIT: usize = 64 * 1024;
     let good = active().to_string();
     let padded = |length: usize| format!("{}{good}", " ".repeat(length - good.len()));
     let nested = |depth: usize| format!("{{\"x\":{}{},{}", "[".repeat(depth), "]".repeat(depth), &good[1..]);
-    // A signed answer (RFC 9701) is not what we ask for, and is not taken for one: the case's downgrade cannot happen.
+    // This crate does not request a signed response (RFC 9701) and does not accept one. A downgrade is not possible.
     let signed = {
         let trial = Trial::cold();
         let claims = json!({"iss": ISSUER, "aud": RESOURCE, "iat": NOW, "token_introspection": active()});
@@ -134,31 +134,31 @@ async fn what_is_no_introspection_answer_is_an_outage() {
         ("K04", "5 MiB", padded(5 << 20).into_bytes()),
         ("K21", "JWT", signed.into_bytes()),
     ] {
-        said(id, what, Page::ok(body), "R503").await;
+        expect(id, what, Page::ok(body), "R503").await;
     }
     for (id, status) in [("K04", 201), ("K04", 202), ("K04", 204), ("K04", 206), ("K04", 302), ("K04", 304)] {
-        said(id, &status.to_string(), Page::status(status, good.clone()), "R503").await;
+        expect(id, &status.to_string(), Page::status(status, good.clone()), "R503").await;
     }
-    said("control", "64 KiB", Page::ok(padded(LIMIT)), "OK").await;
-    said("control", "not deep", Page::ok(nested(20)), "OK").await;
+    expect("control", "64 KiB", Page::ok(padded(LIMIT)), "OK").await;
+    expect("control", "not deep", Page::ok(nested(20)), "OK").await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_times_of_an_active_token_are_checked() {
-    // The clock skew is a minute.
+    // The clock skew is 60 seconds.
     for (id, member, text, verdict) in [
         ("K05", "exp", (NOW - 3600).to_string(), "R401"),
         ("K05", "exp", (NOW - 60).to_string(), "R401"),
         ("K05", "exp", (NOW - 59).to_string(), "OK"),
         ("K05", "exp", "0".to_owned(), "R401"),
         ("K05", "exp", format!("{}.5", NOW + 60), "OK"),
-        // Nothing said: some servers write null for what they do not know.
+        // `null` counts as absent: some servers write it for unknown times.
         ("K05", "exp", "null".to_owned(), "OK"),
         ("K05", "nbf", (NOW + 60).to_string(), "OK"),
         ("K05", "nbf", (NOW + 61).to_string(), "R401"),
         ("K05", "iat", (NOW + 60).to_string(), "OK"),
         ("K05", "iat", (NOW + 61).to_string(), "R401"),
-        // The end of the year 9999, and what lies beyond: milliseconds taken for seconds, and more.
+        // The end of the year 9999, and later times: milliseconds instead of seconds, and larger values.
         ("K05", "exp", "253402300799".to_owned(), "OK"),
         ("K05", "exp", format!("{NOW}000"), "R503"),
         ("K05", "exp", "18446744073709551616".to_owned(), "R503"),
@@ -174,13 +174,13 @@ async fn the_times_of_an_active_token_are_checked() {
         let trial = canned.introspecting(credentials());
         canned.set(INTROSPECT, Page::ok(with_text(member, &text)));
         trial.token(id, &format!("{member} {text}"), TOKEN, verdict).await;
-        // Whatever was remembered of it: the times are checked again.
+        // The times of a cached result are checked for each request.
         trial.token(id, &format!("{member} {text}, again"), TOKEN, verdict).await;
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_is_about_a_token_of_the_issuer_that_gives_it() {
+async fn the_iss_of_a_response_must_be_the_issuer_that_sent_it() {
     for (id, iss, verdict) in [
         ("K06", "\"https://evil.example.com\"", "R401"),
         ("K06", "\"https://auth.example.com/\"", "R401"),
@@ -189,16 +189,16 @@ async fn an_answer_is_about_a_token_of_the_issuer_that_gives_it() {
         ("K06", "\"\"", "R401"),
         ("K06", "1", "R503"),
         ("K06", "[\"https://auth.example.com\"]", "R503"),
-        // Nothing said: who was asked is known.
+        // Without `iss`, the token belongs to the issuer that was asked.
         ("K06", "null", "OK"),
     ] {
-        said(id, iss, Page::ok(with_text("iss", iss)), verdict).await;
+        expect(id, iss, Page::ok(with_text("iss", iss)), verdict).await;
     }
-    said("K06", "missing", Page::ok(with(active(), json!({"iss": null})).to_string()), "OK").await;
+    expect("K06", "missing", Page::ok(with(active(), json!({"iss": null})).to_string()), "OK").await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_two_issuers_each_speaks_for_itself_alone() {
+async fn each_of_two_issuers_is_asked_only_about_its_own_tokens() {
     const OTHER: &str = "https://other.example.com";
     let (issuer, clock) = trial::issuer(Algorithm::ES256);
     let other = TestIssuer::builder(OTHER).clock(clock.clone()).build();
@@ -233,13 +233,13 @@ async fn of_two_issuers_each_speaks_for_itself_alone() {
         assert_eq!(
             trial.requests().0 + other.total_requests(),
             everywhere + 1,
-            "{id} {token}: somebody else was asked"
+            "{id} {token}: another issuer received a request"
         );
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn only_an_access_token_that_nobody_is_bound_to_is_active_here() {
+async fn only_a_bearer_access_token_is_accepted_as_active() {
     for (id, member, text, verdict) in [
         ("K08", "token_type", "\"Bearer\"", "OK"),
         ("K08", "token_type", "\"bearer\"", "OK"),
@@ -262,13 +262,13 @@ async fn only_an_access_token_that_nobody_is_bound_to_is_active_here() {
         ("K08", "cnf", "null", "R401"),
         ("K08", "cnf", "\"x\"", "R401"),
     ] {
-        said(id, &format!("{member} {text}"), Page::ok(with_text(member, text)), verdict).await;
+        expect(id, &format!("{member} {text}"), Page::ok(with_text(member, text)), verdict).await;
     }
-    said("K08", "missing", Page::ok(with(active(), json!({"token_type": null})).to_string()), "OK").await;
+    expect("K08", "missing", Page::ok(with(active(), json!({"token_type": null})).to_string()), "OK").await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_of_our_own_credentials_is_our_outage() {
+async fn a_rejection_of_our_client_credentials_is_an_outage() {
     let error =
         |code: &str| json!({"error": code, "error_description": "the client mcp-server is unknown"}).to_string();
     let misconfigured = RejectionKind::Misconfigured;
@@ -276,7 +276,7 @@ async fn a_refusal_of_our_own_credentials_is_our_outage() {
     for (id, status, body, kind) in [
         ("K09", 401, error("invalid_client"), misconfigured),
         ("K09", 403, error("invalid_client"), misconfigured),
-        // The token may be the reason for these.
+        // These errors may be about the token.
         ("K09", 401, error("invalid_token"), unavailable),
         ("K09", 401, String::new(), unavailable),
         ("K09", 401, "<html>mcp-server</html>".to_owned(), unavailable),
@@ -291,17 +291,17 @@ async fn a_refusal_of_our_own_credentials_is_our_outage() {
         let what = format!("{status} {body}");
         let capture = Capture::of_this_thread();
         capture.take();
-        let refused = said(id, &what, Page::status(status, body), "R503").await;
-        assert_eq!(refused.rejection.as_ref().unwrap().kind(), kind, "{id} {what}");
+        let rejected = expect(id, &what, Page::status(status, body), "R503").await;
+        assert_eq!(rejected.rejection.as_ref().unwrap().kind(), kind, "{id} {what}");
         let log = capture.take();
-        // What may be due to the token alone must not let strangers fill the log.
-        // Where no token was ever active, the operator is told once that 401 and 403 may be about the client.
+        // Errors that may be about the token must not let clients fill the log. If no token was ever active, the crate
+        // reports once that 401 and 403 may be about the client.
         let level = if kind == misconfigured || matches!(status, 401 | 403) { Level::ERROR } else { Level::DEBUG };
         let event = |target: &str| log.iter().find(|(_, line)| line.starts_with(target)).unwrap();
         let own = log.iter().filter(|(_, line)| line.starts_with("mcp_bearer::introspection"));
         assert_eq!(own.map(|(level, _)| *level).min(), Some(level), "{id} {what}: {log:?}");
         assert!(event("mcp_bearer::rejection").0 <= Level::INFO, "{id} {what}: {log:?}");
-        let shown = format!("{:?}{}{log:?}", refused.headers, refused.body);
+        let shown = format!("{:?}{}{log:?}", rejected.headers, rejected.body);
         for secret in ["mcp-server", "s3cret", "unknown", "<html>", TOKEN] {
             assert!(!shown.contains(secret), "{id} {what}: {secret} in {shown}");
         }
@@ -309,7 +309,7 @@ async fn a_refusal_of_our_own_credentials_is_our_outage() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_fails_is_an_outage_and_is_left_in_peace() {
+async fn a_failing_server_is_an_outage_and_opens_the_circuit_breaker() {
     for (id, fault, retry_after) in [
         ("K10", Fault::Status(429), "5"),
         ("K10", Fault::Status(500), "5"),
@@ -326,13 +326,13 @@ async fn a_server_that_fails_is_an_outage_and_is_left_in_peace() {
         trial.fixture.issuer.fault(Endpoint::Introspection, fault.clone());
         for failures in 1..=5 {
             let start = tokio::time::Instant::now();
-            // A single token could be the reason itself.
+            // Each request sends another token, since a single token could be the cause.
             let failing = format!("failing-{failures}");
             let answer = trial.token(id, &format!("{fault:?} {failures}"), &failing, "R503").await;
             assert_eq!(answer.header("retry-after"), Some(retry_after), "{id} {fault:?}");
             assert!(start.elapsed() <= Duration::from_secs(3), "{id} {fault:?}: {:?}", start.elapsed());
         }
-        // Five in a row: now nobody is asked, whatever the token.
+        // After five failures in a row, no token is introspected.
         let asked = trial.asked();
         for other in 0..100 {
             trial.token(id, &format!("{fault:?} suspended"), &format!("token-{other}"), "R503").await;
@@ -345,7 +345,7 @@ async fn a_server_that_fails_is_an_outage_and_is_left_in_peace() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_may_be_due_to_one_token_keeps_no_other_from_being_judged() {
+async fn a_failure_that_one_token_may_cause_does_not_affect_other_tokens() {
     for (id, status) in [("K10", 400), ("K10", 413), ("K10", 414), ("K10", 422), ("K10", 431)] {
         let trial = Trial::introspecting(credentials());
         trial.fixture.issuer.fault_times(Endpoint::Introspection, Fault::Status(status), 20);
@@ -353,17 +353,17 @@ async fn what_may_be_due_to_one_token_keeps_no_other_from_being_judged() {
             trial.token(id, &status.to_string(), &format!("token-{number}"), "R503").await;
         }
         let good = trial.fixture.issuer.token().audience(RESOURCE).scope("mcp:tools").opaque();
-        trial.token(id, &format!("a good token after {status}"), &good, "OK").await;
+        trial.token(id, &format!("a valid token after {status}"), &good, "OK").await;
         assert_eq!(trial.asked(), 21, "{id} {status}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_there_is_an_outage_too() {
+async fn an_unreachable_server_is_an_outage() {
     let trial = Trial::introspecting(credentials());
     let token = trial.fixture.issuer.token().audience(RESOURCE).scope("mcp:tools").opaque();
     trial.fixture.issuer.stop();
-    trial.token("K10", "refused", &token, "R503").await;
+    trial.token("K10", "rejected", &token, "R503").await;
     trial.fixture.issuer.restart().unwrap();
     trial.token("K10", "back", &token, "OK").await;
 }

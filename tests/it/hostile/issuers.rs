@@ -47,8 +47,8 @@ async fn metadata_of_another_issuer_is_never_used() {
 }
 
 #[tokio::test]
-async fn one_server_cannot_speak_for_another() {
-    // The document at the configured place names an honest issuer, and keys of its own.
+async fn a_server_cannot_publish_metadata_for_another_issuer() {
+    // The metadata of `evil` contains the issuer of the honest server, and the key set of `evil`.
     let (honest, clock) = trial::issuer(Algorithm::ES256);
     let evil = TestIssuer::builder("https://evil.example.com").metadata_member("issuer", ISSUER);
     let evil = evil.clock(clock.clone()).build();
@@ -61,7 +61,7 @@ async fn one_server_cannot_speak_for_another() {
     trial.token("I02", "evil as itself", &forged("https://evil.example.com"), "R503").await;
     trial.token("I02", "evil as honest", &forged(ISSUER), "R401").await;
     assert_eq!(evil.requests(Endpoint::KeySet), 0, "I02");
-    trial.accept_a_good_token().await;
+    trial.accept_a_valid_token().await;
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn an_issuer_is_an_https_url_without_query_and_fragment() {
 }
 
 #[tokio::test]
-async fn a_page_for_everything_does_not_hide_the_document() {
+async fn an_invalid_page_at_one_location_does_not_hide_the_metadata_at_the_other() {
     for (id, fault) in [
         ("I05", Fault::Html),
         ("I05", Fault::Garbage),
@@ -119,7 +119,7 @@ async fn a_page_for_everything_does_not_hide_the_document() {
         trial.fixture.issuer.fault(Endpoint::OauthMetadata, fault.clone());
         trial.token(id, &format!("{fault:?}"), &trial.fixture.token(), "OK").await;
         assert_eq!(trial.fixture.issuer.stray_requests(), 0, "{id} {fault:?}");
-        // And nothing else takes its place.
+        // The metadata of the failed location is not replaced by something else.
         let trial = Trial::cold();
         trial.fixture.issuer.fault(Endpoint::OauthMetadata, fault.clone());
         trial.fixture.issuer.fault(Endpoint::OidcMetadata, fault.clone());
@@ -151,7 +151,7 @@ async fn documents_that_disagree_are_never_merged() {
         trial.token(id, &oauth.to_string(), &trial.fixture.token(), "OK").await;
         assert_eq!(canned.asked(), asked, "{id} {oauth}");
     }
-    // Half a document and the other half: no document.
+    // Each location serves one half of the metadata. The halves are not merged.
     let canned = Canned::default();
     let trial = canned.discovering();
     canned.set(KEYS, Page::ok(trial.fixture.issuer.jwk_set().to_string()));
@@ -161,7 +161,7 @@ async fn documents_that_disagree_are_never_merged() {
     assert_eq!(canned.asked(), [OAUTH, OIDC], "I06");
 }
 
-/// Metadata from an address of the internet; all else goes over the real network.
+/// An HTTP client that serves metadata for a public address. All other requests go over the real network.
 struct PublicMetadata {
     jwks_uri: String,
     network: ReqwestClient,
@@ -184,7 +184,7 @@ async fn metadata_cannot_point_into_the_private_network() {
     let port = canary.url().rsplit(':').next().unwrap().to_owned();
     for (id, uri) in [
         ("I08", format!("http://127.0.0.1:{port}/jwks")),
-        // A name that is harmless to look at and turns out to be this machine when the connection is made.
+        // The name is public, but it resolves to a loopback address.
         ("I08", format!("http://localhost:{port}/jwks")),
         ("I08", format!("http://anything.localhost:{port}/jwks")),
         ("I08", format!("http://[::1]:{port}/jwks")),
@@ -203,12 +203,12 @@ async fn metadata_cannot_point_into_the_private_network() {
         let error = health.issuers()[0].last_error().unwrap();
         assert_eq!(error.kind(), FetchErrorKind::NoAnswer, "{id} {uri}");
         let cause = error.source().unwrap().downcast_ref::<mcp_bearer::http_client::HttpError>().unwrap();
-        // The machine may not know every name; what it does know must be forbidden.
+        // The machine may not resolve every name. If it does, the connection must be forbidden.
         let unknown_name = uri.contains("anything.") && cause.kind() == HttpErrorKind::Connect;
         assert!(unknown_name || cause.kind() == HttpErrorKind::ForbiddenAddress, "{id} {uri}: {cause:?}");
         assert_eq!(canary.total_requests(), 0, "{id} {uri}");
     }
-    // What the operator wrote may be private, and so may what it names.
+    // The operator may configure a private address, and its metadata may then lead to private addresses.
     let server = ResourceServer::builder(RESOURCE).issuer(Issuer::discover(canary.url())).build().await.unwrap();
     assert!(server.health().is_ready());
 }
@@ -260,7 +260,8 @@ async fn metadata_that_changes_is_followed_unless_the_issuer_changes() {
     trial.fixture.issuer.rotate();
     tokio::time::advance(HOURS).await;
     trial.token("I14", "the key set moved", &token(), "OK").await;
-    // From now on it names another issuer: what was known stays, and the keys are still fetched.
+    // From now on the metadata contains another issuer. The last valid metadata is kept, and the keys are still
+    // fetched.
     trial.fixture.issuer.set_metadata_member("issuer", "https://evil.example.com");
     trial.fixture.issuer.rotate();
     let before = trial.fixture.issuer.requests(Endpoint::OauthMetadata);

@@ -1,4 +1,4 @@
-//! C and G: keys that must not be used, and sets that are none (RFC 7517, sections 4 and 5).
+//! C and G: keys that must not be used, and invalid key sets (RFC 7517, sections 4 and 5).
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::canned::{Canned, KEYS, Page};
 use super::rsa_vectors::{N, SIGNATURES, signing_input};
 use super::trial::{Trial, base64url, from_base64url, hmac, own_key, with};
 
-/// A key whose private half is at hand, and a token that it signed.
+/// A key whose private half is known, and a token signed with it.
 struct Specimen {
     jwk: Value,
     token: String,
@@ -21,7 +21,7 @@ impl Specimen {
         Self { jwk: own_key::jwk("okp"), token }
     }
 
-    /// A key that begins with a zero byte, so that there is one to strip.
+    /// The x coordinate begins with a zero byte, which some rows remove.
     fn ec(trial: &Trial) -> Self {
         let issuer = &trial.fixture.issuer;
         let jwk = loop {
@@ -49,7 +49,7 @@ fn octets(jwk: &Value, name: &str) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn a_key_is_used_for_what_it_is_for_and_nothing_else() {
+async fn a_key_is_used_only_for_its_declared_purpose() {
     let trial = Trial::cold();
     let (okp, ec, rsa) = (Specimen::okp(&trial), Specimen::ec(&trial), Specimen::rsa());
     let good = trial.fixture.issuer.jwk_set()["keys"][0].clone();
@@ -62,7 +62,8 @@ async fn a_key_is_used_for_what_it_is_for_and_nothing_else() {
         ("control", &okp, json!({}), "OK"),
         ("control", &ec, json!({}), "OK"),
         ("control", &rsa, json!({}), "OK"),
-        // A key for signatures that cannot be used: nobody can tell whether the token is valid.
+        // The key is for signatures but cannot be used. The server cannot tell whether the token is valid, so the
+        // response is 503.
         ("C12", &ec, json!({"alg": "ES521"}), "R503"),
         ("C12", &ec, json!({"alg": "ES224"}), "R503"),
         ("C12", &ec, json!({"alg": "A256GCM"}), "R503"),
@@ -99,7 +100,7 @@ async fn a_key_is_used_for_what_it_is_for_and_nothing_else() {
         ("G06", &ec, json!({"y": base64url(off_curve)}), "R503"),
         ("G06", &ec, json!({"x": null}), "R503"),
         ("G06", &ec, json!({"y": null}), "R503"),
-        // Joined to one point these are the same bytes.
+        // Concatenated, the coordinates are the same bytes.
         ("G06", &ec, json!({"x": base64url(&x[..31]), "y": base64url([&x[31..], &y].concat())}), "R503"),
         ("G06", &ec, json!({"x": base64url(&x[1..])}), "R503"),
         ("G06", &ec, json!({"x": base64url([0; 32]), "y": base64url([0; 32])}), "R503"),
@@ -113,7 +114,7 @@ async fn a_key_is_used_for_what_it_is_for_and_nothing_else() {
         ("G12", &okp, json!({"kid": ["okp"]}), "R401"),
         ("G13", &okp, json!({"ext": true, "nbf": 9999999999_u64, "exp": 1, "x5c": ["garbage"], "x5t": 1}), "OK"),
         ("G13", &okp, Value::Object(many), "OK"),
-        // Key ids are compared as they are; no id is equal to none.
+        // A key without a key id does not match a token that has one.
         ("G14", &okp, json!({"kid": null}), "R401"),
     ];
     for (id, specimen, changes, verdict) in rows {
@@ -123,20 +124,20 @@ async fn a_key_is_used_for_what_it_is_for_and_nothing_else() {
         let server = canned.trial();
         server.fixture.server.warm_up().await.unwrap();
         let usable = server.fixture.server.health().issuers()[0].key_count();
-        // The key without an id is a valid one, only not for this token.
+        // The key without a key id is valid, but it does not match this token.
         assert_eq!(usable, 1 + usize::from(verdict == "OK" || id == "G14"), "{id} {changes}");
         let unusable = server.fixture.server.health().issuers()[0].unusable_key_count();
         let is_unusable = verdict == "R503" || changes["kid"].is_array();
         assert_eq!(unusable, usize::from(is_unusable), "{id} {changes}");
         server.token(id, &changes.to_string(), &specimen.token, verdict).await;
-        let still_good = trial.fixture.token();
-        server.token(id, "the other key of the set", &still_good, "OK").await;
+        let still_valid = trial.fixture.token();
+        server.token(id, "the other key of the set", &still_valid, "OK").await;
     }
 }
 
 #[tokio::test]
-async fn a_signature_by_a_point_of_small_order_is_worthless() {
-    // Under such a key R = identity and S = 0 fits every message, or every eighth.
+async fn a_signature_under_a_key_of_small_order_is_rejected() {
+    // Under such a key, the signature with R = identity and S = 0 is valid for every message, or for every eighth.
     let forged = base64url([&[1][..], &[0; 63]].concat());
     for (id, first, middle, last) in
         [("C17", 1, 0, 0), ("C17", 0, 0, 0), ("C17", 0xec, 0xff, 0x7f), ("C17", 0xed, 0xff, 0x7f)]
@@ -157,7 +158,7 @@ async fn a_signature_by_a_point_of_small_order_is_worthless() {
 }
 
 #[tokio::test]
-async fn one_bad_entry_never_spoils_the_others() {
+async fn one_invalid_entry_does_not_affect_the_other_keys() {
     for (id, bad) in [
         ("G02", Value::Null),
         ("G02", json!(1)),
@@ -184,15 +185,15 @@ async fn one_bad_entry_never_spoils_the_others() {
 }
 
 #[tokio::test]
-async fn a_symmetric_key_of_a_set_is_no_key() {
+async fn a_symmetric_key_in_a_key_set_is_ignored() {
     for (id, beside, verdict) in [("G05", false, "R503"), ("G05", true, "OK")] {
         let trial = Trial::cold();
         let mut keys = vec![json!({"kty": "oct", "k": base64url("secret"), "alg": "HS256", "kid": "oct"})];
         keys.extend(beside.then(|| trial.fixture.issuer.jwk_set()["keys"][0].clone()));
         trial.fixture.issuer.publish_key_set(json!({"keys": keys}));
         let header = json!({"alg": "HS256", "kid": "oct", "typ": "at+jwt"});
-        trial.refuse(id, "HS256", &hmac(&header, &trial.claims(), b"secret")).await;
-        trial.token(id, "a good token", &trial.fixture.token(), verdict).await;
+        trial.reject(id, "HS256", &hmac(&header, &trial.claims(), b"secret")).await;
+        trial.token(id, "a valid token", &trial.fixture.token(), verdict).await;
     }
 }
 
@@ -203,21 +204,21 @@ async fn the_number_of_keys_is_bounded() {
     trial.fixture.issuer.publish_key_set(json!({"keys": keys(300)}));
     trial.fixture.server.warm_up().await.unwrap();
     assert_eq!(trial.fixture.server.health().issuers()[0].key_count(), 100, "G08");
-    // Many fit, so none is tried: POLICY, "no kid in the token".
+    // Several keys are suitable, so none is tried.
     let token = own_key::sign(&json!({"alg": "EdDSA", "typ": "at+jwt"}), &trial.claims());
-    trial.refuse("G08", "no key id", &token).await;
+    trial.reject("G08", "no key id", &token).await;
     for (kid, verdict) in [("99", "OK"), ("100", "R503")] {
         let token = own_key::sign(&json!({"alg": "EdDSA", "kid": kid, "typ": "at+jwt"}), &trial.claims());
         trial.token("G08", kid, &token, verdict).await;
     }
-    // Ten thousand are more than 256 KiB: no key set at all.
+    // 10,000 keys take more than 256 KiB, so the document is rejected.
     let trial = Trial::cold();
     trial.fixture.issuer.publish_key_set(json!({"keys": keys(10_000)}));
     trial.token("G08", "10 000 keys", &trial.fixture.token(), "R503").await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_no_key_set_is_a_failed_fetch() {
+async fn an_invalid_key_set_is_a_failed_fetch() {
     let good = |trial: &Trial| trial.fixture.issuer.jwk_set().to_string();
     type Spoil = fn(&str) -> Vec<u8>;
     let rows: [(&str, Spoil); 20] = [
@@ -249,7 +250,7 @@ async fn what_is_no_key_set_is_a_failed_fetch() {
         canned.set(KEYS, Page::ok(spoil(&good(&trial))));
         trial.token(id, &what, &trial.fixture.token(), "R503").await;
         let error = trial.fixture.server.health().issuers()[0].last_error().unwrap().to_string();
-        assert!(!error.contains("Sign in"), "{id} {what}: the document is in the error: {error}");
+        assert!(!error.contains("Sign in"), "{id} {what}: the error contains the document: {error}");
 
         let trial = canned.trial();
         canned.set(KEYS, Page::ok(good(&trial)));
@@ -258,8 +259,8 @@ async fn what_is_no_key_set_is_a_failed_fetch() {
         tokio::time::advance(Duration::from_secs(1200)).await;
         let before = canned.asked().len();
         trial.token(id, &format!("after {what}"), &trial.fixture.token(), "OK").await;
-        assert!(canned.asked().len() > before, "{id} {what}: the set was not asked for");
-        // Not for ever: an hour past its freshness.
+        assert!(canned.asked().len() > before, "{id} {what}: the key set was not fetched");
+        // The cached keys are used for one hour after they expire.
         tokio::time::advance(Duration::from_secs(3600)).await;
         trial.token(id, &format!("too late {what}"), &trial.fixture.token(), "R503").await;
     }

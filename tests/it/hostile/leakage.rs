@@ -1,4 +1,5 @@
-//! O: what must not get out, by a log, a `Debug` or an answer. Every trial listens besides, at every level.
+//! O: secrets that must not appear in a log, in `Debug` output or in a response. Every [`Trial`] also checks the log,
+//! at all levels.
 
 use axum::body::Body;
 use http::{Request, header};
@@ -17,7 +18,7 @@ use crate::transport;
 
 const SECRET: &str = "correct-horse-battery-stapler-32";
 
-/// What this thread has logged; it begins with the first trial.
+/// The events that this thread has logged since the first [`Trial`].
 fn log() -> Vec<(Level, String)> {
     let events = Capture::of_this_thread().take().into_iter();
     events.filter(|(_, line)| line.starts_with("mcp_bearer")).collect()
@@ -59,7 +60,7 @@ async fn nothing_secret_is_logged_at_any_level() {
 }
 
 #[tokio::test]
-async fn nothing_prints_what_is_secret() {
+async fn debug_output_contains_no_secret() {
     let trial = Trial::warm().await;
     let token = trial.with_payload(with(trial.claims(), json!({"email": "alice@example.com"})).to_string());
     let credentials = ClientCredentials::basic("an-id-of-a-client", SECRET);
@@ -67,7 +68,7 @@ async fn nothing_prints_what_is_secret() {
     let introspection = Introspection::new(credentials.clone());
     let issuer = Issuer::discover(ISSUER).introspect_all(introspection.clone());
     let server = &trial.fixture.server;
-    let refused = trial.token("O02", "refused", &format!("{token}x"), "R401").await;
+    let rejected = trial.token("O02", "rejected", &format!("{token}x"), "R401").await;
     let key = std::array::from_fn(|index| SECRET.as_bytes()[index]);
     let mcp = server.mcp_layer(McpScopes::new()).bind_sessions_with_key(&key);
     for (id, printed) in [
@@ -76,7 +77,7 @@ async fn nothing_prints_what_is_secret() {
         ("O02", format!("{issuer:?}")),
         ("O02", format!("{server:?}")),
         ("O02", format!("{:?} {mcp:?}", server.bearer_layer())),
-        ("O02", format!("{:?} {}", refused.rejection, refused.rejection.as_ref().unwrap())),
+        ("O02", format!("{:?} {}", rejected.rejection, rejected.rejection.as_ref().unwrap())),
         ("O02", format!("{:?}", server.health())),
     ] {
         assert!(!printed.contains(SECRET) && !printed.contains("alice"), "{id} {printed}");
@@ -85,7 +86,7 @@ async fn nothing_prints_what_is_secret() {
 }
 
 #[tokio::test]
-async fn what_a_stranger_writes_stays_on_its_line() {
+async fn text_from_a_client_cannot_start_a_new_log_line() {
     let trial = Trial::warm().await;
     for (id, kid) in [
         ("O04", "a\r\nmcp_bearer::rejection forged=1".to_owned()),
@@ -106,9 +107,9 @@ async fn what_a_stranger_writes_stays_on_its_line() {
 }
 
 #[tokio::test]
-async fn only_configured_names_can_become_a_label() {
-    // No metric is kept here; whoever makes one of the events finds values that are few: what a token says of itself
-    // before its signature was checked is in none but `kid`, and that is cut short.
+async fn events_contain_no_value_that_a_client_chooses() {
+    // The crate keeps no metrics. An application that derives labels from events must find few values. Before the
+    // signature is verified, no event contains a value of the token except the shortened `kid`.
     let trial = Trial::warm().await;
     for (id, changes) in [
         ("O05", json!({"iss": "https://label-1.example.com"})),
@@ -125,7 +126,7 @@ async fn only_configured_names_can_become_a_label() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn our_own_credentials_are_marked_as_sensitive() {
+async fn client_credentials_are_marked_as_sensitive() {
     let canned = Canned::default();
     for (id, credentials) in [
         ("O06", ClientCredentials::basic("an-id-of-a-client", SECRET)),
@@ -140,40 +141,40 @@ async fn our_own_credentials_are_marked_as_sensitive() {
 }
 
 #[tokio::test]
-async fn a_handler_has_the_claims_and_no_token() {
-    // Does not compile once `AuthInfo` can be serialised: then two implementations fit.
+async fn a_handler_gets_the_claims_but_not_the_token() {
+    // This does not compile if `AuthInfo` implements `Serialize`, since then both implementations apply.
     trait Either<A> {
-        fn holds() -> bool {
+        fn applies() -> bool {
             true
         }
     }
     struct Serialised;
     impl<T> Either<()> for T {}
     impl<T: serde::Serialize> Either<Serialised> for T {}
-    assert!(<AuthInfo as Either<_>>::holds());
+    assert!(<AuthInfo as Either<_>>::applies());
 
     let trial = Trial::warm().await;
     let token = trial.fixture.token();
-    async fn tell(auth: AuthInfo) -> String {
+    async fn show(auth: AuthInfo) -> String {
         format!("{auth:?} {:?} {:?}", auth.clone().claims(), auth.identity())
     }
-    let app = axum::Router::new().route("/mcp", axum::routing::get(tell)).layer(trial.fixture.server.bearer_layer());
+    let app = axum::Router::new().route("/mcp", axum::routing::get(show)).layer(trial.fixture.server.bearer_layer());
     let answer = Answer::of(transport::send(app, bearer(&token)).await).await;
     assert!(answer.body.contains("alice"), "O09");
     Credentials::of(&bearer(&token)).assert_not_in("O09", &answer.body);
 }
 
 #[tokio::test(start_paused = true)]
-async fn refusals_are_stored_nowhere_and_answers_are_left_as_they_are() {
+async fn rejections_are_not_cacheable_and_other_responses_are_unchanged() {
     let trial = Trial::warm().await;
     let issuer = &trial.fixture.issuer;
     let token = |scope: &str| issuer.token().audience(RESOURCE).scope(scope).sign();
-    // `judge` looks for `no-store` on every refusal.
+    // `judge` asserts `no-store` on every rejection.
     trial.judge("O10", "no token", Request::get("/mcp").body(Body::empty()).unwrap(), "R401N").await;
-    trial.token("O10", "a bad token", "bad", "R401").await;
+    trial.token("O10", "an invalid token", "bad", "R401").await;
     trial.token("O10", "no scope", &token("other"), "R403").await;
     let passed = trial.token("O10", "good", &token("mcp:tools"), "OK").await;
-    assert_eq!(passed.header("cache-control"), None, "O10: whether an answer may be stored is the handler's to say");
+    assert_eq!(passed.header("cache-control"), None, "O10: the handler decides whether a response may be cached");
     issuer.fault(Endpoint::KeySet, Fault::Status(500));
     let unknown = with(trial.header(), json!({"kid": "unknown"}));
     trial.token("O10", "an outage", &trial.with_header(unknown.to_string()), "R503").await;

@@ -1,4 +1,4 @@
-//! D, G, H and I, continued: what goes over a real connection, by the crate's own HTTP client.
+//! D, G, H and I, continued: cases over a real connection, with the crate's own HTTP client.
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -19,7 +19,7 @@ use super::trial::{self, Trial, own_key};
 use crate::capture::Capture;
 use crate::support::{ISSUER, RESOURCE};
 
-/// A server that writes whatever it is told to, once the head of a request is there.
+/// A server that reads the head of a request and then writes an arbitrary response.
 struct Raw {
     port: u16,
     heads: Arc<Mutex<Vec<String>>>,
@@ -30,7 +30,7 @@ impl Raw {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let (port, heads) = (listener.local_addr().unwrap().port(), Arc::<Mutex<Vec<String>>>::default());
         let seen = Arc::clone(&heads);
-        // Ends with the process: it holds a port and nothing else.
+        // The thread ends with the process. It holds only a port.
         drop(std::thread::spawn(move || {
             for stream in listener.incoming() {
                 let mut stream = stream.unwrap();
@@ -42,7 +42,7 @@ impl Raw {
                     }
                     head.extend(byte);
                 }
-                // What is left unread when the connection is closed would cost the answer.
+                // An unread body could reset the connection and lose the response.
                 let text = String::from_utf8_lossy(&head).to_lowercase();
                 let length = text.lines().find_map(|line| line.strip_prefix("content-length:"));
                 let body = length.map_or(0, |length| length.trim().parse().unwrap());
@@ -54,7 +54,7 @@ impl Raw {
         Self { port, heads }
     }
 
-    /// The heads of the requests that came, in lower case.
+    /// The heads of the requests received so far, in lower case.
     fn heads(&self) -> Vec<String> {
         self.heads.lock().unwrap().clone()
     }
@@ -64,7 +64,7 @@ impl Raw {
     }
 }
 
-/// A server that fetches its keys from this URL, by the crate's own client.
+/// A server that fetches its keys from this URL, with the crate's own client.
 fn fetching_from(url: &str) -> Trial {
     let (issuer, clock) = trial::issuer(Algorithm::ES256);
     fetching_keys_of(issuer, clock, url)
@@ -75,7 +75,7 @@ fn fetching_keys_of(issuer: TestIssuer, clock: TestClock, url: &str) -> Trial {
     Trial::of(issuer, clock, |server| server.issuer(accepted))
 }
 
-/// A server whose issuer listens on a port of its own.
+/// A server whose issuer listens on a local port.
 fn discovering() -> Trial {
     let clock = TestClock::new();
     let issuer = TestIssuer::builder("http://127.0.0.1:0").clock(clock.clone()).serve().unwrap();
@@ -84,7 +84,7 @@ fn discovering() -> Trial {
 }
 
 #[tokio::test]
-async fn no_token_can_name_whom_to_ask() {
+async fn a_token_cannot_cause_a_request_to_another_server() {
     let (trial, canary) = (discovering(), TestIssuer::serve().unwrap());
     trial.fixture.server.warm_up().await.unwrap();
     let (url, claims) = (canary.url(), trial.claims());
@@ -102,10 +102,10 @@ async fn no_token_can_name_whom_to_ask() {
         ("I10", canary.token().audience(RESOURCE).claim("iss", format!("{url}/")).sign()),
         ("I10", format!("{}.AAAA", canary.token().audience(RESOURCE).sign().rsplit_once('.').unwrap().0)),
     ] {
-        trial.refuse(id, &token, &token).await;
+        trial.reject(id, &token, &token).await;
     }
     assert_eq!((trial.requests(), canary.total_requests()), (before, 0), "I10");
-    trial.accept_a_good_token().await;
+    trial.accept_a_valid_token().await;
 }
 
 #[tokio::test]
@@ -143,12 +143,16 @@ async fn redirects_are_not_followed() {
         let accepted = Issuer::discover(raw.url(""));
         let trial = Trial::of(issuer, clock, |server| server.issuer(accepted));
         trial.token(id, &status.to_string(), &trial.fixture.token(), "R503").await;
-        assert_eq!((raw.heads().len(), canary.total_requests()), (2, 0), "{id} {status}: two places, no redirect");
+        assert_eq!(
+            (raw.heads().len(), canary.total_requests()),
+            (2, 0),
+            "{id} {status}: both metadata locations and no redirect"
+        );
     }
 }
 
 #[tokio::test]
-async fn a_huge_document_is_cut_off_while_it_comes() {
+async fn a_document_that_is_too_large_is_cut_off_while_it_arrives() {
     for (id, what, most) in [
         ("G09", "content-length: 5242880", 5 << 20),
         ("G09", "content-length: 1073741824", 1 << 30),
@@ -156,7 +160,7 @@ async fn a_huge_document_is_cut_off_while_it_comes() {
         ("G09", "transfer-encoding: chunked", usize::MAX),
     ] {
         let (issuer, clock) = trial::issuer(Algorithm::ES256);
-        // The right document, behind white space: whoever reads it all finds good keys.
+        // A valid key set after a long run of white space. A client without a limit would accept it.
         let (keys, written) = (issuer.jwk_set().to_string(), Arc::new(AtomicUsize::new(0)));
         let counter = Arc::clone(&written);
         let raw = Raw::start(move |stream| {
@@ -164,9 +168,9 @@ async fn a_huge_document_is_cut_off_while_it_comes() {
                 "transfer-encoding: chunked" => [b"1000\r\n", &[b' '; 4096][..], b"\r\n"].concat(),
                 _ => vec![b' '; 4096],
             };
-            let mut stands = stream.write_all(format!("HTTP/1.1 200 OK\r\n{what}\r\n\r\n").as_bytes()).is_ok();
-            while stands && counter.load(Ordering::SeqCst) < most.saturating_sub(4096) {
-                stands = stream.write_all(&chunk).is_ok();
+            let mut is_open = stream.write_all(format!("HTTP/1.1 200 OK\r\n{what}\r\n\r\n").as_bytes()).is_ok();
+            while is_open && counter.load(Ordering::SeqCst) < most.saturating_sub(4096) {
+                is_open = stream.write_all(&chunk).is_ok();
                 counter.fetch_add(chunk.len(), Ordering::SeqCst);
             }
             drop(stream.write_all(format!("{:>4096}", keys).as_bytes()));
@@ -174,8 +178,8 @@ async fn a_huge_document_is_cut_off_while_it_comes() {
         let trial = fetching_keys_of(issuer, clock, &raw.url("/keys"));
         let start = Instant::now();
         trial.token(id, what, &trial.fixture.token(), "R503").await;
-        assert!(start.elapsed() < Duration::from_secs(4), "{id} {what}: it waited for the end");
-        // 256 KiB are read; what lies in the buffers of both sockets comes on top.
+        assert!(start.elapsed() < Duration::from_secs(4), "{id} {what}: the client waited for the end of the body");
+        // The client reads 256 KiB. The buffers of both sockets hold more.
         assert!(written.load(Ordering::SeqCst) <= 20 << 20, "{id} {what}: {written:?}");
     }
 }
@@ -185,31 +189,31 @@ async fn nothing_is_decompressed() {
     for (id, compressed, verdict) in [("control", false, "OK"), ("G09", true, "R503")] {
         let (issuer, clock) = trial::issuer(Algorithm::ES256);
         let keys = issuer.jwk_set().to_string().into_bytes();
-        // Whoever decompresses this finds good keys.
+        // A client that decompresses the body finds a valid key set.
         let (encoding, body) = if compressed { ("gzip", gzip(&keys)) } else { ("identity", keys) };
         let head = format!("HTTP/1.1 200 OK\r\nContent-Encoding: {encoding}\r\nContent-Length: {}\r\n\r\n", body.len());
         let answer = [head.as_bytes(), &body].concat();
         let raw = Raw::start(move |stream| drop(stream.write_all(&answer)));
         let trial = fetching_keys_of(issuer, clock, &raw.url("/keys"));
         trial.token(id, encoding, &trial.fixture.token(), verdict).await;
-        let asks = |head: &String| head.contains("\r\naccept-encoding: identity\r\n");
-        assert!(raw.heads().iter().all(asks), "{id} {:?}", raw.heads());
+        let asks_for_identity = |head: &String| head.contains("\r\naccept-encoding: identity\r\n");
+        assert!(raw.heads().iter().all(asks_for_identity), "{id} {:?}", raw.heads());
     }
 }
 
 #[tokio::test]
-async fn an_introspection_answer_is_not_decompressed() {
-    // A mebibyte that would become a gibibyte is past the 64 KiB of an answer before it is anything.
+async fn an_introspection_response_is_not_decompressed() {
+    // Compressed, the body is larger than the limit of 64 KiB. It must be rejected before anything is decompressed.
     let bomb = vec![0; 1 << 20];
     for (id, what, encoding, content, verdict) in [
         ("control", "plain", "identity", None, "OK"),
-        ("K24", "a good answer", "gzip", Some(Vec::new()), "R503"),
-        ("K24", "a good answer, unlabelled", "identity", Some(Vec::new()), "R503"),
+        ("K24", "a valid response", "gzip", Some(Vec::new()), "R503"),
+        ("K24", "a valid response, unlabelled", "identity", Some(Vec::new()), "R503"),
         ("K24", "a bomb", "gzip", Some(bomb), "R503"),
     ] {
         let (issuer, clock) = trial::issuer(Algorithm::ES256);
         let answer = json!({"active": true, "aud": RESOURCE, "scope": "mcp:tools"}).to_string().into_bytes();
-        // Whoever decompresses the first two finds a good answer.
+        // A client that decompresses the first two bodies finds a valid response.
         let body = match content {
             None => answer,
             Some(content) => [gzip(&answer), content].concat(),
@@ -222,28 +226,28 @@ async fn an_introspection_answer_is_not_decompressed() {
         let trial = Trial::of(issuer, clock, |server| server.issuer(accepted));
         trial.token(id, what, "2YotnFZFEjr1zCsicMWpAA", verdict).await;
         let heads = raw.heads();
-        let asks = |head: &String| head.contains("\r\naccept-encoding: identity\r\n");
-        assert!(!heads.is_empty() && heads.iter().all(asks), "{id} {heads:?}");
+        let asks_for_identity = |head: &String| head.contains("\r\naccept-encoding: identity\r\n");
+        assert!(!heads.is_empty() && heads.iter().all(asks_for_identity), "{id} {heads:?}");
     }
 }
 
-/// A client for which the certificates of these servers' root are good, and no others.
-fn knows_root() -> ReqwestClient {
+/// A client that trusts only the root certificate of these servers.
+fn trusts_root() -> ReqwestClient {
     let root = reqwest::Certificate::from_pem(ROOT).unwrap();
     ReqwestClient::configured(|builder| builder.tls_certs_only([root.clone()])).unwrap()
 }
 
 #[tokio::test]
-async fn a_token_is_told_only_to_a_server_that_proves_its_name() {
+async fn a_token_is_sent_only_to_a_server_with_a_valid_certificate() {
     const GOOD: &[u8] = include_bytes!("tls/good.pem");
     const SELF_SIGNED: &[u8] = include_bytes!("tls/self_signed.pem");
-    let knows_root = knows_root();
+    let trusts_root = trusts_root();
     for (id, certificate, verdict) in [("control", GOOD, "OK"), ("K10", SELF_SIGNED, "R503")] {
         let (issuer, clock) = trial::issuer(Algorithm::ES256);
         let body = json!({"active": true, "aud": RESOURCE, "scope": "mcp:tools"}).to_string();
         let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len());
         let accepted = Issuer::discover(ISSUER).introspection_endpoint(serve_tls(certificate, answer));
-        let accepted = accepted.introspect_all(trial::credentials()).http_client(knows_root.clone());
+        let accepted = accepted.introspect_all(trial::credentials()).http_client(trusts_root.clone());
         let trial = Trial::of(issuer, clock, |server| server.issuer(accepted));
         trial.token(id, "TLS", "2YotnFZFEjr1zCsicMWpAA", verdict).await;
     }
@@ -264,20 +268,20 @@ const SERVER_KEY: &[u8] = include_bytes!("tls/server.key");
 const ROOT: &[u8] = include_bytes!("tls/ca.pem");
 
 #[tokio::test]
-async fn only_a_server_that_proves_its_name_is_believed() {
+async fn keys_are_accepted_only_from_a_server_with_a_valid_certificate() {
     const GOOD: &[u8] = include_bytes!("tls/good.pem");
     const EXPIRED: &[u8] = include_bytes!("tls/expired.pem");
     const OTHER_HOST: &[u8] = include_bytes!("tls/other_host.pem");
     const SELF_SIGNED: &[u8] = include_bytes!("tls/self_signed.pem");
-    let knows_root = knows_root();
+    let trusts_root = trusts_root();
     let by_default = ReqwestClient::new().unwrap();
     for (id, what, certificate, client, verdict) in [
-        ("control", "a known root", GOOD, &knows_root, "OK"),
+        ("control", "a known root", GOOD, &trusts_root, "OK"),
         ("H04", "an unknown root", GOOD, &by_default, "R503"),
         ("H04", "self-signed", SELF_SIGNED, &by_default, "R503"),
-        ("H04", "self-signed", SELF_SIGNED, &knows_root, "R503"),
-        ("H04", "expired", EXPIRED, &knows_root, "R503"),
-        ("H04", "another host", OTHER_HOST, &knows_root, "R503"),
+        ("H04", "self-signed", SELF_SIGNED, &trusts_root, "R503"),
+        ("H04", "expired", EXPIRED, &trusts_root, "R503"),
+        ("H04", "another host", OTHER_HOST, &trusts_root, "R503"),
     ] {
         let (issuer, clock) = trial::issuer(Algorithm::ES256);
         let body = issuer.jwk_set().to_string();
@@ -297,7 +301,7 @@ async fn only_a_server_that_proves_its_name_is_believed() {
         let is_named = log.to_lowercase().contains(&cause.to_lowercase());
         assert!(is_named || verdict == "OK", "{id} {what}: {log}");
     }
-    // A server that speaks TLS 1.0 only: its hello, with TLS_RSA_WITH_AES_128_CBC_SHA.
+    // A server that speaks TLS 1.0 only: its hello selects TLS_RSA_WITH_AES_128_CBC_SHA.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("https://{}/keys", listener.local_addr().unwrap());
     drop(std::thread::spawn(move || {
@@ -306,7 +310,7 @@ async fn only_a_server_that_proves_its_name_is_believed() {
             let record = [&[22, 3, 1, 0, u8::try_from(hello.len()).unwrap()][..], &hello].concat();
             let mut stream = stream.unwrap();
             drop(stream.write_all(&record));
-            // Until the client has had enough.
+            // Reads until the client closes the connection.
             drop(stream.read_to_end(&mut Vec::new()));
         }
     }));
@@ -314,7 +318,7 @@ async fn only_a_server_that_proves_its_name_is_believed() {
     trial.token("H04", "TLS 1.0", &trial.fixture.token(), "R503").await;
 }
 
-/// A server with this certificate that answers every request with these bytes; its URL.
+/// Starts a server with this certificate that answers every request with these bytes. Returns its URL.
 fn serve_tls(certificate: &[u8], answer: String) -> String {
     let certificates = vec![CertificateDer::from_pem_slice(certificate).unwrap()];
     let key = PrivateKeyDer::from_pem_slice(SERVER_KEY).unwrap();
@@ -328,7 +332,7 @@ fn serve_tls(certificate: &[u8], answer: String) -> String {
             let connection = ServerConnection::new(Arc::clone(&config)).unwrap();
             let mut stream = StreamOwned::new(connection, stream.unwrap());
             let mut head = [0; 4096];
-            // A client that does not believe the certificate ends it here.
+            // A client that does not trust the certificate closes the connection here.
             if stream.read(&mut head).is_ok() {
                 drop(stream.write_all(answer.as_bytes()));
                 stream.conn.send_close_notify();
@@ -339,11 +343,11 @@ fn serve_tls(certificate: &[u8], answer: String) -> String {
     url
 }
 
-/// Run as it is, and once more by [`a_proxy_of_the_environment_is_not_used`] where the environment names a proxy.
+/// Runs once as it is, and once in [`a_proxy_of_the_environment_is_not_used`], with a proxy in the environment.
 #[tokio::test]
 async fn keys_are_fetched_directly() {
     let trial = discovering();
-    trial.accept_a_good_token().await;
+    trial.accept_a_valid_token().await;
     assert_eq!(trial.requests(), (2, 0), "H18");
 }
 
@@ -359,5 +363,5 @@ fn a_proxy_of_the_environment_is_not_used() {
     let output = child.output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && said.contains("1 passed"), "H18 {said}");
-    assert_eq!(canary.heads().len(), 0, "H18: the proxy was asked");
+    assert_eq!(canary.heads().len(), 0, "H18: the proxy received a request");
 }

@@ -1,4 +1,4 @@
-//! A, continued: what only bytes on a connection can say.
+//! A, continued: cases that need raw bytes on a connection.
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
@@ -14,7 +14,7 @@ use super::trial::Trial;
 use crate::support::METADATA_URL;
 use crate::transport::{self, serve};
 
-/// The head of an answer in lower case, and its body.
+/// Sends a request. Returns the head of the response in lower case, and its body.
 async fn exchange(address: SocketAddr, request: &[u8]) -> (String, String) {
     let (head, body) = transport::exchange(address, request).await;
     (head.to_lowercase(), body)
@@ -35,7 +35,7 @@ async fn bytes_that_no_header_can_hold_do_not_reach_the_layer() {
         ("A06", format!("Bearer\0{good}").into_bytes(), "400"),
         ("A06", format!("Bearer\t{good}").into_bytes(), "400"),
         ("A16", b"Bearer \xff\xfe".to_vec(), "400"),
-        // Obsolete line folding.
+        // Obsolete line folding (RFC 9112, section 5.2).
         ("A06", format!("Bearer\r\n {good}").into_bytes(), "400"),
     ] {
         let request =
@@ -48,7 +48,7 @@ async fn bytes_that_no_header_can_hold_do_not_reach_the_layer() {
 }
 
 #[tokio::test]
-async fn two_fields_of_http_2_are_two_fields() {
+async fn two_authorization_headers_are_rejected_over_http_2() {
     let trial = Trial::warm().await;
     let address = serve(trial.app.router()).await;
     let good = format!("Bearer {}", trial.fixture.token());
@@ -73,13 +73,13 @@ async fn two_fields_of_http_2_are_two_fields() {
 }
 
 #[tokio::test]
-async fn a_browser_can_ask_first_and_read_the_challenge() {
+async fn a_browser_can_send_a_preflight_and_read_the_challenge() {
     let trial = Trial::cold();
     let address = serve(trial.app.router().layer(trial.fixture.server.cors_layer())).await;
     let preflight = "OPTIONS /mcp HTTP/1.1\r\nHost: x\r\nConnection: close\r\nOrigin: https://inspector.example.com\r\n\
          Access-Control-Request-Method: POST\r\nAccess-Control-Request-Headers: authorization, mcp-session-id\r\n\r\n";
     let (head, _) = exchange(address, preflight.as_bytes()).await;
-    // The case says 204; tower-http answers 200, and any status of that class will do (Fetch standard, CORS preflight).
+    // tower-http answers 200. The Fetch standard allows any 2xx status for a CORS preflight.
     assert!(status(&head).starts_with('2'), "A29 {head}");
     assert!(head.contains("access-control-allow-origin: *"), "A29 {head}");
     assert!(head.contains("access-control-allow-headers: authorization, mcp-session-id"), "A29 {head}");
@@ -94,10 +94,10 @@ async fn a_browser_can_ask_first_and_read_the_challenge() {
 }
 
 #[tokio::test]
-async fn no_spelling_of_a_path_leads_around_the_layer() {
+async fn no_spelling_of_a_path_bypasses_the_layer() {
     let trial = Trial::cold();
     let routed = serve(trial.app.router().merge(trial.fixture.server.metadata_router())).await;
-    // Everything behind the layer, whatever the path: a service that routes by itself.
+    // A service that does its own routing: the layer must cover every path.
     let everything = Router::new().fallback(any(|| async { "inside" })).layer(trial.fixture.server.bearer_layer());
     let everything = serve(everything).await;
     for (id, path, expected) in [
@@ -128,7 +128,7 @@ async fn no_spelling_of_a_path_leads_around_the_layer() {
 }
 
 #[tokio::test]
-async fn the_challenge_is_the_same_whatever_host_is_asked_for() {
+async fn the_challenge_does_not_depend_on_the_requested_host() {
     let trial = Trial::cold();
     let address = serve(trial.app.router()).await;
     let expected = format!("www-authenticate: bearer resource_metadata=\"{METADATA_URL}\", scope=\"mcp:tools\"");
@@ -156,7 +156,7 @@ async fn the_challenge_is_the_same_whatever_host_is_asked_for() {
 }
 
 #[tokio::test]
-async fn an_unread_body_does_not_hold_up_the_refusal() {
+async fn an_unread_body_does_not_delay_the_rejection() {
     let trial = Trial::cold();
     let address = serve(trial.app.router()).await;
     for (id, head) in [
@@ -166,7 +166,7 @@ async fn an_unread_body_does_not_hold_up_the_refusal() {
         ),
         ("A24", "POST /mcp HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"),
     ] {
-        // The rest of the body never comes, and the answer does.
+        // The rest of the body is never sent, and the response arrives anyway.
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(head.as_bytes()).await.unwrap();
         let mut first = [0; 12];
@@ -176,7 +176,7 @@ async fn an_unread_body_does_not_hold_up_the_refusal() {
 }
 
 #[tokio::test]
-async fn a_head_that_is_longer_than_any_does_not_reach_the_layer() {
+async fn a_request_head_that_is_too_long_does_not_reach_the_layer() {
     let trial = Trial::cold();
     let address = serve(trial.app.router()).await;
     for (id, length) in [("A18", 1 << 20), ("A18", 16 << 20)] {
@@ -185,7 +185,7 @@ async fn a_head_that_is_longer_than_any_does_not_reach_the_layer() {
         drop(stream.write_all(request.as_bytes()).await);
         let mut answer = Vec::new();
         drop(stream.read_to_end(&mut answer).await);
-        // What the server does not read any more may cost its answer.
+        // The server closes the connection with unread bytes, so the response may be lost.
         assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 431"), "{id} {length}");
     }
     assert_eq!(trial.app.reached(), 0, "A18");

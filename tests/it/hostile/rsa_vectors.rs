@@ -1,7 +1,7 @@
-//! RSA signatures that only who holds the private key can make, over texts that are fixed for that reason: paddings
-//! that a lenient verifier takes for right (RFC 8017, section 8.2.2; Bleichenbacher 2006), and PSS with other parameters.
+//! RSA signatures that only the owner of the private key can make, over fixed texts. Lenient verifiers accept some of
+//! these paddings (RFC 8017, section 8.2.2; Bleichenbacher 2006), or PSS with other parameters.
 
-/// The modulus; the exponent is 65537.
+/// The modulus. The exponent is 65537.
 pub const N: &str = "\
     vFvL-xwU78Y-lbotasaNryL-_m3roaOUK4hYPOqEx8kQIeTl8fykUKM8fQCFUfBSPc3swwJrEReA_a01JQCpXKW-1WNdG8yF1mNboJdom3OwD8\
     DDrlctzChnmnKSdMBlbqlWB0zLpEhYvq7mlRYgjgWpWNPhPVvHohkazlDYJAkzz5UyzuFpdsanDS1h3DRXbV-ONGp13kcZXb9xGsMt17TbfhPQ\
@@ -18,10 +18,10 @@ pub fn signing_input(algorithm: &str) -> String {
     format!("{}.{}", super::trial::base64url(header), super::trial::base64url(payload))
 }
 
-/// Case, algorithm, what is special, signature, verdict.
-#[rustfmt::skip] // Five lines a row otherwise.
+/// Case, algorithm, description, signature, verdict.
+#[rustfmt::skip] // Otherwise, each row takes five lines.
 pub const SIGNATURES: &[(&str, &str, &str, &str, &str)] = &[
-    ("control", "RS256", "as RFC 8017 has it", "\
+    ("control", "RS256", "as defined in RFC 8017", "\
         Xjm5QnH8jpiCKOfvAe_ALBDBDKcCxLdTGsUwTp37M8USTFISSSiPtMI1gCWwyM-YA7aGwGojbg6x0bjBZlOz_0ZFCR2mqQPAZJL_1Vw5MlsYGL\
         A_ga42MvJdGYly2PIVsBHm9vQBZkVSSvkdM_p30fPlEd6iBd_7W4iLTvNikyDCdKvuvaV9BvHp08vqpgJsfxKTF3muYH2Vcosto3qDpvjRaHYJ\
         Gg2iLD11ETE3uupANDsN5IReIOXGB94GCC2K9xiibFVd9OEWDFjToxp2YjHMeJPEDvkJEsUbAFApedmnwroYRNCZvABMRwfXTJOVoa3QpjQiIe\

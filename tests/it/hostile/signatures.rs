@@ -1,4 +1,4 @@
-//! C, continued: signatures that a lenient verifier takes for right.
+//! C, continued: signatures that a lenient verifier accepts.
 
 use mcp_bearer::jose::Algorithm;
 use serde_json::json;
@@ -7,7 +7,7 @@ use super::rsa_vectors::{N, SIGNATURES, signing_input};
 use super::trial::{self, Trial, base64url, from_base64url, parts, with};
 
 #[tokio::test]
-async fn no_choice_of_r_and_s_fits_every_message() {
+async fn an_ecdsa_signature_with_special_values_of_r_and_s_is_rejected() {
     for (algorithm, order) in [(Algorithm::ES256, P256_ORDER), (Algorithm::ES384, P384_ORDER)] {
         let (issuer, clock) = trial::issuer(algorithm);
         let accepted = issuer.issuer();
@@ -20,7 +20,7 @@ async fn no_choice_of_r_and_s_fits_every_message() {
         let small = |value: u8| [vec![0; length - 1], vec![value]].concat();
         let near = |change: i16| {
             let mut number = order.clone();
-            // The last byte of neither order is 00 or ff.
+            // The last byte of both orders is neither 00 nor ff.
             *number.last_mut().unwrap() = number[length - 1].checked_add_signed(change.try_into().unwrap()).unwrap();
             number
         };
@@ -28,15 +28,15 @@ async fn no_choice_of_r_and_s_fits_every_message() {
         for r in &numbers {
             for s in &numbers {
                 let signature = base64url([r.as_slice(), s].concat());
-                trial.refuse("C13", &format!("{algorithm} {signature}"), &format!("{signed}.{signature}")).await;
+                trial.reject("C13", &format!("{algorithm} {signature}"), &format!("{signed}.{signature}")).await;
             }
         }
-        trial.accept_a_good_token().await;
+        trial.accept_a_valid_token().await;
     }
 }
 
 #[tokio::test]
-async fn an_ecdsa_signature_is_two_numbers_of_fixed_length() {
+async fn an_ecdsa_signature_has_two_numbers_of_fixed_length() {
     let trial = Trial::warm().await;
     let good = trial.fixture.token();
     let signed = good.rsplit_once('.').unwrap().0;
@@ -60,9 +60,10 @@ async fn an_ecdsa_signature_is_two_numbers_of_fixed_length() {
         ("C14", "more behind", [&signature[..], &[0]].concat()),
         ("C14", "swapped", [s, r].concat()),
     ] {
-        trial.refuse(id, what, &format!("{signed}.{}", base64url(signature))).await;
+        trial.reject(id, what, &format!("{signed}.{}", base64url(signature))).await;
     }
-    // Who knows one signature knows another, without the key: a token's bytes are no name for it, its `jti` is.
+    // ECDSA signatures are malleable: a second valid signature can be computed without the key. The crate must not
+    // identify a token by its bytes.
     let other = base64url([r, &subtract(&from_hex(P256_ORDER), s)].concat());
     trial.token("C16", "n - s", &format!("{signed}.{other}"), "OK").await;
 }
@@ -84,7 +85,7 @@ async fn rsa_padding_and_parameters_are_exact() {
 }
 
 #[tokio::test]
-async fn a_changed_token_is_refused() {
+async fn a_changed_token_is_rejected() {
     for algorithm in [Algorithm::ES256, Algorithm::EdDSA, Algorithm::RS256, Algorithm::PS256] {
         let (issuer, clock) = trial::issuer(algorithm);
         let accepted = issuer.issuer();

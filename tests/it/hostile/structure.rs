@@ -1,4 +1,4 @@
-//! B: tokens that are no compact JWS of two JSON objects (RFC 7515, section 7.1; RFC 7519, section 7.2).
+//! B: tokens that are not a compact JWS with two JSON objects (RFC 7515, section 7.1; RFC 7519, section 7.2).
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use mcp_bearer::bearer::RejectionKind;
 use mcp_bearer::verify::CheckFailure;
 
 #[tokio::test]
-async fn a_token_has_three_full_parts() {
+async fn a_token_must_have_three_non_empty_parts() {
     let trial = Trial::cold();
     let good = trial.fixture.token();
     let [header, payload, signature] = parts(&good);
@@ -26,10 +26,10 @@ async fn a_token_has_three_full_parts() {
         ("B02", format!(".{good}")),
         ("B02", format!("{good}.")),
     ] {
-        let answer = trial.refuse(id, &token, &token).await;
+        let answer = trial.reject(id, &token, &token).await;
         assert_eq!(kind(&answer), CheckFailure::Malformed, "{id} {token}");
     }
-    trial.accept_a_good_token().await;
+    trial.accept_a_valid_token().await;
 }
 
 fn kind(answer: &crate::support::Answer) -> CheckFailure {
@@ -42,7 +42,7 @@ fn kind(answer: &crate::support::Answer) -> CheckFailure {
 #[tokio::test]
 async fn every_part_is_strict_base64url() {
     let trial = Trial::cold();
-    // In base64url all three parts have both characters that the standard alphabet writes in another way.
+    // Base64url text in which all three parts contain `-` and `_`, the characters that differ from standard base64.
     let (header, payload) = (json_padded(trial.header()), json_padded(trial.claims()));
     let good = std::iter::repeat_with(|| trial.sign(&header, &payload))
         .find(|token| parts(token).iter().all(|part| part.contains('-') && part.contains('_')));
@@ -57,7 +57,7 @@ async fn every_part_is_strict_base64url() {
         let part = split[index];
         let middle = part.len() / 2;
         let insert = |text: &str| replace(format!("{}{text}{}", &part[..middle], &part[middle..]));
-        // What is no token68 character is refused before the token is a token (BEHAVIOUR 2).
+        // A character that is not allowed in token68 makes the request malformed, before the token is parsed.
         for (id, text) in [("B04", " "), ("B04", "%2B"), ("B04", "?"), ("B04", "#"), ("B04", "="), ("B04", "\t")] {
             trial.token(id, text, &insert(text), "R400").await;
         }
@@ -73,20 +73,19 @@ async fn every_part_is_strict_base64url() {
         .into_iter()
         .chain(aliases.iter().map(|alias| ("B05", replace(format!("{}{alias}", &part[..part.len() - 1])))))
         {
-            let answer = trial.refuse(id, &format!("part {index} {token}"), &token).await;
+            let answer = trial.reject(id, &format!("part {index} {token}"), &token).await;
             assert_eq!(kind(&answer), CheckFailure::Malformed, "{id} part {index}");
         }
-        assert!(!aliases.is_empty(), "part {index} ends without spare bits");
+        assert!(!aliases.is_empty(), "the last character of part {index} has no spare bits");
     }
-    // Padding, which the grammar of credentials allows at the end.
-    trial.refuse("B04", "padding", &format!("{good}=")).await;
-    trial.refuse("B04", "padding", &format!("{good}==")).await;
+    // The syntax of credentials allows padding at the end. The token must still be rejected.
+    trial.reject("B04", "padding", &format!("{good}=")).await;
+    trial.reject("B04", "padding", &format!("{good}==")).await;
     assert_eq!(trial.requests(), (0, 0));
     trial.token("control", "as it was signed", &good, "OK").await;
 }
 
-/// The object with a member that makes base64url use `-` and `_`, and with so many spaces that its last character has
-/// spare bits.
+/// Adds a member so that base64url contains `-` and `_`, and spaces so that the last character has spare bits.
 fn json_padded(value: Value) -> String {
     let mut text = with(value, json!({"x": "\u{3ff}~~~???\u{3ef}>>>"})).to_string();
     text.push_str(&" ".repeat((4 - text.len() % 3) % 3));
@@ -94,7 +93,7 @@ fn json_padded(value: Value) -> String {
     text
 }
 
-/// The characters that differ from `last` in spare bits only.
+/// The characters that differ from `last` only in the spare bits.
 fn aliases(last: char, length: usize) -> Vec<char> {
     const ALPHABET: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let spare = match length % 4 {
@@ -107,7 +106,7 @@ fn aliases(last: char, length: usize) -> Vec<char> {
     (group..group + spare).filter(|other| *other != value).map(|other| char::from(ALPHABET.as_bytes()[other])).collect()
 }
 
-/// The text, cut to a length that is `rest` modulo 4.
+/// The text, shortened so that its length is `rest` modulo 4.
 fn with_length(text: &str, rest: usize) -> String {
     text[..(text.len() - rest) / 4 * 4 + rest].to_owned()
 }
@@ -154,17 +153,17 @@ async fn header_and_payload_are_strict_json_objects() {
         ("B10", fixed("")),
     ];
     for (id, spoil) in cases {
-        let (bad_header, bad_payload) = (spoil(&header), spoil(&claims));
-        trial.refuse(id, &format!("header {bad_header:?}"), &trial.with_header(&bad_header)).await;
-        trial.refuse(id, &format!("payload {bad_payload:?}"), &trial.with_payload(&bad_payload)).await;
+        let (invalid_header, invalid_payload) = (spoil(&header), spoil(&claims));
+        trial.reject(id, &format!("header {invalid_header:?}"), &trial.with_header(&invalid_header)).await;
+        trial.reject(id, &format!("payload {invalid_payload:?}"), &trial.with_payload(&invalid_payload)).await;
     }
-    // White space around and in an object is JSON.
+    // White space is allowed around and inside a JSON object.
     let spaced = |text: &str| format!(" {{\r\n\t{} }} ", inner(text));
     trial.token("control", "spaced", &trial.sign(spaced(&header), spaced(&claims)), "OK").await;
 }
 
 #[tokio::test]
-async fn no_name_stands_twice() {
+async fn a_repeated_name_is_rejected() {
     let trial = Trial::cold();
     let (header, claims) = (trial.header().to_string(), trial.claims().to_string());
     for (id, member, escaped) in [
@@ -178,11 +177,11 @@ async fn no_name_stands_twice() {
     ] {
         for twice in [member, escaped] {
             for payload in [replace_start(&claims, twice), replace_end(&claims, twice)] {
-                trial.refuse(id, &payload, &trial.with_payload(&payload)).await;
+                trial.reject(id, &payload, &trial.with_payload(&payload)).await;
             }
         }
     }
-    // Claims that a good token lacks, and names that nobody reads.
+    // Claims that a valid token does not have, and names that the crate does not read.
     for (id, members) in [
         ("B12", r#""cnf":{"jkt":"x"},"cnf":null"#),
         ("B12", r#""nbf":1,"nbf":2"#),
@@ -192,7 +191,7 @@ async fn no_name_stands_twice() {
         ("B12", r#""roles":["a"],"roles":["b"]"#),
         ("B12", r#""realm_access":{"roles":["a"],"roles":["b"]}"#),
     ] {
-        trial.refuse(id, members, &trial.with_payload(replace_end(&claims, members))).await;
+        trial.reject(id, members, &trial.with_payload(replace_end(&claims, members))).await;
     }
     for (id, member) in [
         ("B12", r#""alg":"none""#),
@@ -201,10 +200,10 @@ async fn no_name_stands_twice() {
         ("B12", r#""typ":"JWT""#),
         ("B12", r#""a\u006cg":"ES256""#),
     ] {
-        trial.refuse(id, member, &trial.with_header(replace_start(&header, member))).await;
-        trial.refuse(id, member, &trial.with_header(replace_end(&header, member))).await;
+        trial.reject(id, member, &trial.with_header(replace_start(&header, member))).await;
+        trial.reject(id, member, &trial.with_header(replace_end(&header, member))).await;
     }
-    // A claim's name may be written with escapes, once.
+    // A single claim may be written with escapes.
     let escaped = claims.replacen("\"aud\"", "\"\\u0061ud\"", 1);
     trial.token("control", "escaped", &trial.with_payload(escaped), "OK").await;
 }
@@ -221,7 +220,7 @@ fn replace_end(object: &str, members: &str) -> String {
 async fn names_are_case_sensitive() {
     let trial = Trial::warm().await;
     let (header, claims) = (trial.header(), trial.claims());
-    // `Active` belongs to introspection answers, which have their own cases.
+    // `Active` is a member of introspection responses, which have their own cases.
     for (id, header, claims, verdict) in [
         ("B13", with(header.clone(), json!({"Alg": "none", "Kid": "x", "Crit": ["x"]})), claims.clone(), "OK"),
         ("B13", with(header.clone(), json!({"alg": null, "Alg": "ES256"})), claims.clone(), "R401"),
@@ -252,7 +251,7 @@ async fn nesting_is_bounded() {
                 ("B14", header.clone(), replace_start(&claims, &format!("\"cnf\":{nested}"))),
                 ("B14", header.clone(), replace_start(&claims, &format!("\"scp\":{nested}"))),
             ] {
-                trial.refuse(id, &depth.to_string(), &trial.sign(header, payload)).await;
+                trial.reject(id, &depth.to_string(), &trial.sign(header, payload)).await;
             }
         }
     }
@@ -272,23 +271,24 @@ async fn an_encrypted_token_is_not_opened() {
         ("B16", json!({"alg": "ECDH-ES", "enc": "A256GCM", "epk": {"kty": "EC"}})),
         ("B16", json!({"alg": "PBES2-HS256+A128KW", "enc": "A256GCM", "p2c": 2147483647, "p2s": "AA"})),
         ("B16", json!({"alg": "dir", "enc": "A256GCM", "zip": "DEF"})),
-        // There is no key to decrypt with, so what is inside does not matter; the shape alone refuses it.
+        // The crate has no decryption keys, so the contents do not matter. The number of parts is enough to reject the
+        // token.
         ("B17", json!({"alg": "RSA-OAEP-256", "enc": "A256GCM", "cty": "JWT", "kid": trial.fixture.issuer.key_id()})),
     ] {
         let token = format!("{}.AAAA.AAAA.{}.AAAA", base64url(header.to_string()), base64url(&unsigned));
-        let answer = trial.refuse(id, &header.to_string(), &token).await;
+        let answer = trial.reject(id, &header.to_string(), &token).await;
         assert_eq!(kind(&answer), CheckFailure::Encrypted, "{id}");
     }
 }
 
 #[tokio::test]
-async fn a_token_in_a_token_is_not_unwrapped() {
+async fn a_nested_token_is_not_unwrapped() {
     let trial = Trial::cold();
     let nested = with(trial.header(), json!({"cty": "JWT"})).to_string();
     let attackers = own_key::sign(&json!({"alg": "EdDSA", "kid": "x"}), &trial.claims());
     for (id, inner) in [("B18", trial.fixture.token()), ("B18", attackers)] {
-        trial.refuse(id, "bare", &trial.sign(&nested, &inner)).await;
-        trial.refuse(id, "as a JSON text", &trial.sign(&nested, Value::from(inner).to_string())).await;
+        trial.reject(id, "bare", &trial.sign(&nested, &inner)).await;
+        trial.reject(id, "as a JSON text", &trial.sign(&nested, Value::from(inner).to_string())).await;
     }
 }
 
@@ -320,13 +320,13 @@ async fn the_signature_is_over_the_bytes_as_received() {
 }
 
 #[tokio::test]
-async fn a_huge_set_of_claims_is_refused_by_its_length() {
+async fn a_token_with_too_many_claims_is_rejected() {
     let trial = Trial::cold();
     let members: Vec<String> = (0..10_000).map(|number| format!("\"claim-{number}\":{number}")).collect();
     let token = trial.with_payload(replace_end(&trial.claims().to_string(), &members.join(",")));
     assert!(token.len() > 200 << 10);
-    trial.refuse("B21", "200 KiB", &token).await;
-    // What fits is read, and kept within its bounds.
+    trial.reject("B21", "200 KiB", &token).await;
+    // A token within the length limit is parsed, whatever the number of its members.
     let members = members[..500].join(",");
     let token = trial.with_payload(replace_end(&trial.claims().to_string(), &members));
     trial.token("B21", "500 members", &token, "OK").await;

@@ -1,4 +1,4 @@
-//! A server on trial: what every refusal must look like, and what it must not have caused.
+//! The server under test, and the checks that every response must pass.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -22,39 +22,39 @@ use super::canned::{Canned, INTROSPECT};
 use crate::capture::Capture;
 use crate::support::{Answer, App, Credentials, Fixture, ISSUER, METADATA_URL, RESOURCE};
 
-/// A guarded application, and the issuer that it trusts. Every answer is held against the rules that all answers obey.
+/// An application behind the layer, and the issuer that it trusts. Every response is checked against the common rules.
 pub struct Trial {
     pub fixture: Fixture,
     pub app: App,
     log: Capture,
     logged: AtomicUsize,
-    // Whom it may ask beside its issuer's pages.
+    // The authorization server that replaces the pages of the issuer, if any.
     pages: Option<Canned>,
 }
 
 impl Trial {
-    /// A server that has its keys: what it then fetches, a token made it fetch.
+    /// A server that has fetched its keys. A token causes every further fetch.
     pub async fn warm() -> Self {
         let trial = Self::cold();
         trial.fixture.server.warm_up().await.unwrap();
         trial
     }
 
-    /// A server that has fetched nothing: a token that reaches the search for its key shows as a request.
+    /// A server that has fetched nothing. A key lookup for a token is visible as a request.
     pub fn cold() -> Self {
         let (issuer, clock) = issuer(Algorithm::ES256);
         let accepted = issuer.issuer();
         Self::of(issuer, clock, |server| server.issuer(accepted))
     }
 
-    /// A server that asks its issuer about every token, at an endpoint that it knows.
+    /// A server that introspects every token at a configured endpoint.
     pub fn introspecting(introspection: impl Into<Introspection>) -> Self {
         let (issuer, clock) = issuer(Algorithm::ES256);
         let accepted = issuer.issuer().introspection_endpoint(INTROSPECT).introspect_all(introspection);
         Self::of(issuer, clock, |server| server.issuer(accepted))
     }
 
-    /// The same, configured by hand.
+    /// A server with its own configuration.
     pub fn of(
         issuer: TestIssuer,
         clock: TestClock,
@@ -66,12 +66,12 @@ impl Trial {
         Self { fixture, app, log: Capture::of_this_thread(), logged: AtomicUsize::new(0), pages: None }
     }
 
-    /// The pages that this server is shown in place of its issuer's.
+    /// Uses these pages instead of those of the issuer.
     pub fn shown(self, pages: &Canned) -> Self {
         Self { pages: Some(pages.clone()), ..self }
     }
 
-    /// Sends a request whose answer must be `verdict`, and what that entails.
+    /// Sends a request. Asserts that the response has this verdict and passes all common checks.
     pub async fn judge(&self, id: &str, what: &str, request: Request<Body>, verdict: &str) -> Answer {
         let (reached, is_head) = (self.app.reached(), request.method() == Method::HEAD);
         let credentials = Credentials::of(&request);
@@ -79,55 +79,58 @@ impl Trial {
         let (log, logged) = self.log.since(self.logged.load(Ordering::Relaxed));
         self.logged.store(logged, Ordering::Relaxed);
         credentials.assert_not_in("the log", &log);
-        assert_eq!(self.fixture.issuer.stray_requests(), 0, "{id} {what}: somebody else was asked");
+        assert_eq!(self.fixture.issuer.stray_requests(), 0, "{id} {what}: another server received a request");
         let asked = self.pages.as_ref().map(Canned::asked).unwrap_or_default();
-        assert!(asked.iter().all(|url| url.starts_with(ISSUER)), "{id} {what}: somebody else was asked: {asked:?}");
+        assert!(
+            asked.iter().all(|url| url.starts_with(ISSUER)),
+            "{id} {what}: another server received a request: {asked:?}"
+        );
         if !is_head {
             assert_eq!(answer.verdict(), verdict, "{id} {what}: {answer:?}");
         }
         let passed = usize::from(verdict == "OK");
         assert_eq!(self.app.reached(), reached + passed, "{id} {what}: the handler");
         if verdict != "OK" {
-            assert_refusal(&answer, &format!("{id} {what}"));
+            assert_rejection(&answer, &format!("{id} {what}"));
         }
         answer
     }
 
-    /// The same for a GET with a token.
+    /// Sends a GET request with a token. Asserts that the response has this verdict.
     pub async fn token(&self, id: &str, what: &str, token: &str, verdict: &str) -> Answer {
         self.judge(id, what, bearer(token), verdict).await
     }
 
-    /// The token must be refused as invalid, and must not have caused a request to anybody.
-    pub async fn refuse(&self, id: &str, what: &str, token: &str) -> Answer {
+    /// Asserts that the token is rejected as invalid and causes no request.
+    pub async fn reject(&self, id: &str, what: &str, token: &str) -> Answer {
         let before = self.requests();
         let answer = self.token(id, what, token, "R401").await;
         assert_eq!(self.requests(), before, "{id} {what}: the token caused a request");
         answer
     }
 
-    /// A good token passes: what was refused before was refused for its own sake.
-    pub async fn accept_a_good_token(&self) {
-        self.token("control", "a good token", &self.fixture.token(), "OK").await;
+    /// Asserts that a valid token passes, so the earlier rejections had their own cause.
+    pub async fn accept_a_valid_token(&self) {
+        self.token("control", "a valid token", &self.fixture.token(), "OK").await;
     }
 
-    /// How often the issuer was asked about a token.
+    /// The number of introspection requests that the issuer received.
     pub fn asked(&self) -> usize {
         self.fixture.issuer.requests(Endpoint::Introspection)
     }
 
-    /// Requests to the issuer, and to anybody else.
+    /// The numbers of requests to the issuer and to other servers.
     pub fn requests(&self) -> (usize, usize) {
         let issuer = &self.fixture.issuer;
         (issuer.total_requests(), issuer.stray_requests())
     }
 
-    /// The header of a good token.
+    /// The header of a valid token.
     pub fn header(&self) -> Value {
         json!({"alg": "ES256", "typ": "at+jwt", "kid": self.fixture.issuer.key_id()})
     }
 
-    /// The claims of a good token.
+    /// The claims of a valid token.
     pub fn claims(&self) -> Value {
         use mcp_bearer::Clock as _;
         let now = self.fixture.clock.since_epoch().as_secs();
@@ -135,17 +138,17 @@ impl Trial {
             "exp": now + 300, "iat": now, "jti": "1", "scope": "mcp:tools"})
     }
 
-    /// A token of exactly these bytes, signed by the issuer.
+    /// A token with exactly these bytes, signed by the issuer.
     pub fn sign(&self, header: impl AsRef<[u8]>, payload: impl AsRef<[u8]>) -> String {
         self.fixture.issuer.sign_raw(&self.fixture.issuer.key_id(), header, payload)
     }
 
-    /// A signed token with a good header and these claims.
+    /// A signed token with a valid header and this payload.
     pub fn with_payload(&self, payload: impl AsRef<[u8]>) -> String {
         self.sign(self.header().to_string(), payload)
     }
 
-    /// A signed token with good claims and this header.
+    /// A signed token with valid claims and this header.
     pub fn with_header(&self, header: impl AsRef<[u8]>) -> String {
         self.sign(header, self.claims().to_string())
     }
@@ -157,12 +160,12 @@ pub fn issuer(algorithm: Algorithm) -> (TestIssuer, TestClock) {
     (TestIssuer::builder(ISSUER).algorithm(algorithm).clock(clock.clone()).build(), clock)
 }
 
-/// Who this server is to the issuer.
+/// The client credentials of this server at the issuer.
 pub fn credentials() -> ClientCredentials {
     ClientCredentials::basic("mcp-server", "s3cret")
 }
 
-/// Builds where no runtime is at hand, so that nothing is fetched in the background.
+/// Builds the server outside of a Tokio runtime, so that nothing is fetched in the background.
 pub fn server(builder: ResourceServerBuilder) -> Result<ResourceServer, BuildError> {
     std::thread::spawn(move || builder.scopes_supported(["mcp:tools"]).build_lazy()).join().unwrap()
 }
@@ -171,11 +174,11 @@ pub fn bearer(token: &str) -> Request<Body> {
     Request::get("/mcp").header(header::AUTHORIZATION, format!("Bearer {token}")).body(Body::empty()).unwrap()
 }
 
-/// What BEHAVIOUR 2 and 3 say of every refusal.
-pub fn assert_refusal(answer: &Answer, what: &str) {
+/// Asserts the properties that every rejection has.
+pub fn assert_rejection(answer: &Answer, what: &str) {
     assert_eq!(answer.header("cache-control"), Some("no-store"), "{what}");
     let Some(challenge) = answer.challenge() else {
-        assert_eq!(answer.status, 503, "{what}: only an outage is without a challenge");
+        assert_eq!(answer.status, 503, "{what}: only an outage may omit the challenge");
         let seconds: u64 = answer.header("retry-after").unwrap().parse().unwrap();
         assert!((1..=60).contains(&seconds), "{what}: Retry-After {seconds}");
         return;
@@ -201,13 +204,13 @@ pub fn from_base64url(text: &str) -> Vec<u8> {
     URL_SAFE_NO_PAD.decode(text).unwrap()
 }
 
-/// A token's three parts.
+/// The three parts of a token.
 pub fn parts(token: &str) -> [&str; 3] {
     let parts: Vec<&str> = token.split('.').collect();
     parts.try_into().unwrap()
 }
 
-/// A value with some members changed; `null` takes one away.
+/// The value with some members changed. `null` removes a member.
 pub fn with(mut value: Value, changes: Value) -> Value {
     for (name, change) in changes.as_object().unwrap() {
         value[name] = change.clone();
@@ -216,14 +219,14 @@ pub fn with(mut value: Value, changes: Value) -> Value {
     value
 }
 
-/// A key that signs whatever a test wants signed: the Ed25519 key of RFC 8037, appendix A. An issuer may publish it;
-/// an attacker may have made it.
+/// The Ed25519 key of RFC 8037, appendix A. Its private half is public, so tests can sign with it as an issuer or as an
+/// attacker.
 pub mod own_key {
     use super::*;
 
     pub const X: &str = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
     const D: &str = "nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A";
-    // PKCS #8 up to the private key (RFC 8410, section 7).
+    // The PKCS #8 encoding before the private key (RFC 8410, section 7).
     const PREFIX: &[u8] = &[0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
 
     pub fn jwk(kid: &str) -> Value {
@@ -235,7 +238,7 @@ pub mod own_key {
         [PREFIX, &from_base64url(D)].concat()
     }
 
-    /// The signature over any text, in base64url.
+    /// The signature over the text, in base64url.
     pub fn signature(text: &str) -> String {
         let key = jsonwebtoken::EncodingKey::from_ed_der(&pkcs8());
         jsonwebtoken::crypto::sign(text.as_bytes(), &key, jsonwebtoken::Algorithm::EdDSA).unwrap()
@@ -247,7 +250,7 @@ pub mod own_key {
     }
 }
 
-/// An HMAC over a token with this header.
+/// A token with this header, signed with HMAC.
 pub fn hmac(header: &Value, claims: &Value, secret: &[u8]) -> String {
     let text = format!("{}.{}", base64url(header.to_string()), base64url(claims.to_string()));
     let algorithm = header["alg"].as_str().unwrap().parse().unwrap();
@@ -255,17 +258,17 @@ pub fn hmac(header: &Value, claims: &Value, secret: &[u8]) -> String {
     format!("{text}.{}", jsonwebtoken::crypto::sign(text.as_bytes(), &key, algorithm).unwrap())
 }
 
-/// A body that tells whether anybody asked for it.
+/// A body that records whether it was polled.
 #[derive(Clone, Default)]
-pub struct Untouched(Arc<AtomicBool>);
+pub struct RecordingBody(Arc<AtomicBool>);
 
-impl Untouched {
+impl RecordingBody {
     pub fn was_read(&self) -> bool {
         self.0.load(Ordering::SeqCst)
     }
 }
 
-impl http_body::Body for Untouched {
+impl http_body::Body for RecordingBody {
     type Data = Bytes;
     type Error = std::convert::Infallible;
 
