@@ -1,4 +1,4 @@
-//! Two hundred callers, ten rotations and a bad network, fifty times over.
+//! For each seed: 200 clients, ten key rotations and a faulty network.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use mcp_bearer::testing::{TestClock, TestIssuer};
 use mcp_bearer::{Issuer, ResourceServer};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::caller::{BRIEF, DAY, Heard, Shown, call, jump, jumps};
+use super::caller::{BRIEF, DAY, Outcome, TestToken, call, jump, jumps};
 use super::key_oracle::Oracle;
 use super::key_world::World;
 use super::{alive_tasks, run, seeds};
@@ -21,24 +21,24 @@ const CALLS: usize = 2;
 const ROTATIONS: usize = 10;
 const START: u64 = 1_800_000_000;
 const JWKS: &str = "https://auth.example.com/keys";
-/// Longer than the longest back-off, and than a permit for an unknown key takes to come.
+/// Longer than the longest back-off, and longer than the wait for the next fetch of an unknown key.
 const RECOVERY: Duration = Duration::from_secs(66);
 
 #[test]
-fn under_any_schedule_of_faults_every_answer_about_a_key_is_one_that_was_allowed() {
-    let mut judged = BTreeMap::new();
+fn with_random_faults_every_response_about_a_key_is_allowed() {
+    let mut counts = BTreeMap::new();
     for seed in seeds() {
         for (verdict, count) in run(seed, schedule(seed)) {
-            *judged.entry(verdict).or_insert(0) += count;
+            *counts.entry(verdict).or_insert(0) += count;
         }
     }
-    // A schedule in which nothing of a kind happens judges nothing of that kind.
+    // Each verdict must occur often enough, or the schedules do not test it.
     for verdict in ["OK", "R401", "R503"] {
-        assert!(judged.get(verdict).is_some_and(|count| *count >= 100), "{judged:?}");
+        assert!(counts.get(verdict).is_some_and(|count| *count >= 100), "{counts:?}");
     }
-    #[expect(clippy::print_stderr, reason = "how much was judged")]
+    #[expect(clippy::print_stderr, reason = "shows how many responses were checked")]
     {
-        eprintln!("keys: {judged:?}");
+        eprintln!("keys: {counts:?}");
     }
 }
 
@@ -55,32 +55,32 @@ async fn schedule(seed: u64) -> BTreeMap<String, usize> {
     let max_age = *rng.choice(&[None, Some(15), Some(120)]).unwrap();
     let lifetime = Duration::from_secs(max_age.map_or(300, |age: u64| age.max(60)));
     let last_known_good = Duration::from_secs(*rng.choice(&[0, 30, 3600]).unwrap());
-    let trouble = *rng.choice(&[0, 20, 50, 80]).unwrap();
-    let world = World::new(rng.fork(), trouble, max_age, keys);
+    let fault_rate = *rng.choice(&[0, 20, 50, 80]).unwrap();
+    let world = World::new(rng.fork(), fault_rate, max_age, keys);
     world.publish([kids[0].clone()]);
     let trusted = Issuer::discover(ISSUER).jwks_uri(JWKS).http_client(world.clone()).last_known_good(last_known_good);
     let server = ResourceServer::builder(RESOURCE).issuer(trusted).clock(clock.clone());
-    // Remembering what was verified changes nothing.
+    // The cache of verified tokens must not change any result.
     let server = if seed % 2 == 1 { server.cache_verified_tokens(8) } else { server };
     let server = server.build_lazy().unwrap();
     let app = App::new(server.bearer_layer());
-    let begun = Instant::now();
+    let start = Instant::now();
 
     let mut rotations = Vec::new();
-    let mut at = begun;
+    let mut at = start;
     for _ in 0..ROTATIONS {
         at += Duration::from_millis(rng.u64(3_000..100_000));
         rotations.push((at, Duration::from_millis(rng.u64(0..60_000))));
     }
     let end = at + Duration::from_secs(30);
     let tokens = Tokens::new(&issuer, &kids);
-    let jumping = jump(clock.clone(), jumps(&mut rng, begun, end - begun));
+    let jumping = jump(clock.clone(), jumps(&mut rng, start, end - start));
     let rotating = rotate(&world, &kids, rotations.clone());
     let mut calls = Vec::new();
     for _ in 0..CALLERS * CALLS {
         let rotation = rng.usize(0..=ROTATIONS);
-        let since = if rotation == 0 { begun } else { rotations[rotation - 1].0 };
-        // Most come with the new key at once; the others some time later.
+        let since = if rotation == 0 { start } else { rotations[rotation - 1].0 };
+        // Most clients send a token with the new key at once, the others some time later.
         let after = if rng.u32(0..3) > 0 { 2_000 } else { 60_000 };
         let at = since + Duration::from_millis(rng.u64(1..after));
         let current = rotations.iter().filter(|(from, _)| *from < at).count();
@@ -88,34 +88,35 @@ async fn schedule(seed: u64) -> BTreeMap<String, usize> {
         let patience = if rng.u32(0..4) == 0 { rng.u64(0..5_000) } else { 60_000 };
         calls.push(call(&app, &clock, shown, at, Duration::from_millis(patience)));
     }
-    let (heard, (), ()) = tokio::join!(join_all(calls), jumping, rotating);
+    let (outcome, (), ()) = tokio::join!(join_all(calls), jumping, rotating);
     sleep_until(end).await;
     world.heal();
     sleep(RECOVERY).await;
-    let last = Shown { about: kids[ROTATIONS].clone(), token: tokens.long[ROTATIONS].clone(), from: None, until: None };
+    let last =
+        TestToken { about: kids[ROTATIONS].clone(), token: tokens.long[ROTATIONS].clone(), from: None, until: None };
     let last = call(&app, &clock, last, Instant::now(), RECOVERY).await.unwrap();
     assert_eq!(last.verdict, "OK", "seed {seed}: after the recovery");
     sleep(RECOVERY).await;
     assert_eq!(alive_tasks(), tasks, "seed {seed}: tasks");
 
-    let mut heard: Vec<Heard> = heard.into_iter().flatten().chain([last]).collect();
-    heard.sort_by_key(|heard| heard.answered);
+    let mut outcome: Vec<Outcome> = outcome.into_iter().flatten().chain([last]).collect();
+    outcome.sort_by_key(|outcome| outcome.answered);
     let world = world.lock();
     let mut oracle = Oracle::new(&world, lifetime, last_known_good);
-    for heard in &heard {
-        oracle.judge(heard).unwrap_or_else(|wrong| {
-            let fetches: Vec<_> = world.fetches.iter().map(|fetch| fetch.describe(heard.answered)).collect();
+    for outcome in &outcome {
+        oracle.check(outcome).unwrap_or_else(|wrong| {
+            let fetches: Vec<_> = world.fetches.iter().map(|fetch| fetch.describe(outcome.answered)).collect();
             panic!(
-                "seed {seed}: {wrong}: {heard:?}\nthe fetches, in seconds before the answer:\n{}",
+                "seed {seed}: {wrong}: {outcome:?}\nthe fetches, in seconds before the answer:\n{}",
                 fetches.join("\n")
             )
         });
     }
-    oracle.judge_fetches(begun.elapsed()).unwrap_or_else(|wrong| panic!("seed {seed}: {wrong}"));
-    oracle.judged
+    oracle.check_fetches(start.elapsed()).unwrap_or_else(|wrong| panic!("seed {seed}: {wrong}"));
+    oracle.counts
 }
 
-/// Publishes one key after the other, and each time the one before it for a while yet.
+/// Publishes one key after the other. The previous key stays published for a while.
 async fn rotate(world: &World, kids: &[String], rotations: Vec<(Instant, Duration)>) {
     let removals = rotations.iter().enumerate().map(|(old, (at, overlap))| async move {
         sleep_until(*at).await;
@@ -130,13 +131,13 @@ async fn rotate(world: &World, kids: &[String], rotations: Vec<(Instant, Duratio
     join_all(removals).await;
 }
 
-/// One of each kind for each key.
+/// One token of each kind for each key.
 struct Tokens {
     kids: Vec<String>,
     long: Vec<String>,
     brief: Vec<String>,
     forged: Vec<String>,
-    strange: Vec<String>,
+    unknown: Vec<String>,
 }
 
 impl Tokens {
@@ -149,22 +150,22 @@ impl Tokens {
             kids: kids.to_vec(),
             long: all(&|kid| long().key(kid).sign()),
             brief: all(&|kid| brief().key(kid).sign()),
-            // The right name over a signature by another key.
+            // The key id of one key, with a signature by another key.
             forged: all(&|kid| {
                 long().key(kids.iter().find(|other| *other != kid).unwrap()).header("kid", &**kid).sign()
             }),
-            strange: (0..20).map(|number| long().header("kid", format!("stranger {number}")).sign()).collect(),
+            unknown: (0..20).map(|number| long().header("kid", format!("unknown {number}")).sign()).collect(),
         }
     }
 
-    /// A token as it is shown while the key with this number is the newest.
-    fn draw(&self, rng: &mut Rng, current: usize) -> Shown {
+    /// A random token, sent while the key with this number is the newest.
+    fn draw(&self, rng: &mut Rng, current: usize) -> TestToken {
         let number = match rng.u32(0..10) {
             0..=5 => current,
             6 | 7 => current.saturating_sub(1),
             _ => rng.usize(0..=current),
         };
-        let shown = |about: String, tokens: &[String], number: usize| Shown {
+        let shown = |about: String, tokens: &[String], number: usize| TestToken {
             about,
             token: tokens[number].clone(),
             from: None,
@@ -173,11 +174,11 @@ impl Tokens {
         let kid = self.kids[number].clone();
         match rng.u32(0..20) {
             0 => {
-                let stranger = rng.usize(0..self.strange.len());
-                shown(format!("stranger {stranger}"), &self.strange, stranger)
+                let unknown = rng.usize(0..self.unknown.len());
+                shown(format!("unknown {unknown}"), &self.unknown, unknown)
             }
             1 => shown(format!("forged {kid}"), &self.forged, number),
-            2..=5 => Shown { from: Some(START), until: Some(START + BRIEF), ..shown(kid, &self.brief, number) },
+            2..=5 => TestToken { from: Some(START), until: Some(START + BRIEF), ..shown(kid, &self.brief, number) },
             _ => shown(kid, &self.long, number),
         }
     }

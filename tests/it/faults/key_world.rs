@@ -1,5 +1,5 @@
-//! An issuer whose key set changes, as seen through a network that delays, loses and forges answers. It writes down
-//! everything that happened, for the oracle.
+//! An issuer whose key set changes, behind a network that delays, loses and corrupts responses. It records all events
+//! for the oracle.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,54 +15,61 @@ use tokio::time::Instant;
 use super::network::{self, Server};
 use super::trouble::{Fate, page};
 
-/// The longest that an answer takes which is not late.
+/// The longest delay of a regular response.
 pub const LONGEST: Duration = Duration::from_millis(4500);
-/// How old an answer of a cache on the way can be.
+/// The greatest age of a response from a shared cache.
 const CACHED: Duration = Duration::from_secs(60);
 
-/// Clones are the same world.
+/// Clones share their state.
 #[derive(Clone)]
 pub struct World(Arc<Mutex<State>>);
 
 pub struct State {
     rng: Rng,
-    /// How often in a hundred something goes wrong.
-    trouble: u32,
+    /// The percentage of requests that fail.
+    fault_rate: u32,
     max_age: Option<u64>,
     keys: BTreeMap<String, Value>,
     pub revisions: Vec<Revision>,
     pub fetches: Vec<Fetch>,
-    /// Whether a fetch ever began while another was under way.
-    pub had_two_at_once: bool,
+    /// Whether a fetch ever began while another one was in flight.
+    pub had_concurrent_fetches: bool,
 }
 
-/// A key set, published from a moment on.
+/// A key set and the time of its publication.
 pub struct Revision {
     pub from: Instant,
     pub kids: BTreeSet<String>,
 }
 
-/// One request that came.
+/// One received request.
 pub struct Fetch {
-    pub asked: Instant,
-    /// Caches on the way must not answer it.
+    pub started: Instant,
+    /// The request contains `Cache-Control: no-cache`, so shared caches must not answer it.
     pub is_forced: bool,
-    /// It is the second attempt of one fetch.
+    /// It is the second attempt of a fetch.
     pub is_retry: bool,
     pub fate: Fate,
-    /// What it is answered with, if it is.
+    /// The key set of the regular response.
     pub revision: usize,
-    /// When its right answer was handed over.
+    /// When the regular response was delivered.
     pub delivered: Option<Instant>,
-    /// When it was over, in one way or another.
+    /// When the request ended, with or without a response.
     pub ended: Option<Instant>,
 }
 
 impl World {
-    /// `keys` are all that will ever be published, by their ids.
-    pub fn new(rng: Rng, trouble: u32, max_age: Option<u64>, keys: BTreeMap<String, Value>) -> Self {
-        let state =
-            State { rng, trouble, max_age, keys, revisions: Vec::new(), fetches: Vec::new(), had_two_at_once: false };
+    /// `keys` contains all keys that are ever published, by their key ids.
+    pub fn new(rng: Rng, fault_rate: u32, max_age: Option<u64>, keys: BTreeMap<String, Value>) -> Self {
+        let state = State {
+            rng,
+            fault_rate,
+            max_age,
+            keys,
+            revisions: Vec::new(),
+            fetches: Vec::new(),
+            had_concurrent_fetches: false,
+        };
         Self(Arc::new(Mutex::new(state)))
     }
 
@@ -78,13 +85,13 @@ impl World {
         self.publish(kids);
     }
 
-    /// From now on nothing goes wrong any more.
+    /// From now on, no request fails.
     pub fn heal(&self) {
-        self.lock().trouble = 0;
+        self.lock().fault_rate = 0;
     }
 
     pub fn lock(&self) -> MutexGuard<'_, State> {
-        // A panic as planned happens outside; a test that fails looks on.
+        // The planned panics happen outside of the lock. A failing test can still read the state.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -93,23 +100,23 @@ impl State {
     fn admit(&mut self, request: &Request<Bytes>) -> (usize, Fate, Response<Bytes>) {
         let now = Instant::now();
         let is_forced = request.headers().get(header::CACHE_CONTROL).is_some_and(|value| value == "no-cache");
-        // A panic here would be one more fault.
-        self.had_two_at_once |= self.fetches.iter().any(|fetch| fetch.ended.is_none());
+        // The flag is asserted later, since a panic here would count as a fault.
+        self.had_concurrent_fetches |= self.fetches.iter().any(|fetch| fetch.ended.is_none());
         let is_retry = self
             .fetches
             .last()
             .is_some_and(|last| !last.is_retry && last.fate.is_retried() && last.is_followed_at(now));
         let newest = self.revisions.len() - 1;
-        let is_cached = !is_forced && self.trouble > 0 && self.rng.u32(0..100) < 25;
+        let is_cached = !is_forced && self.fault_rate > 0 && self.rng.u32(0..100) < 25;
         let was_current = |revision: &Revision| now.saturating_duration_since(revision.from) >= CACHED;
         let revision = if is_cached { self.revisions.iter().rposition(was_current).unwrap_or(newest) } else { newest };
-        let fate = Fate::draw(&mut self.rng, LONGEST, self.trouble);
+        let fate = Fate::draw(&mut self.rng, LONGEST, self.fault_rate);
         let (delivered, ended) = (None, None);
-        self.fetches.push(Fetch { asked: now, is_forced, is_retry, fate, revision, delivered, ended });
-        (self.fetches.len() - 1, fate, self.right_answer(request, revision))
+        self.fetches.push(Fetch { started: now, is_forced, is_retry, fate, revision, delivered, ended });
+        (self.fetches.len() - 1, fate, self.regular_response(request, revision))
     }
 
-    fn right_answer(&self, request: &Request<Bytes>, revision: usize) -> Response<Bytes> {
+    fn regular_response(&self, request: &Request<Bytes>, revision: usize) -> Response<Bytes> {
         let tag = HeaderValue::try_from(format!("\"{revision}\"")).unwrap();
         let is_held = request.headers().get(header::IF_NONE_MATCH) == Some(&tag);
         let mut headers = HeaderMap::from_iter([(header::ETAG, tag)]);
@@ -125,15 +132,17 @@ impl State {
 }
 
 impl Fetch {
-    /// For who looks for the reason of a failure: in seconds before `now`.
+    /// Describes the fetch in a failed test, with times in seconds before `now`.
     pub fn describe(&self, now: Instant) -> String {
         let ago = |at| network::ago(at, now);
-        let Self { asked, is_forced, is_retry, fate, revision, delivered, ended } = self;
-        let (asked, delivered, ended) = (ago(*asked), delivered.map(ago), ended.map(ago));
-        format!("{asked:.3} to {ended:?}, forced {is_forced}, retry {is_retry}, {fate:?}, {revision} at {delivered:?}")
+        let Self { started, is_forced, is_retry, fate, revision, delivered, ended } = self;
+        let (started, delivered, ended) = (ago(*started), delivered.map(ago), ended.map(ago));
+        format!(
+            "{started:.3} to {ended:?}, forced {is_forced}, retry {is_retry}, {fate:?}, {revision} at {delivered:?}"
+        )
     }
 
-    /// Whether a second attempt now would be one that follows this: the pause is 50 to 150 ms.
+    /// Whether a request at `now` would be a retry of this one. The pause before a retry is 50 to 150 ms.
     fn is_followed_at(&self, now: Instant) -> bool {
         self.ended.is_some_and(|ended| now.duration_since(ended) <= Duration::from_millis(160))
     }

@@ -1,4 +1,4 @@
-//! The way to a server, on which each request meets its fate.
+//! A network that applies a [`Fate`] to each request.
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -7,25 +7,25 @@ use tokio::time::Instant;
 
 use super::trouble::Fate;
 
-/// A server of somebody else's, that writes down what becomes of each request.
+/// A fake server that records each request.
 pub trait Server: Send + Sync {
-    /// A request that comes now: its number, its fate, and what is right to answer.
+    /// A new request. Returns its number, its fate, and the regular response.
     fn admit(&self, request: &Request<Bytes>) -> (usize, Fate, Response<Bytes>);
 
-    /// Its right answer is handed over now.
+    /// Records that the regular response was delivered.
     fn deliver(&self, number: usize);
 
-    /// It is over now: answered, given up or torn by a panic.
+    /// Records that the request ended: answered, cancelled or interrupted by a panic.
     fn end(&self, number: usize);
 }
 
 pub fn send<'s>(server: &'s impl Server, request: &Request<Bytes>) -> HttpFuture<'s> {
-    let (number, fate, right) = server.admit(request);
-    let ending = Ending { server, number };
-    assert!(fate != Fate::PanicAtOnce, "as planned");
+    let (number, fate, regular) = server.admit(request);
+    let guard = EndGuard { server, number };
+    assert!(fate != Fate::PanicAtOnce, "the planned panic");
     Box::pin(async move {
-        let _until_it_is_dropped = ending;
-        let outcome = fate.happen(right).await;
+        let _guard = guard;
+        let outcome = fate.happen(regular).await;
         if matches!(fate, Fate::Answer(_)) {
             server.deliver(number);
         }
@@ -33,18 +33,18 @@ pub fn send<'s>(server: &'s impl Server, request: &Request<Bytes>) -> HttpFuture
     })
 }
 
-struct Ending<'s, S: Server> {
+struct EndGuard<'s, S: Server> {
     server: &'s S,
     number: usize,
 }
 
-impl<S: Server> Drop for Ending<'_, S> {
+impl<S: Server> Drop for EndGuard<'_, S> {
     fn drop(&mut self) {
         self.server.end(self.number);
     }
 }
 
-/// Seconds before `now`, for who looks for the reason of a failure.
+/// Seconds before `now`, for the messages of failed tests.
 pub fn ago(at: Instant, now: Instant) -> f64 {
     now.saturating_duration_since(at).as_secs_f64() - at.saturating_duration_since(now).as_secs_f64()
 }

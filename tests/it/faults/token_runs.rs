@@ -10,7 +10,7 @@ use mcp_bearer::testing::TestClock;
 use mcp_bearer::{Issuer, ResourceServer};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::caller::{BRIEF, Heard, Shown, call, jump, jumps};
+use super::caller::{BRIEF, Outcome, TestToken, call, jump, jumps};
 use super::token_oracle::Oracle;
 use super::token_world::World;
 use super::{alive_tasks, run, seeds};
@@ -22,32 +22,32 @@ const CHANGES: usize = 20;
 const START: u64 = 1_800_000_000;
 const LONG: [&str; 4] = ["long-1", "long-2", "long-3", "long-4"];
 const BRIEFS: [&str; 2] = ["brief-1", "brief-2"];
-/// Longer than the longest pause.
+/// Longer than the longest pause of the circuit breaker.
 const RECOVERY: Duration = Duration::from_secs(66);
 
 #[test]
-fn under_any_schedule_of_faults_every_answer_about_an_opaque_token_is_one_that_was_allowed() {
-    let mut judged = BTreeMap::new();
+fn with_random_faults_every_response_about_an_opaque_token_is_allowed() {
+    let mut counts = BTreeMap::new();
     for seed in seeds() {
-        for heard in run(seed, schedule(seed)) {
-            *judged.entry(heard.verdict).or_insert(0) += 1;
+        for outcome in run(seed, schedule(seed)) {
+            *counts.entry(outcome.verdict).or_insert(0) += 1;
         }
     }
     for verdict in ["OK", "R401", "R503"] {
-        assert!(judged.get(verdict).is_some_and(|count| *count >= 100), "{judged:?}");
+        assert!(counts.get(verdict).is_some_and(|count| *count >= 100), "{counts:?}");
     }
-    #[expect(clippy::print_stderr, reason = "how much was judged")]
+    #[expect(clippy::print_stderr, reason = "shows how many responses were checked")]
     {
-        eprintln!("opaque tokens: {judged:?}");
+        eprintln!("opaque tokens: {counts:?}");
     }
 }
 
-async fn schedule(seed: u64) -> Vec<Heard> {
+async fn schedule(seed: u64) -> Vec<Outcome> {
     let mut rng = Rng::with_seed(seed);
     let (tasks, begun, clock) = (alive_tasks(), Instant::now(), TestClock::at(START));
-    let trouble = *rng.choice(&[0, 10, 30, 70]).unwrap();
+    let fault_rate = *rng.choice(&[0, 10, 30, 70]).unwrap();
     let brief = BRIEFS.map(|name| (name.to_owned(), Some(START + BRIEF)));
-    let world = World::new(rng.fork(), trouble, LONG.map(|name| (name.to_owned(), None)).into_iter().chain(brief));
+    let world = World::new(rng.fork(), fault_rate, LONG.map(|name| (name.to_owned(), None)).into_iter().chain(brief));
     let trusted = Issuer::discover(ISSUER)
         .introspect_all(ClientCredentials::basic("id", "secret"))
         .introspection_endpoint("https://auth.example.com/introspect")
@@ -60,7 +60,7 @@ async fn schedule(seed: u64) -> Vec<Heard> {
     let moment = |rng: &mut Rng| begun + Duration::from_millis(rng.u64(1..u64::try_from(length.as_millis()).unwrap()));
     let changes: Vec<_> = (0..CHANGES)
         .map(|_| {
-            // A logout that this server hears of at once, or some time later, or not at all.
+            // A revocation that the application reports with `forget`: at once, some time later, or never.
             let forgotten_after = [Some(0), Some(rng.u64(1..5_000)), None][rng.usize(0..3)];
             (moment(&mut rng), *rng.choice(&names).unwrap(), forgotten_after.map(Duration::from_millis))
         })
@@ -68,12 +68,12 @@ async fn schedule(seed: u64) -> Vec<Heard> {
     let mut calls = Vec::new();
     for _ in 0..CALLERS * CALLS {
         let (changed, name, _) = *rng.choice(&changes).unwrap();
-        // Most come while something changes about their token.
+        // Most requests come shortly after a change of their token.
         let is_close = rng.u32(0..3) > 0;
         let at = if is_close { changed + Duration::from_millis(rng.u64(0..6_000)) } else { moment(&mut rng) };
         let name = if is_close { name } else { *rng.choice(&names).unwrap() };
         let brief_until = name.starts_with("brief").then_some(START + BRIEF);
-        let shown = Shown { about: name.to_owned(), token: name.to_owned(), from: None, until: brief_until };
+        let shown = TestToken { about: name.to_owned(), token: name.to_owned(), from: None, until: brief_until };
         let patience = if rng.u32(0..4) == 0 { rng.u64(0..3_000) } else { 60_000 };
         calls.push(call(&app, &clock, shown, at, Duration::from_millis(patience)));
     }
@@ -88,25 +88,29 @@ async fn schedule(seed: u64) -> Vec<Heard> {
             }
         }
     }));
-    let (heard, _, ()) = tokio::join!(join_all(calls), changing, jump(clock.clone(), jumps(&mut rng, begun, length)));
+    let (outcome, _, ()) = tokio::join!(join_all(calls), changing, jump(clock.clone(), jumps(&mut rng, begun, length)));
     world.heal();
     world.set(LONG[0], Some(true));
     sleep(RECOVERY).await;
-    let last = Shown { about: LONG[0].to_owned(), token: LONG[0].to_owned(), from: None, until: None };
+    let last = TestToken { about: LONG[0].to_owned(), token: LONG[0].to_owned(), from: None, until: None };
     let last = call(&app, &clock, last, Instant::now(), RECOVERY).await.unwrap();
     assert_eq!(last.verdict, "OK", "seed {seed}: after the recovery");
     sleep(RECOVERY).await;
     assert_eq!(alive_tasks(), tasks, "seed {seed}: tasks");
 
-    let heard: Vec<Heard> = heard.into_iter().flatten().chain([last]).collect();
+    let outcome: Vec<Outcome> = outcome.into_iter().flatten().chain([last]).collect();
     let world = world.lock();
     let oracle = Oracle(&world);
-    for heard in &heard {
-        oracle.judge(heard).unwrap_or_else(|wrong| {
-            let asks: Vec<_> = world.asks.iter().map(|ask| ask.describe(heard.answered)).collect();
-            panic!("seed {seed}: {wrong}: {heard:?}\nthe requests, in seconds before the answer:\n{}", asks.join("\n"))
+    for outcome in &outcome {
+        oracle.check(outcome).unwrap_or_else(|wrong| {
+            let introspections: Vec<_> =
+                world.introspections.iter().map(|introspection| introspection.describe(outcome.answered)).collect();
+            panic!(
+                "seed {seed}: {wrong}: {outcome:?}\nthe requests, in seconds before the answer:\n{}",
+                introspections.join("\n")
+            )
         });
     }
-    oracle.judge_asks(&LONG.map(str::to_owned)).unwrap_or_else(|wrong| panic!("seed {seed}: {wrong}"));
-    heard
+    oracle.check_introspections(&LONG.map(str::to_owned)).unwrap_or_else(|wrong| panic!("seed {seed}: {wrong}"));
+    outcome
 }

@@ -1,5 +1,5 @@
-//! An authorization server that is asked about tokens, through a network that delays, loses and forges answers. It writes
-//! down everything that happened, for the oracle.
+//! An authorization server that introspects tokens, behind a network that delays, loses and corrupts responses. It
+//! records all events for the oracle.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -17,23 +17,23 @@ use super::network::{self, Server};
 use super::trouble::{Fate, page};
 use crate::support::RESOURCE;
 
-/// The longest that an answer takes which is not late.
+/// The longest delay of a regular response.
 pub const LONGEST: Duration = Duration::from_millis(2500);
 
-/// Clones are the same world.
+/// Clones share their state.
 #[derive(Clone)]
 pub struct World(Arc<Mutex<State>>);
 
 pub struct State {
     rng: Rng,
-    /// How often in a hundred something goes wrong.
-    trouble: u32,
+    /// The percentage of requests that fail.
+    fault_rate: u32,
     tokens: Vec<Token>,
-    pub asks: Vec<Ask>,
-    /// What the server was told to forget, and when.
+    pub introspections: Vec<Introspection>,
+    /// The tokens passed to `ResourceServer::forget`, with the time of the call.
     pub forgotten: Vec<(String, Instant)>,
-    /// Whether a token was ever asked about while an answer was under way that was still good for it.
-    pub had_two_at_once: bool,
+    /// Whether two requests for the same token were ever in flight at once, without a call of `forget` in between.
+    pub had_concurrent_requests: bool,
 }
 
 struct Token {
@@ -42,31 +42,38 @@ struct Token {
     expires_at: Option<u64>,
 }
 
-/// One request that came.
-pub struct Ask {
+/// One received introspection request.
+pub struct Introspection {
     pub about: String,
-    pub asked: Instant,
-    /// When it was asked first, if this may be a repetition.
-    pub begun: Instant,
+    pub started: Instant,
+    /// When the first attempt was received, if this request may be a retry.
+    pub first_started: Instant,
     pub fate: Fate,
-    /// What it is answered with, if it is.
+    /// Whether the regular response is active.
     pub is_active: bool,
-    /// When its right answer was handed over.
+    /// When the regular response was delivered.
     pub delivered: Option<Instant>,
-    /// When it was over, in one way or another.
+    /// When the request ended, with or without a response.
     pub ended: Option<Instant>,
 }
 
 impl World {
-    /// All tokens are active at first; some expire at a second of the wall clock.
-    pub fn new(rng: Rng, trouble: u32, tokens: impl IntoIterator<Item = (String, Option<u64>)>) -> Self {
+    /// All tokens are active at first. Some have an `exp`, in seconds of the wall clock.
+    pub fn new(rng: Rng, fault_rate: u32, tokens: impl IntoIterator<Item = (String, Option<u64>)>) -> Self {
         let token = |(name, expires_at)| Token { name, is_active: true, expires_at };
         let tokens = tokens.into_iter().map(token).collect();
-        let state = State { rng, trouble, tokens, asks: Vec::new(), forgotten: Vec::new(), had_two_at_once: false };
+        let state = State {
+            rng,
+            fault_rate,
+            tokens,
+            introspections: Vec::new(),
+            forgotten: Vec::new(),
+            had_concurrent_requests: false,
+        };
         Self(Arc::new(Mutex::new(state)))
     }
 
-    /// Revokes a token, or makes it good again.
+    /// Revokes a token, or makes it active again. `None` toggles its state.
     pub fn set(&self, name: &str, is_active: Option<bool>) {
         let mut state = self.lock();
         let token = state.tokens.iter_mut().find(|token| token.name == name).unwrap();
@@ -78,13 +85,13 @@ impl World {
         self.lock().forgotten.push((name.to_owned(), Instant::now()));
     }
 
-    /// From now on nothing goes wrong any more.
+    /// From now on, no request fails.
     pub fn heal(&self) {
-        self.lock().trouble = 0;
+        self.lock().fault_rate = 0;
     }
 
     pub fn lock(&self) -> MutexGuard<'_, State> {
-        // A panic as planned happens outside; a test that fails looks on.
+        // The planned panics happen outside of the lock. A failing test can still read the state.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -94,7 +101,7 @@ impl State {
         let now = Instant::now();
         let mut form = form_urlencoded::parse(request.body());
         let about = form.find(|(name, _)| name == "token").map(|(_, token)| token.into_owned()).unwrap();
-        // A made-up one is of the server's own making: it wants to know whether anybody is there.
+        // An unknown token is a probe by the crate itself, which checks whether the endpoint works again.
         let token = self.tokens.iter().find(|token| token.name == about);
         let is_active = token.is_some_and(|token| token.is_active);
         let answer = match token {
@@ -104,29 +111,41 @@ impl State {
             Some(Token { is_active: true, .. }) => json!({ "active": true, "aud": RESOURCE }),
             _ => json!({ "active": false }),
         };
-        let repeats = |ask: &&Ask| {
+        let repeats = |introspection: &&Introspection| {
             let is_after = |ended: Instant| now.duration_since(ended) <= Duration::from_millis(160);
-            ask.about == about && ask.fate.is_retried() && ask.ended.is_some_and(is_after)
+            introspection.about == about && introspection.fate.is_retried() && introspection.ended.is_some_and(is_after)
         };
-        let begun = self.asks.iter().find(repeats).map_or(now, |first| first.begun);
+        let first_started = self.introspections.iter().find(repeats).map_or(now, |first| first.first_started);
         let last_forgotten = self.forgotten.iter().rfind(|(name, _)| *name == about).map(|(_, at)| *at);
-        let mut open = self.asks.iter().filter(|ask| ask.about == about && ask.ended.is_none());
-        // A panic here would be one more fault.
-        self.had_two_at_once |= begun == now && !open.all(|ask| last_forgotten.is_some_and(|at| ask.begun <= at));
-        let fate = Fate::draw(&mut self.rng, LONGEST, self.trouble);
+        let mut open = self
+            .introspections
+            .iter()
+            .filter(|introspection| introspection.about == about && introspection.ended.is_none());
+        // The flag is asserted later, since a panic here would count as a fault.
+        self.had_concurrent_requests |= first_started == now
+            && !open.all(|introspection| last_forgotten.is_some_and(|at| introspection.first_started <= at));
+        let fate = Fate::draw(&mut self.rng, LONGEST, self.fault_rate);
         let (delivered, ended) = (None, None);
-        self.asks.push(Ask { about, asked: now, begun, fate, is_active, delivered, ended });
-        (self.asks.len() - 1, fate, page(200, answer.to_string(), HeaderMap::new()))
+        self.introspections.push(Introspection {
+            about,
+            started: now,
+            first_started,
+            fate,
+            is_active,
+            delivered,
+            ended,
+        });
+        (self.introspections.len() - 1, fate, page(200, answer.to_string(), HeaderMap::new()))
     }
 }
 
-impl Ask {
-    /// For who looks for the reason of a failure: in seconds before `now`.
+impl Introspection {
+    /// Describes the request in a failed test, with times in seconds before `now`.
     pub fn describe(&self, now: Instant) -> String {
         let ago = |at| network::ago(at, now);
-        let Self { about, asked, begun: _, fate, is_active, delivered, ended } = self;
-        let (asked, delivered, ended) = (ago(*asked), delivered.map(ago), ended.map(ago));
-        format!("{about}: {asked:.3} to {ended:?}, {fate:?}, active {is_active} at {delivered:?}")
+        let Self { about, started, first_started: _, fate, is_active, delivered, ended } = self;
+        let (started, delivered, ended) = (ago(*started), delivered.map(ago), ended.map(ago));
+        format!("{about}: {started:.3} to {ended:?}, {fate:?}, active {is_active} at {delivered:?}")
     }
 }
 
@@ -142,10 +161,10 @@ impl Server for World {
     }
 
     fn deliver(&self, number: usize) {
-        self.lock().asks[number].delivered = Some(Instant::now());
+        self.lock().introspections[number].delivered = Some(Instant::now());
     }
 
     fn end(&self, number: usize) {
-        self.lock().asks[number].ended = Some(Instant::now());
+        self.lock().introspections[number].ended = Some(Instant::now());
     }
 }

@@ -1,4 +1,4 @@
-//! What a server of somebody else's makes of a request, by the dice.
+//! A random fault, or the regular response, for each request to a fake server.
 
 use std::time::Duration;
 
@@ -7,30 +7,30 @@ use fastrand::Rng;
 use http::{HeaderMap, Response};
 use mcp_bearer::http_client::{HttpError, HttpErrorKind};
 
-/// What becomes of one request.
+/// What happens to one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
-    /// The right answer of the moment in which the request came, so much later.
+    /// The regular response at the time of the request, after this delay.
     Answer(Duration),
-    /// This status, so much later.
+    /// A response with this status, after this delay.
     Status(u16, Duration),
     Garbage(Duration),
     NoConnection,
-    /// The connection breaks.
+    /// The connection breaks after this delay.
     Broken(Duration),
-    /// No answer, ever.
+    /// No response at all.
     Silence,
-    /// The client's future panics.
+    /// The future of the client panics after this delay.
     Panic(Duration),
-    /// The client panics before it has made a future.
+    /// The client panics before it returns a future.
     PanicAtOnce,
 }
 
 impl Fate {
-    /// With these chances: the longest delay of an answer, and how often in a hundred something goes wrong.
-    pub fn draw(rng: &mut Rng, longest: Duration, trouble: u32) -> Self {
+    /// A random fate. `longest` is the longest regular delay, and `fault_rate` the percentage of faults.
+    pub fn draw(rng: &mut Rng, longest: Duration, fault_rate: u32) -> Self {
         let delay = Duration::from_millis(rng.u64(0..longest.as_millis().try_into().unwrap()));
-        if rng.u32(0..100) >= trouble {
+        if rng.u32(0..100) >= fault_rate {
             return Self::Answer(delay);
         }
         match rng.u32(0..10) {
@@ -42,13 +42,13 @@ impl Fate {
             6 => Self::Silence,
             7 => Self::Panic(delay),
             8 => Self::PanicAtOnce,
-            // Later than anybody waits.
+            // Later than the time limit of any request.
             _ => Self::Answer(longest + Duration::from_secs(7)),
         }
     }
 
-    /// Lets it happen; `right` is what a server in good health says.
-    pub async fn happen(self, right: Response<Bytes>) -> Result<Response<Bytes>, HttpError> {
+    /// Waits and then returns the result. `regular` is the regular response.
+    pub async fn happen(self, regular: Response<Bytes>) -> Result<Response<Bytes>, HttpError> {
         match self {
             Self::Answer(delay) | Self::Status(_, delay) | Self::Garbage(delay) => tokio::time::sleep(delay).await,
             Self::Broken(delay) | Self::Panic(delay) => tokio::time::sleep(delay).await,
@@ -56,21 +56,21 @@ impl Fate {
             Self::NoConnection | Self::PanicAtOnce => {}
         }
         match self {
-            Self::Answer(_) => Ok(right),
+            Self::Answer(_) => Ok(regular),
             Self::Status(status, _) => Ok(page(status, "", HeaderMap::new())),
             Self::Garbage(_) => Ok(page(200, "\u{1b}{\"keys\":[}", HeaderMap::new())),
             Self::NoConnection => Err(HttpError::new(HttpErrorKind::Connect)),
             Self::Broken(_) | Self::Silence => Err(HttpError::new(HttpErrorKind::Other)),
-            Self::Panic(_) | Self::PanicAtOnce => panic!("as planned"),
+            Self::Panic(_) | Self::PanicAtOnce => panic!("the planned panic"),
         }
     }
 
-    /// Whether it is the right answer, and comes in time.
+    /// Whether it is the regular response and arrives in time.
     pub fn is_prompt(self, longest: Duration) -> bool {
         matches!(self, Self::Answer(delay) if delay <= longest)
     }
 
-    /// Whether the request is made once more for it.
+    /// Whether the crate retries the request.
     pub fn is_retried(self) -> bool {
         matches!(self, Self::Status(503, _) | Self::NoConnection)
     }
