@@ -1,4 +1,4 @@
-//! Tokens that the authorization server is asked about (RFC 7662): at least one test for each line of the policy.
+//! Token introspection (RFC 7662): at least one test for each documented rule.
 
 mod answers;
 mod breaker;
@@ -36,15 +36,15 @@ use crate::support::{Answer, App, ISSUER, RESOURCE};
 
 const CLIENT: &str = "mcp-server-7f3a";
 const SECRET: &str = "correct horse battery";
-/// What a new `TestClock` shows.
+/// The initial time of a new `TestClock`.
 const START: u64 = 1_800_000_000;
 
-/// Those of a client that the issuer knows.
+/// The credentials of a client that the issuer accepts.
 fn credentials() -> ClientCredentials {
     ClientCredentials::basic(CLIENT, SECRET)
 }
 
-/// An issuer that answers, a server that asks, and one clock for both.
+/// An issuer, a server that introspects tokens there, and their common clock.
 struct Fixture {
     issuer: TestIssuer,
     clock: TestClock,
@@ -52,7 +52,7 @@ struct Fixture {
 }
 
 impl Fixture {
-    /// A server that asks about every token, with every default.
+    /// A server that introspects every token, with default settings.
     async fn new() -> Self {
         Self::with(|issuer| issuer.introspect_all(credentials())).await
     }
@@ -63,39 +63,39 @@ impl Fixture {
         Self { issuer, clock, server: builder.build().await.unwrap() }
     }
 
-    /// The guarded application, requiring `mcp:tools`.
+    /// An application behind the layer, which requires `mcp:tools`.
     fn app(&self) -> App {
         App::new(self.server.bearer_layer().required_scopes(["mcp:tools"]))
     }
 
-    /// A token that passes.
+    /// A valid token.
     fn token(&self) -> String {
         self.issuer.token().audience(RESOURCE).scope("mcp:tools").opaque()
     }
 
-    /// How often the issuer was asked about a token.
-    fn asked(&self) -> usize {
+    /// The number of introspection requests that the issuer received.
+    fn introspections(&self) -> usize {
         self.issuer.requests(Endpoint::Introspection)
     }
 }
 
-/// An issuer that answers the client of [`credentials`], and its clock.
+/// An issuer that accepts the client of [`credentials`], and its clock.
 fn issuer(url: &str) -> (TestIssuer, TestClock) {
     let clock = TestClock::new();
     (TestIssuer::builder(url).clock(clock.clone()).introspection_client(CLIENT, SECRET).build(), clock)
 }
 
-/// A server that tells the time by a new clock.
+/// A server with a new clock.
 fn server_of(issuer: Issuer) -> ResourceServer {
     ResourceServer::builder(RESOURCE).issuer(issuer).clock(TestClock::new()).build_lazy().unwrap()
 }
 
-/// Requests with these tokens, all at once.
+/// Sends one request per token, all at once.
 async fn all<T: AsRef<str>>(app: &App, tokens: &[T]) -> Vec<Answer> {
     join_all(tokens.iter().map(|token| app.with_token(token.as_ref()))).await
 }
 
-/// So many tokens that nobody has seen before.
+/// New tokens, numbered from 0.
 fn numbered(name: &str, count: usize) -> Vec<String> {
     (0..count).map(|number| format!("{name}-{number}")).collect()
 }
@@ -104,11 +104,11 @@ fn count(answers: &[Answer], verdict: &str) -> usize {
     answers.iter().filter(|answer| answer.verdict() == verdict).count()
 }
 
-/// The bare layer, for requests by the thousand: without a router, and without a careful reader of its answers.
+/// The layer without a router and without checks of its responses, for thousands of requests.
 #[derive(Clone)]
-struct Door(BoxCloneSyncService<Request<()>, StatusCode, Infallible>);
+struct BareLayer(BoxCloneSyncService<Request<()>, StatusCode, Infallible>);
 
-impl Door {
+impl BareLayer {
     fn new(server: &ResourceServer) -> Self {
         let handler = service_fn(|_: Request<()>| ready(Ok(Response::new(Empty::<Bytes>::new()))));
         Self(BoxCloneSyncService::new(server.bearer_layer().layer(handler).map_response(|response| response.status())))
@@ -119,14 +119,14 @@ impl Door {
         self.0.clone().oneshot(request).await.unwrap()
     }
 
-    /// How many of these tokens, shown all at once, are answered with this status.
+    /// Sends all tokens at once. Returns how many responses have this status.
     async fn count<T: AsRef<str>>(&self, tokens: &[T], status: StatusCode) -> usize {
         let answers = join_all(tokens.iter().map(|token| self.status(token.as_ref()))).await;
         answers.into_iter().filter(|answer| *answer == status).count()
     }
 }
 
-/// What a handler learns of a token that passes.
+/// The `AuthInfo` that a handler gets for a token, if the token is accepted.
 async fn auth_info(server: &ResourceServer, token: &str) -> Option<AuthInfo> {
     let handler = service_fn(|request: Request<()>| {
         let mut response = Response::new(Empty::<Bytes>::new());

@@ -1,4 +1,4 @@
-//! What counts as an answer, and what an answer must say.
+//! Which responses are introspection responses, and what an active response must contain.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use super::stub::{Page, Stub, active};
 use super::{START, auth_info, credentials, server_of};
 use crate::support::{App, ISSUER, RESOURCE};
 
-/// What is said of a good token, changed: `null` takes a member away.
+/// The response for a valid token with these changes. `null` removes a member.
 fn active_but(change: Value) -> Value {
     let mut answer = active();
     let members = answer.as_object_mut().unwrap();
@@ -24,17 +24,17 @@ fn active_but(change: Value) -> Value {
     answer
 }
 
-/// Why a token is refused of which this is said; `None` if it passes.
-async fn refusal(issuer: impl FnOnce(Issuer) -> Issuer, answer: &Value) -> Option<RejectionKind> {
-    let stub = Stub::saying(Page::json(answer));
+/// The reason why a token with this response is rejected, or `None` if it is accepted.
+async fn rejection(issuer: impl FnOnce(Issuer) -> Issuer, answer: &Value) -> Option<RejectionKind> {
+    let stub = Stub::with_page(Page::json(answer));
     let app = App::new(server_of(issuer(stub.issuer(credentials()))).bearer_layer());
     let given = app.with_token("opaque").await;
-    assert_eq!(stub.asked(), 1);
+    assert_eq!(stub.introspections(), 1);
     given.rejection.map(|rejection| rejection.kind())
 }
 
 #[tokio::test(start_paused = true)]
-async fn answer_that_is_not_exactly_one_is_an_outage_and_never_inactive() {
+async fn invalid_responses_are_an_outage_and_never_inactive() {
     let whole = active().to_string();
     let with_active = |value: &str| Page::ok(whole.replace("\"active\":true", &format!("\"active\":{value}")));
     for (what, page) in [
@@ -56,9 +56,9 @@ async fn answer_that_is_not_exactly_one_is_an_outage_and_never_inactive() {
         ("true", Page::ok("true")),
         ("array", Page::ok(format!("[{whole}]"))),
         ("truncated", Page::ok(whole.as_bytes()[..whole.len() / 2].to_vec())),
-        ("something after it", Page::ok(format!("{whole}{whole}"))),
+        ("text after it", Page::ok(format!("{whole}{whole}"))),
         ("byte order mark", Page::ok(format!("\u{feff}{whole}"))),
-        ("no UTF-8", Page::ok(b"{\"active\":true,\"sub\":\"\xff\"}".as_slice())),
+        ("invalid UTF-8", Page::ok(b"{\"active\":true,\"sub\":\"\xff\"}".as_slice())),
         ("UTF-16", Page::ok(whole.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>())),
         ("one byte too long", Page::ok(format!("{whole}{}", " ".repeat(64 * 1024 + 1 - whole.len())))),
         ("cut off by the client", Page::error(HttpErrorKind::TooLarge)),
@@ -80,21 +80,21 @@ async fn answer_that_is_not_exactly_one_is_an_outage_and_never_inactive() {
         ("scope as number", Page::json(&active_but(json!({ "scope": 1 })))),
         ("iss as array", Page::json(&active_but(json!({ "iss": [ISSUER] })))),
     ] {
-        let stub = Stub::saying(page);
+        let stub = Stub::with_page(page);
         let app = stub.app();
         let answer = app.with_token("opaque").await;
         assert_eq!(answer.verdict(), "R503", "{what}");
         assert_eq!((answer.header("www-authenticate"), answer.header("retry-after")), (None, Some("5")), "{what}");
-        // Nor is it remembered.
-        stub.say(Page::json(&active()));
+        // The error is not cached.
+        stub.set_page(Page::json(&active()));
         assert_eq!(app.with_token("opaque").await.verdict(), "OK", "{what}");
-        stub.say(Page::ok(r#"{"active":false}"#));
+        stub.set_page(Page::ok(r#"{"active":false}"#));
         assert_eq!(app.with_token("other").await.verdict(), "R401", "{what}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn answer_of_exactly_64_kib_is_one_and_the_type_of_the_page_does_not_matter() {
+async fn a_response_of_64_kib_with_any_content_type_is_valid() {
     let whole = active().to_string();
     let padding = " ".repeat(64 * 1024 - whole.len());
     for page in [
@@ -102,14 +102,14 @@ async fn answer_of_exactly_64_kib_is_one_and_the_type_of_the_page_does_not_matte
         Page::json(&active()).header("content-type", "text/plain"),
         Page::ok(format!("\r\n\t {whole} \r\n")),
     ] {
-        assert_eq!(Stub::saying(page).app().with_token("opaque").await.verdict(), "OK");
+        assert_eq!(Stub::with_page(page).app().with_token("opaque").await.verdict(), "OK");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn answer_that_says_inactive_is_believed_whatever_else_it_says() {
+async fn the_other_members_of_an_inactive_response_are_ignored() {
     for body in [r#"{"active":false}"#, r#"{"active":false,"exp":"x","aud":7,"sub":"admin"}"#] {
-        let stub = Stub::saying(Page::ok(body));
+        let stub = Stub::with_page(Page::ok(body));
         let answer = stub.app().with_token("opaque").await;
         let kind = answer.rejection.as_ref().unwrap().kind();
         assert_eq!(kind, RejectionKind::InvalidToken(CheckFailure::Inactive), "{body}");
@@ -118,21 +118,21 @@ async fn answer_that_says_inactive_is_believed_whatever_else_it_says() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn answer_that_says_inactive_is_one_whatever_its_status() {
+async fn an_inactive_response_is_valid_with_any_status() {
     for status in [201, 302, 400, 401, 403, 404, 410, 429, 500, 503] {
-        let stub = Stub::saying(Page::status(status).body(r#"{"active":false}"#));
+        let stub = Stub::with_page(Page::status(status).body(r#"{"active":false}"#));
         let app = stub.app();
         for token in super::numbered("unknown", 20) {
             let kind = app.with_token(&token).await.rejection.unwrap().kind();
             assert_eq!(kind, RejectionKind::InvalidToken(CheckFailure::Inactive), "{status}");
         }
-        // Each with one call, and no failure of the endpoint.
-        assert_eq!(stub.asked(), 20, "{status}");
+        // Each token costs one request, and the circuit breaker stays closed.
+        assert_eq!(stub.introspections(), 20, "{status}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn answer_that_blames_the_request_is_about_the_token_once_other_tokens_are_active() {
+async fn a_400_that_blames_the_request_is_an_invalid_token_if_other_tokens_are_active() {
     let is_blamed = |code: &str| Page::status(400).body(json!({ "error": code }).to_string());
     for (page, expected) in [
         (is_blamed("invalid_request"), "R401"),
@@ -151,14 +151,14 @@ async fn answer_that_blames_the_request_is_about_the_token_once_other_tokens_are
         advance(Duration::from_secs(60)).await;
         assert_eq!(app.with_token("valid").await.verdict(), "OK");
         assert_eq!(app.with_token("unknown").await.verdict(), expected);
-        // Nothing has shown for two minutes that the endpoint works.
+        // For two minutes, no response has shown that the endpoint works.
         advance(Duration::from_secs(121)).await;
         assert_eq!(app.with_token("unknown").await.verdict(), "R503");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn answer_with_a_claim_of_a_wrong_type_names_it_in_the_log() {
+async fn a_claim_of_a_wrong_type_is_named_in_the_log() {
     let date = json!({ "date": "2026-11-28 18:00:00.000000", "timezone_type": 3, "timezone": "UTC" });
     for (claim, value) in [
         ("exp", json!("1800000300")),
@@ -171,7 +171,7 @@ async fn answer_with_a_claim_of_a_wrong_type_names_it_in_the_log() {
         ("token_type", json!(["Bearer"])),
     ] {
         let capture = crate::capture::Capture::of_this_thread();
-        let stub = Stub::saying(Page::json(&active_but(json!({ claim: value }))));
+        let stub = Stub::with_page(Page::json(&active_but(json!({ claim: value }))));
         assert_eq!(stub.app().with_token("opaque").await.verdict(), "R503", "{claim}");
         let log = capture.take();
         let named = format!("its claim \\\"{claim}\\\" has a wrong type");
@@ -185,35 +185,35 @@ async fn answer_with_a_claim_of_a_wrong_type_names_it_in_the_log() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn answer_about_an_encrypted_token_is_taken_like_any_other() {
+async fn a_response_for_an_encrypted_token_is_used_as_usual() {
     let header = r#"{"alg":"RSA-OAEP","enc":"A256CBC-HS512","kid":"e1","typ":"at+jwt","cty":"JWT"}"#;
     let token = format!("{}.QUFB.QkJC.Q0ND.RERE", URL_SAFE_NO_PAD.encode(header));
-    let stub = Stub::saying(Page::json(&active()));
-    assert_eq!((stub.app().with_token(&token).await.verdict().as_str(), stub.asked()), ("OK", 1));
+    let stub = Stub::with_page(Page::json(&active()));
+    assert_eq!((stub.app().with_token(&token).await.verdict().as_str(), stub.introspections()), ("OK", 1));
 }
 
 #[tokio::test(start_paused = true)]
-async fn answer_that_a_token_is_of_no_such_kind_is_about_the_token() {
+async fn an_unsupported_token_type_is_an_invalid_token() {
     let unsupported = Page::status(400).body(r#"{"error":"unsupported_token_type"}"#);
-    let stub = Stub::saying(unsupported);
+    let stub = Stub::with_page(unsupported);
     let app = stub.app();
     for token in super::numbered("odd", 20) {
         assert_eq!(app.with_token(&token).await.verdict(), "R401");
         assert_eq!(app.with_token(&token).await.verdict(), "R401");
     }
-    // Remembered like any bad answer, and no failure of the endpoint.
-    assert_eq!(stub.asked(), 20);
+    // The result is cached like that of any invalid token, and the circuit breaker stays closed.
+    assert_eq!(stub.introspections(), 20);
     advance(Duration::from_secs(10)).await;
-    assert_eq!((app.with_token("odd-0").await.verdict().as_str(), stub.asked()), ("R401", 21));
+    assert_eq!((app.with_token("odd-0").await.verdict().as_str(), stub.introspections()), ("R401", 21));
 }
 
 #[tokio::test(start_paused = true)]
-async fn checks_when_active_are_those_of_a_jwt() {
+async fn active_responses_are_checked_like_jwts() {
     use CheckFailure as F;
     let array = |audience: &str| json!({ "aud": ["https://other.example.com", audience] });
     for (change, expected) in [
         (json!({}), None),
-        // Whom we asked is known; who says that it is somebody else is not believed.
+        // The token belongs to the issuer that was asked. A different `iss` in the response is rejected.
         (json!({ "iss": ISSUER }), None),
         (json!({ "iss": "https://evil.example.com" }), Some(F::Issuer)),
         (json!({ "iss": "https://auth.example.com/" }), Some(F::Issuer)),
@@ -227,7 +227,7 @@ async fn checks_when_active_are_those_of_a_jwt() {
         (json!({ "aud": null, "resource": RESOURCE }), None),
         (json!({ "aud": null, "resource": [RESOURCE] }), None),
         (json!({ "aud": null, "resource": "https://other.example.com" }), Some(F::Audience)),
-        // `aud` is the word; the other is only for want of it.
+        // `aud` takes precedence. `resource` counts only without it.
         (json!({ "aud": "https://other.example.com", "resource": RESOURCE }), Some(F::Audience)),
         (json!({ "exp": START + 300 }), None),
         (json!({ "exp": START - 59 }), None),
@@ -252,22 +252,22 @@ async fn checks_when_active_are_those_of_a_jwt() {
         (json!({ "cnf": "x" }), Some(F::SenderConstrained)),
         (json!({ "sub": null, "client_id": "service" }), None),
     ] {
-        let kind = refusal(|issuer| issuer, &active_but(change.clone())).await;
+        let kind = rejection(|issuer| issuer, &active_but(change.clone())).await;
         assert_eq!(kind, expected.map(RejectionKind::InvalidToken), "{change}");
     }
-    // A member that is there is there.
+    // `cnf` counts as present even if it is null.
     let document = active().to_string().replacen('{', r#"{"cnf":null,"#, 1);
     let document = serde_json::from_str(&document).unwrap();
     let expected = RejectionKind::InvalidToken(F::SenderConstrained);
-    assert_eq!(refusal(|issuer| issuer, &document).await, Some(expected));
+    assert_eq!(rejection(|issuer| issuer, &document).await, Some(expected));
     let document = active()
         .to_string()
         .replace(&format!("\"aud\":\"{RESOURCE}\""), &format!("\"aud\":null,\"resource\":\"{RESOURCE}\""));
-    assert_eq!(refusal(|issuer| issuer, &serde_json::from_str(&document).unwrap()).await, None);
+    assert_eq!(rejection(|issuer| issuer, &serde_json::from_str(&document).unwrap()).await, None);
 }
 
 #[tokio::test(start_paused = true)]
-async fn checks_when_active_need_an_audience_unless_that_is_waived_by_name() {
+async fn active_responses_need_an_audience_unless_that_check_is_disabled() {
     let anyone = |issuer: Issuer| issuer.dangerously_accept_missing_audience();
     let listed = |issuer: Issuer| issuer.dangerously_accept_clients_without_audience(["cli", "web"]);
     let wrong = Some(RejectionKind::InvalidToken(CheckFailure::Audience));
@@ -278,19 +278,19 @@ async fn checks_when_active_need_an_audience_unless_that_is_waived_by_name() {
         (json!({ "aud": null, "client_id": "other" }), None, wrong),
         (json!({ "aud": null, "client_id": "" }), None, wrong),
         (json!({ "aud": null, "azp": "cli" }), None, None),
-        // One that is wrong is no missing one.
+        // A wrong audience does not count as missing.
         (json!({ "aud": "https://other.example.com", "client_id": "web" }), wrong, wrong),
         (json!({ "aud": null, "resource": "https://other.example.com", "client_id": "web" }), wrong, wrong),
     ] {
         let mut answer = active_but(change);
         answer["token_type"] = json!("Bearer");
-        assert_eq!(refusal(anyone, &answer).await, for_anyone, "{answer}");
-        assert_eq!(refusal(listed, &answer).await, for_listed, "{answer}");
+        assert_eq!(rejection(anyone, &answer).await, for_anyone, "{answer}");
+        assert_eq!(rejection(listed, &answer).await, for_listed, "{answer}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn checks_when_active_need_exp_only_where_a_lifetime_is_limited() {
+async fn active_responses_need_exp_only_if_the_lifetime_is_limited() {
     use CheckFailure as F;
     for (change, expected) in [
         (json!({}), Some(F::NoExpiry)),
@@ -299,29 +299,29 @@ async fn checks_when_active_need_exp_only_where_a_lifetime_is_limited() {
         (json!({ "exp": START + 300, "iat": START - 300 }), None),
         (json!({ "exp": START + 300, "iat": START - 301 }), Some(F::LifetimeTooLong)),
     ] {
-        let stub = Stub::saying(Page::json(&active_but(change.clone())));
+        let stub = Stub::with_page(Page::json(&active_but(change.clone())));
         let builder = ResourceServer::builder(RESOURCE).issuer(stub.issuer(credentials()));
         let builder = builder.clock(mcp_bearer::testing::TestClock::new());
         let server = builder.max_token_lifetime(Duration::from_secs(600)).build_lazy().unwrap();
         let answer = App::new(server.bearer_layer()).with_token("opaque").await;
         let kind = answer.rejection.map(|rejection| rejection.kind());
         assert_eq!(kind, expected.map(RejectionKind::InvalidToken), "{change}");
-        assert_eq!(Stub::saying(Page::json(&active_but(change))).app().with_token("opaque").await.verdict(), "OK");
+        assert_eq!(Stub::with_page(Page::json(&active_but(change))).app().with_token("opaque").await.verdict(), "OK");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_handler_learns_what_the_answer_says() {
-    let stub = Stub::saying(Page::json(&active()));
+async fn a_handler_gets_the_claims_of_the_response() {
+    let stub = Stub::with_page(Page::json(&active()));
     let auth = auth_info(&stub.server(), "opaque").await.unwrap();
     assert_eq!((auth.issuer(), auth.identity(), auth.expires_at()), (ISSUER, Some((ISSUER, "alice")), None));
     assert_eq!((auth.client_id(), auth.has_scope("mcp:tools"), auth.has_scope("admin")), (None, true, false));
     assert_eq!((auth.audience().collect::<Vec<_>>(), &auth.claims()["active"]), (vec![RESOURCE], &json!(true)));
 
     let answer = active_but(json!({ "sub": null, "client_id": "service", "exp": START + 300, "iss": ISSUER }));
-    let auth = auth_info(&Stub::saying(Page::json(&answer)).server(), "opaque").await.unwrap();
+    let auth = auth_info(&Stub::with_page(Page::json(&answer)).server(), "opaque").await.unwrap();
     assert_eq!((auth.issuer(), auth.identity(), auth.client_id()), (ISSUER, None, Some("service")));
     let expires = auth.expires_at().unwrap().duration_since(std::time::UNIX_EPOCH).unwrap();
     assert_eq!(expires.as_secs(), START + 300);
-    assert!(auth_info(&Stub::saying(Page::ok(r#"{"active":false}"#)).server(), "opaque").await.is_none());
+    assert!(auth_info(&Stub::with_page(Page::ok(r#"{"active":false}"#)).server(), "opaque").await.is_none());
 }

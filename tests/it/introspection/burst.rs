@@ -1,4 +1,4 @@
-//! Many valid tokens at once that were never seen before, at an endpoint whose every answer costs CPU time.
+//! Many new valid tokens at once, at an endpoint where every response costs CPU time.
 
 use std::time::Duration;
 
@@ -14,7 +14,8 @@ const fn milliseconds(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)
 }
 
-/// Each token comes back after its `Retry-After`, ten times at most: after how long it was accepted, if it was.
+/// Sends all tokens. After a 503, each request is repeated after its `Retry-After`, ten times at most. Returns when
+/// each token was accepted, if ever.
 async fn burst(app: &App, tokens: &[String]) -> Vec<Option<Duration>> {
     let begun = Instant::now();
     join_all(tokens.iter().map(|token| async move {
@@ -33,13 +34,13 @@ async fn burst(app: &App, tokens: &[String]) -> Vec<Option<Duration>> {
     .await
 }
 
-/// All tokens are accepted, within 5 s plus twice the time that the endpoint needs while it does nothing else.
+/// Asserts that all tokens are accepted within 5 s plus twice the time that the endpoint needs for them.
 async fn assert_all_accepted(busy: &Busy, app: &App, name: &str, count: u32) {
     let accepted = burst(app, &numbered(name, count.try_into().unwrap())).await;
-    let refused = accepted.iter().filter(|after| after.is_none()).count();
-    assert_eq!(refused, 0, "{name}: {count} tokens");
+    let rejected = accepted.iter().filter(|after| after.is_none()).count();
+    assert_eq!(rejected, 0, "{name}: {count} tokens");
     let (last, most) = (accepted.into_iter().flatten().max().unwrap(), milliseconds(5_000) + 2 * busy.needs(count));
-    assert!(last <= most, "{name}: {count} tokens took {last:?}, and not at most {most:?}");
+    assert!(last <= most, "{name}: {count} tokens took {last:?}, more than {most:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -48,14 +49,14 @@ async fn a_burst_of_new_tokens_is_accepted_as_fast_as_the_endpoint_answers() {
         for count in [1, 5, 40, 100, 300] {
             let busy = Busy::new(milliseconds(cost));
             assert_all_accepted(&busy, &busy.app(credentials()), &format!("cost-{cost}"), count).await;
-            // No call was given up, and none was sent twice.
+            // No request was abandoned, and none was sent twice.
             assert_eq!((busy.answered(), busy.abandoned()), (count.try_into().unwrap(), 0), "{cost} ms, {count}");
         }
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_burst_after_quiet_hours_is_accepted_too() {
+async fn a_burst_after_hours_without_traffic_is_accepted() {
     let busy = Busy::new(milliseconds(150));
     let app = busy.app(credentials());
     for number in 0..500 {
@@ -69,7 +70,7 @@ async fn a_burst_after_quiet_hours_is_accepted_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_burst_at_an_endpoint_that_sheds_load_is_accepted_too() {
+async fn a_burst_at_an_endpoint_that_sheds_load_is_accepted() {
     for limit in [1, 2, 4, 6] {
         let busy = Busy::shedding_load_above(limit, milliseconds(150));
         let app = busy.app(credentials());
@@ -79,7 +80,7 @@ async fn a_burst_at_an_endpoint_that_sheds_load_is_accepted_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_burst_of_a_thousand_tokens_keeps_everybody_waiting_but_nobody_out() {
+async fn every_token_of_a_burst_of_a_thousand_is_accepted() {
     let busy = Busy::new(milliseconds(50));
     let app = busy.app(credentials());
     assert_all_accepted(&busy, &app, "token", 1_000).await;
@@ -87,11 +88,11 @@ async fn a_burst_of_a_thousand_tokens_keeps_everybody_waiting_but_nobody_out() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_burst_is_no_wider_than_the_setting_allows() {
+async fn a_burst_respects_max_in_flight() {
     for width in [1, 2, 5] {
         let busy = Busy::shedding_load_above(width, milliseconds(20));
         let app = busy.app(Introspection::new(credentials()).max_in_flight(width));
-        // Any call beyond the setting would be answered with 503, and asked for again later.
+        // A request beyond the limit would get 503 and be repeated later.
         let begun = Instant::now();
         assert!(burst(&app, &numbered("token", 50)).await.iter().all(Option::is_some));
         assert!(begun.elapsed() < milliseconds(1_500), "{width}: {:?}", begun.elapsed());

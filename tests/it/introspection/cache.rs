@@ -1,4 +1,4 @@
-//! What is remembered of an answer, for how long, and what is not.
+//! The cache of introspection responses: what it stores, and for how long.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
@@ -14,7 +14,7 @@ use serde_json::json;
 use tokio::time::advance;
 
 use super::stub::{Page, Stub, active};
-use super::{Door, Fixture, START, credentials};
+use super::{BareLayer, Fixture, START, credentials};
 use crate::support::{App, RESOURCE};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -24,13 +24,13 @@ fn seconds(seconds: u64) -> Duration {
 }
 
 #[tokio::test(start_paused = true)]
-async fn positive_cache_holds_for_its_time_and_never_past_exp() {
+async fn positive_cache_entry_expires_after_its_time_and_never_after_exp() {
     let with = |time| Introspection::new(credentials()).positive_cache(time);
     for (introspection, lifetime, expected) in [
         (credentials().into(), 300, 30),
         (with(seconds(1)), 300, 1),
         (with(seconds(300)), 3600, 300),
-        // Although it passes a minute longer: only if the issuer says so.
+        // The clock skew of one minute applies only if the authorization server reports the token as active.
         (credentials().into(), 10, 10),
         (with(seconds(300)), 299, 299),
     ] {
@@ -40,44 +40,52 @@ async fn positive_cache_holds_for_its_time_and_never_past_exp() {
         for _ in 0..3 {
             assert_eq!(app.with_token(&token).await.verdict(), "OK");
         }
-        // Gone at the issuer: whoever asks again learns it.
+        // The token is revoked. The next introspection shows it.
         fixture.issuer.revoke(&token);
         advance(seconds(expected) - MILLISECOND).await;
-        assert_eq!((app.with_token(&token).await.verdict().as_str(), fixture.asked()), ("OK", 1), "{expected}");
+        assert_eq!(
+            (app.with_token(&token).await.verdict().as_str(), fixture.introspections()),
+            ("OK", 1),
+            "{expected}"
+        );
         advance(MILLISECOND).await;
-        assert_eq!((app.with_token(&token).await.verdict().as_str(), fixture.asked()), ("R401", 2), "{expected}");
+        assert_eq!(
+            (app.with_token(&token).await.verdict().as_str(), fixture.introspections()),
+            ("R401", 2),
+            "{expected}"
+        );
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn positive_cache_is_renewed_by_a_new_answer() {
+async fn positive_cache_entry_is_renewed_by_a_new_response() {
     let fixture = Fixture::new().await;
     let (app, token) = (fixture.app(), fixture.token());
     for asked in 1..=5 {
         assert_eq!(app.with_token(&token).await.verdict(), "OK");
         advance(seconds(29)).await;
-        assert_eq!((app.with_token(&token).await.verdict().as_str(), fixture.asked()), ("OK", asked));
+        assert_eq!((app.with_token(&token).await.verdict().as_str(), fixture.introspections()), ("OK", asked));
         advance(seconds(1)).await;
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn positive_cache_of_an_answer_without_exp_ends_all_the_same() {
-    let stub = Stub::saying(Page::json(&active()));
+async fn positive_cache_entry_without_exp_expires() {
+    let stub = Stub::with_page(Page::json(&active()));
     let app = stub.app();
     for asked in 1..=3 {
-        assert_eq!((app.with_token("opaque").await.verdict().as_str(), stub.asked()), ("OK", asked));
+        assert_eq!((app.with_token("opaque").await.verdict().as_str(), stub.introspections()), ("OK", asked));
         advance(seconds(30)).await;
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn positive_cache_is_switched_off_by_zero() {
+async fn positive_cache_is_disabled_by_zero() {
     let introspection = Introspection::new(credentials()).positive_cache(Duration::ZERO);
     let fixture = Fixture::with(|issuer| issuer.introspect_all(introspection)).await;
     let (app, token) = (fixture.app(), fixture.token());
     for asked in 1..=3 {
-        assert_eq!((app.with_token(&token).await.verdict().as_str(), fixture.asked()), ("OK", asked));
+        assert_eq!((app.with_token(&token).await.verdict().as_str(), fixture.introspections()), ("OK", asked));
     }
     fixture.issuer.revoke(&token);
     assert_eq!(app.with_token(&token).await.verdict(), "R401");
@@ -86,7 +94,7 @@ async fn positive_cache_is_switched_off_by_zero() {
 #[tokio::test(start_paused = true)]
 async fn positive_cache_rechecks_exp_and_nbf_on_a_hit() {
     let introspection = || Introspection::new(credentials()).positive_cache(seconds(300));
-    // The wall clock alone moves: by tokio's, by which the memory lives, no time passes.
+    // Only the wall clock advances. The cached result expires by the clock of Tokio.
     for (shown, expected) in [
         (START + 359, None),
         (START + 360, Some(CheckFailure::Expired)),
@@ -102,12 +110,12 @@ async fn positive_cache_rechecks_exp_and_nbf_on_a_hit() {
         let kind = answer.rejection.map(|rejection| rejection.kind());
         assert_eq!(kind, expected.map(RejectionKind::InvalidToken), "{shown}");
         fixture.clock.set(START);
-        assert_eq!((app.with_token(&token).await.verdict().as_str(), fixture.asked()), ("OK", 1), "{shown}");
+        assert_eq!((app.with_token(&token).await.verdict().as_str(), fixture.introspections()), ("OK", 1), "{shown}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn negative_cache_holds_for_its_time() {
+async fn negative_cache_entry_expires_after_its_time() {
     let with = |time| Introspection::new(credentials()).negative_cache(seconds(time));
     for (introspection, expected) in [(credentials().into(), 10), (with(60), 60), (with(1), 1)] {
         let fixture = Fixture::with(|issuer| issuer.introspect_all(introspection)).await;
@@ -116,28 +124,36 @@ async fn negative_cache_holds_for_its_time() {
         for _ in 0..3 {
             assert_eq!(app.with_token("early").await.verdict(), "R401");
         }
-        // Shown before all of the issuer's replicas knew it: good from now on.
+        // The token was first sent before all replicas of the issuer knew it. From now on it is active.
         answer["exp"] = (START + 300).into();
         fixture.issuer.introspection_answer("early", answer);
         advance(seconds(expected) - MILLISECOND).await;
-        assert_eq!((app.with_token("early").await.verdict().as_str(), fixture.asked()), ("R401", 1), "{expected}");
+        assert_eq!(
+            (app.with_token("early").await.verdict().as_str(), fixture.introspections()),
+            ("R401", 1),
+            "{expected}"
+        );
         advance(MILLISECOND).await;
-        assert_eq!((app.with_token("early").await.verdict().as_str(), fixture.asked()), ("OK", 2), "{expected}");
+        assert_eq!(
+            (app.with_token("early").await.verdict().as_str(), fixture.introspections()),
+            ("OK", 2),
+            "{expected}"
+        );
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn negative_cache_is_switched_off_by_zero() {
+async fn negative_cache_is_disabled_by_zero() {
     let introspection = Introspection::new(credentials()).negative_cache(Duration::ZERO);
     let fixture = Fixture::with(|issuer| issuer.introspect_all(introspection)).await;
     let app = fixture.app();
     for asked in 1..=3 {
-        assert_eq!((app.with_token("early").await.verdict().as_str(), fixture.asked()), ("R401", asked));
+        assert_eq!((app.with_token("early").await.verdict().as_str(), fixture.introspections()), ("R401", asked));
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn negative_cache_never_holds_an_error() {
+async fn negative_cache_never_stores_an_error() {
     for fault in [
         Fault::Status(400),
         Fault::Status(401),
@@ -166,26 +182,26 @@ async fn negative_cache_never_holds_an_error() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn sizes_are_apart_so_that_garbage_pushes_out_no_good_entry() {
-    let asked_about = Arc::new(Mutex::new(HashSet::new()));
-    let seen = Arc::clone(&asked_about);
+async fn invalid_tokens_evict_no_valid_token() {
+    let seen_tokens = Arc::new(Mutex::new(HashSet::new()));
+    let seen = Arc::clone(&seen_tokens);
     let stub = Stub::new(move |token| {
-        let is_good = token.starts_with("good");
-        assert!(!is_good || seen.lock().unwrap().insert(token.to_owned()), "asked twice about {token}");
-        Page::json(&if is_good { active() } else { json!({ "active": false }) })
+        let is_valid = token.starts_with("valid");
+        assert!(!is_valid || seen.lock().unwrap().insert(token.to_owned()), "{token} was introspected twice");
+        Page::json(&if is_valid { active() } else { json!({ "active": false }) })
     });
-    let (door, good) = (Door::new(&stub.server()), super::numbered("good", 500));
-    assert_eq!(door.count(&good, StatusCode::OK).await, 500);
+    let (layer, good) = (BareLayer::new(&stub.server()), super::numbered("valid", 500));
+    assert_eq!(layer.count(&good, StatusCode::OK).await, 500);
     for burst in 0..20 {
         let garbage = super::numbered(&format!("garbage-{burst}"), 1_000);
-        assert_eq!(door.count(&garbage, StatusCode::UNAUTHORIZED).await, 1_000);
+        assert_eq!(layer.count(&garbage, StatusCode::UNAUTHORIZED).await, 1_000);
     }
-    assert_eq!(door.count(&good, StatusCode::OK).await, 500);
-    assert_eq!((asked_about.lock().unwrap().len(), stub.asked()), (500, 20_500));
+    assert_eq!(layer.count(&good, StatusCode::OK).await, 500);
+    assert_eq!((seen_tokens.lock().unwrap().len(), stub.introspections()), (500, 20_500));
 }
 
 #[tokio::test(start_paused = true)]
-async fn key_depends_on_every_byte_of_a_token() {
+async fn cache_key_depends_on_every_byte_of_a_token() {
     let common = "x".repeat(64);
     let stub = Stub::new(|token| Page::json(&if token.contains('+') { active() } else { json!({ "active": false }) }));
     let app = stub.app();
@@ -203,13 +219,13 @@ async fn key_depends_on_every_byte_of_a_token() {
             assert_eq!(app.with_token(token).await.verdict(), *expected, "{token}");
         }
     }
-    assert_eq!(stub.asked(), tokens.len());
+    assert_eq!(stub.introspections(), tokens.len());
 }
 
 #[tokio::test(start_paused = true)]
-async fn key_is_all_that_is_kept_and_nothing_prints_the_token() {
+async fn debug_output_does_not_contain_a_cached_token() {
     let stub = Stub::new(|token| Page::json(&if token.len() < 50 { active() } else { json!({ "active": false }) }));
-    let (issuer, tokens) = (stub.issuer(credentials()), ["very-good-token-4711", &"very-bad-token-0815".repeat(3)]);
+    let (issuer, tokens) = (stub.issuer(credentials()), ["a-valid-token-4711", &"not-a-valid-token-0815".repeat(3)]);
     let server = super::server_of(issuer.clone());
     let app = App::new(server.bearer_layer());
     for (token, expected) in tokens.iter().zip(["OK", "R401"]) {
@@ -220,7 +236,7 @@ async fn key_is_all_that_is_kept_and_nothing_prints_the_token() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn scopes_and_audience_are_judged_on_each_request() {
+async fn scopes_and_audience_are_checked_for_each_request() {
     let other = "https://mcp.example.com/other";
     for other_first in [false, true] {
         let (issuer, clock) = super::issuer(crate::support::ISSUER);
@@ -239,12 +255,12 @@ async fn scopes_and_audience_are_judged_on_each_request() {
         let token =
             issuer.token().audience(RESOURCE).scope("mcp:tools notes:read").claim("permissions", json!(["admin"]));
         let token = token.opaque();
-        let mut trials =
+        let mut rows =
             [(&tools, "OK"), (&notes, "OK"), (&admin, "R403"), (&pointed, "OK"), (&theirs, "R401"), (&aliased, "OK")];
         if other_first {
-            trials.reverse();
+            rows.reverse();
         }
-        for (index, (app, expected)) in trials.into_iter().enumerate() {
+        for (index, (app, expected)) in rows.into_iter().enumerate() {
             assert_eq!(app.with_token(&token).await.verdict(), expected, "{index} {other_first}");
         }
         assert_eq!(issuer.requests(Endpoint::Introspection), 1);
@@ -252,7 +268,7 @@ async fn scopes_and_audience_are_judged_on_each_request() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_forgotten_is_asked_about_again() {
+async fn a_token_is_introspected_again_after_forget() {
     let fixture = Fixture::new().await;
     let (app, token, other) = (fixture.app(), fixture.token(), fixture.token());
     for token in [&token, &other] {
@@ -261,12 +277,12 @@ async fn what_is_forgotten_is_asked_about_again() {
     fixture.issuer.revoke(&token);
     fixture.issuer.revoke(&other);
     fixture.server.forget(&token);
-    assert_eq!((app.with_token(&token).await.verdict().as_str(), fixture.asked()), ("R401", 3));
-    assert_eq!((app.with_token(&other).await.verdict().as_str(), fixture.asked()), ("OK", 3));
-    // A bad answer can be forgotten too, and a token that nobody knows.
+    assert_eq!((app.with_token(&token).await.verdict().as_str(), fixture.introspections()), ("R401", 3));
+    assert_eq!((app.with_token(&other).await.verdict().as_str(), fixture.introspections()), ("OK", 3));
+    // `forget` also removes an inactive result, and it accepts an unknown token.
     fixture.issuer.introspection_answer(&token, active());
     assert_eq!(app.with_token(&token).await.verdict(), "R401");
     fixture.server.forget(&token);
     fixture.server.forget("never-heard-of");
-    assert_eq!((app.with_token(&token).await.verdict().as_str(), fixture.asked()), ("OK", 4));
+    assert_eq!((app.with_token(&token).await.verdict().as_str(), fixture.introspections()), ("OK", 4));
 }

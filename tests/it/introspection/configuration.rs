@@ -15,15 +15,15 @@ use super::credentials;
 use super::stub::ENDPOINT;
 use crate::support::{ISSUER, RESOURCE};
 
-struct Nobody;
+struct NoVerifier;
 
-impl TokenVerifier for Nobody {
+impl TokenVerifier for NoVerifier {
     fn verify<'a>(&'a self, _: &'a str) -> VerifyFuture<'a> {
         Box::pin(async { Err(CheckFailure::Inactive.into()) })
     }
 }
 
-impl KeySource for Nobody {
+impl KeySource for NoVerifier {
     fn key_set<'a>(&'a self, _: Option<&'a str>) -> KeySetFuture<'a> {
         Box::pin(async { Err(KeyError::Unknown) })
     }
@@ -49,8 +49,8 @@ fn metadata(members: &str) -> AuthorizationServerMetadata {
     AuthorizationServerMetadata::from_json(format!(r#"{{"issuer":"{ISSUER}"{members}}}"#)).unwrap()
 }
 
-/// The two ways to ask.
-const WAYS: [fn(Issuer, Introspection) -> Issuer; 2] = [
+/// Both ways to configure introspection.
+const METHODS: [fn(Issuer, Introspection) -> Issuer; 2] = [
     |issuer, introspection| issuer.introspect_all(introspection),
     |issuer, introspection| issuer.introspect_opaque(introspection),
 ];
@@ -68,7 +68,7 @@ fn times_are_in_their_ranges() {
         ("negative_cache", &negative, 60 * SECOND),
         ("stale_on_error", &stale, 60 * SECOND),
     ] {
-        for way in WAYS {
+        for way in METHODS {
             let build = |time| with(way(Issuer::discover(ISSUER), set(time))).build_lazy();
             for time in [Duration::ZERO, MILLISECOND, longest] {
                 assert!(build(time).is_ok(), "{name} {time:?}");
@@ -119,7 +119,7 @@ fn times_are_in_their_ranges() {
 }
 
 #[test]
-fn mistakes_fail_at_build() {
+fn configuration_mistakes_fail_at_build() {
     let day = 24 * 3600 * SECOND;
     let key = || super::credentials::private_key();
     let of = |credentials: ClientCredentials| with(Issuer::discover(ISSUER).introspect_all(credentials));
@@ -142,7 +142,7 @@ fn mistakes_fail_at_build() {
             Kind::Setting,
             "`introspect_opaque`",
         ),
-        ("check of what is asked about", with(all().revocation_check(SECOND)), Kind::Setting, "`introspect_opaque`"),
+        ("check of introspected tokens", with(all().revocation_check(SECOND)), Kind::Setting, "`introspect_opaque`"),
         (
             "idle endpoint",
             with(Issuer::discover(ISSUER).introspection_endpoint(ENDPOINT)),
@@ -151,19 +151,19 @@ fn mistakes_fail_at_build() {
         ),
         (
             "idle endpoint of a verifier",
-            with(Issuer::with_verifier(ISSUER, Nobody).introspection_endpoint(ENDPOINT)),
+            with(Issuer::with_verifier(ISSUER, NoVerifier).introspection_endpoint(ENDPOINT)),
             Kind::Setting,
             "`introspection_endpoint`",
         ),
         (
-            "verifier that is not asked",
-            with(Issuer::with_verifier(ISSUER, Nobody).introspect_all(credentials())),
+            "verifier that is not used",
+            with(Issuer::with_verifier(ISSUER, NoVerifier).introspect_all(credentials())),
             Kind::Setting,
             "`introspect_all`",
         ),
         (
             "verifier beside opaque",
-            with(Issuer::with_verifier(ISSUER, Nobody).introspect_opaque(credentials())),
+            with(Issuer::with_verifier(ISSUER, NoVerifier).introspect_opaque(credentials())),
             Kind::Setting,
             "`introspect_opaque`",
         ),
@@ -176,7 +176,9 @@ fn mistakes_fail_at_build() {
         (
             "source that is not used",
             with(
-                Issuer::with_key_source(ISSUER, Nobody).introspect_all(credentials()).introspection_endpoint(ENDPOINT),
+                Issuer::with_key_source(ISSUER, NoVerifier)
+                    .introspect_all(credentials())
+                    .introspection_endpoint(ENDPOINT),
             ),
             Kind::Setting,
             "`introspect_all`",
@@ -210,10 +212,10 @@ fn mistakes_fail_at_build() {
             Kind::Setting,
             "`tenant_template`",
         ),
-        ("nowhere to ask", with(fixed().introspect_opaque(credentials())), Kind::Issuer, "`introspection_endpoint`"),
+        ("no endpoint", with(fixed().introspect_opaque(credentials())), Kind::Issuer, "`introspection_endpoint`"),
         (
-            "nowhere to ask, with a source",
-            with(Issuer::with_key_source(ISSUER, Nobody).introspect_opaque(credentials())),
+            "no endpoint, with a source",
+            with(Issuer::with_key_source(ISSUER, NoVerifier).introspect_opaque(credentials())),
             Kind::Issuer,
             "`introspection_endpoint`",
         ),
@@ -260,9 +262,9 @@ fn mistakes_fail_at_build() {
             "`dangerously_accept_clients_without_audience`",
         ),
         ("another name twice", with(all().also_issued_as(ISSUER)), Kind::Issuer, ISSUER),
-        ("another name that is none", with(all().also_issued_as("h x")), Kind::Issuer, "space"),
+        ("another name that is invalid", with(all().also_issued_as("h x")), Kind::Issuer, "space"),
         (
-            "template without a place",
+            "template without a placeholder",
             with(all().tenant_template("https://h/common", ["t1"])),
             Kind::Issuer,
             "{tenantid}",
@@ -280,14 +282,14 @@ fn mistakes_fail_at_build() {
             "tenants",
         ),
         (
-            "two that take opaque tokens",
+            "two issuers with opaque tokens",
             with(all()).issuer(Issuer::discover("https://other.example.com").introspect_opaque(credentials())),
             Kind::Issuer,
             "`route_opaque`",
         ),
         (
             "a verifier beside one",
-            with(all()).issuer(Issuer::with_verifier("https://other.example.com", Nobody)),
+            with(all()).issuer(Issuer::with_verifier("https://other.example.com", NoVerifier)),
             Kind::Issuer,
             "`route_opaque`",
         ),
@@ -312,7 +314,7 @@ fn mistakes_fail_at_build() {
 }
 
 #[test]
-fn what_goes_together_builds() {
+fn valid_combinations_build() {
     let uri = "https://auth.example.com/jwks";
     let loopback = || Issuer::discover("http://127.0.0.1:8080").introspect_all(credentials());
     for (what, builder) in [
@@ -324,7 +326,7 @@ fn what_goes_together_builds() {
         (
             "own keys and an endpoint",
             with(
-                Issuer::with_key_source(ISSUER, Nobody)
+                Issuer::with_key_source(ISSUER, NoVerifier)
                     .introspect_opaque(credentials())
                     .introspection_endpoint(ENDPOINT),
             ),
@@ -333,14 +335,14 @@ fn what_goes_together_builds() {
         ("keys by discovery", with(opaque().introspection_endpoint(ENDPOINT).map_metadata(|_| ()))),
         ("endpoint by discovery", with(opaque().jwks_uri(uri).map_metadata(|_| ()))),
         (
-            "metadata at hand",
+            "given metadata",
             with(
                 Issuer::with_metadata(metadata(r#","introspection_endpoint":"https://h/i""#))
                     .introspect_all(credentials()),
             ),
         ),
         (
-            "a client without a secret of its own",
+            "a client without a secret",
             with(Issuer::discover(ISSUER).introspect_all(ClientCredentials::bearer(String::new))),
         ),
         ("another name", with(all().also_issued_as("https://other.example.com"))),
@@ -348,7 +350,7 @@ fn what_goes_together_builds() {
         (
             "a route for two",
             with(all())
-                .issuer(Issuer::with_verifier("https://other.example.com", Nobody))
+                .issuer(Issuer::with_verifier("https://other.example.com", NoVerifier))
                 .route_opaque(|_| Some(ISSUER)),
         ),
         ("loopback", with(loopback().introspection_endpoint("http://127.0.0.1:8080/introspect"))),

@@ -1,4 +1,4 @@
-//! How this server says who it is, and what happens where that is not believed.
+//! Client authentication at the introspection endpoint, and what happens if it fails.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -28,7 +28,7 @@ use super::{CLIENT, Fixture, SECRET, START, credentials, server_of};
 use crate::capture::Capture;
 use crate::support::{Answer, App, ISSUER, RESOURCE};
 
-/// A private key in PEM, and the public one in the hands of another library.
+/// A private key in PEM, and its public key for another library.
 fn key_pair(algorithm: Algorithm) -> (String, DecodingKey) {
     let random = SystemRandom::new();
     let ecdsa = |parameters: &'static EcdsaSigningAlgorithm| {
@@ -59,7 +59,7 @@ pub fn private_key() -> PrivateKey {
     PrivateKey::from_pkcs8_pem(Algorithm::EdDSA, &key_pair(Algorithm::EdDSA).0).unwrap()
 }
 
-/// One of each kind.
+/// One of each kind of credentials.
 fn each() -> [ClientCredentials; 4] {
     [
         credentials(),
@@ -74,7 +74,7 @@ fn app_of(stub: &Stub, introspection: impl Into<Introspection>) -> App {
 }
 
 #[tokio::test(start_paused = true)]
-async fn our_credentials_basic_are_form_encoded_first() {
+async fn client_secret_basic_is_form_encoded() {
     let (id, secret) = ("a:b", "s%c r+t/\u{e9}\"");
     let issuer = TestIssuer::builder(ISSUER).introspection_client(id, secret).build();
     let app = App::new(server_of(issuer.issuer().introspect_all(ClientCredentials::basic(id, secret))).bearer_layer());
@@ -88,7 +88,7 @@ async fn our_credentials_basic_are_form_encoded_first() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn our_credentials_post_stand_in_the_body_alone() {
+async fn client_secret_post_is_only_in_the_body() {
     let (id, secret) = ("a:b&c", "s%c r+t/\u{e9}\"=");
     let issuer = TestIssuer::builder(ISSUER).introspection_client(id, secret).build();
     let app = App::new(server_of(issuer.issuer().introspect_all(ClientCredentials::post(id, secret))).bearer_layer());
@@ -104,31 +104,31 @@ async fn our_credentials_post_stand_in_the_body_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn our_credentials_bearer_are_asked_for_at_each_request() {
+async fn a_bearer_token_is_requested_for_each_attempt() {
     let count = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&count);
-    let stub = Stub::saying(Page::status(503));
+    let stub = Stub::with_page(Page::status(503));
     let app =
         app_of(&stub, ClientCredentials::bearer(move || format!("own-{}", counted.fetch_add(1, Ordering::SeqCst))));
     let sent = || stub.last().0.headers()["authorization"].to_str().unwrap().to_owned();
-    // The second attempt has the token of that moment.
+    // The retry calls the function again.
     assert_eq!((app.with_token("one").await.verdict().as_str(), sent().as_str()), ("R503", "Bearer own-1"));
-    stub.say(Page::json(&active()));
+    stub.set_page(Page::json(&active()));
     assert_eq!((app.with_token("two").await.verdict().as_str(), sent().as_str()), ("OK", "Bearer own-2"));
     assert_eq!(count.load(Ordering::SeqCst), 3);
     assert!(stub.last().0.headers()["authorization"].is_sensitive());
 }
 
 #[tokio::test(start_paused = true)]
-async fn our_credentials_that_no_header_can_carry_are_never_sent() {
+async fn credentials_that_a_header_cannot_contain_are_never_sent() {
     for token in ["a\r\nX-Evil: 1", "a\0b"] {
-        let stub = Stub::saying(Page::json(&active()));
+        let stub = Stub::with_page(Page::json(&active()));
         let app = app_of(&stub, ClientCredentials::bearer(move || token.to_owned()));
-        assert_eq!((app.with_token("opaque").await.verdict().as_str(), stub.asked()), ("R503", 0));
+        assert_eq!((app.with_token("opaque").await.verdict().as_str(), stub.introspections()), ("R503", 0));
     }
 }
 
-/// The assertion that an issuer was sent last, checked by another library.
+/// The assertion that the issuer received last, verified with another library.
 fn assertion(issuer: &TestIssuer, key: &DecodingKey, algorithm: Algorithm) -> (jsonwebtoken::Header, Value) {
     let request = issuer.last_request(Endpoint::Introspection).unwrap();
     checked(&request.form_value("client_assertion").unwrap(), key, algorithm)
@@ -140,14 +140,14 @@ fn checked(assertion: &str, key: &DecodingKey, algorithm: Algorithm) -> (jsonweb
     validation.set_issuer(&[CLIENT]);
     validation.sub = Some(CLIENT.to_owned());
     validation.set_required_spec_claims(&["iss", "sub", "aud", "exp"]);
-    // It has another clock.
+    // This library uses the system clock, so the lifetime is not checked here.
     validation.validate_exp = false;
     let decoded = jsonwebtoken::decode::<Value>(assertion, key, &validation).unwrap();
     (decoded.header, decoded.claims)
 }
 
 #[tokio::test(start_paused = true)]
-async fn our_credentials_private_key_jwt_are_an_assertion_for_this_issuer_alone() {
+async fn private_key_jwt_is_an_assertion_for_this_issuer_only() {
     for algorithm in [Algorithm::ES256, Algorithm::ES384, Algorithm::EdDSA, Algorithm::RS256, Algorithm::PS512] {
         let (pem, verifier) = key_pair(algorithm);
         for kid in [None, Some("key-1")] {
@@ -165,7 +165,7 @@ async fn our_credentials_private_key_jwt_are_an_assertion_for_this_issuer_alone(
 
             let (header, claims) = assertion(&issuer, &verifier, algorithm);
             assert_eq!((header.typ.as_deref(), header.kid.as_deref()), (Some("client-authentication+jwt"), kid));
-            // One audience, as a string: an array, or the endpoint, would be good elsewhere too.
+            // `aud` is one string. With an array or the endpoint URL, other servers could accept the assertion.
             assert_eq!(
                 (&claims["aud"], &claims["iss"], &claims["sub"]),
                 (&json!(ISSUER), &json!(CLIENT), &json!(CLIENT))
@@ -179,7 +179,7 @@ async fn our_credentials_private_key_jwt_are_an_assertion_for_this_issuer_alone(
 }
 
 #[tokio::test(start_paused = true)]
-async fn our_credentials_private_key_jwt_are_fresh_for_each_attempt() {
+async fn private_key_jwt_is_new_for_each_attempt() {
     let (pem, verifier) = key_pair(Algorithm::ES256);
     let key = PrivateKey::from_pkcs8_pem(Algorithm::ES256, &pem).unwrap();
     let issuer = TestIssuer::new(ISSUER);
@@ -189,7 +189,7 @@ async fn our_credentials_private_key_jwt_are_fresh_for_each_attempt() {
         issuer.fault_times(Endpoint::Introspection, Fault::Status(503), 1);
         issuer.introspection_answer(token, active());
         assert_eq!(app.with_token(token).await.verdict(), "OK");
-        // Some at the very same moment: what is fresh is not merely the time.
+        // Some requests are sent at the same moment, so the time alone does not make an assertion unique.
         advance(std::time::Duration::from_secs(if index % 2 == 0 { 0 } else { 7 })).await;
     }
     let requests = issuer.recent_requests();
@@ -200,12 +200,12 @@ async fn our_credentials_private_key_jwt_are_fresh_for_each_attempt() {
     assert_eq!(claims.len(), 20);
     let jtis: std::collections::HashSet<_> = claims.iter().map(|claims| claims["jti"].as_str().unwrap()).collect();
     assert_eq!(jtis.len(), 20);
-    // Ten times, four times seven seconds apart, and a moment for each second attempt.
+    // Ten requests, 28 seconds of pauses, and a moment for each retry.
     let issued = |index: usize| claims[index]["iat"].as_u64().unwrap() - START;
     assert!(issued(0) == 0 && (28..=30).contains(&issued(19)), "{}", issued(19));
 }
 
-/// All that a client and an operator get to see of it.
+/// Everything that a client and an operator can see.
 fn seen(answer: &Answer, log: &[(Level, String)]) -> String {
     let lines: Vec<&str> = log.iter().map(|(_, line)| line.as_str()).collect();
     format!("{:?}\n{}\n{:?}\n{}", answer.headers, answer.body, answer.rejection, lines.join("\n"))
@@ -222,7 +222,7 @@ fn assert_nothing_secret(seen: &str, token: &str) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn our_credentials_refused_are_503_and_an_error_event_of_its_own() {
+async fn rejected_credentials_are_503_and_logged_as_an_error() {
     let capture = Capture::default();
     let _guard = tracing::subscriber::set_default(capture.clone());
     let token = "very-secret-opaque-token";
@@ -235,7 +235,7 @@ async fn our_credentials_refused_are_503_and_an_error_event_of_its_own() {
             Page::status(400).body(json!({ "error": "invalid_client", "echo": echo }).to_string()),
             Page::status(400).body(json!({ "error": "unauthorized_client" }).to_string()),
         ] {
-            let stub = Stub::saying(page);
+            let stub = Stub::with_page(page);
             let server = server_of(stub.issuer(credentials.clone()));
             let app = App::new(server.bearer_layer());
             capture.take();
@@ -258,7 +258,7 @@ async fn our_credentials_refused_are_503_and_an_error_event_of_its_own() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn our_credentials_that_are_wrong_are_never_a_bad_token() {
+async fn wrong_credentials_are_never_reported_as_an_invalid_token() {
     let issuer = TestIssuer::builder(ISSUER).introspection_client(CLIENT, "another secret").build();
     for credentials in each() {
         let app = App::new(server_of(issuer.issuer().introspect_all(credentials)).bearer_layer());
@@ -269,7 +269,7 @@ async fn our_credentials_that_are_wrong_are_never_a_bad_token() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn our_credentials_and_whatever_is_said_of_a_token_are_never_logged() {
+async fn credentials_and_introspection_responses_are_never_logged() {
     let capture = Capture::default();
     let _guard = tracing::subscriber::set_default(capture.clone());
     let token = "very-secret-opaque-token";
@@ -286,13 +286,13 @@ async fn our_credentials_and_whatever_is_said_of_a_token_are_never_logged() {
             Page::status(503),
             Page::json(&json!({ "active": true, "sub": "alice", "aud": "echo", "iss": "echo" })),
         ] {
-            let stub = Stub::saying(page);
+            let stub = Stub::with_page(page);
             let app = app_of(
                 &stub,
                 Introspection::new(credentials.clone()).stale_on_error(std::time::Duration::from_secs(60)),
             );
             capture.take();
-            // Until the breaker opens, and when it tries again.
+            // Until the circuit breaker opens, and again when it sends a probe.
             let mut answers = Vec::new();
             for _ in 0..8 {
                 answers.push(app.with_token(token).await);
@@ -308,7 +308,7 @@ async fn our_credentials_and_whatever_is_said_of_a_token_are_never_logged() {
 }
 
 #[test]
-fn our_credentials_do_not_print() {
+fn debug_output_contains_no_credentials() {
     for credentials in each() {
         let printed =
             format!("{credentials:?} {:?} {:?}", Introspection::new(credentials.clone()), private_key().key_id("k"));

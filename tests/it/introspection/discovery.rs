@@ -1,4 +1,4 @@
-//! Where tokens are introspected, and what happens while nobody knows.
+//! How the introspection endpoint is found, and what happens until it is known.
 
 use std::error::Error as _;
 use std::time::Duration;
@@ -15,8 +15,8 @@ use super::stub::{ENDPOINT, Page, Stub, active};
 use super::{Fixture, credentials, server_of};
 use crate::support::{App, ISSUER, RESOURCE};
 
-/// The two ways to ask, which need different members of the metadata.
-const WAYS: [fn(Issuer, ClientCredentials) -> Issuer; 2] = [
+/// DiscoveryAndStub ways to configure introspection, which need different members of the metadata.
+const METHODS: [fn(Issuer, ClientCredentials) -> Issuer; 2] = [
     |issuer, credentials| issuer.introspect_all(credentials),
     |issuer, credentials| issuer.introspect_opaque(credentials),
 ];
@@ -25,7 +25,7 @@ async fn build(issuer: Issuer) -> Result<ResourceServer, BuildError> {
     ResourceServer::builder(RESOURCE).issuer(issuer).clock(TestClock::new()).build().await
 }
 
-/// An error and all that caused it.
+/// The error and its sources.
 fn chain(error: &BuildError) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -36,7 +36,7 @@ fn chain(error: &BuildError) -> String {
     text
 }
 
-/// The issuer's metadata without these members.
+/// The metadata of the issuer without these members.
 fn metadata_without(issuer: &TestIssuer, members: &[&str]) -> Value {
     let mut document = issuer.metadata();
     document.as_object_mut().unwrap().retain(|name, _| !members.contains(&name.as_str()));
@@ -49,8 +49,8 @@ async fn accepts(server: &ResourceServer, issuer: &TestIssuer) -> bool {
 }
 
 #[tokio::test(start_paused = true)]
-async fn endpoint_is_taken_from_whichever_document_names_it() {
-    for way in WAYS {
+async fn endpoint_is_taken_from_the_document_that_contains_it() {
+    for way in METHODS {
         for lacking in [Endpoint::OauthMetadata, Endpoint::OidcMetadata] {
             let (issuer, clock) = super::issuer(ISSUER);
             let document = metadata_without(&issuer, &["introspection_endpoint"]);
@@ -59,7 +59,7 @@ async fn endpoint_is_taken_from_whichever_document_names_it() {
             let builder = ResourceServer::builder(RESOURCE).issuer(configured).clock(clock);
             let server = builder.build().await.unwrap();
             assert!(accepts(&server, &issuer).await, "{lacking:?}");
-            // The second is only asked for where the first does not do.
+            // The second document is fetched only if the first is not sufficient.
             let second = usize::from(lacking == Endpoint::OauthMetadata);
             assert_eq!(issuer.requests(Endpoint::OidcMetadata), second);
         }
@@ -67,7 +67,7 @@ async fn endpoint_is_taken_from_whichever_document_names_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn endpoint_may_be_in_the_only_document_that_there_is() {
+async fn endpoint_may_be_in_the_only_available_document() {
     for documents in [Documents::OAuth, Documents::Oidc] {
         let clock = TestClock::new();
         let issuer = TestIssuer::builder(ISSUER).clock(clock.clone()).documents(documents).build();
@@ -77,8 +77,8 @@ async fn endpoint_may_be_in_the_only_document_that_there_is() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn endpoint_that_no_document_names_fails_the_build_with_its_name() {
-    for way in WAYS {
+async fn endpoint_missing_in_all_documents_is_named_in_the_build_error() {
+    for way in METHODS {
         for named in
             [json!(null), json!(""), json!(7), json!("/introspect"), json!("http://auth.example.com/introspect")]
         {
@@ -93,14 +93,14 @@ async fn endpoint_that_no_document_names_fails_the_build_with_its_name() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn endpoint_of_a_document_that_disagrees_is_not_merged() {
+async fn endpoint_of_a_contradicting_document_is_not_used() {
     let issuer = TestIssuer::new(ISSUER);
     let oauth = metadata_without(&issuer, &["introspection_endpoint"]);
     let mut oidc = issuer.metadata();
     oidc["jwks_uri"] = json!("https://auth.example.com/other/jwks");
     issuer.fault(Endpoint::OauthMetadata, Fault::Document(oauth));
     issuer.fault(Endpoint::OidcMetadata, Fault::Document(oidc));
-    for way in WAYS {
+    for way in METHODS {
         let error = build(way(issuer.issuer(), credentials())).await.unwrap_err();
         assert!(chain(&error).contains("\"introspection_endpoint\""), "{}", chain(&error));
     }
@@ -108,7 +108,7 @@ async fn endpoint_of_a_document_that_disagrees_is_not_merged() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn endpoint_that_is_configured_needs_no_metadata() {
+async fn configured_endpoint_needs_no_metadata() {
     let issuer = TestIssuer::builder(ISSUER).clock(TestClock::new()).documents(Documents::Nothing).build();
     let server = build(issuer.issuer().introspect_all(credentials()).introspection_endpoint(ENDPOINT)).await.unwrap();
     assert_eq!(issuer.total_requests(), 0);
@@ -122,7 +122,7 @@ async fn endpoint_that_is_configured_needs_no_metadata() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn endpoint_may_stand_in_metadata_that_is_at_hand() {
+async fn endpoint_may_be_in_configured_metadata() {
     let issuer = TestIssuer::builder(ISSUER).clock(TestClock::new()).build();
     let metadata = AuthorizationServerMetadata::from_json(issuer.metadata().to_string()).unwrap();
     assert_eq!(metadata.introspection_endpoint(), Some(ENDPOINT));
@@ -130,7 +130,7 @@ async fn endpoint_may_stand_in_metadata_that_is_at_hand() {
     let server = build(configured).await.unwrap();
     assert!(accepts(&server, &issuer).await);
     assert_eq!(issuer.total_requests(), 1);
-    // The operator's own mistake is told at once.
+    // A mistake in configured metadata fails the build.
     for named in ["http://auth.example.com/introspect", "/introspect", ""] {
         let mut document = issuer.metadata();
         document["introspection_endpoint"] = named.into();
@@ -139,10 +139,10 @@ async fn endpoint_may_stand_in_metadata_that_is_at_hand() {
     }
 }
 
-/// Answers discovery as an issuer does, and introspection as a stub.
-struct Both(TestIssuer, Stub);
+/// Answers discovery like the issuer, and introspection like the stub.
+struct DiscoveryAndStub(TestIssuer, Stub);
 
-impl HttpClient for Both {
+impl HttpClient for DiscoveryAndStub {
     fn send(&self, request: http::Request<bytes::Bytes>, limits: RequestLimits) -> HttpFuture<'_> {
         if request.uri().path() == "/introspect" {
             return self.1.send(request, limits);
@@ -153,9 +153,9 @@ impl HttpClient for Both {
 }
 
 #[tokio::test(start_paused = true)]
-async fn endpoint_that_a_document_names_must_be_no_more_private_than_the_issuer() {
-    let stub = Stub::saying(Page::json(&active()));
-    let client = Both(TestIssuer::new(ISSUER), stub.clone());
+async fn endpoint_in_public_metadata_must_not_be_private() {
+    let stub = Stub::with_page(Page::json(&active()));
+    let client = DiscoveryAndStub(TestIssuer::new(ISSUER), stub.clone());
     let server = build(Issuer::discover(ISSUER).introspect_all(credentials()).http_client(client)).await.unwrap();
     assert_eq!(App::new(server.bearer_layer()).with_token("opaque").await.verdict(), "OK");
     let (_, limits) = stub.last();
@@ -164,31 +164,31 @@ async fn endpoint_that_a_document_names_must_be_no_more_private_than_the_issuer(
 }
 
 #[tokio::test(start_paused = true)]
-async fn endpoint_that_has_moved_is_found_again() {
+async fn endpoint_that_has_moved_is_found() {
     for status in [404, 405, 410] {
         let (issuer, clock) = super::issuer(ISSUER);
         issuer.set_metadata_member("introspection_endpoint", "https://auth.example.com/old");
-        let stub = Stub::saying(Page::status(status));
-        // What is at the new place answers; the old one is gone.
+        let stub = Stub::with_page(Page::status(status));
+        // The new endpoint answers, and the old one is gone.
         let client = Moved { issuer: issuer.http_client(), gone: stub.clone() };
         let configured = Issuer::discover(ISSUER).introspect_all(credentials()).http_client(client);
         let server = ResourceServer::builder(RESOURCE).issuer(configured).clock(clock).build().await.unwrap();
         let app = App::new(server.bearer_layer());
         let token = || issuer.token().audience(RESOURCE).opaque();
         issuer.set_metadata_member("introspection_endpoint", ENDPOINT);
-        // What was found a moment ago is not doubted.
+        // Metadata that was fetched a moment ago is not fetched again.
         for _ in 0..2 {
             assert_eq!(app.with_token(&token()).await.verdict(), "R503");
         }
-        assert_eq!((stub.asked(), issuer.requests(Endpoint::OauthMetadata)), (2, 1), "{status}");
+        assert_eq!((stub.introspections(), issuer.requests(Endpoint::OauthMetadata)), (2, 1), "{status}");
         advance(Duration::from_secs(60)).await;
         assert_eq!(app.with_token(&token()).await.verdict(), "R503");
         assert_eq!(app.with_token(&token()).await.verdict(), "OK");
-        assert_eq!((stub.asked(), issuer.requests(Endpoint::OauthMetadata)), (3, 2), "{status}");
+        assert_eq!((stub.introspections(), issuer.requests(Endpoint::OauthMetadata)), (3, 2), "{status}");
     }
 }
 
-/// An issuer whose endpoint `/old` is another's.
+/// An issuer whose old endpoint `/old` now belongs to another server.
 struct Moved {
     issuer: mcp_bearer::testing::TestHttpClient,
     gone: Stub,
@@ -201,8 +201,8 @@ impl HttpClient for Moved {
 }
 
 #[tokio::test(start_paused = true)]
-async fn endpoint_that_stays_away_is_looked_for_at_most_once_a_minute() {
-    // With metadata that can be had, and without: looking in vain is looking too.
+async fn missing_endpoint_is_looked_up_at_most_once_a_minute() {
+    // With and without metadata that can be fetched. A failed attempt counts too.
     for metadata_fails in [false, true] {
         let fixture = Fixture::new().await;
         let app = fixture.app();
@@ -217,8 +217,8 @@ async fn endpoint_that_stays_away_is_looked_for_at_most_once_a_minute() {
         for number in 0..5 {
             assert_eq!(app.with_token(&format!("gone-{number}")).await.verdict(), "R503");
         }
-        assert_eq!((fixture.asked(), looked() - before), (5, 1), "{metadata_fails}");
-        // Over ten minutes, at the breaker's pace.
+        assert_eq!((fixture.introspections(), looked() - before), (5, 1), "{metadata_fails}");
+        // Ten minutes, at the pace of the circuit breaker.
         for number in 0..600 {
             advance(Duration::from_secs(1)).await;
             assert_eq!(app.with_token(&format!("still-gone-{number}")).await.verdict(), "R503");
@@ -228,7 +228,7 @@ async fn endpoint_that_stays_away_is_looked_for_at_most_once_a_minute() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn endpoint_that_fails_in_another_way_is_not_looked_for() {
+async fn endpoint_with_another_failure_is_not_looked_up() {
     let fixture = Fixture::new().await;
     let app = fixture.app();
     advance(Duration::from_secs(60)).await;
@@ -242,8 +242,8 @@ async fn endpoint_that_fails_in_another_way_is_not_looked_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lazy_server_is_503_until_its_issuer_comes_and_then_asks() {
-    for way in WAYS {
+async fn a_lazy_server_answers_503_until_its_issuer_is_available() {
+    for way in METHODS {
         let (issuer, clock) = super::issuer(ISSUER);
         issuer.stop();
         let builder = ResourceServer::builder(RESOURCE).issuer(way(issuer.issuer(), credentials())).clock(clock);
@@ -257,7 +257,7 @@ async fn a_lazy_server_is_503_until_its_issuer_comes_and_then_asks() {
         sleep(Duration::from_secs(300)).await;
         assert_eq!(app.with_token(&token).await.verdict(), "R503");
         issuer.restart().unwrap();
-        // No traffic is needed to notice.
+        // The server notices it without traffic.
         sleep(Duration::from_secs(61)).await;
         assert!(server.health().is_ready());
         assert_eq!(app.with_token(&token).await.verdict(), "OK");
@@ -266,7 +266,7 @@ async fn a_lazy_server_is_503_until_its_issuer_comes_and_then_asks() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_built_outside_a_runtime_finds_its_endpoint_when_it_is_probed() {
+async fn a_server_built_outside_a_runtime_finds_its_endpoint_on_a_health_check() {
     let issuer = TestIssuer::new(ISSUER);
     let configured = issuer.issuer().introspect_all(credentials());
     let server = std::thread::spawn(move || server_of(configured)).join().unwrap();
@@ -277,7 +277,7 @@ async fn a_server_built_outside_a_runtime_finds_its_endpoint_when_it_is_probed()
 }
 
 #[tokio::test(start_paused = true)]
-async fn discovery_that_hangs_holds_up_no_request_for_longer_than_eight_seconds() {
+async fn a_hanging_discovery_delays_a_request_by_at_most_eight_seconds() {
     let issuer = TestIssuer::new(ISSUER);
     for endpoint in [Endpoint::OauthMetadata, Endpoint::OidcMetadata] {
         issuer.fault(endpoint, Fault::Delay(Duration::from_secs(60)));
@@ -289,7 +289,7 @@ async fn discovery_that_hangs_holds_up_no_request_for_longer_than_eight_seconds(
 }
 
 #[tokio::test(start_paused = true)]
-async fn endpoint_that_is_known_serves_on_while_its_metadata_cannot_be_renewed() {
+async fn known_endpoint_is_used_while_its_metadata_cannot_be_renewed() {
     for fault in [Fault::Status(500), Fault::Drop, Fault::Delay(Duration::from_secs(60)), Fault::Html] {
         let fixture = Fixture::new().await;
         let app = fixture.app();
@@ -301,12 +301,12 @@ async fn endpoint_that_is_known_serves_on_while_its_metadata_cannot_be_renewed()
             advance(Duration::from_secs(3600)).await;
             let started = tokio::time::Instant::now();
             assert_eq!(app.with_token(&fixture.token()).await.verdict(), "OK", "{fault:?}");
-            assert!(started.elapsed().is_zero(), "{fault:?}: nobody waits for a renewal");
+            assert!(started.elapsed().is_zero(), "{fault:?}: the request waited for a renewal of the metadata");
             for _ in 0..200 {
                 sleep(Duration::from_millis(100)).await;
                 assert!(fixture.server.health().is_ready(), "{fault:?}");
             }
         }
-        assert!(fixture.issuer.requests(Endpoint::OauthMetadata) > before, "{fault:?}: it was tried");
+        assert!(fixture.issuer.requests(Endpoint::OauthMetadata) > before, "{fault:?}: the metadata was not requested");
     }
 }

@@ -1,4 +1,4 @@
-//! Everybody who asks about the same token at the same time shares one request, which nobody cancels.
+//! Single flight: concurrent requests with the same token share one introspection, which no client can cancel.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -17,25 +17,25 @@ use crate::support::App;
 const SECOND: Duration = Duration::from_secs(1);
 
 #[tokio::test(start_paused = true)]
-async fn single_flight_two_hundred_requests_with_one_token_cause_one_call() {
-    let stub = Stub::saying(Page::json(&active()).after(SECOND));
+async fn two_hundred_requests_with_one_token_cause_one_introspection() {
+    let stub = Stub::with_page(Page::json(&active()).after(SECOND));
     let app = stub.app();
     assert_eq!(count(&all(&app, &["opaque"; 200]).await, "OK"), 200);
-    assert_eq!(stub.asked(), 1);
-    assert_eq!((app.with_token("opaque").await.verdict().as_str(), stub.asked()), ("OK", 1));
+    assert_eq!(stub.introspections(), 1);
+    assert_eq!((app.with_token("opaque").await.verdict().as_str(), stub.introspections()), ("OK", 1));
 }
 
 #[tokio::test(start_paused = true)]
-async fn single_flight_is_shared_by_all_servers_of_an_issuer() {
-    let stub = Stub::saying(Page::json(&active()).after(SECOND));
+async fn a_shared_introspection_spans_all_servers_of_an_issuer() {
+    let stub = Stub::with_page(Page::json(&active()).after(SECOND));
     let issuer = stub.issuer(super::credentials());
     let apps = [(); 3].map(|()| App::new(super::server_of(issuer.clone()).bearer_layer()));
     let answers = join_all(apps.iter().map(|app| app.with_token("opaque"))).await;
-    assert_eq!((count(&answers, "OK"), stub.asked()), (3, 1));
+    assert_eq!((count(&answers, "OK"), stub.introspections()), (3, 1));
 }
 
 #[tokio::test(start_paused = true)]
-async fn single_flight_is_per_token() {
+async fn different_tokens_do_not_share_an_introspection() {
     let stub = Stub::new(|token| {
         let mut answer = active();
         answer["active"] = (token != "c").into();
@@ -44,59 +44,59 @@ async fn single_flight_is_per_token() {
     let (app, started) = (stub.app(), Instant::now());
     let answers = all(&app, &["a", "b", "c", "a", "c"]).await;
     let verdicts: Vec<String> = answers.iter().map(super::Answer::verdict).collect();
-    assert_eq!((verdicts.join(" ").as_str(), stub.asked()), ("OK OK R401 OK R401", 3));
+    assert_eq!((verdicts.join(" ").as_str(), stub.introspections()), ("OK OK R401 OK R401", 3));
     assert_eq!(started.elapsed().as_secs(), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn single_flight_goes_on_for_the_others_when_the_first_caller_goes_away() {
-    let stub = Stub::saying(Page::json(&active()).after(SECOND));
+async fn a_shared_introspection_continues_if_the_first_request_is_cancelled() {
+    let stub = Stub::with_page(Page::json(&active()).after(SECOND));
     let app = stub.app();
     let (first, others) = tokio::join!(timeout(SECOND / 2, app.with_token("opaque")), all(&app, &["opaque"; 10]));
     assert!(first.is_err());
-    assert_eq!((count(&others, "OK"), stub.asked()), (10, 1));
+    assert_eq!((count(&others, "OK"), stub.introspections()), (10, 1));
 }
 
 #[tokio::test(start_paused = true)]
-async fn single_flight_lands_in_the_cache_when_all_callers_have_gone_away() {
-    let stub = Stub::saying(Page::json(&active()).after(SECOND));
+async fn a_shared_introspection_is_cached_if_all_requests_are_cancelled() {
+    let stub = Stub::with_page(Page::json(&active()).after(SECOND));
     let app = stub.app();
     assert!(timeout(SECOND / 2, all(&app, &["opaque"; 10])).await.is_err());
     sleep(SECOND).await;
     let started = Instant::now();
-    assert_eq!((app.with_token("opaque").await.verdict().as_str(), stub.asked()), ("OK", 1));
+    assert_eq!((app.with_token("opaque").await.verdict().as_str(), stub.introspections()), ("OK", 1));
     assert!(started.elapsed().is_zero());
 }
 
 #[tokio::test(start_paused = true)]
-async fn single_flight_that_fails_fails_for_all_and_counts_once() {
-    let stub = Stub::saying(Page::status(500).after(SECOND));
+async fn a_failed_shared_introspection_counts_once() {
+    let stub = Stub::with_page(Page::status(500).after(SECOND));
     let server = stub.server();
     let app = App::new(server.bearer_layer());
     for asked in 1..=4 {
-        assert_eq!((count(&all(&app, &["opaque"; 200]).await, "R503"), stub.asked()), (200, asked));
+        assert_eq!((count(&all(&app, &["opaque"; 200]).await, "R503"), stub.introspections()), (200, asked));
         assert!(server.health().is_ready());
     }
-    stub.say(Page::json(&active()));
+    stub.set_page(Page::json(&active()));
     assert_eq!(app.with_token("opaque").await.verdict(), "OK");
 }
 
 #[tokio::test(start_paused = true)]
-async fn single_flight_that_panics_is_an_outage_and_the_next_one_flies() {
-    let stub = Stub::new(|_| panic!("as planned"));
+async fn a_panic_in_a_shared_introspection_is_an_outage_and_the_next_one_starts() {
+    let stub = Stub::new(|_| panic!("the planned panic"));
     let app = stub.app();
     assert_eq!(count(&all(&app, &["opaque"; 3]).await, "R503"), 3);
-    stub.say(Page::json(&active()));
-    assert_eq!((app.with_token("opaque").await.verdict().as_str(), stub.asked()), ("OK", 2));
+    stub.set_page(Page::json(&active()));
+    assert_eq!((app.with_token("opaque").await.verdict().as_str(), stub.introspections()), ("OK", 2));
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_sets_out_late_takes_the_answer_that_has_come_meanwhile() {
-    let stub = Stub::saying(Page::json(&active()));
+async fn a_later_request_uses_the_response_that_arrived_in_the_meantime() {
+    let stub = Stub::with_page(Page::json(&active()));
     let handler =
         service_fn(|_: Request<()>| std::future::ready(Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new()))));
     let mut guarded = stub.server().bearer_layer().layer(handler);
-    // Both have found the memory empty before either asks.
+    // Both requests miss the cache before either of them sends an introspection request.
     let mut request = || {
         let request = Request::get("/").header(header::AUTHORIZATION, "Bearer opaque").body(()).unwrap();
         guarded.call(request)
@@ -104,24 +104,24 @@ async fn who_sets_out_late_takes_the_answer_that_has_come_meanwhile() {
     let (first, second) = (request(), request());
     assert_eq!(first.await.unwrap().status(), StatusCode::OK);
     assert_eq!(second.await.unwrap().status(), StatusCode::OK);
-    assert_eq!(stub.asked(), 1);
+    assert_eq!(stub.introspections(), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_from_before_it_was_forgotten_is_not_remembered() {
-    let stub = Stub::saying(Page::json(&active()).after(SECOND));
+async fn a_response_from_before_forget_is_not_cached() {
+    let stub = Stub::with_page(Page::json(&active()).after(SECOND));
     let server = stub.server();
     let app = App::new(server.bearer_layer());
     let before = app.with_token("opaque");
     let logout = async {
         sleep(SECOND / 2).await;
         server.forget("opaque");
-        stub.say(Page::ok(r#"{"active":false}"#).after(SECOND));
-        // Does not share the flight from before.
+        stub.set_page(Page::ok(r#"{"active":false}"#).after(SECOND));
+        // The request does not share the introspection that began before `forget`.
         let during = app.with_token("opaque").await;
         (during.verdict(), app.with_token("opaque").await.verdict())
     };
     let (before, after) = tokio::join!(before, logout);
     assert_eq!((before.verdict().as_str(), after), ("OK", ("R401".to_owned(), "R401".to_owned())));
-    assert_eq!(stub.asked(), 2);
+    assert_eq!(stub.introspections(), 2);
 }

@@ -1,4 +1,4 @@
-//! How much is asked at once, and how long anybody waits.
+//! The number of concurrent introspection requests, and how long requests wait for them.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ const fn milliseconds(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)
 }
 
-/// Requests with these tokens, all at once, and how long each took.
+/// Sends one request per token, all at once. Returns each response and the time that it took.
 async fn timed(app: &App, tokens: &[String]) -> Vec<(Answer, Duration)> {
     let started = Instant::now();
     join_all(tokens.iter().map(|token| async move { (app.with_token(token).await, started.elapsed()) })).await
@@ -27,46 +27,46 @@ async fn time(app: &App, token: &str) -> (String, u128) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn concurrency_starts_at_eight_and_grows_to_forty_eight_for_strangers() {
-    let stub = Stub::saying(Page::json(&active()).after(milliseconds(100)));
+async fn concurrency_starts_at_eight_and_grows_to_forty_eight_for_unknown_tokens() {
+    let stub = Stub::with_page(Page::json(&active()).after(milliseconds(100)));
     let app = stub.app();
     let answers = timed(&app, &numbered("token", 8)).await;
     assert!(answers.iter().all(|(answer, took)| answer.verdict() == "OK" && took.as_millis() <= 101));
     assert_eq!(stub.most_open(), 8);
-    // After that round nine are sent, and the tenth waits.
+    // After one successful round, the limit is nine, so the tenth request waits.
     let answers = timed(&app, &numbered("more", 10)).await;
     assert_eq!(answers.iter().filter(|(_, took)| took.as_millis() > 150).count(), 1);
     for round in 0..6 {
         let tokens = numbered(&format!("round-{round}"), 500);
         assert_eq!(count(&super::all(&app, &tokens).await, "OK"), 500);
     }
-    // A quarter of 64 is kept for tokens that were active before.
+    // A quarter of the 64 places is reserved for tokens that were active before.
     assert_eq!(stub.most_open(), 48);
 }
 
 #[tokio::test(start_paused = true)]
-async fn strangers_wait_for_five_seconds_at_most_and_are_told_when_their_turn_would_have_come() {
-    let stub = Stub::saying(Page::json(&active()).after(milliseconds(1_400)));
+async fn unknown_tokens_wait_for_at_most_five_seconds_and_get_retry_after() {
+    let stub = Stub::with_page(Page::json(&active()).after(milliseconds(1_400)));
     let app = stub.app();
     let answers = timed(&app, &numbered("token", 100)).await;
-    let (passed, refused): (Vec<_>, Vec<_>) = answers.iter().partition(|(answer, _)| answer.verdict() == "OK");
-    // 8 at once, then 9, 10 and 11: the last of them set out after 4.2 s.
-    assert_eq!((passed.len(), stub.asked()), (38, 38));
-    for (answer, waited) in &refused {
+    let (passed, rejected): (Vec<_>, Vec<_>) = answers.iter().partition(|(answer, _)| answer.verdict() == "OK");
+    // 8 requests run at once, then 9, 10 and 11. The last of them start after 4.2 s.
+    assert_eq!((passed.len(), stub.introspections()), (38, 38));
+    for (answer, waited) in &rejected {
         assert_eq!(answer.verdict(), "R503");
         assert!((5_000..=5_001).contains(&waited.as_millis()), "{waited:?}");
     }
-    // 62 of them, at some 8 a second: up to 8 s and the jitter.
-    let told = refused.iter().map(|(answer, _)| answer.header("retry-after").unwrap().parse::<u64>().unwrap());
-    let (least, most) = (told.clone().min().unwrap(), told.max().unwrap());
+    // The other 62 requests would take up to 8 s, at about 8 per second. The jitter comes on top.
+    let retry_after = rejected.iter().map(|(answer, _)| answer.header("retry-after").unwrap().parse::<u64>().unwrap());
+    let (least, most) = (retry_after.clone().min().unwrap(), retry_after.max().unwrap());
     assert!(least == 1 && (6..=11).contains(&most), "{least} to {most}");
-    // Nothing is wrong with the endpoint: nobody is kept from asking.
+    // The endpoint works, so later requests are sent.
     assert_eq!(app.with_token("later").await.verdict(), "OK");
 }
 
 #[tokio::test(start_paused = true)]
-async fn waiting_and_time_limit_are_settings() {
-    let stub = Stub::saying(Page::json(&active()).after(milliseconds(400)));
+async fn max_wait_and_time_limit_are_configurable() {
+    let stub = Stub::with_page(Page::json(&active()).after(milliseconds(400)));
     let introspection = Introspection::new(credentials()).max_in_flight(1);
     let build = |introspection| App::new(server_of(stub.issuer(introspection)).bearer_layer());
     for (max_wait, passed) in [(0, 1), (500, 2), (1_000, 3), (30_000, 20)] {
@@ -82,28 +82,28 @@ async fn waiting_and_time_limit_are_settings() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn concurrency_leaves_768_strangers_waiting_and_refuses_the_next_at_once() {
-    let stub = Stub::saying(Page::json(&active()).after(milliseconds(900)));
+async fn at_most_768_unknown_tokens_wait_and_the_next_is_rejected_at_once() {
+    let stub = Stub::with_page(Page::json(&active()).after(milliseconds(900)));
     let app = stub.app();
     super::all(&app, &["first"]).await;
     let answers = timed(&app, &numbered("token", 1_200)).await;
     let at_once: Vec<_> = answers.iter().filter(|(_, waited)| waited.is_zero()).collect();
     assert_eq!(at_once.len(), 1_200 - 8 - 768);
-    // 768 wait before them, eight at once: more than a minute.
+    // 768 requests wait before them, at eight at once. That takes more than a minute.
     assert!(at_once.iter().all(|(answer, _)| answer.header("retry-after") == Some("60")));
     assert!(answers.iter().all(|(answer, _)| ["OK", "R503"].contains(&answer.verdict().as_str())));
 }
 
 #[tokio::test(start_paused = true)]
-async fn concurrency_has_room_for_known_tokens_in_a_flood() {
+async fn known_tokens_are_introspected_during_a_flood() {
     let stub = Stub::new(|token| {
-        let page = if token.starts_with("good") { Page::json(&active()) } else { Page::ok(r#"{"active":false}"#) };
+        let page = if token.starts_with("valid") { Page::json(&active()) } else { Page::ok(r#"{"active":false}"#) };
         page.after(milliseconds(500))
     });
     let app = stub.app();
-    let good = numbered("good", 30);
+    let good = numbered("valid", 30);
     assert_eq!(count(&super::all(&app, &good).await, "OK"), 30);
-    // What was said of them no longer holds.
+    // The cached results have expired.
     tokio::time::advance(Duration::from_secs(31)).await;
     let flood = numbered("garbage", 2_000);
     let (flooded, answers) = tokio::join!(timed(&app, &flood), super::all(&app, &good));
@@ -113,7 +113,7 @@ async fn concurrency_has_room_for_known_tokens_in_a_flood() {
 
 #[tokio::test(start_paused = true)]
 async fn concurrency_of_an_endpoint_is_shared_by_all_servers_of_an_issuer() {
-    let stub = Stub::saying(Page::json(&active()).after(milliseconds(300)));
+    let stub = Stub::with_page(Page::json(&active()).after(milliseconds(300)));
     let issuer = stub.issuer(super::credentials());
     let apps = [(); 4].map(|()| App::new(super::server_of(issuer.clone()).bearer_layer()));
     let tokens: Vec<_> = (0..4).map(|app| numbered(&format!("token-{app}"), 2)).collect();
@@ -127,24 +127,24 @@ async fn concurrency_of_an_endpoint_is_shared_by_all_servers_of_an_issuer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn timeouts_are_three_seconds_in_all() {
+async fn a_request_times_out_after_three_seconds_including_its_retry() {
     for (page, asked) in [
         (Page::json(&active()).after(Duration::from_secs(3600)), 1),
-        // The second attempt gets what the first has left.
+        // The retry gets the rest of the time.
         (Page::status(503).after(milliseconds(2_000)), 2),
         (Page::error(HttpErrorKind::Connect).after(milliseconds(2_000)), 2),
     ] {
-        let stub = Stub::saying(page);
+        let stub = Stub::with_page(page);
         let (verdict, took) = time(&stub.app(), "opaque").await;
-        assert_eq!((verdict.as_str(), stub.asked()), ("R503", asked));
+        assert_eq!((verdict.as_str(), stub.introspections()), ("R503", asked));
         assert!((3000..=3001).contains(&took), "{took}");
     }
-    let stub = Stub::saying(Page::json(&active()).after(milliseconds(2_990)));
+    let stub = Stub::with_page(Page::json(&active()).after(milliseconds(2_990)));
     assert_eq!(time(&stub.app(), "opaque").await.0, "OK");
 }
 
 #[tokio::test(start_paused = true)]
-async fn timeouts_begin_when_the_turn_has_come() {
+async fn the_time_limit_starts_when_the_request_is_sent() {
     let stub = Stub::new(|token| {
         let delay = if token.starts_with("first") { 1_900 } else { 2_900 };
         Page::json(&active()).after(milliseconds(delay))
@@ -157,21 +157,21 @@ async fn timeouts_begin_when_the_turn_has_come() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn timeouts_and_their_pause_before_the_second_attempt_keep_no_place() {
-    let stub = Stub::new(|token| if token.starts_with("good") { Page::json(&active()) } else { Page::status(503) });
+async fn a_pause_before_a_retry_does_not_count_as_a_concurrent_request() {
+    let stub = Stub::new(|token| if token.starts_with("valid") { Page::json(&active()) } else { Page::status(503) });
     let app = App::new(server_of(stub.issuer(Introspection::new(credentials()).max_in_flight(1))).bearer_layer());
-    assert_eq!(time(&app, "good").await, ("OK".to_owned(), 0));
+    assert_eq!(time(&app, "valid").await, ("OK".to_owned(), 0));
     let odd = numbered("odd", 3);
     let (odd, good) = tokio::join!(super::all(&app, &odd), async {
         tokio::time::sleep(milliseconds(10)).await;
-        time(&app, "good-too").await
+        time(&app, "valid-too").await
     });
-    // At once, while all of the others pause.
+    // The request is sent at once, during the pauses of the others.
     assert_eq!((count(&odd, "R503"), good), (3, ("OK".to_owned(), 0)));
 }
 
 #[tokio::test(start_paused = true)]
-async fn timeouts_retry_what_may_pass_once_after_a_moment_and_nothing_else() {
+async fn only_transient_failures_are_retried_once() {
     use HttpErrorKind as Error;
     for (index, (page, retried)) in [
         (Page::status(502), true),
@@ -185,7 +185,7 @@ async fn timeouts_retry_what_may_pass_once_after_a_moment_and_nothing_else() {
         (Page::status(404), false),
         (Page::status(429), false),
         (Page::ok("<html>"), false),
-        // The request may have arrived.
+        // The authorization server may have received the request.
         (Page::error(Error::Other), false),
         (Page::error(Error::Timeout), false),
         (Page::error(Error::TooLarge), false),
@@ -195,31 +195,34 @@ async fn timeouts_retry_what_may_pass_once_after_a_moment_and_nothing_else() {
     .into_iter()
     .enumerate()
     {
-        let stub = Stub::saying(page);
+        let stub = Stub::with_page(page);
         let (verdict, took) = time(&stub.app(), "opaque").await;
-        assert_eq!((verdict.as_str(), stub.asked()), ("R503", 1 + usize::from(retried)), "{index}");
+        assert_eq!((verdict.as_str(), stub.introspections()), ("R503", 1 + usize::from(retried)), "{index}");
         let expected = if retried { 50..=151 } else { 0..=0 };
         assert!(expected.contains(&took), "{index}: {took}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn timeouts_of_a_second_attempt_that_succeeds_are_nobodys_business() {
+async fn a_successful_retry_leaves_no_error_in_health() {
     use mcp_bearer::testing::{Endpoint, Fault};
     for fault in [Fault::Status(502), Fault::Status(503), Fault::Status(504), Fault::RetryAfter(milliseconds(60_000))] {
         let fixture = Fixture::new().await;
         fixture.issuer.fault_times(Endpoint::Introspection, fault, 1);
-        assert_eq!((fixture.app().with_token(&fixture.token()).await.verdict().as_str(), fixture.asked()), ("OK", 2));
+        assert_eq!(
+            (fixture.app().with_token(&fixture.token()).await.verdict().as_str(), fixture.introspections()),
+            ("OK", 2)
+        );
         assert!(fixture.server.health().issuers()[0].last_error().is_none());
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn timeouts_of_a_connection_and_the_size_of_an_answer_are_handed_to_the_client() {
-    let stub = Stub::saying(Page::json(&active()));
+async fn the_http_client_gets_the_connect_timeout_and_the_size_limit() {
+    let stub = Stub::with_page(Page::json(&active()));
     assert_eq!(stub.app().with_token("opaque").await.verdict(), "OK");
     let (_, limits) = stub.last();
     assert_eq!((limits.connect, limits.body), (Duration::from_secs(2), 64 * 1024));
-    // The operator wrote this one; see `discovery` for one that a document names.
+    // The operator configured this endpoint. See `discovery` for an endpoint from fetched metadata.
     assert_eq!(limits.addresses, AddressPolicy::Any);
 }

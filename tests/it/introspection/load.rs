@@ -1,5 +1,4 @@
-//! Many requests, counted: what a crowd can make this server do to its authorization server. What a flood of garbage
-//! leaves behind is in `tests/allocations.rs`.
+//! The number of introspection requests under load. The memory use during a flood is tested in `tests/allocations.rs`.
 
 use std::time::Duration;
 
@@ -8,40 +7,40 @@ use mcp_bearer::introspection::Introspection;
 use tokio::time::{Instant, advance};
 
 use super::stub::{Page, Stub, active};
-use super::{Door, all, count, credentials, numbered, server_of};
+use super::{BareLayer, all, count, credentials, numbered, server_of};
 
 #[tokio::test(start_paused = true)]
-async fn fifty_tokens_in_five_thousand_requests_are_asked_about_once_in_a_period_each() {
+async fn each_of_fifty_tokens_is_introspected_once_per_cache_period() {
     for (length, periods) in [(10, 1), (75, 3)] {
-        let stub = Stub::saying(Page::json(&active()).after(Duration::from_millis(5)));
+        let stub = Stub::with_page(Page::json(&active()).after(Duration::from_millis(5)));
         let (app, tokens) = (stub.app(), numbered("token", 50));
         for _ in 0..100 {
-            // All fifty at once, so that none is ever late for its turn.
+            // All fifty are sent at once, so all cached results expire at the same time.
             assert_eq!(count(&all(&app, &tokens).await, "OK"), 50);
             advance(Duration::from_secs(length) / 100).await;
         }
-        assert_eq!((app.reached(), stub.asked()), (5_000, 50 * periods), "{length}");
+        assert_eq!((app.reached(), stub.introspections()), (5_000, 50 * periods), "{length}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hundred_thousand_garbage_tokens_at_a_hanging_endpoint_open_no_more_than_eight_calls() {
+async fn a_flood_of_invalid_tokens_at_a_hanging_endpoint_causes_at_most_eight_concurrent_requests() {
     let stub = Stub::new(|token| {
         let page = Page::json(&active());
         if token == "known" { page } else { page.after(Duration::from_secs(3600)) }
     });
     let introspection = Introspection::new(credentials()).positive_cache(Duration::from_secs(300));
-    let door = Door::new(&server_of(stub.issuer(introspection)));
-    assert_eq!(door.status("known").await, StatusCode::OK);
+    let layer = BareLayer::new(&server_of(stub.issuer(introspection)));
+    assert_eq!(layer.status("known").await, StatusCode::OK);
     let begun = Instant::now();
     for burst in 0..100 {
         let garbage = numbered(&format!("garbage-{burst}"), 1_000);
-        let refused = door.count(&garbage, StatusCode::SERVICE_UNAVAILABLE);
-        assert_eq!(tokio::join!(refused, door.status("known")), (1_000, StatusCode::OK), "{burst}");
+        let rejected = layer.count(&garbage, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(tokio::join!(rejected, layer.status("known")), (1_000, StatusCode::OK), "{burst}");
         advance(Duration::from_millis(500)).await;
     }
     assert_eq!(stub.most_open(), 8);
-    // The known one, now and then again, and 8 at a time, each for 3 s.
+    // The known token, introspected a few times, and 8 requests at a time with 3 s each.
     let most = 3 + 8 * (1 + begun.elapsed().as_secs() / 3);
-    assert!(stub.asked() <= most.try_into().unwrap(), "{} of {most}", stub.asked());
+    assert!(stub.introspections() <= most.try_into().unwrap(), "{} of {most}", stub.introspections());
 }

@@ -1,4 +1,4 @@
-//! What a request looks like.
+//! The form of an introspection request.
 
 use http::Method;
 use mcp_bearer::testing::{Endpoint, Fault, TestIssuer};
@@ -9,7 +9,7 @@ use super::{CLIENT, Fixture, SECRET, credentials, server_of};
 use crate::support::{App, RESOURCE};
 
 #[tokio::test(start_paused = true)]
-async fn request_is_a_posted_form_with_a_hint_that_asks_for_json() {
+async fn request_is_a_form_with_a_token_type_hint_and_accepts_json() {
     let fixture = Fixture::new().await;
     let token = fixture.token();
     assert_eq!(fixture.app().with_token(&token).await.verdict(), "OK");
@@ -37,7 +37,7 @@ async fn request_encodes_the_token_exactly_once() {
         ("a.b", "a.b"),
         ("2B-2F", "2B-2F"),
     ] {
-        let stub = Stub::saying(Page::json(&active()));
+        let stub = Stub::with_page(Page::json(&active()));
         assert_eq!(stub.app().with_token(token).await.verdict(), "OK", "{token}");
         let (request, _) = stub.last();
         let expected = format!("token={encoded}&token_type_hint=access_token");
@@ -46,9 +46,9 @@ async fn request_encodes_the_token_exactly_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn request_has_nothing_of_the_token_in_its_url_and_keeps_the_query_of_the_endpoint() {
+async fn request_url_is_the_endpoint_without_the_token() {
     for endpoint in [ENDPOINT, "https://auth.example.com/introspect?tenant=t1&x=a%20b"] {
-        let stub = Stub::saying(Page::json(&active()));
+        let stub = Stub::with_page(Page::json(&active()));
         let app = App::new(server_of(stub.issuer(credentials()).introspection_endpoint(endpoint)).bearer_layer());
         assert_eq!(app.with_token("opaque").await.verdict(), "OK");
         let (request, _) = stub.last();
@@ -58,7 +58,7 @@ async fn request_has_nothing_of_the_token_in_its_url_and_keeps_the_query_of_the_
 }
 
 #[tokio::test(start_paused = true)]
-async fn request_over_a_real_socket_is_the_same_and_is_redirected_nowhere() {
+async fn request_over_a_real_socket_is_the_same_and_follows_no_redirect() {
     tokio::time::resume();
     let issuer = TestIssuer::builder("http://127.0.0.1:0").introspection_client(CLIENT, SECRET).serve().unwrap();
     let elsewhere = TestIssuer::serve().unwrap();

@@ -1,4 +1,4 @@
-//! JWTs that are checked here, and asked about now and then.
+//! JWTs that are verified locally and introspected from time to time (`revocation_check`).
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ fn jwt(issuer: &TestIssuer) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn revocation_check_asks_only_about_a_jwt_that_is_good_by_itself() {
+async fn revocation_check_introspects_only_valid_jwts() {
     let fixture = checking_every(MINUTE).await;
     let (app, issuer) = (fixture.app(), &fixture.issuer);
     let good = || issuer.token().audience(RESOURCE).scope("mcp:tools");
@@ -46,13 +46,13 @@ async fn revocation_check_asks_only_about_a_jwt_that_is_good_by_itself() {
         issuer.introspection_answer(&token, active());
         assert_eq!(app.with_token(&token).await.verdict(), "R401");
     }
-    assert_eq!(fixture.asked(), 0);
-    assert_eq!((app.with_token(&signed).await.verdict().as_str(), fixture.asked()), ("OK", 1));
+    assert_eq!(fixture.introspections(), 0);
+    assert_eq!((app.with_token(&signed).await.verdict().as_str(), fixture.introspections()), ("OK", 1));
 }
 
 #[tokio::test(start_paused = true)]
-async fn revocation_check_asks_once_in_an_interval_and_refuses_when_it_is_over() {
-    // Whatever the time for opaque tokens is.
+async fn revocation_check_introspects_once_per_interval() {
+    // The time of the positive cache for opaque tokens has no effect here.
     for (interval, positive) in [(1, 30), (60, 30), (3600, 0), (10, 300)] {
         let introspection = Introspection::new(credentials()).positive_cache(Duration::from_secs(positive));
         let interval = Duration::from_secs(interval);
@@ -60,34 +60,34 @@ async fn revocation_check_asks_once_in_an_interval_and_refuses_when_it_is_over()
         let (app, token) = (fixture.app(), jwt(&fixture.issuer));
         for asked in 1..=2 {
             for _ in 0..5 {
-                assert_eq!((app.with_token(&token).await.verdict().as_str(), fixture.asked()), ("OK", asked));
+                assert_eq!((app.with_token(&token).await.verdict().as_str(), fixture.introspections()), ("OK", asked));
             }
             advance(interval - MILLISECOND).await;
-            assert_eq!((app.with_token(&token).await.verdict().as_str(), fixture.asked()), ("OK", asked));
+            assert_eq!((app.with_token(&token).await.verdict().as_str(), fixture.introspections()), ("OK", asked));
             advance(MILLISECOND).await;
         }
-        assert_eq!((app.with_token(&token).await.verdict().as_str(), fixture.asked()), ("OK", 3));
+        assert_eq!((app.with_token(&token).await.verdict().as_str(), fixture.introspections()), ("OK", 3));
         fixture.issuer.revoke(&token);
         advance(interval - MILLISECOND).await;
         assert_eq!(app.with_token(&token).await.verdict(), "OK");
         advance(MILLISECOND).await;
-        assert_eq!((app.with_token(&token).await.verdict().as_str(), fixture.asked()), ("R401", 4));
-        assert_eq!((app.with_token(&token).await.verdict().as_str(), fixture.asked()), ("R401", 4));
+        assert_eq!((app.with_token(&token).await.verdict().as_str(), fixture.introspections()), ("R401", 4));
+        assert_eq!((app.with_token(&token).await.verdict().as_str(), fixture.introspections()), ("R401", 4));
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn revocation_check_is_at_once_where_it_is_forgotten() {
+async fn revocation_check_runs_at_once_after_forget() {
     let fixture = checking_every(MINUTE).await;
     let (app, token) = (fixture.app(), jwt(&fixture.issuer));
     assert_eq!(app.with_token(&token).await.verdict(), "OK");
     fixture.issuer.revoke(&token);
     fixture.server.forget(&token);
-    assert_eq!((app.with_token(&token).await.verdict().as_str(), fixture.asked()), ("R401", 2));
+    assert_eq!((app.with_token(&token).await.verdict().as_str(), fixture.introspections()), ("R401", 2));
 }
 
 #[tokio::test(start_paused = true)]
-async fn revocation_check_in_an_outage_is_503_for_what_was_not_asked_about_in_time() {
+async fn revocation_check_during_an_outage_is_503_after_the_interval() {
     for fault in [Fault::Status(500), Fault::Status(401), Fault::Html, Fault::Delay(Duration::from_secs(60))] {
         let fixture = checking_every(MINUTE).await;
         let (app, known, unknown) = (fixture.app(), jwt(&fixture.issuer), jwt(&fixture.issuer));
@@ -104,14 +104,14 @@ async fn revocation_check_in_an_outage_is_503_for_what_was_not_asked_about_in_ti
 }
 
 #[tokio::test(start_paused = true)]
-async fn revocation_check_may_use_a_stale_answer_where_that_is_switched_on() {
+async fn revocation_check_may_use_a_stale_response_if_configured() {
     let introspection = Introspection::new(credentials()).stale_on_error(Duration::from_secs(20));
     let fixture = Fixture::with(|issuer| issuer.introspect_opaque(introspection).revocation_check(MINUTE)).await;
     let (app, token) = (fixture.app(), jwt(&fixture.issuer));
     assert_eq!(app.with_token(&token).await.verdict(), "OK");
     fixture.issuer.fault(Endpoint::Introspection, Fault::Status(500));
     advance(Duration::from_secs(80) - MILLISECOND).await;
-    assert_eq!((app.with_token(&token).await.verdict().as_str(), fixture.asked()), ("OK", 2));
+    assert_eq!((app.with_token(&token).await.verdict().as_str(), fixture.introspections()), ("OK", 2));
     advance(MILLISECOND).await;
     assert_eq!(app.with_token(&token).await.verdict(), "R503");
 }
@@ -119,7 +119,7 @@ async fn revocation_check_may_use_a_stale_answer_where_that_is_switched_on() {
 #[tokio::test(start_paused = true)]
 async fn revocation_check_at_a_server_that_introspects_no_jwts_is_a_misconfiguration() {
     let (issuer, clock) = (TestIssuer::new(ISSUER), TestClock::new());
-    let stub = Stub::saying(Page::status(400).body(r#"{"error":"unsupported_token_type"}"#));
+    let stub = Stub::with_page(Page::status(400).body(r#"{"error":"unsupported_token_type"}"#));
     let keys = JwkSet::from_json(issuer.jwk_set().to_string()).unwrap();
     let configured = Issuer::with_jwks(ISSUER, keys).introspect_opaque(credentials()).revocation_check(MINUTE);
     let configured = configured.introspection_endpoint(ENDPOINT).http_client(stub.clone());
@@ -129,21 +129,21 @@ async fn revocation_check_at_a_server_that_introspects_no_jwts_is_a_misconfigura
     let _guard = tracing::subscriber::set_default(capture.clone());
     let token = issuer.token().audience(RESOURCE).expires_at(1_800_000_300).claim("iat", 1_800_000_000_u64).sign();
     let answer = app.with_token(&token).await;
-    assert_eq!((answer.verdict().as_str(), stub.asked()), ("R503", 1));
+    assert_eq!((answer.verdict().as_str(), stub.introspections()), ("R503", 1));
     assert_eq!(answer.rejection.unwrap().kind(), RejectionKind::Misconfigured);
     let log = capture.take();
     assert!(
         log.iter().any(|(level, line)| *level == tracing::Level::ERROR && line.contains("`revocation_check`")),
         "{log:?}"
     );
-    // It is no bad token, and no failure of the endpoint.
+    // The token is not invalid, and the endpoint has not failed.
     assert!(server.health().is_ready());
-    stub.say(Page::json(&active()));
+    stub.set_page(Page::json(&active()));
     assert_eq!(app.with_token("opaque").await.verdict(), "OK");
 }
 
 #[tokio::test(start_paused = true)]
-async fn revocation_check_follows_the_key_where_that_has_to_be_fetched() {
+async fn revocation_check_runs_after_the_keys_are_fetched() {
     let (issuer, clock) = super::issuer(ISSUER);
     let configured = issuer.issuer().introspect_opaque(credentials()).revocation_check(MINUTE);
     let server = ResourceServer::builder(RESOURCE).issuer(configured).clock(clock).build_lazy().unwrap();
@@ -157,7 +157,7 @@ async fn revocation_check_follows_the_key_where_that_has_to_be_fetched() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn revocation_check_takes_nothing_else_from_the_answer() {
+async fn revocation_check_ignores_the_claims_of_the_response() {
     let fixture = checking_every(MINUTE).await;
     let token = jwt(&fixture.issuer);
     let mut answer = active();
@@ -175,7 +175,7 @@ async fn revocation_check_leaves_opaque_tokens_to_the_positive_cache() {
     let fixture = checking_every(Duration::from_secs(3600)).await;
     let (app, token) = (fixture.app(), fixture.token());
     for asked in 1..=3 {
-        assert_eq!((app.with_token(&token).await.verdict().as_str(), fixture.asked()), ("OK", asked));
+        assert_eq!((app.with_token(&token).await.verdict().as_str(), fixture.introspections()), ("OK", asked));
         advance(Duration::from_secs(30)).await;
     }
 }

@@ -1,4 +1,5 @@
-//! Which tokens are asked about: by the configured issuer and the token's shape, and never to see what happens.
+//! Which tokens are introspected. The configured issuer and the form of the token decide it, and no token is
+//! introspected as a trial.
 
 use mcp_bearer::ResourceServer;
 use mcp_bearer::testing::{Endpoint, TestIssuer};
@@ -10,14 +11,14 @@ use crate::support::{App, ISSUER, RESOURCE};
 
 const EVIL: &str = "https://evil.example.com";
 
-/// Has the issuer vouch for a token, whatever it is: any question about it would let it pass.
-fn vouch(issuer: &TestIssuer, token: &str) {
+/// The issuer reports the token as active, so any introspection would accept it.
+fn report_active(issuer: &TestIssuer, token: &str) {
     let mut answer = active();
     answer["vouched"] = true.into();
     issuer.introspection_answer(token, answer);
 }
 
-/// The same token with another signature of the right length.
+/// The same token with an invalid signature of the same length.
 fn tampered(token: &str) -> String {
     let (rest, signature) = token.rsplit_once('.').unwrap();
     let first = if signature.starts_with('A') { 'B' } else { 'A' };
@@ -25,62 +26,62 @@ fn tampered(token: &str) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn which_token_introspect_opaque_asks_only_about_what_is_no_jwt() {
+async fn introspect_opaque_introspects_only_opaque_tokens() {
     let fixture = Fixture::with(|issuer| issuer.introspect_opaque(credentials())).await;
     let (app, issuer) = (fixture.app(), &fixture.issuer);
     let good = || issuer.token().audience(RESOURCE).scope("mcp:tools");
-    let stranger = TestIssuer::new(EVIL);
+    let other = TestIssuer::new(EVIL);
     let unpublished = TestIssuer::new(ISSUER);
     for (what, token, expected, asked) in [
         ("opaque", "x".repeat(43), "OK", 1),
         ("one dot", "mock.token".to_owned(), "OK", 1),
         ("two dots", "abc.def.ghi".to_owned(), "OK", 1),
-        ("two dots and a header that is no object", "W10.W10.AAAA".to_owned(), "OK", 1),
+        ("two dots and a header that is not an object", "W10.W10.AAAA".to_owned(), "OK", 1),
         ("three dots", "a.b.c.d".to_owned(), "OK", 1),
         ("five parts", "eyJhbGciOiJkaXIifQ..aaaa.bbbb.cccc".to_owned(), "OK", 1),
-        ("all that token68 has", "a~b_c-d+e/f==".to_owned(), "OK", 1),
-        ("as long as can be", "x".repeat(16 * 1024), "OK", 1),
+        ("all characters of token68", "a~b_c-d+e/f==".to_owned(), "OK", 1),
+        ("the maximum length", "x".repeat(16 * 1024), "OK", 1),
         ("too long", "x".repeat(16 * 1024 + 1), "R401", 0),
         ("JWT", good().sign(), "OK", 0),
-        ("JWT with a bad signature", tampered(&good().sign()), "R401", 0),
+        ("JWT with an invalid signature", tampered(&good().sign()), "R401", 0),
         ("JWT without a signature", good().header("alg", "none").sign(), "R401", 0),
-        ("JWT with a secret's algorithm", good().header("alg", "HS256").sign(), "R401", 0),
-        ("JWT of no algorithm that there is", good().header("alg", "rot13").sign(), "R401", 0),
+        ("JWT with an HMAC algorithm", good().header("alg", "HS256").sign(), "R401", 0),
+        ("JWT with an unknown algorithm", good().header("alg", "rot13").sign(), "R401", 0),
         ("JWT with an unknown key", good().header("kid", "other").sign(), "R401", 0),
         (
-            "JWT of somebody else with our name",
+            "JWT of another server with our issuer",
             unpublished.token().audience(RESOURCE).scope("mcp:tools").sign(),
             "R401",
             0,
         ),
-        ("JWT of an unknown issuer", stranger.token().audience(RESOURCE).scope("mcp:tools").sign(), "R401", 0),
+        ("JWT of an unknown issuer", other.token().audience(RESOURCE).scope("mcp:tools").sign(), "R401", 0),
         ("JWT without an issuer", good().without("iss").sign(), "R401", 0),
-        ("JWT for somebody else", issuer.token().audience(EVIL).scope("mcp:tools").sign(), "R401", 0),
+        ("JWT for another audience", issuer.token().audience(EVIL).scope("mcp:tools").sign(), "R401", 0),
         ("JWT that has expired", good().expired().sign(), "R401", 0),
         ("JWT of another type", good().header("typ", "logout+jwt").sign(), "R401", 0),
         ("JWT that is bound", good().claim("cnf", json!({ "jkt": "x" })).sign(), "R401", 0),
-        ("JWT with stray bits", good().sign().rsplit_once('.').unwrap().0.to_owned() + ".AR", "R401", 0),
         (
-            "JWT with a payload that is none",
-            issuer.sign_raw(&issuer.key_id(), r#"{"alg":"ES256"}"#, "no JSON"),
+            "JWT with spare bits in its base64url",
+            good().sign().rsplit_once('.').unwrap().0.to_owned() + ".AR",
             "R401",
             0,
         ),
+        ("JWT with an invalid payload", issuer.sign_raw(&issuer.key_id(), r#"{"alg":"ES256"}"#, "no JSON"), "R401", 0),
     ] {
-        vouch(issuer, &token);
-        let before = fixture.asked();
+        report_active(issuer, &token);
+        let before = fixture.introspections();
         assert_eq!(app.with_token(&token).await.verdict(), expected, "{what}");
-        assert_eq!(fixture.asked() - before, asked, "{what}");
+        assert_eq!(fixture.introspections() - before, asked, "{what}");
     }
-    assert_eq!((stranger.total_requests(), issuer.stray_requests()), (0, 0));
+    assert_eq!((other.total_requests(), issuer.stray_requests()), (0, 0));
 }
 
 #[tokio::test(start_paused = true)]
-async fn which_token_introspection_asks_about_all_but_those_that_no_answer_could_mend() {
+async fn introspection_skips_tokens_that_no_response_could_make_valid() {
     let fixture = Fixture::new().await;
     let (app, issuer) = (fixture.app(), &fixture.issuer);
     let good = || issuer.token().audience(RESOURCE).scope("mcp:tools");
-    let stranger = TestIssuer::new(EVIL);
+    let other = TestIssuer::new(EVIL);
     let raw = |payload: String| issuer.sign_raw(&issuer.key_id(), r#"{"alg":"ES256"}"#, payload);
     let now = super::START;
     for (what, token, expected, asked) in [
@@ -88,62 +89,62 @@ async fn which_token_introspection_asks_about_all_but_those_that_no_answer_could
         ("two dots", "abc.def.ghi".to_owned(), "OK", 1),
         ("five parts", "eyJhbGciOiJkaXIifQ..aaaa.bbbb.cccc".to_owned(), "OK", 1),
         ("JWT", good().sign(), "OK", 1),
-        // What the issuer says of these counts: it may sign as it likes.
-        ("JWT with a signature of the issuer's own making", good().header("alg", "x-own").sign(), "OK", 1),
+        // The authorization server may sign these tokens as it likes, so its response decides.
+        ("JWT with an algorithm of the issuer", good().header("alg", "x-own").sign(), "OK", 1),
         ("JWT without a kid", good().without_header("kid").sign(), "OK", 1),
-        ("JWT with its audience known to the issuer alone", good().without("aud").sign(), "OK", 1),
+        ("JWT without an audience", good().without("aud").sign(), "OK", 1),
         ("JWT without exp", good().without("exp").sign(), "OK", 1),
         ("JWT within the skew", good().claim("exp", now - 59).sign(), "OK", 1),
         ("JWT that has expired", good().expired().sign(), "R401", 0),
         ("JWT that is not valid yet", good().claim("nbf", now + 61).sign(), "R401", 0),
-        ("JWT of tomorrow", good().claim("iat", now + 86_400).sign(), "R401", 0),
-        ("JWT of another issuer", stranger.token().audience(RESOURCE).scope("mcp:tools").sign(), "R401", 0),
-        ("JWT of nearly this issuer", good().claim("iss", "https://auth.example.com/").sign(), "R401", 0),
+        ("JWT issued in the future", good().claim("iat", now + 86_400).sign(), "R401", 0),
+        ("JWT of another issuer", other.token().audience(RESOURCE).scope("mcp:tools").sign(), "R401", 0),
+        ("JWT of a similar issuer", good().claim("iss", "https://auth.example.com/").sign(), "R401", 0),
         ("JWT without an issuer", good().without("iss").sign(), "R401", 0),
-        ("JWT of two issuers", good().claim("iss", json!([ISSUER, EVIL])).sign(), "R401", 0),
+        ("JWT with a list of issuers", good().claim("iss", json!([ISSUER, EVIL])).sign(), "R401", 0),
         ("JWT of another type", good().header("typ", "logout+jwt").sign(), "R401", 0),
         ("JWT that is a proof", good().header("typ", "dpop+jwt").sign(), "R401", 0),
         ("JWT that is bound", good().claim("cnf", json!({ "jkt": "x" })).sign(), "R401", 0),
         ("refresh token", good().claim("typ", "Refresh").sign(), "R401", 0),
         ("ID token", good().claim("token_use", "id").sign(), "R401", 0),
-        ("JWT with a payload that is none", raw("no JSON".to_owned()), "R401", 0),
-        ("JWT with a claim twice", raw(format!(r#"{{"iss":"{ISSUER}","sub":"a","sub":"b"}}"#)), "R401", 0),
+        ("JWT with an invalid payload", raw("no JSON".to_owned()), "R401", 0),
+        ("JWT with a repeated claim", raw(format!(r#"{{"iss":"{ISSUER}","sub":"a","sub":"b"}}"#)), "R401", 0),
         ("too long", "x".repeat(16 * 1024 + 1), "R401", 0),
     ] {
-        vouch(issuer, &token);
-        let before = fixture.asked();
+        report_active(issuer, &token);
+        let before = fixture.introspections();
         assert_eq!(app.with_token(&token).await.verdict(), expected, "{what}");
-        assert_eq!(fixture.asked() - before, asked, "{what}");
+        assert_eq!(fixture.introspections() - before, asked, "{what}");
     }
-    assert_eq!((issuer.requests(Endpoint::KeySet), issuer.stray_requests(), stranger.total_requests()), (0, 0, 0));
+    assert_eq!((issuer.requests(Endpoint::KeySet), issuer.stray_requests(), other.total_requests()), (0, 0, 0));
 }
 
 #[tokio::test(start_paused = true)]
-async fn which_token_a_jwt_is_believed_only_as_far_as_the_answer_goes() {
+async fn the_claims_of_an_introspected_jwt_are_those_of_the_response() {
     let fixture = Fixture::new().await;
     let claimed = fixture.issuer.token().audience(RESOURCE).scope("admin").subject("root").sign();
     fixture.issuer.introspection_answer(&claimed, active());
     let auth = super::auth_info(&fixture.server, &claimed).await.unwrap();
     assert_eq!((auth.subject(), auth.has_scope("admin"), auth.has_scope("mcp:tools")), (Some("alice"), false, true));
-    // The issuer knows nothing of a forgery.
+    // The issuer does not know the forged token.
     let forged = tampered(&fixture.issuer.token().audience(RESOURCE).scope("mcp:tools").sign());
-    assert_eq!((fixture.app().with_token(&forged).await.verdict().as_str(), fixture.asked()), ("R401", 2));
+    assert_eq!((fixture.app().with_token(&forged).await.verdict().as_str(), fixture.introspections()), ("R401", 2));
 }
 
 #[tokio::test(start_paused = true)]
-async fn which_token_without_introspection_nothing_is_asked_about() {
+async fn no_token_is_introspected_without_introspection() {
     let (issuer, clock) = super::issuer(ISSUER);
     let server = ResourceServer::builder(RESOURCE).issuer(issuer.issuer()).clock(clock).build().await.unwrap();
     let app = App::new(server.bearer_layer());
     for token in ["opaque", "abc.def.ghi", "a.b.c.d.e"] {
-        vouch(&issuer, token);
+        report_active(&issuer, token);
         assert_eq!(app.with_token(token).await.verdict(), "R401");
     }
     assert_eq!(issuer.requests(Endpoint::Introspection), 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn which_token_requests_without_one_ask_nothing() {
+async fn a_request_without_a_token_causes_no_introspection() {
     let fixture = Fixture::new().await;
     let (app, token) = (fixture.app(), fixture.token());
     for (authorization, expected) in [
@@ -155,5 +156,5 @@ async fn which_token_requests_without_one_ask_nothing() {
     ] {
         assert_eq!(app.get(&authorization).await.verdict(), expected, "{authorization}");
     }
-    assert_eq!(fixture.asked(), 0);
+    assert_eq!(fixture.introspections(), 0);
 }

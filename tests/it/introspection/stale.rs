@@ -1,4 +1,5 @@
-//! An old answer that serves in an outage: only if switched on, only a good one, only for so long.
+//! `stale_on_error`: using an expired result during an outage. It is off by default, limited in time, and for active
+//! tokens only.
 
 use std::time::Duration;
 
@@ -16,9 +17,10 @@ fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// An application that knows the token `known`, and may go on using the answer for so long after half a minute.
-async fn knowing(stale: Duration) -> (Stub, App) {
-    let stub = Stub::saying(Page::json(&active()));
+/// An application that has accepted the token `known`. After 30 s, it may use the result for this time during an
+/// outage.
+async fn app_with_known_token(stale: Duration) -> (Stub, App) {
+    let stub = Stub::with_page(Page::json(&active()));
     let server = super::server_of(stub.issuer(Introspection::new(credentials()).stale_on_error(stale)));
     let app = App::new(server.bearer_layer());
     assert_eq!(app.with_token("known").await.verdict(), "OK");
@@ -27,34 +29,34 @@ async fn knowing(stale: Duration) -> (Stub, App) {
 
 #[tokio::test(start_paused = true)]
 async fn stale_on_error_is_off_by_default() {
-    let stub = Stub::saying(Page::json(&active()));
+    let stub = Stub::with_page(Page::json(&active()));
     let app = stub.app();
     assert_eq!(app.with_token("known").await.verdict(), "OK");
-    stub.say(Page::status(500));
+    stub.set_page(Page::status(500));
     advance(seconds(30) - MILLISECOND).await;
-    assert_eq!((app.with_token("known").await.verdict().as_str(), stub.asked()), ("OK", 1));
+    assert_eq!((app.with_token("known").await.verdict().as_str(), stub.introspections()), ("OK", 1));
     advance(MILLISECOND).await;
-    assert_eq!((app.with_token("known").await.verdict().as_str(), stub.asked()), ("R503", 2));
+    assert_eq!((app.with_token("known").await.verdict().as_str(), stub.introspections()), ("R503", 2));
 }
 
 #[tokio::test(start_paused = true)]
-async fn stale_on_error_serves_for_its_time_and_asks_each_time() {
+async fn stale_on_error_applies_for_its_time_and_introspects_each_time() {
     for time in [1, 20, 60] {
-        let (stub, app) = knowing(seconds(time)).await;
-        stub.say(Page::status(500));
+        let (stub, app) = app_with_known_token(seconds(time)).await;
+        stub.set_page(Page::status(500));
         advance(seconds(30)).await;
-        assert_eq!((app.with_token("known").await.verdict().as_str(), stub.asked()), ("OK", 2), "{time}");
+        assert_eq!((app.with_token("known").await.verdict().as_str(), stub.introspections()), ("OK", 2), "{time}");
         advance(seconds(time) - MILLISECOND).await;
-        assert_eq!((app.with_token("known").await.verdict().as_str(), stub.asked()), ("OK", 3), "{time}");
+        assert_eq!((app.with_token("known").await.verdict().as_str(), stub.introspections()), ("OK", 3), "{time}");
         advance(MILLISECOND).await;
-        assert_eq!((app.with_token("known").await.verdict().as_str(), stub.asked()), ("R503", 4), "{time}");
-        stub.say(Page::json(&active()));
-        assert_eq!((app.with_token("known").await.verdict().as_str(), stub.asked()), ("OK", 5), "{time}");
+        assert_eq!((app.with_token("known").await.verdict().as_str(), stub.introspections()), ("R503", 4), "{time}");
+        stub.set_page(Page::json(&active()));
+        assert_eq!((app.with_token("known").await.verdict().as_str(), stub.introspections()), ("OK", 5), "{time}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn stale_on_error_serves_whatever_the_error_is() {
+async fn stale_on_error_applies_to_every_error() {
     for page in [
         Page::status(401),
         Page::status(400),
@@ -62,9 +64,9 @@ async fn stale_on_error_serves_whatever_the_error_is() {
         Page::ok("<html>"),
         Page::json(&active()).after(seconds(60)),
     ] {
-        let (stub, app) = knowing(seconds(20)).await;
+        let (stub, app) = app_with_known_token(seconds(20)).await;
         advance(seconds(30)).await;
-        stub.say(page);
+        stub.set_page(page);
         let started = Instant::now();
         assert_eq!(app.with_token("known").await.verdict(), "OK");
         assert!(started.elapsed() <= seconds(3) + MILLISECOND);
@@ -73,23 +75,23 @@ async fn stale_on_error_serves_whatever_the_error_is() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn stale_on_error_serves_while_the_breaker_is_open() {
-    let (stub, app) = knowing(seconds(20)).await;
+async fn stale_on_error_applies_while_the_breaker_is_open() {
+    let (stub, app) = app_with_known_token(seconds(20)).await;
     advance(seconds(30)).await;
-    stub.say(Page::error(HttpErrorKind::Connect));
+    stub.set_page(Page::error(HttpErrorKind::Connect));
     all(&app, &numbered("failed", 5)).await;
-    assert_eq!((app.with_token("known").await.verdict().as_str(), stub.asked()), ("OK", 11));
+    assert_eq!((app.with_token("known").await.verdict().as_str(), stub.introspections()), ("OK", 11));
     assert_eq!(app.with_token("unknown").await.verdict(), "R503");
 }
 
 #[tokio::test(start_paused = true)]
 async fn stale_on_error_never_lasts_beyond_exp() {
-    let (stub, app) = knowing(seconds(60)).await;
+    let (stub, app) = app_with_known_token(seconds(60)).await;
     let mut answer = active();
     answer["exp"] = (START + 35).into();
-    stub.say(Page::json(&answer));
+    stub.set_page(Page::json(&answer));
     assert_eq!(app.with_token("short").await.verdict(), "OK");
-    stub.say(Page::status(500));
+    stub.set_page(Page::status(500));
     advance(seconds(35) - MILLISECOND).await;
     assert_eq!(app.with_token("short").await.verdict(), "OK");
     advance(MILLISECOND).await;
@@ -98,25 +100,25 @@ async fn stale_on_error_never_lasts_beyond_exp() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn stale_on_error_is_ended_by_a_bad_answer_at_once() {
-    let (stub, app) = knowing(seconds(60)).await;
+async fn stale_on_error_ends_with_an_inactive_response() {
+    let (stub, app) = app_with_known_token(seconds(60)).await;
     advance(seconds(30)).await;
-    stub.say(Page::ok(r#"{"active":false}"#));
+    stub.set_page(Page::ok(r#"{"active":false}"#));
     assert_eq!(app.with_token("known").await.verdict(), "R401");
-    stub.say(Page::status(500));
-    assert_eq!((app.with_token("known").await.verdict().as_str(), stub.asked()), ("R401", 2));
-    // And when that is forgotten, the good one is not remembered; nor does the bad one serve any longer.
+    stub.set_page(Page::status(500));
+    assert_eq!((app.with_token("known").await.verdict().as_str(), stub.introspections()), ("R401", 2));
+    // After the negative cache entry expires, neither result is used.
     advance(seconds(10)).await;
     assert_eq!(app.with_token("known").await.verdict(), "R503");
 }
 
 #[tokio::test(start_paused = true)]
-async fn stale_on_error_is_ended_by_forgetting() {
-    let stub = Stub::saying(Page::json(&active()));
+async fn stale_on_error_ends_with_forget() {
+    let stub = Stub::with_page(Page::json(&active()));
     let server = super::server_of(stub.issuer(Introspection::new(credentials()).stale_on_error(seconds(60))));
     let app = App::new(server.bearer_layer());
     assert_eq!(app.with_token("known").await.verdict(), "OK");
-    stub.say(Page::status(500));
+    stub.set_page(Page::status(500));
     server.forget("known");
     assert_eq!(app.with_token("known").await.verdict(), "R503");
 }
@@ -124,10 +126,10 @@ async fn stale_on_error_is_ended_by_forgetting() {
 #[tokio::test(start_paused = true)]
 async fn stale_on_error_counts_from_the_end_of_the_positive_cache() {
     let introspection = Introspection::new(credentials()).positive_cache(Duration::ZERO).stale_on_error(seconds(20));
-    let stub = Stub::saying(Page::json(&active()));
+    let stub = Stub::with_page(Page::json(&active()));
     let app = App::new(super::server_of(stub.issuer(introspection)).bearer_layer());
     assert_eq!(app.with_token("known").await.verdict(), "OK");
-    stub.say(Page::status(500));
+    stub.set_page(Page::status(500));
     advance(seconds(20) - MILLISECOND).await;
     assert_eq!(app.with_token("known").await.verdict(), "OK");
     advance(MILLISECOND).await;

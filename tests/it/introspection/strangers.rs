@@ -1,5 +1,5 @@
-//! Made-up tokens to which the endpoint, or a firewall before it, reacts in every odd way: they must not keep valid tokens
-//! out.
+//! Clients that send unknown tokens. The endpoint or a firewall answers these tokens in many odd ways, and this must
+//! not block valid tokens.
 
 use std::time::Duration;
 
@@ -10,23 +10,23 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use super::stub::{Page, Stub, active};
-use super::{Door, credentials, numbered, server_of};
+use super::{BareLayer, credentials, numbered, server_of};
 use crate::support::App;
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// What comes of a made-up token, with a name for it.
+/// Responses to an unknown token, each with a name.
 fn reactions() -> Vec<(&'static str, Page)> {
     let json = |status: u16, body: &'static str| Page::status(status).body(body);
     vec![
         ("the connection is reset", Page::error(HttpErrorKind::Other)),
         ("the response is too large", Page::error(HttpErrorKind::TooLarge)),
         ("302", Page::status(302).header("location", "https://blocked.example.com/")),
-        ("400 without a word", Page::status(400)),
+        ("400 without a body", Page::status(400)),
         ("401 of django-oauth-toolkit", json(401, r#"{"active":false}"#)),
         ("401 of Hydra", json(401, r#"{"error":"request_unauthorized","statusCode":401}"#)),
-        ("401 without a word", Page::status(401)),
+        ("401 without a body", Page::status(401)),
         ("401 that blames the client", json(401, r#"{"error":"invalid_client"}"#)),
         ("403 of a firewall", json(403, "<html>Request blocked</html>")),
         ("403 that blames the client", json(403, r#"{"error":"invalid_client"}"#)),
@@ -46,138 +46,138 @@ fn reactions() -> Vec<(&'static str, Page)> {
     ]
 }
 
-/// An endpoint that knows valid tokens, and reacts to all others like this.
-fn endpoint(reaction: Page) -> (Stub, Door) {
+/// An endpoint that accepts valid tokens, and answers all others with this page.
+fn endpoint(reaction: Page) -> (Stub, BareLayer) {
     let stub =
         Stub::new(move |token| if token.starts_with("valid") { Page::json(&active()) } else { reaction.clone() });
-    let door = Door::new(&stub.server());
-    (stub, door)
+    let layer = BareLayer::new(&stub.server());
+    (stub, layer)
 }
 
-/// Shows made-up tokens, so many in each second, until it is dropped.
-fn flood(door: &Door, per_second: u32) -> JoinSet<()> {
-    let (door, mut flood) = (door.clone(), JoinSet::new());
+/// Sends this many unknown tokens per second until it is dropped.
+fn flood(layer: &BareLayer, per_second: u32) -> JoinSet<()> {
+    let (layer, mut flood) = (layer.clone(), JoinSet::new());
     flood.spawn(async move {
         for number in 0_u64.. {
-            let door = door.clone();
-            tokio::spawn(async move { door.status(&format!("made-up-{number}")).await });
+            let layer = layer.clone();
+            tokio::spawn(async move { layer.status(&format!("unknown-{number}")).await });
             sleep(SECOND / per_second).await;
         }
     });
     flood
 }
 
-/// How many valid tokens that were never seen before are accepted, one in each `pause`.
-async fn accepted(door: &Door, count: usize, pause: Duration) -> usize {
+/// How many new valid tokens are accepted, one after each `pause`.
+async fn accepted(layer: &BareLayer, count: usize, pause: Duration) -> usize {
     let mut accepted = 0;
     for token in numbered("valid", count) {
         sleep(pause).await;
-        accepted += usize::from(door.status(&token).await == StatusCode::OK);
+        accepted += usize::from(layer.status(&token).await == StatusCode::OK);
     }
     accepted
 }
 
 #[tokio::test(start_paused = true)]
-async fn new_tokens_are_accepted_whatever_the_endpoint_makes_of_made_up_ones() {
+async fn new_tokens_are_accepted_with_any_response_to_unknown_tokens() {
     for (name, reaction) in reactions() {
-        let (_, door) = endpoint(reaction);
-        assert_eq!(door.status("valid").await, StatusCode::OK);
-        let _flood = flood(&door, 20);
+        let (_, layer) = endpoint(reaction);
+        assert_eq!(layer.status("valid").await, StatusCode::OK);
+        let _flood = flood(&layer, 20);
         let count = if name.starts_with("401") { 45 } else { 30 };
-        assert_eq!(accepted(&door, count, SECOND).await, count, "{name}");
+        assert_eq!(accepted(&layer, count, SECOND).await, count, "{name}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn new_tokens_are_accepted_while_made_up_ones_come_in_crowds() {
+async fn new_tokens_are_accepted_between_groups_of_unknown_tokens() {
     for (name, reaction) in reactions() {
-        let (_, door) = endpoint(reaction);
-        assert_eq!(door.status("valid").await, StatusCode::OK);
+        let (_, layer) = endpoint(reaction);
+        assert_eq!(layer.status("valid").await, StatusCode::OK);
         for round in 0..10 {
-            door.count(&numbered(&format!("made-up-{round}"), 50), StatusCode::OK).await;
-            assert_eq!(door.status(&format!("valid-{round}")).await, StatusCode::OK, "{name}");
+            layer.count(&numbered(&format!("unknown-{round}"), 50), StatusCode::OK).await;
+            assert_eq!(layer.status(&format!("valid-{round}")).await, StatusCode::OK, "{name}");
         }
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn new_tokens_are_accepted_while_made_up_ones_get_no_answer_at_all() {
+async fn new_tokens_are_accepted_while_unknown_tokens_time_out() {
     for pause in [SECOND / 3, SECOND, 3 * SECOND, 10 * SECOND] {
-        let (_, door) = endpoint(Page::ok("").after(HOUR));
-        assert_eq!(door.status("valid").await, StatusCode::OK);
-        let _flood = flood(&door, 2);
-        assert_eq!(accepted(&door, 30, pause).await, 30, "{pause:?}");
+        let (_, layer) = endpoint(Page::ok("").after(HOUR));
+        assert_eq!(layer.status("valid").await, StatusCode::OK);
+        let _flood = flood(&layer, 2);
+        assert_eq!(accepted(&layer, 30, pause).await, 30, "{pause:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn made_up_tokens_without_an_answer_cannot_keep_the_width_narrow() {
+async fn unknown_tokens_that_time_out_do_not_keep_the_concurrency_low() {
     for crowd in [8, 30, 100] {
-        let (_, door) = endpoint(Page::ok("").after(HOUR));
-        assert_eq!(door.status("valid").await, StatusCode::OK);
-        let _flood = flood(&door, 2);
-        // They take all places at once, so the width is halved until one call alone gets no answer either.
-        door.count(&numbered("crowd", crowd), StatusCode::OK).await;
+        let (_, layer) = endpoint(Page::ok("").after(HOUR));
+        assert_eq!(layer.status("valid").await, StatusCode::OK);
+        let _flood = flood(&layer, 2);
+        // They take all places, so the concurrency limit is halved until a single request times out too.
+        layer.count(&numbered("crowd", crowd), StatusCode::OK).await;
         sleep(20 * SECOND).await;
-        assert_eq!(accepted(&door, 60, SECOND).await, 60, "{crowd}");
+        assert_eq!(accepted(&layer, 60, SECOND).await, 60, "{crowd}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_first_valid_token_gets_through_though_made_up_ones_get_no_answer() {
-    let (_, door) = endpoint(Page::ok("").after(HOUR));
-    let _flood = flood(&door, 2);
-    // The circuit breaker has opened, and is half-open.
+async fn the_first_valid_token_is_accepted_while_unknown_tokens_time_out() {
+    let (_, layer) = endpoint(Page::ok("").after(HOUR));
+    let _flood = flood(&layer, 2);
+    // The circuit breaker has opened and is half-open now.
     sleep(30 * SECOND).await;
     let begun = Instant::now();
-    while door.status("valid").await != StatusCode::OK {
+    while layer.status("valid").await != StatusCode::OK {
         assert!(begun.elapsed() < 30 * SECOND);
         sleep(SECOND).await;
     }
     sleep(20 * SECOND).await;
-    assert_eq!(accepted(&door, 60, SECOND).await, 60);
+    assert_eq!(accepted(&layer, 60, SECOND).await, 60);
 }
 
 #[tokio::test(start_paused = true)]
-async fn new_tokens_are_accepted_after_strangers_were_alone_for_hours() {
+async fn new_tokens_are_accepted_after_hours_of_unknown_tokens() {
     for (name, reaction) in reactions() {
-        let (stub, door) = endpoint(reaction);
-        assert_eq!(door.status("valid").await, StatusCode::OK);
+        let (stub, layer) = endpoint(reaction);
+        assert_eq!(layer.status("valid").await, StatusCode::OK);
         for hour in 0..3 {
             for round in 0..5 {
-                door.count(&numbered(&format!("made-up-{hour}-{round}"), 20), StatusCode::OK).await;
+                layer.count(&numbered(&format!("unknown-{hour}-{round}"), 20), StatusCode::OK).await;
             }
             sleep(HOUR).await;
         }
-        // At worst the circuit breaker has just opened, for its first pause.
-        door.count(&numbered("made-up", 100), StatusCode::OK).await;
-        if door.status("valid-first").await != StatusCode::OK {
-            let _flood = flood(&door, 20);
+        // In the worst case, the circuit breaker has just opened, for its first pause.
+        layer.count(&numbered("unknown", 100), StatusCode::OK).await;
+        if layer.status("valid-first").await != StatusCode::OK {
+            let _flood = flood(&layer, 20);
             sleep(5 * SECOND).await;
-            assert_eq!(door.status("valid-first").await, StatusCode::OK, "{name}");
+            assert_eq!(layer.status("valid-first").await, StatusCode::OK, "{name}");
         }
-        assert_eq!(accepted(&door, 5, SECOND).await, 5, "{name}");
-        assert!(stub.asked() > 20);
+        assert_eq!(accepted(&layer, 5, SECOND).await, 5, "{name}");
+        assert!(stub.introspections() > 20);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn strangers_before_the_first_valid_token_cannot_keep_it_out() {
-    // Where the client itself is blamed and no token was ever valid, that is believed.
+async fn unknown_tokens_cannot_block_the_first_valid_token() {
+    // An error about the client is trusted if no token was ever active.
     for (name, reaction) in reactions().into_iter().filter(|(name, _)| !name.contains("blames the client")) {
-        let (stub, door) = endpoint(reaction);
-        let _flood = flood(&door, 20);
+        let (stub, layer) = endpoint(reaction);
+        let _flood = flood(&layer, 20);
         sleep(8 * SECOND).await;
-        let first = door.status("valid").await;
-        assert!(first == StatusCode::OK || stub.asked() > 5, "{name}");
-        assert_eq!(accepted(&door, 5, SECOND).await, 5, "{name}");
+        let first = layer.status("valid").await;
+        assert!(first == StatusCode::OK || stub.introspections() > 5, "{name}");
+        assert_eq!(accepted(&layer, 5, SECOND).await, 5, "{name}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_that_is_rate_limited_is_held_back_alone() {
+async fn a_rate_limit_affects_only_its_token() {
     let stub = Stub::new(|token| match token {
-        "made-up" => Page::status(429).header("retry-after", "17"),
+        "unknown" => Page::status(429).header("retry-after", "17"),
         _ => Page::json(&active()),
     });
     let app = stub.app();
@@ -190,31 +190,31 @@ async fn a_token_that_is_rate_limited_is_held_back_alone() {
             _ => 10 * SECOND,
         })
         .await;
-        let answer = app.with_token("made-up").await;
-        assert_eq!((answer.verdict().as_str(), stub.asked()), ("R503", 2));
+        let answer = app.with_token("unknown").await;
+        assert_eq!((answer.verdict().as_str(), stub.introspections()), ("R503", 2));
         assert_eq!(answer.header("retry-after"), Some(left.to_string().as_str()));
     }
-    assert_eq!((app.with_token("valid-too").await.verdict().as_str(), stub.asked()), ("OK", 3));
+    assert_eq!((app.with_token("valid-too").await.verdict().as_str(), stub.introspections()), ("OK", 3));
     sleep(SECOND).await;
-    assert_eq!((app.with_token("made-up").await.verdict().as_str(), stub.asked()), ("R503", 4));
+    assert_eq!((app.with_token("unknown").await.verdict().as_str(), stub.introspections()), ("R503", 4));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_flood_of_made_up_tokens_delays_new_tokens_but_none_that_were_active_before() {
-    // The numbers of SECURITY.md: an endpoint that needs 100 ms, and 1,000 made-up tokens in each second.
+async fn a_flood_of_unknown_tokens_does_not_delay_known_tokens() {
+    // The numbers in SECURITY.md: an endpoint that takes 100 ms, and 1,000 unknown tokens per second.
     let stub = Stub::new(|token| {
         let page = if token.starts_with("valid") { Page::json(&active()) } else { Page::ok(r#"{"active":false}"#) };
         page.after(SECOND / 10)
     });
     let introspection = Introspection::new(credentials()).positive_cache(Duration::ZERO);
     let server = server_of(stub.issuer(introspection));
-    let (door, app) = (Door::new(&server), App::new(server.bearer_layer()));
+    let (layer, app) = (BareLayer::new(&server), App::new(server.bearer_layer()));
     assert_eq!(app.with_token("valid").await.verdict(), "OK");
-    let _flood = flood(&door, 1_000);
+    let _flood = flood(&layer, 1_000);
     sleep(10 * SECOND).await;
     let (mut at_once, mut tries, mut longest, mut known) = (0, Vec::new(), Duration::ZERO, Duration::ZERO);
     for (index, token) in (1..).zip(numbered("valid", 20)) {
-        // Not in step with the answers, which come in waves.
+        // The requests must not be in step with the responses, which arrive in groups.
         sleep(Duration::from_millis(37 * index)).await;
         let begun = Instant::now();
         assert_eq!(app.with_token("valid").await.verdict(), "OK");
@@ -231,7 +231,7 @@ async fn a_flood_of_made_up_tokens_delays_new_tokens_but_none_that_were_active_b
         }
         longest = longest.max(begun.elapsed());
     }
-    // Half of them wait less than two seconds for their turn; the others find the line full, and come back.
+    // About half of them wait for less than two seconds. The others find a full queue and retry.
     assert!((5..=20).contains(&at_once), "{at_once} at once");
     assert!(tries.iter().all(|tries| *tries <= 4) && longest <= 12 * SECOND, "{tries:?}, {longest:?}");
     assert!(known <= SECOND / 5 && stub.most_open() <= 64, "{known:?}, {}", stub.most_open());

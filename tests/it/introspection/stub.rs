@@ -1,4 +1,4 @@
-//! An authorization server of which every byte is chosen, and that counts what is asked of it.
+//! A fake authorization server whose responses are given byte by byte. It counts its requests.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -17,12 +17,12 @@ use crate::support::{App, ISSUER, RESOURCE};
 
 pub const ENDPOINT: &str = "https://auth.example.com/introspect";
 
-/// What is said of a token that passes.
+/// The response for a valid token.
 pub fn active() -> Value {
     json!({ "active": true, "sub": "alice", "aud": RESOURCE, "scope": "mcp:tools" })
 }
 
-/// An answer, or what comes instead of one.
+/// A response, or an error in its place.
 #[derive(Clone, Default)]
 pub struct Page {
     status: u16,
@@ -59,7 +59,7 @@ impl Page {
         self
     }
 
-    /// Comes so much later.
+    /// Delays the response.
     pub fn after(mut self, delay: Duration) -> Self {
         self.delay = delay;
         self
@@ -78,7 +78,7 @@ impl Page {
     }
 }
 
-/// An HTTP client that answers every request itself, by the token in its form.
+/// An HTTP client that answers every request, by the token in the form.
 #[derive(Clone)]
 pub struct Stub(Arc<Shared>);
 
@@ -103,43 +103,43 @@ impl Stub {
         }))
     }
 
-    /// One that says the same of every token.
-    pub fn saying(page: Page) -> Self {
+    /// A stub with the same response for all tokens.
+    pub fn with_page(page: Page) -> Self {
         Self::new(move |_| page.clone())
     }
 
-    /// Says this of every token from now on.
-    pub fn say(&self, page: Page) {
-        self.say_by(move |_| page.clone());
+    /// Sets the response for all tokens.
+    pub fn set_page(&self, page: Page) {
+        self.set_reply(move |_| page.clone());
     }
 
-    /// Says this of each token from now on.
-    pub fn say_by(&self, reply: impl Fn(&str) -> Page + Send + Sync + 'static) {
+    /// Sets the responses by token.
+    pub fn set_reply(&self, reply: impl Fn(&str) -> Page + Send + Sync + 'static) {
         *self.0.reply.lock().unwrap() = Arc::new(reply);
     }
 
-    /// How many requests were sent.
-    pub fn asked(&self) -> usize {
+    /// The number of requests received.
+    pub fn introspections(&self) -> usize {
         self.0.asked.load(Ordering::SeqCst)
     }
 
-    /// How many were under way at most at the same time.
+    /// The greatest number of requests in flight at the same time.
     pub fn most_open(&self) -> usize {
         self.0.most_open.load(Ordering::SeqCst)
     }
 
-    /// What was sent last.
+    /// The last request.
     pub fn last(&self) -> (Request<Bytes>, RequestLimits) {
         self.0.last.lock().unwrap().clone().unwrap()
     }
 
-    /// An issuer that is asked about every token, at a known endpoint.
+    /// An issuer with introspection of every token, at a configured endpoint.
     pub fn issuer(&self, introspection: impl Into<Introspection>) -> Issuer {
         let issuer = Issuer::discover(ISSUER).introspect_all(introspection).introspection_endpoint(ENDPOINT);
         issuer.http_client(self.clone())
     }
 
-    /// A server that asks about every token, with every default.
+    /// A server that introspects every token, with default settings.
     pub fn server(&self) -> ResourceServer {
         server_of(self.issuer(credentials()))
     }
@@ -167,14 +167,14 @@ impl HttpClient for Stub {
     }
 }
 
-/// An endpoint whose every answer costs CPU time, like that of a server which hashes the client's secret with bcrypt. Its
-/// two workers share their time among all requests that are under way.
+/// An endpoint where every response costs CPU time, like a server that hashes client secrets with bcrypt. Two workers
+/// share their time among all requests in flight.
 #[derive(Clone)]
 pub struct Busy(Arc<BusyState>);
 
 struct BusyState {
     cost: Duration,
-    /// More requests than this at once are answered with 503.
+    /// More concurrent requests than this get 503.
     limit: usize,
     running: AtomicUsize,
     answered: AtomicUsize,
@@ -186,13 +186,13 @@ impl Busy {
         Self::shedding_load_above(usize::MAX, cost)
     }
 
-    /// One that answers with 503 while so many requests are under way.
+    /// An endpoint that answers 503 while this many requests are in flight.
     pub fn shedding_load_above(limit: usize, cost: Duration) -> Self {
         let state = BusyState { cost, limit, running: 0.into(), answered: 0.into(), abandoned: 0.into() };
         Self(Arc::new(state))
     }
 
-    /// How many requests got no answer because the caller gave up.
+    /// The number of requests that the caller cancelled.
     pub fn abandoned(&self) -> usize {
         self.0.abandoned.load(Ordering::SeqCst)
     }
@@ -201,7 +201,7 @@ impl Busy {
         self.0.answered.load(Ordering::SeqCst)
     }
 
-    /// How long it needs for so many answers while it does nothing else.
+    /// The time for this many responses without other load.
     pub fn needs(&self, answers: u32) -> Duration {
         self.0.cost * answers / WORKERS
     }
@@ -249,7 +249,7 @@ impl Drop for Job<'_> {
     }
 }
 
-/// Counts a request for as long as it is under way.
+/// Counts a request while it is in flight.
 struct Open<'s>(&'s Shared);
 
 impl<'s> Open<'s> {

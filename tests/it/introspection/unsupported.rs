@@ -1,4 +1,5 @@
-//! An authorization server that introspects opaque tokens only: 400 `unsupported_token_type` for every JWT, valid or not.
+//! An authorization server that introspects opaque tokens only: 400 `unsupported_token_type` for every JWT, valid or
+//! not.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,10 +20,10 @@ use super::credentials;
 use crate::capture::Capture;
 use crate::support::{App, ISSUER, RESOURCE};
 
-/// Answers by the path of the request.
+/// A client that answers by the path of the request.
 #[derive(Clone)]
 struct Server {
-    /// What the key set's URL answers; without it the metadata name none.
+    /// The response for the key set. Without it, the metadata contains no `jwks_uri`.
     keys: Option<(u16, String)>,
     introspections: Arc<AtomicUsize>,
 }
@@ -68,7 +69,7 @@ impl HttpClient for Server {
     }
 }
 
-/// An issuer that signs, with the clock of the server.
+/// An issuer that signs tokens, with the time of the server.
 fn signer() -> TestIssuer {
     TestIssuer::builder(ISSUER).clock(TestClock::new()).build()
 }
@@ -77,21 +78,21 @@ fn valid(issuer: &TestIssuer) -> String {
     issuer.token().audience(RESOURCE).scope("mcp:tools").sign()
 }
 
-async fn judge(app: &App, token: &str) -> RejectionKind {
+async fn rejection_kind(app: &App, token: &str) -> RejectionKind {
     app.with_token(token).await.rejection.unwrap().kind()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_valid_jwt_is_503_and_an_error_event_that_names_the_repair() {
+async fn a_valid_jwt_is_503_and_logged_as_an_error_with_the_remedy() {
     let issuer = signer();
     let server = Server::new(Some((200, issuer.jwk_set().to_string())));
     let app = server.app();
     let capture = Capture::of_this_thread();
     let token = valid(&issuer);
-    // The second time by what is remembered of the answer.
+    // The second attempt uses the cached result.
     for _ in 0..2 {
         capture.take();
-        assert_eq!(judge(&app, &token).await, RejectionKind::Misconfigured);
+        assert_eq!(rejection_kind(&app, &token).await, RejectionKind::Misconfigured);
         let log = capture.take();
         let is_named = |(level, line): &(Level, String)| *level == Level::ERROR && line.contains("`introspect_opaque`");
         assert!(log.iter().any(is_named), "{log:?}");
@@ -100,7 +101,7 @@ async fn a_valid_jwt_is_503_and_an_error_event_that_names_the_repair() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_invalid_jwt_is_401_and_no_error_event() {
+async fn an_invalid_jwt_is_401_without_an_error_in_the_log() {
     use CheckFailure as F;
     let (issuer, other) = (signer(), signer());
     let server = Server::new(Some((200, issuer.jwk_set().to_string())));
@@ -111,17 +112,17 @@ async fn an_invalid_jwt_is_401_and_no_error_event() {
     let forged = format!("{}.{}", signed.rsplit_once('.').unwrap().0, forged.rsplit_once('.').unwrap().1);
     for (what, token, expected) in [
         ("another signature", forged, F::Signature),
-        ("a key of somebody else", valid(&other), F::Signature),
-        ("for somebody else", issuer.token().audience("https://other.example.com").sign(), F::Audience),
+        ("a key of another issuer", valid(&other), F::Signature),
+        ("for another audience", issuer.token().audience("https://other.example.com").sign(), F::Audience),
         ("an ID token", good().claim("nonce", "n").without_header("typ").sign(), F::TokenType),
         ("no algorithm", good().header("alg", "none").sign(), F::Algorithm),
-        ("a secret's algorithm", good().header("alg", "HS256").sign(), F::Algorithm),
+        ("an HMAC algorithm", good().header("alg", "HS256").sign(), F::Algorithm),
         ("opaque", "opaque".to_owned(), F::Inactive),
         ("two dots", "abc.def.ghi".to_owned(), F::Inactive),
         ("encrypted", "eyJhbGciOiJkaXIifQ..aaaa.bbbb.cccc".to_owned(), F::Inactive),
     ] {
         for _ in 0..2 {
-            assert_eq!(judge(&app, &token).await, RejectionKind::InvalidToken(expected), "{what}");
+            assert_eq!(rejection_kind(&app, &token).await, RejectionKind::InvalidToken(expected), "{what}");
         }
     }
     let log = capture.take();
@@ -129,24 +130,24 @@ async fn an_invalid_jwt_is_401_and_no_error_event() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_jwt_that_no_key_set_can_judge_is_503() {
+async fn a_jwt_that_no_key_set_can_verify_is_503() {
     let issuer = signer();
     let token = valid(&issuer);
     for keys in [None, Some((500, String::new())), Some((200, "{}".to_owned()))] {
         let app = Server::new(keys.clone()).app();
         for _ in 0..2 {
-            let kind = judge(&app, &token).await;
+            let kind = rejection_kind(&app, &token).await;
             assert!(matches!(kind, RejectionKind::Unavailable { .. }), "{keys:?}: {kind:?}");
             advance(std::time::Duration::from_secs(61)).await;
         }
-        // What is no JWT is judged all the same.
-        assert_eq!(judge(&app, "opaque").await, RejectionKind::InvalidToken(CheckFailure::Inactive));
+        // An opaque token is still introspected.
+        assert_eq!(rejection_kind(&app, "opaque").await, RejectionKind::InvalidToken(CheckFailure::Inactive));
     }
-    // Metadata of the operator's own, without keys.
+    // Configured metadata without a key set.
     let document = json!({ "issuer": ISSUER, "introspection_endpoint": format!("{ISSUER}/introspect") });
     let metadata = AuthorizationServerMetadata::from_json(document.to_string()).unwrap();
     let configured = Issuer::with_metadata(metadata).introspect_all(credentials()).http_client(Server::new(None));
     let server = ResourceServer::builder(RESOURCE).issuer(configured).clock(TestClock::new()).build_lazy().unwrap();
     let app = App::new(server.bearer_layer());
-    assert_eq!(judge(&app, &token).await, RejectionKind::Misconfigured);
+    assert_eq!(rejection_kind(&app, &token).await, RejectionKind::Misconfigured);
 }
