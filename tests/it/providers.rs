@@ -1,8 +1,8 @@
-//! What real authorization servers send, and what becomes of it.
+//! Tokens and responses of real authorization servers.
 //!
-//! [`shapes`] holds a collection of claims and answers as vendors write them against the verdicts that are expected of us.
-//! The other modules are the points that follow from such servers, one after the other, each with the servers that it
-//! comes from: audiences, issuers, types of tokens, clients and scopes, key sets, discovery, and answers to introspection.
+//! [`shapes`] compares a collection of vendor tokens and introspection responses with the expected results. Each other
+//! module covers one topic that follows from these servers, and names the servers: audiences, issuers, token types,
+//! clients and scopes, key sets, discovery, and introspection responses.
 
 mod access_tokens;
 mod answers;

@@ -1,4 +1,4 @@
-//! Tokens that are not access tokens, and access tokens that look like something else: refresh tokens of Logto, ID tokens
+//! Tokens that are not access tokens, and access tokens that look like other tokens: refresh tokens of Logto, ID tokens
 //! of Spring, access tokens of Dex and of Azure AD B2C.
 
 use mcp_bearer::verify::CheckFailure;
@@ -11,29 +11,29 @@ use crate::support::{ISSUER, RESOURCE};
 const CLIENT: &str = "mcp-client";
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_without_audience_and_token_type_is_rejected_unless_that_is_waived_by_name() {
+async fn a_response_without_audience_and_token_type_is_rejected_unless_configured() {
     let anyone: Configure = Issuer::dangerously_accept_missing_audience;
     let listed: Configure = |issuer| issuer.dangerously_accept_clients_without_audience(["app"]);
     let untyped_anyone: Configure =
         |issuer| issuer.dangerously_accept_missing_audience().dangerously_accept_missing_token_type();
     let untyped_listed: Configure =
         |issuer| issuer.dangerously_accept_clients_without_audience(["app"]).dangerously_accept_missing_token_type();
-    let refused = Some(invalid(CheckFailure::TokenType));
-    // Logto's refresh token differs from its access token by the missing `token_type` alone.
+    let rejected = Some(invalid(CheckFailure::TokenType));
+    // The refresh tokens of Logto differ from its access tokens only in the missing `token_type`.
     for (members, strict, waived) in [
-        (json!({}), refused, None),
-        (json!({"token_type": null}), refused, None),
-        (json!({"aud": []}), refused, None),
-        (json!({"token_use": "access"}), refused, None),
+        (json!({}), rejected, None),
+        (json!({"token_type": null}), rejected, None),
+        (json!({"aud": []}), rejected, None),
+        (json!({"token_use": "access"}), rejected, None),
         (json!({"token_type": "Bearer"}), None, None),
         (json!({"token_type": "bearer", "token_use": "access_token"}), None, None),
         (json!({"token_type": "Bearer", "token_use": null}), None, None),
-        (json!({"token_type": "refresh_token"}), refused, refused),
-        (json!({"token_type": "Bearer", "token_use": "refresh_token"}), refused, refused),
-        (json!({"token_type": "Bearer", "token_use": "id"}), refused, refused),
-        (json!({"token_type": "Bearer", "token_use": ""}), refused, refused),
-        (json!({"token_type": "Bearer", "typ": "Refresh"}), refused, refused),
-        // The audience shows for whom it is.
+        (json!({"token_type": "refresh_token"}), rejected, rejected),
+        (json!({"token_type": "Bearer", "token_use": "refresh_token"}), rejected, rejected),
+        (json!({"token_type": "Bearer", "token_use": "id"}), rejected, rejected),
+        (json!({"token_type": "Bearer", "token_use": ""}), rejected, rejected),
+        (json!({"token_type": "Bearer", "typ": "Refresh"}), rejected, rejected),
+        // With an audience, `token_type` is not required.
         (json!({"aud": RESOURCE}), None, None),
     ] {
         for (configure, expected) in
@@ -43,41 +43,41 @@ async fn an_answer_without_audience_and_token_type_is_rejected_unless_that_is_wa
             let answer =
                 with(json!({"active": true, "scope": "read:notes", "client_id": "app", "sub": "u"}), json!({}));
             let mut answer = with(answer, json!({"exp": 1_801_209_600}));
-            // `null` is a value here.
+            // Here, `null` is a value and does not remove a member.
             answer.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
             let token = provider.issuer.token().opaque();
             provider.issuer.introspection_answer(&token, answer);
-            let door = provider.trusted_as(configure(provider.asked()));
-            assert_eq!(door.judge(&token).await.err(), expected, "{members}");
+            let app = provider.trusted_as(configure(provider.introspecting()));
+            assert_eq!(app.outcome(&token).await.err(), expected, "{members}");
         }
     }
 }
 
 #[test]
-fn a_waiver_of_the_token_type_needs_something_to_waive() {
-    let asked = || Issuer::discover(ISSUER).introspect_all(credentials());
-    for (issuer, is_good) in [
-        (asked().dangerously_accept_missing_token_type(), false),
+fn accepting_a_missing_token_type_needs_a_setting_for_missing_audiences() {
+    let introspected = || Issuer::discover(ISSUER).introspect_all(credentials());
+    for (issuer, is_valid) in [
+        (introspected().dangerously_accept_missing_token_type(), false),
         (Issuer::discover(ISSUER).dangerously_accept_missing_audience().dangerously_accept_missing_token_type(), false),
-        (asked().dangerously_accept_missing_audience().dangerously_accept_missing_token_type(), true),
+        (introspected().dangerously_accept_missing_audience().dangerously_accept_missing_token_type(), true),
     ] {
         let built = build(mcp_bearer::ResourceServer::builder(RESOURCE).issuer(issuer));
         let kind = built.err().map(|error| error.kind());
-        assert_eq!(kind, (!is_good).then_some(BuildErrorKind::Setting));
+        assert_eq!(kind, (!is_valid).then_some(BuildErrorKind::Setting));
     }
 }
 
-/// An ID token of Spring Authorization Server: no `typ`, `nonce` or `at_hash`.
+/// An ID token of Spring Authorization Server, without `typ`, `nonce` and `at_hash`.
 fn id_token(provider: &Provider) -> Value {
     with(provider.claims(), json!({"aud": CLIENT, "azp": CLIENT, "auth_time": 1_800_000_000, "sid": "s", "jti": "j"}))
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_for_a_client_id_alone_must_show_that_it_is_an_access_token() {
+async fn a_token_with_only_a_client_id_as_audience_must_be_recognizable_as_an_access_token() {
     let provider = Provider::new(ISSUER);
     let by_client: Configure = |issuer| issuer.accept_client_id_as_audience(CLIENT);
     let with_roles: Configure = |issuer| issuer.accept_client_id_as_audience(CLIENT).scope_claim("/realm/roles");
-    for (configure, members, is_good) in [
+    for (configure, members, is_valid) in [
         (by_client, json!({}), false),
         (by_client, json!({"aud": [CLIENT]}), false),
         (by_client, json!({"aud": [CLIENT, "another"]}), false),
@@ -96,37 +96,37 @@ async fn a_token_for_a_client_id_alone_must_show_that_it_is_an_access_token() {
         (by_client, json!({"roles": ["Mcp.Call"]}), true),
         (with_roles, json!({"realm": {"roles": ["r"]}}), true),
         (with_roles, json!({"realm": {"roles": []}}), false),
-        // The audience of an access token beside the client.
+        // The audience of an access token, beside the client id.
         (by_client, json!({"aud": [CLIENT, RESOURCE]}), true),
         (by_client, json!({"aud": RESOURCE}), true),
-        // Other marks keep their meaning.
+        // Other claims that mark an ID token still count.
         (by_client, json!({"scope": "openid", "nonce": "n"}), false),
         (by_client, json!({"scope": "openid", "typ": "ID"}), false),
         (by_client, json!({"scope": "openid", "token_use": "id"}), false),
     ] {
         let claims = with(id_token(&provider), members.clone());
-        let expected = (!is_good).then_some(invalid(CheckFailure::TokenType));
-        let here = provider.trusted_as(configure(provider.by_default()));
+        let expected = (!is_valid).then_some(invalid(CheckFailure::TokenType));
+        let local = provider.trusted_as(configure(provider.by_default()));
         let jwt = provider.sign_with(&json!({}), &claims);
-        // The second time, a verified token may come from a cache.
+        // The second result may come from the cache of verified tokens.
         for _ in 0..2 {
-            assert_eq!(here.judge(&jwt).await.err(), expected, "{members}");
+            assert_eq!(local.outcome(&jwt).await.err(), expected, "{members}");
         }
-        let asked = provider.trusted_as(configure(provider.asked()));
+        let introspected = provider.trusted_as(configure(provider.introspecting()));
         let answer = with(claims, json!({"token_type": "Bearer"}));
-        assert_eq!(asked.judge(&provider.opaque(&answer)).await.err(), expected, "{members}, introspected");
+        assert_eq!(introspected.outcome(&provider.opaque(&answer)).await.err(), expected, "{members}, introspected");
     }
-    let here = provider.trusted_as(by_client(provider.by_default()));
+    let local = provider.trusted_as(by_client(provider.by_default()));
     let typed = provider.sign_with(&json!({"typ": "at+jwt"}), &id_token(&provider));
-    assert_eq!(here.verdict(&typed).await, "OK");
+    assert_eq!(local.verdict(&typed).await, "OK");
     for other in ["another", "MCP-CLIENT", ""] {
         let token = provider.sign(&with(id_token(&provider), json!({"aud": other, "scope": "a"})));
-        assert_eq!(here.judge(&token).await.err(), Some(invalid(CheckFailure::Audience)), "{other}");
+        assert_eq!(local.outcome(&token).await.err(), Some(invalid(CheckFailure::Audience)), "{other}");
     }
 }
 
 #[test]
-fn a_client_id_is_an_audience_in_one_way_only() {
+fn a_client_id_is_configured_as_an_audience_in_one_way_only() {
     for (issuer, part) in [
         (Issuer::discover(ISSUER).accept_client_id_as_audience(""), "audience is empty"),
         (
@@ -154,30 +154,34 @@ async fn access_tokens_with_claims_of_an_id_token_need_a_setting() {
             ((|issuer| issuer) as Configure, Some(invalid(CheckFailure::TokenType))),
             (Issuer::dangerously_accept_id_token_claims, None),
         ] {
-            let here = provider.trusted_as(configure(provider.by_default()));
-            let asked = provider.trusted_as(configure(provider.asked()));
-            assert_eq!(here.judge(&provider.sign_with(&json!({}), &claims)).await.err(), expected, "{members}");
-            assert_eq!(asked.judge(&provider.opaque(&claims)).await.err(), expected, "{members}, introspected");
+            let local = provider.trusted_as(configure(provider.by_default()));
+            let introspected = provider.trusted_as(configure(provider.introspecting()));
+            assert_eq!(local.outcome(&provider.sign_with(&json!({}), &claims)).await.err(), expected, "{members}");
+            assert_eq!(
+                introspected.outcome(&provider.opaque(&claims)).await.err(),
+                expected,
+                "{members}, introspected"
+            );
         }
     }
-    // Tokens with other marks of foreign tokens stay rejected.
-    let here = provider.trusted_as(provider.by_default().dangerously_accept_id_token_claims());
+    // Tokens that other claims mark as not being access tokens are still rejected.
+    let local = provider.trusted_as(provider.by_default().dangerously_accept_id_token_claims());
     for members in [json!({"typ": "ID"}), json!({"token_use": "id"}), json!({"events": {}}), json!({"cnf": {}})] {
         let claims = with(provider.claims(), with(members.clone(), json!({"nonce": "n"})));
-        assert_eq!(here.verdict(&provider.sign_with(&json!({}), &claims)).await, "R401", "{members}");
+        assert_eq!(local.verdict(&provider.sign_with(&json!({}), &claims)).await, "R401", "{members}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn access_tokens_of_azure_ad_b2c_are_told_from_its_id_tokens() {
+async fn access_tokens_and_id_tokens_of_azure_ad_b2c_are_distinguished() {
     const TENANT: &str = "https://contoso.b2clogin.com/775527ff-9a37-4307-8b3d-cc311f58d925/v2.0/";
-    for (url, members, is_good) in [
+    for (url, members, is_valid) in [
         (ISSUER, json!({}), true),
         (TENANT, json!({}), true),
         (TENANT, json!({"tfp": null}), true),
         (ISSUER, json!({"tfp": null, "acr": "b2c_1a_signin"}), true),
         (ISSUER, json!({"tfp": null, "acr": "B2C_1_SignUpIn"}), true),
-        // An ID token of the same server, and others.
+        // An ID token of the same server, and other tokens.
         (TENANT, json!({"scp": null, "c_hash": "h"}), false),
         (TENANT, json!({"scp": null}), false),
         (TENANT, json!({"c_hash": "h"}), false),
@@ -194,12 +198,12 @@ async fn access_tokens_of_azure_ad_b2c_are_told_from_its_id_tokens() {
             "scp": "App.Write App.Read", "ver": "1.0"});
         let claims = with(with(provider.claims(), claims), members.clone());
         let token = provider.sign_with(&json!({"typ": "JWT"}), &claims);
-        let expected = (!is_good).then_some(invalid(CheckFailure::TokenType));
+        let expected = (!is_valid).then_some(invalid(CheckFailure::TokenType));
         for accepted in [
             provider.by_default().accept_audience("6f1e0000"),
             provider.by_default().accept_client_id_as_audience("6f1e0000"),
         ] {
-            assert_eq!(provider.trusted_as(accepted).judge(&token).await.err(), expected, "{url} {members}");
+            assert_eq!(provider.trusted_as(accepted).outcome(&token).await.err(), expected, "{url} {members}");
         }
     }
 }
@@ -220,7 +224,7 @@ async fn required_access_tokens_have_all_claims_of_rfc_9068() {
         for wrong in wrong.as_array().unwrap() {
             let claims = with(complete.clone(), json!({name: wrong}));
             let token = provider.sign(&claims);
-            assert_eq!(strict.judge(&token).await.err(), Some(invalid(CheckFailure::Claims)), "{name} {wrong}");
+            assert_eq!(strict.outcome(&token).await.err(), Some(invalid(CheckFailure::Claims)), "{name} {wrong}");
             assert_eq!(lenient.verdict(&token).await, "OK", "{name} {wrong}");
         }
     }
@@ -228,10 +232,10 @@ async fn required_access_tokens_have_all_claims_of_rfc_9068() {
         [("iss", CheckFailure::Issuer), ("aud", CheckFailure::Audience), ("exp", CheckFailure::NoExpiry)]
     {
         let token = provider.sign(&with(complete.clone(), json!({name: null})));
-        assert_eq!(strict.judge(&token).await.err(), Some(invalid(failure)), "{name}");
+        assert_eq!(strict.outcome(&token).await.err(), Some(invalid(failure)), "{name}");
     }
-    // A missing audience that is waived is not waived for these.
+    // `require_at_jwt` requires an audience, even if missing audiences are accepted.
     let waived = provider.by_default().require_at_jwt().dangerously_accept_missing_audience();
     let token = provider.sign(&with(complete, json!({"aud": null})));
-    assert_eq!(provider.trusted_as(waived).judge(&token).await.err(), Some(invalid(CheckFailure::Claims)));
+    assert_eq!(provider.trusted_as(waived).outcome(&token).await.err(), Some(invalid(CheckFailure::Claims)));
 }

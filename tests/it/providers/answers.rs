@@ -1,7 +1,7 @@
-//! Point 7: what introspection endpoints answer beside yes and no. oidc-provider knows no JWTs, glewlwyd and
-//! django-oauth-toolkit answer a client that they do not know without JSON, and refresh tokens come back as active.
+//! Responses of introspection endpoints beside active and inactive. oidc-provider does not introspect JWTs. glewlwyd
+//! and django-oauth-toolkit reject an unknown client without a JSON body. Some servers report refresh tokens as active.
 //!
-//! Every shape that an answer must not have is tested in `hostile::introspection`.
+//! `hostile::introspection` tests every invalid form of a response.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -19,7 +19,7 @@ use tokio::time::advance;
 use super::provider::{Provider, credentials, invalid, with};
 use crate::support::{ISSUER, RESOURCE, unavailable};
 
-/// An introspection endpoint that answers every request in the same way, and counts them.
+/// An introspection endpoint with the same response for every request. It counts its requests.
 #[derive(Clone)]
 struct Endpoint(Arc<Mutex<State>>);
 
@@ -34,8 +34,8 @@ impl Endpoint {
         Self(Arc::new(Mutex::new(State { status, body: body.into(), requests: 0 })))
     }
 
-    /// Answers otherwise from now on.
-    fn turn(&self, status: u16, body: impl Into<String>) {
+    /// Sets the response.
+    fn set_response(&self, status: u16, body: impl Into<String>) {
         let mut state = self.0.lock().unwrap();
         (state.status, state.body) = (status, body.into());
     }
@@ -44,7 +44,7 @@ impl Endpoint {
         self.0.lock().unwrap().requests
     }
 
-    /// The issuer whose endpoint this is, asked about every token.
+    /// An issuer with this endpoint, and with introspection of every token.
     fn issuer(&self) -> Issuer {
         let issuer = Issuer::discover(ISSUER).introspection_endpoint(format!("{ISSUER}/introspect"));
         issuer.introspect_all(credentials()).http_client(self.clone())
@@ -68,33 +68,33 @@ fn active(members: Value) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_opaque_token_that_a_server_does_not_introspect_is_invalid_and_a_jwt_is_not() {
-    // oidc-provider, of any JWT (RFC 7009, section 2.2.1).
+async fn an_unsupported_opaque_token_is_invalid_and_an_unsupported_jwt_is_an_outage() {
+    // The response of oidc-provider for every JWT (RFC 7009, section 2.2.1).
     let unsupported =
         json!({"error": "unsupported_token_type", "error_description": "introspection of JWTs"}).to_string();
     let endpoint = Endpoint::answering(400, &unsupported);
     let provider = Provider::new(ISSUER);
-    let door = provider.trusted_as(endpoint.issuer());
-    // However many there are, the endpoint works, and others are asked about.
+    let app = provider.trusted_as(endpoint.issuer());
+    // Any number of such responses leaves the circuit breaker closed, so other tokens are introspected.
     for number in 0..20 {
         let token = format!("opaque-{number}");
-        assert_eq!(door.judge(&token).await, Err(invalid(CheckFailure::Inactive)), "{number}");
+        assert_eq!(app.outcome(&token).await, Err(invalid(CheckFailure::Inactive)), "{number}");
     }
     assert_eq!(endpoint.requests(), 20);
-    // A JWT may be valid all the same, and here no key set tells.
+    // The JWT may be valid, and without a key set the server cannot verify it.
     let token = provider.sign(&provider.claims());
-    assert!(matches!(door.judge(&token).await, Err(RejectionKind::Unavailable { .. })));
-    endpoint.turn(200, active(json!({})));
-    assert_eq!(door.verdict("opaque").await, "OK");
-    // It is remembered as any bad token is, for ten seconds.
-    endpoint.turn(400, &unsupported);
+    assert!(matches!(app.outcome(&token).await, Err(RejectionKind::Unavailable { .. })));
+    endpoint.set_response(200, active(json!({})));
+    assert_eq!(app.verdict("opaque").await, "OK");
+    // The result is cached for ten seconds, like that of any invalid token.
+    endpoint.set_response(400, &unsupported);
     for (seconds, requests) in [(0, 1), (9, 0), (1, 1)] {
         advance(Duration::from_secs(seconds)).await;
         let before = endpoint.requests();
-        assert_eq!(door.verdict("another").await, "R401", "{seconds}");
+        assert_eq!(app.verdict("another").await, "R401", "{seconds}");
         assert_eq!(endpoint.requests() - before, requests, "{seconds}");
     }
-    // Other mistakes are not the token's.
+    // Other errors do not make the token invalid.
     for error in ["invalid_request", "unsupported_response_type", "Unsupported_Token_Type", ""] {
         let endpoint = Endpoint::answering(400, json!({"error": error}).to_string());
         assert_eq!(provider.trusted_as(endpoint.issuer()).verdict("opaque").await, "R503", "{error}");
@@ -106,7 +106,7 @@ async fn an_opaque_token_that_a_server_does_not_introspect_is_invalid_and_a_jwt_
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_revocation_check_with_a_server_that_knows_no_jwts_is_a_mistake_of_the_operators() {
+async fn a_revocation_check_needs_a_server_that_introspects_jwts() {
     let unsupported = json!({"error": "unsupported_token_type"}).to_string();
     let endpoint = Endpoint::answering(400, unsupported);
     let provider = Provider::new(ISSUER);
@@ -115,18 +115,18 @@ async fn a_revocation_check_with_a_server_that_knows_no_jwts_is_a_mistake_of_the
     let issuer = issuer.introspect_opaque(credentials()).http_client(endpoint.clone());
     let token = provider.sign(&provider.claims());
     let checking = provider.trusted_as(issuer.clone().revocation_check(Duration::from_secs(60)));
-    assert_eq!(checking.judge(&token).await, Err(RejectionKind::Misconfigured));
-    assert_eq!(checking.judge("opaque").await, Err(invalid(CheckFailure::Inactive)));
+    assert_eq!(checking.outcome(&token).await, Err(RejectionKind::Misconfigured));
+    assert_eq!(checking.outcome("opaque").await, Err(invalid(CheckFailure::Inactive)));
     assert_eq!(provider.trusted_as(issuer).verdict(&token).await, "OK");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_is_not_known_is_our_mistake() {
+async fn an_unknown_client_is_a_configuration_mistake() {
     const PAGE: &str = "<!doctype html><h1>403 Forbidden</h1>";
     let misconfigured = RejectionKind::Misconfigured;
     let unavailable = unavailable();
     for (status, body, kind) in [
-        // glewlwyd; django-oauth-toolkit; Keycloak. Others answer like that about tokens that they do not know.
+        // glewlwyd, django-oauth-toolkit and Keycloak. Other servers answer like this for unknown tokens.
         (401, "", unavailable),
         (403, PAGE, unavailable),
         (401, r#"{"error":"invalid_request","error_description":"Authentication failed."}"#, unavailable),
@@ -139,23 +139,23 @@ async fn a_client_that_is_not_known_is_our_mistake() {
     ] {
         let endpoint = Endpoint::answering(status, body);
         let provider = Provider::new(ISSUER);
-        let door = provider.trusted_as(endpoint.issuer());
-        assert_eq!(door.judge("opaque").await, Err(kind), "{status} {body}");
-        let answer = door.answer("opaque").await;
+        let app = provider.trusted_as(endpoint.issuer());
+        assert_eq!(app.outcome("opaque").await, Err(kind), "{status} {body}");
+        let answer = app.answer("opaque").await;
         assert_eq!(answer.verdict(), "R503", "{status} {body}");
         assert!(matches!(answer.header("retry-after"), Some("5" | "6")), "{status} {body}");
-        assert!(answer.header("www-authenticate").is_none(), "{status} {body}: clients would throw the token away");
-        // Repaired, it works after the pause at the latest: nothing was remembered of the token.
+        assert!(answer.header("www-authenticate").is_none(), "{status} {body}: clients would discard the token");
+        // After a repair, the token is accepted after the pause at the latest. No result was cached.
         tokio::time::advance(Duration::from_secs(5)).await;
-        endpoint.turn(200, active(json!({})));
-        assert_eq!(door.verdict("opaque").await, "OK", "{status} {body}");
+        endpoint.set_response(200, active(json!({})));
+        assert_eq!(app.verdict("opaque").await, "OK", "{status} {body}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn active_is_not_yet_an_access_token_for_this_resource() {
+async fn an_active_token_must_be_an_access_token_for_this_resource() {
     for (what, answer, expected) in [
-        // Keycloak from 26.6.2 on, to a caller that is not in `aud`.
+        // Keycloak since 26.6.2, if the caller is not in `aud`.
         ("caller not in aud", json!({"active": false}).to_string(), Some(CheckFailure::Inactive)),
         ("django-oauth-toolkit", active(json!({})), None),
         ("Logto", json!({"active": true, "sub": "u"}).to_string(), Some(CheckFailure::Audience)),
@@ -164,7 +164,11 @@ async fn active_is_not_yet_an_access_token_for_this_resource() {
             active(json!({"token_type": "refresh_token", "aud": "public-client"})),
             Some(CheckFailure::Audience),
         ),
-        ("refresh token for us", active(json!({"token_type": "refresh_token"})), Some(CheckFailure::TokenType)),
+        (
+            "refresh token for this resource",
+            active(json!({"token_type": "refresh_token"})),
+            Some(CheckFailure::TokenType),
+        ),
         ("refresh token without audience", active(json!({"aud": null})), Some(CheckFailure::Audience)),
         (
             "Keycloak, refresh token",
@@ -181,18 +185,18 @@ async fn active_is_not_yet_an_access_token_for_this_resource() {
     ] {
         let endpoint = Endpoint::answering(200, answer);
         let provider = Provider::new(ISSUER);
-        let judged = provider.trusted_as(endpoint.issuer()).judge("opaque").await;
-        assert_eq!(judged.err(), expected.map(invalid), "{what}");
+        let outcome = provider.trusted_as(endpoint.issuer()).outcome("opaque").await;
+        assert_eq!(outcome.err(), expected.map(invalid), "{what}");
     }
-    // Where the audience is waived, its type still says what it is.
-    for (members, is_good) in [
+    // Even if a missing audience is accepted, `token_type` is checked.
+    for (members, is_valid) in [
         (json!({"aud": null, "token_type": "Bearer"}), true),
         (json!({"aud": null, "token_type": "refresh_token"}), false),
     ] {
         let endpoint = Endpoint::answering(200, active(members.clone()));
         let provider = Provider::new(ISSUER);
         let waived = provider.trusted_as(endpoint.issuer().dangerously_accept_missing_audience());
-        assert_eq!(waived.judge("opaque").await.is_ok(), is_good, "{members}");
+        assert_eq!(waived.outcome("opaque").await.is_ok(), is_valid, "{members}");
         assert_eq!(provider.trusted_as(endpoint.issuer()).verdict("opaque").await, "R401", "{members}");
     }
 }

@@ -1,4 +1,4 @@
-//! Claims as they are written: `null` for what a server does not know, scopes in strings, arrays and objects.
+//! Forms of claims: `null` for unknown values, and scopes in strings, arrays and objects.
 
 use mcp_bearer::verify::CheckFailure;
 use mcp_bearer::{BuildErrorKind, Issuer, ResourceServer};
@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use super::provider::{Provider, build, invalid, with};
 use crate::support::{ISSUER, RESOURCE};
 
-/// The claims of a valid token with these members, where `null` is a value.
-fn stating(provider: &Provider, members: &Value) -> Value {
+/// The claims of a valid token with these members. Here, `null` is a value.
+fn with_members(provider: &Provider, members: &Value) -> Value {
     let mut claims = provider.claims();
     claims.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
     claims
@@ -17,7 +17,8 @@ fn stating(provider: &Provider, members: &Value) -> Value {
 #[tokio::test(start_paused = true)]
 async fn null_means_absent_in_claims() {
     let provider = Provider::new(ISSUER);
-    let (here, asked) = (provider.trusted_as(provider.by_default()), provider.trusted_as(provider.asked()));
+    let (local, introspected) =
+        (provider.trusted_as(provider.by_default()), provider.trusted_as(provider.introspecting()));
     for name in [
         "sub",
         "nbf",
@@ -44,13 +45,13 @@ async fn null_means_absent_in_claims() {
         "resource",
         "anything",
     ] {
-        let claims = stating(&provider, &json!({name: null}));
-        assert_eq!(here.verdict(&provider.sign_with(&json!({}), &claims)).await, "OK", "{name}");
-        assert_eq!(asked.verdict(&provider.opaque(&claims)).await, "OK", "{name}, introspected");
+        let claims = with_members(&provider, &json!({name: null}));
+        assert_eq!(local.verdict(&provider.sign_with(&json!({}), &claims)).await, "OK", "{name}");
+        assert_eq!(introspected.verdict(&provider.opaque(&claims)).await, "OK", "{name}, introspected");
     }
     for name in ["iss", "aud", "exp", "cnf"] {
-        let token = provider.sign(&stating(&provider, &json!({name: null})));
-        assert_eq!(here.judge(&token).await.err(), Some(invalid(CheckFailure::Claims)), "{name}");
+        let token = provider.sign(&with_members(&provider, &json!({name: null})));
+        assert_eq!(local.outcome(&token).await.err(), Some(invalid(CheckFailure::Claims)), "{name}");
     }
     for (members, scopes) in [
         (json!({"scope": null, "scp": "mcp:tools"}), "mcp:tools"),
@@ -58,29 +59,30 @@ async fn null_means_absent_in_claims() {
         (json!({"scope": null, "scp": null, "scopes": ["mcp:tools"]}), "mcp:tools"),
         (json!({"scope": null, "scp": null, "scopes": null}), ""),
     ] {
-        for who in provider.judge(|issuer| issuer, &stating(&provider, &members)).await {
+        for who in provider.outcomes(|issuer| issuer, &with_members(&provider, &members)).await {
             assert_eq!(who.unwrap().1, scopes, "{members}");
         }
     }
-    // A name that is repeated is malformed, even if one of the two is null.
+    // A repeated name is malformed, even if one of its values is `null`.
     let claims = provider.claims().to_string();
     for repeated in [r#""scope":null,"scope":"admin","#, r#""scope":"admin","scope":null,"#, r#""sub":null,"#] {
         let payload = claims.replacen('{', &format!("{{{repeated}"), 1);
         let header = json!({"alg": "ES256", "kid": provider.issuer.key_id(), "typ": "at+jwt"}).to_string();
         let token = provider.issuer.sign_raw(&provider.issuer.key_id(), header, payload);
-        assert_eq!(here.judge(&token).await.err(), Some(invalid(CheckFailure::Claims)), "{repeated}");
+        assert_eq!(local.outcome(&token).await.err(), Some(invalid(CheckFailure::Claims)), "{repeated}");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_subject_is_a_string() {
     let provider = Provider::new(ISSUER);
-    let (here, asked) = (provider.trusted_as(provider.by_default()), provider.trusted_as(provider.asked()));
+    let (local, introspected) =
+        (provider.trusted_as(provider.by_default()), provider.trusted_as(provider.introspecting()));
     for sub in [json!(1), json!(true), json!(["alice"]), json!({"id": "alice"}), json!(1.5), json!([])] {
         let claims = with(provider.claims(), json!({"sub": sub}));
-        assert_eq!(here.judge(&provider.sign(&claims)).await.err(), Some(invalid(CheckFailure::Claims)), "{sub}");
-        // An introspection answer with such a claim is malformed.
-        assert_eq!(asked.verdict(&provider.opaque(&claims)).await, "R503", "{sub}");
+        assert_eq!(local.outcome(&provider.sign(&claims)).await.err(), Some(invalid(CheckFailure::Claims)), "{sub}");
+        // An introspection response with such a claim is malformed.
+        assert_eq!(introspected.verdict(&provider.opaque(&claims)).await, "R503", "{sub}");
     }
 }
 
@@ -100,12 +102,12 @@ async fn scopes_are_a_string_or_an_array_of_strings() {
     ] {
         for name in ["scope", "scp", "scopes"] {
             let claims = with(provider.claims(), json!({name: value}));
-            let door = provider.trusted_as(provider.by_default());
-            let failure = door.judge(&provider.sign(&claims)).await.err();
+            let app = provider.trusted_as(provider.by_default());
+            let failure = app.outcome(&provider.sign(&claims)).await.err();
             assert_eq!(failure, Some(invalid(CheckFailure::Claims)), "{name} {value}");
-            assert_eq!(provider.trusted_as(provider.asked()).verdict(&provider.opaque(&claims)).await, "R503");
+            assert_eq!(provider.trusted_as(provider.introspecting()).verdict(&provider.opaque(&claims)).await, "R503");
         }
-        // At a configured place an object is read by its names.
+        // At a configured location, the names of an object are scopes.
         if value.is_object() {
             continue;
         }
@@ -115,12 +117,12 @@ async fn scopes_are_a_string_or_an_array_of_strings() {
                 _ => json!({"scope": "s", "realm_access": {"roles": value}}),
             };
             let claims = with(provider.claims(), claims);
-            for judged in provider.judge(|issuer| issuer.scope_claim(pointer), &claims).await {
-                assert_eq!(judged.err(), Some(invalid(CheckFailure::Claims)), "{pointer} {value}");
+            for outcome in provider.outcomes(|issuer| issuer.scope_claim(pointer), &claims).await {
+                assert_eq!(outcome.err(), Some(invalid(CheckFailure::Claims)), "{pointer} {value}");
             }
-            // Nobody looks there by default.
-            for judged in provider.judge(|issuer| issuer, &claims).await {
-                assert_eq!(judged.unwrap().1, "s", "{pointer} {value}");
+            // By default, this location is not read.
+            for outcome in provider.outcomes(|issuer| issuer, &claims).await {
+                assert_eq!(outcome.unwrap().1, "s", "{pointer} {value}");
             }
         }
     }
@@ -129,16 +131,16 @@ async fn scopes_are_a_string_or_an_array_of_strings() {
 #[tokio::test(start_paused = true)]
 async fn a_token_with_malformed_scopes_causes_no_request() {
     let provider = Provider::new(ISSUER);
-    let door = provider.trusted_as(provider.by_default().scope_claim("/roles"));
+    let app = provider.trusted_as(provider.by_default().scope_claim("/roles"));
     let token = provider.sign(&with(provider.claims(), json!({"roles": ["admin", 1]})));
-    assert_eq!(door.judge(&token).await.err(), Some(invalid(CheckFailure::Claims)));
+    assert_eq!(app.outcome(&token).await.err(), Some(invalid(CheckFailure::Claims)));
     assert_eq!(provider.issuer.total_requests(), 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_names_of_an_object_are_the_roles() {
+async fn the_names_of_an_object_are_roles() {
     let provider = Provider::new(ISSUER);
-    // Zitadel.
+    // The claim of Zitadel.
     const ROLES: &str = "urn:zitadel:iam:org:project:roles";
     for (roles, expected) in [
         (json!({"notes:admin": {"2208": "acme.example.com"}}), Ok("s notes:admin")),
@@ -151,14 +153,14 @@ async fn the_names_of_an_object_are_the_roles() {
         (json!({"a": ["x"]}), Err(invalid(CheckFailure::Claims))),
     ] {
         let claims = with(provider.claims(), json!({"scope": "s", ROLES: roles}));
-        for judged in provider.judge(|issuer| issuer.scope_claim(format!("/{ROLES}")), &claims).await {
-            assert_eq!(judged.as_ref().map(|who| who.1.as_str()).map_err(|kind| *kind), expected, "{roles}");
+        for outcome in provider.outcomes(|issuer| issuer.scope_claim(format!("/{ROLES}")), &claims).await {
+            assert_eq!(outcome.as_ref().map(|who| who.1.as_str()).map_err(|kind| *kind), expected, "{roles}");
         }
     }
 }
 
 #[test]
-fn a_pointer_that_can_never_match_is_an_error_that_shows_the_repair() {
+fn a_pointer_that_can_never_match_is_an_error_with_a_suggestion() {
     for (pointer, repair) in [
         ("https://example.com/roles", Some("\"/https:~1~1example.com~1roles\"")),
         ("/https://example.com/roles", Some("\"/https:~1~1example.com~1roles\"")),

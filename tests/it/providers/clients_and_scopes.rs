@@ -1,5 +1,5 @@
-//! Point 4: who the client is and what it may do stand in different places. Keycloak and Auth0 write `azp`, Okta `cid`,
-//! Entra `azp` or, in v1, `appid`; Entra and Okta call scopes `scp`. Permissions and roles are scopes only if asked for.
+//! Clients and scopes: vendors use different claims. Keycloak and Auth0 write `azp`, Okta `cid`, Entra `azp` or `appid`
+//! (v1). Entra and Okta call scopes `scp`. Permissions and roles are scopes only if configured.
 
 use axum::body::Body;
 use http::Request;
@@ -13,7 +13,7 @@ use super::provider::{Provider, with};
 use crate::support::{Answer, App, ISSUER, RESOURCE};
 
 #[tokio::test(start_paused = true)]
-async fn the_client_is_the_first_that_is_named() {
+async fn the_first_claim_with_a_client_id_counts() {
     let provider = Provider::new(ISSUER);
     for (members, expected) in [
         (json!({}), None),
@@ -21,14 +21,14 @@ async fn the_client_is_the_first_that_is_named() {
         (json!({"azp": "b", "cid": "c", "appid": "d"}), Some("b")),
         (json!({"cid": "c", "appid": "d"}), Some("c")),
         (json!({"appid": "d"}), Some("d")),
-        // What names nobody is passed over.
+        // Empty values are skipped.
         (json!({"client_id": "", "azp": "b"}), Some("b")),
         (json!({"client_id": 1, "azp": ["b"], "cid": "c"}), Some("c")),
         (json!({"client_id": {"id": "a"}}), None),
-        // These are no clients.
+        // Values of other types are not client ids.
         (json!({"username": "a", "uid": "b", "oid": "c", "clientId": "d", "Client_id": "e"}), None),
     ] {
-        for who in provider.judge(|issuer| issuer, &with(provider.claims(), members.clone())).await {
+        for who in provider.outcomes(|issuer| issuer, &with(provider.claims(), members.clone())).await {
             let (client, _, subject) = who.unwrap();
             assert_eq!((client.as_deref(), subject.as_deref()), (expected, Some("alice")), "{members}");
         }
@@ -36,7 +36,7 @@ async fn the_client_is_the_first_that_is_named() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn scopes_stand_in_one_place() {
+async fn scopes_are_read_from_one_claim() {
     let provider = Provider::new(ISSUER);
     for (members, expected) in [
         (json!({}), ""),
@@ -46,27 +46,27 @@ async fn scopes_stand_in_one_place() {
         (json!({"scopes": ["d", "e"]}), "d e"),
         (json!({"scopes": "d e"}), "d e"),
         (json!({"scope": ["a", "b"]}), "a b"),
-        // An empty place is a place: what it does not grant is not looked for elsewhere.
+        // An empty claim is present, so no other claim is read.
         (json!({"scope": "", "scp": "admin"}), ""),
         (json!({"scope": [], "scp": "admin"}), ""),
-        // A member of a list is one scope or none.
+        // Each member of a list is one scope, or it is ignored.
         (json!({"scp": ["a b", "c"]}), "c"),
         (json!({"scope": "https://mcp.example.com/mcp/read openid"}), "https://mcp.example.com/mcp/read openid"),
         (json!({"scp": "api://6e74172b/mcp.tools"}), "api://6e74172b/mcp.tools"),
-        // Nobody asked for these.
+        // These claims are not configured.
         (json!({"permissions": ["admin"], "roles": ["admin"], "groups": ["admin"]}), ""),
         (json!({"realm_access": {"roles": ["admin"]}, "resource_access": {"a": {"roles": ["admin"]}}}), ""),
         (json!({"scope": "a", "permissions": ["admin"], "roles": ["admin"]}), "a"),
         (json!({"Scope": "admin", "SCP": "admin"}), ""),
     ] {
-        for who in provider.judge(|issuer| issuer, &with(provider.claims(), members.clone())).await {
+        for who in provider.outcomes(|issuer| issuer, &with(provider.claims(), members.clone())).await {
             assert_eq!(who.unwrap().1, expected, "{members}");
         }
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn permissions_and_roles_are_scopes_if_asked_for() {
+async fn permissions_and_roles_are_scopes_if_configured() {
     let provider = Provider::new(ISSUER);
     for (pointers, members, expected) in [
         (&["/permissions"][..], json!({"permissions": ["read:notes", "write:notes"]}), "read:notes write:notes"),
@@ -78,60 +78,61 @@ async fn permissions_and_roles_are_scopes_if_asked_for() {
         (&["/realm_access/roles"], json!({"realm_access": {"roles": ["r"]}, "roles": ["admin"]}), "r"),
         (&["/resource_access/mcp/roles"], json!({"resource_access": {"mcp": {"roles": ["r"]}}}), "r"),
         (&["/resource_access/mcp/roles"], json!({"resource_access": {"account": {"roles": ["admin"]}}}), ""),
-        // Auth0 and others put a URL before the names of their own: `/` is written `~1` (RFC 6901, section 3).
+        // Auth0 and others prefix the names of custom claims with a URL. In a pointer, `/` is written `~1` (RFC 6901,
+        // section 3).
         (&["/https:~1~1app.example.com~1roles"], json!({"https://app.example.com/roles": ["r"]}), "r"),
         (&["/roles", "/permissions"], json!({"scope": "s", "roles": ["r"], "permissions": ["p"]}), "s r p"),
-        // A member that is not a scope grants nothing.
+        // A member that is not a valid scope is ignored.
         (&["/roles"], json!({"scope": "s", "roles": ["two words", "r"]}), "s r"),
     ] {
         let claims = with(provider.claims(), members.clone());
         let configure = |issuer: Issuer| pointers.iter().fold(issuer, |issuer, pointer| issuer.scope_claim(*pointer));
-        for who in provider.judge(configure, &claims).await {
+        for who in provider.outcomes(configure, &claims).await {
             assert_eq!(who.unwrap().1, expected, "{pointers:?} {members}");
         }
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_one_issuers_roles_mean_is_nothing_to_another() {
+async fn the_scope_claim_of_one_issuer_does_not_apply_to_another() {
     let (auth0, keycloak) = (
         Provider::new("https://tenant.auth0.com/"),
         Provider::signing_with("https://kc.example.com", Algorithm::EdDSA),
     );
-    let door = auth0.door(|server| {
+    let app = auth0.app(|server| {
         let auth0 = auth0.by_default().scope_claim("/permissions");
         server.issuer(auth0).issuer(keycloak.by_default().scope_claim("/realm_access/roles"))
     });
     let members = json!({"permissions": ["p"], "realm_access": {"roles": ["r"]}});
     for (provider, expected) in [(&auth0, "p"), (&keycloak, "r")] {
         let claims: Value = with(provider.claims(), members.clone());
-        assert_eq!(door.judge(&provider.sign(&claims)).await.unwrap().1, expected);
+        assert_eq!(app.outcome(&provider.sign(&claims)).await.unwrap().1, expected);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn clients_are_told_the_scope_that_they_must_ask_for_and_tokens_carry_another() {
+async fn a_challenge_scope_may_differ_from_the_scope_in_tokens() {
     let issuer = TestIssuer::new(ISSUER);
     let builder = ResourceServer::builder(RESOURCE).issuer(issuer.issuer()).scopes_supported(["read", "write"]);
     let server = builder.challenge_scope("read", "api://notes/read").build().await.unwrap();
     let app = App::new(server.bearer_layer().required_scopes(["read", "write"]));
     let token = |scopes: &str| issuer.token().audience(RESOURCE).scope(scopes).sign();
-    // Where a client must ask, in challenges and in the metadata, it is told the long name.
+    // Challenges and metadata contain the long name.
     let asked_for = Some("api://notes/read write".to_owned());
-    for refused in [app.get("Basic x").await, app.with_token("x").await, app.with_token(&token("read")).await] {
-        assert_eq!(refused.parameter("scope"), asked_for, "{}", refused.verdict());
+    for rejected in [app.get("Basic x").await, app.with_token("x").await, app.with_token(&token("read")).await] {
+        assert_eq!(rejected.parameter("scope"), asked_for, "{}", rejected.verdict());
     }
     let metadata = Request::get("/.well-known/oauth-protected-resource/mcp").body(Body::empty());
     let metadata = server.metadata_router().oneshot(metadata.unwrap()).await.unwrap();
     let metadata = Answer::of(metadata).await.json();
     assert_eq!(metadata["scopes_supported"], json!(["api://notes/read", "write"]));
-    // Tokens are judged by the short one, and by nothing else.
+    // Only the short name is compared with the scopes of a token.
     assert_eq!(app.with_token(&token("read write")).await.verdict(), "OK");
     assert_eq!(app.with_token(&token("api://notes/read write")).await.verdict(), "R403");
 }
 
 #[test]
-fn a_scope_is_asked_for_by_one_name() {
+fn a_scope_has_one_challenge_scope() {
     let build = |pairs: &[(&str, &str)]| {
         let builder = ResourceServer::builder(RESOURCE).issuer(Issuer::discover(ISSUER));
         pairs

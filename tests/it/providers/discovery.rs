@@ -1,7 +1,7 @@
-//! Point 6: metadata documents differ, and lack what is needed. django-oauth-toolkit names its introspection endpoint only
-//! in the document of RFC 8414, glewlwyd has only the one of OpenID Connect, and some servers have neither.
+//! Discovery: metadata documents differ, and members are missing. django-oauth-toolkit publishes its introspection
+//! endpoint only in the document of RFC 8414. glewlwyd has only the OpenID Connect document. Some servers have neither.
 //!
-//! That the three places are tried in order is tested in `discovery`.
+//! The module `discovery` tests the order of the three locations.
 
 use std::time::Duration;
 
@@ -12,23 +12,23 @@ use mcp_bearer::{Issuer, ResourceServer};
 use serde_json::{Value, json};
 use tokio::time::advance;
 
-use super::provider::{Configure, Door, Provider, build, credentials, invalid, with};
+use super::provider::{Configure, Provider, TestApp, build, credentials, invalid, with};
 use crate::support::RESOURCE;
 
 const URL: &str = "https://as.example.com/o";
 const KEYS: &str = "https://as.example.com/o/jwks";
 const INTROSPECT: &str = "https://as.example.com/o/introspect";
-/// In the order in which they are tried.
+/// The locations in the order in which they are tried.
 const PLACES: [Endpoint; 3] = [Endpoint::OauthMetadata, Endpoint::OidcMetadataInserted, Endpoint::OidcMetadata];
 
-/// A provider whose documents have these members beside the issuer's name.
+/// A provider whose documents contain these members and the issuer.
 fn publishing(documents: [&Value; 3]) -> Provider {
     let provider = Provider::new(URL);
     publish(&provider, documents);
     provider
 }
 
-/// Publishes other documents from now on. What is no object is not there.
+/// Replaces the documents. A value that is not an object removes the document.
 fn publish(provider: &Provider, documents: [&Value; 3]) {
     provider.issuer.heal();
     for (place, members) in PLACES.into_iter().zip(documents) {
@@ -40,19 +40,19 @@ fn publish(provider: &Provider, documents: [&Value; 3]) {
     }
 }
 
-/// JWTs are checked here, and the issuer is asked about all others.
+/// JWTs are verified locally, and all other tokens are introspected.
 fn mixed(issuer: Issuer) -> Issuer {
     issuer.introspect_opaque(credentials())
 }
 
-/// What becomes of a JWT, and of an opaque token.
-async fn judge(provider: &Provider, door: &Door) -> [String; 2] {
+/// The verdicts for a JWT and for an opaque token.
+async fn verdicts_of(provider: &Provider, app: &TestApp) -> [String; 2] {
     let claims = provider.claims();
-    [door.verdict(&provider.sign(&claims)).await, door.verdict(&provider.opaque(&claims)).await]
+    [app.verdict(&provider.sign(&claims)).await, app.verdict(&provider.opaque(&claims)).await]
 }
 
-/// How many documents were asked for.
-fn asked(provider: &Provider) -> usize {
+/// The number of requests for metadata documents.
+fn document_requests(provider: &Provider) -> usize {
     PLACES.into_iter().map(|place| provider.issuer.requests(place)).sum()
 }
 
@@ -68,28 +68,28 @@ async fn a_missing_member_is_taken_from_a_later_document() {
                     documents[at] = with(known, members.clone());
                 }
                 let provider = publishing(documents.each_ref());
-                let door = provider.trusted_as(mixed(provider.by_default()));
-                assert_eq!(judge(&provider, &door).await, ["OK", "OK"], "{documents:?}");
-                // No further than needed, and once for both.
-                assert_eq!(asked(&provider), keys_at.max(endpoint_at) + 1, "{documents:?}");
+                let app = provider.trusted_as(mixed(provider.by_default()));
+                assert_eq!(verdicts_of(&provider, &app).await, ["OK", "OK"], "{documents:?}");
+                // No more documents are fetched than needed, and both members share the requests.
+                assert_eq!(document_requests(&provider), keys_at.max(endpoint_at) + 1, "{documents:?}");
             }
         }
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_nobody_needs_may_be_missing() {
+async fn members_that_are_not_needed_may_be_missing() {
     let (keys, endpoint) = (json!({"jwks_uri": KEYS}), json!({"introspection_endpoint": INTROSPECT}));
     let both = with(keys.clone(), endpoint.clone());
     let unusable = with(keys.clone(), json!({"introspection_endpoint": "http://as.example.com/introspect"}));
-    let here: Configure = |issuer| issuer;
+    let local: Configure = |issuer| issuer;
     let asking: Configure = |issuer| issuer.introspect_all(credentials());
     for (configure, document, is_enough) in [
-        (here, &keys, true),
-        (here, &unusable, true),
+        (local, &keys, true),
+        (local, &unusable, true),
         (asking, &endpoint, true),
         (asking, &both, true),
-        (here, &endpoint, false),
+        (local, &endpoint, false),
         (asking, &keys, false),
         (asking, &unusable, false),
         (mixed, &both, true),
@@ -102,36 +102,36 @@ async fn what_nobody_needs_may_be_missing() {
         let server = build(server.issuer(configure(provider.by_default()))).unwrap();
         assert_eq!(server.warm_up().await.is_ok(), is_enough, "{document}");
         assert_eq!(server.health().is_ready(), is_enough, "{document}");
-        assert_eq!(asked(&provider), if is_enough { 1 } else { 3 }, "{document}");
+        assert_eq!(document_requests(&provider), if is_enough { 1 } else { 3 }, "{document}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn documents_that_disagree_are_never_merged() {
+async fn contradicting_documents_are_never_merged() {
     let elsewhere = |name: &str| format!("https://as.example.com/elsewhere/{name}");
     let (keys, endpoint) = (json!({"jwks_uri": KEYS}), json!({"introspection_endpoint": INTROSPECT}));
     let both = with(keys.clone(), endpoint.clone());
     let other_keys = with(endpoint.clone(), json!({"jwks_uri": elsewhere("jwks")}));
     let other_endpoint = with(keys.clone(), json!({"introspection_endpoint": elsewhere("introspect")}));
-    let stranger = with(both.clone(), json!({"issuer": "https://as.example.com/other"}));
+    let other_issuer = with(both.clone(), json!({"issuer": "https://as.example.com/other"}));
     let nothing = json!(404);
     for (documents, verdicts) in [
         ([&keys, &other_keys, &nothing], ["OK", "R503"]),
         ([&keys, &nothing, &other_keys], ["OK", "R503"]),
         ([&endpoint, &other_endpoint, &nothing], ["R503", "OK"]),
-        // The third agrees with the first.
+        // The third document agrees with the first.
         ([&keys, &other_keys, &both], ["OK", "OK"]),
         ([&keys, &other_keys, &endpoint], ["OK", "OK"]),
         ([&endpoint, &other_endpoint, &keys], ["OK", "OK"]),
-        // What names another issuer is nobody's document.
-        ([&keys, &stranger, &nothing], ["OK", "R503"]),
-        ([&stranger, &keys, &endpoint], ["OK", "OK"]),
+        // A document with another issuer is ignored.
+        ([&keys, &other_issuer, &nothing], ["OK", "R503"]),
+        ([&other_issuer, &keys, &endpoint], ["OK", "OK"]),
     ] {
         let provider = publishing(documents);
-        let door = provider.trusted_as(mixed(provider.by_default()));
-        assert_eq!(judge(&provider, &door).await, verdicts, "{documents:?}");
-        let places = asked(&provider);
-        assert_eq!(provider.issuer.requests(Endpoint::Unknown), 0, "{documents:?}: it went elsewhere");
+        let app = provider.trusted_as(mixed(provider.by_default()));
+        assert_eq!(verdicts_of(&provider, &app).await, verdicts, "{documents:?}");
+        let places = document_requests(&provider);
+        assert_eq!(provider.issuer.requests(Endpoint::Unknown), 0, "{documents:?}: another URL was requested");
         assert!(places <= 3, "{documents:?}: {places}");
     }
 }
@@ -144,7 +144,7 @@ async fn explicit_urls_need_no_document() {
         (|issuer| mixed(issuer.jwks_uri(KEYS).introspection_endpoint(INTROSPECT)), &nothing, 0),
         (|issuer| mixed(issuer.jwks_uri(KEYS)), &endpoint, 1),
         (|issuer| mixed(issuer.introspection_endpoint(INTROSPECT)), &keys, 1),
-        // What is written down counts, whatever a document says.
+        // A configured URL takes precedence over metadata.
         (
             |issuer| mixed(issuer.jwks_uri(KEYS)),
             &json!({"jwks_uri": "https://as.example.com/x", "introspection_endpoint": INTROSPECT}),
@@ -158,64 +158,68 @@ async fn explicit_urls_need_no_document() {
     ];
     for (configure, document, documents) in rows {
         let provider = publishing([document, &nothing, &nothing]);
-        let door = provider.trusted_as(configure(provider.by_default()));
-        assert_eq!(judge(&provider, &door).await, ["OK", "OK"], "{document}");
-        assert_eq!((asked(&provider), provider.issuer.requests(Endpoint::Unknown)), (documents, 0), "{document}");
+        let app = provider.trusted_as(configure(provider.by_default()));
+        assert_eq!(verdicts_of(&provider, &app).await, ["OK", "OK"], "{document}");
+        assert_eq!(
+            (document_requests(&provider), provider.issuer.requests(Endpoint::Unknown)),
+            (documents, 0),
+            "{document}"
+        );
     }
-    // Where every token is asked about, the endpoint is all that is needed.
+    // If every token is introspected, only the endpoint is needed.
     let provider = publishing([&nothing, &nothing, &nothing]);
-    let door = provider.trusted_as(provider.asked().introspection_endpoint(INTROSPECT));
-    assert_eq!(judge(&provider, &door).await, ["OK", "OK"]);
+    let app = provider.trusted_as(provider.introspecting().introspection_endpoint(INTROSPECT));
+    assert_eq!(verdicts_of(&provider, &app).await, ["OK", "OK"]);
     assert_eq!(provider.issuer.total_requests(), 2);
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_missing_is_looked_for_again_after_a_minute() {
+async fn missing_members_are_looked_up_again_after_a_minute() {
     let (keys, endpoint) = (json!({"jwks_uri": KEYS}), json!({"introspection_endpoint": INTROSPECT}));
     let (both, nothing) = (with(keys.clone(), endpoint.clone()), json!({}));
     for (first, missing) in [(&keys, "opaque"), (&endpoint, "JWT")] {
         let provider = publishing([first, &nothing, &nothing]);
-        let door = provider.trusted_as(mixed(provider.by_default()));
-        // What is there serves at once.
+        let app = provider.trusted_as(mixed(provider.by_default()));
+        // The available members are used at once.
         let verdicts = if missing == "opaque" { ["OK", "R503"] } else { ["R503", "OK"] };
-        assert_eq!(judge(&provider, &door).await, verdicts, "{missing}");
-        assert_eq!(asked(&provider), 3, "{missing}");
+        assert_eq!(verdicts_of(&provider, &app).await, verdicts, "{missing}");
+        assert_eq!(document_requests(&provider), 3, "{missing}");
         publish(&provider, [&nothing, &both, &nothing]);
-        // A minute, of which chance takes or adds a tenth.
+        // One minute, plus or minus up to a tenth.
         advance(Duration::from_secs(53)).await;
-        assert_eq!(judge(&provider, &door).await, verdicts, "{missing}");
-        assert_eq!(asked(&provider), 3, "{missing}: it was asked again too soon");
+        assert_eq!(verdicts_of(&provider, &app).await, verdicts, "{missing}");
+        assert_eq!(document_requests(&provider), 3, "{missing}: the documents were fetched again too early");
         advance(Duration::from_secs(14)).await;
-        judge(&provider, &door).await;
-        // An attempt that failed may have to be waited for before the next; what was missing is known by now.
+        verdicts_of(&provider, &app).await;
+        // The next attempt may wait for a back-off. After that, the missing member is known.
         advance(Duration::from_secs(60)).await;
-        assert_eq!(judge(&provider, &door).await, ["OK", "OK"], "{missing}");
-        assert_eq!(asked(&provider), 5, "{missing}: two documents, and then there was all");
-        // Complete, it is good for an hour.
+        assert_eq!(verdicts_of(&provider, &app).await, ["OK", "OK"], "{missing}");
+        assert_eq!(document_requests(&provider), 5, "{missing}: the second document completes the metadata");
+        // Complete metadata is used for an hour.
         for _ in 0..50 {
             advance(Duration::from_secs(60)).await;
-            judge(&provider, &door).await;
+            verdicts_of(&provider, &app).await;
         }
-        assert_eq!(asked(&provider), 5, "{missing}");
+        assert_eq!(document_requests(&provider), 5, "{missing}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_search_that_goes_on_in_vain_is_made_once_a_minute() {
+async fn an_unsuccessful_search_is_repeated_once_a_minute() {
     let nothing = json!({});
     let provider = publishing([&json!({"jwks_uri": KEYS}), &nothing, &nothing]);
-    let door = provider.trusted_as(mixed(provider.by_default()));
+    let app = provider.trusted_as(mixed(provider.by_default()));
     for _ in 0..600 {
-        let judged = door.judge(&provider.opaque(&provider.claims())).await;
-        assert!(matches!(judged, Err(RejectionKind::Unavailable { .. })), "{judged:?}");
+        let outcome = app.outcome(&provider.opaque(&provider.claims())).await;
+        assert!(matches!(outcome, Err(RejectionKind::Unavailable { .. })), "{outcome:?}");
         advance(Duration::from_secs(1)).await;
     }
-    // Three documents each time.
-    let searches = asked(&provider) / 3;
+    // Each search fetches three documents.
+    let searches = document_requests(&provider) / 3;
     assert!((5..=12).contains(&searches), "{searches} in ten minutes");
-    // Who needs no more than there is does not notice.
-    assert_eq!(door.verdict(&provider.sign(&provider.claims())).await, "OK");
-    assert_eq!(door.judge("").await.err(), Some(RejectionKind::InvalidRequest));
+    // Tokens that do not need the missing member are not affected.
+    assert_eq!(app.verdict(&provider.sign(&provider.claims())).await, "OK");
+    assert_eq!(app.outcome("").await.err(), Some(RejectionKind::InvalidRequest));
     let expired = with(provider.claims(), json!({"exp": 1_799_000_000}));
-    assert_eq!(door.judge(&provider.sign(&expired)).await, Err(invalid(CheckFailure::Expired)));
+    assert_eq!(app.outcome(&provider.sign(&expired)).await, Err(invalid(CheckFailure::Expired)));
 }

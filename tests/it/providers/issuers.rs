@@ -1,5 +1,5 @@
-//! Point 2: issuers are equal byte for byte or different. Auth0's ends with a slash; Descope and Scalekit have several for
-//! one key set, and so has Entra with its v1 and v2 tokens and its tenants.
+//! Issuers are compared byte by byte. The issuer of Auth0 ends with a slash. Descope and Scalekit have several issuers
+//! for one key set, and so has Entra with its v1 and v2 tokens and its tenants.
 
 use mcp_bearer::testing::{Endpoint, TestClock, TestIssuer};
 use mcp_bearer::verify::CheckFailure;
@@ -14,8 +14,8 @@ const LOGIN: &str = "https://login.microsoftonline.com";
 const TEMPLATE: &str = "https://login.microsoftonline.com/{tenantid}/v2.0";
 
 #[tokio::test(start_paused = true)]
-async fn an_issuer_is_compared_byte_for_byte() {
-    for (configured, iss, is_good) in [
+async fn an_issuer_is_compared_byte_by_byte() {
+    for (configured, iss, is_valid) in [
         ("https://tenant.auth0.com/", "https://tenant.auth0.com/", true),
         ("https://tenant.auth0.com/", "https://tenant.auth0.com", false),
         ("https://tenant.auth0.com", "https://tenant.auth0.com/", false),
@@ -34,16 +34,16 @@ async fn an_issuer_is_compared_byte_for_byte() {
     ] {
         let provider = Provider::new(configured);
         let claims = with(provider.claims(), json!({"iss": iss}));
-        for verdict in provider.judge(|issuer| issuer, &claims).await {
-            assert_eq!(verdict.err(), (!is_good).then_some(invalid(CheckFailure::Issuer)), "{configured} {iss}");
+        for verdict in provider.outcomes(|issuer| issuer, &claims).await {
+            assert_eq!(verdict.err(), (!is_valid).then_some(invalid(CheckFailure::Issuer)), "{configured} {iss}");
         }
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn further_issuers_of_one_key_set_are_accepted_by_their_exact_names() {
+async fn additional_issuer_names_are_compared_exactly() {
     let descope = ["https://api.descope.com/P1", "https://api.descope.com/v1/apps/agentic/P1/MS1"];
-    for (configured, also, iss, is_good) in [
+    for (configured, also, iss, is_valid) in [
         ("https://api.descope.com/v1/apps/P1", &[][..], descope[0], false),
         ("https://api.descope.com/v1/apps/P1", &descope, "https://api.descope.com/v1/apps/P1", true),
         ("https://api.descope.com/v1/apps/P1", &descope, descope[0], true),
@@ -71,40 +71,40 @@ async fn further_issuers_of_one_key_set_are_accepted_by_their_exact_names() {
         let provider = Provider::new(configured);
         let claims = with(provider.claims(), json!({"iss": iss}));
         let configure = |issuer: Issuer| also.iter().fold(issuer, |issuer, name| issuer.also_issued_as(*name));
-        for verdict in provider.judge(configure, &claims).await {
-            assert_eq!(verdict.err(), (!is_good).then_some(invalid(CheckFailure::Issuer)), "{also:?} {iss}");
+        for verdict in provider.outcomes(configure, &claims).await {
+            assert_eq!(verdict.err(), (!is_valid).then_some(invalid(CheckFailure::Issuer)), "{also:?} {iss}");
         }
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_further_issuer_lends_its_name_and_nothing_else() {
+async fn an_additional_issuer_name_adds_no_keys() {
     let also = "https://sts.windows.net/fa15d692/";
     let provider = Provider::new(LOGIN);
-    // It has keys of its own, and they are nobody's here.
-    let stranger = Provider::new(also);
-    let door = provider.trusted_as(provider.by_default().also_issued_as(also));
-    assert_eq!(door.verdict(&provider.sign(&stranger.claims())).await, "OK");
-    let forged = stranger.sign_with(&json!({"typ": "at+jwt", "kid": provider.issuer.key_id()}), &stranger.claims());
-    assert_eq!(door.judge(&forged).await, Err(invalid(CheckFailure::Signature)));
-    assert_eq!((provider.issuer.stray_requests(), stranger.issuer.total_requests()), (0, 0));
-    // It is not published, and metadata in its name is another issuer's.
+    // The other issuer has its own keys, which are never used here.
+    let other = Provider::new(also);
+    let app = provider.trusted_as(provider.by_default().also_issued_as(also));
+    assert_eq!(app.verdict(&provider.sign(&other.claims())).await, "OK");
+    let forged = other.sign_with(&json!({"typ": "at+jwt", "kid": provider.issuer.key_id()}), &other.claims());
+    assert_eq!(app.outcome(&forged).await, Err(invalid(CheckFailure::Signature)));
+    assert_eq!((provider.issuer.stray_requests(), other.issuer.total_requests()), (0, 0));
+    // The additional name is not published, and metadata with this issuer is rejected.
     let server = build(ResourceServer::builder(RESOURCE).issuer(provider.by_default().also_issued_as(also))).unwrap();
     let request = http::Request::get("/.well-known/oauth-protected-resource/mcp").body(axum::body::Body::empty());
     let document = Answer::of(server.metadata_service().oneshot(request.unwrap()).await.unwrap()).await;
     assert_eq!(document.json()["authorization_servers"], json!([LOGIN]));
     provider.issuer.set_metadata_member("issuer", also);
-    let door = provider.trusted_as(provider.by_default().also_issued_as(also));
-    assert_eq!(door.verdict(&provider.sign(&provider.claims())).await, "R503");
-    // Two issuers cannot go by one name.
-    let twice = ResourceServer::builder(RESOURCE).issuer(stranger.by_default());
+    let app = provider.trusted_as(provider.by_default().also_issued_as(also));
+    assert_eq!(app.verdict(&provider.sign(&provider.claims())).await, "R503");
+    // Two issuers cannot have the same name.
+    let twice = ResourceServer::builder(RESOURCE).issuer(other.by_default());
     let twice = build(twice.issuer(provider.by_default().also_issued_as(also)));
     assert_eq!(twice.unwrap_err().kind(), BuildErrorKind::Issuer);
     let twice = ResourceServer::builder(RESOURCE).issuer(provider.by_default().also_issued_as(LOGIN));
     assert_eq!(build(twice).unwrap_err().kind(), BuildErrorKind::Issuer);
 }
 
-/// Entra's endpoint for several tenants, whose metadata names none of them.
+/// The Entra endpoint for several tenants, whose metadata contains a placeholder instead of a tenant.
 fn entra(endpoint: &str) -> Provider {
     let clock = TestClock::new();
     let builder = TestIssuer::builder(&format!("{LOGIN}/{endpoint}/v2.0")).metadata_member("issuer", TEMPLATE);
@@ -116,13 +116,13 @@ fn iss(tenant: &str) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_tenant_template_accepts_the_tenants_of_its_list_and_no_other() {
+async fn a_tenant_template_accepts_only_the_listed_tenants() {
     for endpoint in ["common", "organizations"] {
         let provider = entra(endpoint);
         let configure = |issuer: Issuer| issuer.tenant_template(TEMPLATE, ["72f988bf", "fa15d692"]);
-        let door = provider.trusted_as(configure(provider.by_default()));
-        let asked = provider.trusted_as(configure(provider.asked()));
-        for (iss, is_good) in [
+        let app = provider.trusted_as(configure(provider.by_default()));
+        let introspected = provider.trusted_as(configure(provider.introspecting()));
+        for (iss, is_valid) in [
             (iss("72f988bf"), true),
             (iss("fa15d692"), true),
             (iss("another"), false),
@@ -137,40 +137,52 @@ async fn a_tenant_template_accepts_the_tenants_of_its_list_and_no_other() {
             (LOGIN.to_owned(), false),
         ] {
             let claims = with(provider.claims(), json!({"iss": iss}));
-            let refused = (!is_good).then_some(invalid(CheckFailure::Issuer));
-            assert_eq!(door.judge(&provider.sign(&claims)).await.err(), refused, "{endpoint} {iss}");
-            assert_eq!(asked.judge(&provider.opaque(&claims)).await.err(), refused, "{endpoint} {iss}, answered");
+            let rejected = (!is_valid).then_some(invalid(CheckFailure::Issuer));
+            assert_eq!(app.outcome(&provider.sign(&claims)).await.err(), rejected, "{endpoint} {iss}");
+            assert_eq!(
+                introspected.outcome(&provider.opaque(&claims)).await.err(),
+                rejected,
+                "{endpoint} {iss}, answered"
+            );
         }
-        // An answer that does not say whose the token is could be about a token of any tenant.
-        let nobodys = with(provider.claims(), json!({"iss": null}));
-        assert_eq!(asked.judge(&provider.opaque(&nobodys)).await, Err(invalid(CheckFailure::Issuer)), "{endpoint}");
+        // A response without `iss` could be about a token of any tenant.
+        let without_issuer = with(provider.claims(), json!({"iss": null}));
+        assert_eq!(
+            introspected.outcome(&provider.opaque(&without_issuer)).await,
+            Err(invalid(CheckFailure::Issuer)),
+            "{endpoint}"
+        );
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_tenant_in_braces_is_nobodys_name_without_its_template() {
+async fn metadata_with_a_tenant_placeholder_needs_the_matching_template() {
     let configurations: [(&str, Configure, bool); 5] = [
         ("none", |issuer| issuer, false),
-        ("the name alone", |issuer| issuer.also_issued_as("https://login.microsoftonline.com/72f988bf/v2.0"), false),
+        ("only the name", |issuer| issuer.also_issued_as("https://login.microsoftonline.com/72f988bf/v2.0"), false),
         ("another", |issuer| issuer.tenant_template(format!("{TEMPLATE}/"), ["72f988bf"]), false),
         (
             "of another host",
             |issuer| issuer.tenant_template("https://sts.windows.net/{tenantid}/", ["72f988bf"]),
             false,
         ),
-        ("the right one", |issuer| issuer.tenant_template(TEMPLATE, ["72f988bf"]), true),
+        ("the correct template", |issuer| issuer.tenant_template(TEMPLATE, ["72f988bf"]), true),
     ];
-    for (what, configure, is_right) in configurations {
+    for (what, configure, is_correct) in configurations {
         let provider = entra("common");
         let server = ResourceServer::builder(RESOURCE).clock(provider.clock.clone());
         let built = server.issuer(configure(provider.by_default())).build().await;
-        assert_eq!(built.err().map(|error| error.kind()), (!is_right).then_some(BuildErrorKind::Unreachable), "{what}");
-        assert_eq!(provider.issuer.requests(Endpoint::KeySet), usize::from(is_right), "{what}");
-        let door = provider.trusted_as(configure(provider.by_default()));
+        assert_eq!(
+            built.err().map(|error| error.kind()),
+            (!is_correct).then_some(BuildErrorKind::Unreachable),
+            "{what}"
+        );
+        assert_eq!(provider.issuer.requests(Endpoint::KeySet), usize::from(is_correct), "{what}");
+        let app = provider.trusted_as(configure(provider.by_default()));
         let token = provider.sign(&with(provider.claims(), json!({"iss": iss("72f988bf")})));
-        assert_eq!(door.verdict(&token).await == "OK", is_right, "{what}");
+        assert_eq!(app.verdict(&token).await == "OK", is_correct, "{what}");
     }
-    // And a template is none for metadata that names one tenant.
+    // A template does not match metadata with the name of a tenant.
     let provider = Provider::new(&iss("72f988bf"));
     let server = ResourceServer::builder(RESOURCE).clock(provider.clock.clone());
     let built = server.issuer(provider.by_default().tenant_template(TEMPLATE, ["72f988bf"])).build().await;
@@ -178,7 +190,7 @@ async fn a_tenant_in_braces_is_nobodys_name_without_its_template() {
 }
 
 #[test]
-fn tenants_are_listed_by_plain_identifiers() {
+fn tenants_are_plain_identifiers() {
     let built = |template: &str, tenants: &[&str]| {
         let issuer = entra("common").by_default().tenant_template(template, tenants.iter().copied());
         build(ResourceServer::builder(RESOURCE).issuer(issuer)).err().map(|error| error.kind())
@@ -218,15 +230,15 @@ fn tenants_are_listed_by_plain_identifiers() {
     ] {
         assert_eq!(built(template, tenants), Some(BuildErrorKind::Issuer), "{template} {tenants:?}");
     }
-    // A template is for metadata that is found.
+    // A template needs metadata from discovery.
     let idle = entra("common").by_default().jwks_uri(format!("{LOGIN}/common/discovery/v2.0/keys"));
     let idle = ResourceServer::builder(RESOURCE).issuer(idle.tenant_template(TEMPLATE, ["72f988bf"]));
     assert_eq!(build(idle).unwrap_err().kind(), BuildErrorKind::Setting);
 }
 
 #[test]
-fn what_is_no_url_is_no_issuer() {
-    // FusionAuth's default.
+fn an_issuer_that_is_not_a_url_is_a_build_error() {
+    // The default issuer of FusionAuth.
     for name in ["acme.com", "acme.com/", "//acme.com", "acme"] {
         for issuer in [
             Issuer::discover(name),

@@ -1,4 +1,4 @@
-//! An authorization server like somebody's, and a resource server that trusts it.
+//! An authorization server with the URL and algorithm of a vendor, and a resource server that trusts it.
 
 use axum::Router;
 use axum::routing::get;
@@ -15,7 +15,7 @@ use tower::ServiceExt as _;
 
 use crate::support::{Answer, RESOURCE, requiring};
 
-/// An authorization server, and the clock that it shares with whoever trusts it.
+/// An authorization server and the clock that it shares with its resource servers.
 pub struct Provider {
     pub issuer: TestIssuer,
     pub clock: TestClock,
@@ -31,44 +31,49 @@ impl Provider {
         Self { issuer: TestIssuer::builder(url).algorithm(algorithm).clock(clock.clone()).build(), clock }
     }
 
-    /// The issuer as a resource server is told of it that knows nothing but its URL.
+    /// The issuer, configured by its URL only.
     pub fn by_default(&self) -> Issuer {
         self.issuer.issuer()
     }
 
-    /// The same, asked about every token.
-    pub fn asked(&self) -> Issuer {
+    /// The issuer with introspection of every token.
+    pub fn introspecting(&self) -> Issuer {
         self.by_default().introspect_all(credentials())
     }
 
-    /// A resource server that trusts this issuer, configured so.
-    pub fn trusted_as(&self, issuer: Issuer) -> Door {
-        self.door(|server| server.issuer(issuer))
+    /// An application behind a server that trusts this issuer.
+    pub fn trusted_as(&self, issuer: Issuer) -> TestApp {
+        self.app(|server| server.issuer(issuer))
     }
 
-    /// A resource server that is configured by hand.
-    pub fn door(&self, configure: impl FnOnce(ResourceServerBuilder) -> ResourceServerBuilder) -> Door {
-        Door::new(&build(configure(ResourceServer::builder(RESOURCE).clock(self.clock.clone()))).unwrap())
+    /// An application behind a server with this configuration.
+    pub fn app(&self, configure: impl FnOnce(ResourceServerBuilder) -> ResourceServerBuilder) -> TestApp {
+        TestApp::new(&build(configure(ResourceServer::builder(RESOURCE).clock(self.clock.clone()))).unwrap())
     }
 
-    /// What becomes of these claims under this configuration: in a JWT, and in an answer about an opaque token.
-    pub async fn judge(&self, configure: impl Fn(Issuer) -> Issuer, claims: &Value) -> [Result<Who, RejectionKind>; 2] {
-        let (here, asked) = (self.trusted_as(configure(self.by_default())), self.trusted_as(configure(self.asked())));
-        [here.judge(&self.sign(claims)).await, asked.judge(&self.opaque(claims)).await]
+    /// The outcomes for these claims: in a JWT, and in the introspection response for an opaque token.
+    pub async fn outcomes(
+        &self,
+        configure: impl Fn(Issuer) -> Issuer,
+        claims: &Value,
+    ) -> [Result<Caller, RejectionKind>; 2] {
+        let (local, introspected) =
+            (self.trusted_as(configure(self.by_default())), self.trusted_as(configure(self.introspecting())));
+        [local.outcome(&self.sign(claims)).await, introspected.outcome(&self.opaque(claims)).await]
     }
 
-    /// The claims of a good token.
+    /// The claims of a valid token.
     pub fn claims(&self) -> Value {
         let now = self.clock.since_epoch().as_secs();
         json!({"iss": self.issuer.url(), "aud": RESOURCE, "sub": "alice", "iat": now, "exp": now + 300})
     }
 
-    /// A JWT with a good header and these claims.
+    /// A JWT with a valid header and these claims.
     pub fn sign(&self, claims: &Value) -> String {
         self.sign_with(&json!({"typ": "at+jwt"}), claims)
     }
 
-    /// A JWT with these claims, and a header with these members beside `alg` and `kid`; `null` takes one away.
+    /// A JWT with these claims, and with these header members beside `alg` and `kid`. `null` removes a member.
     pub fn sign_with(&self, header: &Value, claims: &Value) -> String {
         let mut token = self.issuer.token();
         for default in ["iss", "sub", "client_id", "iat", "exp", "jti"] {
@@ -84,47 +89,47 @@ impl Provider {
         token.sign()
     }
 
-    /// An opaque token, active with these claims.
+    /// An opaque token that is active with these claims.
     pub fn opaque(&self, claims: &Value) -> String {
         let token = self.issuer.token().opaque();
         self.answer(&token, claims);
         token
     }
 
-    /// Says of a token that it is active with these claims.
+    /// Reports the token as active with these claims.
     pub fn answer(&self, token: &str, claims: &Value) {
         self.issuer.introspection_answer(token, with(claims.clone(), json!({"active": true})));
     }
 }
 
-/// What an operator adds to the configuration of an issuer.
+/// A change to the configuration of an issuer.
 pub type Configure = fn(Issuer) -> Issuer;
 
-/// A guarded application that says who is calling.
+/// An application behind the layer that returns the caller.
 #[derive(Clone)]
-pub struct Door {
+pub struct TestApp {
     router: Router,
 }
 
-/// Client, scopes and subject.
-pub type Who = (Option<String>, String, Option<String>);
+/// The client, the scopes and the subject of an accepted token.
+pub type Caller = (Option<String>, String, Option<String>);
 
-impl Door {
+impl TestApp {
     pub fn new(server: &ResourceServer) -> Self {
         Self::behind(server.bearer_layer())
     }
 
-    /// The same for those who have this scope.
+    /// Requires this scope.
     pub fn requiring(server: &ResourceServer, scope: &str) -> Self {
         Self::behind(requiring(server, &[scope]))
     }
 
     fn behind(layer: BearerAuthLayer) -> Self {
-        Self { router: Router::new().route("/mcp", get(who)).route_layer(layer) }
+        Self { router: Router::new().route("/mcp", get(caller)).route_layer(layer) }
     }
 
-    /// Who is calling, or why nobody is.
-    pub async fn judge(&self, token: &str) -> Result<Who, RejectionKind> {
+    /// The caller, or the reason for the rejection.
+    pub async fn outcome(&self, token: &str) -> Result<Caller, RejectionKind> {
         let answer = self.answer(token).await;
         match answer.rejection {
             Some(rejection) => Err(rejection.kind()),
@@ -132,7 +137,7 @@ impl Door {
         }
     }
 
-    /// The same as a word.
+    /// The verdict as a short text, such as `OK` or `R401`.
     pub async fn verdict(&self, token: &str) -> String {
         self.answer(token).await.verdict()
     }
@@ -143,16 +148,16 @@ impl Door {
     }
 }
 
-async fn who(auth: AuthInfo) -> String {
+async fn caller(auth: AuthInfo) -> String {
     json!([auth.client_id(), auth.scopes().as_str(), auth.subject()]).to_string()
 }
 
-/// Builds where no runtime is at hand, so that nothing is fetched in the background.
+/// Builds the server outside of a Tokio runtime, so that nothing is fetched in the background.
 pub fn build(builder: ResourceServerBuilder) -> Result<ResourceServer, BuildError> {
     std::thread::spawn(move || builder.build_lazy()).join().unwrap()
 }
 
-/// Who this server is to the authorization server.
+/// The client credentials of this server at the authorization server.
 pub fn credentials() -> ClientCredentials {
     ClientCredentials::basic("mcp-server", "s3cret")
 }
@@ -161,7 +166,7 @@ pub const fn invalid(failure: CheckFailure) -> RejectionKind {
     RejectionKind::InvalidToken(failure)
 }
 
-/// A value with some members changed; `null` takes one away.
+/// The value with some members changed. `null` removes a member.
 pub fn with(mut value: Value, changes: Value) -> Value {
     let members = value.as_object_mut().unwrap();
     for (name, change) in changes.as_object().unwrap() {

@@ -1,5 +1,5 @@
-//! Tokens and answers as vendors write them, each with what becomes of it by default and under the configuration that its
-//! provider needs.
+//! Tokens and introspection responses of vendors. Each is checked with the default configuration, and with the
+//! configuration that its provider needs.
 
 use std::collections::BTreeSet;
 
@@ -12,13 +12,13 @@ use mcp_bearer::verify::CheckFailure;
 use mcp_bearer::{Issuer, ResourceServer};
 use serde_json::{Value, json};
 
-use super::provider::{Configure, Door, Provider, build, credentials, invalid, with};
+use super::provider::{Configure, Provider, TestApp, build, credentials, invalid, with};
 use crate::support::{ISSUER, RESOURCE, collection};
 
-/// One shape, and what becomes of it.
+/// One shape and its expected outcomes.
 struct Row {
     name: &'static str,
-    /// The issuer as it is configured, if that is not the one that the shape names.
+    /// The configured issuer, if it differs from the one in the shape.
     issuer: Option<&'static str>,
     /// The scope that the route requires.
     scope: &'static str,
@@ -27,21 +27,21 @@ struct Row {
     configured: &'static [(Configure, Verdict)],
 }
 
-/// Client, scopes and subject, or why there are none.
+/// The caller, or the reason for the rejection.
 type Verdict = Result<(Option<&'static str>, &'static str, Option<&'static str>), RejectionKind>;
 
 enum Presented {
-    /// Signed with the key that the issuer publishes.
+    /// A JWT signed with the published key.
     Signed,
-    /// Signed with a key that it does not publish.
-    Withheld,
-    /// The header that was signed is not the one that is sent.
+    /// A JWT signed with a key that is not published.
+    UnpublishedKey,
+    /// A JWT whose header was changed after signing.
     Altered,
-    /// With an HMAC.
+    /// A JWT with an HMAC.
     Symmetric,
-    /// Signed, and about the token the issuer says what this other shape is.
-    Answered(&'static str),
-    /// Opaque; the shape is what the issuer says of it.
+    /// A JWT with the introspection response of this other shape.
+    Introspected(&'static str),
+    /// An opaque token. The shape is its introspection response.
     Opaque,
 }
 
@@ -69,7 +69,7 @@ const ROWS: &[Row] = &[
     },
     Row {
         name: "keycloak_lightweight",
-        presented: Presented::Answered("introspection_keycloak"),
+        presented: Presented::Introspected("introspection_keycloak"),
         configured: &[(
             |issuer| issuer.introspect_all(credentials()),
             Ok((Some("mcp-client"), "mcp:tools", Some("f3a1"))),
@@ -162,7 +162,7 @@ const ROWS: &[Row] = &[
     },
     Row {
         name: "okta_org_as",
-        presented: Presented::Withheld,
+        presented: Presented::UnpublishedKey,
         configured: &[(
             |issuer| issuer.accept_audience("https://org.okta.com"),
             Err(invalid(CheckFailure::UnknownKey)),
@@ -237,7 +237,7 @@ const ROWS: &[Row] = &[
         name: "introspection_logto",
         presented: Presented::Opaque,
         configured: &[
-            // Its refresh tokens are answered for in the same way.
+            // Its refresh tokens have the same response.
             (Issuer::dangerously_accept_missing_audience, Err(invalid(CheckFailure::TokenType))),
             (
                 |issuer| issuer.dangerously_accept_missing_audience().dangerously_accept_missing_token_type(),
@@ -261,7 +261,7 @@ const ROWS: &[Row] = &[
 ];
 
 #[tokio::test(start_paused = true)]
-async fn every_shape_becomes_what_is_expected_of_it() {
+async fn every_shape_has_its_expected_outcome() {
     let Some(shapes) = shapes() else { return };
     for row in ROWS {
         let shape = &shapes[row.name];
@@ -269,27 +269,27 @@ async fn every_shape_becomes_what_is_expected_of_it() {
         for (number, (configure, expected)) in [(None, &row.by_default)].into_iter().chain(verdicts).enumerate() {
             let (provider, token) = row.present(shape, &shapes);
             let by_default = match row.presented {
-                Presented::Opaque => provider.asked(),
+                Presented::Opaque => provider.introspecting(),
                 _ => provider.by_default(),
             };
             let issuer = configure.map_or_else(|| by_default.clone(), |configure| configure(by_default.clone()));
             let server = ResourceServer::builder(RESOURCE).clock(provider.clock.clone()).issuer(issuer);
-            let door = Door::requiring(&build(server).unwrap(), row.scope);
-            let judged = door.judge(&token).await;
-            let judged = judged.as_ref().map_err(|kind| *kind);
-            let judged =
-                judged.map(|(client, scopes, subject)| (client.as_deref(), scopes.as_str(), subject.as_deref()));
-            assert_eq!(judged, *expected, "{} under configuration {number}: {shape}", row.name);
+            let app = TestApp::requiring(&build(server).unwrap(), row.scope);
+            let outcome = app.outcome(&token).await;
+            let outcome = outcome.as_ref().map_err(|kind| *kind);
+            let outcome =
+                outcome.map(|(client, scopes, subject)| (client.as_deref(), scopes.as_str(), subject.as_deref()));
+            assert_eq!(outcome, *expected, "{} under configuration {number}: {shape}", row.name);
         }
     }
 }
 
 #[test]
-fn every_shape_has_a_row_that_agrees_with_its_text() {
+fn every_shape_has_a_row_that_agrees_with_its_description() {
     let Some(shapes) = shapes() else { return };
     let known: BTreeSet<&str> = shapes.as_object().unwrap().keys().map(String::as_str).collect();
     let rows: BTreeSet<&str> = ROWS.iter().map(|row| row.name).collect();
-    assert!(known.len() > 20, "this is not the collection");
+    assert!(known.len() > 20, "the file does not contain the collection");
     assert_eq!(known.symmetric_difference(&rows).collect::<Vec<_>>(), Vec::<&&str>::new());
     assert_eq!(rows.len(), ROWS.len(), "a shape has two rows");
     for row in ROWS {
@@ -306,7 +306,7 @@ fn every_shape_has_a_row_that_agrees_with_its_text() {
 }
 
 impl Row {
-    /// A provider of this kind, and the token as it comes from it.
+    /// A provider like that of the shape, and a token of this shape.
     fn present(&self, shape: &Value, shapes: &Value) -> (Provider, String) {
         let (header, claims) =
             (&shape["header"], if shape["body"].is_null() { &shape["payload"] } else { &shape["body"] });
@@ -314,7 +314,7 @@ impl Row {
         let url = self.issuer.or(claims["iss"].as_str()).unwrap_or(ISSUER);
         let provider = Provider::signing_with(url, algorithm);
         let now = provider.clock.since_epoch().as_secs();
-        let claims = in_time(claims, now);
+        let claims = with_valid_times(claims, now);
         if let Presented::Opaque = self.presented {
             let token = "2YotnFZFEjr1zCsicMWpAA";
             provider.issuer.introspection_answer(token, claims);
@@ -322,7 +322,7 @@ impl Row {
         }
         let signer = provider.issuer.key_id();
         let published = match self.presented {
-            Presented::Withheld => json!("another"),
+            Presented::UnpublishedKey => json!("another"),
             _ => header["kid"].clone(),
         };
         let mut key = with(provider.issuer.jwk_set()["keys"][0].clone(), json!({"kid": published}));
@@ -345,15 +345,15 @@ impl Row {
             }
             _ => sign(header),
         };
-        if let Presented::Answered(name) = self.presented {
-            provider.issuer.introspection_answer(&token, in_time(&shapes[name]["body"], now));
+        if let Presented::Introspected(name) = self.presented {
+            provider.issuer.introspection_answer(&token, with_valid_times(&shapes[name]["body"], now));
         }
         (provider, token)
     }
 }
 
-/// Claims whose times, which stand as 0 in the collection, are in the right range.
-fn in_time(claims: &Value, now: u64) -> Value {
+/// Sets the times, which are 0 in the collection, to valid values.
+fn with_valid_times(claims: &Value, now: u64) -> Value {
     let mut claims = claims.clone();
     for (name, value) in claims.as_object_mut().unwrap().iter_mut().filter(|(_, value)| **value == json!(0)) {
         *value = json!(if name == "exp" { now + 300 } else { now });
@@ -361,7 +361,7 @@ fn in_time(claims: &Value, now: u64) -> Value {
     claims
 }
 
-/// The collection without what is said about it.
+/// The collection without its comments.
 fn shapes() -> Option<Value> {
     let mut shapes = collection("MCP_BEARER_PROVIDERS", "providers", "quirks.json")?;
     shapes.as_object_mut().unwrap().retain(|name, _| !name.starts_with('_'));

@@ -1,5 +1,5 @@
-//! Published keys that cannot be used: they are named in the log and counted, a token under such a key id is answered with
-//! 503, and no such token causes a request. Keys that are not for signatures are none of these.
+//! Published keys that cannot be used. The log names them, and `health` counts them. A token under such a key id gets
+//! 503 and causes no request. Keys for other uses than signatures are not among them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,11 +14,11 @@ use serde_json::{Value, json};
 use tokio::time::advance;
 use tracing::Level;
 
-use super::provider::{Door, Provider, build, invalid, with};
+use super::provider::{Provider, TestApp, build, invalid, with};
 use crate::capture::Capture;
 use crate::support::{ISSUER, RESOURCE, unavailable};
 
-/// A provider with a key `n1` beside its signing key, and that key as it is published.
+/// A provider with a key `n1` beside its signing key, and this key as published.
 fn provider_with_new_key(algorithm: Algorithm) -> (Provider, Value, Value) {
     let provider = Provider::signing_with(ISSUER, algorithm);
     let good = provider.issuer.jwk_set()["keys"][0].clone();
@@ -27,7 +27,7 @@ fn provider_with_new_key(algorithm: Algorithm) -> (Provider, Value, Value) {
     (provider, good, new.unwrap())
 }
 
-/// A token that a key signed, with this header beside `alg`.
+/// A token signed with this key, with these header members beside `alg`.
 fn signed_by(provider: &Provider, kid: &str, header: Value) -> String {
     let alg = provider.issuer.jwk_set()["keys"][0]["alg"].clone();
     let header = with(json!({"alg": alg, "typ": "at+jwt"}), header);
@@ -48,7 +48,7 @@ fn padded(key: &Value) -> Value {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rotation_to_a_key_that_cannot_be_used_is_told_and_is_no_fault_of_the_token() {
+async fn a_rotation_to_an_unusable_key_is_logged_and_gets_503() {
     let capture = Capture::default();
     let _guard = tracing::subscriber::set_default(capture.clone());
     let (provider, good, new) = provider_with_new_key(Algorithm::RS256);
@@ -56,52 +56,52 @@ async fn a_rotation_to_a_key_that_cannot_be_used_is_told_and_is_no_fault_of_the_
     let unpadded = new["n"].as_str().unwrap().to_owned();
     provider.issuer.publish_key_set(json!({"keys": [good]}));
     let server = server(&provider, provider.by_default());
-    let door = Door::new(&server);
+    let app = TestApp::new(&server);
     let signed = |key: &Value| {
         let kid = key["kid"].as_str().unwrap();
         signed_by(&provider, kid, json!({"kid": kid}))
     };
     let token = signed(&new);
-    assert_eq!(door.verdict(&signed(&good)).await, "OK");
+    assert_eq!(app.verdict(&signed(&good)).await, "OK");
     assert!(warnings(&capture).is_empty());
-    // The rotation.
+    // The key rotation.
     provider.issuer.publish_key_set(json!({"keys": [good, padded(&new)]}));
-    assert_eq!(door.judge(&token).await, Err(unavailable()));
-    let told = warnings(&capture);
-    let [line] = told.as_slice() else { panic!("{told:?}") };
+    assert_eq!(app.outcome(&token).await, Err(unavailable()));
+    let lines = warnings(&capture);
+    let [line] = lines.as_slice() else { panic!("{lines:?}") };
     for part in [ISSUER, &format!("kid=\"{kid}\""), "base64url without padding"] {
         assert!(line.contains(part), "{part} in {line}");
     }
-    assert!(!line.contains(&unpadded), "a byte of the document: {line}");
+    assert!(!line.contains(&unpadded), "the line contains data of the document: {line}");
     let health = server.health();
     let health = &health.issuers()[0];
     assert_eq!((health.is_ready(), health.key_count(), health.unusable_key_count()), (true, 1, 1));
-    // However often it is shown, and by whomever: no request, no further line.
+    // Further tokens cause no requests and no log lines, whatever their signature.
     let before = provider.issuer.total_requests();
     for number in 0..50 {
         let (rest, _) = token.rsplit_once('.').unwrap();
-        assert_eq!(door.judge(&token).await, Err(unavailable()));
-        assert_eq!(door.judge(&format!("{rest}.{number:04}")).await, Err(unavailable()));
+        assert_eq!(app.outcome(&token).await, Err(unavailable()));
+        assert_eq!(app.outcome(&format!("{rest}.{number:04}")).await, Err(unavailable()));
     }
     assert_eq!(provider.issuer.total_requests(), before);
-    assert_eq!(door.verdict(&signed(&good)).await, "OK");
-    // Nor is it told again with each fetch of the same set.
+    assert_eq!(app.verdict(&signed(&good)).await, "OK");
+    // The next fetches of the same key set cause no log lines.
     for _ in 0..3 {
         advance(Duration::from_secs(290)).await;
-        assert_eq!(door.verdict(&signed(&good)).await, "OK");
+        assert_eq!(app.verdict(&signed(&good)).await, "OK");
         tokio::task::yield_now().await;
     }
     assert!(provider.issuer.total_requests() > before);
     assert_eq!(warnings(&capture), Vec::<String>::new());
-    // Repaired, it works after the next refresh, as any change of a known key does.
+    // After a repair, the key is used from the next refresh on, like any change of a known key.
     provider.issuer.publish_key_set(json!({"keys": [good, new]}));
     advance(Duration::from_secs(400)).await;
-    assert_eq!(door.verdict(&signed(&new)).await, "OK");
+    assert_eq!(app.verdict(&signed(&new)).await, "OK");
     assert_eq!(server.health().issuers()[0].unusable_key_count(), 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_key_for_signatures_that_cannot_be_used_is_named() {
+async fn every_unusable_signature_key_is_named_in_the_log() {
     for (algorithm, changes, reason) in [
         (Algorithm::RS256, json!({"n": "AQAB"}), "size"),
         (Algorithm::RS256, json!({"e": "AQAB="}), "base64url"),
@@ -124,17 +124,17 @@ async fn every_key_for_signatures_that_cannot_be_used_is_named() {
         let (provider, good, new) = provider_with_new_key(algorithm);
         let kid = new["kid"].as_str().unwrap();
         provider.issuer.publish_key_set(json!({"keys": [good, with(new.clone(), changes.clone())]}));
-        let door = provider.trusted_as(provider.by_default());
+        let app = provider.trusted_as(provider.by_default());
         let token = signed_by(&provider, kid, json!({"kid": kid}));
-        assert_eq!(door.judge(&token).await, Err(unavailable()), "{changes}");
-        let told = warnings(&capture);
-        assert!(told.len() == 1 && told[0].contains(reason) && told[0].contains(kid), "{changes:.80}: {told:?}");
-        // Alone it makes no key set, and is named all the same.
+        assert_eq!(app.outcome(&token).await, Err(unavailable()), "{changes}");
+        let lines = warnings(&capture);
+        assert!(lines.len() == 1 && lines[0].contains(reason) && lines[0].contains(kid), "{changes:.80}: {lines:?}");
+        // A key set with only this key is rejected, and the log names the key.
         provider.issuer.publish_key_set(json!({"keys": [with(new.clone(), changes.clone())]}));
         let server = server(&provider, provider.by_default());
-        assert_eq!(Door::new(&server).verdict(&token).await, "R503");
-        let told = warnings(&capture);
-        assert!(told[0].contains(reason) && told[0].contains(kid), "{changes:.80}: {told:?}");
+        assert_eq!(TestApp::new(&server).verdict(&token).await, "R503");
+        let lines = warnings(&capture);
+        assert!(lines[0].contains(reason) && lines[0].contains(kid), "{changes:.80}: {lines:?}");
         let health = server.health();
         let health = &health.issuers()[0];
         assert_eq!(
@@ -163,46 +163,46 @@ async fn a_key_that_is_not_for_signatures_is_skipped_without_a_warning() {
         provider.issuer.publish_key_set(json!({"keys": [good, with(new.clone(), changes.clone())]}));
         let server = server(&provider, provider.by_default());
         server.warm_up().await.unwrap();
-        let door = Door::new(&server);
+        let app = TestApp::new(&server);
         let token = signed_by(&provider, kid, json!({"kid": kid}));
         let before = provider.issuer.requests(Endpoint::KeySet);
-        assert_eq!(door.judge(&token).await, Err(invalid(CheckFailure::UnknownKey)), "{changes}");
+        assert_eq!(app.outcome(&token).await, Err(invalid(CheckFailure::UnknownKey)), "{changes}");
         assert_eq!(provider.issuer.requests(Endpoint::KeySet), before, "{changes}: the key set was fetched again");
-        let told = capture.take();
-        assert!(told.iter().any(|(_, line)| line.contains("keys=1 skipped=1")), "{changes}: {told:?}");
-        assert!(told.iter().all(|(level, _)| *level > Level::WARN), "{changes}: {told:?}");
+        let lines = capture.take();
+        assert!(lines.iter().any(|(_, line)| line.contains("keys=1 skipped=1")), "{changes}: {lines:?}");
+        assert!(lines.iter().all(|(level, _)| *level > Level::WARN), "{changes}: {lines:?}");
         assert_eq!(server.health().issuers()[0].unusable_key_count(), 0, "{changes}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_usable_key_beside_one_with_the_same_key_id_that_cannot_be_used() {
+async fn a_usable_key_is_used_beside_an_unusable_one_with_the_same_key_id() {
     let (provider, good, new) = provider_with_new_key(Algorithm::RS256);
     let (first, second) = (good["kid"].as_str().unwrap(), new["kid"].as_str().unwrap());
     let third = provider.issuer.add_key(Algorithm::RS256);
     let same = |key: &Value| with(key.clone(), json!({"kid": "same"}));
     for keys in [[same(&good), padded(&same(&new))], [padded(&same(&new)), same(&good)]] {
         provider.issuer.publish_key_set(json!({"keys": keys}));
-        let door = provider.trusted_as(provider.by_default());
-        assert_eq!(door.verdict(&signed_by(&provider, first, json!({"kid": "same"}))).await, "OK");
-        // One of these two may be valid, and nobody can tell which.
+        let app = provider.trusted_as(provider.by_default());
+        assert_eq!(app.verdict(&signed_by(&provider, first, json!({"kid": "same"}))).await, "OK");
+        // One of the two keys may be valid, and the server cannot tell which.
         for signer in [second, &third] {
-            assert_eq!(door.judge(&signed_by(&provider, signer, json!({"kid": "same"}))).await, Err(unavailable()));
-            assert_eq!(door.judge(&signed_by(&provider, signer, json!({}))).await, Err(unavailable()));
+            assert_eq!(app.outcome(&signed_by(&provider, signer, json!({"kid": "same"}))).await, Err(unavailable()));
+            assert_eq!(app.outcome(&signed_by(&provider, signer, json!({}))).await, Err(unavailable()));
         }
-        assert_eq!(door.verdict(&signed_by(&provider, first, json!({}))).await, "OK");
+        assert_eq!(app.verdict(&signed_by(&provider, first, json!({}))).await, "OK");
     }
-    // A key that is not for signatures cannot have made the signature.
+    // A key for another use cannot have made the signature.
     provider.issuer.publish_key_set(json!({"keys": [same(&good), with(same(&new), json!({"use": "enc"}))]}));
-    let door = provider.trusted_as(provider.by_default());
+    let app = provider.trusted_as(provider.by_default());
     for header in [json!({"kid": "same"}), json!({})] {
         let token = signed_by(&provider, second, header);
-        assert_eq!(door.judge(&token).await, Err(invalid(CheckFailure::Signature)));
+        assert_eq!(app.outcome(&token).await, Err(invalid(CheckFailure::Signature)));
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn all_keys_of_one_key_id_are_tried_and_at_most_four() {
+async fn at_most_four_keys_with_one_key_id_are_tried() {
     let provider = Provider::signing_with(ISSUER, Algorithm::ES256);
     for _ in 1..6 {
         provider.issuer.add_key(Algorithm::ES256);
@@ -211,23 +211,23 @@ async fn all_keys_of_one_key_id_are_tried_and_at_most_four() {
     let same: Vec<Value> = keys.iter().map(|key| with(key.clone(), json!({"kid": "same"}))).collect();
     provider.issuer.publish_key_set(json!({"keys": same}));
     let server = server(&provider, provider.by_default());
-    let door = Door::new(&server);
+    let app = TestApp::new(&server);
     for (number, key) in keys.iter().enumerate() {
         let token = signed_by(&provider, key["kid"].as_str().unwrap(), json!({"kid": "same"}));
         let expected = if number < 4 { "OK" } else { "R503" };
-        assert_eq!(door.verdict(&token).await, expected, "key {number}");
+        assert_eq!(app.verdict(&token).await, expected, "key {number}");
     }
     let health = server.health();
     assert_eq!((health.issuers()[0].key_count(), health.issuers()[0].unusable_key_count()), (4, 2));
-    // Where all keys of the name are tried, a forged signature is invalid.
+    // If all keys with this key id are tried, a forged signature is invalid.
     provider.issuer.publish_key_set(json!({"keys": same[..3]}));
-    let door = provider.trusted_as(provider.by_default());
+    let app = provider.trusted_as(provider.by_default());
     let forged = signed_by(&provider, keys[5]["kid"].as_str().unwrap(), json!({"kid": "same"}));
-    assert_eq!(door.judge(&forged).await, Err(invalid(CheckFailure::Signature)));
+    assert_eq!(app.outcome(&forged).await, Err(invalid(CheckFailure::Signature)));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_thumbprint_selects_a_key_where_there_is_no_key_id() {
+async fn a_thumbprint_selects_a_key_if_there_is_no_key_id() {
     let (provider, good, new) = provider_with_new_key(Algorithm::RS256);
     let (first, second) = (good["kid"].as_str().unwrap(), new["kid"].as_str().unwrap());
     for name in ["x5t", "x5t#S256"] {
@@ -235,41 +235,41 @@ async fn a_thumbprint_selects_a_key_where_there_is_no_key_id() {
         provider.issuer.publish_key_set(json!({"keys": [marked(&good, "UtTPYQs5"), marked(&new, "Zz1")]}));
         let server = server(&provider, provider.by_default());
         server.warm_up().await.unwrap();
-        let door = Door::new(&server);
+        let app = TestApp::new(&server);
         for (signer, header, expected) in [
             (first, json!({name: "UtTPYQs5"}), None),
             (second, json!({name: "Zz1"}), None),
             (second, json!({name: "UtTPYQs5"}), Some(CheckFailure::Signature)),
-            // A key id counts first.
+            // A key id takes precedence.
             (second, json!({name: "UtTPYQs5", "kid": second}), None),
             (second, json!({name: "Zz1", "kid": "unknown"}), Some(CheckFailure::UnknownKey)),
             (first, json!({}), Some(CheckFailure::UnknownKey)),
         ] {
             let token = signed_by(&provider, signer, header.clone());
-            assert_eq!(door.judge(&token).await.err(), expected.map(invalid), "{header}");
+            assert_eq!(app.outcome(&token).await.err(), expected.map(invalid), "{header}");
         }
-        // An unknown one causes a fetch, and is remembered, as an unknown key id is.
+        // An unknown thumbprint causes a fetch and is cached, like an unknown key id.
         let token = signed_by(&provider, first, json!({name: "uttpyqs5"}));
         for fetches in [1, 0, 0] {
             let before = provider.issuer.requests(Endpoint::KeySet);
-            assert_eq!(door.judge(&token).await.err(), Some(invalid(CheckFailure::UnknownKey)));
+            assert_eq!(app.outcome(&token).await.err(), Some(invalid(CheckFailure::UnknownKey)));
             assert_eq!(provider.issuer.requests(Endpoint::KeySet) - before, fetches);
         }
-        // After a rotation, the new thumbprint is found by that fetch.
+        // After a key rotation, this fetch finds the new thumbprint.
         advance(Duration::from_secs(60)).await;
         provider.issuer.publish_key_set(json!({"keys": [marked(&good, "new"), marked(&new, "Zz1")]}));
-        assert_eq!(door.verdict(&signed_by(&provider, first, json!({name: "new"}))).await, "OK");
+        assert_eq!(app.verdict(&signed_by(&provider, first, json!({name: "new"}))).await, "OK");
         assert_eq!(
-            door.judge(&signed_by(&provider, first, json!({name: 1}))).await,
+            app.outcome(&signed_by(&provider, first, json!({name: 1}))).await,
             Err(invalid(CheckFailure::Header))
         );
         let long = signed_by(&provider, first, json!({name: "x".repeat(513)}));
-        assert_eq!(door.judge(&long).await, Err(invalid(CheckFailure::Header)));
+        assert_eq!(app.outcome(&long).await, Err(invalid(CheckFailure::Header)));
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn members_that_are_null_and_a_long_certificate_chain_do_no_harm() {
+async fn null_members_and_long_certificate_chains_are_accepted() {
     for (algorithm, changes) in [
         (Algorithm::EdDSA, json!({"alg": null, "n": null, "e": null, "y": null, "d": null, "key_ops": null})),
         (Algorithm::RS256, json!({"x5c": ["x".repeat(10_600), "y".repeat(5_000)]})),
@@ -278,21 +278,21 @@ async fn members_that_are_null_and_a_long_certificate_chain_do_no_harm() {
     ] {
         let provider = Provider::signing_with(ISSUER, algorithm);
         let mut key = provider.issuer.jwk_set()["keys"][0].clone();
-        // `null` is a value here.
+        // Here, `null` is a value.
         key.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
         for keys in [json!([key]), json!([key, null]), json!([null, key])] {
             provider.issuer.publish_key_set(json!({"keys": keys}));
             let capture = Capture::default();
             let _guard = tracing::subscriber::set_default(capture.clone());
-            let door = provider.trusted_as(provider.by_default());
-            assert_eq!(door.verdict(&provider.sign(&provider.claims())).await, "OK", "{changes:.80}");
+            let app = provider.trusted_as(provider.by_default());
+            assert_eq!(app.verdict(&provider.sign(&provider.claims())).await, "OK", "{changes:.80}");
             assert_eq!(warnings(&capture), Vec::<String>::new());
         }
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_number_and_the_size_of_keys_can_be_set() {
+async fn the_number_and_the_size_of_keys_are_configurable() {
     let (provider, good, new) = provider_with_new_key(Algorithm::ES256);
     let (first, second) = (good["kid"].as_str().unwrap(), new["kid"].as_str().unwrap());
     let other = |number: usize| with(good.clone(), json!({"kid": format!("other-{number}"), "use": null}));
@@ -313,13 +313,13 @@ async fn the_number_and_the_size_of_keys_can_be_set() {
         server.warm_up().await.unwrap();
         let health = server.health();
         assert_eq!((health.issuers()[0].key_count(), health.issuers()[0].unusable_key_count()), (keys, unusable));
-        // One line for the first of them, and one for all others.
-        let told = warnings(&capture);
-        assert_eq!(told.len(), if unusable == 0 { 0 } else { 2 }, "{told:?}");
-        let door = Door::new(&server);
-        // The key that says that it is for signatures is used, although it comes last.
+        // One line for the first key, and one for all others.
+        let lines = warnings(&capture);
+        assert_eq!(lines.len(), if unusable == 0 { 0 } else { 2 }, "{lines:?}");
+        let app = TestApp::new(&server);
+        // The key with `"use": "sig"` takes precedence, although it comes last.
         for ((signer, kid), expected) in [(second, second), (first, last)].into_iter().zip(verdicts) {
-            assert_eq!(door.verdict(&signed_by(&provider, signer, json!({"kid": kid}))).await, expected, "{kid}");
+            assert_eq!(app.verdict(&signed_by(&provider, signer, json!({"kid": kid}))).await, expected, "{kid}");
         }
     }
     let long = with(good.clone(), json!({"x5c": ["x".repeat(300_000)]}));
@@ -353,10 +353,10 @@ fn limits_of_a_key_set_are_bounded() {
     }
 }
 
-/// Gives the same set again and again, each time in another allocation.
-struct Own(String, Arc<AtomicUsize>);
+/// A key source that returns the same key set each time, in a new allocation.
+struct OwnSource(String, Arc<AtomicUsize>);
 
-impl KeySource for Own {
+impl KeySource for OwnSource {
     fn key_set<'a>(&'a self, _: Option<&'a str>) -> KeySetFuture<'a> {
         self.1.fetch_add(1, Ordering::SeqCst);
         Box::pin(async { Ok(Arc::new(JwkSet::from_json(&self.0).unwrap())) })
@@ -364,29 +364,29 @@ impl KeySource for Own {
 }
 
 #[tokio::test(start_paused = true)]
-async fn unusable_keys_of_fixed_key_sets_and_of_own_sources_are_told_once() {
+async fn unusable_keys_of_fixed_key_sets_and_of_own_sources_are_logged_once() {
     let (provider, good, new) = provider_with_new_key(Algorithm::RS256);
     let (first, second) = (good["kid"].as_str().unwrap(), new["kid"].as_str().unwrap());
     let document = json!({"keys": [good, padded(&new)]}).to_string();
-    let asked = Arc::new(AtomicUsize::new(0));
+    let calls = Arc::new(AtomicUsize::new(0));
     for (issuer, counted) in [
         (Issuer::with_jwks(ISSUER, JwkSet::from_json(&document).unwrap()), 1),
-        (Issuer::with_key_source(ISSUER, Own(document, Arc::clone(&asked))), 0),
+        (Issuer::with_key_source(ISSUER, OwnSource(document, Arc::clone(&calls))), 0),
     ] {
         let capture = Capture::default();
         let _guard = tracing::subscriber::set_default(capture.clone());
         let builder = ResourceServer::builder(RESOURCE).issuer(issuer).clock(provider.clock.clone());
         let server = builder.build_lazy().unwrap();
-        let door = Door::new(&server);
+        let app = TestApp::new(&server);
         for _ in 0..10 {
-            assert_eq!(door.verdict(&signed_by(&provider, first, json!({"kid": first}))).await, "OK");
+            assert_eq!(app.verdict(&signed_by(&provider, first, json!({"kid": first}))).await, "OK");
             let token = signed_by(&provider, second, json!({"kid": second}));
-            assert_eq!(door.judge(&token).await, Err(unavailable()));
+            assert_eq!(app.outcome(&token).await, Err(unavailable()));
         }
-        let told = warnings(&capture);
-        assert!(told.len() == 1 && told[0].contains(second), "{told:?}");
+        let lines = warnings(&capture);
+        assert!(lines.len() == 1 && lines[0].contains(second), "{lines:?}");
         assert_eq!(server.health().issuers()[0].unusable_key_count(), counted);
     }
-    // A key that cannot be used is known: the source is not asked for a newer set.
-    assert_eq!(asked.load(Ordering::SeqCst), 20);
+    // The key id of an unusable key is known, so the source is not asked for a newer key set.
+    assert_eq!(calls.load(Ordering::SeqCst), 20);
 }
