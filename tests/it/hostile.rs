@@ -101,8 +101,8 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
     ("P05", "fn the_service_that_was_polled_ready_is_the_one_that_is_called(", include_str!("layers.rs")),
     ("P06", "fn without_a_layer_the_extractor_is_an_error_of_the_server(", include_str!("extractor.rs")),
     ("P08", "fn a_layer_inside_a_layer_adds_its_scopes_and_verifies_nothing_twice(", include_str!("layers.rs")),
-    ("P09", "fn a_session_is_unknown_to_everybody_but_its_owner(", include_str!("mcp/sessions.rs")),
-    ("P10", "fn an_event_stream_ends_with_its_token_and_not_a_second_earlier(", include_str!("mcp/streams.rs")),
+    ("P09", "fn a_session_is_unknown_to_everyone_except_its_owner(", include_str!("mcp/sessions.rs")),
+    ("P10", "fn an_event_stream_ends_when_its_token_expires_and_not_a_second_earlier(", include_str!("mcp/streams.rs")),
     ("P12", "with_allowed_hosts", include_str!("../../examples/mcp_server/app.rs")),
     // CI runs the whole test suite with each of these features enabled.
     ("P13", "feature `arbitrary_precision`", include_str!("../../src/json.rs")),

@@ -1,4 +1,4 @@
-//! What an MCP request may do, by the operation in it.
+//! MCP authorization: scopes for operations, sessions, streams and lists.
 
 mod server;
 mod stream;

@@ -1,4 +1,4 @@
-//! A body that two readers could read in two ways, or in none: only those who may do everything may send it.
+//! Ambiguous and invalid JSON: only a token with all scopes of all rules may send it.
 
 use mcp_bearer::mcp::McpScopes;
 
@@ -18,7 +18,7 @@ fn rules() -> McpScopes {
 
 const EVERYTHING: &str = "mcp:tools notes:write notes:read tools";
 
-/// The servers that differ in what they do with a body that cannot be read.
+/// Servers that handle an ambiguous body in different ways.
 struct Servers {
     fixture: Fixture,
     ruled: McpServer,
@@ -40,7 +40,7 @@ impl Servers {
         }
     }
 
-    async fn are_unsure_of(&self, body: impl Into<Vec<u8>>, headers: &[(&str, &str)]) {
+    async fn assert_ambiguous(&self, body: impl Into<Vec<u8>>, headers: &[(&str, &str)]) {
         let body = body.into();
         let shown = String::from_utf8_lossy(&body).into_owned();
         let token = |scopes: &str| self.fixture.token_for(scopes);
@@ -55,19 +55,19 @@ impl Servers {
         assert_eq!(self.mixed.judge("", headers, body.clone()).await, "401 mcp:tools", "{shown:.200}");
     }
 
-    async fn are_sure_of(&self, body: &str, needed: &str) {
+    async fn assert_needs(&self, body: &str, needed: &str) {
         for server in [&self.ruled, &self.strict] {
             assert_eq!(server.judge(&self.fixture.token_for(needed), &[], body.to_owned()).await, "OK", "{body:.200}");
             if needed != "mcp:tools" {
-                let refused = server.judge(&self.fixture.token_for("mcp:tools"), &[], body.to_owned()).await;
-                assert_eq!(refused, format!("403 {needed}"), "{body:.200}");
+                let rejected = server.judge(&self.fixture.token_for("mcp:tools"), &[], body.to_owned()).await;
+                assert_eq!(rejected, format!("403 {needed}"), "{body:.200}");
             }
         }
     }
 }
 
 #[tokio::test]
-async fn what_is_no_json_rpc_message_is_unreadable() {
+async fn a_body_that_is_not_a_json_rpc_message_is_unreadable() {
     let servers = Servers::new().await;
     for body in [
         &b""[..],
@@ -97,15 +97,15 @@ async fn what_is_no_json_rpc_message_is_unreadable() {
         br#"{"jsonrpc":"2.0","id":1,"Result":{}}"#,
         b"jsonrpc=2.0&method=ping",
         b"data: {\"method\":\"ping\"}\n\n",
-        // As gzip begins.
+        // The first bytes of gzip data.
         b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\xabV\xcaM-\xc9\xc8OQ\xb2R*\xc8\xccKW\xaa\x05\x00",
     ] {
-        servers.are_unsure_of(body, &[]).await;
+        servers.assert_ambiguous(body, &[]).await;
     }
 }
 
 #[tokio::test]
-async fn a_member_that_counts_and_could_be_another_is_unreadable() {
+async fn an_ambiguous_member_is_unreadable() {
     let servers = Servers::new().await;
     for body in [
         r#"{"method":"ping","method":"ping"}"#,
@@ -127,7 +127,7 @@ async fn a_member_that_counts_and_could_be_another_is_unreadable() {
         r#"{"method":"resources/read","params":{"uri":"a:1","URI":"b:1"}}"#,
         r#"{"method":"tasks/get","params":{"taskId":"1","taskId":"2"}}"#,
         r#"{"method":"tasks/get","params":{"taskId":"1","taskid":"2"}}"#,
-        // The long s and the Kelvin sign are letters to those who fold case as Unicode does.
+        // Unicode case folding maps the long s and the Kelvin sign to ASCII letters.
         "{\"method\":\"tools/call\",\"param\u{17f}\":{\"name\":\"add\"},\"params\":{\"name\":\"free\"}}",
         "{\"method\":\"tasks/get\",\"params\":{\"ta\u{17f}kId\":\"1\",\"taskId\":\"2\"}}",
         "{\"method\":\"tasks/get\",\"params\":{\"TAS\u{212a}ID\":\"1\",\"taskId\":\"2\"}}",
@@ -136,17 +136,17 @@ async fn a_member_that_counts_and_could_be_another_is_unreadable() {
         r#"{"method":"completion/complete","params":{"ref":{"name":"a","uri":"b:1"}}}"#,
         r#"{"method":"subscriptions/listen","params":{"notifications":{},"Notifications":{"resourceSubscriptions":[]}}}"#,
         r#"{"method":"subscriptions/listen","params":{"notifications":{"resourceSubscriptions":[],"resourcesubscriptions":["a:1"]}}}"#,
-        // A request to one reader is an answer to another.
+        // Some parsers see a request, and others a response.
         r#"{"id":1,"method":"ping","result":{}}"#,
         r#"{"id":1,"error":{"code":1,"message":""},"method":"ping"}"#,
     ] {
-        servers.are_unsure_of(body, &[]).await;
-        servers.are_unsure_of(format!("[{body}]"), &[]).await;
+        servers.assert_ambiguous(body, &[]).await;
+        servers.assert_ambiguous(format!("[{body}]"), &[]).await;
     }
 }
 
 #[tokio::test]
-async fn a_name_that_is_needed_and_no_text_is_unreadable() {
+async fn a_required_name_that_is_not_a_string_is_unreadable() {
     let servers = Servers::new().await;
     let many = format!(
         r#"{{"method":"subscriptions/listen","params":{{"notifications":{{"resourceSubscriptions":[{}"a:1"]}}}}}}"#,
@@ -192,15 +192,15 @@ async fn a_name_that_is_needed_and_no_text_is_unreadable() {
         r#"{"method":"subscriptions/listen","params":{"notifications":{"resourceSubscriptions":["a:1",2]}}}"#,
         many.as_str(),
     ] {
-        servers.are_unsure_of(body, &[]).await;
+        servers.assert_ambiguous(body, &[]).await;
     }
-    servers.are_unsure_of(b"{\"method\":\"tools/call\",\"params\":{\"name\":\"\xff\"}}", &[]).await;
-    servers.are_unsure_of(b"{\"method\":\"pi\xc0\x80ng\"}", &[]).await;
-    servers.are_unsure_of(b"{\"method\":\"ping\",\"m\xe9thod\":1}", &[]).await;
+    servers.assert_ambiguous(b"{\"method\":\"tools/call\",\"params\":{\"name\":\"\xff\"}}", &[]).await;
+    servers.assert_ambiguous(b"{\"method\":\"pi\xc0\x80ng\"}", &[]).await;
+    servers.assert_ambiguous(b"{\"method\":\"ping\",\"m\xe9thod\":1}", &[]).await;
 }
 
 #[tokio::test]
-async fn names_that_the_parser_keeps_for_itself_are_unreadable() {
+async fn reserved_names_of_the_parser_are_unreadable() {
     let servers = Servers::new().await;
     for private in ["RawValue", "Number", "Else", ""].map(|name| format!("$serde_json::private::{name}")) {
         let escaped = private.replace('$', "\\u0024");
@@ -219,14 +219,14 @@ async fn names_that_the_parser_keeps_for_itself_are_unreadable() {
                 format!(r#"{{"method":"tools/call","params":{{"name":{{"{name}":{text}}}}}}}"#),
                 format!(r#"{{"method":"completion/complete","params":{{"ref":{{"{name}":{text}}}}}}}"#),
             ] {
-                servers.are_unsure_of(body, &[]).await;
+                servers.assert_ambiguous(body, &[]).await;
             }
         }
     }
 }
 
 #[tokio::test]
-async fn what_is_nested_without_end_is_unreadable() {
+async fn a_body_that_is_nested_too_deeply_is_unreadable() {
     let servers = Servers::new().await;
     let deep = 100_000;
     for (before, open) in [
@@ -237,20 +237,20 @@ async fn what_is_nested_without_end_is_unreadable() {
         ("{\"method\":\"tools/call\",\"params\":{\"name\":", "["),
         ("{\"id\":", "["),
     ] {
-        servers.are_unsure_of(format!("{before}{}", open.repeat(deep)), &[]).await;
+        servers.assert_ambiguous(format!("{before}{}", open.repeat(deep)), &[]).await;
     }
     let closed = format!(r#"{{"method":"ping","params":{}{}}}"#, "[".repeat(deep), "]".repeat(deep));
-    servers.are_unsure_of(closed, &[]).await;
+    servers.assert_ambiguous(closed, &[]).await;
 }
 
 #[tokio::test]
-async fn a_body_in_another_coding_is_unreadable_whatever_it_looks_like() {
+async fn a_body_with_a_content_encoding_is_unreadable() {
     let servers = Servers::new().await;
     let ping = r#"{"method":"ping"}"#;
     for coding in ["gzip", "br", "deflate", "zstd", "compress", "x-mine", "identity, br", "GZIP", ""] {
-        servers.are_unsure_of(ping, &[("content-encoding", coding)]).await;
+        servers.assert_ambiguous(ping, &[("content-encoding", coding)]).await;
     }
-    servers.are_unsure_of(ping, &[("content-encoding", "identity"), ("content-encoding", "br")]).await;
+    servers.assert_ambiguous(ping, &[("content-encoding", "identity"), ("content-encoding", "br")]).await;
     let token = servers.fixture.token();
     for coding in ["identity", "Identity"] {
         assert_eq!(servers.strict.judge(&token, &[("content-encoding", coding)], ping).await, "OK");
@@ -258,13 +258,13 @@ async fn a_body_in_another_coding_is_unreadable_whatever_it_looks_like() {
 }
 
 #[tokio::test]
-async fn a_body_that_some_reader_takes_for_another_charset_is_unreadable() {
+async fn a_body_with_another_charset_is_unreadable() {
     let servers = Servers::new().await;
-    // Behind `express.json()`, UTF-7 makes members of what is one text in UTF-8.
+    // Behind `express.json()`, UTF-7 makes several members out of one UTF-8 string.
     let ping = r#"{"jsonrpc":"2.0","id":1,"method":"ping","x":"+ACIALAAi-method+ACIAOgAi-tools/call+ACIA-"}"#;
-    // `post` sends `application/json` already, so that these are a second one.
+    // `post` already sets `application/json`, so this is a second `Content-Type`.
     for media_type in ["application/json", "text/plain", "application/json; charset=utf-8"] {
-        servers.are_unsure_of(ping, &[("content-type", media_type)]).await;
+        servers.assert_ambiguous(ping, &[("content-type", media_type)]).await;
     }
     let judge = async |token: &str, media_type: &str| {
         let mut request = post(token, &[], ping);
@@ -320,7 +320,7 @@ async fn a_body_that_some_reader_takes_for_another_charset_is_unreadable() {
 }
 
 #[tokio::test]
-async fn a_name_that_ends_early_for_readers_in_c_is_unreadable() {
+async fn a_name_with_a_nul_character_is_unreadable() {
     let servers = Servers::new().await;
     for body in [
         r#"{"method":"ping\u0000"}"#,
@@ -336,13 +336,13 @@ async fn a_name_that_ends_early_for_readers_in_c_is_unreadable() {
         r#"{"method":"completion/complete","params":{"ref":{"uri":"a:{x}\u0000"}}}"#,
         r#"{"method":"subscriptions/listen","params":{"notifications":{"resourceSubscriptions":["a:1","b:1\u0000"]}}}"#,
     ] {
-        servers.are_unsure_of(body, &[]).await;
-        servers.are_unsure_of(format!("[{body}]"), &[]).await;
+        servers.assert_ambiguous(body, &[]).await;
+        servers.assert_ambiguous(format!("[{body}]"), &[]).await;
     }
 }
 
 #[tokio::test]
-async fn strange_spelling_alone_makes_nothing_unreadable() {
+async fn unusual_but_unambiguous_json_is_accepted() {
     let servers = Servers::new().await;
     let nested = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
     for (body, needed) in [
@@ -372,12 +372,12 @@ async fn strange_spelling_alone_makes_nothing_unreadable() {
             "mcp:tools notes:read",
         ),
     ] {
-        servers.are_sure_of(body, needed).await;
+        servers.assert_needs(body, needed).await;
     }
 }
 
 #[tokio::test]
-async fn a_uri_that_is_too_long_to_be_compared_is_unreadable() {
+async fn a_uri_that_is_too_long_is_unreadable() {
     let servers = Servers::new().await;
     for length in [(8 << 10) + 1, 1 << 20] {
         let uri = "u".repeat(length);
@@ -389,7 +389,7 @@ async fn a_uri_that_is_too_long_to_be_compared_is_unreadable() {
                 r#""subscriptions/listen","params":{{"notifications":{{"resourceSubscriptions":["a:1","{uri}"]}}}}"#
             ),
         ] {
-            servers.are_unsure_of(format!(r#"{{"method":{params}}}"#), &[]).await;
+            servers.assert_ambiguous(format!(r#"{{"method":{params}}}"#), &[]).await;
         }
     }
 }

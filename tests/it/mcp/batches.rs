@@ -1,4 +1,4 @@
-//! Batches (MCP 2025-03-26): all of it or nothing.
+//! Batches (MCP 2025-03-26): either all messages are allowed, or the request is rejected.
 
 use mcp_bearer::mcp::McpScopes;
 use serde_json::{Value, json};
@@ -40,7 +40,7 @@ fn answer() -> Value {
 }
 
 #[tokio::test]
-async fn a_batch_needs_what_its_members_need_in_one_challenge() {
+async fn a_challenge_for_a_batch_contains_the_scopes_of_all_messages() {
     let fixture = Fixture::new().await;
     let server = McpServer::new(&fixture, scopes());
     for (batch, needed) in [
@@ -55,22 +55,22 @@ async fn a_batch_needs_what_its_members_need_in_one_challenge() {
         let body = batch.to_string();
         let all = format!("mcp:tools {needed}").trim().to_owned();
         assert_eq!(server.judge(&fixture.token_for(&all), &[], body.clone()).await, "OK", "{body}");
-        // One member that is not allowed stops all others.
+        // One message that is not allowed stops the whole batch.
         for missing in needed.split(' ').filter(|scope| !scope.is_empty()) {
             let held: Vec<_> = all.split(' ').filter(|scope| *scope != missing).collect();
-            let refused = server.judge(&fixture.token_for(&held.join(" ")), &[], body.clone()).await;
-            assert_eq!(refused, format!("403 {all}"), "{body}");
+            let rejected = server.judge(&fixture.token_for(&held.join(" ")), &[], body.clone()).await;
+            assert_eq!(rejected, format!("403 {all}"), "{body}");
         }
     }
 }
 
 #[tokio::test]
-async fn one_member_that_is_not_offered_stops_the_batch() {
+async fn one_unlisted_target_stops_the_batch() {
     let fixture = Fixture::new().await;
     let server = McpServer::new(&fixture, scopes().deny_unlisted());
     let token = fixture.token_for("mcp:tools notes:read notes:write notes:delete");
     for batch in [[ping(), tool("unlisted")], [tool("unlisted"), ping()], [tool("unlisted"), tool("add")]] {
-        // Whose id would it be?
+        // The error has no id, since several requests could have caused it.
         assert_eq!(verdict(&server.call(&token, &json!(batch)).await), "403 -32602", "{batch:?}");
         assert!(server.take_reached().is_empty(), "{batch:?}");
     }
@@ -78,7 +78,7 @@ async fn one_member_that_is_not_offered_stops_the_batch() {
 }
 
 #[tokio::test]
-async fn what_is_no_batch_of_messages_is_not_read_as_one() {
+async fn an_array_that_is_not_a_batch_of_messages_is_unreadable() {
     let fixture = Fixture::new().await;
     let server = McpServer::new(&fixture, scopes());
     let some = fixture.token_for("mcp:tools notes:read notes:write");
@@ -104,7 +104,7 @@ async fn what_is_no_batch_of_messages_is_not_read_as_one() {
 }
 
 #[tokio::test]
-async fn a_long_batch_is_judged_to_its_last_member() {
+async fn a_long_batch_is_checked_to_its_last_message() {
     let fixture = Fixture::new().await;
     let server = McpServer::new(&fixture, scopes());
     let token = fixture.token_for("mcp:tools");
@@ -119,12 +119,12 @@ async fn a_long_batch_is_judged_to_its_last_member() {
 }
 
 #[tokio::test]
-async fn a_batch_that_nobody_needs_is_unreadable() {
+async fn a_batch_that_is_too_long_is_unreadable() {
     let fixture = Fixture::new().await;
     let server = McpServer::new(&fixture, scopes());
     let some = fixture.token_for("mcp:tools notes:read notes:write");
     let all = fixture.token_for("mcp:tools notes:read notes:write notes:delete");
-    // As many as a body can hold, at 15 bytes each.
+    // The greatest number of messages in a body, at 15 bytes each.
     for count in [1_000, 10_000, 279_000] {
         let tiny = r#"{"method":"x"},"#.repeat(count);
         for last in [r#"{"method":"x"}"#, r#"{"method":"tools/call","params":{"name":"add"}}"#, "{}", "", "]"] {
@@ -136,7 +136,7 @@ async fn a_batch_that_nobody_needs_is_unreadable() {
 }
 
 #[tokio::test]
-async fn all_uris_of_a_body_together_are_bounded() {
+async fn the_total_length_of_uris_in_a_body_is_limited() {
     let fixture = Fixture::new().await;
     let server = McpServer::new(
         &fixture,
@@ -166,7 +166,7 @@ async fn all_uris_of_a_body_together_are_bounded() {
 }
 
 #[tokio::test]
-async fn a_body_with_more_uris_than_are_compared_is_unreadable() {
+async fn a_body_with_too_many_uris_is_unreadable() {
     let fixture = Fixture::new().await;
     let scopes = McpScopes::new().resource("notes://{id}", ["notes:read"]).tool("add", ["notes:write"]);
     let server = McpServer::new(&fixture, scopes.clone());

@@ -1,4 +1,4 @@
-//! Reading a body takes bounded memory and bounded time, and changes nothing.
+//! Reading a request body takes limited memory and time, and does not change the body.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -27,13 +27,13 @@ fn limited(fixture: &Fixture, limit: usize) -> McpServer {
     McpServer::with(tools(layer), |_| "ok".into_response())
 }
 
-/// A message of this length.
+/// A message with this length.
 fn padded(length: usize) -> Bytes {
     let message = r#"{"method":"ping"}"#;
     format!("{message}{}", " ".repeat(length - message.len())).into()
 }
 
-/// A body whose length nobody knows.
+/// A body of unknown length.
 fn chunked(chunks: impl Stream<Item = Result<Bytes, std::io::Error>> + Send + 'static) -> Body {
     Body::from_stream(chunks)
 }
@@ -44,7 +44,7 @@ fn pieces(body: &Bytes, size: usize) -> Body {
 }
 
 #[tokio::test]
-async fn a_body_may_have_the_limit_and_not_a_byte_more() {
+async fn a_body_may_have_the_maximum_length_and_no_more() {
     let fixture = Fixture::new().await;
     let (small, default) = (limited(&fixture, 1_024), McpServer::new(&fixture, McpScopes::new()));
     for (server, limit) in [(small, 1_024), (default, 4 << 20)] {
@@ -65,7 +65,7 @@ async fn a_body_may_have_the_limit_and_not_a_byte_more() {
     }
 }
 
-/// Announces a length, and must not be read.
+/// A body that announces this length and panics if it is polled.
 #[derive(Clone)]
 struct Announced(u64);
 
@@ -77,7 +77,7 @@ impl http_body::Body for Announced {
         self: std::pin::Pin<&mut Self>,
         _: &mut std::task::Context<'_>,
     ) -> std::task::Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        panic!("somebody read the body")
+        panic!("the body must not be read")
     }
 
     fn is_end_stream(&self) -> bool {
@@ -90,7 +90,7 @@ impl http_body::Body for Announced {
 }
 
 #[tokio::test]
-async fn a_body_that_is_announced_to_be_too_large_is_not_read() {
+async fn a_body_with_a_length_above_the_limit_is_not_read() {
     let fixture = Fixture::new().await;
     let server = limited(&fixture, 1_024);
     for length in [1_025, u64::MAX] {
@@ -101,7 +101,7 @@ async fn a_body_that_is_announced_to_be_too_large_is_not_read() {
 }
 
 #[tokio::test]
-async fn only_a_get_without_a_body_is_not_judged_by_it() {
+async fn only_methods_without_a_body_skip_the_body() {
     let fixture = Fixture::new().await;
     let layer = fixture.server.mcp_layer(McpScopes::new().any_tool(["never"]).deny_unlisted());
     let handler =
@@ -118,7 +118,7 @@ async fn only_a_get_without_a_body_is_not_judged_by_it() {
 }
 
 #[tokio::test]
-async fn a_body_goes_on_as_one_frame_with_its_trailers() {
+async fn a_body_is_forwarded_as_one_frame_with_its_trailers() {
     let fixture = Fixture::new().await;
     let layer = fixture.server.mcp_layer(McpScopes::new());
     let handler = service_fn(async |request: Request<McpRequestBody<Body>>| {
@@ -136,7 +136,7 @@ async fn a_body_goes_on_as_one_frame_with_its_trailers() {
     assert_eq!(answer.body, r#"Some(17) Some("7") b"{\"method\":\"ping\"}""#);
 }
 
-/// Pieces that come at this pace without end, and how many bytes of them were taken.
+/// An endless body with one piece per pause, and a counter of the bytes that were read.
 fn endless(piece: usize, pause: Duration) -> (Body, Arc<AtomicUsize>) {
     let taken = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&taken);
@@ -154,7 +154,7 @@ fn endless(piece: usize, pause: Duration) -> (Body, Arc<AtomicUsize>) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_without_end_is_given_up() {
+async fn reading_an_endless_body_stops_at_a_limit() {
     let fixture = Fixture::new().await;
     let server = McpServer::new(&fixture, McpScopes::new());
     let mixed = McpServer::mixed(&fixture, McpScopes::new().public(["ping"]));
@@ -184,7 +184,7 @@ async fn a_body_without_end_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_stranger_may_send_less_than_the_holder_of_a_token() {
+async fn a_request_without_a_token_has_a_smaller_limit() {
     let fixture = Fixture::new().await;
     let layer = || fixture.server.mcp_layer(McpScopes::new().public(["ping"]));
     let mixed = |layer| McpServer::with(tools(layer).allow_anonymous(), |_| "ok".into_response());
@@ -194,7 +194,7 @@ async fn a_stranger_may_send_less_than_the_holder_of_a_token() {
         (layer().max_anonymous_body(1_024), 1_024, 4 << 20),
         (layer().max_anonymous_body(4 << 20), 4 << 20, 4 << 20),
         (layer().max_body(1 << 20).max_anonymous_body(1 << 20), 1 << 20, 1 << 20),
-        // The smaller bound of the two counts.
+        // The smaller of the two limits applies.
         (layer().max_body(2_048), 2_048, 2_048),
     ] {
         let server = mixed(layer);
@@ -203,7 +203,7 @@ async fn a_stranger_may_send_less_than_the_holder_of_a_token() {
             assert_eq!(server.judge(&token, &[], padded(limit + 1)).await, too_large, "{limit}");
             let answer = server.post(&token, &[], pieces(&padded(limit + 1), 1 + limit / 3)).await;
             assert_eq!(verdict(&answer), too_large, "{limit}");
-            // One that says how long it is is not read at all.
+            // A body with a known length is not read.
             let answer = server.post(&token, &[], Body::new(Announced(u64::try_from(limit + 1).unwrap()))).await;
             assert_eq!(verdict(&answer), too_large, "{limit}");
             assert!(server.take_reached().is_empty());
@@ -212,7 +212,7 @@ async fn a_stranger_may_send_less_than_the_holder_of_a_token() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_that_is_slow_and_ends_in_time_is_read() {
+async fn a_slow_body_within_the_time_limit_is_read() {
     let fixture = Fixture::new().await;
     let server = McpServer::new(&fixture, McpScopes::new());
     for (wait, expected) in [(28, 200), (31, 408)] {
@@ -229,7 +229,7 @@ async fn a_body_that_is_slow_and_ends_in_time_is_read() {
 }
 
 #[tokio::test]
-async fn a_body_that_breaks_off_is_refused_even_if_a_message_came_through() {
+async fn a_body_that_ends_with_an_error_is_rejected() {
     let fixture = Fixture::new().await;
     let server = McpServer::new(&fixture, McpScopes::new());
     for before in [&[][..], &["{"], &[r#"{"method":"ping"}"#]] {
@@ -242,7 +242,7 @@ async fn a_body_that_breaks_off_is_refused_even_if_a_message_came_through() {
 }
 
 #[tokio::test]
-async fn a_body_that_another_layer_makes_is_empty() {
+async fn the_default_body_is_empty() {
     let request = McpRequestBody::<Body>::default().collect().await.unwrap().to_bytes();
     let response = McpResponseBody::<Body>::default().collect().await.unwrap().to_bytes();
     assert!(request.is_empty() && response.is_empty());

@@ -1,4 +1,4 @@
-//! A mistake in the rules or the settings fails at build, with a sentence that says what to change.
+//! A mistake in rules or settings fails at build. The error message says what to change.
 
 use std::time::Duration;
 
@@ -131,7 +131,7 @@ fn rules_that_cannot_work_fail_at_build() {
 }
 
 #[test]
-fn rules_that_only_look_alike_are_good() {
+fn rules_that_only_look_alike_are_valid() {
     let fixture = Fixture::cold();
     for scopes in [
         McpScopes::new().tool("t", ["a"]).tool("T", ["a"]).prompt("t", ["a"]).method("t", ["a"]).resource("t", ["a"]),
@@ -213,7 +213,7 @@ fn a_setter_without_try_panics_with_the_same_sentence() {
 }
 
 #[tokio::test]
-async fn refusals_can_look_different_and_stay_what_they_are() {
+async fn rejections_can_be_customized() {
     let fixture = Fixture::new().await;
     let layer = fixture.server.mcp_layer(McpScopes::new().tool("add", ["notes:write"]).deny_unlisted());
     let layer = layer.on_rejection(|rejection| {

@@ -1,4 +1,4 @@
-//! The layer as a citizen of tower: readiness, when bodies are read, what refusals look like.
+//! The layer as a tower middleware: readiness, when bodies are read, and the responses to rejected requests.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -26,7 +26,7 @@ use crate::support::{Answer, Fixture, METADATA_URL};
 
 const CALL: &str = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"add_note"}}"#;
 
-/// A service that may be called only as often as it was polled ready, and that forgets that when it is cloned.
+/// A service that must be polled ready before each call. A clone is not ready.
 struct Strict {
     ready: bool,
     polled: Arc<AtomicUsize>,
@@ -44,7 +44,7 @@ impl<B> Service<Request<B>> for Strict {
     type Error = &'static str;
     type Future = std::future::Ready<Result<Self::Response, Self::Error>>;
 
-    /// Pending once, ready after that; in the end it is broken.
+    /// The first poll is pending, the next ones are ready, and the last one fails.
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         match self.polled.fetch_add(1, SeqCst) {
             0 => {
@@ -81,7 +81,7 @@ async fn the_service_that_was_polled_ready_is_the_one_that_is_called() {
     let (may, may_not) = (fixture.token_for("mcp:tools notes:write"), fixture.token());
     for (request, status, calls) in [
         (post(&may, &[], CALL), Ok(200), 1),
-        (post(&may, &[], slowly(CALL)), Ok(200), 2),
+        (post(&may, &[], slow_body(CALL)), Ok(200), 2),
         (get, Ok(200), 3),
         (preflight.body(Body::empty()).unwrap(), Ok(200), 4),
         (post(&may_not, &[], CALL), Ok(403), 4),
@@ -96,8 +96,8 @@ async fn the_service_that_was_polled_ready_is_the_one_that_is_called() {
     assert_eq!(ServiceExt::<Request<Body>>::ready(&mut service).await.err(), Some("broken"));
 }
 
-/// A body that keeps its reader waiting between any two bytes.
-fn slowly(text: &'static str) -> Body {
+/// A body that is pending between any two bytes.
+fn slow_body(text: &'static str) -> Body {
     let bytes = futures_util::stream::unfold(text.bytes(), |mut bytes| async {
         tokio::time::sleep(Duration::from_millis(1)).await;
         let byte = bytes.next()?;
@@ -106,7 +106,7 @@ fn slowly(text: &'static str) -> Body {
     Body::new(StreamBody::new(bytes))
 }
 
-/// A body that counts how often it is asked for something.
+/// A body that counts how often it is polled.
 struct Counting {
     body: Body,
     announced: Option<u64>,
@@ -131,14 +131,14 @@ impl HttpBody for Counting {
     }
 }
 
-/// The request with another body, and how often that is asked.
+/// The request with a body that counts its polls.
 fn counted(request: Request<Body>, announced: Option<u64>) -> (Request<Body>, Arc<AtomicUsize>) {
     let polls = Arc::new(AtomicUsize::new(0));
     (request.map(|body| Body::new(Counting { body, announced, polls: Arc::clone(&polls) })), polls)
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_body_of_who_is_refused_without_it_is_never_read() {
+async fn the_body_of_a_request_that_is_rejected_by_its_headers_is_never_read() {
     let fixture = Fixture::new().await;
     let layer = fixture.server.mcp_layer(McpScopes::new()).bind_sessions();
     let server = McpServer::with(tools(layer), |_| Response::new(Body::empty()));
@@ -161,7 +161,7 @@ async fn the_body_of_who_is_refused_without_it_is_never_read() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_a_token_a_body_is_read_only_where_it_may_be_about_something_public() {
+async fn without_a_token_a_body_is_read_only_if_it_may_contain_a_public_operation() {
     let fixture = Fixture::new().await;
     let ping = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
     let server = McpServer::mixed(&fixture, McpScopes::new().public(["ping"]));
@@ -180,7 +180,7 @@ async fn without_a_token_a_body_is_read_only_where_it_may_be_about_something_pub
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_is_read_before_the_verdict_of_the_bearer_layer() {
+async fn the_token_is_verified_before_the_body_is_read() {
     for (is_good, status, reads) in [(true, 200, 2), (false, 401, 0)] {
         let fixture = Fixture::cold();
         fixture.issuer.fault(Endpoint::KeySet, Fault::Delay(Duration::from_secs(2)));
@@ -199,7 +199,7 @@ async fn nothing_is_read_before_the_verdict_of_the_bearer_layer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_message_is_read_whatever_the_method_that_carries_it() {
+async fn a_message_is_checked_with_any_http_method() {
     let fixture = Fixture::new().await;
     let polls = Arc::new(AtomicUsize::new(0));
     let (seen, layer) = (Arc::clone(&polls), fixture.server.mcp_layer(McpScopes::new()));
@@ -237,7 +237,7 @@ async fn a_message_is_read_whatever_the_method_that_carries_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn on_rejection_words_the_refusals_and_cannot_lose_what_they_must_have() {
+async fn on_rejection_cannot_remove_required_headers() {
     let fixture = Fixture::new().await;
     let layer = fixture.server.mcp_layer(McpScopes::new().tool("add_note", ["notes:write"]));
     let layer = layer.bind_sessions().on_rejection(|rejection| {
@@ -266,15 +266,15 @@ async fn on_rejection_words_the_refusals_and_cannot_lose_what_they_must_have() {
         assert_eq!(answer.header("www-authenticate").is_some(), has_challenge, "{status}");
         assert_eq!(answer.rejection.unwrap().status().as_u16(), status);
     }
-    let refused = server.post(&token, &[], CALL).await;
-    assert_eq!(refused.parameter("scope").as_deref(), Some("mcp:tools notes:write"));
-    assert_eq!(refused.parameter("resource_metadata").as_deref(), Some(METADATA_URL));
+    let rejected = server.post(&token, &[], CALL).await;
+    assert_eq!(rejected.parameter("scope").as_deref(), Some("mcp:tools notes:write"));
+    assert_eq!(rejected.parameter("resource_metadata").as_deref(), Some(METADATA_URL));
     assert_eq!(server.post(&fixture.token_for("mcp:tools notes:write"), &[], CALL).await.body, "ok");
     assert_eq!(server.take_reached().len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_layer_of_another_server_outside_vouches_for_nobody() {
+async fn an_outer_layer_of_another_server_does_not_authenticate_a_request() {
     let fixture = Fixture::new().await;
     let other = ResourceServer::builder("https://other.example.com/mcp").issuer(fixture.issuer.issuer());
     let other = other.clock(fixture.clock.clone()).build().await.unwrap();
@@ -300,7 +300,7 @@ async fn a_layer_of_another_server_outside_vouches_for_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_layer_inside_a_layer_of_its_server_needs_the_scopes_of_both() {
+async fn nested_layers_of_one_server_need_the_scopes_of_both() {
     let fixture = Fixture::new().await;
     let rules = || McpScopes::new().tool("add_note", ["notes:write"]).public(["ping"]);
     let inner = || fixture.server.mcp_layer(rules()).required_scopes(["b"]).allow_anonymous();
@@ -324,7 +324,7 @@ async fn a_layer_inside_a_layer_of_its_server_needs_the_scopes_of_both() {
             let request = post(&fixture.token_for(scopes), &[], body);
             let answer = Answer::of(app.clone().oneshot(request).await.unwrap()).await;
             assert_eq!(answer.status.as_u16(), status, "{scopes} {body}");
-            // An outer MCP layer knows the operation too, so that it names its scopes before the inner one's.
+            // An outer MCP layer also knows the operation, so its scopes come first.
             let named = answer.parameter("scope");
             assert!(named.as_deref() == needed || named.as_deref() == Some("a notes:write"), "{scopes} {named:?}");
         }
@@ -334,7 +334,7 @@ async fn a_layer_inside_a_layer_of_its_server_needs_the_scopes_of_both() {
 }
 
 #[test]
-fn bodies_can_be_shared_and_sent_if_what_is_in_them_can() {
+fn bodies_are_send_and_sync_if_their_contents_are() {
     fn is_shared<T: Send + Sync>() {}
     is_shared::<mcp_bearer::mcp::McpRequestBody<http_body_util::Full<Bytes>>>();
     is_shared::<mcp_bearer::mcp::McpResponseBody<http_body_util::Full<Bytes>>>();

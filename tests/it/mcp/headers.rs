@@ -1,4 +1,4 @@
-//! `Mcp-Method` and `Mcp-Name` say what the body says, or the request goes no further (MCP 2026-07-28, Streamable HTTP).
+//! The headers `Mcp-Method` and `Mcp-Name` must match the body (MCP 2026-07-28, Streamable HTTP).
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -21,7 +21,7 @@ fn encoded(name: &str) -> String {
 }
 
 #[tokio::test]
-async fn headers_that_contradict_the_body_are_refused() {
+async fn headers_that_contradict_the_body_are_rejected() {
     let fixture = Fixture::new().await;
     let server = McpServer::new(&fixture, McpScopes::new());
     let token = fixture.token();
@@ -31,7 +31,7 @@ async fn headers_that_contradict_the_body_are_refused() {
         ("tools/call", &call, &[("mcp-method", "tools/call")][..], "OK"),
         ("tools/call", &call, &[("mcp-name", "add")], "OK"),
         ("tools/call", &call, &[("MCP-METHOD", "tools/call"), ("MCP-NAME", "add")], "OK"),
-        // White space around a value is no part of it, in process neither.
+        // White space around a field value is not part of it. The same holds without a socket.
         ("tools/call", &call, &[("mcp-method", " tools/call\t"), ("mcp-name", "\tadd ")], "OK"),
         ("tools/call", &call, &[("mcp-method", " tools/list ")], MISMATCH),
         ("tools/call", &call, &[("mcp-method", "tools/list")], MISMATCH),
@@ -54,7 +54,7 @@ async fn headers_that_contradict_the_body_are_refused() {
         ("resources/subscribe", &read, &[("mcp-name", "notes://2")], MISMATCH),
         ("tasks/get", &json!({ "taskId": "t1" }), &[("mcp-name", "t1")], "OK"),
         ("tasks/get", &json!({ "taskId": "t1" }), &[("mcp-name", "t2")], MISMATCH),
-        // Methods without a name have nothing that a name could contradict.
+        // For methods without a name, `Mcp-Name` cannot contradict anything.
         ("ping", &json!({}), &[("mcp-name", "add")], "OK"),
         ("tools/list", &json!({ "name": "add" }), &[("mcp-name", "list")], "OK"),
         ("completion/complete", &completion, &[("mcp-name", "add")], "OK"),
@@ -67,7 +67,7 @@ async fn headers_that_contradict_the_body_are_refused() {
 }
 
 #[tokio::test]
-async fn a_name_that_a_header_cannot_hold_travels_in_base64() {
+async fn a_name_that_a_header_cannot_contain_is_encoded_in_base64() {
     let fixture = Fixture::new().await;
     let server = McpServer::new(&fixture, McpScopes::new());
     let token = fixture.token();
@@ -79,19 +79,19 @@ async fn a_name_that_a_header_cannot_hold_travels_in_base64() {
         (" add ", encoded(" add "), "OK"),
         ("add\r\nx: y", encoded("add\r\nx: y"), "OK"),
         ("", encoded(""), "OK"),
-        // A name that looks like one that is encoded must be encoded.
+        // A name that looks like an encoded name must be encoded.
         ("=?base64?YWRk?=", encoded("=?base64?YWRk?="), "OK"),
         ("=?base64?YWRk?=", "=?base64?YWRk?=".to_owned(), MISMATCH),
         ("add", encoded(&encoded("add")), MISMATCH),
-        // Composed or not, it is another name.
+        // Unicode normalization is not applied, so this is another name.
         ("\u{e9}", encoded("e\u{301}"), MISMATCH),
-        // The marks are lower case and whole.
+        // The prefix and the suffix of the encoding must be complete and in lower case.
         ("add", "=?BASE64?YWRk?=".to_owned(), MISMATCH),
         ("add", "=?base64?YWRk".to_owned(), MISMATCH),
         ("=?base64?YWRk", "=?base64?YWRk".to_owned(), "OK"),
         ("=?base64?=", "=?base64?=".to_owned(), "OK"),
         ("add", "=?utf-8?b?YWRk?=".to_owned(), MISMATCH),
-        // Neither bad base64 nor bad UTF-8 is any name.
+        // Invalid base64 and invalid UTF-8 do not match any name.
         ("add", "=?base64?YWR?=".to_owned(), MISMATCH),
         ("add", "=?base64?YW Rk?=".to_owned(), MISMATCH),
         ("add", "=?base64?YWRk====?=".to_owned(), MISMATCH),
@@ -108,7 +108,7 @@ async fn a_name_that_a_header_cannot_hold_travels_in_base64() {
 }
 
 #[tokio::test]
-async fn a_header_that_stands_twice_or_cannot_be_read_is_refused() {
+async fn a_repeated_or_malformed_header_is_rejected() {
     let fixture = Fixture::new().await;
     let server = McpServer::new(&fixture, McpScopes::new());
     let call = message("tools/call", json!({ "name": "add" }));
@@ -132,7 +132,7 @@ async fn a_header_that_stands_twice_or_cannot_be_read_is_refused() {
 }
 
 #[tokio::test]
-async fn headers_beside_a_batch_must_fit_every_request_in_it() {
+async fn headers_must_match_every_request_of_a_batch() {
     let fixture = Fixture::new().await;
     let server = McpServer::new(&fixture, McpScopes::new());
     let token = fixture.token();
@@ -155,7 +155,7 @@ async fn headers_beside_a_batch_must_fit_every_request_in_it() {
 }
 
 #[tokio::test]
-async fn the_error_bears_the_id_of_the_request() {
+async fn the_error_contains_the_id_of_the_request() {
     let fixture = Fixture::new().await;
     let server = McpServer::new(&fixture, McpScopes::new());
     let token = fixture.token();
@@ -169,7 +169,7 @@ async fn the_error_bears_the_id_of_the_request() {
         (json!(-1), " -1"),
         (json!(u64::MAX), " 18446744073709551615"),
         (json!(1.5), " 1.5"),
-        // No id that JSON-RPC knows, or one that is not worth sending back.
+        // This id is not valid in JSON-RPC, or too long to be repeated.
         (json!(long), ""),
         (Value::Null, ""),
         (json!({ "a": 1 }), ""),
@@ -177,19 +177,19 @@ async fn the_error_bears_the_id_of_the_request() {
         (json!(true), ""),
     ] {
         let body = json!({ "jsonrpc": "2.0", "id": id, "method": "ping" }).to_string();
-        let refused = server.judge(&token, &[("mcp-method", "tools/call")], body).await;
+        let rejected = server.judge(&token, &[("mcp-method", "tools/call")], body).await;
         let shown = match shown {
             "" => String::new(),
             shown => format!(" {}", serde_json::from_str::<Value>(shown).unwrap()),
         };
-        assert_eq!(refused, format!("400 -32020{shown}"), "{id}");
+        assert_eq!(rejected, format!("400 -32020{shown}"), "{id}");
     }
     let notification = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
     assert_eq!(server.judge(&token, &[("mcp-method", "ping")], notification).await, "400 -32020");
 }
 
 #[tokio::test]
-async fn headers_decide_nothing_where_they_agree_and_nothing_else_where_they_do_not() {
+async fn headers_never_replace_the_body() {
     let fixture = Fixture::new().await;
     let scopes = McpScopes::new().tool("add", ["notes:write"]).public(["ping"]).public_tools(["free"]);
     let server = McpServer::mixed(&fixture, scopes);
@@ -197,7 +197,7 @@ async fn headers_decide_nothing_where_they_agree_and_nothing_else_where_they_do_
     let agree = [("mcp-method", "tools/call"), ("mcp-name", "add")];
     assert_eq!(server.judge("", &agree, add.clone()).await, "401 mcp:tools notes:write");
     assert_eq!(server.judge(&fixture.token(), &agree, add.clone()).await, "403 mcp:tools notes:write");
-    // A public name in front of another in the body lets nobody in, with or without a token.
+    // A public operation in the headers does not allow another operation in the body, with or without a token.
     for headers in [&[("mcp-method", "ping")][..], &[("mcp-method", "tools/call"), ("mcp-name", "free")]] {
         for token in [String::new(), fixture.token(), fixture.token_for("mcp:tools notes:write")] {
             assert_eq!(server.judge(&token, headers, add.clone()).await, MISMATCH, "{headers:?}");

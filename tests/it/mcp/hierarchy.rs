@@ -1,4 +1,5 @@
-//! A broad scope does what a narrow one does, and challenges ask for the narrowest that is enough (MCP 2026-07-28).
+//! Scope hierarchies: a broad scope includes narrow ones, and challenges contain the narrowest sufficient scope (MCP
+//! 2026-07-28).
 
 use axum::response::IntoResponse as _;
 use mcp_bearer::mcp::McpScopes;
@@ -32,7 +33,7 @@ fn add() -> String {
 }
 
 #[tokio::test]
-async fn the_layer_and_the_rules_of_operations_know_broader_scopes() {
+async fn broader_scopes_satisfy_the_layer_and_the_rules() {
     let fixture = fixture().await;
     let scopes = McpScopes::new().tool("add", ["notes:write"]).any_tool(["notes:read"]).method("ping", ["admin"]);
     let server = McpServer::new(&fixture, scopes);
@@ -44,9 +45,9 @@ async fn the_layer_and_the_rules_of_operations_know_broader_scopes() {
         ("mcp:tools notes:write", ["OK", "OK", "403 mcp:tools admin"]),
         ("mcp:full notes:read", ["403 mcp:tools notes:write", "OK", "403 mcp:tools admin"]),
         ("mcp:full", ["403 mcp:tools notes:write", "403 mcp:tools notes:read", "403 mcp:tools admin"]),
-        // The layer outside comes first and knows nothing of operations.
+        // The outer layer comes first, and it does not know the operation.
         ("admin", ["403 mcp:tools"; 3]),
-        // Neither the beginning of a name nor another case implies anything.
+        // Scopes are compared exactly: a prefix or another case implies nothing.
         (
             "mcp:tools notes Admin notes:*",
             ["403 mcp:tools notes:write", "403 mcp:tools notes:read", "403 mcp:tools admin"],
@@ -60,7 +61,7 @@ async fn the_layer_and_the_rules_of_operations_know_broader_scopes() {
 }
 
 #[tokio::test]
-async fn a_body_that_cannot_be_read_goes_on_for_who_implies_everything() {
+async fn an_unreadable_body_is_forwarded_if_the_token_implies_all_scopes() {
     let fixture = fixture().await;
     let server = McpServer::new(&fixture, McpScopes::new().tool("add", ["notes:write"]).prompt("p", ["notes:read"]));
     assert_eq!(server.judge(&fixture.token_for("mcp:full admin"), &[], "?").await, "OK");
@@ -68,7 +69,7 @@ async fn a_body_that_cannot_be_read_goes_on_for_who_implies_everything() {
 }
 
 #[tokio::test]
-async fn a_challenge_names_the_narrowest_sufficient_scope() {
+async fn a_challenge_contains_the_narrowest_sufficient_scope() {
     let fixture = fixture().await;
     for (what, required, alternatives, expected) in [
         ("broad first", &[][..], &["notes:write", "notes:read"][..], "notes:read"),
@@ -85,19 +86,19 @@ async fn a_challenge_names_the_narrowest_sufficient_scope() {
         }
         (bearer, mcp) = (bearer.any_scope(alternatives), mcp.any_scope(alternatives));
         let app = App::new(bearer);
-        let refused = app.with_token(&fixture.token_for("nothing")).await;
-        assert_eq!(verdict(&refused), format!("403 {expected}"), "{what}");
-        // It is enough.
+        let rejected = app.with_token(&fixture.token_for("nothing")).await;
+        assert_eq!(verdict(&rejected), format!("403 {expected}"), "{what}");
+        // A token with this scope is accepted.
         assert_eq!(app.with_token(&fixture.token_for(expected)).await.verdict(), "OK", "{what}");
-        // In the challenge of an operation too, which goes on to name what that needs.
+        // The challenge of an operation contains it too, followed by the scopes of the operation.
         let server = McpServer::with(mcp, |_| "ok".into_response());
-        let refused = server.judge(&fixture.token_for(&format!("{expected} admin")), &[], add()).await;
-        assert_eq!(refused, format!("403 {expected} own"), "{what}");
+        let rejected = server.judge(&fixture.token_for(&format!("{expected} admin")), &[], add()).await;
+        assert_eq!(rejected, format!("403 {expected} own"), "{what}");
     }
 }
 
 #[tokio::test]
-async fn a_handler_that_asks_for_scopes_knows_broader_ones() {
+async fn broader_scopes_satisfy_require_scopes() {
     let fixture = fixture().await;
     let layer = fixture.server.bearer_layer().any_scope(["mcp:full", "mcp:tools"]);
     let handler = async |auth: AuthInfo| auth.require_scopes(["notes:read", "notes:write"]).map(|()| "ok");
@@ -117,7 +118,7 @@ async fn a_handler_that_asks_for_scopes_knows_broader_ones() {
 }
 
 #[test]
-fn scopes_that_imply_each_other_are_refused_at_build() {
+fn a_cycle_of_scopes_is_a_build_error() {
     let builder = || implying(ResourceServer::builder(RESOURCE).issuer(TestIssuer::new(ISSUER).issuer()));
     for circle in [("notes:read", "admin"), ("admin", "admin"), ("notes:read", "notes:write")] {
         let error = builder().scope_implies(circle.0, ["x", circle.1]).build_lazy().unwrap_err();
@@ -125,7 +126,7 @@ fn scopes_that_imply_each_other_are_refused_at_build() {
         let message = error.to_string();
         assert!(message.contains("implies itself: remove one `scope_implies` rule of the circle"), "{message}");
     }
-    // Two ways from one scope to another are no circle.
+    // Two paths from one scope to another are not a cycle.
     builder()
         .scope_implies("admin", ["notes:read", "other"])
         .scope_implies("other", ["notes:read"])

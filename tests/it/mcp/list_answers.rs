@@ -1,4 +1,4 @@
-//! What else an answer with a list is: long, slow, compressed, broken, refused.
+//! Responses with lists: long, slow, compressed, malformed and rejected ones.
 
 use std::sync::Mutex;
 
@@ -25,7 +25,7 @@ fn layer(fixture: &Fixture) -> McpLayer {
     fixture.server.mcp_layer(McpScopes::new().tool("add_note", ["notes:write"])).filter_lists()
 }
 
-/// A server with one answer.
+/// A server with this response.
 fn answering(layer: McpLayer, answer: Response<Body>) -> McpServer {
     let answer = Mutex::new(Some(answer));
     McpServer::with(tools(layer), move |_| answer.lock().unwrap().take().unwrap())
@@ -39,15 +39,15 @@ fn of_type(content_type: &str, body: impl Into<Body>) -> Response<Body> {
     Response::builder().header(header::CONTENT_TYPE, content_type).body(body.into()).unwrap()
 }
 
-/// A body of so many mebibytes: JSON, white space first.
-fn large(mebibytes: usize, and: &'static str) -> Body {
+/// A body of this many mebibytes: white space, followed by JSON.
+fn large_body(mebibytes: usize, and: &'static str) -> Body {
     let spaces = Bytes::from(vec![b' '; MEBIBYTE]);
     let frames = std::iter::repeat_n(spaces, mebibytes).chain([Bytes::from(and)]);
     Body::new(StreamBody::new(iter(frames.map(|data| Ok::<_, std::convert::Infallible>(Frame::data(data))))))
 }
 
 #[tokio::test(start_paused = true)]
-async fn lists_are_left_alone_unless_they_are_to_be_filtered() {
+async fn lists_are_unchanged_unless_filtering_is_configured() {
     let fixture = Fixture::new().await;
     for layer in [
         fixture.server.mcp_layer(McpScopes::new()),
@@ -64,7 +64,7 @@ async fn lists_are_left_alone_unless_they_are_to_be_filtered() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_filtered_answer_announces_no_length_that_it_does_not_have() {
+async fn a_filtered_response_has_no_wrong_content_length() {
     let fixture = Fixture::new().await;
     let mut answer = of_type("application/json; charset=utf-8", TOOLS);
     answer.headers_mut().insert(header::CONTENT_LENGTH, TOOLS.len().into());
@@ -76,7 +76,7 @@ async fn a_filtered_answer_announces_no_length_that_it_does_not_have() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_is_compressed_is_not_let_out_unfiltered() {
+async fn a_compressed_response_is_not_sent_unfiltered() {
     let fixture = Fixture::new().await;
     let token = fixture.token();
     let compressed = |content_type| {
@@ -101,7 +101,7 @@ async fn an_answer_that_is_compressed_is_not_let_out_unfiltered() {
     assert_eq!(compressed("text/plain").post(&token, &[], LIST).await.body, TOOLS);
 }
 
-/// Lists that some reader can read, and that cannot be filtered.
+/// Lists that some parsers accept, and that cannot be filtered.
 fn unreadable() -> Vec<Vec<u8>> {
     let nan = TOOLS.replace(r#"{"name":"add_note"}"#, r#"{"name":"add_note","default":NaN}"#);
     let texts = [
@@ -120,7 +120,7 @@ fn unreadable() -> Vec<Vec<u8>> {
         TOOLS.replace('"', "'"),
         TOOLS[..TOOLS.len() - 1].to_owned(),
         " no json {".to_owned(),
-        // A batch in a batch.
+        // A batch within a batch.
         format!("[[{TOOLS}]]"),
         format!("[{TOOLS},[]]"),
     ];
@@ -130,7 +130,7 @@ fn unreadable() -> Vec<Vec<u8>> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_cannot_be_read_is_not_let_out_unfiltered() {
+async fn an_unreadable_response_is_not_sent_unfiltered() {
     let fixture = Fixture::new().await;
     for content_type in [JSON, "application/vnd.x+json", "application/json-rpc; charset=utf-8", "text/json"] {
         for body in unreadable() {
@@ -145,7 +145,7 @@ async fn an_answer_that_cannot_be_read_is_not_let_out_unfiltered() {
                 assert!(answer.header("x-secret").is_none() && !answer.body.contains("add_note"));
                 assert_eq!(answer.header("cache-control"), Some("no-store"));
             }
-            // What is not a success may be anything.
+            // An error response may have any body.
             let mut answer = of_type(content_type, body.clone());
             *answer.status_mut() = StatusCode::BAD_GATEWAY;
             let response = answering(layer(&fixture), answer).respond(post(&fixture.token(), &[], LIST)).await;
@@ -158,14 +158,14 @@ async fn an_answer_that_cannot_be_read_is_not_let_out_unfiltered() {
         }
         assert_eq!(listed(&fixture, of_type(content_type, TOOLS)).await.body, FEWER_TOOLS, "{content_type}");
     }
-    // Of several types, some reader takes the one that is JSON.
+    // With several content types, some clients use the JSON one.
     let mut answer = of_type("text/plain", TOOLS);
     answer.headers_mut().append(header::CONTENT_TYPE, JSON.parse().unwrap());
     assert_eq!(listed(&fixture, answer).await.body, FEWER_TOOLS);
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_event_that_cannot_be_read_is_left_out() {
+async fn an_unreadable_event_is_omitted() {
     let fixture = Fixture::new().await;
     let events = |data: &[u8]| {
         let lines = data.split(|byte| *byte == b'\n').map(|line| [b"data: ", line, b"\n"].concat()).collect::<Vec<_>>();
@@ -174,18 +174,18 @@ async fn an_event_that_cannot_be_read_is_left_out() {
     let before = b"id: 0\ndata:\n\n: hi\n\nevent: x\n\n".as_slice();
     for data in unreadable() {
         let shown = String::from_utf8_lossy(&data).into_owned();
-        // In UTF-16 it has line ends of its own, which are none in UTF-8.
+        // UTF-16 data contains bytes that look like line ends in UTF-8.
         let body = [before, &events(&data), &events(TOOLS.as_bytes()), b": bye\n\n"].concat();
         let answer = listed(&fixture, of_type(EVENTS, body)).await;
         let expected = format!("{}id: 1\ndata: {FEWER_TOOLS}\n\n: bye\n\n", String::from_utf8_lossy(before));
         assert_eq!((answer.status, answer.body), (StatusCode::OK, expected), "{shown}");
     }
-    // A byte order mark that comes to stand at the start, because what was before it is left out, is not dropped there.
+    // The text before this byte order mark is removed, so the mark moves to the start. It must be kept there.
     for before in ["data: x\n\n", "\u{feff}data: x\n\n", "\u{feff}"] {
         let answer = listed(&fixture, of_type(EVENTS, format!("{before}\u{feff}data: {TOOLS}\n\n"))).await;
         assert_eq!(answer.body, format!("\n\u{feff}data: {TOOLS}\n\n"), "{before:?}");
     }
-    // A byte order mark at the start of a stream is none of the first line.
+    // A byte order mark at the start of a stream is not part of the first line.
     for mark in ["\u{feff}", ""] {
         let answer = listed(&fixture, of_type(EVENTS, format!("{mark}data: {TOOLS}\n\ndata: {TOOLS}\n\n"))).await;
         assert_eq!(answer.body, format!("data: {FEWER_TOOLS}\n\n").repeat(2));
@@ -193,7 +193,7 @@ async fn an_event_that_cannot_be_read_is_left_out() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_keeps_waiting_for_its_body_is_not_let_out_unfiltered_either() {
+async fn a_slow_response_is_not_sent_unfiltered() {
     let fixture = Fixture::new().await;
     for (seconds, status) in [(9, 500), (11, 200)] {
         let (server, feed) = feeding(tools(layer(&fixture)), JSON);
@@ -204,14 +204,14 @@ async fn an_answer_that_keeps_waiting_for_its_body_is_not_let_out_unfiltered_eit
         });
         let response = server.respond(post(&fixture.token(), &[], LIST)).await;
         assert_eq!(response.status(), status);
-        // After a head that promised a list, only an error can say that there is none.
+        // The response head has already been sent, so only an error can tell that the list is missing.
         let body = response.into_body().collect().await;
         assert_eq!(body.is_err(), status == 200);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn answers_of_any_status_keep_it() {
+async fn responses_keep_their_status() {
     let fixture = Fixture::new().await;
     let error = r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32602,"message":"Unknown cursor"}}"#;
     for (status, body, expected) in [
@@ -219,7 +219,7 @@ async fn answers_of_any_status_keep_it() {
         (StatusCode::NOT_FOUND, error, error),
         (StatusCode::INTERNAL_SERVER_ERROR, "{ no json", "{ no json"),
         (StatusCode::ACCEPTED, "", ""),
-        // A client may read what is in it all the same.
+        // Some clients may read the list anyway.
         (StatusCode::NOT_FOUND, TOOLS, FEWER_TOOLS),
     ] {
         let mut answer = of_type(JSON, body);
@@ -232,15 +232,15 @@ async fn answers_of_any_status_keep_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_over_sixteen_mebibytes_is_an_error_and_not_a_list() {
+async fn a_response_over_sixteen_mebibytes_is_replaced_by_an_error() {
     let fixture = Fixture::new().await;
-    let answer = listed(&fixture, of_type(JSON, large(16, TOOLS))).await;
+    let answer = listed(&fixture, of_type(JSON, large_body(16, TOOLS))).await;
     assert_eq!(answer.json()["error"]["code"], -32603);
     assert_eq!(answer.json()["jsonrpc"], "2.0");
     assert!(answer.body.len() < 200);
-    let answer = listed(&fixture, of_type(JSON, large(15, TOOLS))).await;
+    let answer = listed(&fixture, of_type(JSON, large_body(15, TOOLS))).await;
     assert_eq!(answer.body, FEWER_TOOLS);
-    assert_eq!(listed(&fixture, of_type(JSON, large(16, ""))).await.body.len(), 16 * MEBIBYTE);
+    assert_eq!(listed(&fixture, of_type(JSON, large_body(16, ""))).await.body.len(), 16 * MEBIBYTE);
 }
 
 #[tokio::test(start_paused = true)]
@@ -250,48 +250,48 @@ async fn an_event_over_sixteen_mebibytes_ends_its_stream() {
     let mut stream = Stream::of(&server, post(&fixture.token(), &[], LIST)).await;
     for _ in 0..3 {
         feed.send(&format!("data: {}\n\n", " ".repeat(6 * MEBIBYTE)));
-        assert_eq!(stream.here().unwrap().len(), 6 * MEBIBYTE + 8);
+        assert_eq!(stream.next_now().unwrap().len(), 6 * MEBIBYTE + 8);
     }
     for _ in 0..2 {
         feed.send(&" ".repeat(8 * MEBIBYTE));
-        assert!(stream.waits());
+        assert!(stream.is_waiting());
     }
     feed.send(&format!("\n\ndata: {TOOLS}\n\n"));
-    assert_eq!(stream.here(), None);
+    assert_eq!(stream.next_now(), None);
 }
 
 #[tokio::test(start_paused = true)]
-async fn events_are_handed_on_when_they_are_complete() {
+async fn events_are_forwarded_when_they_are_complete() {
     let fixture = Fixture::new().await;
     let (server, feed) = feeding(tools(layer(&fixture)), EVENTS);
     let mut stream = Stream::of(&server, post(&fixture.token(), &[], LIST)).await;
     feed.send("data: 1\n\ndata: 2\n\ndata:");
-    assert_eq!(stream.here().as_deref(), Some("data: 1\n\ndata: 2\n\n"));
+    assert_eq!(stream.next_now().as_deref(), Some("data: 1\n\ndata: 2\n\n"));
     feed.send(TOOLS);
-    assert!(stream.waits());
+    assert!(stream.is_waiting());
     feed.send("\n");
-    assert!(stream.waits());
+    assert!(stream.is_waiting());
     feed.send("\n: keep");
-    assert_eq!(stream.here().unwrap(), format!("data: {FEWER_TOOLS}\n\n"));
+    assert_eq!(stream.next_now().unwrap(), format!("data: {FEWER_TOOLS}\n\n"));
     feed.send(" alive\n\n");
-    assert_eq!(stream.here().as_deref(), Some(": keep alive\n\n"));
+    assert_eq!(stream.next_now().as_deref(), Some(": keep alive\n\n"));
     drop(feed);
-    assert_eq!(stream.here(), None);
+    assert_eq!(stream.next_now(), None);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_filtered_stream_ends_with_its_token_between_two_events() {
+async fn a_filtered_stream_ends_between_two_events_when_its_token_expires() {
     let fixture = Fixture::new().await;
     let (server, feed) = feeding(tools(layer(&fixture)), EVENTS);
     let mut stream = Stream::of(&server, post(&fixture.token(), &[], LIST)).await;
     feed.send(&format!("data: {TOOLS}\n\ndata: half"));
-    assert_eq!(stream.here().unwrap(), format!("data: {FEWER_TOOLS}\n\n"));
-    // Of the second event nothing has left, so that there is nothing to complete.
+    assert_eq!(stream.next_now().unwrap(), format!("data: {FEWER_TOOLS}\n\n"));
+    // No byte of the second event was sent, so it need not be completed.
     assert_eq!(stream.rest().await, (String::new(), 360));
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_error_of_the_inner_body_stays_one() {
+async fn an_error_of_the_inner_body_is_forwarded() {
     let fixture = Fixture::new().await;
     for content_type in [JSON, EVENTS] {
         let frames = [Ok(Frame::data(Bytes::from(TOOLS))), Err(std::io::Error::other("broken"))];

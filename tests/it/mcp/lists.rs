@@ -1,4 +1,4 @@
-//! Lists without what their reader could not use.
+//! Filtered lists: they contain only what the client may use.
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -15,9 +15,9 @@ use crate::support::{Fixture, RESOURCE};
 
 const JSON: &str = "application/json";
 const LIST: &str = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#;
-/// Some of each kind, with digits and escapes that have to stay.
+/// Tools with number formats and escapes that must not change.
 const TOOLS: &str = r#"{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"add_note","z":1.50},{"name":"free","a":"\u00e9\/","n":1E2} , {"title":"é","name":"\u0066ree2"}],"nextCursor":"7","ttlMs":100}}"#;
-/// The same for who may not call `add_note`.
+/// The same list for a client that may not call `add_note`.
 const FEWER_TOOLS: &str = r#"{"jsonrpc":"2.0","id":1,"result":{"cacheScope":"private","tools":[{"name":"free","a":"\u00e9\/","n":1E2},{"title":"é","name":"\u0066ree2"}],"nextCursor":"7","ttlMs":100}}"#;
 
 fn rules() -> McpScopes {
@@ -27,7 +27,7 @@ fn rules() -> McpScopes {
         .resource("notes://{id}", ["notes:read"])
 }
 
-/// A server that filters, and answers with these frames.
+/// A server with filtered lists whose response consists of these frames.
 fn answering(fixture: &Fixture, scopes: McpScopes, content_type: &'static str, frames: Vec<Bytes>) -> McpServer {
     let layer = fixture.server.mcp_layer(scopes).filter_lists();
     McpServer::with(tools(layer).allow_anonymous(), move |_| response(content_type, frames.clone()))
@@ -39,7 +39,7 @@ fn response(content_type: &'static str, frames: Vec<Bytes>) -> Response<Body> {
     response.body(Body::new(StreamBody::new(iter(frames)))).unwrap()
 }
 
-/// What the holder of `scopes` gets in place of `answer` to a request for a list.
+/// The response that a client with these scopes gets in place of `answer` to a request for a list.
 async fn seen(fixture: &Fixture, rules: McpScopes, scopes: &str, content_type: &'static str, answer: &str) -> String {
     let server = answering(fixture, rules, content_type, vec![Bytes::copy_from_slice(answer.as_bytes())]);
     let token = if scopes.is_empty() { String::new() } else { fixture.token_for(scopes) };
@@ -51,7 +51,7 @@ fn event(data: &str) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_list_holds_what_its_reader_could_use_and_is_marked_as_private() {
+async fn a_list_contains_what_the_client_may_use_and_is_private() {
     let fixture = Fixture::new().await;
     let cases = [
         ("mcp:tools", "tools", r#"{"name":"add_note"},{"name":"free"}"#, r#"{"name":"free"}"#),
@@ -63,7 +63,7 @@ async fn a_list_holds_what_its_reader_could_use_and_is_marked_as_private() {
         ),
         ("mcp:tools", "prompts", r#"{"name":"summary"},{"name":"other"}"#, r#"{"name":"other"}"#),
         ("mcp:tools notes:read", "prompts", r#"{"name":"summary"}"#, r#"{"name":"summary"}"#),
-        // Tools, prompts and resources of the same name have rules of their own.
+        // Tools, prompts and resources of the same name have separate rules.
         ("mcp:tools", "prompts", r#"{"name":"add_note"}"#, r#"{"name":"add_note"}"#),
         (
             "mcp:tools",
@@ -96,14 +96,14 @@ async fn a_list_holds_what_its_reader_could_use_and_is_marked_as_private() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn all_other_values_of_an_answer_keep_their_text() {
+async fn all_other_values_of_a_response_are_unchanged() {
     let fixture = Fixture::new().await;
     assert_eq!(seen(&fixture, rules(), "mcp:tools", JSON, TOOLS).await, FEWER_TOOLS);
     let marked = TOOLS.replace(r#""result":{"#, r#""result":{"cacheScope":"private","#);
     assert_eq!(seen(&fixture, rules(), "mcp:tools notes:write", JSON, TOOLS).await, marked);
     for (before, after) in [
         (r#"{"tools":[],"cacheScope":"public","ttlMs":1}"#, r#"{"tools":[],"cacheScope":"private","ttlMs":1}"#),
-        // Spaces around names and values are not kept where an object is written anew.
+        // An object that is written again loses the white space around its names and values.
         (
             r#"{"cacheScope" : "public", "tools": [ ], "a": [ 1.50, {"b" : 1E2} ] }"#,
             r#"{"cacheScope":"private","tools":[ ],"a":[ 1.50, {"b" : 1E2} ]}"#,
@@ -125,7 +125,7 @@ async fn all_other_values_of_an_answer_keep_their_text() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn batches_are_filtered_answer_by_answer() {
+async fn each_response_of_a_batch_is_filtered() {
     let fixture = Fixture::new().await;
     let batch = format!(
         r#"[{TOOLS},{{"jsonrpc":"2.0","id":2,"result":{{"x":1}}}} ,{{"jsonrpc":"2.0","id":3,"error":{{"code":1}}}},{TOOLS}]"#
@@ -141,7 +141,7 @@ async fn batches_are_filtered_answer_by_answer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_is_filtered_wherever_its_frames_are_cut() {
+async fn a_response_is_filtered_with_any_split_into_frames() {
     let fixture = Fixture::new().await;
     let token = fixture.token_for("mcp:tools");
     for line_end in ["\n", "\r\n", "\r"] {
@@ -156,10 +156,10 @@ async fn an_answer_is_filtered_wherever_its_frames_are_cut() {
                 let frames = vec![Bytes::copy_from_slice(one), Bytes::copy_from_slice(two)];
                 let server = answering(&fixture, rules(), content_type, frames);
                 let seen = server.post(&token, &[], LIST).await.body;
-                // The second half of a CRLF that was cut in two may stand by itself: an empty line, which says nothing.
+                // If a frame ends within a CRLF, an empty line may follow, which has no meaning in an event stream.
                 let same =
                     seen == expected || (line_end == "\r\n" && without_returns(&seen) == without_returns(&expected));
-                assert!(same, "{at} of {answer:?}: {seen:?} and not {expected:?}");
+                assert!(same, "{at} of {answer:?}: {seen:?} instead of {expected:?}");
             }
             let bytes = answer.bytes().map(|byte| Bytes::from(vec![byte])).collect();
             let seen = answering(&fixture, rules(), content_type, bytes).post(&token, &[], LIST).await.body;
@@ -168,13 +168,13 @@ async fn an_answer_is_filtered_wherever_its_frames_are_cut() {
     }
 }
 
-/// The lines that say something.
+/// The lines that are not empty.
 fn without_returns(events: &str) -> Vec<&str> {
     events.split(['\r', '\n']).filter(|line| !line.is_empty()).collect()
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_event_keeps_all_its_lines_and_its_data_may_have_several() {
+async fn an_event_keeps_its_other_lines_and_may_have_several_data_lines() {
     let fixture = Fixture::new().await;
     let small = r#"{"result":{"cacheScope":"private","tools":[]}}"#;
     let cases = [
@@ -192,7 +192,7 @@ async fn an_event_keeps_all_its_lines_and_its_data_may_have_several() {
             format!("data\ndata: {small}\n\n"),
         ),
         ("datax: {\"result\":{\"tools\":[]}}\n\n".to_owned(), "datax: {\"result\":{\"tools\":[]}}\n\n".to_owned()),
-        // An event that is not complete is none.
+        // An incomplete event is dropped.
         (format!("{}data: {TOOLS}\n", event("{}")), event("{}")),
     ];
     for (answer, expected) in cases {
@@ -201,7 +201,7 @@ async fn an_event_keeps_all_its_lines_and_its_data_may_have_several() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_no_list_is_identical() {
+async fn a_response_that_is_not_a_list_is_unchanged() {
     let fixture = Fixture::new().await;
     for answer in [
         r#"{"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"text","text":"{\"tools\":[]}"}],"tools":{"name":"add_note"}}}"#,
@@ -223,7 +223,7 @@ async fn what_is_no_list_is_identical() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn only_answers_to_requests_for_lists_and_resumed_streams_are_looked_at() {
+async fn only_responses_to_list_requests_and_resumed_streams_are_filtered() {
     let fixture = Fixture::new().await;
     let token = fixture.token_for("mcp:tools notes:read");
     let server = answering(&fixture, rules(), EVENTS, vec![event(TOOLS).into()]);
@@ -245,7 +245,7 @@ async fn only_answers_to_requests_for_lists_and_resumed_streams_are_looked_at() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_has_no_token_sees_what_is_public() {
+async fn a_client_without_a_token_sees_public_targets() {
     let fixture = Fixture::new().await;
     let rules = || {
         let lists = ["tools/list", "prompts/list", "resources/list", "resources/templates/list"];
@@ -269,7 +269,7 @@ async fn who_has_no_token_sees_what_is_public() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_not_listed_is_hidden_where_it_is_denied() {
+async fn unlisted_targets_are_hidden_with_deny_unlisted() {
     let fixture = Fixture::new().await;
     for (rules, expected) in [
         (rules().deny_unlisted(), r#"{"name":"add_note"}"#),
@@ -283,7 +283,7 @@ async fn what_is_not_listed_is_hidden_where_it_is_denied() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_broader_scope_shows_what_the_narrower_one_would() {
+async fn a_broader_scope_shows_the_targets_of_a_narrower_one() {
     let mut fixture = Fixture::cold();
     let builder = ResourceServer::builder(RESOURCE).issuer(fixture.issuer.issuer()).clock(fixture.clock.clone());
     let builder = builder.scope_implies("admin", ["notes:write", "mcp:tools"]).scope_implies("root", ["admin"]);

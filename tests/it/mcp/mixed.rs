@@ -1,4 +1,4 @@
-//! Servers where some operations need no token: nothing becomes public by accident.
+//! Servers with public operations: only configured operations are public.
 
 use axum::body::Body;
 use http::{Method, Request, StatusCode};
@@ -28,7 +28,7 @@ fn request(method: &str, params: Value) -> String {
 }
 
 #[tokio::test]
-async fn what_is_public_passes_and_everything_else_is_challenged_with_its_scopes() {
+async fn only_public_operations_need_no_token() {
     let fixture = Fixture::new().await;
     let server = McpServer::mixed(&fixture, rules());
     let completion = |reference: Value| json!({ "ref": reference, "argument": {} });
@@ -37,7 +37,7 @@ async fn what_is_public_passes_and_everything_else_is_challenged_with_its_scopes
         ("ping", json!({}), "OK"),
         ("ping", json!({ "name": "add", "uri": "notes://1" }), "OK"),
         ("tools/list", json!({}), "OK"),
-        // It ends an `initialize`, which is public.
+        // This notification follows `initialize`, which is public.
         ("notifications/initialized", json!({}), "OK"),
         ("notifications/cancelled", json!({}), "401 mcp:tools"),
         ("tools/call", json!({ "name": "search" }), "OK"),
@@ -71,7 +71,7 @@ async fn what_is_public_passes_and_everything_else_is_challenged_with_its_scopes
 }
 
 #[tokio::test]
-async fn a_public_subscription_is_to_public_resources_only() {
+async fn a_public_subscription_contains_only_public_resources() {
     let fixture = Fixture::new().await;
     let server = McpServer::mixed(&fixture, rules().public(["subscriptions/listen"]));
     for (uris, expected) in [
@@ -86,24 +86,24 @@ async fn a_public_subscription_is_to_public_resources_only() {
 }
 
 #[tokio::test]
-async fn a_bad_token_is_refused_whatever_it_is_for() {
+async fn an_invalid_token_is_rejected_for_public_operations_too() {
     let fixture = Fixture::new().await;
     let server = McpServer::mixed(&fixture, rules());
     let expired = fixture.issuer.token().audience(RESOURCE).scope("mcp:tools").expired().sign();
     let other = fixture.issuer.token().audience("https://other.example.com").scope("mcp:tools").sign();
     for body in [request("ping", json!({})), request("tools/call", json!({ "name": "search" }))] {
         for token in [&expired, &other, "garbage"] {
-            let refused = server.judge(token, &[], body.clone()).await;
-            assert_eq!(refused, "401 invalid_token mcp:tools", "{body}");
+            let rejected = server.judge(token, &[], body.clone()).await;
+            assert_eq!(rejected, "401 invalid_token mcp:tools", "{body}");
         }
-        // Who shows a token is judged by it.
+        // A request with a token needs the scopes of the layer, even for a public operation.
         assert_eq!(server.judge(&fixture.token_for("notes:write"), &[], body.clone()).await, "403 mcp:tools");
         assert_eq!(server.judge(&fixture.token(), &[], body.clone()).await, "OK");
     }
 }
 
 #[tokio::test]
-async fn a_batch_is_public_only_if_all_of_it_is() {
+async fn a_batch_is_public_only_if_all_its_messages_are() {
     let fixture = Fixture::new().await;
     let server = McpServer::mixed(&fixture, rules());
     let ping = r#"{"id":1,"method":"ping"}"#;
@@ -123,7 +123,7 @@ async fn a_batch_is_public_only_if_all_of_it_is() {
 }
 
 #[tokio::test]
-async fn only_both_settings_together_let_anybody_in() {
+async fn public_operations_need_both_settings() {
     let fixture = Fixture::new().await;
     let without_anonymous = McpServer::new(&fixture, rules());
     let without_public = McpServer::mixed(&fixture, McpScopes::new().any_tool(["notes:write"]));
@@ -137,7 +137,7 @@ async fn only_both_settings_together_let_anybody_in() {
 }
 
 #[tokio::test]
-async fn what_is_not_offered_is_not_offered_to_strangers_either() {
+async fn unlisted_targets_are_denied_without_a_token_too() {
     let fixture = Fixture::new().await;
     let scopes = McpScopes::new().public(["completion/complete"]).public_prompts(["help"]).deny_unlisted();
     let server = McpServer::mixed(&fixture, scopes);
@@ -154,7 +154,7 @@ async fn what_is_not_offered_is_not_offered_to_strangers_either() {
 }
 
 #[tokio::test]
-async fn what_has_no_body_to_judge_needs_a_token() {
+async fn a_request_without_a_body_needs_a_token() {
     let fixture = Fixture::new().await;
     let server = McpServer::mixed(&fixture, rules());
     let send = async |method: &Method, token: &str, body: &'static str| {
@@ -169,7 +169,7 @@ async fn what_has_no_body_to_judge_needs_a_token() {
         assert_eq!(send(&method, &fixture.token(), "").await.status, StatusCode::OK, "{method}");
     }
     assert_eq!(send(&Method::HEAD, "", "").await.status, StatusCode::UNAUTHORIZED);
-    // A handler may read the body of any request; but a public message makes no stream public.
+    // A handler may read a body with any method. A public message does not make a stream public.
     let (ping, add) = (r#"{"method":"ping"}"#, r#"{"method":"tools/call","params":{"name":"add"}}"#);
     for method in [Method::GET, Method::DELETE, Method::OPTIONS] {
         assert_eq!(verdict(&send(&method, "", ping).await), "401 mcp:tools", "{method}");
@@ -189,7 +189,7 @@ async fn a_preflight_passes_without_a_token() {
     for server in [McpServer::new(&fixture, rules()), McpServer::mixed(&fixture, rules().deny_unlisted())] {
         let preflight = Request::options("/mcp").header("origin", "https://app.example.com");
         let preflight = preflight.header("access-control-request-method", "POST");
-        // What comes without credentials brings nothing for a handler to carry out.
+        // The body of a preflight is removed, since it could contain an operation.
         let preflight = preflight.body(Body::from(r#"{"method":"tools/call","params":{"name":"add"}}"#)).unwrap();
         assert_eq!(server.send(preflight).await.status, StatusCode::OK);
         let reached = server.take_reached();
@@ -208,7 +208,7 @@ async fn a_warning_names_every_public_operation() {
         let events = capture.take().into_iter().filter(|(_, line)| line.contains("need no token"));
         events.collect::<Vec<_>>()
     };
-    let [(level, line)] = &warned(rules())[..] else { panic!("one warning") };
+    let [(level, line)] = &warned(rules())[..] else { panic!("expected exactly one warning") };
     assert_eq!(*level, Level::WARN);
     let expected =
         "initialize, notifications/initialized, ping, prompt help, resource docs://{page}, tool search, tools/list";

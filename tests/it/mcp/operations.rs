@@ -1,4 +1,4 @@
-//! Every method of the protocol against every kind of rule, and every revision's shape of a request.
+//! Every method of the protocol with every kind of rule, and the request formats of all protocol revisions.
 
 use mcp_bearer::mcp::McpScopes;
 use serde_json::{Value, json};
@@ -6,18 +6,18 @@ use serde_json::{Value, json};
 use super::server::McpServer;
 use crate::support::Fixture;
 
-/// What an operation is about, as far as rules know it.
+/// The target of an operation, as far as rules distinguish it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum About {
+enum Target {
     Itself,
     Tool,
     Prompt,
     Resource,
 }
-use About::{Itself, Prompt, Resource, Tool};
+use Target::{Itself, Prompt, Resource, Tool};
 
-impl About {
-    /// `own:tool` and the like.
+impl Target {
+    /// A scope such as `own:tool`.
     fn scope(self, rule: &str) -> Vec<String> {
         match self {
             Itself => vec![],
@@ -28,8 +28,8 @@ impl About {
     }
 }
 
-/// Every request and notification that a client sends in any revision, and what it is about.
-fn operations() -> Vec<(&'static str, Value, About)> {
+/// Every request and notification that a client sends in any revision, and its target.
+fn operations() -> Vec<(&'static str, Value, Target)> {
     let client = json!({ "name": "c", "version": "1" });
     let (prompt, resource) =
         (json!({ "type": "ref/prompt", "name": "p" }), json!({ "type": "ref/resource", "uri": "r://1" }));
@@ -74,7 +74,7 @@ fn operations() -> Vec<(&'static str, Value, About)> {
     ]
 }
 
-/// As no writer of JSON would put it, so that a body that was written anew would show.
+/// Unusual white space, so that a body that is serialized again is noticed.
 fn body(method: &str, params: &Value) -> String {
     let id = if method.starts_with("notifications/") { "" } else { "\"id\" : 7 ,\n" };
     let params = if params.is_null() { String::new() } else { format!(",  \"params\":{params:#} ") };
@@ -82,14 +82,14 @@ fn body(method: &str, params: &Value) -> String {
     format!(" {{\"jsonrpc\": \"2.0\",{id} \"method\":{method}{params}}}\n")
 }
 
-/// Every operation needs exactly these scopes beyond `mcp:tools`, in this order.
-async fn each_needs(scopes: McpScopes, needed: impl Fn(&str, About) -> Vec<String>) {
+/// Asserts that every operation needs exactly these scopes beyond `mcp:tools`, in this order.
+async fn each_needs(scopes: McpScopes, needed: impl Fn(&str, Target) -> Vec<String>) {
     let fixture = Fixture::new().await;
     let server = McpServer::new(&fixture, scopes.clone());
     let mixed = McpServer::mixed(&fixture, scopes);
-    for (method, params, about) in operations() {
+    for (method, params, target) in operations() {
         let body = body(method, &params);
-        let needed = needed(method, about);
+        let needed = needed(method, target);
         let all = [&["mcp:tools".to_owned()], needed.as_slice()].concat().join(" ");
         for missing in 0..needed.len() {
             let held = needed.iter().enumerate().filter(|(at, _)| *at != missing).map(|(_, scope)| scope.as_str());
@@ -121,45 +121,45 @@ fn any(scopes: McpScopes) -> McpScopes {
     scopes.any_tool(["any:tool"]).any_prompt(["any:prompt"]).any_resource(["any:resource"])
 }
 
-/// A rule for each method, which names it.
+/// A rule with its own scope for each method.
 fn by_method(scopes: McpScopes) -> McpScopes {
     let mut methods: Vec<_> = operations().into_iter().map(|(method, ..)| method).filter(|m| !m.is_empty()).collect();
     methods.dedup();
     methods.into_iter().fold(scopes, |scopes, method| scopes.method(method, [format!("by:{method}")]))
 }
 
-fn of_method(method: &str) -> Vec<String> {
+fn method_scope(method: &str) -> Vec<String> {
     if method.is_empty() { vec![] } else { vec![format!("by:{method}")] }
 }
 
 #[tokio::test]
-async fn without_a_rule_an_operation_needs_what_the_layer_needs() {
+async fn without_a_rule_an_operation_needs_the_scopes_of_the_layer() {
     each_needs(McpScopes::new(), |_, _| vec![]).await;
 }
 
 #[tokio::test]
-async fn a_rule_of_a_method_covers_it_whatever_it_is_about() {
-    each_needs(by_method(McpScopes::new()), |method, _| of_method(method)).await;
+async fn a_method_rule_applies_to_every_target() {
+    each_needs(by_method(McpScopes::new()), |method, _| method_scope(method)).await;
 }
 
 #[tokio::test]
-async fn a_rule_of_a_target_covers_every_method_that_names_it_and_no_other_target() {
-    each_needs(own(), |_, about| about.scope("own")).await;
+async fn a_target_rule_applies_to_every_method_and_only_to_its_target() {
+    each_needs(own(), |_, target| target.scope("own")).await;
 }
 
 #[tokio::test]
-async fn a_rule_for_any_target_covers_those_without_a_rule_of_their_own() {
-    each_needs(any(McpScopes::new()), |_, about| about.scope("any")).await;
-    each_needs(any(own()), |_, about| about.scope("own")).await;
+async fn a_rule_for_any_target_applies_to_targets_without_a_rule() {
+    each_needs(any(McpScopes::new()), |_, target| target.scope("any")).await;
+    each_needs(any(own()), |_, target| target.scope("own")).await;
 }
 
 #[tokio::test]
 async fn scopes_of_the_method_come_before_those_of_the_target() {
-    each_needs(any(by_method(own())), |method, about| [of_method(method), about.scope("own")].concat()).await;
+    each_needs(any(by_method(own())), |method, target| [method_scope(method), target.scope("own")].concat()).await;
 }
 
 #[tokio::test]
-async fn what_several_rules_ask_for_is_named_once() {
+async fn a_scope_of_several_rules_is_listed_once() {
     let scopes = McpScopes::new()
         .method("tools/call", ["mcp:tools", "shared"])
         .tool("t", ["own:tool", "shared", "mcp:tools"])
@@ -172,26 +172,26 @@ async fn what_several_rules_ask_for_is_named_once() {
 }
 
 #[tokio::test]
-async fn a_rule_that_asks_for_nothing_lists_its_target_all_the_same() {
+async fn a_rule_without_scopes_lists_its_target() {
     let none = [""; 0];
     let scopes = McpScopes::new().tool("t", none).prompt("p", none).any_resource(none).deny_unlisted();
     each_needs(scopes.any_tool(["never"]), |_, _| vec![]).await;
 }
 
 #[tokio::test]
-async fn under_deny_unlisted_only_listed_targets_are_there() {
-    each_needs(own().deny_unlisted(), |_, about| about.scope("own")).await;
-    each_needs(any(McpScopes::new()).deny_unlisted(), |_, about| about.scope("any")).await;
+async fn deny_unlisted_rejects_unlisted_targets() {
+    each_needs(own().deny_unlisted(), |_, target| target.scope("own")).await;
+    each_needs(any(McpScopes::new()).deny_unlisted(), |_, target| target.scope("any")).await;
     let fixture = Fixture::new().await;
     let scopes = by_method(McpScopes::new().tool("other", ["never"]).prompt("t", ["never"]).tool("p", ["never"]));
     let server = McpServer::new(&fixture, scopes.clone().deny_unlisted());
     let mixed = McpServer::mixed(&fixture, scopes.deny_unlisted());
-    for (method, params, about) in operations() {
+    for (method, params, target) in operations() {
         let body = body(method, &params);
-        let token = fixture.token_for(&format!("mcp:tools never {}", of_method(method).concat()));
-        let expected = if about == Itself { "OK" } else { "403 -32602 7" };
+        let token = fixture.token_for(&format!("mcp:tools never {}", method_scope(method).concat()));
+        let expected = if target == Itself { "OK" } else { "403 -32602 7" };
         assert_eq!(server.judge(&token, &[], body.clone()).await, expected, "{body}");
-        // A token could not help, but nobody learns that without one.
+        // The target does not exist, but only a request with a valid token learns that.
         assert!(mixed.judge("", &[], body.clone()).await.starts_with("401 mcp:tools"), "{body}");
     }
 }
@@ -200,9 +200,9 @@ async fn under_deny_unlisted_only_listed_targets_are_there() {
 async fn public_operations_need_no_token_and_no_scope() {
     let fixture = Fixture::new().await;
     let public = |scopes: McpScopes| {
-        let methods = operations()
-            .into_iter()
-            .filter(|(method, _, about)| !method.is_empty() && (*about == Itself || *method == "subscriptions/listen"));
+        let methods = operations().into_iter().filter(|(method, _, target)| {
+            !method.is_empty() && (*target == Itself || *method == "subscriptions/listen")
+        });
         scopes
             .public(methods.map(|(method, ..)| method))
             .public_tools(["t"])
@@ -221,7 +221,7 @@ async fn public_operations_need_no_token_and_no_scope() {
 }
 
 #[tokio::test]
-async fn an_answer_to_the_server_needs_a_token_and_no_more() {
+async fn a_response_from_a_client_needs_a_token_only() {
     let fixture = Fixture::new().await;
     let server = McpServer::mixed(&fixture, any(own()).public(["ping", "roots/list"]).deny_unlisted());
     for body in [
@@ -236,7 +236,7 @@ async fn an_answer_to_the_server_needs_a_token_and_no_more() {
 }
 
 #[tokio::test]
-async fn every_revisions_shape_of_a_request_is_judged_by_its_operation() {
+async fn requests_of_every_revision_are_checked_by_their_operation() {
     let fixture = Fixture::new().await;
     let server = McpServer::new(&fixture, own());
     let plain = json!({ "jsonrpc": "2.0", "id": "a", "method": "tools/call", "params": { "name": "t" } });
@@ -260,8 +260,8 @@ async fn every_revisions_shape_of_a_request_is_judged_by_its_operation() {
             modern,
         ),
     ] {
-        let refused = server.judge(&fixture.token_for("mcp:tools"), headers, message.to_string()).await;
-        assert_eq!(refused, "403 mcp:tools own:tool", "{revision}");
+        let rejected = server.judge(&fixture.token_for("mcp:tools"), headers, message.to_string()).await;
+        assert_eq!(rejected, "403 mcp:tools own:tool", "{revision}");
         let token = fixture.token_for("own:tool mcp:tools");
         assert_eq!(server.judge(&token, headers, message.to_string()).await, "OK", "{revision}");
         server.post(&token, headers, message.to_string()).await;

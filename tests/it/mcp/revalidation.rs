@@ -1,4 +1,4 @@
-//! Streams whose token is looked at again.
+//! Streams whose token is revalidated.
 
 use std::time::Duration;
 
@@ -16,14 +16,14 @@ use crate::support::{Fixture, RESOURCE};
 const INTERVAL: u64 = 100;
 const HOUR: u64 = 3600;
 const DAY: u64 = 24 * HOUR;
-/// What introspection remembers unless it is told otherwise.
+/// The default time of the positive cache.
 const POSITIVE_CACHE: u64 = 30;
 
 fn introspection() -> Introspection {
     Introspection::new(ClientCredentials::basic("mcp-server", "s3cret"))
 }
 
-/// A server of one issuer, set up in this way.
+/// A server with one issuer in this configuration.
 async fn fixture(configure: impl FnOnce(Issuer) -> Issuer) -> Fixture {
     let mut fixture = Fixture::cold();
     let issuer = configure(fixture.issuer.issuer());
@@ -50,7 +50,7 @@ fn opaque(fixture: &Fixture, lifetime: u64) -> String {
     token.expires_in(Duration::from_secs(lifetime)).opaque()
 }
 
-/// What the issuer says of a token that is good for a day, in these words.
+/// The introspection response for a token that is valid for a day, with these changes.
 fn answer(changes: &Value) -> Value {
     let mut answer = json!({
         "active": true, "token_type": "Bearer", "iss": "https://auth.example.com", "sub": "alice", "aud": RESOURCE,
@@ -62,13 +62,13 @@ fn answer(changes: &Value) -> Value {
     answer
 }
 
-fn asked(fixture: &Fixture) -> usize {
+fn introspections(fixture: &Fixture) -> usize {
     fixture.issuer.requests(Endpoint::Introspection)
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_revoked_token_ends_its_stream_within_the_interval_and_the_time_that_a_good_answer_holds() {
-    // What was said when the stream was opened holds no longer at the first question, unless it holds for longer.
+async fn a_revoked_token_ends_its_stream_within_the_interval_and_the_cache_time() {
+    // The cached result expires before the first revalidation, unless the configured time is longer.
     for (positive, revoked_at, earliest, latest) in
         [(POSITIVE_CACHE, 10, 90, 100), (0, 10, 90, 100), (POSITIVE_CACHE, 120, 180, 200), (150, 10, 180, 200)]
     {
@@ -90,17 +90,17 @@ async fn a_revoked_token_ends_its_stream_within_the_interval_and_the_time_that_a
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_event_that_is_being_sent_when_a_revocation_is_seen_is_completed() {
+async fn an_event_in_flight_is_completed_after_a_revocation() {
     let fixture = introspecting().await;
     let (server, feed) = guarded(&fixture);
     let token = opaque(&fixture, DAY);
     let mut stream = Stream::open(&server, &token).await;
     feed.send("data: a");
-    assert_eq!(stream.here().as_deref(), Some("data: a"));
+    assert_eq!(stream.next_now().as_deref(), Some("data: a"));
     fixture.issuer.revoke(&token);
     stream.at(INTERVAL + 1).await;
     for _ in 0..3 {
-        assert!(stream.waits());
+        assert!(stream.is_waiting());
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     feed.send("\n\ndata: b\n\n");
@@ -108,7 +108,7 @@ async fn an_event_that_is_being_sent_when_a_revocation_is_seen_is_completed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_outage_ends_no_stream_and_the_next_question_is_an_interval_later() {
+async fn an_outage_ends_no_stream_and_the_next_revalidation_is_an_interval_later() {
     let faults =
         [Fault::Status(500), Fault::Status(401), Fault::Html, Fault::Drop, Fault::Delay(Duration::from_secs(60))];
     for fault in faults {
@@ -116,14 +116,15 @@ async fn an_outage_ends_no_stream_and_the_next_question_is_an_interval_later() {
         let (server, _feed) = guarded(&fixture);
         let token = opaque(&fixture, DAY);
         let mut stream = Stream::open(&server, &token).await;
-        assert_eq!(asked(&fixture), 1);
+        assert_eq!(introspections(&fixture), 1);
         fixture.issuer.fault(Endpoint::Introspection, fault.clone());
         fixture.issuer.revoke(&token);
         let reader = tokio::spawn(async move { stream.rest().await });
         tokio::time::sleep(Duration::from_secs(1010)).await;
         assert!(!reader.is_finished(), "{fault:?}");
-        // One about the token each time; the breaker asks about a token of its own, to see whom it is about.
-        assert!((10..=26).contains(&asked(&fixture)), "{fault:?}: {}", asked(&fixture));
+        // One request per revalidation. The circuit breaker also introspects an unknown token, to learn whether the
+        // endpoint works.
+        assert!((10..=26).contains(&introspections(&fixture)), "{fault:?}: {}", introspections(&fixture));
         fixture.issuer.heal();
         let (rest, ended) = reader.await.unwrap();
         assert!(rest.is_empty() && (1010..=1010 + INTERVAL + 10).contains(&ended), "{fault:?}: {ended}");
@@ -131,7 +132,7 @@ async fn an_outage_ends_no_stream_and_the_next_question_is_an_interval_later() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_whose_token_cannot_be_judged_for_an_hour_and_the_interval_ends() {
+async fn a_stream_ends_if_its_token_cannot_be_revalidated_for_an_hour_and_the_interval() {
     let faults = [Fault::Status(500), Fault::Drop, Fault::Delay(Duration::from_secs(60))];
     for fault in faults {
         for outlives in [false, true] {
@@ -144,7 +145,7 @@ async fn a_stream_whose_token_cannot_be_judged_for_an_hour_and_the_interval_ends
             let token = opaque(&fixture, DAY);
             let mut stream = Stream::open(&server, &token).await;
             let reader = tokio::spawn(async move { stream.rest().await.1 });
-            // The hour begins when the token was last found good.
+            // The hour begins with the last successful revalidation.
             tokio::time::sleep(Duration::from_secs(5 * INTERVAL)).await;
             fixture.issuer.fault(Endpoint::Introspection, fault.clone());
             tokio::time::sleep(Duration::from_secs(HOUR)).await;
@@ -168,14 +169,14 @@ async fn an_outage_that_ends_within_the_hour_ends_no_stream() {
         fixture.issuer.fault(Endpoint::Introspection, Fault::Status(500));
         tokio::time::sleep(Duration::from_secs(HOUR - 2 * INTERVAL)).await;
         fixture.issuer.heal();
-        // The breaker lets a question through once a minute at most.
+        // The circuit breaker sends at most one request per minute.
         tokio::time::sleep(Duration::from_secs(4 * INTERVAL)).await;
         assert!(!reader.is_finished() && !feed.is_dropped());
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_revocation_ends_answers_of_a_known_length_and_those_of_tokens_without_an_expiry() {
+async fn a_revocation_ends_responses_with_a_known_length_and_without_an_expiry() {
     let fixture = introspecting().await;
     let server = McpServer::with(tools(layer(&fixture)), |_| {
         let bytes = futures_util::stream::unfold((), |()| async {
@@ -196,7 +197,7 @@ async fn a_revocation_ends_answers_of_a_known_length_and_those_of_tokens_without
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_ends_when_its_token_no_longer_grants_what_it_needed() {
+async fn a_stream_ends_when_its_token_loses_a_required_scope() {
     for (scope, ends) in [
         ("mcp:tools notes:read", false),
         ("mcp:tools notes:read other", false),
@@ -221,9 +222,9 @@ async fn a_stream_ends_when_its_token_no_longer_grants_what_it_needed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_lives_as_long_as_the_last_answer_says() {
+async fn the_last_introspection_response_decides_when_a_stream_expires() {
     for (changes, end) in [
-        // Shorter than it was, and longer.
+        // An earlier expiry, and a later one.
         (json!({ "exp": START + 250 }), 250 + 60),
         (json!({ "exp": START + 2 * DAY }), 2 * DAY + 60),
     ] {
@@ -237,12 +238,12 @@ async fn a_stream_lives_as_long_as_the_last_answer_says() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_streams_may_outlive_their_token_only_a_question_ends_them() {
+async fn with_streams_may_outlive_token_only_a_revalidation_ends_a_stream() {
     let fixture = introspecting().await;
     let (server, _feed) = feeding(tools(layer(&fixture).streams_may_outlive_token()), EVENTS);
     fixture.issuer.introspection_answer("token", answer(&json!({ "exp": START + 50 })));
     let mut stream = Stream::open(&server, "token").await;
-    // What the answers say of an expiry is not what ends it, as long as they say that it is good.
+    // While the token is active, its expiry does not end the stream.
     let reader = tokio::spawn(async move { stream.rest().await.1 });
     tokio::time::sleep(Duration::from_secs(85)).await;
     fixture.issuer.introspection_answer("token", answer(&json!({ "exp": START + 111 })));
@@ -255,7 +256,7 @@ async fn where_streams_may_outlive_their_token_only_a_question_ends_them() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_ends_when_the_key_of_its_token_is_withdrawn() {
+async fn a_stream_ends_when_the_key_of_its_token_is_removed() {
     for outlives in [false, true] {
         let fixture = Fixture::new().await;
         let mut layer = layer(&fixture);
@@ -272,14 +273,14 @@ async fn a_stream_ends_when_the_key_of_its_token_is_withdrawn() {
         let key = fixture.issuer.key_id();
         fixture.issuer.add_key(Algorithm::ES256);
         fixture.issuer.remove_key(&key);
-        // A key set is fresh for five minutes, and refreshed behind the back of the question after that.
+        // A key set is valid for five minutes. After that, it is refreshed in the background.
         let ended = reader.await.unwrap();
         assert!((HOUR..=HOUR + 300 + 2 * INTERVAL).contains(&ended), "{ended}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn questions_are_few_whatever_is_sent_and_however_many_streams_there_are() {
+async fn many_streams_with_one_token_share_their_revalidations() {
     let fixture = introspecting().await;
     let token = opaque(&fixture, DAY);
     let mut readers = Vec::new();
@@ -294,39 +295,39 @@ async fn questions_are_few_whatever_is_sent_and_however_many_streams_there_are()
             }
         });
     }
-    assert_eq!(asked(&fixture), 1);
+    assert_eq!(introspections(&fixture), 1);
     tokio::time::sleep(Duration::from_secs(1005)).await;
     assert!(readers.iter().all(|reader| !reader.is_finished()));
-    // Not more often than the answers hold.
+    // Revalidation uses cached results, so there is at most one request per cache period.
     let most = 1 + usize::try_from(1005 / POSITIVE_CACHE).unwrap();
-    assert!((11..=most).contains(&asked(&fixture)), "{}", asked(&fixture));
-    let before = asked(&fixture);
+    assert!((11..=most).contains(&introspections(&fixture)), "{}", introspections(&fixture));
+    let before = introspections(&fixture);
     fixture.issuer.revoke(&token);
     for reader in readers {
         let (events, ended) = reader.await.unwrap();
         assert!((1005..=1005 + INTERVAL + POSITIVE_CACHE).contains(&ended), "{ended}");
         assert!(events.len() >= 100 * "data: a\n\n".len());
     }
-    assert!(asked(&fixture) - before < 12, "{}", asked(&fixture) - before);
+    assert!(introspections(&fixture) - before < 12, "{}", introspections(&fixture) - before);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_is_asked_about_an_interval_at_a_time_or_up_to_a_tenth_earlier() {
+async fn a_stream_is_revalidated_once_per_interval_or_up_to_a_tenth_earlier() {
     let fixture = fixture(|issuer| issuer.introspect_all(introspection().positive_cache(Duration::ZERO))).await;
     let (server, _feed) = guarded(&fixture);
     let mut stream = Stream::open(&server, &opaque(&fixture, DAY)).await;
     let reader = tokio::spawn(async move { stream.rest().await });
     for round in 1..=20_u64 {
         tokio::time::sleep(Duration::from_secs(INTERVAL)).await;
-        let asked = asked(&fixture);
+        let introspections = introspections(&fixture);
         let (least, most) = (1 + round, 1 + round * 100 / 90);
-        assert!((least..=most + 1).contains(&u64::try_from(asked).unwrap()), "{round}: {asked}");
+        assert!((least..=most + 1).contains(&u64::try_from(introspections).unwrap()), "{round}: {introspections}");
     }
     assert!(!reader.is_finished());
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_an_interval_nobody_is_asked_and_without_a_stream_neither() {
+async fn only_streams_with_an_interval_are_revalidated() {
     let fixture = introspecting().await;
     let plain = fixture.server.mcp_layer(McpScopes::new());
     let (server, _feed) = feeding(tools(plain), EVENTS);
@@ -334,7 +335,7 @@ async fn without_an_interval_nobody_is_asked_and_without_a_stream_neither() {
     let mut stream = Stream::open(&server, &token).await;
     fixture.issuer.revoke(&token);
     assert_eq!(stream.rest().await, (String::new(), HOUR + 60));
-    assert_eq!(asked(&fixture), 1);
+    assert_eq!(introspections(&fixture), 1);
 
     let server = McpServer::with(tools(layer(&fixture)), |_| {
         axum::response::IntoResponse::into_response("an answer of known length")
@@ -342,5 +343,5 @@ async fn without_an_interval_nobody_is_asked_and_without_a_stream_neither() {
     let mut answer = Stream::open(&server, &opaque(&fixture, DAY)).await;
     tokio::time::sleep(Duration::from_secs(HOUR)).await;
     assert_eq!(answer.rest().await.0, "an answer of known length");
-    assert_eq!(asked(&fixture), 2);
+    assert_eq!(introspections(&fixture), 2);
 }

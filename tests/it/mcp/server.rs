@@ -1,4 +1,4 @@
-//! An MCP endpoint behind the layer, which records what reached it.
+//! An MCP endpoint behind the layer, which records the requests that reach it.
 
 use std::sync::{Arc, Mutex};
 
@@ -25,7 +25,7 @@ pub struct Reached {
 
 type Handler = Arc<dyn Fn(&Reached) -> Response + Send + Sync>;
 
-/// The application, and all that its handler saw.
+/// The application and the requests that reached its handler.
 #[derive(Clone)]
 pub struct McpServer {
     router: Router,
@@ -33,12 +33,12 @@ pub struct McpServer {
 }
 
 impl McpServer {
-    /// Behind a layer that requires `mcp:tools`, with a handler that answers `ok`.
+    /// A server behind a layer that requires `mcp:tools`, with a handler that returns `ok`.
     pub fn new(fixture: &Fixture, scopes: McpScopes) -> Self {
         Self::with(tools(fixture.server.mcp_layer(scopes)), |_| "ok".into_response())
     }
 
-    /// The same, where a request without a token may pass too.
+    /// Like [`McpServer::new`], but requests without a token are allowed.
     pub fn mixed(fixture: &Fixture, scopes: McpScopes) -> Self {
         Self::with(tools(fixture.server.mcp_layer(scopes)).allow_anonymous(), |_| "ok".into_response())
     }
@@ -60,12 +60,12 @@ impl McpServer {
         Self { router: Router::new().route("/mcp", any(handle)).route_layer(layer), reached }
     }
 
-    /// What has reached the handler since the last call.
+    /// The requests that reached the handler since the last call.
     pub fn take_reached(&self) -> Vec<Reached> {
         std::mem::take(&mut self.reached.lock().unwrap())
     }
 
-    /// The application itself, to be put behind something.
+    /// The router, for use behind another layer.
     pub fn router(&self) -> Router {
         self.router.clone()
     }
@@ -78,18 +78,18 @@ impl McpServer {
         Answer::of(self.respond(request).await).await
     }
 
-    /// A POST of this body, with these headers and, unless it is empty, this token.
+    /// Sends this body by POST, with these headers and this token. An empty token is omitted.
     pub async fn post(&self, token: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> Answer {
         self.send(post(token, headers, body)).await
     }
 
-    /// A POST of this message.
+    /// Sends this message by POST.
     pub async fn call(&self, token: &str, message: &Value) -> Answer {
         self.post(token, &[], message.to_string()).await
     }
 }
 
-/// The layer, requiring `mcp:tools`.
+/// The layer with `mcp:tools` as a required scope.
 pub fn tools(layer: McpLayer) -> McpLayer {
     layer.required_scopes(["mcp:tools"])
 }
@@ -106,7 +106,7 @@ pub fn post(token: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> Req
 }
 
 impl Fixture {
-    /// A token of `alice` that grants these scopes.
+    /// A token of `alice` with these scopes.
     pub fn token_for(&self, scopes: &str) -> String {
         self.issuer.token().audience(RESOURCE).subject("alice").scope(scopes).sign()
     }

@@ -1,4 +1,4 @@
-//! A session belongs to who opened it.
+//! Sessions are bound to the principal that opened them.
 
 use axum::body::Body;
 use axum::response::IntoResponse as _;
@@ -13,14 +13,14 @@ use super::server::{McpServer, tools};
 use crate::support::{Answer, Fixture, RESOURCE};
 
 const SESSION: &str = "mcp-session-id";
-/// What the inner service knows the session by.
+/// The session id of the inner service.
 const INNER: &str = "0d2c3f0e-7a64-4b1c-9d0e-6e3c1a5b9f10";
 const KEY: [u8; 32] = [7; 32];
 const OTHER_KEY: [u8; 32] = [8; 32];
 const INITIALIZE: &str = r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{}}"#;
 const LIST: &str = r#"{"jsonrpc":"2.0","id":2,"method":"tools/list"}"#;
 
-/// A server whose inner service answers with this session id and status.
+/// A server whose inner service sends this session id and status.
 fn answering(layer: McpLayer, id: impl AsRef<[u8]>, status: StatusCode) -> McpServer {
     let id = HeaderValue::from_bytes(id.as_ref()).unwrap();
     McpServer::with(tools(layer).allow_anonymous(), move |_| (status, [(SESSION, id.clone())], "ok").into_response())
@@ -35,19 +35,19 @@ fn binding(fixture: &Fixture) -> McpServer {
     answering(layer(fixture).bind_sessions(), INNER, StatusCode::OK)
 }
 
-/// The id that who has this token sees.
+/// Opens a session with this token and returns its id.
 async fn opened(server: &McpServer, token: &str) -> String {
     let answer = server.post(token, &[], INITIALIZE).await;
     server.take_reached();
     answer.header(SESSION).unwrap().to_owned()
 }
 
-/// A token that passes, but for what the test changes.
+/// A valid token with the changes of the test.
 fn token(issuer: &TestIssuer, change: impl FnOnce(TestToken<'_>) -> TestToken<'_>) -> String {
     change(issuer.token().audience(RESOURCE).scope("mcp:tools")).sign()
 }
 
-fn showing(method: &str, token: &str, ids: &[&[u8]]) -> Request<Body> {
+fn with_session(method: &str, token: &str, ids: &[&[u8]]) -> Request<Body> {
     let mut request = Request::builder().method(method).uri("/mcp");
     if !token.is_empty() {
         request = request.header("authorization", format!("Bearer {token}"));
@@ -58,13 +58,14 @@ fn showing(method: &str, token: &str, ids: &[&[u8]]) -> Request<Body> {
     request.body(if method == "POST" { Body::from(LIST) } else { Body::empty() }).unwrap()
 }
 
-/// The session does not exist, says the answer, in the same words whatever the reason is; and nobody was reached.
+/// Asserts that the session is unknown, with the same response for every cause, and that no request reaches the
+/// handler.
 async fn assert_unknown(server: &McpServer, token: &str, ids: &[&[u8]]) {
     for method in ["POST", "GET", "DELETE"] {
         if token.is_empty() && method != "POST" {
             continue;
         }
-        let answer = server.send(showing(method, token, ids)).await;
+        let answer = server.send(with_session(method, token, ids)).await;
         let shown: Vec<_> = ids.iter().map(|id| String::from_utf8_lossy(id)).collect();
         assert_eq!(answer.status, StatusCode::NOT_FOUND, "{method} {shown:?}");
         assert_eq!(
@@ -85,18 +86,18 @@ fn headers(answer: &Answer) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_id_that_leaves_is_bound_and_the_inner_service_sees_its_own() {
+async fn the_client_gets_a_bound_id_and_the_inner_service_sees_its_own() {
     let fixture = Fixture::new().await;
     let server = binding(&fixture);
     let token = fixture.token();
     let id = opened(&server, &token).await;
     assert!(id.starts_with(&format!("{INNER}.")) && id.len() == INNER.len() + 1 + 43, "{id}");
-    // Visible ASCII (MCP 2025-11-25, Transports).
+    // A session id contains only visible ASCII characters (MCP 2025-11-25, Transports).
     assert!(id.bytes().all(|byte| byte.is_ascii_graphic()), "{id}");
-    // White space around a value is no part of it, in process neither.
+    // White space around a field value is not part of it. The same holds without a socket.
     let padded = format!("\t{id} ");
     for (method, id) in [("POST", &id), ("GET", &id), ("DELETE", &id), ("POST", &padded), ("GET", &padded)] {
-        let answer = server.send(showing(method, &token, &[id.as_bytes()])).await;
+        let answer = server.send(with_session(method, &token, &[id.as_bytes()])).await;
         assert_eq!((answer.status, answer.header(SESSION)), (StatusCode::OK, Some(id.trim())), "{method}");
         let reached = server.take_reached();
         let seen: Vec<_> = reached[0].headers.get_all(SESSION).iter().map(|id| id.to_str().unwrap()).collect();
@@ -105,7 +106,7 @@ async fn the_id_that_leaves_is_bound_and_the_inner_service_sees_its_own() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_is_unknown_to_everybody_but_its_owner() {
+async fn a_session_is_unknown_to_everyone_except_its_owner() {
     let clock = mcp_bearer::testing::TestClock::new();
     let [one, two] = ["https://auth.example.com", "https://two.example.com"]
         .map(|url| TestIssuer::builder(url).clock(clock.clone()).build());
@@ -114,23 +115,23 @@ async fn a_session_is_unknown_to_everybody_but_its_owner() {
     let server = binding(&fixture);
     let one = &fixture.issuer;
     let id = opened(&server, &token(one, |token| token)).await;
-    for stranger in [
+    for other_principal in [
         token(one, |token| token.subject("bob")),
         token(one, |token| token.subject("Alice")),
         token(one, |token| token.client_id("other-client")),
         token(one, |token| token.without("client_id")),
         token(one, |token| token.without("sub")),
         token(one, |token| token.without("sub").without("client_id")),
-        // Subject and client change places, or move from one into the other.
+        // Subject and client are exchanged, or characters move from one to the other.
         token(one, |token| token.subject("test-client").client_id("alice")),
         token(one, |token| token.subject("alicetest-client").without("client_id")),
         token(one, |token| token.subject("alicet").client_id("est-client")),
         token(&two, |token| token),
         String::new(),
     ] {
-        assert_unknown(&server, &stranger, &[id.as_bytes()]).await;
+        assert_unknown(&server, &other_principal, &[id.as_bytes()]).await;
     }
-    // Who opens one for himself gets another, though the inner service calls it the same.
+    // Another principal gets another id, even if the inner service uses the same one.
     let other = opened(&server, &token(&two, |token| token)).await;
     assert_ne!(other, id);
     assert_unknown(&server, &token(one, |token| token), &[other.as_bytes()]).await;
@@ -158,34 +159,34 @@ async fn a_session_of_a_token_without_a_subject_belongs_to_its_username_or_to_th
     let server = &fixture.server;
     let layer = server.mcp_layer(McpScopes::new()).bind_sessions();
     let server = McpServer::with(layer, |_| ([(SESSION, INNER)], "ok").into_response());
-    // The name of a user is not a subject, and a user's second token is the same user's.
+    // Two tokens with the same username belong to the same user. A username differs from an equal subject.
     for owner in tokens.clone() {
         let id = opened(&server, owner).await;
         for other in tokens.clone() {
             let user = |token: &'static str| token.split_once('-').unwrap().0;
             let is_same = owner == other || (user(owner) == user(other) && ["alice", "subject"].contains(&user(owner)));
-            let status = server.send(showing("POST", other, &[id.as_bytes()])).await.status;
+            let status = server.send(with_session("POST", other, &[id.as_bytes()])).await.status;
             let expected = if is_same { StatusCode::OK } else { StatusCode::NOT_FOUND };
-            assert_eq!(status, expected, "{owner}'s session, shown by {other}");
+            assert_eq!(status, expected, "{owner}'s session, used by {other}");
         }
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_one_name_ends_and_the_next_begins_is_part_of_the_owner() {
+async fn the_names_of_an_owner_are_separated_unambiguously() {
     let fixture = Fixture::new().await;
     let server = binding(&fixture);
     let named = |subject: &str, client: &str| token(&fixture.issuer, |token| token.subject(subject).client_id(client));
     let id = opened(&server, &named("a", "b\u{1}c")).await;
     assert_unknown(&server, &named("a\u{1}b", "c"), &[id.as_bytes()]).await;
-    // Nor does a name run on into the id.
+    // The separation also holds between the client and the session id.
     let id = opened(&server, &named("alice", "client")).await;
     let (first, rest) = id.split_at(1);
     assert_unknown(&server, &named("alice", &format!("client{first}")), &[rest.as_bytes()]).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_new_token_of_the_same_principal_goes_on_with_the_session() {
+async fn a_new_token_of_the_same_principal_continues_the_session() {
     let fixture = Fixture::new().await;
     let server = binding(&fixture);
     let id = opened(&server, &fixture.token()).await;
@@ -195,13 +196,13 @@ async fn a_new_token_of_the_same_principal_goes_on_with_the_session() {
         token(&fixture.issuer, |token| token.scope("mcp:tools notes:write").claim("sid", "2")),
         token(&fixture.issuer, |token| token.without("client_id").claim("azp", "test-client")),
     ] {
-        assert_eq!(server.send(showing("POST", &refreshed, &[id.as_bytes()])).await.status, StatusCode::OK);
+        assert_eq!(server.send(with_session("POST", &refreshed, &[id.as_bytes()])).await.status, StatusCode::OK);
         assert_eq!(server.take_reached()[0].headers[SESSION], INNER);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_id_that_was_not_given_out_is_unknown() {
+async fn an_id_that_was_not_issued_is_unknown() {
     let fixture = Fixture::new().await;
     let server = binding(&fixture);
     let token = fixture.token();
@@ -209,7 +210,7 @@ async fn an_id_that_was_not_given_out_is_unknown() {
     let (inner, mac) = id.rsplit_once('.').unwrap();
     let long = [INNER, ".", &"A".repeat(1024 - INNER.len())].concat();
     let zeros = "A".repeat(43);
-    // The last character of the MAC has two bits that say nothing.
+    // The last character of the MAC has two unused bits.
     let alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let last = alphabet.find(mac.chars().last().unwrap()).unwrap();
     let loose = format!("{inner}.{}{}", &mac[..42], &alphabet[last ^ 1..=last ^ 1]);
@@ -249,12 +250,12 @@ async fn an_id_that_was_not_given_out_is_unknown() {
     for twice in [[id.as_bytes(), id.as_bytes()], [id.as_bytes(), b""], [b"x", id.as_bytes()]] {
         assert_unknown(&server, &token, &twice).await;
     }
-    // All the same, the right one is good.
-    assert_eq!(server.send(showing("GET", &token, &[id.as_bytes()])).await.status, StatusCode::OK);
+    // The unchanged id is still accepted.
+    assert_eq!(server.send(with_session("GET", &token, &[id.as_bytes()])).await.status, StatusCode::OK);
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_mac_of_one_session_is_not_that_of_another() {
+async fn the_mac_of_one_session_does_not_fit_another() {
     let fixture = Fixture::new().await;
     let keyed = || layer(&fixture).bind_sessions_with_key(&KEY);
     let [one, two] = ["one", "two"].map(|id| answering(keyed(), id, StatusCode::OK));
@@ -267,7 +268,7 @@ async fn the_mac_of_one_session_is_not_that_of_another() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn answers_of_any_status_carry_the_bound_id() {
+async fn responses_with_any_status_contain_the_bound_id() {
     let fixture = Fixture::new().await;
     for status in [200, 202, 400, 404, 500] {
         let layer = layer(&fixture).bind_sessions();
@@ -285,26 +286,26 @@ async fn servers_agree_on_sessions_if_they_share_the_key() {
     let (one, same, other) = (keyed(&KEY), keyed(&KEY), keyed(&OTHER_KEY));
     let token = fixture.token();
     let id = opened(&one, &token).await;
-    assert_eq!(same.send(showing("POST", &token, &[id.as_bytes()])).await.header(SESSION), Some(id.as_str()));
+    assert_eq!(same.send(with_session("POST", &token, &[id.as_bytes()])).await.header(SESSION), Some(id.as_str()));
     assert_unknown(&other, &token, &[id.as_bytes()]).await;
-    // Without a key of the operator's, each has one of its own.
+    // Without a configured key, each server has a random key.
     assert_unknown(&binding(&fixture), &token, &[opened(&binding(&fixture), &token).await.as_bytes()]).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_inner_id_of_any_shape_comes_back_as_it_was() {
+async fn an_inner_id_of_any_form_is_restored() {
     let fixture = Fixture::new().await;
     let token = fixture.token();
     for inner in ["a.b.c", ".", "a.", ".a", "a", "!~", &"x".repeat(980)] {
         let server = answering(layer(&fixture).bind_sessions(), inner, StatusCode::OK);
         let id = opened(&server, &token).await;
-        server.send(showing("GET", &token, &[id.as_bytes()])).await;
+        server.send(with_session("GET", &token, &[id.as_bytes()])).await;
         assert_eq!(server.take_reached()[0].headers[SESSION], inner);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_id_that_would_be_too_long_does_not_leave_unbound() {
+async fn an_id_that_is_too_long_is_removed() {
     let fixture = Fixture::new().await;
     let server = answering(layer(&fixture).bind_sessions(), "x".repeat(981), StatusCode::OK);
     let answer = server.post(&fixture.token(), &[], INITIALIZE).await;
@@ -312,11 +313,11 @@ async fn an_id_that_would_be_too_long_does_not_leave_unbound() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_has_no_token_has_sessions_of_nobody() {
+async fn a_session_without_a_token_belongs_to_no_principal() {
     let fixture = Fixture::new().await;
     let server = binding(&fixture);
     let anonymous = opened(&server, "").await;
-    assert_eq!(server.send(showing("POST", "", &[anonymous.as_bytes()])).await.status, StatusCode::OK);
+    assert_eq!(server.send(with_session("POST", "", &[anonymous.as_bytes()])).await.status, StatusCode::OK);
     assert_eq!(server.take_reached()[0].headers[SESSION], INNER);
     for token in [fixture.token(), token(&fixture.issuer, |token| token.without("sub").without("client_id"))] {
         assert_unknown(&server, &token, &[anonymous.as_bytes()]).await;
@@ -330,31 +331,31 @@ async fn a_request_without_a_session_passes() {
     let fixture = Fixture::new().await;
     let server = binding(&fixture);
     for method in ["POST", "GET", "DELETE"] {
-        assert_eq!(server.send(showing(method, &fixture.token(), &[])).await.status, StatusCode::OK);
+        assert_eq!(server.send(with_session(method, &fixture.token(), &[])).await.status, StatusCode::OK);
         assert!(!server.take_reached()[0].headers.contains_key(SESSION));
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_is_no_authentication() {
+async fn a_session_id_does_not_authenticate_a_request() {
     let fixture = Fixture::new().await;
     let server =
         McpServer::with(tools(layer(&fixture).bind_sessions()), |_| ([(SESSION, INNER)], "ok").into_response());
     let id = opened(&server, &fixture.token()).await;
     for method in ["POST", "GET", "DELETE"] {
-        assert_eq!(server.send(showing(method, "", &[id.as_bytes()])).await.verdict(), "R401N");
-        assert_eq!(server.send(showing(method, "forged", &[id.as_bytes()])).await.verdict(), "R401");
+        assert_eq!(server.send(with_session(method, "", &[id.as_bytes()])).await.verdict(), "R401N");
+        assert_eq!(server.send(with_session(method, "forged", &[id.as_bytes()])).await.verdict(), "R401");
     }
     assert_eq!(server.take_reached().len(), 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn sessions_are_left_alone_unless_they_are_to_be_bound() {
+async fn sessions_are_unchanged_unless_binding_is_configured() {
     let fixture = Fixture::new().await;
     let server = answering(layer(&fixture), INNER, StatusCode::OK);
     assert_eq!(opened(&server, &fixture.token()).await, INNER);
     for ids in [[INNER.as_bytes()].as_slice(), &[b"any.thing"], &[b"one", b"two"], &[b"\xff"]] {
-        assert_eq!(server.send(showing("POST", &fixture.token(), ids)).await.header(SESSION), Some(INNER));
+        assert_eq!(server.send(with_session("POST", &fixture.token(), ids)).await.header(SESSION), Some(INNER));
         let reached = server.take_reached();
         assert_eq!(reached[0].headers.get_all(SESSION).iter().map(HeaderValue::as_bytes).collect::<Vec<_>>(), ids);
     }

@@ -1,4 +1,4 @@
-//! Answers that go on: written by a test, and read as a client reads them.
+//! Streaming responses: written by a test, and read as a client reads them.
 
 use std::pin::Pin;
 use std::sync::Mutex;
@@ -20,17 +20,17 @@ use tokio::time::{Instant, sleep_until};
 use super::server::{McpServer, post};
 
 pub const EVENTS: &str = "text/event-stream";
-/// What a new `TestClock` shows.
+/// The initial time of a new `TestClock`.
 pub const START: u64 = 1_800_000_000;
-/// A request that is not about a list.
+/// A request for something other than a list.
 pub const CALL: &str = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"watch"}}"#;
 
-/// The server's end of an answer.
+/// The sending end of a response body.
 pub struct Feed(UnboundedSender<Frame<Bytes>>);
 
 impl Feed {
     pub fn send(&self, data: &str) {
-        // Nobody may be listening any more.
+        // The client may have closed the stream.
         _ = self.0.send(Frame::data(Bytes::copy_from_slice(data.as_bytes())));
     }
 
@@ -38,7 +38,7 @@ impl Feed {
         _ = self.0.send(Frame::trailers(trailers));
     }
 
-    /// Whether the body was dropped, which is how a server notices.
+    /// Whether the body was dropped. A server notices the end of a stream by this.
     pub fn is_dropped(&self) -> bool {
         self.0.is_closed()
     }
@@ -55,7 +55,7 @@ impl http_body::Body for Source {
     }
 }
 
-/// A server whose next answer is what is fed to it.
+/// A server whose next response is written through the feed.
 pub fn feeding(layer: McpLayer, content_type: &'static str) -> (McpServer, Feed) {
     let (sender, receiver) = unbounded_channel();
     let source = Mutex::new(Some(Body::new(Source(receiver))));
@@ -66,7 +66,7 @@ pub fn feeding(layer: McpLayer, content_type: &'static str) -> (McpServer, Feed)
     (server, Feed(sender))
 }
 
-/// The client's end of an answer.
+/// The receiving end of a response.
 pub struct Stream {
     body: Body,
     opened: Instant,
@@ -79,28 +79,28 @@ impl Stream {
         Self { body: response.into_body(), opened: Instant::now() }
     }
 
-    /// The answer to a POST.
+    /// Opens the response to a POST request.
     pub async fn open(server: &McpServer, token: &str) -> Self {
         Self::of(server, post(token, &[], CALL)).await
     }
 
-    /// What is there without waiting; `None` at the end.
+    /// The data that is available without waiting, or `None` at the end.
     #[track_caller]
-    pub fn here(&mut self) -> Option<String> {
-        self.body.frame().now_or_never().expect("nothing has come").map(text)
+    pub fn next_now(&mut self) -> Option<String> {
+        self.body.frame().now_or_never().expect("no data is available").map(text)
     }
 
-    /// Whether there is nothing to read, and no end either.
-    pub fn waits(&mut self) -> bool {
+    /// Whether no data is available and the stream is still open.
+    pub fn is_waiting(&mut self) -> bool {
         self.body.frame().now_or_never().is_none()
     }
 
-    /// What comes next, whenever that is; `None` at the end.
+    /// The next data, after waiting for it, or `None` at the end.
     pub async fn next(&mut self) -> Option<String> {
         self.body.frame().await.map(text)
     }
 
-    /// All that still comes, and the time since the beginning at which it ends, in whole seconds.
+    /// All remaining data, and the time in whole seconds when the stream ends.
     pub async fn rest(&mut self) -> (String, u64) {
         let mut all = String::new();
         while let Some(text) = self.next().await {
@@ -109,14 +109,14 @@ impl Stream {
         (all, self.opened.elapsed().as_secs())
     }
 
-    /// The time at which it ends in an error, with nothing before that and nothing after it.
-    pub async fn breaks_off(&mut self) -> u64 {
+    /// Asserts that the stream ends with an error and without data. Returns the time in seconds.
+    pub async fn expect_error(&mut self) -> u64 {
         assert!(self.body.frame().await.unwrap().is_err());
         assert!(self.body.frame().await.is_none());
         self.opened.elapsed().as_secs()
     }
 
-    /// The trailers, which must be all that is left.
+    /// Asserts that only trailers remain, and returns them.
     pub async fn trailers(&mut self) -> HeaderMap {
         let frame = self.body.frame().await.unwrap().unwrap();
         let trailers = frame.into_trailers().unwrap();
@@ -124,7 +124,7 @@ impl Stream {
         trailers
     }
 
-    /// Goes to this moment after the beginning.
+    /// Waits until this time after the opening of the stream.
     pub async fn at(&self, seconds: u64) {
         sleep_until(self.opened + Duration::from_secs(seconds)).await;
     }
@@ -134,7 +134,7 @@ fn text(frame: Result<Frame<Bytes>, axum::Error>) -> String {
     String::from_utf8(frame.unwrap().into_data().unwrap().to_vec()).unwrap()
 }
 
-/// Sets the wall clock forward or back, as an administrator does.
+/// Sets the wall clock forward or back.
 pub fn set_clock(clock: &TestClock, seconds: i64) {
     clock.set(clock.since_epoch().as_secs().checked_add_signed(seconds).unwrap());
 }

@@ -1,4 +1,4 @@
-//! Answers end with their token.
+//! Streams end when their token expires.
 
 use std::future::pending;
 use std::io;
@@ -17,7 +17,7 @@ use super::server::{post, tools};
 use super::stream::{CALL, EVENTS, Feed, START, Stream, feeding, set_clock};
 use crate::support::{Fixture, RESOURCE};
 
-/// When a token of the fixture's ends that was made at the beginning: `exp`, and the default skew.
+/// When a new token of the fixture expires, with the default clock skew.
 const END: u64 = 300 + 60;
 
 fn layer(fixture: &Fixture) -> McpLayer {
@@ -33,7 +33,7 @@ fn get(token: &str) -> Request<Body> {
     Request::get("/mcp").header(header::AUTHORIZATION, format!("Bearer {token}")).body(Body::empty()).unwrap()
 }
 
-/// An event every seven seconds, for as long as anybody listens.
+/// Sends an event every seven seconds, until the client closes the stream.
 fn keep_feeding(feed: Feed) {
     tokio::spawn(async move {
         for number in 1.. {
@@ -47,7 +47,7 @@ fn keep_feeding(feed: Feed) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_event_stream_ends_with_its_token_and_not_a_second_earlier() {
+async fn an_event_stream_ends_when_its_token_expires_and_not_a_second_earlier() {
     for (skew, end) in [(None, END), (Some(0), 300), (Some(299), 599)] {
         for is_get in [false, true] {
             let mut fixture = Fixture::cold();
@@ -70,7 +70,7 @@ async fn an_event_stream_ends_with_its_token_and_not_a_second_earlier() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_event_that_is_being_sent_at_the_end_is_the_last_one() {
+async fn an_event_in_flight_at_the_expiry_is_the_last_one() {
     for (before, after, last) in [
         ("data: a", " b\n\ndata: c\n\n", " b\n\n"),
         ("data: a\n", "\ndata: c\n\n", "\n"),
@@ -86,9 +86,9 @@ async fn the_event_that_is_being_sent_at_the_end_is_the_last_one() {
         let (mut stream, feed) = open(&fixture, EVENTS).await;
         stream.at(100).await;
         feed.send(before);
-        assert_eq!(stream.here().as_deref(), Some(before));
+        assert_eq!(stream.next_now().as_deref(), Some(before));
         stream.at(END + 3).await;
-        assert!(stream.waits(), "{before:?}");
+        assert!(stream.is_waiting(), "{before:?}");
         feed.send(after);
         feed.send("data: too late\n\n");
         assert_eq!(stream.rest().await, (last.to_owned(), END + 3), "{before:?} {after:?}");
@@ -96,7 +96,7 @@ async fn the_event_that_is_being_sent_at_the_end_is_the_last_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_event_may_come_in_pieces_while_its_stream_ends_and_not_for_longer_than_five_seconds() {
+async fn the_last_event_may_take_at_most_five_seconds() {
     for (pieces, expected, end) in [
         (["b", "c\n", "\ndata: d\n\n"].as_slice(), "bc\n\n", END + 3),
         (&["b", "c", "d", "e", "f", "g", "\n\n"], "bcde", END + 5),
@@ -105,7 +105,7 @@ async fn an_event_may_come_in_pieces_while_its_stream_ends_and_not_for_longer_th
         let fixture = Fixture::new().await;
         let (mut stream, feed) = open(&fixture, EVENTS).await;
         feed.send("data: a");
-        assert_eq!(stream.here().as_deref(), Some("data: a"));
+        assert_eq!(stream.next_now().as_deref(), Some("data: a"));
         let opened = Instant::now();
         tokio::spawn(async move {
             for (at, piece) in (1..).zip(pieces) {
@@ -121,25 +121,25 @@ async fn an_event_may_come_in_pieces_while_its_stream_ends_and_not_for_longer_th
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_ends_by_itself_in_its_last_event_is_over() {
+async fn a_stream_may_end_within_its_last_event() {
     let fixture = Fixture::new().await;
     let (mut stream, feed) = open(&fixture, EVENTS).await;
     feed.send("data: a");
-    assert_eq!(stream.here().as_deref(), Some("data: a"));
+    assert_eq!(stream.next_now().as_deref(), Some("data: a"));
     stream.at(END + 1).await;
-    assert!(stream.waits());
+    assert!(stream.is_waiting());
     drop(feed);
     assert_eq!(stream.rest().await, (String::new(), END + 1));
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_body_of_unknown_length_breaks_off_so_that_nobody_takes_it_for_complete() {
+async fn another_body_of_unknown_length_ends_with_an_error() {
     for content_type in ["application/json", "application/octet-stream", "text/event-streams", "text/plain"] {
         let fixture = Fixture::new().await;
         let (mut stream, feed) = open(&fixture, content_type).await;
         feed.send("half");
-        assert_eq!(stream.here().as_deref(), Some("half"));
-        assert_eq!(stream.breaks_off().await, END, "{content_type}");
+        assert_eq!(stream.next_now().as_deref(), Some("half"));
+        assert_eq!(stream.expect_error().await, END, "{content_type}");
     }
 }
 
@@ -149,16 +149,16 @@ async fn the_media_type_of_an_event_stream_may_have_parameters_and_any_case() {
         let fixture = Fixture::new().await;
         let (mut stream, feed) = open(&fixture, content_type).await;
         feed.send("data: a");
-        assert_eq!(stream.here().as_deref(), Some("data: a"));
+        assert_eq!(stream.next_now().as_deref(), Some("data: a"));
         stream.at(END + 1).await;
-        assert!(stream.waits(), "{content_type}");
+        assert!(stream.is_waiting(), "{content_type}");
         feed.send("\n\n");
         assert_eq!(stream.rest().await, ("\n\n".to_owned(), END + 1));
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_is_there_at_once_is_not_cut() {
+async fn a_complete_response_is_not_truncated() {
     let fixture = Fixture::new().await;
     let server = super::server::McpServer::with(tools(layer(&fixture)), |_| {
         let headers = [(header::CONTENT_TYPE, "application/json")];
@@ -169,7 +169,7 @@ async fn an_answer_that_is_there_at_once_is_not_cut() {
     assert_eq!(stream.rest().await.0, r#"{"jsonrpc":"2.0","id":1,"result":{}}"#);
 }
 
-/// An answer that announces its length, and comes a byte a minute.
+/// A response with a known length that sends one byte per minute.
 fn slow(content_type: &'static str, announces: bool, length: usize) -> axum::response::Response {
     let bytes = futures_util::stream::unfold(0, move |sent| async move {
         sleep(Duration::from_secs(60)).await;
@@ -186,7 +186,7 @@ fn slow(content_type: &'static str, announces: bool, length: usize) -> axum::res
     response
 }
 
-/// A body whose size is known.
+/// A body with a known length.
 struct OfLength(Body, usize);
 
 impl http_body::Body for OfLength {
@@ -206,7 +206,7 @@ impl http_body::Body for OfLength {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_of_a_known_length_ends_with_an_error_if_it_outlives_its_token() {
+async fn a_response_of_known_length_ends_with_an_error_if_it_outlives_its_token() {
     let fixture = Fixture::new().await;
     for content_type in [EVENTS, "application/json", "application/octet-stream"] {
         for announces in [true, false] {
@@ -232,20 +232,20 @@ async fn an_answer_of_a_known_length_ends_with_an_error_if_it_outlives_its_token
 }
 
 #[tokio::test(start_paused = true)]
-async fn streams_outlive_their_token_only_where_that_is_said() {
+async fn streams_outlive_their_token_only_if_configured() {
     let fixture = Fixture::new().await;
     let (server, feed) = feeding(tools(layer(&fixture).streams_may_outlive_token()), EVENTS);
     let mut stream = Stream::open(&server, &fixture.token()).await;
     for at in [END - 1, END, END + 5, 7 * 24 * 3600] {
         stream.at(at).await;
         feed.send("data: a\n\n");
-        assert_eq!(stream.here().as_deref(), Some("data: a\n\n"));
+        assert_eq!(stream.next_now().as_deref(), Some("data: a\n\n"));
     }
-    assert!(stream.waits() && !feed.is_dropped());
+    assert!(stream.is_waiting() && !feed.is_dropped());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_without_a_token_goes_on() {
+async fn a_stream_without_a_token_does_not_end() {
     let fixture = Fixture::new().await;
     let scopes = McpScopes::new().public_tools(["watch"]);
     let layer = fixture.server.mcp_layer(scopes);
@@ -254,12 +254,12 @@ async fn a_stream_without_a_token_goes_on() {
     let mut stream = Stream::open(&server, "").await;
     stream.at(24 * 3600).await;
     feed.send("data: a\n\n");
-    assert_eq!(stream.here().as_deref(), Some("data: a\n\n"));
-    assert!(stream.waits());
+    assert_eq!(stream.next_now().as_deref(), Some("data: a\n\n"));
+    assert!(stream.is_waiting());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_that_does_not_say_when_it_expires_ends_no_stream() {
+async fn a_token_without_exp_ends_no_stream() {
     let mut fixture = Fixture::cold();
     let issuer = fixture.issuer.issuer().introspect_all(ClientCredentials::basic("mcp-server", "s3cret"));
     let builder = ResourceServer::builder(RESOURCE).issuer(issuer).clock(fixture.clock.clone());
@@ -269,13 +269,13 @@ async fn a_token_that_does_not_say_when_it_expires_ends_no_stream() {
     let mut stream = Stream::open(&server, &token).await;
     stream.at(24 * 3600).await;
     feed.send("data: a\n\n");
-    assert_eq!(stream.here().as_deref(), Some("data: a\n\n"));
-    assert!(stream.waits());
+    assert_eq!(stream.next_now().as_deref(), Some("data: a\n\n"));
+    assert!(stream.is_waiting());
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_wall_clock_decides_even_if_it_is_set_while_the_stream_goes_on() {
-    // So far at second 100; the stream is over when the clock shows `exp` and a minute, seen within a minute.
+async fn a_change_of_the_wall_clock_applies_to_open_streams() {
+    // The clock changes at second 100. The stream ends at `exp` plus the skew, and a change is noticed within a minute.
     for (by, earliest, latest) in [(-200, END + 200, END + 200), (100, END - 100, END - 100), (3600, 100, 160)] {
         let fixture = Fixture::new().await;
         let (mut stream, _feed) = open(&fixture, EVENTS).await;
@@ -290,7 +290,7 @@ async fn the_wall_clock_decides_even_if_it_is_set_while_the_stream_goes_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_that_is_good_only_within_the_skew_opens_a_short_stream() {
+async fn a_token_that_is_valid_only_within_the_skew_opens_a_short_stream() {
     let fixture = Fixture::new().await;
     let token = fixture.issuer.token().audience(RESOURCE).scope("mcp:tools");
     let token = token.expires_at(i64::try_from(START).unwrap() - 59).sign();
@@ -299,7 +299,7 @@ async fn a_token_that_is_good_only_within_the_skew_opens_a_short_stream() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trailers_pass() {
+async fn trailers_are_forwarded() {
     for lists in [false, true] {
         for content_type in [EVENTS, "application/json"] {
             let fixture = Fixture::new().await;
@@ -316,7 +316,7 @@ async fn trailers_pass() {
     }
 }
 
-/// Connections in memory, of which there is one.
+/// A listener in memory that accepts one connection.
 struct OneConnection(Option<DuplexStream>);
 
 impl Listener for OneConnection {
@@ -336,7 +336,7 @@ impl Listener for OneConnection {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_server_notices_the_end_and_the_connection_goes_on() {
+async fn the_server_notices_the_end_and_keeps_the_connection() {
     let fixture = Fixture::new().await;
     let (server, feed) = feeding(tools(layer(&fixture)), EVENTS);
     let (mut client, connection) = duplex(65_536);
@@ -354,7 +354,7 @@ async fn the_server_notices_the_end_and_the_connection_goes_on() {
     let seen = std::str::from_utf8(&seen[..length]).unwrap();
     assert!(seen.starts_with("HTTP/1.1 200 ") && seen.contains("transfer-encoding: chunked"), "{seen}");
     assert!(seen.ends_with("\r\n\r\n9\r\ndata: a\n\n\r\n0\r\n\r\n"), "{seen}");
-    // The token is not good any more, which is said on the same connection.
+    // The token has expired, so the next request on the same connection is rejected.
     client.write_all(get.as_bytes()).await.unwrap();
     let mut answer = vec![0; 65_536];
     let length = client.read(&mut answer).await.unwrap();

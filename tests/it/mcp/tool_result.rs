@@ -1,4 +1,4 @@
-//! Refusals as results of tool calls, for clients that understand nothing else.
+//! Rejections as results of tool calls, for clients that do not evaluate HTTP status codes.
 
 use axum::Router;
 use axum::body::Body;
@@ -14,8 +14,8 @@ use tower::ServiceExt as _;
 use super::server::{McpServer, tools};
 use crate::support::{Answer, Fixture, METADATA_URL, RESOURCE};
 
-/// The refusal of a request with this header, by a server of this fixture.
-async fn refused(fixture: &Fixture, authorization: &str) -> Rejection {
+/// The rejection of a request with this `Authorization` header.
+async fn rejection_of(fixture: &Fixture, authorization: &str) -> Rejection {
     let app = crate::support::App::new(fixture.server.bearer_layer().required_scopes(["mcp:tools"]));
     let answer = match authorization {
         "" => app.send(Request::get("/mcp").body(Body::empty()).unwrap()).await,
@@ -24,8 +24,8 @@ async fn refused(fixture: &Fixture, authorization: &str) -> Rejection {
     answer.rejection.unwrap()
 }
 
-/// What a handler says that asks for these scopes.
-async fn asking(fixture: &Fixture, scopes: &'static [&'static str]) -> Rejection {
+/// The rejection of a handler that requires these scopes.
+async fn requiring(fixture: &Fixture, scopes: &'static [&'static str]) -> Rejection {
     let handler = move |auth: AuthInfo| async move { auth.require_scopes(scopes).map(|()| "ok") };
     let app = Router::new()
         .route("/mcp", get(handler))
@@ -35,7 +35,7 @@ async fn asking(fixture: &Fixture, scopes: &'static [&'static str]) -> Rejection
     Answer::of(app.oneshot(request).await.unwrap()).await.rejection.unwrap()
 }
 
-/// A result that says `text`, with this challenge.
+/// A tool result with this text and this challenge.
 fn result(text: &str, challenge: Option<&str>) -> Value {
     let mut result = json!({ "content": [{ "type": "text", "text": text }], "isError": true });
     if let Some(challenge) = challenge {
@@ -51,34 +51,34 @@ fn challenge(error: &str, description: &str, scope: &str) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_refusal_that_has_a_challenge_is_a_result_that_carries_it() {
+async fn a_rejection_with_a_challenge_is_a_result_with_the_same_challenge() {
     let fixture = Fixture::new().await;
     let expired = fixture.issuer.token().audience(RESOURCE).scope("mcp:tools").expired().sign();
     for (rejection, error, text, scope) in [
-        // Those clients insist on an error code, which a header would not have.
-        (refused(&fixture, "").await, "invalid_token", "An access token is needed", "mcp:tools"),
-        (refused(&fixture, "Basic YTpi").await, "invalid_token", "An access token is needed", "mcp:tools"),
+        // These clients require an error code, which a challenge for a missing token does not have.
+        (rejection_of(&fixture, "").await, "invalid_token", "An access token is needed", "mcp:tools"),
+        (rejection_of(&fixture, "Basic YTpi").await, "invalid_token", "An access token is needed", "mcp:tools"),
         (
-            refused(&fixture, "Bearer").await,
+            rejection_of(&fixture, "Bearer").await,
             "invalid_request",
             "The request must carry exactly one bearer token",
             "mcp:tools",
         ),
         (
-            refused(&fixture, &format!("Bearer {expired}")).await,
+            rejection_of(&fixture, &format!("Bearer {expired}")).await,
             "invalid_token",
             "The access token expired",
             "mcp:tools",
         ),
-        (refused(&fixture, "Bearer x").await, "invalid_token", "The access token is malformed", "mcp:tools"),
+        (rejection_of(&fixture, "Bearer x").await, "invalid_token", "The access token is malformed", "mcp:tools"),
         (
-            refused(&fixture, &format!("Bearer {}", fixture.token_for("other"))).await,
+            rejection_of(&fixture, &format!("Bearer {}", fixture.token_for("other"))).await,
             "insufficient_scope",
             "The access token does not grant what this operation needs",
             "mcp:tools",
         ),
         (
-            asking(&fixture, &["notes:write", "notes:read"]).await,
+            requiring(&fixture, &["notes:write", "notes:read"]).await,
             "insufficient_scope",
             "The access token does not grant what this operation needs",
             "mcp:tools notes:write notes:read",
@@ -86,7 +86,7 @@ async fn each_refusal_that_has_a_challenge_is_a_result_that_carries_it() {
     ] {
         let expected = result(text, Some(&challenge(error, text, scope)));
         assert_eq!(rejection.to_tool_result(), expected, "{rejection:?}");
-        // All of it but the code of a missing token is what the header says too.
+        // The header contains the same challenge, except for the error code of a missing token.
         let header = rejection.challenge().unwrap();
         let same = header.to_str().unwrap() == expected["_meta"]["mcp/www_authenticate"][0];
         assert_eq!(same, rejection.kind() != RejectionKind::MissingToken);
@@ -94,9 +94,9 @@ async fn each_refusal_that_has_a_challenge_is_a_result_that_carries_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_challenge_in_a_result_is_one_that_an_independent_parser_reads() {
+async fn an_independent_parser_reads_the_challenge_of_a_result() {
     let fixture = Fixture::new().await;
-    let value = asking(&fixture, &["notes:write"]).await.to_tool_result();
+    let value = requiring(&fixture, &["notes:write"]).await.to_tool_result();
     let text = value["_meta"]["mcp/www_authenticate"][0].as_str().unwrap();
     let challenges = http_auth::parse_challenges(text).unwrap();
     let names: Vec<_> = challenges[0].params.iter().map(|(name, _)| *name).collect();
@@ -105,7 +105,7 @@ async fn the_challenge_in_a_result_is_one_that_an_independent_parser_reads() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_of_the_mcp_layer_is_a_result_too() {
+async fn a_rejection_of_the_mcp_layer_is_a_result() {
     let fixture = Fixture::new().await;
     let layer = fixture.server.mcp_layer(McpScopes::new().tool("add_note", ["notes:write"]));
     let layer = layer.bind_sessions();
@@ -123,15 +123,15 @@ async fn a_refusal_of_the_mcp_layer_is_a_result_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_no_login_would_mend_has_no_challenge() {
+async fn a_rejection_that_a_login_cannot_resolve_has_no_challenge() {
     let fixture = Fixture::cold();
     fixture.issuer.fault(Endpoint::KeySet, Fault::Status(500));
-    let unavailable = refused(&fixture, &format!("Bearer {}", fixture.token())).await;
+    let unavailable = rejection_of(&fixture, &format!("Bearer {}", fixture.token())).await;
     assert!(matches!(unavailable.kind(), RejectionKind::Unavailable { .. }));
     assert_eq!(unavailable.to_tool_result(), result("The access token cannot be checked at the moment", None));
 
     let fixture = Fixture::new().await;
-    let internal = asking(&fixture, &["no scope\n"]).await;
+    let internal = requiring(&fixture, &["no scope\n"]).await;
     assert_eq!(internal.kind(), RejectionKind::Internal);
     assert_eq!(internal.to_tool_result(), result("The server is not set up for this request", None));
 
@@ -140,6 +140,6 @@ async fn what_no_login_would_mend_has_no_challenge() {
     let server = ResourceServer::builder(RESOURCE).issuer(issuer).clock(fixture.clock.clone()).build().await.unwrap();
     let fixture = Fixture { server, ..fixture };
     fixture.issuer.fault(Endpoint::Introspection, Fault::Status(401));
-    let misconfigured = refused(&fixture, "Bearer opaque").await;
+    let misconfigured = rejection_of(&fixture, "Bearer opaque").await;
     assert_eq!(misconfigured.to_tool_result(), result("The access token cannot be checked at the moment", None));
 }

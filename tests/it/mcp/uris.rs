@@ -1,4 +1,5 @@
-//! Rules for resources match a URI as it is written. A URI that servers read in different ways needs every rule.
+//! Resource rules match a URI as it is written. A URI that servers may read in different ways needs the scopes of all
+//! rules.
 
 use mcp_bearer::mcp::McpScopes;
 use serde_json::{Value, json};
@@ -6,7 +7,7 @@ use serde_json::{Value, json};
 use super::server::McpServer;
 use crate::support::Fixture;
 
-/// Every request that is about this resource.
+/// All requests with this resource.
 fn requests(uri: &str) -> Vec<String> {
     let of = |method: &str, params: Value| json!({ "id": 7, "method": method, "params": params }).to_string();
     let mut requests: Vec<_> = ["read", "subscribe", "unsubscribe", "directory/read"]
@@ -18,14 +19,14 @@ fn requests(uri: &str) -> Vec<String> {
     requests
 }
 
-/// Checks that reading `uri`, and every other request about it, needs exactly `needed`.
+/// Asserts that reading `uri`, and every other request with it, needs exactly the scopes `needed`.
 async fn needs(fixture: &Fixture, server: &McpServer, uri: &str, needed: &str) {
     for body in requests(uri) {
         for missing in needed.split(' ') {
             let held: Vec<_> = needed.split(' ').filter(|scope| *scope != missing).collect();
             let token = fixture.token_for(&format!("mcp:tools {}", held.join(" ")));
-            let refused = server.judge(&token, &[], body.clone()).await;
-            assert_eq!(refused, format!("403 mcp:tools {needed}"), "{body}");
+            let rejected = server.judge(&token, &[], body.clone()).await;
+            assert_eq!(rejected, format!("403 mcp:tools {needed}"), "{body}");
         }
         let token = fixture.token_for(&format!("mcp:tools {needed}"));
         assert_eq!(server.judge(&token, &[], body.clone()).await, "OK", "{body}");
@@ -33,7 +34,7 @@ async fn needs(fixture: &Fixture, server: &McpServer, uri: &str, needed: &str) {
 }
 
 #[tokio::test]
-async fn a_canonical_uri_is_matched_as_it_is_written() {
+async fn a_canonical_uri_is_matched_exactly() {
     let fixture = Fixture::new().await;
     let scopes = McpScopes::new()
         .resource("notes://{id}", ["notes"])
@@ -74,10 +75,10 @@ async fn a_canonical_uri_is_matched_as_it_is_written() {
     }
 }
 
-/// Ways to write `notes://secret/1` and other guarded URIs that some server reads as the guarded ones, and URIs that are not
-/// canonical in another way.
+/// Other spellings of `notes://secret/1` and of other protected URIs, which some servers read as the protected ones.
+/// Also URIs that are not canonical for other reasons.
 const NOT_CANONICAL: &[&str] = &[
-    // User information, ports.
+    // User information and ports.
     "notes://x@secret/1",
     "notes://@secret/1",
     "notes://x:y@secret:7/1",
@@ -88,7 +89,7 @@ const NOT_CANONICAL: &[&str] = &[
     "https://intranet.example:443/private/1",
     "https://intranet.example:8443/private/1",
     "https://intranet.example:/private/1",
-    // No slashes, or too many.
+    // Missing or additional slashes.
     "notes:secret/1",
     "notes:/secret/1",
     "notes:///secret/1",
@@ -98,7 +99,7 @@ const NOT_CANONICAL: &[&str] = &[
     "https:intranet.example/private/1",
     "file:/secret/a",
     "file:secret/a",
-    // Slashes where the rules of the scheme have none.
+    // Slashes that the rules of the scheme do not have.
     "urn://isbn:1",
     "urn:///isbn:1",
     // Files on a host.
@@ -115,10 +116,10 @@ const NOT_CANONICAL: &[&str] = &[
     "FILE:///secret/a",
     "urn:ISBN:1",
     "URN:isbn:1",
-    // Hosts that a URL parser writes in another way.
+    // Hosts that a URL parser changes.
     "https://intranet%C2%AD.example/private/1",
     "https://127.1/private/1",
-    // Characters that no URI has.
+    // Characters that are not allowed in URIs.
     "notes://s\u{e9}cret/1",
     "notes://\u{17f}ecret/1",
     "notes:\\\\secret\\1",
@@ -138,7 +139,7 @@ const NOT_CANONICAL: &[&str] = &[
     "file:///public/../secret/a",
     "file:///public/..%2Fsecret%2Fa",
     "https://h/a?x=/../../c",
-    // Percent-encoding in lower case, of what needs none, and malformed.
+    // Percent-encoding in lower case, of characters that need none, and malformed.
     "notes://%73ecret/1",
     "notes://secret/%31",
     "n%6Ftes://secret/1",
@@ -162,7 +163,7 @@ const NOT_CANONICAL: &[&str] = &[
 ];
 
 #[tokio::test]
-async fn any_other_uri_needs_the_scopes_of_every_resource_rule() {
+async fn a_uri_that_is_not_canonical_needs_the_scopes_of_every_rule() {
     let fixture = Fixture::new().await;
     let scopes = || {
         McpScopes::new()
@@ -176,7 +177,8 @@ async fn any_other_uri_needs_the_scopes_of_every_resource_rule() {
     let unlisted = McpServer::new(&fixture, scopes());
     let denied = McpServer::new(&fixture, scopes().deny_unlisted());
     let denied_listed = McpServer::new(&fixture, scopes().any_resource(["any"]).deny_unlisted());
-    // A token without the scopes of some rule gets nothing; an anonymous caller neither, whatever is public.
+    // A token without the scopes of one rule is rejected. A request without a token is rejected too, whatever is
+    // public.
     let public =
         ["notes://{+path}", "https://{+path}", "file:///{+path}", "urn:{+path}", "{+everything}", "other://{id}"];
     let mixed = McpServer::mixed(&fixture, scopes().public_resources(public));
@@ -191,7 +193,7 @@ async fn any_other_uri_needs_the_scopes_of_every_resource_rule() {
             assert!(mixed.judge("", &[], body.clone()).await.starts_with(expected), "{body}");
         }
     }
-    // Where there is no rule for any resource, no URI needs one.
+    // Without a rule for resources, no URI needs scopes.
     let free = McpServer::new(&fixture, McpScopes::new().tool("t", ["tool"]));
     for uri in NOT_CANONICAL {
         for body in requests(uri) {
@@ -201,7 +203,7 @@ async fn any_other_uri_needs_the_scopes_of_every_resource_rule() {
 }
 
 #[tokio::test]
-async fn a_uri_that_a_careless_server_takes_for_another_one_needs_the_rules_of_both() {
+async fn a_uri_that_a_lenient_server_reads_as_another_needs_the_scopes_of_both() {
     let fixture = Fixture::new().await;
     let scopes = McpScopes::new()
         .resource("notes://secret", ["secret"])
@@ -220,30 +222,30 @@ async fn a_uri_that_a_careless_server_takes_for_another_one_needs_the_rules_of_b
     for (uri, needed) in [
         ("notes://1", "notes search"),
         ("notes://secret", "secret notes search inner"),
-        // With a query that it overlooks.
+        // The server ignores the query.
         ("notes://1?q=1", "notes search"),
         ("notes://secret?q=1", "secret notes search inner"),
-        // With a port.
+        // The server ignores the port.
         ("notes://h:7/1", "port host"),
         ("notes://h/1", "host"),
-        // With a slash at the end.
+        // The server ignores a slash at the end.
         ("notes://secret/", "secret notes search inner"),
         ("docs://a", "folder any"),
         ("docs://a/", "folder"),
-        // On a file system that ignores case.
+        // The file system ignores the case.
         ("file:///Secret/a", "file"),
         ("file:///secret/A", "file any"),
         ("file:///Secret", "file any"),
         ("file:///other/a", "any"),
-        // By a rule that is written with percent-encoding.
+        // The rule contains percent-encoding.
         ("mail://box/alice%40example.com/1", "alice"),
         ("mail://box/alice@example.com/1", "alice any"),
-        // With its parameters in another order.
+        // The order of the parameters differs.
         ("mail://list?class=secret", "class list"),
         ("mail://list?id=1&class=secret", "class list"),
         ("mail://list?class=secret&id=1", "class list"),
         ("notes://h/SECRET", "host"),
-        // Decoded before it is split.
+        // The server decodes the URI before it splits it.
         ("notes://secret%2F1", "notes search inner"),
         ("notes://secret%3Fq", "secret notes search inner"),
         ("notes://x%40secret%3A7%2F1", "notes search inner"),
@@ -254,7 +256,7 @@ async fn a_uri_that_a_careless_server_takes_for_another_one_needs_the_rules_of_b
 }
 
 #[tokio::test]
-async fn completing_a_template_needs_what_its_resources_may_need() {
+async fn completing_a_template_needs_the_scopes_of_all_matching_resources() {
     let fixture = Fixture::new().await;
     let scopes = McpScopes::new()
         .resource("notes://{id}", ["notes"])
@@ -271,7 +273,7 @@ async fn completing_a_template_needs_what_its_resources_may_need() {
         ("docs://{+path}", "docs"),
         ("{scheme}://1", "notes secret docs any"),
         ("files://{path}", "any"),
-        // What is not canonical needs every rule.
+        // A template that is not canonical needs the scopes of all rules.
         ("NOTES://{other}", "notes secret docs any"),
         ("notes:{other}", "notes secret docs any"),
         ("notes:///{other}", "notes secret docs any"),
@@ -284,15 +286,15 @@ async fn completing_a_template_needs_what_its_resources_may_need() {
         ("notes://{id", "notes secret docs any"),
     ] {
         let body = json!({ "id": 7, "method": "completion/complete", "params": { "ref": { "uri": template } } });
-        let refused = server.judge(&fixture.token(), &[], body.to_string()).await;
-        assert_eq!(refused, format!("403 mcp:tools {needed}"), "{template}");
+        let rejected = server.judge(&fixture.token(), &[], body.to_string()).await;
+        assert_eq!(rejected, format!("403 mcp:tools {needed}"), "{template}");
         let token = fixture.token_for(&format!("mcp:tools {needed}"));
         assert_eq!(server.judge(&token, &[], body.to_string()).await, "OK", "{template}");
     }
 }
 
 #[tokio::test]
-async fn a_uri_that_several_rules_fit_needs_the_scopes_of_all_in_their_order() {
+async fn a_uri_that_matches_several_rules_needs_the_scopes_of_all_in_order() {
     let fixture = Fixture::new().await;
     let scopes = McpScopes::new()
         .resource("{+everything}", ["all"])
@@ -323,7 +325,7 @@ async fn a_uri_that_several_rules_fit_needs_the_scopes_of_all_in_their_order() {
 }
 
 #[tokio::test]
-async fn a_subscription_needs_what_each_of_its_resources_needs() {
+async fn a_subscription_needs_the_scopes_of_all_its_resources() {
     let fixture = Fixture::new().await;
     let scopes = McpScopes::new().resource("a://{id}", ["a"]).resource("b://{id}", ["b"]).any_resource(["any"]);
     let server = McpServer::new(&fixture, scopes.clone());
@@ -362,7 +364,7 @@ async fn only_a_canonical_uri_is_public() {
         ("file:///public/a..b/.c", "OK"),
         ("https://h/?q=1&x=/../y", "401 mcp:tools drafts internal"),
         ("https://h/?q=1&x=y", "OK"),
-        // What needs scopes needs them, whatever else fits it.
+        // A URI with a rule needs its scopes, even if a public template matches it.
         ("docs://draft", "401 mcp:tools drafts"),
         ("docs://DRAFT", "401 mcp:tools drafts internal"),
         ("file:///public/internal/a", "401 mcp:tools internal"),
@@ -371,7 +373,7 @@ async fn only_a_canonical_uri_is_public() {
         ("DOCS://start", "401 mcp:tools drafts internal"),
         ("docs://%73tart", "401 mcp:tools drafts internal"),
         ("docs://a/b", "401 mcp:tools"),
-        // A server that decodes first finds no public one.
+        // A server that decodes first sees a URI that is not public.
         ("docs://a%2Fb", "401 mcp:tools"),
         ("docs://x@start", "401 mcp:tools drafts internal"),
         ("docs://start:7", "401 mcp:tools drafts internal"),
@@ -383,7 +385,7 @@ async fn only_a_canonical_uri_is_public() {
         ("docs://a\\b", "401 mcp:tools drafts internal"),
         ("docs://..", "401 mcp:tools drafts internal"),
         ("docs://a b", "401 mcp:tools drafts internal"),
-        // Unreadable.
+        // This URI is unreadable.
         ("docs://a\u{0}", "401 mcp:tools"),
         ("docs://\u{e9}", "401 mcp:tools drafts internal"),
         ("file:///public/../secret", "401 mcp:tools drafts internal"),

@@ -1,4 +1,4 @@
-//! What becomes of a request, in a line that tables can hold.
+//! The outcome of a request as a short text for tables.
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -7,24 +7,25 @@ use super::server::McpServer;
 use crate::support::{Answer, METADATA_URL};
 
 impl McpServer {
-    /// Sends a POST: `OK` if its very bytes reached the handler, once; else the [`verdict`], and nothing reached it.
+    /// Sends a POST request. Returns `OK` if the unchanged body reached the handler once. Otherwise it asserts that
+    /// nothing reached the handler, and returns the [`verdict`].
     pub async fn judge(&self, token: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> String {
         let body = body.into();
         let answer = self.post(token, headers, body.clone()).await;
         let reached = self.take_reached();
         let shown = String::from_utf8_lossy(&body);
         if answer.status != StatusCode::OK {
-            assert!(reached.is_empty(), "refused with {}, and carried out: {shown:.200}", answer.status);
+            assert!(reached.is_empty(), "rejected with {}, but the handler was called: {shown:.200}", answer.status);
             return verdict(&answer);
         }
         assert_eq!(reached.len(), 1, "{shown:.200}");
-        assert!(reached[0].body == body, "changed on the way: {shown:.200}");
+        assert!(reached[0].body == body, "the body was changed: {shown:.200}");
         "OK".to_owned()
     }
 }
 
-/// The status of a refusal, and what a client learns from it: an error code other than that of its status, the scopes of the
-/// challenge; or, without a challenge, code and id of the JSON-RPC error.
+/// The status of a rejection, followed by the error code and the scopes of its challenge. An error code that follows
+/// from the status is omitted. Without a challenge, it is followed by the code and the id of the JSON-RPC error.
 pub fn verdict(answer: &Answer) -> String {
     assert_eq!(answer.header("cache-control"), Some("no-store"));
     let status = answer.status.as_u16();
