@@ -1,4 +1,4 @@
-//! Credentials, refusals and challenges (BEHAVIOUR: refusals, the challenge).
+//! Credentials, rejections and challenges of the bearer layer.
 
 use axum::body::Body;
 use http::{Method, Request, StatusCode, header};
@@ -7,7 +7,7 @@ use mcp_bearer::bearer::RejectionKind;
 use crate::support::{App, Fixture, METADATA_URL};
 
 #[tokio::test(start_paused = true)]
-async fn a_good_token_reaches_the_handler() {
+async fn a_request_with_a_valid_token_reaches_the_handler() {
     let fixture = Fixture::new().await;
     let app = fixture.app();
     let answer = app.with_token(&fixture.token()).await;
@@ -17,7 +17,7 @@ async fn a_good_token_reaches_the_handler() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_without_a_token_is_told_where_to_get_one_and_nothing_else() {
+async fn a_request_without_a_token_gets_a_challenge_without_an_error() {
     let fixture = Fixture::new().await;
     let app = fixture.app();
     for method in [Method::GET, Method::POST, Method::DELETE, Method::HEAD, Method::OPTIONS] {
@@ -37,14 +37,14 @@ async fn a_request_without_a_token_is_told_where_to_get_one_and_nothing_else() {
 async fn the_body_of_an_unauthenticated_request_is_never_read() {
     let fixture = Fixture::new().await;
     let app = fixture.app();
-    let body = Body::new(Untouchable);
+    let body = Body::new(UnreadableBody);
     let answer = app.send(Request::post("/mcp").body(body).unwrap()).await;
     assert_eq!(answer.verdict(), "R401N");
 }
 
-struct Untouchable;
+struct UnreadableBody;
 
-impl http_body::Body for Untouchable {
+impl http_body::Body for UnreadableBody {
     type Data = bytes::Bytes;
     type Error = std::convert::Infallible;
 
@@ -52,12 +52,12 @@ impl http_body::Body for Untouchable {
         self: std::pin::Pin<&mut Self>,
         _: &mut std::task::Context<'_>,
     ) -> std::task::Poll<Option<Result<http_body::Frame<Self::Data>, Self::Error>>> {
-        panic!("somebody read the body")
+        panic!("the body must not be read")
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_refusal_has_its_status_code_and_challenge() {
+async fn every_rejection_has_its_status_code_and_challenge() {
     let fixture = Fixture::new().await;
     let app = fixture.app();
     let token = fixture.token();
@@ -85,7 +85,7 @@ async fn every_refusal_has_its_status_code_and_challenge() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_challenge_comes_from_the_configuration_not_from_the_request() {
+async fn the_challenge_depends_only_on_the_configuration() {
     let fixture = Fixture::new().await;
     let request = Request::get("https://evil.example.com/mcp?access_token=x")
         .header(header::HOST, "evil.example.com")
@@ -99,7 +99,7 @@ async fn the_challenge_comes_from_the_configuration_not_from_the_request() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_byte_of_a_token_comes_back() {
+async fn no_part_of_a_token_is_in_the_response() {
     let fixture = Fixture::new().await;
     let app = fixture.app();
     let token = fixture.issuer.token().audience("https://evil\",error=\"x").subject("s\r\nSet-Cookie").sign();
@@ -118,7 +118,7 @@ async fn a_preflight_passes_and_other_options_requests_do_not() {
         .header(header::ORIGIN, "https://inspector.example.com")
         .header(header::ACCESS_CONTROL_REQUEST_METHOD, "POST");
     let answer = app.send(preflight.body(Body::empty()).unwrap()).await;
-    // It reached the handler, whose extractor tells it from anonymous traffic that a layer allowed.
+    // The request reached the handler. Its extractor rejects a preflight, since no layer allowed it as anonymous.
     assert_eq!((answer.verdict().as_str(), answer.rejection.is_some()), ("R401N", true));
     assert_eq!(app.reached(), 0);
     let open = axum::Router::new().route("/mcp", axum::routing::any(|| async { "preflight" }));
@@ -133,7 +133,7 @@ async fn a_preflight_passes_and_other_options_requests_do_not() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn anonymous_requests_pass_where_allowed_and_bad_tokens_never() {
+async fn anonymous_requests_are_allowed_if_configured_and_invalid_tokens_never() {
     let fixture = Fixture::new().await;
     let app = App::new(fixture.server.bearer_layer().required_scopes(["mcp:tools"]).allow_anonymous());
     let anonymous = app.send(Request::get("/mcp").body(Body::empty()).unwrap()).await;
@@ -148,7 +148,7 @@ async fn anonymous_requests_pass_where_allowed_and_bad_tokens_never() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn any_scope_of_several_is_enough_and_the_challenge_names_the_first() {
+async fn any_scope_needs_one_of_several_and_the_challenge_contains_the_first() {
     let fixture = Fixture::new().await;
     let layer = fixture.server.bearer_layer().any_scope(["notes:write", "notes:read"]);
     let app = App::new(layer);
@@ -161,7 +161,7 @@ async fn any_scope_of_several_is_enough_and_the_challenge_names_the_first() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn offline_access_is_never_named_in_a_challenge() {
+async fn a_challenge_never_contains_offline_access() {
     let fixture = Fixture::new().await;
     let app = App::new(fixture.server.bearer_layer().required_scopes(["offline_access", "mcp:tools"]));
     assert_eq!(app.get("Basic x").await.parameter("scope").as_deref(), Some("mcp:tools"));
@@ -169,7 +169,7 @@ async fn offline_access_is_never_named_in_a_challenge() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_can_be_dressed_but_not_disarmed() {
+async fn on_rejection_can_add_headers_but_not_remove_the_challenge() {
     let fixture = Fixture::new().await;
     let layer = fixture.server.bearer_layer().required_scopes(["mcp:tools"]).on_rejection(|rejection| {
         http::Response::builder()
@@ -191,7 +191,7 @@ async fn a_refusal_can_be_dressed_but_not_disarmed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_outage_says_when_to_come_back_however_it_is_dressed() {
+async fn on_rejection_cannot_remove_retry_after() {
     let fixture = Fixture::cold();
     fixture.issuer.stop();
     let plain = |rejection: &mcp_bearer::bearer::Rejection| {
@@ -202,7 +202,7 @@ async fn an_outage_says_when_to_come_back_however_it_is_dressed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn credentials_that_are_no_bearer_token_are_never_anonymous() {
+async fn a_request_with_other_credentials_is_never_anonymous() {
     let fixture = Fixture::new().await;
     let strict = App::new(fixture.server.bearer_layer().required_scopes(["mcp:tools"]));
     let open = App::new(fixture.server.bearer_layer().required_scopes(["mcp:tools"]).allow_anonymous());
@@ -242,7 +242,7 @@ async fn credentials_that_are_no_bearer_token_are_never_anonymous() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn white_space_around_the_header_value_is_trimmed_as_hyper_trims_it() {
+async fn white_space_around_the_header_value_is_ignored() {
     let fixture = Fixture::new().await;
     let app = fixture.app();
     let token = fixture.token();

@@ -1,4 +1,4 @@
-//! Listens to what is logged.
+//! Captures log events.
 
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, Once};
@@ -8,7 +8,7 @@ use tracing::span;
 use tracing::subscriber::Interest;
 use tracing::{Event, Level, Metadata, Subscriber};
 
-/// Keeps every event of the crate as one line.
+/// A subscriber that stores every event as one line.
 #[derive(Clone)]
 pub struct Capture {
     is_on: bool,
@@ -56,27 +56,28 @@ impl Subscriber for Capture {
 
 impl Default for Capture {
     fn default() -> Self {
-        // Events that nobody listens to when they are met first are never asked about again. Somebody always listens.
-        static SOMEBODY: Once = Once::new();
+        // Tracing disables an event for the whole process if no subscriber is interested when it first occurs. This
+        // global subscriber prevents that.
+        static GLOBAL: Once = Once::new();
         let capture = |is_on| Self { is_on, events: Arc::default() };
-        SOMEBODY.call_once(|| tracing::subscriber::set_global_default(capture(false)).unwrap());
+        GLOBAL.call_once(|| tracing::subscriber::set_global_default(capture(false)).unwrap());
         capture(true)
     }
 }
 
 impl Capture {
-    /// What is logged on this thread from now on, by whatever a test drives there, at any level.
+    /// Captures all events of this thread from now on, at all levels.
     pub fn of_this_thread() -> Self {
         thread_local!(static LOG: Capture = {
             let capture = Capture::default();
-            // For as long as the thread lives.
+            // The subscriber remains set until the thread ends.
             std::mem::forget(tracing::subscriber::set_default(capture.clone()));
             capture
         });
         LOG.with(Clone::clone)
     }
 
-    /// What this crate has logged beyond so many events, and how many there are now.
+    /// The events of this crate after the first `seen` ones, and the number of all events.
     pub fn since(&self, seen: usize) -> (String, usize) {
         let events = self.events.lock().unwrap();
         let lines = events.iter().skip(seen).map(|(_, line)| line).filter(|line| line.starts_with("mcp_bearer"));

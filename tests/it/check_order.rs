@@ -1,4 +1,4 @@
-//! Cheap before dear, pure before I/O: no token that cannot pass causes a request to anybody.
+//! The order of the checks: a token that fails a local check causes no request.
 
 use mcp_bearer::bearer::RejectionKind;
 use mcp_bearer::jose::Algorithm;
@@ -9,11 +9,11 @@ use serde_json::json;
 use crate::support::{ALGORITHMS, Fixture, ISSUER, RESOURCE};
 
 #[tokio::test(start_paused = true)]
-async fn no_token_that_fails_a_cheap_check_causes_a_request() {
-    // Cold: the first token that could pass would have to fetch everything.
+async fn a_token_that_fails_a_local_check_causes_no_request() {
+    // The server has fetched nothing, so the first token that passes all local checks causes requests.
     let fixture = Fixture::cold();
     let app = fixture.app();
-    let stranger = TestIssuer::new("https://evil.example.com");
+    let other = TestIssuer::new("https://evil.example.com");
     let issuer = &fixture.issuer;
     let good = || issuer.token().audience(RESOURCE).scope("mcp:tools");
     for (token, expected) in [
@@ -30,7 +30,7 @@ async fn no_token_that_fails_a_cheap_check_causes_a_request() {
         (good().header("typ", "logout+jwt").sign(), CheckFailure::TokenType),
         (good().header("iss", "https://other").sign(), CheckFailure::Header),
         (good().claim("sub", "alice").claim("exp", "1").sign(), CheckFailure::Claims),
-        (stranger.token().audience(RESOURCE).scope("mcp:tools").sign(), CheckFailure::Issuer),
+        (other.token().audience(RESOURCE).scope("mcp:tools").sign(), CheckFailure::Issuer),
         (good().claim("iss", "https://auth.example.com/").sign(), CheckFailure::Issuer),
         (good().audience("https://other.example.com/mcp").without("aud").sign(), CheckFailure::Audience),
         (good().claim("aud", json!(["https://mcp.example.com"])).sign(), CheckFailure::Audience),
@@ -45,7 +45,7 @@ async fn no_token_that_fails_a_cheap_check_causes_a_request() {
         assert_eq!(answer.rejection.unwrap().kind(), RejectionKind::InvalidToken(expected), "{expected}");
     }
     assert_eq!((issuer.total_requests(), issuer.stray_requests()), (0, 0));
-    assert_eq!(stranger.total_requests(), 0);
+    assert_eq!(other.total_requests(), 0);
     assert_eq!(app.with_token(&good().sign()).await.verdict(), "OK");
     assert!(issuer.total_requests() > 0);
 }
@@ -56,28 +56,28 @@ fn with_signature(token: &str, signature: &str) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn header_urls_and_keys_are_never_followed() {
+async fn keys_and_urls_in_the_header_are_ignored() {
     let fixture = Fixture::new().await;
     let (app, before) = (fixture.app(), fixture.issuer.total_requests());
-    let stranger = TestIssuer::new(ISSUER);
-    let key = stranger.jwk_set()["keys"][0].clone();
+    let other = TestIssuer::new(ISSUER);
+    let key = other.jwk_set()["keys"][0].clone();
     for (name, value) in [
         ("jku", json!("https://evil.example.com/jwks")),
         ("x5u", json!("https://evil.example.com/cert")),
         ("x5c", json!(["MIIB"])),
         ("jwk", key),
     ] {
-        let forged = stranger.token().audience(RESOURCE).scope("mcp:tools").header("kid", fixture.issuer.key_id());
+        let forged = other.token().audience(RESOURCE).scope("mcp:tools").header("kid", fixture.issuer.key_id());
         assert_eq!(app.with_token(&forged.header(name, value.clone()).sign()).await.verdict(), "R401", "{name}");
         let good = fixture.issuer.token().audience(RESOURCE).scope("mcp:tools").header(name, value);
         assert_eq!(app.with_token(&good.sign()).await.verdict(), "OK", "{name}");
     }
     assert_eq!(fixture.issuer.total_requests(), before);
-    assert_eq!((fixture.issuer.stray_requests(), stranger.total_requests()), (0, 0));
+    assert_eq!((fixture.issuer.stray_requests(), other.total_requests()), (0, 0));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_bad_signature_with_a_known_key_never_fetches() {
+async fn an_invalid_signature_under_a_known_key_id_causes_no_fetch() {
     let fixture = Fixture::new().await;
     let (app, before) = (fixture.app(), fixture.issuer.total_requests());
     let token = fixture.token();
@@ -93,12 +93,12 @@ async fn a_bad_signature_with_a_known_key_never_fetches() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_algorithm_is_verified_by_its_own_kind_of_key() {
+async fn every_algorithm_needs_a_key_of_its_type() {
     let fixture = Fixture::new().await;
     let app = fixture.app();
     for algorithm in ALGORITHMS.into_iter().filter(|algorithm| algorithm.is_supported()) {
         fixture.issuer.add_key(algorithm);
-        // A key set as old as the bucket's pause, so that each new key may be fetched.
+        // More time than the minimum between two fetches for unknown keys, so that each new key is fetched.
         tokio::time::advance(std::time::Duration::from_secs(31)).await;
         let token = || fixture.issuer.token().audience(RESOURCE).scope("mcp:tools").algorithm(algorithm);
         assert_eq!(app.with_token(&token().sign()).await.verdict(), "OK", "{algorithm}");

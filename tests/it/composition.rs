@@ -1,4 +1,4 @@
-//! The layer in the stacks that applications build around it.
+//! The layer together with the other layers of an application.
 
 use std::time::Duration;
 
@@ -33,12 +33,13 @@ async fn send(app: &Router, authorization: Option<&str>, body: &'static str) -> 
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_layer_stands_anywhere_in_the_stack_of_the_axum_documentation() {
+async fn the_layer_works_at_any_position_in_a_stack_of_layers() {
     let fixture = Fixture::new().await;
     let guard = || fixture.server.bearer_layer().required_scopes(["mcp:tools"]);
     let timeout = || TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, Duration::from_secs(10));
     let route = || Router::new().route("/", post(whoami));
-    // The body of tower-http's own limit has no default, so that its layer is outside of the timeout.
+    // The body type of `RequestBodyLimitLayer` does not implement `Default`, so this layer must be outside of the
+    // timeout.
     let innermost = ServiceBuilder::new()
         .layer(TraceLayer::new_for_http())
         .layer(RequestBodyLimitLayer::new(8))
@@ -80,7 +81,7 @@ async fn the_layer_stands_anywhere_in_the_stack_of_the_axum_documentation() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_timeout_around_the_layer_ends_a_handler_that_is_too_slow() {
+async fn an_outer_timeout_ends_a_slow_handler() {
     let fixture = Fixture::new().await;
     let slow = || async { tokio::time::sleep(Duration::from_secs(60)).await };
     let stack = ServiceBuilder::new()
@@ -93,7 +94,7 @@ async fn a_timeout_around_the_layer_ends_a_handler_that_is_too_slow() {
     assert!(empty.is_end_stream() && empty.size_hint().exact() == Some(0));
 }
 
-/// A guard that a configuration may switch off: both branches must have one type of response.
+/// An optional layer: both cases must have the same response type.
 #[tokio::test(start_paused = true)]
 async fn an_optional_layer_needs_one_type_of_response() {
     let fixture = Fixture::new().await;
@@ -108,7 +109,7 @@ async fn an_optional_layer_needs_one_type_of_response() {
             assert_eq!(send(&app, None, "").await.status, expected);
             assert_eq!(send(&app, Some(&format!("Bearer {}", fixture.token())), "").await.status, StatusCode::OK);
         }
-        // In plain tower, where the inner body is boxed as well.
+        // The same with plain tower and a boxed inner body.
         let handler =
             tower::service_fn(async |_: Request<Body>| Ok::<_, std::convert::Infallible>("ok".into_response()));
         let service = option_layer(guard.map(|guard| (MapResponseLayer::new(IntoResponse::into_response), guard)));
@@ -119,7 +120,7 @@ async fn an_optional_layer_needs_one_type_of_response() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_nested_router_with_state_and_a_fallback_keeps_its_answers() {
+async fn a_nested_router_with_state_and_a_fallback_keeps_its_responses() {
     let fixture = Fixture::new().await;
     let guarded = Router::new().route("/", get(|| async { "inside" })).route_layer(fixture.server.bearer_layer());
     let app: Router = Router::new().nest("/api", guarded).fallback(|| async { StatusCode::IM_A_TEAPOT }).with_state(());
@@ -130,7 +131,7 @@ async fn a_nested_router_with_state_and_a_fallback_keeps_its_answers() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_hosts_with_one_metadata_path_need_a_router_each() {
+async fn two_hosts_with_the_same_metadata_path_need_separate_routers() {
     let fixture = Fixture::cold();
     let resource = |host: &str| format!("https://{host}/mcp");
     let server =

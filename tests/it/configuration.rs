@@ -1,4 +1,4 @@
-//! A configuration mistake fails at build, with a sentence that says what to change.
+//! A configuration mistake fails at build. The error message says what to change.
 
 use std::time::Duration;
 
@@ -23,9 +23,9 @@ fn client() -> TestHttpClient {
     TestIssuer::new(ISSUER).http_client()
 }
 
-struct Nobody;
+struct NoVerifier;
 
-impl TokenVerifier for Nobody {
+impl TokenVerifier for NoVerifier {
     fn verify<'a>(&'a self, _: &'a str) -> VerifyFuture<'a> {
         Box::pin(async { Err(CheckFailure::Inactive.into()) })
     }
@@ -36,7 +36,7 @@ fn one_key() -> JwkSet {
 }
 
 #[test]
-fn mistakes_fail_at_build() {
+fn configuration_mistakes_fail_at_build() {
     good().build_lazy().unwrap();
     let discover = || Issuer::discover(ISSUER);
     let day = Duration::from_secs(24 * 3600);
@@ -52,7 +52,7 @@ fn mistakes_fail_at_build() {
         ("issuer with a query", with(Issuer::discover("https://h/?x=1")), Kind::Issuer),
         ("issuer over http", with(Issuer::discover("http://auth.example.com")), Kind::Issuer),
         ("issuer with a space", with(Issuer::oidc("https://h ")), Kind::Issuer),
-        ("issuer that is no URL", with(Issuer::oauth("acme.com")), Kind::Issuer),
+        ("issuer that is not a URL", with(Issuer::oauth("acme.com")), Kind::Issuer),
         ("jwks_uri over http", with(discover().jwks_uri("http://h/jwks")), Kind::Issuer),
         ("jwks_uri of a file", with(discover().jwks_uri("file:///jwks")), Kind::Issuer),
         ("well-known URL", with(discover().well_known_url("/well-known")), Kind::Issuer),
@@ -67,8 +67,8 @@ fn mistakes_fail_at_build() {
         ("idle client", with(Issuer::with_jwks(ISSUER, one_key()).http_client(client())), Kind::Setting),
         ("idle lifetime", with(Issuer::with_jwks(ISSUER, one_key()).key_set_lifetime(day)), Kind::Setting),
         ("idle grace", with(Issuer::with_jwks(ISSUER, one_key()).last_known_good(day)), Kind::Setting),
-        ("idle type", with(Issuer::with_verifier(ISSUER, Nobody).require_at_jwt()), Kind::Setting),
-        ("idle list", with(Issuer::with_verifier(ISSUER, Nobody).algorithms([Algorithm::ES256])), Kind::Setting),
+        ("idle type", with(Issuer::with_verifier(ISSUER, NoVerifier).require_at_jwt()), Kind::Setting),
+        ("idle list", with(Issuer::with_verifier(ISSUER, NoVerifier).algorithms([Algorithm::ES256])), Kind::Setting),
         ("short lifetime", with(discover().key_set_lifetime(Duration::from_secs(59))), Kind::Setting),
         ("long lifetime", with(discover().key_set_lifetime(day + Duration::from_secs(1))), Kind::Setting),
         ("long grace", with(discover().last_known_good(Duration::MAX)), Kind::Setting),
@@ -80,7 +80,7 @@ fn mistakes_fail_at_build() {
         ("lifetime of nothing", good().max_token_lifetime(Duration::ZERO), Kind::Setting),
         ("memory of nothing", good().cache_verified_tokens(0), Kind::Setting),
         ("endless memory", good().cache_verified_tokens(usize::MAX), Kind::Setting),
-        ("idle memory", with(Issuer::with_verifier(ISSUER, Nobody)).cache_verified_tokens(1), Kind::Setting),
+        ("idle memory", with(Issuer::with_verifier(ISSUER, NoVerifier)).cache_verified_tokens(1), Kind::Setting),
         ("scope with a space", good().scopes_supported(["two words"]), Kind::Scope),
         ("scope with a quote", good().scopes_supported(["a\"b"]), Kind::Scope),
         ("scope with CR LF", good().scopes_supported(["a\r\nb"]), Kind::Scope),
@@ -93,7 +93,7 @@ fn mistakes_fail_at_build() {
         ("long realm", good().realm("x".repeat(65_536)), Kind::Setting),
         ("metadata path", good().metadata_path("well-known"), Kind::Setting),
         ("metadata path with a parameter", good().metadata_path("/{x}"), Kind::Setting),
-        ("metadata that is not its own", good().metadata(|m| m.member("resource", "https://evil")), Kind::Metadata),
+        ("metadata of another resource", good().metadata(|m| m.member("resource", "https://evil")), Kind::Metadata),
     ] {
         let error = builder.build_lazy().expect_err(what);
         assert_eq!(error.kind(), kind, "{what}: {error}");
@@ -117,7 +117,7 @@ fn mistakes_fail_at_build() {
 }
 
 #[test]
-fn fixed_parts_are_checked_when_they_are_read() {
+fn key_sets_and_metadata_are_checked_when_they_are_parsed() {
     assert!(JwkSet::from_json(r#"{"keys":[]}"#).is_err());
     assert!(AuthorizationServerMetadata::from_json(r#"{"issuer":"https://as#x"}"#).is_err());
     let bare = AuthorizationServerMetadata::from_json(r#"{"issuer":"https://as.example.com"}"#).unwrap();
@@ -125,13 +125,13 @@ fn fixed_parts_are_checked_when_they_are_read() {
 }
 
 #[test]
-fn plain_http_is_a_word_of_its_own() {
+fn plain_http_needs_an_explicit_setting() {
     let issuer = Issuer::discover("http://auth.internal").dangerously_allow_http();
     ResourceServer::builder("http://mcp.internal/mcp").dangerously_allow_http().issuer(issuer).build_lazy().unwrap();
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_is_fetched_for_a_configuration_that_cannot_work() {
+async fn an_invalid_configuration_causes_no_request() {
     let issuer = TestIssuer::new(ISSUER);
     let builder = ResourceServer::builder("nonsense").issuer(issuer.issuer());
     assert_eq!(builder.build().await.unwrap_err().kind(), Kind::Resource);
@@ -139,7 +139,7 @@ async fn nothing_is_fetched_for_a_configuration_that_cannot_work() {
 }
 
 #[test]
-fn nothing_prints_more_than_it_should() {
+fn debug_output_is_short() {
     let issuer = TestIssuer::new(ISSUER);
     let server = ResourceServer::builder(RESOURCE).issuer(issuer.issuer()).build_lazy().unwrap();
     let printed = format!("{server:?} {:?} {:?}", server.bearer_layer(), issuer.issuer());

@@ -1,4 +1,4 @@
-//! How an issuer's metadata is found, and what is not taken for it.
+//! How the metadata of an issuer is found, and which documents are rejected.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ async fn accepts(server: &ResourceServer, issuer: &TestIssuer) -> bool {
 }
 
 #[tokio::test(start_paused = true)]
-async fn all_three_places_are_tried_in_order() {
+async fn all_three_locations_are_tried_in_order() {
     for (url, documents, paths) in [
         (ISSUER, Documents::Both, &["/.well-known/oauth-authorization-server"][..]),
         (ISSUER, Documents::Oidc, &["/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"]),
@@ -46,7 +46,7 @@ async fn all_three_places_are_tried_in_order() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_specification_can_be_pinned() {
+async fn discovery_can_be_limited_to_one_specification() {
     let url = "https://auth.example.com/tenant";
     let oidc = TestIssuer::builder(url).documents(Documents::OidcAppended).build();
     let oauth = TestIssuer::builder(url).documents(Documents::OAuth).build();
@@ -76,7 +76,7 @@ async fn metadata_of_another_issuer_is_never_used() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_page_for_everything_does_not_hide_the_real_document() {
+async fn an_invalid_page_at_one_location_does_not_hide_the_metadata_at_another() {
     for fault in [
         Fault::Html,
         Fault::Garbage,
@@ -99,7 +99,7 @@ async fn a_page_for_everything_does_not_hide_the_real_document() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_cannot_be_reached_is_asked_once_not_three_times() {
+async fn an_unreachable_server_gets_one_attempt_instead_of_three() {
     let issuer = TestIssuer::builder("https://auth.example.com/tenant").build();
     issuer.stop();
     let error = build(issuer.issuer()).await.unwrap_err();
@@ -112,12 +112,12 @@ async fn a_server_that_cannot_be_reached_is_asked_once_not_three_times() {
         cause = error.source();
     }
     assert!(causes.iter().any(|cause| cause.contains("no response from https://auth.example.com")), "{causes:?}");
-    // The one retry that a refused connection gets.
+    // A refused connection is retried once.
     assert_eq!(issuer.refused_requests(), 2);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_path_that_hangs_is_given_up_after_five_seconds_and_the_next_is_tried() {
+async fn a_hanging_location_times_out_after_five_seconds_and_the_next_is_tried() {
     let issuer = TestIssuer::new(ISSUER);
     issuer.fault(Endpoint::OauthMetadata, Fault::Delay(Duration::from_secs(3600)));
     let before = tokio::time::Instant::now();
@@ -130,7 +130,7 @@ async fn a_path_that_hangs_is_given_up_after_five_seconds_and_the_next_is_tried(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_busy_server_is_asked_once_more() {
+async fn a_busy_server_gets_one_retry() {
     for status in [502, 503, 504] {
         let issuer = TestIssuer::new(ISSUER);
         issuer.fault_times(Endpoint::KeySet, Fault::Status(status), 1);
@@ -144,7 +144,7 @@ async fn a_busy_server_is_asked_once_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_document_can_be_repaired_before_it_is_read() {
+async fn map_metadata_can_repair_a_document() {
     let issuer = TestIssuer::builder(ISSUER).metadata_member("issuer", "https://auth.example.com/").build();
     let repaired = issuer.issuer().map_metadata(|document| document["issuer"] = json!(ISSUER));
     assert!(accepts(&build(repaired).await.unwrap(), &issuer).await);
@@ -153,7 +153,7 @@ async fn a_document_can_be_repaired_before_it_is_read() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_well_known_url_can_be_given() {
+async fn a_well_known_url_can_be_configured() {
     let issuer = TestIssuer::builder(ISSUER).documents(Documents::Oidc).build();
     let given = issuer.issuer().well_known_url("https://auth.example.com/.well-known/openid-configuration");
     build(given).await.unwrap();
@@ -161,7 +161,7 @@ async fn a_well_known_url_can_be_given() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn ready_metadata_an_explicit_url_and_a_fixed_set_need_no_discovery() {
+async fn configured_metadata_urls_and_key_sets_need_no_discovery() {
     let issuer = TestIssuer::new(ISSUER);
     let uri = issuer.metadata()["jwks_uri"].as_str().unwrap().to_owned();
     let metadata = AuthorizationServerMetadata::from_json(issuer.metadata().to_string()).unwrap();
@@ -177,13 +177,13 @@ async fn ready_metadata_an_explicit_url_and_a_fixed_set_need_no_discovery() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn metadata_is_read_again_when_the_key_set_moved_and_after_an_hour() {
+async fn metadata_is_fetched_again_after_the_key_set_has_moved_and_after_an_hour() {
     let issuer = TestIssuer::new(ISSUER);
     let server = build(issuer.issuer()).await.unwrap();
     issuer.move_key_set("/moved/jwks");
     issuer.rotate();
     assert!(accepts(&server, &issuer).await);
-    // A tag of the old document says nothing about the new one.
+    // The ETag of the old key set must not be sent to the new URL.
     assert_eq!(issuer.last_request(Endpoint::KeySet).unwrap().header("if-none-match"), None);
     assert_eq!(issuer.requests(Endpoint::OauthMetadata), 2);
     for _ in 0..30 {
@@ -191,7 +191,7 @@ async fn metadata_is_read_again_when_the_key_set_moved_and_after_an_hour() {
         assert!(accepts(&server, &issuer).await);
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
-    // 2.4 hours at 54 to 66 minutes each.
+    // 2.4 hours, with a lifetime of 54 to 66 minutes each.
     assert!(
         (3..=5).contains(&issuer.requests(Endpoint::OauthMetadata)),
         "{}",
@@ -200,14 +200,14 @@ async fn metadata_is_read_again_when_the_key_set_moved_and_after_an_hour() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn metadata_that_hangs_does_not_hold_up_every_fetch_of_keys() {
+async fn hanging_metadata_does_not_delay_every_fetch_of_keys() {
     let issuer = TestIssuer::new(ISSUER);
     let server = build(issuer.issuer()).await.unwrap();
     tokio::time::advance(Duration::from_secs(2 * 3600)).await;
     for endpoint in [Endpoint::OauthMetadata, Endpoint::OidcMetadata] {
         issuer.fault(endpoint, Fault::Delay(Duration::from_secs(3600)));
     }
-    // The key set is long gone, and the first who asks pays for finding out.
+    // The key set has expired, so the first request has to wait for the metadata.
     assert!(!accepts(&server, &issuer).await);
     tokio::time::sleep(Duration::from_secs(10)).await;
     assert!(accepts(&server, &issuer).await);
@@ -218,7 +218,7 @@ async fn metadata_that_hangs_does_not_hold_up_every_fetch_of_keys() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_issuer_that_turns_into_another_keeps_its_old_metadata() {
+async fn metadata_with_another_issuer_does_not_replace_the_old_metadata() {
     let issuer = TestIssuer::new(ISSUER);
     let server = build(issuer.issuer()).await.unwrap();
     issuer.set_metadata_member("issuer", "https://evil.example.com");

@@ -1,4 +1,4 @@
-//! The extensions of a request: only the bearer layer says who the caller is, whatever was there before it.
+//! Request extensions: only the bearer layer sets the identity of the caller, whatever the extensions contained before.
 
 use axum::body::Body;
 use axum::routing::any;
@@ -10,7 +10,7 @@ use tower::ServiceExt as _;
 
 use crate::support::{Answer, Fixture, RESOURCE};
 
-/// All that a bearer layer leaves in a request, as a handler behind it could copy it.
+/// The extensions that a bearer layer adds to a request, as a handler could copy them.
 async fn extensions_of(layer: BearerAuthLayer, token: Option<&str>) -> Extensions {
     let (sender, receiver) = std::sync::mpsc::channel();
     let copy = move |request: Request<Body>| {
@@ -26,11 +26,11 @@ async fn extensions_of(layer: BearerAuthLayer, token: Option<&str>) -> Extension
     receiver.recv().unwrap()
 }
 
-/// Copies from another request: its identity, and whatever else a layer left in it.
+/// Extensions copied from other requests: an identity, and everything else that a layer added.
 struct Copies {
     identity: AuthInfo,
     of_mallory: Extensions,
-    of_nobody: Extensions,
+    anonymous: Extensions,
 }
 
 impl Copies {
@@ -38,11 +38,11 @@ impl Copies {
         let token = fixture.issuer.token().audience(RESOURCE).subject("mallory").scope("mcp:tools admin").sign();
         let layer = fixture.server.bearer_layer();
         let of_mallory = extensions_of(layer.clone(), Some(&token)).await;
-        let of_nobody = extensions_of(layer.allow_anonymous(), None).await;
-        Self { identity: of_mallory.get::<AuthInfo>().unwrap().clone(), of_mallory, of_nobody }
+        let anonymous = extensions_of(layer.allow_anonymous(), None).await;
+        Self { identity: of_mallory.get::<AuthInfo>().unwrap().clone(), of_mallory, anonymous }
     }
 
-    /// Requests that carry each of the copies, and one that carries none.
+    /// One request for each combination of copies, and one without copies.
     fn forged(&self, request: impl Fn() -> Request<Body>) -> Vec<(&'static str, Request<Body>)> {
         let with = |change: &dyn Fn(&mut Extensions)| {
             let mut request = request();
@@ -53,19 +53,19 @@ impl Copies {
             ("nothing", request()),
             ("the identity", with(&|extensions| drop(extensions.insert(self.identity.clone())))),
             ("all of mallory's request", with(&|extensions| extensions.extend(self.of_mallory.clone()))),
-            ("all of an anonymous request", with(&|extensions| extensions.extend(self.of_nobody.clone()))),
+            ("all of an anonymous request", with(&|extensions| extensions.extend(self.anonymous.clone()))),
             (
                 "all of both",
                 with(&|extensions| {
                     extensions.extend(self.of_mallory.clone());
-                    extensions.extend(self.of_nobody.clone());
+                    extensions.extend(self.anonymous.clone());
                 }),
             ),
         ]
     }
 }
 
-/// What a handler is told by the extensions themselves.
+/// The caller according to the extensions.
 async fn caller(request: Request<Body>) -> String {
     let (parts, _) = request.into_parts();
     match AuthInfo::of(&parts) {
@@ -108,7 +108,7 @@ async fn outcome(app: &Router, request: Request<Body>) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_identity_that_was_there_before_the_layer_is_removed_in_every_branch() {
+async fn an_identity_from_before_the_layer_is_always_removed() {
     let fixture = Fixture::new().await;
     let copies = Copies::new(&fixture).await;
     let strict = fixture.server.bearer_layer().required_scopes(["mcp:tools"]);
@@ -116,7 +116,7 @@ async fn an_identity_that_was_there_before_the_layer_is_removed_in_every_branch(
     let alice = format!("Bearer {}", fixture.token());
     let invalid = "Bearer garbage".to_owned();
     let scopeless = format!("Bearer {}", fixture.issuer.token().audience(RESOURCE).sign());
-    // The layer, the path, the credentials (`None` is a preflight), and what is answered.
+    // The layer, the path, the credentials (`None` is a preflight), and the outcome.
     for (layer, path, authorization, expected) in [
         (&open, "/", Some(None), "nobody"),
         (&open, "/optional", Some(None), "nobody"),
@@ -154,7 +154,7 @@ async fn an_identity_is_removed_while_the_verification_is_pending() {
     for (is_down, expected) in [(false, "alice"), (true, "R503")] {
         let copies = Copies::new(&Fixture::new().await).await;
         for index in 0..5 {
-            // Cold, so that each request has to wait for the keys.
+            // The server has fetched nothing, so each request has to wait for the keys.
             let fixture = Fixture::cold();
             if is_down {
                 fixture.issuer.stop();
@@ -168,7 +168,7 @@ async fn an_identity_is_removed_while_the_verification_is_pending() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_layer_takes_requirements_from_a_layer_outside_it_and_never_an_identity() {
+async fn a_layer_uses_the_requirements_of_an_outer_layer_but_never_its_identity() {
     let fixture = Fixture::new().await;
     let copies = Copies::new(&fixture).await;
     let layer = || fixture.server.bearer_layer();
@@ -177,7 +177,7 @@ async fn a_layer_takes_requirements_from_a_layer_outside_it_and_never_an_identit
     let token = |scope: &str| {
         format!("Bearer {}", fixture.issuer.token().audience(RESOURCE).subject("alice").scope(scope).sign())
     };
-    // Something between both layers replaces the identity of the outer one.
+    // A layer between both replaces the identity of the outer one.
     let routes = || Router::new().route("/", any(caller)).route_layer(inner.clone());
     let honest = routes().route_layer(outer.clone());
     let replaced = routes().route_layer(Extension(copies.identity.clone())).route_layer(outer.clone());

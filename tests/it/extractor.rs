@@ -1,4 +1,4 @@
-//! What handlers see, and what they may ask for.
+//! The extractor `AuthInfo`, and scopes that handlers require.
 
 use axum::Router;
 use axum::body::Body;
@@ -34,7 +34,7 @@ async fn describe(auth: AuthInfo) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_handler_sees_what_the_token_says() {
+async fn a_handler_gets_the_claims_of_the_token() {
     let fixture = Fixture::new().await;
     let app = Router::new().route("/", get(describe)).route_layer(fixture.server.bearer_layer());
     let token = fixture.issuer.token().audience("https://other").audience(RESOURCE).scope("b a").client_id("app");
@@ -54,7 +54,7 @@ async fn a_handler_sees_what_the_token_says() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn subject_and_client_are_never_mixed_up() {
+async fn subject_and_client_id_are_separate() {
     let fixture = Fixture::new().await;
     let app = Router::new().route("/", get(describe)).route_layer(fixture.server.bearer_layer());
     let token = fixture.issuer.token().audience(RESOURCE).without("sub").client_id("alice").sign();
@@ -63,7 +63,7 @@ async fn subject_and_client_are_never_mixed_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_a_layer_the_extractor_is_an_error_of_the_server() {
+async fn without_a_layer_the_extractor_answers_500() {
     async fn optional(auth: Option<AuthInfo>) -> String {
         format!("{}", auth.is_some())
     }
@@ -77,7 +77,7 @@ async fn without_a_layer_the_extractor_is_an_error_of_the_server() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_handler_that_insists_challenges_anonymous_requests() {
+async fn an_anonymous_request_is_rejected_if_the_handler_needs_a_caller() {
     let fixture = Fixture::new().await;
     let layer = fixture.server.bearer_layer().required_scopes(["mcp:tools"]).allow_anonymous();
     let answer = send(Router::new().route("/", get(describe)).route_layer(layer), None).await;
@@ -86,7 +86,7 @@ async fn a_handler_that_insists_challenges_anonymous_requests() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn headers_of_the_client_never_make_an_identity() {
+async fn client_headers_never_set_the_identity() {
     let fixture = Fixture::new().await;
     let app = Router::new().route("/", get(describe)).route_layer(fixture.server.bearer_layer());
     let request = Request::get("/")
@@ -104,7 +104,7 @@ async fn delete(auth: AuthInfo) -> Result<&'static str, Rejection> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_handler_can_ask_for_more_and_the_challenge_names_all_of_it() {
+async fn a_handler_can_require_more_scopes_and_the_challenge_contains_all() {
     let fixture = Fixture::new().await;
     let layer = fixture.server.bearer_layer().required_scopes(["mcp:tools"]);
     let app = Router::new().route("/", get(delete)).route_layer(layer);
@@ -117,7 +117,7 @@ async fn a_handler_can_ask_for_more_and_the_challenge_names_all_of_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_text_that_is_no_scope_is_the_handlers_mistake() {
+async fn an_invalid_scope_in_a_handler_is_a_server_error() {
     async fn wrong(auth: AuthInfo) -> Result<(), Rejection> {
         auth.require_scopes(["two words"])
     }
@@ -127,7 +127,7 @@ async fn a_text_that_is_no_scope_is_the_handlers_mistake() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_broad_scope_stands_for_the_narrow_ones_it_implies() {
+async fn a_broad_scope_satisfies_the_narrow_ones_it_implies() {
     let fixture = Fixture::cold();
     let server = ResourceServer::builder(RESOURCE)
         .issuer(fixture.issuer.issuer())

@@ -1,4 +1,4 @@
-//! What an operator reads where a server does not start: what is wrong, the value, and what to do.
+//! Errors of a server that does not start: what is wrong, the value, and what to do.
 
 use std::collections::HashMap;
 use std::error::Error as _;
@@ -19,7 +19,7 @@ use crate::support::{ISSUER, RESOURCE};
 const OAUTH: &str = "/.well-known/oauth-authorization-server";
 const OIDC: &str = "/.well-known/openid-configuration";
 
-/// Answers by path, and with 404 elsewhere.
+/// Answers by path, and with 404 for all other paths.
 #[derive(Clone, Default)]
 struct Pages(Arc<HashMap<String, (u16, Bytes)>>);
 
@@ -39,7 +39,7 @@ impl HttpClient for Pages {
     }
 }
 
-/// The error of a server that is built, and what was logged meanwhile.
+/// The error of building a server, and the log lines at warn or above.
 async fn error_of(issuer: Issuer) -> (BuildError, String) {
     let capture = Capture::of_this_thread();
     capture.take();
@@ -55,7 +55,7 @@ fn metadata(members: Value) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_document_that_cannot_be_used_is_shown_with_its_remedy_and_never_logged() {
+async fn an_unusable_document_is_in_the_error_with_its_remedy_and_never_in_the_log() {
     let long = format!("http://keys.internal/{}", "x".repeat(500));
     for (what, members, value, remedies) in [
         ("plain http", json!({"jwks_uri": "http://keys.internal/jwks"}), "http://keys.internal/jwks", JWKS),
@@ -72,7 +72,7 @@ async fn a_document_that_cannot_be_used_is_shown_with_its_remedy_and_never_logge
         assert!(shown.contains(value), "{what}: {shown}");
         assert!(!shown.contains(&"x".repeat(200)) && !shown.contains('\n'), "{what}: {shown}");
         for remedy in remedies {
-            assert!(shown.contains(remedy), "{what}: no {remedy} in {shown}");
+            assert!(shown.contains(remedy), "{what}: {remedy} is missing in {shown}");
         }
         assert!(log.contains("issuer"), "{what}: {log}");
         assert!(!log.contains(value), "{what}: {log}");
@@ -83,7 +83,7 @@ const JWKS: &[&str] = &["\"jwks_uri\"", "`jwks_uri(..)`", "`dangerously_allow_ht
 const OTHER: &[&str] = &["\"issuer\"", "configure the issuer exactly", "`jwks_uri(..)`", "`dangerously_allow_http()`"];
 
 #[tokio::test(start_paused = true)]
-async fn a_document_that_is_not_json_says_how() {
+async fn an_error_for_invalid_json_names_the_problem() {
     let keys = TestIssuer::new(ISSUER).jwk_set().to_string();
     for (body, expected) in [
         (format!("\u{feff}{keys}"), "byte order mark"),
@@ -105,7 +105,7 @@ async fn a_document_that_is_not_json_says_how() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_wants_credentials_outweighs_one_that_has_no_document() {
+async fn an_error_401_or_403_takes_precedence_over_other_statuses() {
     for status in [401, 403] {
         for (first, second) in [(404, status), (status, 404), (status, 200), (400, status)] {
             let pages = Pages::of([(OAUTH, first, "<html>"), (OIDC, second, "<html>")]);
@@ -116,7 +116,7 @@ async fn a_server_that_wants_credentials_outweighs_one_that_has_no_document() {
             assert!(log.contains(&format!("status {status}")), "{log}");
         }
     }
-    // Whatever the document of another issuer may be, it is the one to look at.
+    // A document with another issuer is the more specific error, whatever the other location answers.
     let other = metadata(json!({"issuer": "https://other.example"}));
     let pages = Pages::of([(OAUTH, 200, &other), (OIDC, 403, "")]);
     let (error, _) = error_of(Issuer::discover(ISSUER).http_client(pages)).await;
@@ -124,10 +124,10 @@ async fn a_server_that_wants_credentials_outweighs_one_that_has_no_document() {
     assert_eq!(source.kind(), FetchErrorKind::IssuerMismatch);
 }
 
-/// Fails with three causes below each other.
-struct Deep;
+/// Fails with an error that has three levels of causes.
+struct DeepError;
 
-impl HttpClient for Deep {
+impl HttpClient for DeepError {
     fn send(&self, _: Request<Bytes>, _: RequestLimits) -> HttpFuture<'_> {
         let bottom = HttpError::new(HttpErrorKind::Other).with_source("invalid peer certificate: UnknownIssuer");
         let error = HttpError::new(HttpErrorKind::Connect).with_source(bottom);
@@ -137,7 +137,7 @@ impl HttpClient for Deep {
 
 #[tokio::test(start_paused = true)]
 async fn every_cause_is_in_the_log_and_in_the_error() {
-    let (error, log) = error_of(Issuer::discover(ISSUER).http_client(Deep)).await;
+    let (error, log) = error_of(Issuer::discover(ISSUER).http_client(DeepError)).await;
     for text in [format!("{error:?}"), log] {
         assert!(text.contains("no response from https://auth.example.com/.well-known"), "{text}");
         assert!(text.contains("no connection could be made: "), "{text}");
@@ -146,12 +146,12 @@ async fn every_cause_is_in_the_log_and_in_the_error() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_issuer_that_is_reached_by_another_url_is_told_how() {
-    // In a container the tokens say `localhost`, and nothing answers there.
-    let (error, _) = error_of(Issuer::discover("http://localhost:8080/realms/demo").http_client(Deep)).await;
+async fn an_error_for_an_issuer_with_an_internal_url_names_the_settings() {
+    // In a container, `localhost` is another machine than in the tokens, so the issuer is unreachable.
+    let (error, _) = error_of(Issuer::discover("http://localhost:8080/realms/demo").http_client(DeepError)).await;
     assert_eq!(error.kind(), BuildErrorKind::Unreachable);
     let in_a_container = error.to_string();
-    // Whoever writes the internal name instead is told both parts, too.
+    // With the internal name, the errors name both settings too.
     let internal = Issuer::discover("http://keycloak:8080/realms/demo");
     let plain = ResourceServer::builder(RESOURCE).issuer(internal.clone()).build_lazy().unwrap_err();
     assert!(plain.to_string().contains("`dangerously_allow_http()`"), "{plain}");
@@ -163,16 +163,16 @@ async fn an_issuer_that_is_reached_by_another_url_is_told_how() {
     assert!(mismatch.contains("\"http://localhost:8080/realms/demo\""), "{mismatch}");
     for text in [in_a_container, mismatch] {
         for remedy in ["`jwks_uri(..)`", "`well_known_url(..)`", "`dangerously_allow_http()`"] {
-            assert!(text.contains(remedy), "no {remedy} in {text}");
+            assert!(text.contains(remedy), "{remedy} is missing in {text}");
         }
     }
 }
 
 #[tokio::test]
-async fn a_machine_without_ca_certificates_says_so_and_needs_none_for_plain_http() {
+async fn missing_ca_certificates_are_an_error_except_for_plain_http() {
     const CHILD: &str = "MCP_BEARER_TEST_WITHOUT_CA";
     if std::env::var_os(CHILD).is_none() {
-        let this = "first_errors::a_machine_without_ca_certificates_says_so_and_needs_none_for_plain_http";
+        let this = "first_errors::missing_ca_certificates_are_an_error_except_for_plain_http";
         let mut child = std::process::Command::new(std::env::current_exe().unwrap());
         child.args(["--exact", this]).env(CHILD, "1");
         child.env("SSL_CERT_FILE", "/nonexistent.pem").env("SSL_CERT_DIR", "/nonexistent");

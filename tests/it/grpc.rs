@@ -1,4 +1,4 @@
-//! gRPC requests: a rejection is a status that gRPC clients read (gRPC over HTTP/2, "Responses").
+//! gRPC requests: a rejection is a gRPC status (gRPC over HTTP/2, "Responses").
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,7 +16,7 @@ use tower::ServiceExt as _;
 
 use crate::support::{Answer, Fixture, METADATA_URL, RESOURCE};
 
-/// Messages that are bytes.
+/// A codec whose messages are bytes.
 #[derive(Default)]
 struct Plain;
 
@@ -63,7 +63,7 @@ fn router(layer: BearerAuthLayer, reached: Arc<AtomicUsize>) -> Router {
     Router::new().route("/notes.Notes/Add", any(handler)).route_layer(layer)
 }
 
-/// What a tonic client makes of the answer to a call with this `Authorization`.
+/// The status that a tonic client gets for a call with this `Authorization`.
 async fn call(layer: &BearerAuthLayer, authorization: Option<&str>) -> Status {
     let reached = Arc::new(AtomicUsize::new(0));
     let service = router(layer.clone(), Arc::clone(&reached)).map_request(|request: Request<tonic::body::Body>| {
@@ -76,9 +76,9 @@ async fn call(layer: &BearerAuthLayer, authorization: Option<&str>) -> Status {
         request.metadata_mut().insert("authorization", authorization.parse().unwrap());
     }
     client.ready().await.unwrap();
-    let answered = client.unary(request, "/notes.Notes/Add".parse().unwrap(), Plain).await;
+    let response = client.unary(request, "/notes.Notes/Add".parse().unwrap(), Plain).await;
     assert_eq!(reached.load(Ordering::SeqCst), 0);
-    answered.unwrap_err()
+    response.unwrap_err()
 }
 
 #[tokio::test(start_paused = true)]
@@ -115,7 +115,7 @@ async fn a_tonic_client_reads_the_status_of_each_rejection() {
 #[tokio::test(start_paused = true)]
 async fn a_rejection_is_a_response_of_headers_only() {
     let fixture = Fixture::new().await;
-    let dressed = fixture.server.bearer_layer().on_rejection(|rejection| {
+    let customized = fixture.server.bearer_layer().on_rejection(|rejection| {
         let response = http::Response::builder().status(rejection.status()).header("x-request-id", "7");
         let response = response.header(header::CONTENT_TYPE, "text/html").header(header::CONTENT_LENGTH, "4");
         response.header("grpc-status", "0").body(Bytes::from_static(b"<p/>")).unwrap()
@@ -123,7 +123,7 @@ async fn a_rejection_is_a_response_of_headers_only() {
     let origins = fixture.server.allowed_origins([""; 0]);
     let router = |layer: BearerAuthLayer| router(layer, Arc::default()).layer(origins.clone());
     let plain = router(fixture.server.bearer_layer());
-    let dressed = router(dressed);
+    let customized = router(customized);
     let send = async |router: &Router, content_type: &str, more: &[(&str, &str)]| {
         let request = Request::post("/notes.Notes/Add").header(header::CONTENT_TYPE, content_type);
         let request = more.iter().fold(request, |request, (name, value)| request.header(*name, *value));
@@ -140,7 +140,7 @@ async fn a_rejection_is_a_response_of_headers_only() {
         "application/grpc-web",
         "application/grpc-web-text+proto",
     ] {
-        for router in [&plain, &dressed] {
+        for router in [&plain, &customized] {
             let answer = send(router, content_type, &[]).await;
             assert_eq!(answer.status, StatusCode::OK, "{content_type}");
             assert_eq!(answer.body, "", "{content_type}");
@@ -152,7 +152,7 @@ async fn a_rejection_is_a_response_of_headers_only() {
             assert!(answer.parameter("resource_metadata").is_some());
             assert_eq!(answer.rejection.unwrap().status(), StatusCode::UNAUTHORIZED);
         }
-        assert_eq!(send(&dressed, content_type, &[]).await.header("x-request-id"), Some("7"));
+        assert_eq!(send(&customized, content_type, &[]).await.header("x-request-id"), Some("7"));
         let origin = send(&plain, content_type, &[("origin", "https://evil.example")]).await;
         assert_eq!((origin.status, origin.header("grpc-status")), (StatusCode::OK, Some("7")));
     }

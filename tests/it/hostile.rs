@@ -97,16 +97,16 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
     ("O08", "proptest!", include_str!("../proptests/parsers.rs")),
     ("P01", "(\"no resource\"", include_str!("configuration.rs")),
     ("P02", "(\"no issuer\"", include_str!("configuration.rs")),
-    ("P04", "fn a_layer_covers_the_routes_before_it_and_nothing_else(", include_str!("layers.rs")),
+    ("P04", "fn a_layer_covers_only_the_routes_added_before_it(", include_str!("layers.rs")),
     ("P05", "fn the_service_that_was_polled_ready_is_the_one_that_is_called(", include_str!("layers.rs")),
-    ("P06", "fn without_a_layer_the_extractor_is_an_error_of_the_server(", include_str!("extractor.rs")),
-    ("P08", "fn a_layer_inside_a_layer_adds_its_scopes_and_verifies_nothing_twice(", include_str!("layers.rs")),
+    ("P06", "fn without_a_layer_the_extractor_answers_500(", include_str!("extractor.rs")),
+    ("P08", "fn an_inner_layer_adds_its_scopes(", include_str!("layers.rs")),
     ("P09", "fn a_session_is_unknown_to_everyone_except_its_owner(", include_str!("mcp/sessions.rs")),
     ("P10", "fn an_event_stream_ends_when_its_token_expires_and_not_a_second_earlier(", include_str!("mcp/streams.rs")),
     ("P12", "with_allowed_hosts", include_str!("../../examples/mcp_server/app.rs")),
     // CI runs the whole test suite with each of these features enabled.
     ("P13", "feature `arbitrary_precision`", include_str!("../../src/json.rs")),
-    ("P14", "fn several_resources_of_one_process_take_only_their_own_tokens(", include_str!("layers.rs")),
+    ("P14", "fn several_resources_in_one_process_accept_only_their_own_tokens(", include_str!("layers.rs")),
 ];
 
 const SOURCES: &[(&str, &str)] = &[

@@ -1,4 +1,4 @@
-//! Connections that are kept and break, and answers that are compressed, over sockets of this machine.
+//! Persistent connections that break, and compressed responses, over local sockets.
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -13,18 +13,18 @@ use serde_json::json;
 
 use crate::support::{App, ISSUER, RESOURCE};
 
-/// How a server ends a connection on which another request has come.
+/// How a server ends a connection after its second request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
-    /// It has read the request.
+    /// After reading the request.
     Close,
-    /// It has read a part of it, so that the machine answers the rest with a reset.
+    /// After reading a part of it, so that the operating system resets the connection.
     Reset,
-    /// It has begun to answer.
+    /// In the middle of the response.
     InTheBody,
 }
 
-/// A server that answers each connection's first request, and ends the connection at its second.
+/// A server that answers the first request of each connection, and ends the connection at the second.
 struct Breaking {
     url: String,
     connections: Arc<AtomicUsize>,
@@ -37,7 +37,7 @@ impl Breaking {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (connections, heads) = (Arc::<AtomicUsize>::default(), Arc::<Mutex<Vec<String>>>::default());
         let (counter, log) = (Arc::clone(&connections), Arc::clone(&heads));
-        // Ends with the process: it holds a port and nothing else.
+        // The thread ends with the process. It holds only a port.
         drop(std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 counter.fetch_add(1, Ordering::SeqCst);
@@ -66,7 +66,7 @@ fn serve(mut stream: TcpStream, end: End, headers: &str, body: &[u8], log: &Mute
     }
 }
 
-/// A request with its body.
+/// Reads a request with its body.
 fn read_request(stream: &mut TcpStream) -> Option<String> {
     let (mut read, mut buffer) = (Vec::new(), [0; 4096]);
     loop {
@@ -95,20 +95,20 @@ fn active() -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn a_kept_connection_that_breaks_costs_no_request() {
+async fn a_request_on_a_broken_persistent_connection_is_repeated() {
     for end in [End::Close, End::Reset] {
         let server = Breaking::start(end, "", active());
         let app = app(introspecting(&server.url)).await;
         for n in 0..10 {
             assert_eq!(app.with_token(&format!("token-{n}")).await.verdict(), "OK", "{end:?} {n}");
         }
-        // Each new connection is kept for one request more, which breaks it.
+        // Each new connection is reused for one request, which breaks it.
         assert_eq!(server.connections.load(Ordering::SeqCst), 10, "{end:?}");
     }
 }
 
 #[tokio::test]
-async fn an_answer_that_breaks_off_is_not_asked_for_again() {
+async fn a_request_with_a_truncated_response_is_not_repeated() {
     let server = Breaking::start(End::InTheBody, "", active());
     let app = app(introspecting(&server.url)).await;
     assert_eq!(app.with_token("token-1").await.verdict(), "OK");
@@ -117,7 +117,7 @@ async fn an_answer_that_breaks_off_is_not_asked_for_again() {
 }
 
 #[tokio::test]
-async fn every_request_asks_for_no_content_coding() {
+async fn every_request_accepts_only_identity() {
     let issuer = TestIssuer::new(ISSUER);
     let server = Breaking::start(End::Close, "", issuer.jwk_set().to_string().into_bytes());
     let keys = Issuer::discover(ISSUER).jwks_uri(format!("{}/jwks", server.url));
@@ -139,7 +139,7 @@ async fn every_request_asks_for_no_content_coding() {
 }
 
 #[tokio::test]
-async fn a_compressed_answer_is_named_as_such() {
+async fn a_compressed_response_is_named_in_the_error() {
     for (headers, shown) in [
         ("Content-Encoding: gzip\r\n", "the coding is \"gzip\""),
         ("Content-Encoding: br\r\n", "the coding is \"br\""),
@@ -158,7 +158,7 @@ async fn a_compressed_answer_is_named_as_such() {
         let source = source.downcast_ref::<mcp_bearer::http_client::HttpError>().unwrap();
         assert_eq!(source.kind(), HttpErrorKind::Encoded);
     }
-    // What is not encoded may say so.
+    // `identity` is not a content coding.
     let server = Breaking::start(End::Close, "Content-Encoding: identity\r\n", active());
     assert_eq!(app(introspecting(&server.url)).await.with_token("token").await.verdict(), "OK");
 }

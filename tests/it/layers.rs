@@ -1,4 +1,4 @@
-//! The layer as a citizen of tower: readiness, order, bodies, several servers.
+//! The layer as a tower middleware: readiness, nesting, order, and several servers.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use tower::{Layer as _, Service, ServiceExt};
 
 use crate::support::{Answer, App, Fixture, ISSUER, RESOURCE};
 
-/// A service that may be called only as often as it was polled ready, and that forgets that when it is cloned.
+/// A service that must be polled ready before each call. A clone is not ready.
 struct Strict {
     ready: bool,
     called: Arc<AtomicUsize>,
@@ -47,7 +47,7 @@ impl<B> Service<Request<B>> for Strict {
 
 #[tokio::test(start_paused = true)]
 async fn the_service_that_was_polled_ready_is_the_one_that_is_called() {
-    // Cold, so that the first call has to wait for keys, and the next have not.
+    // The server has fetched nothing, so only the first call has to wait for keys.
     let fixture = Fixture::cold();
     let called = Arc::new(AtomicUsize::new(0));
     let strict = Strict { ready: false, called: Arc::clone(&called) };
@@ -63,18 +63,18 @@ async fn the_service_that_was_polled_ready_is_the_one_that_is_called() {
         assert_eq!(response.status(), StatusCode::OK);
         assert_eq!(called.load(Ordering::SeqCst), expected);
     }
-    let refused = ServiceExt::<Request<()>>::ready(&mut service)
+    let rejected = ServiceExt::<Request<()>>::ready(&mut service)
         .await
         .unwrap()
         .call(Request::get("/").body(()).unwrap())
         .await
         .unwrap();
-    assert_eq!(refused.status(), StatusCode::UNAUTHORIZED);
+    assert_eq!(rejected.status(), StatusCode::UNAUTHORIZED);
     assert_eq!(called.load(Ordering::SeqCst), 3);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_layer_inside_a_layer_adds_its_scopes_and_verifies_nothing_twice() {
+async fn an_inner_layer_adds_its_scopes() {
     let fixture = Fixture::new().await;
     let inner = fixture.server.bearer_layer().required_scopes(["b"]);
     let outer = fixture.server.bearer_layer().required_scopes(["a"]);
@@ -92,7 +92,7 @@ async fn a_layer_inside_a_layer_adds_its_scopes_and_verifies_nothing_twice() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_layer_of_another_server_believes_nobody_but_itself() {
+async fn a_layer_ignores_an_outer_layer_of_another_server() {
     let fixture = Fixture::new().await;
     let other = ResourceServer::builder("https://other.example.com/mcp")
         .issuer(fixture.issuer.issuer())
@@ -108,7 +108,7 @@ async fn a_layer_of_another_server_believes_nobody_but_itself() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn several_issuers_of_one_resource_never_vouch_for_each_other() {
+async fn an_issuer_cannot_sign_tokens_of_another_issuer() {
     let (one, two) = (TestIssuer::new("https://one.example.com"), TestIssuer::new("https://two.example.com"));
     let server = ResourceServer::builder(RESOURCE).issuer(one.issuer()).issuer(two.issuer()).build().await.unwrap();
     let app = App::new(server.bearer_layer());
@@ -123,7 +123,7 @@ async fn several_issuers_of_one_resource_never_vouch_for_each_other() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_issuers_outage_is_not_the_others() {
+async fn an_outage_of_one_issuer_does_not_affect_another() {
     let (one, two) = (TestIssuer::new("https://one.example.com"), TestIssuer::new("https://two.example.com"));
     one.stop();
     let builder = ResourceServer::builder(RESOURCE).issuer(one.issuer()).issuer(two.issuer());
@@ -133,7 +133,7 @@ async fn one_issuers_outage_is_not_the_others() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn several_resources_of_one_process_take_only_their_own_tokens() {
+async fn several_resources_in_one_process_accept_only_their_own_tokens() {
     let issuer = TestIssuer::new(ISSUER);
     let shared: Issuer = issuer.issuer();
     let mut app = Router::new();
@@ -155,7 +155,7 @@ async fn several_resources_of_one_process_take_only_their_own_tokens() {
 }
 
 #[tokio::test]
-async fn a_layer_covers_the_routes_before_it_and_nothing_else() {
+async fn a_layer_covers_only_the_routes_added_before_it() {
     let fixture = Fixture::new().await;
     let layer = || fixture.server.bearer_layer();
     let route = |path: &str| Router::new().route(path, get(|| async { "inside" }));
@@ -182,7 +182,7 @@ async fn a_layer_covers_the_routes_before_it_and_nothing_else() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_browser_reads_the_challenge_when_cors_is_outside() {
+async fn a_browser_can_read_the_challenge_if_the_cors_layer_is_outside() {
     let fixture = Fixture::new().await;
     let app = Router::new()
         .route("/mcp", get(|| async { "ok" }))
@@ -190,24 +190,24 @@ async fn a_browser_reads_the_challenge_when_cors_is_outside() {
         .merge(fixture.server.metadata_router())
         .layer(fixture.server.cors_layer());
     let send = |request: Request<Body>| app.clone().oneshot(request);
-    let refused =
+    let rejected =
         Request::get("/mcp").header(header::ORIGIN, "https://inspector.example.com").body(Body::empty()).unwrap();
-    let refused = Answer::of(send(refused).await.unwrap()).await;
-    assert_eq!(refused.verdict(), "R401N");
-    assert_eq!(refused.header("access-control-allow-origin"), Some("*"));
-    let exposed = refused.header("access-control-expose-headers").unwrap().to_ascii_lowercase();
+    let rejected = Answer::of(send(rejected).await.unwrap()).await;
+    assert_eq!(rejected.verdict(), "R401N");
+    assert_eq!(rejected.header("access-control-allow-origin"), Some("*"));
+    let exposed = rejected.header("access-control-expose-headers").unwrap().to_ascii_lowercase();
     for name in ["www-authenticate", "mcp-session-id", "mcp-protocol-version", "retry-after"] {
         assert!(exposed.split(',').any(|known| known.trim() == name), "{name} in {exposed}");
     }
-    let asked = "authorization,content-type,accept,mcp-protocol-version,mcp-session-id,last-event-id,mcp-method,mcp-name,mcp-param-x";
+    let requested_headers = "authorization,content-type,accept,mcp-protocol-version,mcp-session-id,last-event-id,mcp-method,mcp-name,mcp-param-x";
     for method in ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"] {
         let preflight = Request::options("/mcp")
             .header(header::ORIGIN, "https://inspector.example.com")
             .header(header::ACCESS_CONTROL_REQUEST_METHOD, method)
-            .header(header::ACCESS_CONTROL_REQUEST_HEADERS, asked);
+            .header(header::ACCESS_CONTROL_REQUEST_HEADERS, requested_headers);
         let answer = Answer::of(send(preflight.body(Body::empty()).unwrap()).await.unwrap()).await;
         assert_eq!(answer.status, StatusCode::OK);
         assert!(answer.header("access-control-allow-methods").unwrap().contains(method));
-        assert_eq!(answer.header("access-control-allow-headers"), Some(asked));
+        assert_eq!(answer.header("access-control-allow-headers"), Some(requested_headers));
     }
 }

@@ -1,4 +1,4 @@
-//! How many log lines a stranger can cause, and what is never in one.
+//! The number of log lines that clients can cause, and what log lines never contain.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::capture::Capture;
 use crate::introspection::stub::{Page, Stub, active};
 use crate::support::{App, Fixture, ISSUER, RESOURCE};
 
-/// The crate's own events of a target, by level.
+/// The events of one target.
 struct Lines(Vec<(Level, String)>);
 
 impl Lines {
@@ -33,7 +33,7 @@ impl Lines {
 }
 
 #[tokio::test(start_paused = true)]
-async fn three_rejections_of_a_cause_appear_per_minute_and_then_one_summary() {
+async fn each_cause_has_three_lines_per_minute_and_one_summary() {
     let fixture = Fixture::new().await;
     let app = fixture.app();
     let capture = Capture::of_this_thread();
@@ -52,7 +52,7 @@ async fn three_rejections_of_a_cause_appear_per_minute_and_then_one_summary() {
         let lines = Lines::of(&capture, "mcp_bearer::rejection");
         assert_eq!(lines.counts(), [0, 0, 3, 47], "{cause}");
         assert!(lines.0.iter().all(|(_, line)| line.contains(&format!("cause=\"{cause}\""))), "{cause}: {:?}", lines.0);
-        // Nothing else has to happen for the summary to appear.
+        // The summary appears without further requests.
         sleep(Duration::from_secs(61)).await;
         let lines = Lines::of(&capture, "mcp_bearer::rejection");
         let [summary] = lines.at(Level::WARN)[..] else { panic!("{cause}: {:?}", lines.0) };
@@ -92,7 +92,7 @@ async fn few_rejections_need_no_summary() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_that_is_accepted_writes_nothing() {
+async fn an_accepted_request_logs_nothing() {
     let fixture = Fixture::new().await;
     let (app, token) = (fixture.app(), fixture.token());
     let capture = Capture::of_this_thread();
@@ -104,7 +104,7 @@ async fn a_request_that_is_accepted_writes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_outage_is_reported_at_once_and_then_bounded() {
+async fn an_outage_is_logged_at_once_and_with_a_limited_number_of_lines() {
     let fixture = Fixture::cold();
     fixture.issuer.fault(Endpoint::OauthMetadata, Fault::Drop);
     fixture.issuer.fault(Endpoint::OidcMetadata, Fault::Drop);
@@ -124,7 +124,7 @@ async fn an_outage_is_reported_at_once_and_then_bounded() {
     let lines = |target: &str| Lines(all.0.iter().filter(|(_, line)| line.starts_with(target)).cloned().collect());
     let [errors, warnings, infos, _] = lines("mcp_bearer::rejection").counts();
     assert!(errors == 0 && warnings <= 2 && infos <= 6, "{errors} {warnings} {infos}");
-    // Metadata and key set: three each at the start of a minute, and a summary.
+    // Three lines each for metadata and key set per minute, and a summary.
     let [errors, warnings, ..] = lines("mcp_bearer::keys").counts();
     assert!(errors == 0 && warnings <= 16, "{errors} {warnings}");
     fixture.issuer.heal();
@@ -134,20 +134,20 @@ async fn an_outage_is_reported_at_once_and_then_bounded() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_flood_of_made_up_opaque_tokens_writes_a_few_lines() {
+async fn a_flood_of_unknown_opaque_tokens_logs_a_few_lines() {
     let stub = Stub::new(|_| Page::ok(r#"{"active":false}"#).after(Duration::from_secs(2)));
     let app = stub.app();
     let capture = Capture::of_this_thread();
     capture.take();
-    let tokens: Vec<_> = (0..3000).map(|n| format!("made-up-{n}")).collect();
+    let tokens: Vec<_> = (0..3000).map(|n| format!("unknown-{n}")).collect();
     join_all(tokens.iter().map(|token| app.with_token(token))).await;
     let [errors, warnings, infos, debugs] = Lines::of(&capture, "mcp_bearer::rejection").counts();
     assert!(errors == 0 && warnings <= 4 && infos <= 12, "{errors} {warnings} {infos}");
-    assert!(debugs + infos >= 3000, "each rejection appears at debug: {debugs}");
+    assert!(debugs + infos >= 3000, "each rejection must appear at debug: {debugs}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn tokens_that_a_firewall_refuses_write_a_few_lines() {
+async fn tokens_that_a_firewall_blocks_log_a_few_lines() {
     for status in [401, 403, 404, 500] {
         let stub = Stub::new(move |token| match token {
             _ if token.contains("etc/passwd") => Page::status(status),
@@ -165,7 +165,7 @@ async fn tokens_that_a_firewall_refuses_write_a_few_lines() {
     }
 }
 
-/// Answers every request with one document.
+/// Answers every request for this path with one document.
 struct Documents(&'static str, u16, Bytes);
 
 impl HttpClient for Documents {
@@ -179,7 +179,7 @@ impl HttpClient for Documents {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_line_has_a_byte_of_a_fetched_document_or_a_long_cause() {
+async fn no_line_contains_a_fetched_document_or_a_long_cause() {
     let signer = Fixture::new().await;
     let secret = "SECRET".repeat(40_000);
     let texts = [
@@ -220,7 +220,7 @@ async fn no_line_has_a_byte_of_a_fetched_document_or_a_long_cause() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_causes_of_a_failure_are_named_to_the_last() {
+async fn all_causes_of_a_failure_are_logged() {
     let client = Failing("connection refused\r\nby the machine");
     let issuer = Issuer::discover(ISSUER).jwks_uri("https://auth.example.com/jwks").http_client(client);
     let signer = Fixture::new().await;
@@ -235,7 +235,7 @@ async fn the_causes_of_a_failure_are_named_to_the_last() {
     assert!(line.contains("no connection could be made: connection refused\\r\\nby the machine"), "{line}");
 }
 
-/// Makes no connection, for this reason.
+/// Fails to connect, with this error as the cause.
 struct Failing(&'static str);
 
 impl HttpClient for Failing {

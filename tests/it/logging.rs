@@ -1,4 +1,4 @@
-//! What is logged, and what never is.
+//! The contents of log events, and what they never contain.
 
 use mcp_bearer::Clock as _;
 use mcp_bearer::testing::{Endpoint, Fault};
@@ -8,7 +8,7 @@ use crate::capture::Capture;
 use crate::support::{Fixture, RESOURCE};
 
 #[tokio::test(start_paused = true)]
-async fn refusals_say_why_and_never_what() {
+async fn rejections_are_logged_with_their_cause_and_without_the_token() {
     let capture = Capture::default();
     let _guard = tracing::subscriber::set_default(capture.clone());
     let fixture = Fixture::new().await;
@@ -46,7 +46,7 @@ async fn refusals_say_why_and_never_what() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_outage_is_a_warning_that_names_its_cause() {
+async fn an_outage_is_a_warning_with_its_cause() {
     let capture = Capture::default();
     let _guard = tracing::subscriber::set_default(capture.clone());
     let fixture = Fixture::cold();
@@ -63,7 +63,7 @@ async fn an_outage_is_a_warning_that_names_its_cause() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whatever_happens_no_part_of_a_token_is_logged() {
+async fn no_part_of_a_token_is_ever_logged() {
     let capture = Capture::default();
     let _guard = tracing::subscriber::set_default(capture.clone());
     let fixture = Fixture::cold();
@@ -85,7 +85,7 @@ async fn whatever_happens_no_part_of_a_token_is_logged() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_from_the_future_tells_by_how_much_and_that_the_clock_may_be_behind() {
+async fn a_token_from_the_future_is_logged_with_the_clock_difference() {
     let capture = Capture::default();
     let _guard = tracing::subscriber::set_default(capture.clone());
     let fixture = Fixture::new().await;
@@ -98,7 +98,7 @@ async fn a_token_from_the_future_tells_by_how_much_and_that_the_clock_may_be_beh
         assert_eq!(app.with_token(&token).await.verdict(), "R401");
         let lines: Vec<_> = capture.take().into_iter().map(|(_, line)| line).collect();
         let expected = format!("{seconds} s ahead of the clock of this machine, which may be behind");
-        let told = lines.iter().filter(|line| line.contains("cause=\"not_yet_valid\"") && line.contains(&expected));
-        assert_eq!(told.count(), 1, "{lines:?}");
+        let matching = lines.iter().filter(|line| line.contains("cause=\"not_yet_valid\"") && line.contains(&expected));
+        assert_eq!(matching.count(), 1, "{lines:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! The longest token: users with hundreds of roles have long ones, and the operator must learn of it.
+//! The maximum length of tokens: users with hundreds of roles have long tokens, and operators must learn of rejections.
 
 use std::time::Duration;
 
@@ -13,21 +13,21 @@ use tracing::Level;
 use crate::capture::Capture;
 use crate::support::{App, ISSUER, RESOURCE};
 
-/// An application that accepts tokens of at most so many bytes.
+/// An application that accepts tokens of at most this many bytes.
 async fn app(issuer: &TestIssuer, max: Option<usize>) -> App {
     let builder = ResourceServer::builder(RESOURCE).issuer(issuer.issuer());
     let builder = max.into_iter().fold(builder, |builder, max| builder.max_token_length(max));
     App::new(builder.build().await.unwrap().bearer_layer())
 }
 
-/// A valid token of a user with so many roles.
+/// A valid token of a user with this many roles.
 fn token(issuer: &TestIssuer, roles: usize) -> String {
     let roles = Value::from_iter((0..roles).map(|number| format!("role-{number:030}")));
     issuer.token().audience(RESOURCE).claim("roles", json!(roles)).sign()
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_longest_token_can_be_set() {
+async fn the_maximum_token_length_is_configurable() {
     let issuer = TestIssuer::new(ISSUER);
     let (short, long, longer) = (token(&issuer, 1), token(&issuer, 380), token(&issuer, 1_000));
     assert!(short.len() < 1024 && (18_000..24_000).contains(&long.len()) && (50_000..65_536).contains(&longer.len()));
@@ -51,19 +51,19 @@ async fn the_longest_token_can_be_set() {
 }
 
 #[test]
-fn the_longest_token_is_between_1_and_64_kib() {
-    for (max, is_good) in
+fn the_maximum_token_length_is_between_1_and_64_kib() {
+    for (max, is_valid) in
         [(0, false), (1023, false), (1024, true), (65_536, true), (65_537, false), (usize::MAX, false)]
     {
         let built = ResourceServer::builder(RESOURCE).issuer(Issuer::discover(ISSUER)).max_token_length(max);
         let error = built.build_lazy().err();
-        assert_eq!(error.as_ref().map(|error| error.kind()), (!is_good).then_some(BuildErrorKind::Setting), "{max}");
+        assert_eq!(error.as_ref().map(|error| error.kind()), (!is_valid).then_some(BuildErrorKind::Setting), "{max}");
         assert!(error.is_none_or(|error| error.to_string().contains(&format!("`max_token_length` is {max}"))));
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_length_of_a_token_that_is_too_long_is_told_once_a_minute() {
+async fn the_length_of_a_token_that_is_too_long_is_logged_once_a_minute() {
     let capture = Capture::default();
     let _guard = tracing::subscriber::set_default(capture.clone());
     let issuer = TestIssuer::new(ISSUER);
@@ -79,7 +79,7 @@ async fn the_length_of_a_token_that_is_too_long_is_told_once_a_minute() {
         assert_eq!(warnings.count(), 1, "minute {minute}");
         advance(Duration::from_secs(60)).await;
     }
-    // Each rejection has it, too.
+    // The log line of each rejection contains it too.
     assert_eq!(app.with_token(&token).await.verdict(), "R401");
     let events = capture.take();
     let part = format!("the token has {} bytes; `max_token_length` is 16384", token.len());

@@ -1,13 +1,13 @@
-//! What the crate does, door by door, seen from outside. Time is paused, never slept.
+//! Integration tests of the public API, one module per topic. They run in paused Tokio time and do not sleep.
 
 #![allow(unreachable_pub, reason = "one binary: `pub` means the other modules")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on says so")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed test may panic")]
 #![allow(
     clippy::indexing_slicing,
     clippy::string_slice,
     clippy::as_conversions,
     clippy::arithmetic_side_effects,
-    reason = "tests know their data"
+    reason = "the test data is known"
 )]
 
 mod bearer;

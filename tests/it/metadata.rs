@@ -15,7 +15,7 @@ use crate::support::{Answer, Fixture, ISSUER, RESOURCE};
 
 const PATH: &str = "/.well-known/oauth-protected-resource/mcp";
 
-fn guarded(server: &ResourceServer) -> Router {
+fn protected(server: &ResourceServer) -> Router {
     Router::new()
         .route("/mcp", get(|| async { "ok" }))
         .route_layer(server.bearer_layer())
@@ -29,10 +29,10 @@ async fn send(app: &Router, method: Method, path: &str, headers: &[(&str, &str)]
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_document_is_served_without_a_token_and_while_the_issuer_is_down() {
+async fn the_document_is_served_without_a_token_and_during_an_outage() {
     let fixture = Fixture::cold();
     fixture.issuer.stop();
-    let app = guarded(&fixture.server);
+    let app = protected(&fixture.server);
     let answer = send(&app, Method::GET, PATH, &[("host", "evil.example.com"), ("x-forwarded-host", "evil")]).await;
     assert_eq!(answer.status, StatusCode::OK);
     assert_eq!(answer.header("content-type"), Some("application/json"));
@@ -51,8 +51,8 @@ async fn the_document_is_served_without_a_token_and_while_the_issuer_is_down() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn methods_are_answered_as_http_has_them() {
-    let app = guarded(&Fixture::cold().server);
+async fn http_methods_and_conditional_requests_are_supported() {
+    let app = protected(&Fixture::cold().server);
     let got = send(&app, Method::GET, PATH, &[]).await;
     let head = send(&app, Method::HEAD, PATH, &[]).await;
     assert_eq!((head.status, head.body.as_str()), (StatusCode::OK, ""));
@@ -82,8 +82,8 @@ async fn methods_are_answered_as_http_has_them() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn unknown_suffixes_are_404_and_never_reflected() {
-    let app = guarded(&Fixture::cold().server);
+async fn unknown_paths_are_404_and_not_repeated_in_the_response() {
+    let app = protected(&Fixture::cold().server);
     for path in [
         "/.well-known/oauth-protected-resource",
         "/.well-known/oauth-protected-resource/",
@@ -99,7 +99,7 @@ async fn unknown_suffixes_are_404_and_never_reflected() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_form_of_a_resource_is_served_where_its_clients_look() {
+async fn every_form_of_a_resource_is_served_at_its_metadata_url() {
     for (resource, paths) in [
         ("https://h", &["/.well-known/oauth-protected-resource"][..]),
         ("https://h/", &["/.well-known/oauth-protected-resource"]),
@@ -115,7 +115,7 @@ async fn every_form_of_a_resource_is_served_where_its_clients_look() {
         let issuer = TestIssuer::new(ISSUER);
         let server = ResourceServer::builder(resource).issuer(issuer.issuer()).build().await.unwrap();
         for path in paths {
-            let answer = send(&guarded(&server), Method::GET, path, &[]).await;
+            let answer = send(&protected(&server), Method::GET, path, &[]).await;
             assert_eq!(answer.status, StatusCode::OK, "{path}");
             assert_eq!(answer.json()["resource"], resource);
         }
@@ -123,7 +123,7 @@ async fn every_form_of_a_resource_is_served_where_its_clients_look() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_document_can_be_served_elsewhere_too() {
+async fn the_document_can_be_served_at_more_paths() {
     let server = ResourceServer::builder(RESOURCE)
         .issuer(Issuer::discover(ISSUER).http_client(TestIssuer::new(ISSUER).http_client()))
         .root_alias(true)
@@ -134,10 +134,10 @@ async fn the_document_can_be_served_elsewhere_too() {
     for known in [PATH, "/.well-known/oauth-protected-resource"] {
         let issuer = Issuer::discover(ISSUER).http_client(TestIssuer::new(ISSUER).http_client());
         let twice = ResourceServer::builder(RESOURCE).issuer(issuer).root_alias(true).metadata_path(known);
-        let app = guarded(&twice.build().await.unwrap());
+        let app = protected(&twice.build().await.unwrap());
         assert_eq!(send(&app, Method::GET, known, &[]).await.status, StatusCode::OK);
     }
-    let nested = Router::new().nest("/prefix", guarded(&server));
+    let nested = Router::new().nest("/prefix", protected(&server));
     for path in [PATH, "/.well-known/oauth-protected-resource", "/internal/metadata"] {
         let answer = send(&nested, Method::GET, &format!("/prefix{path}"), &[]).await;
         assert_eq!(answer.status, StatusCode::OK, "{path}");
@@ -146,7 +146,7 @@ async fn the_document_can_be_served_elsewhere_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn several_issuers_are_named_in_order_and_offline_access_is_not() {
+async fn issuers_are_listed_in_order_and_offline_access_is_omitted() {
     let (one, two) = (TestIssuer::new("https://one.example.com/"), TestIssuer::new("https://two.example.com"));
     let server = ResourceServer::builder(RESOURCE)
         .issuer(one.issuer())
@@ -172,8 +172,8 @@ async fn the_service_works_without_a_router() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_gateway_that_takes_a_prefix_off_has_a_url_and_paths_of_its_own() {
-    // What the gateway routes under /prod/ arrives without it; nothing else of the host is reachable.
+async fn a_metadata_url_and_paths_can_be_configured_behind_a_gateway() {
+    // The gateway removes the prefix /prod/ from the path. Other paths of the host are not reachable.
     let (resource, url) = ("https://host/prod/mcp", "https://host/prod/.well-known/oauth-protected-resource/mcp");
     let fixture = Fixture::cold();
     let server = ResourceServer::builder(resource)
@@ -210,7 +210,7 @@ async fn a_gateway_that_takes_a_prefix_off_has_a_url_and_paths_of_its_own() {
 }
 
 #[test]
-fn a_metadata_url_elsewhere_or_a_path_that_is_none_fails_at_build() {
+fn an_invalid_metadata_url_or_path_fails_at_build() {
     let builder = || ResourceServer::builder("https://h.example:8443/mcp").issuer(TestIssuer::new(ISSUER).issuer());
     for url in ["https://h.example:8443/m", "HTTPS://H.EXAMPLE:8443/a/b?c=d", "https://h.example:8443"] {
         assert_eq!(builder().metadata_url(url).build_lazy().unwrap().metadata_url(), url);
@@ -239,9 +239,9 @@ fn a_metadata_url_elsewhere_or_a_path_that_is_none_fails_at_build() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_browser_guesses_the_type_of_a_metadata_response() {
+async fn every_metadata_response_has_nosniff() {
     let server = Fixture::cold().server;
-    let app = guarded(&server);
+    let app = protected(&server);
     let etag = send(&app, Method::GET, PATH, &[]).await.header("etag").unwrap().to_owned();
     for (method, headers, status) in [
         (Method::GET, &[][..], 200),
@@ -262,7 +262,7 @@ async fn no_browser_guesses_the_type_of_a_metadata_response() {
 }
 
 #[test]
-fn what_the_layer_rejects_is_not_advertised() {
+fn sender_constrained_tokens_cannot_be_advertised() {
     let builder = || ResourceServer::builder(RESOURCE).issuer(TestIssuer::new(ISSUER).issuer());
     // {"iss":"x","dpop_bound_access_tokens_required":true}
     let signed = "e30.eyJpc3MiOiJ4IiwiZHBvcF9ib3VuZF9hY2Nlc3NfdG9rZW5zX3JlcXVpcmVkIjp0cnVlfQ.AA";
@@ -285,6 +285,6 @@ fn what_the_layer_rejects_is_not_advertised() {
     }
     let own = |metadata: ProtectedResourceMetadata| metadata.dpop_signing_alg_values_supported([Algorithm::ES256]);
     assert_eq!(builder().metadata(own).build_lazy().unwrap_err().kind(), BuildErrorKind::Metadata);
-    // An empty list is left out, and advertises nothing.
+    // An empty list is omitted.
     builder().metadata(|metadata| metadata.dpop_signing_alg_values_supported([])).build_lazy().unwrap();
 }

@@ -1,4 +1,4 @@
-//! What an issuer may be called: any text where it is only compared, a URL where something is fetched or published.
+//! Issuer names: any string if it is only compared, and a URL if something is fetched from it or published.
 
 use std::sync::Arc;
 
@@ -25,16 +25,16 @@ impl KeySource for Keys {
     }
 }
 
-struct Nobody;
+struct NoVerifier;
 
-impl TokenVerifier for Nobody {
+impl TokenVerifier for NoVerifier {
     fn verify<'a>(&'a self, _: &'a str) -> VerifyFuture<'a> {
         Box::pin(async { Err(CheckFailure::Inactive.into()) })
     }
 }
 
 fn build(issuer: Issuer, clock: &TestClock) -> Result<ResourceServer, BuildError> {
-    // Without a runtime nothing is fetched behind the test's back.
+    // Without a Tokio runtime, nothing is fetched in the background.
     let builder = ResourceServer::builder(RESOURCE).issuer(issuer).clock(clock.clone());
     std::thread::spawn(|| builder.build_lazy()).join().unwrap()
 }
@@ -64,9 +64,9 @@ async fn a_name_that_is_only_compared_need_not_be_a_url_and_is_not_published() {
             let token = signer.token().audience(RESOURCE).claim("iss", name).sign();
             assert_eq!(App::new(server.bearer_layer()).with_token(&token).await.verdict(), "OK", "{what} {name}");
         }
-        assert_eq!(published(&build(Issuer::with_verifier(name, Nobody), &clock).unwrap()).await, Value::Null);
+        assert_eq!(published(&build(Issuer::with_verifier(name, NoVerifier), &clock).unwrap()).await, Value::Null);
     }
-    // What is a URL is published as before.
+    // A name that is a URL is published.
     for name in [ISSUER, "http://localhost:8080/realms/demo"] {
         let server = build(Issuer::with_jwks(name, keys()), &clock).unwrap();
         assert_eq!(published(&server).await, Value::from([name].as_slice()));
@@ -74,7 +74,7 @@ async fn a_name_that_is_only_compared_need_not_be_a_url_and_is_not_published() {
 }
 
 #[test]
-fn a_name_that_no_token_can_have_is_an_error() {
+fn an_invalid_name_is_an_error() {
     let clock = TestClock::new();
     let keys = || JwkSet::from_json(TestIssuer::new(ISSUER).jwk_set().to_string()).unwrap();
     let long = "x".repeat(2049);
@@ -82,7 +82,7 @@ fn a_name_that_no_token_can_have_is_an_error() {
         for issuer in [
             Issuer::with_jwks(name, keys()),
             Issuer::with_key_source(name, Keys(Arc::new(keys()))),
-            Issuer::with_verifier(name, Nobody),
+            Issuer::with_verifier(name, NoVerifier),
             Issuer::discover(ISSUER).also_issued_as(name),
         ] {
             let error = build(issuer, &clock).unwrap_err();
@@ -92,7 +92,7 @@ fn a_name_that_no_token_can_have_is_an_error() {
 }
 
 #[test]
-fn a_name_from_which_something_is_fetched_must_be_a_url() {
+fn a_name_for_discovery_must_be_a_url() {
     let clock = TestClock::new();
     for name in [ADFS, "urn:example:issuer", "accounts.google.com"] {
         for issuer in [Issuer::discover(name), Issuer::oidc(name), Issuer::oauth(name)] {
@@ -120,7 +120,7 @@ fn the_url_of_a_metadata_document_is_not_an_issuer() {
 }
 
 #[test]
-fn a_provider_that_is_called_wrongly_fails_at_build() {
+fn a_wrong_argument_of_a_provider_fails_at_build() {
     let clock = TestClock::new();
     let error = build(providers::auth0("https://tenant.eu.auth0.com"), &clock).unwrap_err();
     assert_eq!(error.kind(), BuildErrorKind::Issuer);

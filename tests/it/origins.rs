@@ -28,7 +28,7 @@ fn open(fixture: &Fixture, allowed: &[&str]) -> Router {
 }
 
 #[tokio::test]
-async fn an_origin_passes_only_if_it_is_in_the_list() {
+async fn an_origin_is_accepted_only_if_it_is_in_the_list() {
     let fixture = Fixture::cold();
     let allowed = [
         "https://app.example.com",
@@ -107,15 +107,15 @@ async fn an_origin_passes_only_if_it_is_in_the_list() {
             }
         }
     }
-    let nobody = open(&fixture, &[]);
-    assert_eq!(send(&nobody, request(Method::POST, &[])).await.status, 200);
-    assert_eq!(send(&nobody, request(Method::POST, &[b"https://app.example.com"])).await.status, 403);
+    let no_origin = open(&fixture, &[]);
+    assert_eq!(send(&no_origin, request(Method::POST, &[])).await.status, 200);
+    assert_eq!(send(&no_origin, request(Method::POST, &[b"https://app.example.com"])).await.status, 403);
 }
 
 #[test]
-fn a_text_that_is_not_an_origin_fails_with_its_repair() {
+fn an_invalid_origin_is_an_error_with_a_suggestion() {
     let fixture = Fixture::cold();
-    for (origin, repair) in [
+    for (origin, suggestion) in [
         ("*", "name the origins"),
         ("null", "remove it"),
         ("", "write it as https://host"),
@@ -135,7 +135,7 @@ fn a_text_that_is_not_an_origin_fails_with_its_repair() {
         let error = fixture.server.try_allowed_origins(["https://app.example.com", origin]).unwrap_err();
         assert_eq!(error.kind(), BuildErrorKind::Setting);
         let text = error.to_string();
-        assert!(text.contains(&format!("{origin:?}")) && text.contains(repair), "{text}");
+        assert!(text.contains(&format!("{origin:?}")) && text.contains(suggestion), "{text}");
     }
 }
 
@@ -154,8 +154,8 @@ async fn outside_the_cors_layer_the_check_covers_preflights_and_not_the_metadata
     };
     let allowed = send(&app, preflight("https://app.example.com")).await;
     assert_eq!((allowed.status.as_u16(), allowed.header("access-control-allow-origin")), (200, Some("*")));
-    let refused = send(&app, preflight("https://evil.example")).await;
-    assert_eq!((refused.status.as_u16(), refused.header("access-control-allow-origin")), (403, None));
+    let rejected = send(&app, preflight("https://evil.example")).await;
+    assert_eq!((rejected.status.as_u16(), rejected.header("access-control-allow-origin")), (403, None));
 
     let token = format!("Bearer {}", fixture.token());
     let call = |origin: &str, authorization: &str| {
@@ -164,7 +164,7 @@ async fn outside_the_cors_layer_the_check_covers_preflights_and_not_the_metadata
     };
     assert_eq!(send(&app, call("https://app.example.com", &token)).await.status, 200);
     assert_eq!(send(&app, call("https://evil.example", &token)).await.status, 403);
-    // The challenge can be read by an allowed page.
+    // A page with an allowed origin can read the challenge.
     let challenged = send(&app, call("https://app.example.com", "Bearer garbage")).await;
     assert_eq!((challenged.verdict().as_str(), challenged.header("access-control-allow-origin")), ("R401", Some("*")));
     let kind = challenged.rejection.unwrap().kind();

@@ -1,4 +1,4 @@
-//! Application code that panics or hangs: 503 within a bound, never a dropped connection.
+//! Application code that panics or hangs: the response is 503 within a time limit, and the connection is not dropped.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,36 +21,36 @@ use tracing::Level;
 use crate::capture::Capture;
 use crate::support::{App, ISSUER, RESOURCE};
 
-/// What a part of the application does when it is called.
+/// The behavior of application code when it is called.
 #[derive(Clone, Default)]
-struct Mood(Arc<AtomicUsize>);
+struct Behavior(Arc<AtomicUsize>);
 
 const WORKS: usize = 0;
 const PANICS_WHEN_CALLED: usize = 1;
 const PANICS_WHEN_POLLED: usize = 2;
 const HANGS: usize = 3;
 const FAULTS: [usize; 3] = [PANICS_WHEN_CALLED, PANICS_WHEN_POLLED, HANGS];
-/// What a panic says must not get anywhere.
-const SAID: &str = "said-by-the-panic";
+/// The message of the panic, which must not appear anywhere.
+const PANIC_MESSAGE: &str = "said-by-the-panic";
 
-impl Mood {
-    fn set(&self, mood: usize) {
-        self.0.store(mood, Ordering::SeqCst);
+impl Behavior {
+    fn set(&self, behavior: usize) {
+        self.0.store(behavior, Ordering::SeqCst);
     }
 
     fn call(&self) {
-        assert_ne!(self.0.load(Ordering::SeqCst), PANICS_WHEN_CALLED, "{SAID}");
+        assert_ne!(self.0.load(Ordering::SeqCst), PANICS_WHEN_CALLED, "{PANIC_MESSAGE}");
     }
 
     async fn poll(&self) {
         match self.0.load(Ordering::SeqCst) {
             HANGS => std::future::pending().await,
-            mood => assert_ne!(mood, PANICS_WHEN_POLLED, "{SAID}"),
+            behavior => assert_ne!(behavior, PANICS_WHEN_POLLED, "{PANIC_MESSAGE}"),
         }
     }
 }
 
-struct OwnVerifier(Mood);
+struct OwnVerifier(Behavior);
 
 impl TokenVerifier for OwnVerifier {
     fn verify<'a>(&'a self, _: &'a str) -> VerifyFuture<'a> {
@@ -63,7 +63,7 @@ impl TokenVerifier for OwnVerifier {
     }
 }
 
-struct OwnKeys(Mood, Arc<JwkSet>);
+struct OwnKeys(Behavior, Arc<JwkSet>);
 
 impl KeySource for OwnKeys {
     fn key_set<'a>(&'a self, _: Option<&'a str>) -> KeySetFuture<'a> {
@@ -75,7 +75,7 @@ impl KeySource for OwnKeys {
     }
 }
 
-struct OwnClient(Mood, TestHttpClient);
+struct OwnClient(Behavior, TestHttpClient);
 
 impl HttpClient for OwnClient {
     fn send(&self, request: Request<Bytes>, limits: RequestLimits) -> HttpFuture<'_> {
@@ -88,47 +88,47 @@ impl HttpClient for OwnClient {
     }
 }
 
-/// A server with one part of the application's own, and a token that needs it.
+/// A server with application code, and a token that needs this code.
 struct Part {
     name: &'static str,
     builder: ResourceServerBuilder,
     token: String,
 }
 
-fn parts(mood: &Mood) -> Vec<Part> {
+fn parts(behavior: &Behavior) -> Vec<Part> {
     let issuer = TestIssuer::new(ISSUER);
     let keys = Arc::new(JwkSet::from_json(issuer.jwk_set().to_string()).unwrap());
     let jwt = || issuer.token().audience(RESOURCE).subject("alice").sign();
     let opaque = TestIssuer::builder(ISSUER).introspection_client("client", "secret").build();
     let opaque_token = opaque.token().audience(RESOURCE).subject("alice").opaque();
     let client =
-        |issuer: &TestIssuer| Issuer::discover(ISSUER).http_client(OwnClient(mood.clone(), issuer.http_client()));
+        |issuer: &TestIssuer| Issuer::discover(ISSUER).http_client(OwnClient(behavior.clone(), issuer.http_client()));
     let introspected = client(&opaque).introspect_opaque(ClientCredentials::basic("client", "secret"));
     let builder = |issuer: Issuer| ResourceServer::builder(RESOURCE).issuer(issuer);
     let part = |name, issuer: Issuer, token| Part { name, builder: builder(issuer), token };
     vec![
-        part("verifier", Issuer::with_verifier(ISSUER, OwnVerifier(mood.clone())), "opaque".to_owned()),
-        part("key source", Issuer::with_key_source(ISSUER, OwnKeys(mood.clone(), keys)), jwt()),
+        part("verifier", Issuer::with_verifier(ISSUER, OwnVerifier(behavior.clone())), "opaque".to_owned()),
+        part("key source", Issuer::with_key_source(ISSUER, OwnKeys(behavior.clone(), keys)), jwt()),
         part("HTTP client for keys", client(&issuer), jwt()),
         part("HTTP client for introspection", introspected, opaque_token),
     ]
 }
 
-/// Without a runtime at hand nothing is fetched in the background.
+/// Built outside of a Tokio runtime, so that nothing is fetched in the background.
 fn built(builder: ResourceServerBuilder) -> ResourceServer {
     std::thread::spawn(move || builder.build_lazy()).join().unwrap().unwrap()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_part_that_panics_or_hangs_gives_503_within_ten_seconds_and_then_works_again() {
+async fn application_code_that_panics_or_hangs_gets_503_within_ten_seconds() {
     let capture = Capture::default();
     let _guard = tracing::subscriber::set_default(capture.clone());
     for fault in FAULTS {
-        let mood = Mood::default();
-        for part in parts(&mood) {
+        let behavior = Behavior::default();
+        for part in parts(&behavior) {
             let what = format!("{} {fault}", part.name);
             let app = App::new(built(part.builder).bearer_layer());
-            mood.set(fault);
+            behavior.set(fault);
             for _ in 0..3 {
                 capture.take();
                 let sent = Instant::now();
@@ -137,11 +137,11 @@ async fn a_part_that_panics_or_hangs_gives_503_within_ten_seconds_and_then_works
                 assert!(answer.header("retry-after").is_some(), "{what}");
                 assert!(sent.elapsed() <= Duration::from_secs(10), "{what}: {:?}", sent.elapsed());
                 let events = capture.take();
-                assert!(!format!("{events:?}").contains(SAID), "{events:?}");
+                assert!(!format!("{events:?}").contains(PANIC_MESSAGE), "{events:?}");
                 let of_rejection = |(_, line): &&(Level, String)| line.starts_with("mcp_bearer::rejection");
                 assert_eq!(events.iter().filter(of_rejection).count(), 1, "{what}: {events:?}");
             }
-            mood.set(WORKS);
+            behavior.set(WORKS);
             tokio::time::advance(Duration::from_secs(90)).await;
             assert_eq!(app.with_token(&part.token).await.body, "alice", "{what}");
         }
@@ -149,22 +149,22 @@ async fn a_part_that_panics_or_hangs_gives_503_within_ten_seconds_and_then_works
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_bound_can_be_set_for_whatever_a_request_waits_for() {
-    let mood = Mood::default();
-    for part in parts(&mood).into_iter().take(3) {
+async fn the_verification_timeout_is_configurable() {
+    let behavior = Behavior::default();
+    for part in parts(&behavior).into_iter().take(3) {
         let app = App::new(built(part.builder.verification_timeout(Duration::from_millis(1500))).bearer_layer());
-        mood.set(HANGS);
+        behavior.set(HANGS);
         let sent = Instant::now();
         assert_eq!(app.with_token(&part.token).await.verdict(), "R503", "{}", part.name);
         assert!(sent.elapsed() <= Duration::from_millis(1510), "{}: {:?}", part.name, sent.elapsed());
     }
-    for (limit, is_good) in [(99, false), (100, true), (60_000, true), (60_001, false)] {
+    for (limit, is_valid) in [(99, false), (100, true), (60_000, true), (60_001, false)] {
         let limit = Duration::from_millis(limit);
-        let part = parts(&mood).swap_remove(0);
+        let part = parts(&behavior).swap_remove(0);
         match part.builder.verification_timeout(limit).build_lazy() {
-            Ok(_) => assert!(is_good, "{limit:?}"),
+            Ok(_) => assert!(is_valid, "{limit:?}"),
             Err(error) => {
-                assert!(!is_good && error.kind() == BuildErrorKind::Setting, "{error}");
+                assert!(!is_valid && error.kind() == BuildErrorKind::Setting, "{error}");
                 assert!(error.to_string().contains(&format!("{limit:?}")), "{error}");
             }
         }
@@ -176,19 +176,19 @@ struct BrokenClock;
 
 impl Clock for BrokenClock {
     fn since_epoch(&self) -> Duration {
-        panic!("{SAID}")
+        panic!("{PANIC_MESSAGE}")
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_closure_or_a_clock_that_panics_gives_503_too() {
+async fn a_closure_or_a_clock_that_panics_gets_503() {
     let issuer = TestIssuer::new(ISSUER);
     let credentials = || ClientCredentials::basic("client", "secret");
     let jwt = issuer.token().audience(RESOURCE).sign();
     let builder = |issuer: Issuer| ResourceServer::builder(RESOURCE).issuer(issuer);
     let routed = builder(issuer.issuer().introspect_opaque(credentials()))
-        .route_opaque(|_| -> Option<&str> { panic!("{SAID}") });
-    let mapped = builder(issuer.issuer().map_metadata(|_| panic!("{SAID}")));
+        .route_opaque(|_| -> Option<&str> { panic!("{PANIC_MESSAGE}") });
+    let mapped = builder(issuer.issuer().map_metadata(|_| panic!("{PANIC_MESSAGE}")));
     let clocked = builder(issuer.issuer()).clock(BrokenClock);
     for (what, builder, token) in
         [("route_opaque", routed, "opaque"), ("map_metadata", mapped, &jwt), ("a clock", clocked, &jwt)]
@@ -201,18 +201,18 @@ async fn a_closure_or_a_clock_that_panics_gives_503_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_on_rejection_panics_the_response_is_the_default_one() {
+async fn the_default_response_is_sent_if_on_rejection_panics() {
     let issuer = TestIssuer::new(ISSUER);
     let server =
         ResourceServer::builder(RESOURCE).issuer(issuer.issuer()).clock(TestClock::new()).build().await.unwrap();
     let plain = App::new(server.bearer_layer());
-    let broken = App::new(server.bearer_layer().on_rejection(|_| panic!("{SAID}")));
+    let broken = App::new(server.bearer_layer().on_rejection(|_| panic!("{PANIC_MESSAGE}")));
     let capture = Capture::of_this_thread();
     for authorization in ["Bearer", "Bearer garbage", "Basic x"] {
         let (expected, answer) = (plain.get(authorization).await, broken.get(authorization).await);
         assert_eq!((answer.status, answer.headers, answer.body), (expected.status, expected.headers, expected.body));
     }
-    // A stranger can cause it with each request.
+    // Clients can cause this panic with each request, so its log lines are limited.
     for _ in 0..20 {
         broken.get("Bearer").await;
     }

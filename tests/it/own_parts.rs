@@ -1,4 +1,4 @@
-//! Verifiers, key sources and HTTP clients of somebody's own making.
+//! Verifiers, key sources and HTTP clients of the application.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,7 +19,7 @@ use crate::support::{App, ISSUER, RESOURCE};
 
 const OWN: &str = "https://own.example.com";
 
-/// A verifier that takes a token for what it is told.
+/// A verifier with a fixed result for each token.
 struct Table(Value);
 
 impl TokenVerifier for Table {
@@ -52,7 +52,7 @@ fn claims() -> Value {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_own_verifier_decides_and_its_outage_is_503() {
+async fn a_custom_verifier_decides_and_its_outage_is_503() {
     let app = app(claims());
     for (token, verdict) in [("good", "OK"), ("bad", "R401"), ("down", "R503"), ("broken", "R503")] {
         assert_eq!(app.with_token(token).await.verdict(), verdict, "{token}");
@@ -61,7 +61,7 @@ async fn an_own_verifier_decides_and_its_outage_is_503() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn issuer_audience_and_expiry_are_checked_whoever_verified() {
+async fn the_claims_from_a_custom_verifier_are_checked() {
     for (name, value) in [
         ("iss", json!("https://evil.example.com")),
         ("iss", json!(null)),
@@ -82,10 +82,10 @@ async fn issuer_audience_and_expiry_are_checked_whoever_verified() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_issuers_jwt_is_never_shown_to_an_own_verifier() {
+async fn a_jwt_of_another_issuer_is_never_passed_to_a_custom_verifier() {
     let issuer = TestIssuer::new(ISSUER);
     let server = ResourceServer::builder(RESOURCE)
-        .issuer(Issuer::with_verifier(OWN, Everything))
+        .issuer(Issuer::with_verifier(OWN, AcceptAll))
         .issuer(issuer.issuer())
         .build()
         .await
@@ -98,10 +98,10 @@ async fn another_issuers_jwt_is_never_shown_to_an_own_verifier() {
     assert_eq!(app.with_token("opaque").await.body, "everybody");
 }
 
-/// A verifier that says yes to everything.
-struct Everything;
+/// A verifier that accepts every token.
+struct AcceptAll;
 
-impl TokenVerifier for Everything {
+impl TokenVerifier for AcceptAll {
     fn verify<'a>(&'a self, _: &'a str) -> VerifyFuture<'a> {
         Box::pin(async {
             Ok(Claims::from_json(
@@ -112,24 +112,24 @@ impl TokenVerifier for Everything {
 }
 
 #[test]
-fn two_own_verifiers_are_one_too_many() {
-    let issuer = |url: &str| Issuer::with_verifier(url, Everything);
+fn two_custom_verifiers_are_a_build_error() {
+    let issuer = |url: &str| Issuer::with_verifier(url, AcceptAll);
     let builder = ResourceServer::builder(RESOURCE).issuer(issuer("https://a")).issuer(issuer("https://b"));
     assert!(builder.build_lazy().unwrap_err().to_string().contains("keep one"));
 }
 
-/// A key source that has a newer set when it is told of a missing key.
+/// A key source that returns a newer key set if it is calls for a missing key.
 #[derive(Clone)]
 struct Pair {
     old: Arc<JwkSet>,
     new: Arc<JwkSet>,
-    asked: Arc<AtomicUsize>,
+    calls: Arc<AtomicUsize>,
 }
 
 impl KeySource for Pair {
     fn key_set<'a>(&'a self, missing_kid: Option<&'a str>) -> KeySetFuture<'a> {
         Box::pin(async move {
-            self.asked.fetch_add(1, Ordering::SeqCst);
+            self.calls.fetch_add(1, Ordering::SeqCst);
             match missing_kid {
                 None => Ok(Arc::clone(&self.old)),
                 Some("down") => Err(KeyError::unavailable(None)),
@@ -140,13 +140,13 @@ impl KeySource for Pair {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_own_key_source_is_told_what_is_missing() {
+async fn a_custom_key_source_gets_the_missing_key_id() {
     let issuer = TestIssuer::new(ISSUER);
     let set = |issuer: &TestIssuer| Arc::new(JwkSet::from_json(issuer.jwk_set().to_string()).unwrap());
     let (old, old_kid) = (set(&issuer), issuer.key_id());
     let new_kid = issuer.rotate();
-    let source = Pair { old, new: set(&issuer), asked: Arc::default() };
-    let asked = Arc::clone(&source.asked);
+    let source = Pair { old, new: set(&issuer), calls: Arc::default() };
+    let calls = Arc::clone(&source.calls);
     let server =
         ResourceServer::builder(RESOURCE).issuer(Issuer::with_key_source(ISSUER, source)).build().await.unwrap();
     let app = App::new(server.bearer_layer());
@@ -157,16 +157,16 @@ async fn an_own_key_source_is_told_what_is_missing() {
         (token().header("kid", "other").sign(), "R401", 2),
         (token().header("kid", "down").sign(), "R503", 2),
     ] {
-        let before = asked.load(Ordering::SeqCst);
+        let before = calls.load(Ordering::SeqCst);
         assert_eq!(app.with_token(&token).await.verdict(), verdict);
-        assert_eq!(asked.load(Ordering::SeqCst) - before, expected);
+        assert_eq!(calls.load(Ordering::SeqCst) - before, expected);
     }
 }
 
-/// A client that ignores every limit that it is given.
-struct Careless(TestIssuer);
+/// A client that ignores all limits.
+struct NoLimits(TestIssuer);
 
-impl HttpClient for Careless {
+impl HttpClient for NoLimits {
     fn send(&self, request: Request<Bytes>, mut limits: RequestLimits) -> HttpFuture<'_> {
         limits.body = usize::MAX;
         let client = self.0.http_client();
@@ -178,26 +178,26 @@ impl HttpClient for Careless {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_careless_client_does_not_lift_the_limits() {
-    let issuer = Issuer::discover(ISSUER).http_client(Careless(TestIssuer::new(ISSUER)));
+async fn limits_apply_even_if_the_client_ignores_them() {
+    let issuer = Issuer::discover(ISSUER).http_client(NoLimits(TestIssuer::new(ISSUER)));
     let error = ResourceServer::builder(RESOURCE).issuer(issuer).build().await.unwrap_err();
     assert_eq!(error.kind(), mcp_bearer::BuildErrorKind::Unreachable);
 }
 
 #[tokio::test]
-async fn a_client_that_follows_redirects_is_found_out() {
+async fn a_client_that_follows_redirects_is_detected() {
     let issuer = TestIssuer::serve().unwrap();
     let metadata = format!("{}/.well-known/openid-configuration", issuer.url());
     issuer.fault(Endpoint::OauthMetadata, Fault::Redirect(metadata.clone()));
     issuer.fault(Endpoint::OidcMetadata, Fault::Status(404));
-    let wayward = ReqwestClient::from_client(reqwest::Client::builder().no_proxy().build().unwrap());
+    let following = ReqwestClient::from_client(reqwest::Client::builder().no_proxy().build().unwrap());
     let build = |issuer: Issuer| ResourceServer::builder(RESOURCE).issuer(issuer).build();
-    let error = build(Issuer::oauth(issuer.url()).http_client(wayward.clone())).await.unwrap_err();
+    let error = build(Issuer::oauth(issuer.url()).http_client(following.clone())).await.unwrap_err();
     let mut cause: &dyn std::error::Error = &error;
     while let Some(source) = cause.source() {
         cause = source;
     }
     assert!(cause.to_string().contains("build the client without redirects"), "{cause}");
     issuer.heal();
-    build(Issuer::oauth(issuer.url()).http_client(wayward)).await.unwrap();
+    build(Issuer::oauth(issuer.url()).http_client(following)).await.unwrap();
 }

@@ -1,4 +1,4 @@
-//! Starting without an issuer, and telling a readiness probe about it.
+//! Starting while an issuer is unavailable, and readiness in health checks.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ fn lazy(issuer: &TestIssuer) -> ResourceServer {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lazy_server_warms_up_by_itself() {
+async fn a_lazy_server_fetches_keys_in_the_background() {
     let issuer = TestIssuer::new(ISSUER);
     let server = lazy(&issuer);
     assert!(!server.health().is_ready());
@@ -27,7 +27,7 @@ async fn a_lazy_server_warms_up_by_itself() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lazy_server_is_503_until_its_issuer_comes_and_needs_no_traffic_to_notice() {
+async fn a_lazy_server_answers_503_until_its_issuer_is_available() {
     let issuer = TestIssuer::new(ISSUER);
     issuer.stop();
     let server = lazy(&issuer);
@@ -39,7 +39,7 @@ async fn a_lazy_server_is_503_until_its_issuer_comes_and_needs_no_traffic_to_not
     assert!(!health.is_ready() && health.issuers()[0].last_error().is_some());
     sleep(Duration::from_secs(600)).await;
     assert!(!server.health().is_ready());
-    // With a back-off of up to a minute, and two connections at each attempt.
+    // With a back-off of up to a minute, and two connections per attempt.
     assert!((20..=120).contains(&issuer.refused_requests()), "{}", issuer.refused_requests());
     issuer.restart().unwrap();
     sleep(Duration::from_secs(61)).await;
@@ -55,14 +55,14 @@ async fn the_first_valid_token_after_an_outage_is_accepted() {
             let issuer =
                 TestIssuer::builder(ISSUER).clock(clock.clone()).introspection_client("client", "secret").build();
             issuer.stop();
-            let asking = issuer.issuer().introspect_opaque(ClientCredentials::basic("client", "secret"));
-            let server = ResourceServer::builder(RESOURCE).issuer(asking).clock(clock).build_lazy().unwrap();
+            let introspecting = issuer.issuer().introspect_opaque(ClientCredentials::basic("client", "secret"));
+            let server = ResourceServer::builder(RESOURCE).issuer(introspecting).clock(clock).build_lazy().unwrap();
             let app = App::new(server.bearer_layer());
             let token = || {
                 let token = issuer.token().audience(RESOURCE);
                 if opaque { token.opaque() } else { token.sign() }
             };
-            // Some who come too early must make it no worse.
+            // Earlier requests must not delay the recovery.
             for _ in 0..3 {
                 assert_eq!(app.with_token(&token()).await.verdict(), "R503");
             }
@@ -88,13 +88,13 @@ async fn requests_in_an_outage_start_one_attempt_per_second() {
         assert!(answers.iter().all(|answer| answer.verdict() == "R503"));
         sleep(Duration::from_millis(50)).await;
     }
-    // Each attempt is one connection and its retry.
+    // Each attempt consists of one connection and its retry.
     let attempts = issuer.refused_requests() / 2;
     assert!((30..=62).contains(&attempts), "{attempts}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_is_dropped_stops_trying() {
+async fn a_dropped_server_stops_its_attempts() {
     let issuer = TestIssuer::new(ISSUER);
     issuer.stop();
     let server = lazy(&issuer);
@@ -108,7 +108,7 @@ async fn a_server_that_is_dropped_stops_trying() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_layer_alone_keeps_a_lazy_server_trying() {
+async fn a_layer_keeps_the_attempts_of_a_lazy_server_running() {
     let issuer = TestIssuer::new(ISSUER);
     issuer.stop();
     let app = App::new(lazy(&issuer).bearer_layer());
@@ -120,7 +120,7 @@ async fn a_layer_alone_keeps_a_lazy_server_trying() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_probe_outside_a_runtime_only_looks() {
+async fn a_health_check_outside_a_runtime_causes_no_request() {
     let fixture = Fixture::cold();
     let server = fixture.server.clone();
     let probe = std::thread::spawn(move || {
@@ -136,7 +136,7 @@ async fn a_probe_outside_a_runtime_only_looks() {
 }
 
 #[test]
-fn without_a_runtime_a_lazy_server_is_built_all_the_same() {
+fn a_lazy_server_can_be_built_without_a_runtime() {
     let issuer = TestIssuer::new(ISSUER);
     let server = lazy(&issuer);
     assert_eq!(issuer.total_requests(), 0);
@@ -144,16 +144,16 @@ fn without_a_runtime_a_lazy_server_is_built_all_the_same() {
 }
 
 #[test]
-fn without_a_runtime_building_eagerly_says_so_and_does_not_panic() {
+fn build_without_a_runtime_is_an_error_and_not_a_panic() {
     let issuer = TestIssuer::new(ISSUER);
     let building = std::pin::pin!(ResourceServer::builder(RESOURCE).issuer(issuer.issuer()).build());
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-    let std::task::Poll::Ready(Err(error)) = building.poll(&mut context) else { panic!("it waits for nobody") };
+    let std::task::Poll::Ready(Err(error)) = building.poll(&mut context) else { panic!("`build` must not wait") };
     assert!(error.to_string().contains("runtime"), "{error}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn building_eagerly_fails_loudly_and_asks_all_issuers_at_once() {
+async fn build_fetches_from_all_issuers_at_once_and_fails_if_one_is_down() {
     let (one, two) = (TestIssuer::new("https://one.example.com"), TestIssuer::new("https://two.example.com"));
     for issuer in [&one, &two] {
         issuer.fault(Endpoint::OauthMetadata, Fault::Delay(Duration::from_secs(4)));
@@ -168,7 +168,7 @@ async fn building_eagerly_fails_loudly_and_asks_all_issuers_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn health_tells_silence_from_a_useless_answer() {
+async fn health_distinguishes_no_answer_from_an_invalid_answer() {
     for (fault, expected) in [
         (Fault::Drop, FetchErrorKind::NoAnswer),
         (Fault::Status(404), FetchErrorKind::Status(404)),
@@ -184,7 +184,7 @@ async fn health_tells_silence_from_a_useless_answer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn health_follows_the_key_set_through_an_outage() {
+async fn health_reports_the_key_set_during_an_outage() {
     let fixture = Fixture::new().await;
     let app = fixture.app();
     fixture.issuer.stop();
@@ -198,7 +198,7 @@ async fn health_follows_the_key_set_through_an_outage() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_idle_server_that_is_only_probed_stays_ready() {
+async fn health_checks_keep_an_idle_server_ready() {
     let fixture = Fixture::new().await;
     advance(Duration::from_secs(2 * 3600)).await;
     assert!(!fixture.server.health().is_ready());
@@ -212,7 +212,7 @@ async fn an_idle_server_that_is_only_probed_stays_ready() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_built_outside_a_runtime_is_made_ready_by_its_probe() {
+async fn a_server_built_outside_a_runtime_becomes_ready_after_a_health_check() {
     let fixture = Fixture::cold();
     assert!(!fixture.server.health().is_ready());
     sleep(Duration::from_secs(1)).await;
@@ -220,7 +220,7 @@ async fn a_server_built_outside_a_runtime_is_made_ready_by_its_probe() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_real_client_over_a_real_socket_does_the_same() {
+async fn keys_are_fetched_over_a_real_socket() {
     tokio::time::resume();
     let issuer = TestIssuer::serve_at("/tenant").unwrap();
     let server = ResourceServer::builder(RESOURCE).issuer(Issuer::discover(issuer.url())).build().await.unwrap();

@@ -1,4 +1,4 @@
-//! Who calls, in the handlers of a real rmcp server behind both layers.
+//! The caller in the handlers of an rmcp server behind the layer.
 
 use axum::Router;
 use axum::body::Body;
@@ -94,7 +94,7 @@ async fn send(app: &Router, token: Option<&str>, method: &str, params: Value) ->
 }
 
 #[tokio::test]
-async fn a_tool_gets_the_caller_and_says_what_it_refuses_in_json_rpc() {
+async fn a_tool_gets_the_caller_and_rejects_calls_with_json_rpc_errors() {
     let fixture = Fixture::new().await;
     let app = app(Some(layer(&fixture)));
     let token = |scope: &str| fixture.issuer.token().audience(RESOURCE).subject("alice").scope(scope).sign();
@@ -105,12 +105,12 @@ async fn a_tool_gets_the_caller_and_says_what_it_refuses_in_json_rpc() {
     assert_eq!(text(&call(&app, Some(&narrow), "greet").await), "hello alice, true");
     assert_eq!(text(&call(&app, Some(&broad), "forget").await), "forgotten");
 
-    let refused = call(&app, Some(&narrow), "forget").await;
+    let rejected = call(&app, Some(&narrow), "forget").await;
     assert_eq!(
-        (&refused["error"]["code"], &refused["error"]["data"]["error"]),
+        (&rejected["error"]["code"], &rejected["error"]["data"]["error"]),
         (&json!(-32003), &json!("insufficient_scope"))
     );
-    let challenge = refused["error"]["data"]["www_authenticate"].as_str().unwrap().to_owned();
+    let challenge = rejected["error"]["data"]["www_authenticate"].as_str().unwrap().to_owned();
     assert!(challenge.contains("scope=\"notes:write\"") && challenge.contains(METADATA_URL), "{challenge}");
 
     let result = call(&app, Some(&narrow), "delete").await;
@@ -119,22 +119,22 @@ async fn a_tool_gets_the_caller_and_says_what_it_refuses_in_json_rpc() {
 }
 
 #[tokio::test]
-async fn a_tool_that_needs_a_caller_challenges_where_there_is_none() {
+async fn an_anonymous_call_of_a_tool_that_needs_a_caller_gets_a_challenge() {
     let fixture = Fixture::new().await;
     let app = app(Some(layer(&fixture).allow_anonymous()));
     assert_eq!(call(&app, None, "greet").await["result"]["content"][0]["text"], "hello stranger, false");
-    let refused = call(&app, None, "whoami").await;
-    let challenge = refused["error"]["data"]["www_authenticate"].as_str().unwrap();
+    let rejected = call(&app, None, "whoami").await;
+    let challenge = rejected["error"]["data"]["www_authenticate"].as_str().unwrap();
     assert!(challenge.contains(METADATA_URL) && !challenge.contains("error="), "{challenge}");
 }
 
 #[tokio::test]
-async fn without_a_layer_a_tool_that_asks_for_the_caller_is_an_internal_error() {
+async fn without_a_layer_a_tool_that_uses_the_caller_is_an_internal_error() {
     // One that does without a caller too: a forgotten layer must not look like an anonymous request.
     for tool in ["whoami", "greet"] {
-        let refused = call(&app(None), None, tool).await;
+        let rejected = call(&app(None), None, tool).await;
         assert_eq!(
-            (&refused["error"]["code"], &refused["error"]["data"]["www_authenticate"]),
+            (&rejected["error"]["code"], &rejected["error"]["data"]["www_authenticate"]),
             (&json!(-32603), &Value::Null),
             "{tool}"
         );
@@ -142,7 +142,7 @@ async fn without_a_layer_a_tool_that_asks_for_the_caller_is_an_internal_error() 
 }
 
 #[tokio::test]
-async fn a_tool_never_sees_an_identity_that_was_there_before_the_layer() {
+async fn a_tool_never_gets_an_identity_from_before_the_layer() {
     let fixture = Fixture::new().await;
     let (sender, receiver) = std::sync::mpsc::channel();
     let copy = move |auth: AuthInfo| async move { sender.send(auth).unwrap() };
@@ -161,7 +161,7 @@ async fn a_tool_never_sees_an_identity_that_was_there_before_the_layer() {
 }
 
 #[tokio::test]
-async fn what_rmcp_does_not_advertise_stays_its_own_error_behind_public_and_filtered_lists() {
+async fn errors_of_rmcp_are_unchanged_with_public_and_filtered_lists() {
     let fixture = Fixture::new().await;
     let config = StreamableHttpServerConfig::default()
         .disable_allowed_hosts()

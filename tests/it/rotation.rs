@@ -1,4 +1,4 @@
-//! Keys that change, issuers that go away, and strangers that wish they did.
+//! Key rotation, outages of the issuer, and floods of unknown key ids.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ async fn all(app: &App, tokens: &[String]) -> Vec<Answer> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_hundred_requests_pass_through_a_rotation_without_a_refusal() {
+async fn two_hundred_requests_are_accepted_during_a_rotation() {
     let fixture = Fixture::new().await;
     let app = fixture.app();
     fixture.issuer.fault(Endpoint::KeySet, Fault::Delay(Duration::from_millis(300)));
@@ -57,7 +57,7 @@ async fn a_thousand_cold_requests_to_a_broken_issuer_are_503_after_one_attempt()
 #[tokio::test(start_paused = true)]
 async fn ten_thousand_random_key_ids_cause_two_fetches_and_one_more_each_half_minute() {
     let fixture = Fixture::new().await;
-    // Fresh for as long as the test lasts: what is fetched is fetched because of key ids.
+    // The key set does not expire during the test, so all fetches are due to unknown key ids.
     fixture.issuer.fault(Endpoint::KeySet, Fault::headers([("cache-control", "max-age=3600")]));
     advance(Duration::from_secs(301)).await;
     let app = fixture.app();
@@ -80,7 +80,7 @@ async fn ten_thousand_random_key_ids_cause_two_fetches_and_one_more_each_half_mi
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_new_key_is_known_half_a_minute_after_a_flood_began_though_it_goes_on() {
+async fn a_new_key_is_used_within_half_a_minute_during_a_flood() {
     let fixture = Fixture::new().await;
     fixture.issuer.fault(Endpoint::KeySet, Fault::headers([("cache-control", "max-age=3600")]));
     let app = fixture.app();
@@ -98,7 +98,7 @@ async fn a_new_key_is_known_half_a_minute_after_a_flood_began_though_it_goes_on(
     fixture.issuer.rotate();
     let mut waited = 0;
     while app.with_token(&fixture.token()).await.verdict() != "OK" {
-        // What the authorization server has just published is all that there is.
+        // The server has a recent key set without this key, so the token is rejected as invalid.
         assert_eq!(app.with_token(&fixture.token()).await.verdict(), "R401", "after {waited} s");
         flood("R401").await;
         advance(Duration::from_secs(1)).await;
@@ -106,7 +106,7 @@ async fn a_new_key_is_known_half_a_minute_after_a_flood_began_though_it_goes_on(
         assert!(waited <= 30);
     }
     assert!(waited > 20, "{waited}: there was no flood");
-    // Nobody knows what is published now, so that no token is called bad.
+    // The published keys are unknown now, so no token is rejected as invalid.
     fixture.issuer.fault(Endpoint::KeySet, Fault::Status(503));
     fixture.issuer.rotate();
     advance(Duration::from_secs(60)).await;
@@ -121,7 +121,7 @@ async fn a_new_key_is_known_half_a_minute_after_a_flood_began_though_it_goes_on(
 }
 
 #[tokio::test(start_paused = true)]
-async fn known_tokens_outlive_their_issuer_and_what_cannot_be_judged_is_503() {
+async fn known_keys_are_used_during_an_outage_and_unknown_keys_are_503() {
     let fixture = Fixture::new().await;
     let app = fixture.app();
     let long =
@@ -131,7 +131,7 @@ async fn known_tokens_outlive_their_issuer_and_what_cannot_be_judged_is_503() {
         assert_eq!(app.with_token(&long).await.verdict(), "OK");
         advance(Duration::from_secs(59)).await;
     }
-    // Signed with a key that nobody has seen yet.
+    // This token is signed with a new key, which the server does not know.
     fixture.issuer.rotate();
     let unseen = fixture.token();
     let answer = app.with_token(&unseen).await;
@@ -146,7 +146,7 @@ async fn known_tokens_outlive_their_issuer_and_what_cannot_be_judged_is_503() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_removed_key_is_refused_after_the_next_fetch() {
+async fn a_removed_key_is_rejected_after_the_next_fetch() {
     let fixture = Fixture::new().await;
     let app = fixture.app();
     let (old_key, old) = (fixture.issuer.key_id(), fixture.issuer.token().audience(RESOURCE).scope("mcp:tools"));
@@ -161,7 +161,7 @@ async fn a_removed_key_is_refused_after_the_next_fetch() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_servers_retry_after_is_passed_on_up_to_a_minute() {
+async fn retry_after_of_the_issuer_is_forwarded_up_to_a_minute() {
     for (seconds, expected) in [(20, "20"), (7200, "60"), (0, "1")] {
         let fixture = Fixture::cold();
         fixture.issuer.fault(Endpoint::KeySet, Fault::RetryAfter(Duration::from_secs(seconds)));
@@ -171,7 +171,7 @@ async fn the_servers_retry_after_is_passed_on_up_to_a_minute() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_broken_answer_replaces_a_working_key_set() {
+async fn an_invalid_response_does_not_replace_a_valid_key_set() {
     for fault in [
         Fault::Status(401),
         Fault::Status(404),
@@ -190,7 +190,7 @@ async fn no_broken_answer_replaces_a_working_key_set() {
     ] {
         let name = format!("{fault:?}");
         let fixture = Fixture::cold();
-        // Otherwise a 304 would spare the issuer the trouble.
+        // Without these headers, the server cannot answer with 304.
         fixture.issuer.fault(Endpoint::KeySet, Fault::without_header("etag"));
         fixture.issuer.fault(Endpoint::KeySet, Fault::without_header("last-modified"));
         fixture.server.warm_up().await.unwrap();
@@ -216,14 +216,14 @@ async fn an_unchanged_key_set_is_confirmed_by_its_validators() {
     let request = fixture.issuer.last_request(Endpoint::KeySet).unwrap();
     assert!(request.header("if-none-match").is_some());
     assert_eq!(fixture.issuer.requests(Endpoint::KeySet), 2);
-    // Renewed by a 304: nothing is due for another while.
+    // A 304 renews the key set, so no fetch is due for some time.
     advance(Duration::from_secs(200)).await;
     assert_eq!(app.with_token(&fixture.token()).await.verdict(), "OK");
     assert_eq!(fixture.issuer.requests(Endpoint::KeySet), 2);
 }
 
 #[tokio::test(start_paused = true)]
-async fn keycloaks_no_cache_does_not_mean_a_fetch_per_request() {
+async fn no_cache_does_not_cause_a_fetch_per_request() {
     let fixture = Fixture::cold();
     fixture.issuer.fault(Endpoint::KeySet, Fault::headers([("cache-control", "no-cache")]));
     let app = fixture.app();

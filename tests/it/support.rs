@@ -1,4 +1,4 @@
-//! A guarded handler, and what a client sees of it.
+//! An application behind the layer, and checks of its responses.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -24,12 +24,12 @@ pub const ISSUER: &str = "https://auth.example.com";
 pub const RESOURCE: &str = "https://mcp.example.com/mcp";
 pub const METADATA_URL: &str = "https://mcp.example.com/.well-known/oauth-protected-resource/mcp";
 
-/// The kind of a rejection because of an outage that does not say when it ends.
+/// The kind of a rejection during an outage of unknown length.
 pub fn unavailable() -> RejectionKind {
     Rejection::from(VerifyError::unavailable(None)).kind()
 }
 
-/// All that there are; a build may support fewer.
+/// All algorithms. A build may support fewer.
 pub const ALGORITHMS: [Algorithm; 10] = [
     Algorithm::RS256,
     Algorithm::RS384,
@@ -43,7 +43,7 @@ pub const ALGORITHMS: [Algorithm; 10] = [
     Algorithm::EdDSA,
 ];
 
-/// An issuer and a server that accepts its tokens, with one clock for both.
+/// An issuer, a server that accepts its tokens, and their common clock.
 pub struct Fixture {
     pub issuer: TestIssuer,
     pub clock: TestClock,
@@ -51,18 +51,18 @@ pub struct Fixture {
 }
 
 impl Fixture {
-    /// A server whose keys are at hand.
+    /// A server that has fetched its keys.
     pub async fn new() -> Self {
         let fixture = Self::cold();
         fixture.server.warm_up().await.unwrap();
         fixture
     }
 
-    /// A server that has not asked for anything yet, and will when it must.
+    /// A server that has fetched nothing.
     pub fn cold() -> Self {
         let clock = TestClock::new();
         let issuer = TestIssuer::builder(ISSUER).clock(clock.clone()).build();
-        // Without a runtime at hand nothing is fetched in the background.
+        // Built outside of a Tokio runtime, so that nothing is fetched in the background.
         let (built, given) = (issuer.issuer(), clock.clone());
         let server = std::thread::spawn(move || {
             ResourceServer::builder(RESOURCE).issuer(built).scopes_supported(["mcp:tools"]).clock(given).build_lazy()
@@ -70,32 +70,32 @@ impl Fixture {
         Self { issuer, clock, server: server.join().unwrap().unwrap() }
     }
 
-    /// A token that passes.
+    /// A valid token.
     pub fn token(&self) -> String {
         self.issuer.token().audience(RESOURCE).scope("mcp:tools").sign()
     }
 
-    /// The guarded application, requiring `mcp:tools`.
+    /// The application with `mcp:tools` as a required scope.
     pub fn app(&self) -> App {
         App::new(self.server.bearer_layer().required_scopes(["mcp:tools"]))
     }
 }
 
-/// The layer that requires these scopes, which may be none.
+/// The layer with these required scopes, of which there may be none.
 pub fn requiring(server: &ResourceServer, scopes: &[&str]) -> BearerAuthLayer {
     let required: Vec<_> = scopes.iter().filter(|scope| !scope.is_empty()).collect();
     let layer = server.bearer_layer();
     if required.is_empty() { layer } else { layer.required_scopes(required) }
 }
 
-/// A file of the collections beside the repository, as JSON. `None`, said aloud, if it is not there.
+/// A JSON file of the shared test data. If it does not exist, prints a message and returns `None`.
 pub fn collection(variable: &str, folder: &str, file: &str) -> Option<Value> {
     let file = located(variable, folder, file)?;
     Some(serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap())
 }
 
-/// Where a file or folder of a collection is: in `../shared/<folder>`, or in the folder that the environment names. `None`,
-/// said aloud, if it is not there; continuous integration must have it.
+/// The path of shared test data: in `../shared/<folder>`, or in the folder given by the environment variable. If it
+/// does not exist, prints a message and returns `None`, or panics in continuous integration.
 pub fn located(variable: &str, folder: &str, name: &str) -> Option<PathBuf> {
     let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared").join(folder);
     let path = std::env::var_os(variable).map_or_else(beside, PathBuf::from).join(name);
@@ -104,7 +104,7 @@ pub fn located(variable: &str, folder: &str, name: &str) -> Option<PathBuf> {
     }
     let skipped = format!("SKIPPED: {} is not there; name its folder by {variable}", path.display());
     assert!(std::env::var_os("CI").is_none(), "{skipped}");
-    // Past what captures the output of tests that pass: what is left out must be seen.
+    // Written directly to stderr, since the test runner hides the captured output of passing tests.
     std::io::stderr().write_all(format!("{skipped}\n").as_bytes()).unwrap();
     None
 }
@@ -125,12 +125,12 @@ impl App {
         Self { router, reached, socket: Arc::default() }
     }
 
-    /// How many requests reached the handler.
+    /// The number of requests that reached the handler.
     pub fn reached(&self) -> usize {
         self.reached.load(Ordering::SeqCst)
     }
 
-    /// The application itself, to be put behind something.
+    /// The router, for use behind another layer.
     pub fn router(&self) -> Router {
         self.router.clone()
     }
@@ -146,12 +146,12 @@ impl App {
         answer
     }
 
-    /// A GET with this `Authorization` header.
+    /// Sends a GET request with this `Authorization` header.
     pub async fn get(&self, authorization: &str) -> Answer {
         self.send(Request::get("/mcp").header(header::AUTHORIZATION, authorization).body(Body::empty()).unwrap()).await
     }
 
-    /// A GET with this token.
+    /// Sends a GET request with this token.
     pub async fn with_token(&self, token: &str) -> Answer {
         self.get(&format!("Bearer {token}")).await
     }
@@ -162,28 +162,28 @@ async fn handler(Extension(reached): Extension<Arc<AtomicUsize>>, auth: Option<A
     auth.map_or_else(|| "anonymous".to_owned(), |auth| auth.subject().unwrap_or("service").to_owned())
 }
 
-/// What a request was sent with, and nobody may be told.
+/// The credentials of a request, which must not appear in logs or responses.
 pub struct Credentials(Vec<u8>);
 
 impl Credentials {
     pub fn of<B>(request: &Request<B>) -> Self {
         let values = request.headers().get_all(header::AUTHORIZATION).iter();
-        Self(values.flat_map(|value| value.as_bytes().iter().take(MAX_SOUGHT).chain(b" ")).copied().collect())
+        Self(values.flat_map(|value| value.as_bytes().iter().take(MAX_SEARCHED).chain(b" ")).copied().collect())
     }
 
-    /// No twelve characters of a token in a row stand in the text.
+    /// Asserts that the text contains no twelve consecutive characters of the token.
     pub fn assert_not_in(&self, place: &str, text: &str) {
         let words = self.0.split(|byte| !(byte.is_ascii_alphanumeric() || b"-_+/~=".contains(byte)));
         for piece in words.flat_map(|word| word.chunks_exact(12)).filter_map(|piece| std::str::from_utf8(piece).ok()) {
-            assert!(!text.contains(piece), "{place} has {piece} of the token: {text}");
+            assert!(!text.contains(piece), "{place} contains {piece} of the token: {text}");
         }
     }
 }
 
-/// How much of a header is sought in an answer: what is longer is refused by its length.
-const MAX_SOUGHT: usize = 16 * 1024;
+/// The length up to which a header is searched for in responses. A longer header is rejected by its length.
+const MAX_SEARCHED: usize = 16 * 1024;
 
-/// A response, read to its end.
+/// A response with its complete body.
 #[derive(Debug)]
 pub struct Answer {
     pub status: StatusCode,
@@ -208,15 +208,15 @@ impl Answer {
         }
     }
 
-    /// The header's only value.
+    /// The value of a header, which must appear only once.
     pub fn header(&self, name: impl AsRef<str>) -> Option<&str> {
         let mut values = self.headers.get_all(name.as_ref()).iter();
         let value = values.next().map(|value| value.to_str().unwrap());
-        assert!(values.next().is_none(), "{} stands twice", name.as_ref());
+        assert!(values.next().is_none(), "{} appears twice", name.as_ref());
         value
     }
 
-    /// The parameters of the only challenge, read by an independent parser.
+    /// The parameters of the only challenge, parsed by an independent parser.
     pub fn challenge(&self) -> Option<Vec<(String, String)>> {
         let challenges = http_auth::parse_challenges(self.header("www-authenticate")?).unwrap();
         let [challenge] = challenges.as_slice() else { panic!("{challenges:?}") };
@@ -234,7 +234,7 @@ impl Answer {
         serde_json::from_str(&self.body).unwrap()
     }
 
-    /// The error code of the body, which must be that of the challenge if there is one.
+    /// The error code in the body. It must equal the one in the challenge, if there is one.
     pub fn error(&self) -> Option<String> {
         if self.body.is_empty() {
             return None;
@@ -246,7 +246,7 @@ impl Answer {
         code
     }
 
-    /// Status and error code, as tables name them.
+    /// The status and the error code as a short text, such as `R401`.
     pub fn verdict(&self) -> String {
         if self.status == StatusCode::OK {
             return "OK".to_owned();

@@ -1,7 +1,7 @@
-//! How a request reaches an application: as a call of its service, or as bytes on a connection of hyper's.
+//! How a request reaches an application: as a call of its service, or as bytes over a hyper connection.
 //!
-//! The hostile cases run in both ways. [`crate::hostile`] starts its own tests a second time with [`TRANSPORT`] set, and
-//! then each request of theirs is written by hand: no client library tidies it up.
+//! The hostile cases run in both ways. [`crate::hostile`] starts its own tests a second time with [`TRANSPORT`] set.
+//! Each request is then written byte by byte, since a client library would change it.
 
 use std::net::SocketAddr;
 use std::sync::Mutex;
@@ -19,15 +19,15 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tower::ServiceExt as _;
 
-/// The variable that chooses the socket.
+/// The environment variable that selects the socket.
 pub const TRANSPORT: (&str, &str) = ("MCP_BEARER_TRANSPORT", "socket");
 
-/// Whether this run sends its requests over sockets.
+/// Whether requests are sent over sockets in this run.
 pub fn over_a_socket() -> bool {
     std::env::var_os(TRANSPORT.0).is_some_and(|transport| transport == TRANSPORT.1)
 }
 
-/// Sends one request to an application in the way of this run.
+/// Sends one request to an application, in the way selected for this run.
 pub async fn send(app: Router, request: Request<Body>) -> Response<Body> {
     if over_a_socket() { Socket::open(app).await.send(request).await } else { app.oneshot(request).await.unwrap() }
 }
@@ -36,9 +36,9 @@ pub async fn send(app: Router, request: Request<Body>) -> Response<Body> {
 #[derive(Debug)]
 pub struct Socket {
     address: SocketAddr,
-    // What a test may want to know of an answer and a connection does not carry.
+    // The rejection of the last response. Tests check it, but a connection does not transmit it.
     rejection: &'static Mutex<Option<Rejection>>,
-    room: Semaphore,
+    permits: Semaphore,
 }
 
 impl Socket {
@@ -49,11 +49,11 @@ impl Socket {
             response
         };
         let address = serve(app.layer(middleware::map_response(keep))).await;
-        Self { address, rejection, room: Semaphore::new(MAX_CONNECTIONS) }
+        Self { address, rejection, permits: Semaphore::new(MAX_CONNECTIONS) }
     }
 
     pub async fn send(&self, request: Request<Body>) -> Response<Body> {
-        let _place = self.room.acquire().await.unwrap();
+        let _permit = self.permits.acquire().await.unwrap();
         let is_head = request.method() == http::Method::HEAD;
         let (head, body) = exchange(self.address, &written(request).await).await;
         let mut response = parsed(&head, if is_head { String::new() } else { body });
@@ -64,13 +64,13 @@ impl Socket {
     }
 }
 
-/// Whether a request has a head that hyper answers by itself, with 431. What is behind it must bear such a one too, and is
-/// called.
+/// Whether hyper would reject the head of this request with 431. The layer must handle such requests too, so they are
+/// sent as calls.
 pub fn is_too_long<B>(request: &Request<B>) -> bool {
     request.headers().values().map(HeaderValue::len).sum::<usize>() > MAX_HEAD
 }
 
-/// Serves an application on a free loopback port for as long as the test runs.
+/// Serves an application on a free loopback port until the test ends.
 pub async fn serve(app: Router) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -78,24 +78,24 @@ pub async fn serve(app: Router) -> SocketAddr {
     address
 }
 
-/// Sends bytes as they are and reads the answer to its end: the head as it is, and the body.
+/// Sends bytes unchanged and reads the complete response. Returns its head and its body.
 pub async fn exchange(address: SocketAddr, request: &[u8]) -> (String, String) {
-    // A paused clock jumps whenever the runtime waits, and so it would for bytes on their way. A blocking task holds it
-    // still; if nothing comes, the answer waits for the clock.
+    // A paused clock advances whenever the runtime is idle, even while bytes are in transit. A blocking task prevents
+    // that. If no response arrives, it ends after `STILL`.
     let (answered, wait) = mpsc::channel::<()>();
     drop(tokio::task::spawn_blocking(move || wait.recv_timeout(STILL)));
     let mut stream = TcpStream::connect(address).await.unwrap();
-    // A server that has read enough answers and closes: the rest is then refused, and an answer may be cut short.
+    // A server may respond and close the connection before it has read everything. The rest of the write then fails.
     drop(stream.write_all(request).await);
     let mut answer = Vec::new();
     drop(stream.read_to_end(&mut answer).await);
     drop(answered);
     let answer = String::from_utf8(answer).unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {answer:?}"));
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no response: {answer:?}"));
     (head.to_owned(), body.to_owned())
 }
 
-/// The bytes of a request. A body of unknown length is announced and never comes: no refusal may wait for it.
+/// The bytes of a request. A body of unknown length is announced but not sent, since a rejection must not wait for it.
 async fn written(request: Request<Body>) -> Vec<u8> {
     let (parts, body) = request.into_parts();
     let mut bytes = format!("{} {} HTTP/1.1\r\nConnection: close\r\n", parts.method, parts.uri).into_bytes();
@@ -128,16 +128,16 @@ fn parsed(head: &str, body: String) -> Response<Body> {
     for (name, value) in fields {
         headers.append(name, value);
     }
-    assert!(!headers.contains_key(header::TRANSFER_ENCODING), "such an answer cannot be read here");
+    assert!(!headers.contains_key(header::TRANSFER_ENCODING), "chunked responses are not supported");
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status.parse::<u16>().unwrap().try_into().unwrap();
     *response.headers_mut() = headers;
     response
 }
 
-/// Less than what hyper reads of a head: 408 KiB.
+/// Less than the maximum head size of hyper, 408 KiB.
 const MAX_HEAD: usize = 256 << 10;
-/// Longer than an answer takes that waits for nothing.
+/// Longer than a response takes that does not wait for anything.
 const STILL: Duration = Duration::from_millis(100);
-/// Two descriptors each, in several tests at once: below the usual 1,024 of a process.
+/// Each connection needs two file descriptors, and several tests run at once. The usual limit is 1,024 per process.
 const MAX_CONNECTIONS: usize = 64;

@@ -1,4 +1,5 @@
-//! Where a fetched document may lead: by what the operator wrote, or by the address that it came from.
+//! The addresses that a fetched document may lead to. They depend on the configuration, or on the address of its
+//! server.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -13,7 +14,7 @@ use serde_json::json;
 
 use crate::support::{App, ISSUER, RESOURCE};
 
-/// Answers with metadata, with a key set or with an introspection answer, and notes where each request might go.
+/// Answers with metadata, a key set or an introspection response, and records the allowed addresses of each request.
 #[derive(Clone)]
 struct Network {
     jwks_uri: &'static str,
@@ -43,7 +44,7 @@ impl HttpClient for Network {
     }
 }
 
-/// Where requests for keys and for introspection may go.
+/// The allowed addresses of the requests for keys and for introspection.
 async fn policies(issuer: Issuer, network: &Network) -> Vec<AddressPolicy> {
     let issuer = issuer.http_client(network.clone()).introspect_opaque(ClientCredentials::basic("client", "secret"));
     let server = ResourceServer::builder(RESOURCE).issuer(issuer).build().await.unwrap();
@@ -54,7 +55,7 @@ async fn policies(issuer: Issuer, network: &Network) -> Vec<AddressPolicy> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trust_in_a_document_follows_the_operator_or_the_remote_address() {
+async fn trust_in_a_document_depends_on_the_configuration_or_the_remote_address() {
     let keys = Bytes::from(TestIssuer::new(ISSUER).jwk_set().to_string());
     let bound = |to: &str| AddressPolicy::NoMorePrivateThan(to.into());
     let address = |text: &str| Some(text.parse().unwrap());
@@ -64,19 +65,19 @@ async fn trust_in_a_document_follows_the_operator_or_the_remote_address() {
     let discover = || Issuer::discover(ISSUER);
     for (what, issuer, from, jwks_uri, expected) in [
         ("a public server", discover(), public, elsewhere, bound("auth.example.com")),
-        ("a client that does not tell", discover(), None, elsewhere, bound("auth.example.com")),
+        ("a client without the remote address", discover(), None, elsewhere, bound("auth.example.com")),
         ("a private server", discover(), private, elsewhere, AddressPolicy::Any),
         ("a private server, IPv6", discover(), address("[fd00::1]:443"), elsewhere, AddressPolicy::Any),
         ("a loopback server", discover(), address("127.0.0.1:8080"), elsewhere, AddressPolicy::Any),
         ("IPv4 in IPv6", discover(), address("[::ffff:10.1.2.3]:443"), elsewhere, AddressPolicy::Any),
-        // Odd addresses that anybody can have: they look inward, and are not.
+        // Public addresses that contain a private IPv4 address.
         ("ISATAP", discover(), address("[2a01:4f8:1:2:0:5efe:a00:1]:443"), elsewhere, bound("auth.example.com")),
         ("6to4", discover(), address("[2002:a00:1::1]:443"), elsewhere, bound("auth.example.com")),
         ("NAT64", discover(), address("[64:ff9b::a00:1]:443"), elsewhere, bound("auth.example.com")),
-        // The metadata was asked for where the operator said.
+        // The metadata comes from a configured URL.
         ("an internal URL", discover().well_known_url(well_known), None, elsewhere, bound("keycloak.internal:8443")),
         ("an internal server", discover().well_known_url(well_known), private, elsewhere, AddressPolicy::Any),
-        // The operator has written both members.
+        // The operator wrote both members.
         (
             "a map",
             discover().map_metadata(|document| {
@@ -88,7 +89,7 @@ async fn trust_in_a_document_follows_the_operator_or_the_remote_address() {
             AddressPolicy::Any,
         ),
         (
-            "a map of something else",
+            "a map of another member",
             discover().map_metadata(|document| document["x"] = json!(1)),
             public,
             elsewhere,
@@ -101,7 +102,7 @@ async fn trust_in_a_document_follows_the_operator_or_the_remote_address() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_map_of_one_member_lends_no_trust_to_the_other() {
+async fn trust_in_a_mapped_member_does_not_extend_to_the_other() {
     let keys = Bytes::from(TestIssuer::new(ISSUER).jwk_set().to_string());
     let network = Network { jwks_uri: "https://keys.internal/jwks", from: None, keys, seen: Arc::default() };
     let issuer =
@@ -113,7 +114,7 @@ async fn a_map_of_one_member_lends_no_trust_to_the_other() {
 #[cfg(feature = "reqwest")]
 #[tokio::test]
 async fn a_public_issuer_with_metadata_at_an_internal_url_works() {
-    // What a Keycloak behind a proxy does: the document names the public issuer and internal endpoints.
+    // A typical Keycloak behind a proxy: the document contains the public issuer and internal endpoints.
     let internal = TestIssuer::serve().unwrap();
     let public = "https://auth.example.com/realms/demo";
     internal.set_metadata_member("issuer", public);

@@ -1,4 +1,4 @@
-//! JWTs that are remembered: never is one accepted because of that. That they are, `tests/allocations.rs` counts.
+//! The cache of verified JWTs never makes an invalid token valid. `tests/allocations.rs` shows that results are cached.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ fn server(issuer: Issuer, clock: &TestClock) -> ResourceServerBuilder {
     ResourceServer::builder(RESOURCE).issuer(issuer).clock(clock.clone())
 }
 
-async fn remembering(issuer: Issuer, clock: &TestClock) -> ResourceServer {
+async fn caching(issuer: Issuer, clock: &TestClock) -> ResourceServer {
     server(issuer, clock).cache_verified_tokens(100).build().await.unwrap()
 }
 
@@ -35,13 +35,13 @@ async fn assert_verdicts(app: &App, token: &str, verdicts: &[&str]) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_ends_with_its_expiry_though_it_is_remembered() {
+async fn a_cached_token_expires() {
     let (issuer, clock) = issuer();
-    let server = remembering(issuer.issuer(), &clock).await;
+    let server = caching(issuer.issuer(), &clock).await;
     let app = App::new(server.bearer_layer());
     let token = issuer.token().audience(RESOURCE).expires_in(30 * SECOND).sign();
     assert_verdicts(&app, &token, &["OK", "OK"]).await;
-    // The clock skew is a minute.
+    // The clock skew is 60 seconds.
     advance(89 * SECOND).await;
     assert_verdicts(&app, &token, &["OK", "OK"]).await;
     advance(SECOND).await;
@@ -49,9 +49,9 @@ async fn a_token_ends_with_its_expiry_though_it_is_remembered() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_clock_that_jumps_is_noticed() {
+async fn a_cached_token_is_checked_against_a_changed_clock() {
     let (issuer, clock) = issuer();
-    let app = App::new(remembering(issuer.issuer(), &clock).await.bearer_layer());
+    let app = App::new(caching(issuer.issuer(), &clock).await.bearer_layer());
     clock.set(1_800_000_000);
     let token = issuer.token().audience(RESOURCE).claim("nbf", 1_800_000_000).expires_in(3600 * SECOND).sign();
     assert_verdicts(&app, &token, &["OK", "OK"]).await;
@@ -64,13 +64,13 @@ async fn a_clock_that_jumps_is_noticed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_key_that_is_gone_takes_its_tokens_along() {
+async fn a_removed_key_invalidates_its_cached_tokens() {
     let (issuer, clock) = issuer();
-    let app = App::new(remembering(issuer.issuer(), &clock).await.bearer_layer());
+    let app = App::new(caching(issuer.issuer(), &clock).await.bearer_layer());
     let old = issuer.token().audience(RESOURCE).expires_in(3600 * SECOND).sign();
     assert_verdicts(&app, &old, &["OK", "OK"]).await;
     issuer.rotate();
-    // Known and remembered, as long as nobody has looked.
+    // The cached result is used until the key set is refreshed.
     assert_verdicts(&app, &old, &["OK"]).await;
     let new = issuer.token().audience(RESOURCE).sign();
     assert_verdicts(&app, &new, &["OK", "OK"]).await;
@@ -78,34 +78,34 @@ async fn a_key_that_is_gone_takes_its_tokens_along() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_removed_key_is_refused_after_the_next_refresh() {
+async fn a_removed_key_is_rejected_after_the_next_refresh() {
     let (issuer, clock) = issuer();
-    let app = App::new(remembering(issuer.issuer(), &clock).await.bearer_layer());
+    let app = App::new(caching(issuer.issuer(), &clock).await.bearer_layer());
     let kid = issuer.key_id();
     let token = issuer.token().audience(RESOURCE).expires_in(3600 * SECOND).sign();
     issuer.add_key(Algorithm::ES256);
     issuer.remove_key(&kid);
-    let mut refused_after = None;
+    let mut rejected_after = None;
     for second in 0..400 {
         let verdict = app.with_token(&token).await.verdict();
-        match refused_after {
-            None if verdict == "R401" => refused_after = Some(second),
+        match rejected_after {
+            None if verdict == "R401" => rejected_after = Some(second),
             None => assert_eq!(verdict, "OK", "after {second} s"),
-            // What was refused once never comes back out of memory.
+            // A rejected token must not be accepted again from the cache.
             Some(_) => assert_eq!(verdict, "R401", "after {second} s"),
         }
         advance(SECOND).await;
     }
-    let refused_after = refused_after.expect("a removed key is used for ever");
-    // Five minutes are fresh, and a tenth of that at most is taken off.
-    assert!(refused_after <= 301, "{refused_after}");
+    let rejected_after = rejected_after.expect("the removed key was never rejected");
+    // The lifetime is five minutes, minus up to a tenth.
+    assert!(rejected_after <= 301, "{rejected_after}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn keys_that_are_too_old_judge_nothing_that_is_remembered() {
+async fn expired_keys_invalidate_their_cached_tokens() {
     let (issuer, clock) = issuer();
     let accepted = issuer.issuer().last_known_good(90 * SECOND);
-    let app = App::new(remembering(accepted, &clock).await.bearer_layer());
+    let app = App::new(caching(accepted, &clock).await.bearer_layer());
     let token = issuer.token().audience(RESOURCE).expires_in(36_000 * SECOND).sign();
     issuer.fault(Endpoint::KeySet, Fault::Status(503));
     let mut verdicts = Vec::new();
@@ -122,9 +122,9 @@ async fn keys_that_are_too_old_judge_nothing_that_is_remembered() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_that_differs_is_taken_for_what_is_remembered() {
+async fn a_changed_token_does_not_hit_the_cache() {
     let (issuer, clock) = issuer();
-    let app = App::new(remembering(issuer.issuer(), &clock).await.bearer_layer());
+    let app = App::new(caching(issuer.issuer(), &clock).await.bearer_layer());
     let token = issuer.token().audience(RESOURCE).sign();
     assert_verdicts(&app, &token, &["OK", "OK"]).await;
     let other = issuer.token().audience(RESOURCE).subject("mallory").sign();
@@ -154,10 +154,10 @@ async fn nothing_that_differs_is_taken_for_what_is_remembered() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_one_resource_remembers_is_nothing_to_another() {
+async fn resources_do_not_share_cached_tokens() {
     let (issuer, clock) = issuer();
     let shared = issuer.issuer();
-    let one = App::new(remembering(shared.clone(), &clock).await.bearer_layer());
+    let one = App::new(caching(shared.clone(), &clock).await.bearer_layer());
     let other = ResourceServer::builder("https://other.example.com").issuer(shared).clock(clock.clone());
     let other = App::new(other.cache_verified_tokens(100).build().await.unwrap().bearer_layer());
     let token = issuer.token().audience(RESOURCE).sign();
@@ -169,7 +169,7 @@ async fn what_one_resource_remembers_is_nothing_to_another() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_issuers_with_one_key_are_told_apart() {
+async fn two_issuers_with_the_same_key_are_distinguished() {
     let (mine, clock) = issuer();
     let theirs = TestIssuer::builder("https://other.example.com").clock(clock.clone()).build();
     theirs.publish_key_set(mine.jwk_set());
@@ -184,9 +184,9 @@ async fn two_issuers_with_one_key_are_told_apart() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_layer_asks_for_its_own_scopes() {
+async fn each_layer_checks_its_own_scopes() {
     let (issuer, clock) = issuer();
-    let server = remembering(issuer.issuer().scope_claim("/roles"), &clock).await;
+    let server = caching(issuer.issuer().scope_claim("/roles"), &clock).await;
     let token = issuer.token().audience(RESOURCE).scope("read").claim("roles", vec!["write"]).sign();
     for (scopes, verdict) in [(&["read"][..], "OK"), (&["read", "write"], "OK"), (&["admin"], "R403"), (&[], "OK")] {
         let app = App::new(requiring(&server, scopes));
@@ -195,10 +195,10 @@ async fn each_layer_asks_for_its_own_scopes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_revocation_check_is_made_of_what_is_remembered_too() {
+async fn the_revocation_check_applies_to_cached_tokens() {
     let (issuer, clock) = issuer();
     let accepted = issuer.issuer().introspect_opaque(ClientCredentials::basic("mcp-server", "secret"));
-    let server = remembering(accepted.revocation_check(5 * SECOND), &clock).await;
+    let server = caching(accepted.revocation_check(5 * SECOND), &clock).await;
     let app = App::new(server.bearer_layer());
     let token = issuer.token().audience(RESOURCE).sign();
     assert_verdicts(&app, &token, &["OK", "OK"]).await;
@@ -211,14 +211,14 @@ async fn a_revocation_check_is_made_of_what_is_remembered_too() {
     issuer.revoke(&other);
     server.forget(&other);
     assert_verdicts(&app, &other, &["R401"]).await;
-    // And opaque tokens go where they went.
+    // Opaque tokens are still introspected.
     assert_verdicts(&app, &issuer.token().audience(RESOURCE).opaque(), &["OK", "OK"]).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_waited_for_its_key_is_remembered_by_the_set_that_had_it() {
+async fn a_token_that_waited_for_its_key_is_cached_with_the_right_key_set() {
     let (issuer, clock) = issuer();
-    let app = App::new(remembering(issuer.issuer(), &clock).await.bearer_layer());
+    let app = App::new(caching(issuer.issuer(), &clock).await.bearer_layer());
     issuer.fault(Endpoint::KeySet, Fault::Delay(Duration::from_millis(300)));
     issuer.rotate();
     let token = issuer.token().audience(RESOURCE).expires_in(3600 * SECOND).sign();
@@ -231,17 +231,17 @@ async fn what_waited_for_its_key_is_remembered_by_the_set_that_had_it() {
     assert_verdicts(&app, &token, &["R401"]).await;
 }
 
-/// Two servers with one key source, of which one remembers: whatever happens, they answer alike.
+/// Compares a server with the cache and one without it. Both must always give the same responses.
 #[test]
-fn a_server_that_remembers_answers_as_one_that_does_not() {
+fn a_server_with_the_cache_gives_the_same_responses_as_one_without() {
     for seed in 0..if cfg!(feature = "aws-lc-rs") { 40 } else { 2 } {
         fastrand::seed(seed);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
-        runtime.block_on(answer_alike(seed));
+        runtime.block_on(compare(seed));
     }
 }
 
-async fn answer_alike(seed: u64) {
+async fn compare(seed: u64) {
     let mut dice = Rng::with_seed(seed);
     let (issuer, clock) = issuer();
     let shared = issuer.issuer().scope_claim("/roles");
