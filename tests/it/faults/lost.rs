@@ -40,7 +40,7 @@ impl HttpClient for DelayedFirst {
     }
 }
 
-/// TwoRuntimes runtimes, each with its own time, and one server for both.
+/// Two runtimes, each with its own time, and one server for both.
 struct TwoRuntimes {
     paused: Runtime,
     running: Runtime,

@@ -15,7 +15,7 @@ use super::stub::{ENDPOINT, Page, Stub, active};
 use super::{Fixture, credentials, server_of};
 use crate::support::{App, ISSUER, RESOURCE};
 
-/// DiscoveryAndStub ways to configure introspection, which need different members of the metadata.
+/// Both ways to configure introspection, which need different members of the metadata.
 const METHODS: [fn(Issuer, ClientCredentials) -> Issuer; 2] = [
     |issuer, credentials| issuer.introspect_all(credentials),
     |issuer, credentials| issuer.introspect_opaque(credentials),

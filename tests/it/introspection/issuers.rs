@@ -14,7 +14,7 @@ use crate::support::{App, RESOURCE};
 const ACME: &str = "https://acme.example.com";
 const INITECH: &str = "https://initech.example.com";
 
-/// TwoIssuers issuers whose tokens are introspected, and a server with a route for opaque tokens.
+/// Two issuers whose tokens are introspected, and a server with a route for opaque tokens.
 struct TwoIssuers {
     acme: TestIssuer,
     initech: TestIssuer,
