@@ -35,8 +35,9 @@ pub type ReadHeader = (Algorithm, Option<String>, Option<String>, Vec<(&'static 
 pub fn header(json: &[u8]) -> Result<ReadHeader, CheckFailure> {
     let header = Header::parse(json)?;
     let algorithm = header.check(AllowedAlgorithms::supported())?;
-    let owned = |text: Option<std::borrow::Cow<'_, str>>| text.map(|text| text.into_owned());
-    Ok((algorithm, owned(header.kid), owned(header.typ), header.replicated))
+    let owned = |text: Option<&str>| text.map(str::to_owned);
+    let replicated = header.replicated().map(|(name, value)| (name, value.clone())).collect();
+    Ok((algorithm, owned(header.kid()), owned(header.typ()), replicated))
 }
 
 /// Whether both readers of whole documents find unique names; they must agree.

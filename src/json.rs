@@ -1,75 +1,67 @@
-//! JSON that no two parsers can read in two ways: every object has each of its names once.
+//! JSON that every parser reads in the same way: no object has two members with the same name.
+//!
+//! Parsers disagree about such an object (RFC 8259, section 4), so that one of them could check a claim that another
+//! one does not see (RFC 7519, section 4). A document is read twice: first its names are checked, then its values are
+//! deserialized.
 
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::Deref;
 
-use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Number, Value};
+use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+use serde_json::{Error, Map, Number, Value};
 use smallvec::SmallVec;
 
-/// Reads a whole document that is an object, and refuses repeated names at every level.
-pub(crate) fn unique_object(document: &[u8]) -> Result<Map<String, Value>, serde_json::Error> {
-    walk(document)?;
-    serde_json::from_slice(document)
+/// Reads a document that is one object, in which no object at any level repeats a name.
+pub(crate) fn parse<'d, T: Deserialize<'d>>(document: &'d [u8]) -> Result<T, Error> {
+    let document = check(document, true)?;
+    serde_json::from_str(document)
 }
 
-/// Whether [`unique_object`] would read a document.
+/// Reads a document that is one object and repeats no name. Objects in it may: [`is_unique`] tells for each value.
+pub(crate) fn parse_outermost<'d, T: Deserialize<'d>>(document: &'d [u8]) -> Result<T, Error> {
+    let document = check(document, false)?;
+    serde_json::from_str(document)
+}
+
+/// [`parse`], with all members.
+pub(crate) fn unique_object(document: &[u8]) -> Result<Map<String, Value>, Error> {
+    parse(document)
+}
+
+/// Whether [`unique_object`] can read a document.
 pub(crate) fn is_unique_object(document: &[u8]) -> bool {
-    document.trim_ascii_start().starts_with(b"{") && walk(document).is_ok()
+    check(document, true).is_ok()
 }
 
-fn walk(document: &[u8]) -> Result<(), serde_json::Error> {
-    let mut deserializer = serde_json::Deserializer::from_slice(document);
-    Walk(&mut Names::default()).deserialize(&mut deserializer)?;
-    deserializer.end()
+/// Whether no object in a value repeats a name.
+pub(crate) fn is_unique(value: &RawValue) -> bool {
+    let mut deserializer = serde_json::Deserializer::from_str(value.get());
+    CheckNames(&mut Names { seen: SmallVec::new(), is_strict: true }).deserialize(&mut deserializer).is_ok()
 }
 
-/// Reads a whole document that is an object, and the members of its array `list`, each with whether a name is repeated
-/// in it: such a member does not spoil the others.
-pub(crate) fn unique_members(document: &[u8], list: &str) -> Result<Option<Vec<(Value, bool)>>, serde_json::Error> {
-    let mut deserializer = serde_json::Deserializer::from_slice(document);
-    let mut names = Names { tolerant: true, ..Names::default() };
-    let repeated = ListSeed { list, names: &mut names }.deserialize(&mut deserializer)?;
+/// Checks the names of a document, and returns its text.
+fn check(document: &[u8], is_strict: bool) -> Result<&str, Error> {
+    let document = std::str::from_utf8(document).map_err(Error::custom)?;
+    let mut deserializer = serde_json::Deserializer::from_str(document);
+    deserializer.deserialize_map(CheckNames(&mut Names { seen: SmallVec::new(), is_strict }))?;
     deserializer.end()?;
-    let Value::Object(mut document) = serde_json::from_slice(document)? else { return Ok(None) };
-    let (Some(repeated), Some(Value::Array(members))) = (repeated, document.remove(list)) else { return Ok(None) };
-    Ok(Some(members.into_iter().zip(repeated).collect()))
+    Ok(document)
 }
 
-/// The names seen so far in the objects that are still open.
-#[derive(Default)]
-pub(crate) struct Names<'de> {
-    seen: SmallVec<[Cow<'de, str>; USUAL]>,
-    /// Note a repetition instead of failing.
-    tolerant: bool,
-    repeated: bool,
+/// The names so far in each object that is still open, from the outermost one on.
+struct Names<'de> {
+    seen: SmallVec<[Cow<'de, str>; USUAL_NAMES]>,
+    /// Whether objects below the outermost one are checked too.
+    is_strict: bool,
 }
 
-impl<'de> Names<'de> {
-    pub(crate) fn push(&mut self, name: Cow<'de, str>) {
-        self.seen.push(name);
-    }
+/// Reads any value and keeps only the names. [`Value`] can read whatever passes, whichever of its features are on.
+struct CheckNames<'n, 'de>(&'n mut Names<'de>);
 
-    pub(crate) fn depth(&self) -> usize {
-        self.seen.len()
-    }
-
-    /// Closes the object whose names start at `depth`. Sorting keeps a token of thousands of names cheap.
-    pub(crate) fn close<E: Error>(&mut self, depth: usize) -> Result<(), E> {
-        let names = self.seen.get_mut(depth..).unwrap_or_default();
-        names.sort_unstable();
-        let repeated = names.windows(2).any(|pair| matches!(pair, [one, other] if one == other));
-        self.seen.truncate(depth);
-        self.repeated |= repeated;
-        if repeated && !self.tolerant { Err(E::custom("a name stands twice in one object")) } else { Ok(()) }
-    }
-}
-
-/// Reads any value and keeps nothing of it. What it lets pass, `serde_json::Value` can read too, in every
-/// combination of that crate's features.
-pub(crate) struct Walk<'n, 'de>(pub(crate) &'n mut Names<'de>);
-
-impl<'de> DeserializeSeed<'de> for Walk<'_, 'de> {
+impl<'de> DeserializeSeed<'de> for CheckNames<'_, 'de> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -77,11 +69,11 @@ impl<'de> DeserializeSeed<'de> for Walk<'_, 'de> {
     }
 }
 
-impl<'de> Visitor<'de> for Walk<'_, 'de> {
+impl<'de> Visitor<'de> for CheckNames<'_, 'de> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("any JSON value")
+        f.write_str("an object")
     }
 
     fn visit_bool<E>(self, _: bool) -> Result<(), E> {
@@ -108,92 +100,37 @@ impl<'de> Visitor<'de> for Walk<'_, 'de> {
         Ok(())
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
-        while members.next_element_seed(Walk(&mut *self.0))?.is_some() {}
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<(), A::Error> {
+        while elements.next_element_seed(CheckNames(&mut *self.0))?.is_some() {}
         Ok(())
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
-        let depth = self.0.depth();
+        let start = self.0.seen.len();
         while let Some(Text(name)) = members.next_key()? {
             if name.starts_with(PRIVATE) {
-                private_number(&name, &mut members)?;
-            } else {
-                members.next_value_seed(Walk(&mut *self.0))?;
+                // With the feature `arbitrary_precision`, which any crate of the build may enable, serde_json presents a
+                // number as an object with this one name.
+                let Text(number) = members.next_value()?;
+                let is_number =
+                    self.0.seen.len() == start && name == PRIVATE_NUMBER && number.parse::<Number>().is_ok();
+                let is_alone = members.next_key::<IgnoredAny>()?.is_none();
+                return if is_number && is_alone { Ok(()) } else { Err(A::Error::custom("a name is reserved")) };
             }
-            self.0.push(name);
+            self.0.seen.push(name);
+            members.next_value_seed(CheckNames(&mut *self.0))?;
         }
-        self.0.close(depth)
+        // Sorting keeps the check of an object with thousands of names fast.
+        let names = self.0.seen.get_mut(start..).unwrap_or_default();
+        names.sort_unstable();
+        let repeats = names.windows(2).any(|pair| matches!(pair, [one, next] if one == next));
+        self.0.seen.truncate(start);
+        let is_checked = start == 0 || self.0.is_strict;
+        if repeats && is_checked { Err(A::Error::custom("an object repeats a name")) } else { Ok(()) }
     }
 }
 
-/// Walks through an object and says of each member of its array `list` whether a name is repeated in it; `None` if there
-/// is no such array, and an error if the object itself repeats a name.
-struct ListSeed<'l, 'n, 'de> {
-    list: &'l str,
-    names: &'n mut Names<'de>,
-}
-
-impl<'de> DeserializeSeed<'de> for ListSeed<'_, '_, 'de> {
-    type Value = Option<Vec<bool>>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for ListSeed<'_, '_, 'de> {
-    type Value = Option<Vec<bool>>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
-        let (mut own, mut repeated) = (Names::default(), None);
-        while let Some(name) = next_name(&mut members)? {
-            if name == self.list {
-                repeated = members.next_value_seed(MembersSeed(&mut *self.names))?;
-            } else {
-                members.next_value_seed(Walk(&mut *self.names))?;
-            }
-            own.push(name);
-        }
-        own.close(0)?;
-        Ok(repeated)
-    }
-}
-
-struct MembersSeed<'n, 'de>(&'n mut Names<'de>);
-
-impl<'de> DeserializeSeed<'de> for MembersSeed<'_, 'de> {
-    type Value = Option<Vec<bool>>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_seq(self).map(Some)
-    }
-}
-
-impl<'de> Visitor<'de> for MembersSeed<'_, 'de> {
-    type Value = Vec<bool>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an array")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
-        let mut repeated = Vec::new();
-        loop {
-            self.0.repeated = false;
-            if members.next_element_seed(Walk(&mut *self.0))?.is_none() {
-                return Ok(repeated);
-            }
-            repeated.push(self.0.repeated);
-        }
-    }
-}
-
-/// The next name of what stands in a document as an object: none that serde_json keeps for itself.
+/// The next name of an object. A name that serde_json keeps for itself is an error.
 pub(crate) fn next_name<'de, A: MapAccess<'de>>(members: &mut A) -> Result<Option<Cow<'de, str>>, A::Error> {
     match members.next_key()? {
         Some(Text(name)) if name.starts_with(PRIVATE) => Err(A::Error::custom("a name is reserved")),
@@ -201,83 +138,30 @@ pub(crate) fn next_name<'de, A: MapAccess<'de>>(members: &mut A) -> Result<Optio
     }
 }
 
-/// serde_json's feature `arbitrary_precision`, which any crate of a build may switch on, shows a number as an object
-/// with one private name; and an object that really has such a name is read as something else.
-pub(crate) fn private_number<'de, A: MapAccess<'de>>(name: &str, members: &mut A) -> Result<Number, A::Error> {
-    let Text(text) = members.next_value()?;
-    match text.parse() {
-        Ok(number) if name == PRIVATE_NUMBER => Ok(number),
-        _ => Err(A::Error::custom("a name is reserved")),
+/// A JSON string, borrowed from the document unless it has escapes. `serde` would copy the text of an
+/// `Option<Cow<str>>` each time.
+#[derive(Debug, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Text<'d>(#[serde(borrow)] pub(crate) Cow<'d, str>);
+
+impl Deref for Text<'_> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
     }
 }
 
-/// Whether a value is `null`; any other is walked through.
-pub(crate) struct IsNull<'n, 'de>(pub(crate) &'n mut Names<'de>);
-
-impl<'de> DeserializeSeed<'de> for IsNull<'_, 'de> {
-    type Value = bool;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<bool, D::Error> {
-        deserializer.deserialize_option(self)
-    }
+/// Reads a member that is present. With `#[serde(default)]`, `None` then means an absent member, and `Some(None)` one
+/// whose value is `null`.
+pub(crate) fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
-impl<'de> Visitor<'de> for IsNull<'_, 'de> {
-    type Value = bool;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("any JSON value")
-    }
-
-    fn visit_none<E>(self) -> Result<bool, E> {
-        Ok(true)
-    }
-
-    fn visit_unit<E>(self) -> Result<bool, E> {
-        Ok(true)
-    }
-
-    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<bool, D::Error> {
-        Walk(self.0).deserialize(deserializer).map(|()| false)
-    }
-}
-
-/// A JSON string, borrowed where it has no escapes.
-#[derive(Debug)]
-pub(crate) struct Text<'de>(pub(crate) Cow<'de, str>);
-
-impl<'de> Deserialize<'de> for Text<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct TextVisitor;
-
-        impl<'de> Visitor<'de> for TextVisitor {
-            type Value = Text<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string")
-            }
-
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-                Ok(Text(Cow::Borrowed(text)))
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(Text(Cow::Owned(text.to_owned())))
-            }
-
-            fn visit_string<E>(self, text: String) -> Result<Self::Value, E> {
-                Ok(Text(Cow::Owned(text)))
-            }
-        }
-
-        deserializer.deserialize_str(TextVisitor)
-    }
-}
-
-/// As many names as a token has, beside those that are known: no allocation up to that.
-const USUAL: usize = 16;
-/// What the names start with that serde_json keeps for itself.
-pub(crate) const PRIVATE: &str = "$serde_json::private::";
+/// The number of names for which no memory is allocated. Most tokens have fewer.
+const USUAL_NAMES: usize = 32;
+/// The beginning of all names that serde_json keeps for itself.
+const PRIVATE: &str = "$serde_json::private::";
 const PRIVATE_NUMBER: &str = "$serde_json::private::Number";
 
 #[cfg(test)]
@@ -324,7 +208,7 @@ mod tests {
         assert!(unique_object(br#"{"a":{"$serde_json::private::Number":"x"}}"#).is_err());
         for name in ["Number", "RawValue"] {
             let document = format!(r#"{{"$serde_json::private::{name}":"1","keys":[]}}"#);
-            assert!(unique_members(document.as_bytes(), "keys").is_err());
+            assert!(parse_outermost::<Value>(document.as_bytes()).is_err());
         }
     }
 }

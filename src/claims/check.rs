@@ -72,12 +72,12 @@ pub(crate) fn check(
     check_times(claims, policy, now)?;
     check_lifetime(claims, policy, now)?;
     check_marks(claims, policy, explicitly_typed)?;
-    let vouched = claims.registered().vouched;
-    if policy.rfc9068_required && !vouched && !claims.registered().is_rfc9068_complete() {
+    let is_introspected = claims.registered().is_introspected;
+    if policy.rfc9068_required && !is_introspected && !claims.registered().is_rfc9068_complete() {
         return Err(CheckFailure::Claims);
     }
     // Some servers answer for a refresh token as for an access token, but without `token_type` and `aud`.
-    let is_untyped = vouched && claims.audience().len() == 0 && !claims.registered().has_token_type;
+    let is_untyped = is_introspected && claims.audience().len() == 0 && !claims.registered().has_token_type;
     if is_untyped && !policy.missing_token_type_accepted { Err(CheckFailure::TokenType) } else { Ok(()) }
 }
 
@@ -117,7 +117,7 @@ fn check_marks(claims: &Claims, policy: &Policy, explicitly_typed: bool) -> Resu
 fn check_lifetime(claims: &Claims, policy: &Policy, now: Duration) -> Result<(), CheckFailure> {
     let Some(expires_at) = claims.expires_at() else {
         // RFC 7662, section 2.2: an answer need not name it, unless somebody wants to know how long a token lives.
-        let needed = !claims.registered().vouched || policy.max_lifetime.is_some();
+        let needed = !claims.registered().is_introspected || policy.max_lifetime.is_some();
         return if needed { Err(CheckFailure::NoExpiry) } else { Ok(()) };
     };
     let lifetime = expires_at.saturating_sub(claims.issued_at().unwrap_or(now));

@@ -3,10 +3,8 @@ use std::sync::{Arc, LazyLock, OnceLock};
 use std::time::Duration;
 
 use serde_json::{Map, Value};
-use smallvec::SmallVec;
 
-use super::parse::{Read, read};
-use super::text::Text;
+use super::registered::{ClaimText, Registered};
 use crate::failure::CheckFailure;
 use crate::scope::Scopes;
 
@@ -28,53 +26,6 @@ struct Document {
     members: OnceLock<Value>,
 }
 
-/// The claims that are judged or that everybody needs. Texts are where they stand in the document.
-pub(super) struct Registered {
-    pub(super) issuer: Option<Text>,
-    pub(super) subject: Option<Text>,
-    pub(super) audience: Audience,
-    pub(super) expires_at: Option<Duration>,
-    pub(super) not_before: Option<Duration>,
-    pub(super) issued_at: Option<Duration>,
-    pub(super) client_id: Option<Text>,
-    pub(super) scopes: Scopes,
-    pub(super) marks: Marks,
-    /// `token_type` is there.
-    pub(super) has_token_type: bool,
-    /// `roles` is there, and names at least one.
-    pub(super) has_roles: bool,
-    /// `client_id` and `jti` are there, each by its own name.
-    pub(super) has_client_id_and_jti: bool,
-    /// The issuer says itself, and just now, that the token is good (RFC 7662): then it need not say until when.
-    pub(super) vouched: bool,
-}
-
-/// Nearly every token is for one, and some for a user-info endpoint too.
-pub(super) type Audience = SmallVec<[Text; 2]>;
-
-/// Signs that a token is something other than a bearer access token.
-#[derive(Debug, Default, Clone, Copy)]
-pub(super) struct Marks {
-    /// `cnf`, whatever is in it.
-    pub(super) sender_constrained: bool,
-    /// Named an ID, refresh, logout or other foreign token by its issuer.
-    pub(super) foreign: bool,
-    /// `nonce`, `at_hash`, `c_hash`: ID tokens have them, access tokens of a few servers too. Not set for the access
-    /// tokens of Azure AD B2C, which are recognised.
-    pub(super) like_id_token: bool,
-    /// `typ: Bearer`, `token_use: access`: its issuer names it an access token.
-    pub(super) access: bool,
-}
-
-impl Registered {
-    /// Whether all claims are there that RFC 9068, section 2.2 requires.
-    pub(super) fn is_rfc9068_complete(&self) -> bool {
-        let has_times = self.expires_at.is_some() && self.issued_at.is_some();
-        let names_all = self.issuer.is_some() && self.subject.is_some() && !self.audience.is_empty();
-        has_times && names_all && self.has_client_id_and_jti
-    }
-}
-
 impl Claims {
     /// Reads claims from their JSON text.
     ///
@@ -82,32 +33,23 @@ impl Claims {
     /// [`CheckFailure::Claims`] if the text is no JSON object, repeats a name, or has a registered claim of a wrong
     /// type.
     pub fn from_json(json: impl Into<Vec<u8>>) -> Result<Self, CheckFailure> {
-        Self::from_document(json.into(), |read, document| read.interpret(document))
+        Self::from_document(json.into(), Registered::from_jwt)
     }
 
-    /// Reads an introspection answer of `issuer` (RFC 7662, section 2.2). Who answered is known, so that it need not be
-    /// said; and some name the audience in `resource`, as clients do (RFC 8707).
+    /// Reads an introspection response of `issuer` (RFC 7662, section 2.2).
     ///
     /// # Errors
     /// As [`from_json`](Self::from_json).
     pub(crate) fn from_introspection(json: &[u8], issuer: &str) -> Result<Self, CheckFailure> {
-        Self::from_document(json.into(), |read, document| {
-            read.of_introspection();
-            let mut registered = read.interpret(document)?;
-            registered.issuer.get_or_insert_with(|| Text::Apart(issuer.into()));
-            registered.vouched = true;
-            Some(registered)
-        })
+        Self::from_document(json.into(), |document| Registered::from_introspection(document, issuer))
     }
 
     fn from_document(
         json: Vec<u8>,
-        interpret: impl FnOnce(&mut Read<'_>, &str) -> Option<Registered>,
+        read: impl FnOnce(&str) -> Result<Registered, CheckFailure>,
     ) -> Result<Self, CheckFailure> {
-        // Once for the whole text is cheaper than once for each of its strings.
         let json = String::from_utf8(json).map_err(|_| CheckFailure::Claims)?;
-        let registered = interpret(&mut read(&json)?, &json).ok_or(CheckFailure::Claims)?;
-        let document = Document { json, registered, members: OnceLock::new() };
+        let document = Document { registered: read(&json)?, json, members: OnceLock::new() };
         Ok(Self { document: Arc::new(document), all_scopes: None })
     }
 
@@ -164,7 +106,7 @@ impl Claims {
         &self.document.registered
     }
 
-    fn text<'c>(&'c self, text: Option<&'c Text>) -> Option<&'c str> {
+    fn text<'c>(&'c self, text: Option<&'c ClaimText>) -> Option<&'c str> {
         text.map(|text| text.read(&self.document.json))
     }
 

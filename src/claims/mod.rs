@@ -5,9 +5,7 @@
 mod audience;
 mod check;
 mod claim_set;
-mod member;
-mod parse;
-mod text;
+mod registered;
 
 pub(crate) use audience::AcceptedAudiences;
 pub(crate) use check::{

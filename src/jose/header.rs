@@ -1,42 +1,39 @@
-use std::borrow::Cow;
-use std::fmt;
-
-use serde::Deserializer as _;
-use serde::de::{MapAccess, Visitor};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use super::{Algorithm, AllowedAlgorithms, KeyName};
 use crate::failure::CheckFailure;
-use crate::json::{IsNull, Names, Text, Walk, next_name};
+use crate::json::{self, Text, present};
 
-/// What a verifier reads of a JOSE header: `alg`, `typ`, and what names the key (RFC 7515, section 4.1). `null` means
-/// absent, except in `crit`, `iss` and `aud`.
+/// The parameters of a JOSE header that a verifier needs (RFC 7515, section 4.1). `null` means absent, except in `crit`,
+/// `iss` and `aud`.
 ///
-/// `jwk`, `jku`, `x5u` and `x5c` are never read: a key comes from the issuer's key set only.
-#[derive(Debug, Default)]
+/// `jwk`, `jku`, `x5u` and `x5c` are never read: a key comes only from the key set of the issuer.
+#[derive(Debug, Deserialize)]
 pub(crate) struct Header<'h> {
-    alg: Option<Cow<'h, str>>,
-    /// It has `crit`, `b64`, `enc` or `zip`.
-    is_critical: bool,
-    pub(crate) kid: Option<Cow<'h, str>>,
-    /// `x5t#S256` and `x5t`, where there is no `kid`.
-    pub(crate) thumbprints: [Option<Cow<'h, str>>; 2],
-    pub(crate) typ: Option<Cow<'h, str>>,
-    /// `iss`, `sub` or `aud` replicated from the claims (RFC 7519, section 5.3).
-    pub(crate) replicated: Vec<(&'static str, Value)>,
+    #[serde(borrow)]
+    alg: Option<Text<'h>>,
+    kid: Option<Text<'h>>,
+    #[serde(rename = "x5t#S256")]
+    x5t_s256: Option<Text<'h>>,
+    x5t: Option<Text<'h>>,
+    typ: Option<Text<'h>>,
+    #[serde(default, deserialize_with = "present")]
+    crit: Option<IgnoredAny>,
+    b64: Option<IgnoredAny>,
+    enc: Option<IgnoredAny>,
+    zip: Option<IgnoredAny>,
+    #[serde(default, deserialize_with = "present")]
+    iss: Option<Value>,
+    sub: Option<Value>,
+    #[serde(default, deserialize_with = "present")]
+    aud: Option<Value>,
 }
 
 impl<'h> Header<'h> {
     pub(crate) fn parse(json: &'h [u8]) -> Result<Self, CheckFailure> {
-        let json = std::str::from_utf8(json).map_err(|_| CheckFailure::Header)?;
-        let mut deserializer = serde_json::Deserializer::from_str(json);
-        let header = deserializer.deserialize_map(HeaderVisitor);
-        let mut header =
-            header.and_then(|header| deserializer.end().map(|()| header)).map_err(|_| CheckFailure::Header)?;
-        if header.kid.is_some() {
-            header.thumbprints = [None, None];
-        }
-        Ok(header)
+        json::parse(json).map_err(|_| CheckFailure::Header)
     }
 
     /// Checks that a token with this header can be verified with the issuer's keys: `alg` is one of `allowed`, no
@@ -45,61 +42,35 @@ impl<'h> Header<'h> {
         let name = self.alg.as_deref().ok_or(CheckFailure::Header)?;
         let algorithm = Algorithm::from_name(name).filter(|algorithm| allowed.contains(*algorithm));
         let algorithm = algorithm.ok_or(CheckFailure::Algorithm)?;
-        if self.is_critical {
+        // No extension is supported. JWTs must not use `b64` (RFC 7797, section 7). `enc` and `zip` belong to encryption.
+        if self.crit.is_some() || self.b64.is_some() || self.enc.is_some() || self.zip.is_some() {
             return Err(CheckFailure::CriticalHeader);
         }
-        if self.kid.iter().chain(self.thumbprints.iter().flatten()).any(|name| name.len() > MAX_KID) {
-            return Err(CheckFailure::Header);
-        }
-        Ok(algorithm)
+        let KeyName { kid, x5t_s256, x5t } = self.key_name();
+        let is_too_long = [kid, x5t_s256, x5t].into_iter().flatten().any(|name| name.len() > MAX_KID);
+        if is_too_long { Err(CheckFailure::Header) } else { Ok(algorithm) }
     }
 
-    /// The name of the key in the header.
+    pub(crate) fn kid(&self) -> Option<&str> {
+        self.kid.as_deref()
+    }
+
+    pub(crate) fn typ(&self) -> Option<&str> {
+        self.typ.as_deref()
+    }
+
+    /// The name of the key in the header. Thumbprints count only if there is no `kid`.
     pub(crate) fn key_name(&self) -> KeyName<'_> {
-        let [x5t_s256, x5t] = &self.thumbprints;
-        KeyName { kid: self.kid.as_deref(), x5t_s256: x5t_s256.as_deref(), x5t: x5t.as_deref() }
-    }
-}
-
-struct HeaderVisitor;
-
-impl<'de> Visitor<'de> for HeaderVisitor {
-    type Value = Header<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JOSE header")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut members = Header::default();
-        let mut names = Names::default();
-        let text = |map: &mut A| Ok(map.next_value::<Option<Text<'de>>>()?.map(|text| text.0));
-        while let Some(name) = next_name(&mut map)? {
-            match name.as_ref() {
-                "alg" => members.alg = text(&mut map)?,
-                "kid" => members.kid = text(&mut map)?,
-                "x5t#S256" => members.thumbprints[0] = text(&mut map)?,
-                "x5t" => members.thumbprints[1] = text(&mut map)?,
-                "typ" => members.typ = text(&mut map)?,
-                // No extension is understood, so any `crit` refuses; JWTs must not use `b64` (RFC 7797, section 7);
-                // `enc` and `zip` belong to encryption.
-                "crit" => {
-                    members.is_critical = true;
-                    map.next_value_seed(Walk(&mut names))?;
-                }
-                "b64" | "enc" | "zip" => members.is_critical |= !map.next_value_seed(IsNull(&mut names))?,
-                "iss" => members.replicated.push(("iss", map.next_value()?)),
-                "sub" => {
-                    let subject: Value = map.next_value()?;
-                    members.replicated.extend((!subject.is_null()).then_some(("sub", subject)));
-                }
-                "aud" => members.replicated.push(("aud", map.next_value()?)),
-                _ => map.next_value_seed(Walk(&mut names))?,
-            }
-            names.push(name);
+        match self.kid() {
+            Some(kid) => KeyName { kid: Some(kid), ..KeyName::default() },
+            None => KeyName { kid: None, x5t_s256: self.x5t_s256.as_deref(), x5t: self.x5t.as_deref() },
         }
-        names.close(0)?;
-        Ok(members)
+    }
+
+    /// The claims that are replicated in the header (RFC 7519, section 5.3).
+    pub(crate) fn replicated(&self) -> impl Iterator<Item = (&'static str, &Value)> {
+        let replicated = [("iss", &self.iss), ("sub", &self.sub), ("aud", &self.aud)];
+        replicated.into_iter().filter_map(|(name, value)| Some((name, value.as_ref()?)))
     }
 }
 

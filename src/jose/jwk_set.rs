@@ -1,6 +1,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use smallvec::SmallVec;
 
@@ -96,8 +98,9 @@ impl JwkSet {
         if document.starts_with(b"\xef\xbb\xbf") {
             return Err(InvalidJwkSet::ByteOrderMark);
         }
-        let entries = json::unique_members(document, "keys").map_err(|_| InvalidJwkSet::Malformed)?;
-        let entries: Vec<Entry> = entries.ok_or(InvalidJwkSet::Malformed)?.into_iter().map(Entry::new).collect();
+        let document: Document<'_> = json::parse_outermost(document).map_err(|_| InvalidJwkSet::Malformed)?;
+        let entries = document.keys.into_iter().map(Entry::new).collect::<Result<Vec<_>, _>>();
+        let entries = entries.map_err(|_| InvalidJwkSet::Malformed)?;
         let count = |purpose| entries.iter().filter(|entry| entry.purpose == purpose).count();
         let for_signatures = count(Purpose::Signatures).min(max_keys);
         let mut left = [for_signatures, max_keys.saturating_sub(for_signatures)];
@@ -216,24 +219,32 @@ impl UnusableEntry {
     }
 }
 
-/// A member of a key set, with `null` for absent, and without its certificate chain, which is never read.
+#[derive(Deserialize)]
+struct Document<'d> {
+    #[serde(borrow)]
+    keys: Vec<&'d RawValue>,
+}
+
+/// An entry of a key set, without members that are `null`, and without its certificate chain, which is never read.
 struct Entry {
     jwk: Map<String, Value>,
-    /// A name is repeated in it.
+    /// Whether an object in it repeats a name.
     is_ambiguous: bool,
     purpose: Purpose,
 }
 
 impl Entry {
-    fn new((entry, is_ambiguous): (Value, bool)) -> Self {
-        let is_null = entry.is_null();
-        let Value::Object(mut jwk) = entry else {
+    fn new(entry: &RawValue) -> Result<Self, serde_json::Error> {
+        let is_ambiguous = !json::is_unique(entry);
+        let value: Value = serde_json::from_str(entry.get())?;
+        let is_null = value.is_null();
+        let Value::Object(mut jwk) = value else {
             let purpose = if is_null { Purpose::Other } else { Purpose::Unspecified };
-            return Self { jwk: Map::new(), is_ambiguous, purpose };
+            return Ok(Self { jwk: Map::new(), is_ambiguous, purpose });
         };
         jwk.retain(|name, value| !value.is_null() && name != "x5c");
         let purpose = if is_ambiguous { Purpose::Unspecified } else { Purpose::of(&jwk) };
-        Self { jwk, is_ambiguous, purpose }
+        Ok(Self { jwk, is_ambiguous, purpose })
     }
 }
 

@@ -1,7 +1,5 @@
 use std::sync::Arc;
 
-use serde_json::Value;
-
 use super::verifier::{Accepted, Step, VerifiedSignature};
 use super::{IssuerVerifier, JwtKeys, Verification, Verifier, VerifyError};
 use crate::claims::{Claims, check_before_asking};
@@ -30,14 +28,14 @@ impl Verifier {
         if !self.delegates_jwts {
             header.check(self.algorithms)?;
         }
-        let explicitly_typed = is_explicitly_typed(header.typ.as_deref())?;
+        let explicitly_typed = is_explicitly_typed(header.typ())?;
 
         // 4. Claims: a JSON object in which each registered claim has its type.
         let claims = Claims::from_json(payload)?;
 
         // 5. Issuer. It decides who verifies the token, and which `alg` and `typ` it may have.
         let issuer = self.issuer_of(&claims).ok_or(CheckFailure::Issuer)?;
-        let (iss, kid, now) = (&*issuer.issuer, header.kid.as_deref(), self.clock.since_epoch());
+        let (iss, kid, now) = (&*issuer.issuer, header.kid(), self.clock.since_epoch());
         let Some(keys) = keys.or_else(|| issuer.keys()) else {
             // Rows 7 and 8, as far as no answer could change the result. The answer passes rows 5 to 8.
             check_before_asking(&claims, &issuer.policy, now).map_err(about(iss, kid))?;
@@ -121,8 +119,12 @@ fn is_explicitly_typed(typ: Option<&str>) -> Result<bool, CheckFailure> {
 
 /// Claims that are replicated in the header must have the same value there (RFC 7519, section 5.3).
 fn check_replicated(header: &Header<'_>, claims: &Claims) -> Result<(), CheckFailure> {
-    let same = |(name, value): &(&str, Value)| claims.members().get(*name) == Some(value);
-    if header.replicated.iter().all(same) { Ok(()) } else { Err(CheckFailure::Header) }
+    let mut replicated = header.replicated();
+    if replicated.all(|(name, value)| claims.members().get(name) == Some(value)) {
+        Ok(())
+    } else {
+        Err(CheckFailure::Header)
+    }
 }
 
 const PREFIX: &str = "application/";

@@ -232,3 +232,21 @@ fn all_claims_of_rfc_9068_are_there_where_that_is_required() {
     let other = [("azp", r#""app""#), ("jti", r#""1""#), ("iat", "1700000000")];
     assert_eq!(judge_by(&strict, &other), Err(CheckFailure::Claims));
 }
+
+#[test]
+fn a_text_of_the_document_is_not_copied() {
+    let document = "alice and bob";
+    let (start, end) = document.split_at(10);
+    let text = ClaimText::new(end, document);
+    assert!(matches!(&text, ClaimText::Range(range) if *range == (10..13)));
+    assert_eq!(text.read(document), "bob");
+    assert!(matches!(ClaimText::new(start.split_at(0).0, document), ClaimText::Range(range) if range.is_empty()));
+}
+
+#[test]
+fn a_text_from_elsewhere_is_copied() {
+    let (document, other) = (String::from("alice"), String::from("alice"));
+    let text = ClaimText::new(&other, &document);
+    assert!(matches!(text, ClaimText::Owned(_)));
+    assert_eq!(text.read(&document), "alice");
+}
