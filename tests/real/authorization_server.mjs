@@ -1,6 +1,6 @@
 // npm `oidc-provider` as the authorization server, on a loopback port. Its access tokens are JWTs or opaque. It can
-// rotate its keys without refusing a connection, break down, stop, and come back on the same port; and it counts the
-// requests that it gets.
+// rotate its keys without closing connections, fail, stop, and restart on the same port. It counts the requests that it
+// receives.
 
 import { once } from 'node:events';
 import http from 'node:http';
@@ -9,16 +9,16 @@ import { exportJWK, generateKeyPair } from 'jose';
 import Provider from 'oidc-provider';
 import { createMemoryAdapter } from 'oidc-provider/lib/adapters/memory_adapter.js';
 
-import { answerInteraction } from './interaction.mjs';
+import { handleInteraction } from './interaction.mjs';
 import { INTROSPECTOR } from './introspector.mjs';
 import { ALGORITHMS, SigningKey } from './signing_key.mjs';
 
-/** Every resource of the tests knows these; a token carries those that were asked for and consented to. */
+/** The scopes of every resource. A token has those that the client requested and the user granted. */
 const RESOURCE_SCOPES = ['mcp:tools', 'write:notes'];
-/** A client for tokens without a login; `oidc-provider` knows it from its configuration. */
+/** A preconfigured client for tokens without a login. */
 const BATCH_CLIENT = { client_id: 'batch', client_secret: 'a-secret-of-the-test' };
 const HOUR = 3600;
-/** Stands first in every key set, for a verifier to skip; made once, as RSA keys take their time. */
+/** The first key of every key set, which a verifier must skip. Created once, because creating RSA keys is slow. */
 const ENCRYPTION_KEY = await encryptionKey();
 
 async function encryptionKey() {
@@ -27,9 +27,9 @@ async function encryptionKey() {
 }
 
 export class AuthorizationServer {
-  /** `jwt` or `opaque`: what the next access token for a resource is. */
+  /** The format of the next access token for a resource: `jwt` or `opaque`. */
   accessTokenFormat;
-  /** Of the next access token, in seconds. */
+  /** The lifetime of the next access token, in seconds. */
   accessTokenLifetime = HOUR;
   #algorithm;
   #path;
@@ -39,12 +39,12 @@ export class AuthorizationServer {
   #port = 0;
   #answer;
   #requests = [];
-  // Registrations, sessions and grants live here, so that they outlive a rotation and a restart.
+  // Keeps registrations, sessions and grants when keys rotate and when the server restarts.
   #adapter = createMemoryAdapter();
 
   /**
-   * `path` is put behind the issuer's host, for the issuers that are not a bare origin; `issuer` is the origin that the
-   * world knows a server by which stands behind a proxy.
+   * `path` is the path of the issuer, for issuers that are not a bare origin. `issuer` is the public issuer identifier
+   * of a server behind a proxy.
    */
   static async start({ algorithm = 'RS256', keys, path = '', issuer, accessTokenFormat = 'jwt' } = {}) {
     const server = new AuthorizationServer();
@@ -62,12 +62,12 @@ export class AuthorizationServer {
     return this.#publicIssuer ?? `${this.origin}${this.#path}`;
   }
 
-  /** Where it listens. */
+  /** The origin that the server listens on. */
   get origin() {
     return `http://127.0.0.1:${this.#port}`;
   }
 
-  /** The key that the next token is signed with. */
+  /** The key that signs the next token. */
   get key() {
     return this.#keys[0];
   }
@@ -76,23 +76,23 @@ export class AuthorizationServer {
     return [...this.#keys];
   }
 
-  /** Publishes `keys` and signs with the first, from one request to the next: no connection is refused. */
+  /** Publishes `keys` and signs with the first. Connections stay open. */
   rotate(keys) {
     this.#keys = keys;
     const provider = new Provider(this.issuer, this.#configuration());
     const callback = provider.callback();
     this.#answer = (request, response) => {
-      if (request.url.startsWith('/interaction/')) return answerInteraction(provider, request, response);
+      if (request.url.startsWith('/interaction/')) return handleInteraction(provider, request, response);
       return callback(request, response);
     };
   }
 
-  /** Answers every request with 500 from now on. */
+  /** Makes every following request fail with status 500. */
   breakDown() {
     this.#answer = (_request, response) => response.writeHead(500).end();
   }
 
-  /** Stops listening and cuts off every connection; returns when the port is free. */
+  /** Stops listening and closes every connection. Returns when the port is free. */
   async stop() {
     if (!this.#http?.listening) return;
     const closed = once(this.#http, 'close');
@@ -101,22 +101,22 @@ export class AuthorizationServer {
     await closed;
   }
 
-  /** Listens again, on the port of before. */
+  /** Listens again on the same port. */
   async restart({ keys = this.#keys } = {}) {
     await this.#listen();
     this.rotate(keys);
   }
 
-  /** An access token without a login (client credentials); opaque, too, when `resource` is left out. */
+  /** Issues an access token without a login (client credentials). Without `resource`, the token is opaque. */
   async token({ resource, scope = 'mcp:tools' }) {
     const form = { grant_type: 'client_credentials', scope, ...(resource && { resource }) };
     const response = await this.#postAsBatchClient('/token', form);
     const answer = await response.json();
-    if (!response.ok) throw new Error(`no token: ${JSON.stringify(answer)}`);
+    if (!response.ok) throw new Error(`the token request failed: ${JSON.stringify(answer)}`);
     return answer.access_token;
   }
 
-  /** Revokes an opaque token that came from `token()`, or from the login of the client `clientId`. */
+  /** Revokes an opaque token from `token()`, or from a login of the client `clientId`. */
   async revoke(token, clientId) {
     const response = clientId
       ? await fetch(`${this.issuer}/token/revocation`, {
@@ -124,10 +124,10 @@ export class AuthorizationServer {
           body: new URLSearchParams({ token, client_id: clientId }),
         })
       : await this.#postAsBatchClient('/token/revocation', { token });
-    if (!response.ok) throw new Error(`not revoked: ${await response.text()}`);
+    if (!response.ok) throw new Error(`the revocation failed: ${await response.text()}`);
   }
 
-  /** Registers a client as it would register itself, but for the scopes of the test's choice. */
+  /** Registers a client as it registers itself, but with the scopes in `scope`. */
   async register(clientMetadata, scope) {
     const response = await fetch(`${this.issuer}/reg`, {
       method: 'POST',
@@ -135,11 +135,11 @@ export class AuthorizationServer {
       body: JSON.stringify({ ...clientMetadata, scope }),
     });
     const answer = await response.json();
-    if (!response.ok) throw new Error(`not registered: ${JSON.stringify(answer)}`);
+    if (!response.ok) throw new Error(`the registration failed: ${JSON.stringify(answer)}`);
     return { ...answer, issuer: this.issuer };
   }
 
-  /** How many requests of any kind came in. */
+  /** The number of all requests. */
   get requests() {
     return this.#requests.length;
   }
@@ -152,7 +152,7 @@ export class AuthorizationServer {
     return this.#requests.filter((path) => path.endsWith('/token/introspection')).length;
   }
 
-  /** Counted by the document that is asked for first. */
+  /** The number of requests for the metadata document that a client requests first. */
   get metadataFetches() {
     return this.#requests.filter((path) => path.startsWith('/.well-known/oauth-authorization-server')).length;
   }
@@ -170,7 +170,7 @@ export class AuthorizationServer {
       const path = request.url.split('?')[0];
       this.#requests.push(path);
       if (!path.startsWith(`${this.#path}/`)) return response.writeHead(404).end();
-      // Mounted below a path, as express would do it.
+      // Mounts the provider below the path, as express does.
       request.originalUrl = request.url;
       request.url = request.url.slice(this.#path.length);
       return this.#answer(request, response);

@@ -1,15 +1,15 @@
-// A person's browser without the person: follows redirects, keeps cookies, and says yes to every form under one name.
+// A simulated browser: follows redirects, keeps cookies, and approves every form for one user.
 
-/** Authorization, login, back, consent, back, and the redirect to the client; twice that is a loop. */
+/** Twice the steps of a login: authorization, login, back, consent, back, redirect. More steps are a loop. */
 const MAX_STEPS = 12;
-/** What a form sends unasked. */
+/** A hidden field of a form. */
 const FIELD = /<input type="hidden" name="([^"]+)" value="([^"]*)">/g;
-/** The first button is the one that says yes. */
+/** The first button approves. */
 const BUTTON = /<button name="([^"]+)" value="([^"]*)"/;
 
 export class Browser {
-  /** How many forms it has answered, so many questions had the person to answer. */
-  answers = 0;
+  /** The number of forms that the user had to submit. */
+  forms = 0;
   #login;
   #cookies = new Map();
 
@@ -17,7 +17,7 @@ export class Browser {
     this.#login = login;
   }
 
-  /** Goes to `url` and on, until it is sent to `redirectUrl`; returns the parameters that it got for there. */
+  /** Follows the login from `url` to `redirectUrl`, and returns the query parameters of that redirect. */
   async authorize(url, redirectUrl) {
     let response = await this.#request(url);
     for (let step = 0; step < MAX_STEPS; step += 1) {
@@ -41,19 +41,19 @@ export class Browser {
     for (const [, name, value] of page.matchAll(FIELD)) form.set(name, value);
     const [, name, value] = BUTTON.exec(page) ?? [];
     if (name) form.set(name, value);
-    this.answers += 1;
+    this.forms += 1;
     return this.#request(new URL(action, response.url), { method: 'POST', body: form });
   }
 
   async #request(url, init = {}) {
     const headers = { cookie: this.#cookiesFor(new URL(url)) };
     const response = await fetch(url, { ...init, headers, redirect: 'manual' });
-    for (const line of response.headers.getSetCookie()) this.#keep(line);
+    for (const line of response.headers.getSetCookie()) this.#storeCookie(line);
     return response;
   }
 
-  // The provider scopes its cookies by path and sets the same name for several of them.
-  #keep(line) {
+  // The provider sets cookies with the same name for several paths.
+  #storeCookie(line) {
     const [pair, ...attributes] = line.split(/;\s*/);
     const [name, value] = pair.split(/=(.*)/s);
     const attribute = (wanted) => {

@@ -1,8 +1,8 @@
-// Reads a `WWW-Authenticate` value the strict way (RFC 9110, section 11.6.1); the SDKs only search it for patterns.
+// Parses a `WWW-Authenticate` value strictly (RFC 9110, section 11.6.1), because the SDKs only search it for patterns.
 
 const PARAMETER = /([!#$%&'*+.^_`|~0-9A-Za-z-]+)="((?:[^"\\]|\\.)*)"(?:, *|$)/y;
 
-/** The parameters of one `Bearer` challenge; throws for anything else, a repeated parameter among it. */
+/** Returns the parameters of one `Bearer` challenge. Throws for everything else, including a repeated parameter. */
 export function parseChallenge(value) {
   const scheme = 'Bearer ';
   if (!value?.startsWith(scheme)) throw new Error(`not a Bearer challenge: ${value}`);

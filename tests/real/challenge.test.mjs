@@ -1,4 +1,4 @@
-// What a client without a token is told, and the metadata that it is sent to.
+// The challenge for a client without a token, and the metadata that the challenge names.
 
 import { strict as assert } from 'node:assert';
 import { after, test } from 'node:test';
@@ -6,25 +6,25 @@ import { after, test } from 'node:test';
 import { v1 } from './client_v1.mjs';
 import { v2 } from './client_v2.mjs';
 import { fixture } from './fixture.mjs';
-import { assertRefused, initialize, send } from './wire.mjs';
+import { assertRejected, initialize, send } from './wire.mjs';
 
 const environment = { MCP_SCOPES_SUPPORTED: 'mcp:tools write:notes' };
 const { provider, server } = await fixture({ after }, { environment });
 const expected = { resource_metadata: server.metadataUrl, scope: 'mcp:tools' };
 
-test('a request without a token is refused with 401 and a challenge without an error', async () => {
-  assertRefused(await initialize(server.url), 401, expected);
+test('a request without a token is rejected with 401 and a challenge without an error', async () => {
+  assertRejected(await initialize(server.url), 401, expected);
 });
 
 for (const method of ['GET', 'DELETE', 'HEAD']) {
-  test(`${method} without a token is refused like POST`, async () => {
+  test(`${method} without a token is rejected like POST`, async () => {
     const answer = await send(server.url, { method, headers: { accept: 'text/event-stream' } });
-    assertRefused(answer, 401, expected);
+    assertRejected(answer, 401, expected);
   });
 }
 
 for (const sdk of [v1, v2]) {
-  test(`${sdk.name} reads the challenge as it was meant`, async () => {
+  test(`${sdk.name} parses the challenge correctly`, async () => {
     const { resourceMetadataUrl, scope, error } = sdk.readChallenge(await fetch(server.url, { method: 'POST' }));
     assert.equal(resourceMetadataUrl.href, server.metadataUrl);
     assert.equal(scope, 'mcp:tools');
@@ -32,7 +32,7 @@ for (const sdk of [v1, v2]) {
   });
 }
 
-test("the metadata names the resource and the issuer byte for byte, as the issuer's own metadata does", async () => {
+test('the metadata contains the exact resource identifier, and the issuer as in its own metadata', async () => {
   const metadata = JSON.parse((await send(server.metadataUrl)).text);
   const issuerMetadata = JSON.parse((await send(`${provider.issuer}/.well-known/oauth-authorization-server`)).text);
 
@@ -42,7 +42,7 @@ test("the metadata names the resource and the issuer byte for byte, as the issue
   assert.deepEqual(metadata.scopes_supported, ['mcp:tools', 'write:notes']);
 });
 
-test('the metadata is JSON, may be cached, and may be read from any origin', async () => {
+test('the metadata is JSON, can be cached, and is readable from every origin', async () => {
   const { status, headers } = await send(server.metadataUrl, { headers: { origin: 'http://elsewhere.example' } });
 
   assert.equal(status, 200);

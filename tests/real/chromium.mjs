@@ -1,12 +1,12 @@
-// Chromium itself, without a window: the one that `CHROMIUM` names.
+// Starts headless Chromium from the path in `CHROMIUM`.
 
 import { chromium } from 'playwright-core';
 
-/** Starts the browser, which lives as long as `t`, and opens an empty page in it. */
+/** Starts the browser and opens an empty page. The browser closes when `t` ends. */
 export async function openPage(t, { args }) {
   const browser = await chromium.launch({
     executablePath: path(),
-    // Root cannot have it; and no page is opened here but our own.
+    // Root cannot use the sandbox, and the browser only opens pages of the tests.
     chromiumSandbox: false,
     args,
   });
@@ -16,6 +16,6 @@ export async function openPage(t, { args }) {
 
 function path() {
   const named = process.env.CHROMIUM;
-  if (!named) throw new Error('CHROMIUM has to name the browser; `tests/real/run` finds or installs it and says where');
+  if (!named) throw new Error('set CHROMIUM to the path of the browser, as `tests/real/run` does');
   return named;
 }

@@ -1,4 +1,4 @@
-// A client on `@modelcontextprotocol/sdk` 1.x.
+// A client that uses `@modelcontextprotocol/sdk` 1.x.
 
 import { auth, extractWWWAuthenticateParams, UnauthorizedError } from '@modelcontextprotocol/sdk/client/auth.js';
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
@@ -11,7 +11,7 @@ export const v1 = {
   UnauthorizedError,
   readChallenge: extractWWWAuthenticateParams,
 
-  /** Connects, and logs in through `browser` where the server asks for it. */
+  /** Connects, and logs in through `browser` if the server requires it. */
   async connect(url, session, browser) {
     const first = transport(url, session);
     try {
@@ -23,7 +23,7 @@ export const v1 = {
     }
   },
 
-  /** Logs in for scopes of one's own choice, before the server has asked for any. */
+  /** Logs in with chosen scopes before the first request to the server. */
   async login(url, session, browser, scope) {
     const options = { serverUrl: url, scope, fetchFn: session.fetch };
     await auth(session, options);
@@ -31,7 +31,7 @@ export const v1 = {
     await auth(session, { ...options, authorizationCode: parameters.get('code') });
   },
 
-  /** Fetches a new token by the refresh token. */
+  /** Gets a new access token with the refresh token. */
   refresh(url, session) {
     return auth(session, { serverUrl: url, fetchFn: session.fetch });
   },

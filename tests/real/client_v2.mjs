@@ -1,4 +1,4 @@
-// Clients on `@modelcontextprotocol/client` 2.x.
+// Clients that use `@modelcontextprotocol/client` 2.x.
 
 import {
   auth,
@@ -10,9 +10,9 @@ import {
 
 import { Connection } from './connection.mjs';
 
-/** As it comes: with `initialize` and a session, like a client of 2025. */
+/** The default mode: uses `initialize` and a session, like a client of 2025. */
 export const v2 = clientV2('@modelcontextprotocol/client 2.x', 'legacy');
-/** Probes for the revision of 2026-07-28, which has neither. */
+/** Probes for the revision 2026-07-28, which has neither `initialize` nor sessions. */
 export const v2Probing = clientV2('@modelcontextprotocol/client 2.x, probing', 'auto');
 
 function clientV2(name, mode) {
@@ -21,7 +21,7 @@ function clientV2(name, mode) {
     UnauthorizedError,
     readChallenge: extractWWWAuthenticateParams,
 
-    /** Connects, and logs in through `browser` where the server asks for it. */
+    /** Connects, and logs in through `browser` if the server requires it. */
     async connect(url, session, browser) {
       const first = transport(url, session);
       try {
@@ -33,7 +33,7 @@ function clientV2(name, mode) {
       }
     },
 
-    /** Logs in for scopes of one's own choice, before the server has asked for any. */
+    /** Logs in with chosen scopes before the first request to the server. */
     async login(url, session, browser, scope) {
       const options = { serverUrl: url, scope, fetchFn: session.fetch };
       await auth(session, options);

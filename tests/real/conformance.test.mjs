@@ -1,4 +1,4 @@
-// A server that is behind the layer is the same server to whoever has a token.
+// With a valid token, a server behind the layer behaves like the server without the layer.
 
 import { strict as assert } from 'node:assert';
 import { test } from 'node:test';
@@ -8,8 +8,8 @@ import { startConformanceServer } from './conformance_server.mjs';
 import { runSuite } from './conformance_suite.mjs';
 
 /**
- * Of each revision the scenarios that pass at least. The suite has a few more that are no part of the revision, and one
- * of them, tasks, the server cannot do.
+ * The minimum number of scenarios that pass for each revision. The suite has a few more scenarios that are not part of
+ * a revision; the server does not support one of them, tasks.
  */
 const RUNS = [
   { requirements: '2025-11-25', answers: 'event streams in a session', args: [], scenarios: 33 },
@@ -18,10 +18,10 @@ const RUNS = [
 ];
 
 for (const { requirements, answers, args, scenarios } of RUNS) {
-  test(`${requirements} with ${answers}: with a token passes exactly what passes without the layer`, async (t) => {
+  test(`${requirements} with ${answers}: with a token, the same checks pass as without the layer`, async (t) => {
     const bare = await report(t, requirements, await startConformanceServer(t, '--bare', ...args));
     const guarded = await report(t, requirements, await startConformanceServer(t, ...args));
-    t.diagnostic(`scenarios that pass: ${bare.passed.length} without the layer, ${guarded.passed.length} with it`);
+    t.diagnostic(`passed scenarios: ${bare.passed.length} without the layer, ${guarded.passed.length} with it`);
     t.diagnostic(`checks: ${bare.lines.length} without the layer, ${guarded.lines.length} with it`);
 
     assert.ok(bare.isConformant, bare.log);
@@ -31,7 +31,7 @@ for (const { requirements, answers, args, scenarios } of RUNS) {
   });
 }
 
-test('with a token that is not good, no scenario passes', async (t) => {
+test('with an invalid token, no scenario passes', async (t) => {
   const { url, token } = await startConformanceServer(t);
   const { lines, passed } = await report(t, '2025-11-25', { url, token: `${token}A` });
 
@@ -39,7 +39,7 @@ test('with a token that is not good, no scenario passes', async (t) => {
   assert.deepEqual(passed, []);
 });
 
-/** What the suite finds at `url` if every request carries `token`. */
+/** Runs the suite against `url` with `token` in every request. */
 async function report(t, requirements, { url, token }) {
   const proxy = await ConformanceProxy.start(t, url, token);
   return runSuite(proxy.url, requirements);

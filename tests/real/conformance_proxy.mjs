@@ -1,5 +1,5 @@
-// Stands before a server for a client that knows nothing of tokens: adds one to each request, and passes on everything
-// else as it came, `Host` and streams included.
+// A proxy for a client that does not support tokens. It adds a token to each request, and forwards everything else
+// unchanged, including `Host` and streams.
 
 import { once } from 'node:events';
 import http from 'node:http';
@@ -10,39 +10,39 @@ export class ConformanceProxy {
   #added;
   #http;
 
-  /** Before `target`, an URL; adds nothing without a `token`. It lives as long as `t`. */
+  /** Starts a proxy for the URL `target`. Without `token`, it adds nothing. It stops when `t` ends. */
   static async start(t, target, token) {
     const proxy = new ConformanceProxy();
     proxy.#target = new URL(target);
     proxy.#added = token ? ['Authorization', `Bearer ${token}`] : [];
-    proxy.#http = http.createServer((request, response) => proxy.#pass(request, response));
+    proxy.#http = http.createServer((request, response) => proxy.#forward(request, response));
     t.after(() => proxy.#stop());
     proxy.#http.listen(0, '127.0.0.1');
     await once(proxy.#http, 'listening');
     return proxy;
   }
 
-  /** What `target` is called here. */
+  /** The URL of `target` at the proxy. */
   get url() {
     return `http://127.0.0.1:${this.#http.address().port}${this.#target.pathname}`;
   }
 
-  #pass(request, response) {
+  #forward(request, response) {
     const { hostname, port } = this.#target;
     const { method, url: path, rawHeaders } = request;
     const headers = [...rawHeaders, ...this.#added];
-    // A connection for each request, so that none is handed on that the other side has just closed.
-    const onward = http.request({ hostname, port, method, path, headers, agent: false });
-    onward.once('response', (answer) => {
+    // Each request uses a new connection, because the server may have just closed an idle one.
+    const forwarded = http.request({ hostname, port, method, path, headers, agent: false });
+    forwarded.once('response', (answer) => {
       response.writeHead(answer.statusCode, answer.statusMessage, answer.rawHeaders);
-      // A stream begins before its first event.
+      // The headers of a stream must be sent before its first event.
       response.flushHeaders();
       pipeline(answer, response, () => {});
     });
-    // Whoever goes away is gone for both: a stream that nobody reads has to end.
-    onward.on('error', () => response.destroy());
-    response.once('close', () => onward.destroy());
-    request.pipe(onward);
+    // If one side closes the connection, the other side is closed too, so that unread streams end.
+    forwarded.on('error', () => response.destroy());
+    response.once('close', () => forwarded.destroy());
+    request.pipe(forwarded);
   }
 
   async #stop() {

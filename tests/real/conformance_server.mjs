@@ -1,12 +1,12 @@
-// The program `conformance_server`, which the conformance suite is run against, with or without the layer before it.
+// The program `conformance_server`, with or without the layer, for the conformance suite.
 
 import { eventually } from './eventually.mjs';
 import { Program } from './program.mjs';
 
-/** The line that it prints once it listens. */
+/** The line that the program prints when it listens. */
 const READY = /^\{.*\}$/m;
 
-/** Starts it and returns once it listens. `url` is its endpoint; `token` is good there, and null without the layer. */
+/** Starts the program. Returns its endpoint `url` and a valid `token`, which is null without the layer. */
 export async function startConformanceServer(t, ...args) {
   const server = new Program(path(), { args });
   t.after(() => server.stop());
@@ -18,6 +18,6 @@ export async function startConformanceServer(t, ...args) {
 
 function path() {
   const named = process.env.CONFORMANCE_SERVER_BIN;
-  if (!named) throw new Error('CONFORMANCE_SERVER_BIN has to name the program; `tests/real/run` builds it');
+  if (!named) throw new Error('set CONFORMANCE_SERVER_BIN to the path of the program, as `tests/real/run` does');
   return named;
 }

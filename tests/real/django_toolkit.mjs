@@ -1,4 +1,4 @@
-// PyPI `django-oauth-toolkit` as the authorization server: a process of its own, with a database that ends with it.
+// PyPI `django-oauth-toolkit` as the authorization server, in a separate process with an in-memory database.
 
 import { strict as assert } from 'node:assert';
 import { generateKeyPairSync } from 'node:crypto';
@@ -11,7 +11,7 @@ import { Program } from './program.mjs';
 
 const FOLDER = join(import.meta.dirname, 'django');
 const PYTHON = join(FOLDER, '.venv', 'bin', 'python');
-/** A secret that is not even ASCII, which `oidc-provider` would not let a client have. */
+/** Has a secret with non-ASCII characters, which `oidc-provider` does not allow. */
 export const DJANGO_INTROSPECTOR = new Introspector('notes: the server', 's%c r+t/é"');
 /** Gets tokens for itself, and for alice with her password: no browser is needed for either. */
 const CLIENT = { client_id: 'batch', client_secret: 'a-secret-of-the-test' };
@@ -22,7 +22,7 @@ const ALICE = { username: 'alice', password: 'a-password-of-the-test' };
 export class DjangoToolkit {
   #program;
 
-  /** Without `openId`, as the toolkit comes: one metadata document instead of two, and no keys. */
+  /** Without `openId`, the toolkit has its defaults: one metadata document instead of two, and no keys. */
   static async start({ openId = true } = {}) {
     const server = new DjangoToolkit();
     await assert.doesNotReject(access(PYTHON), `${PYTHON} is missing; \`tests/real/run\` installs it`);
@@ -41,7 +41,7 @@ export class DjangoToolkit {
     }
   }
 
-  /** The first line that it prints; `undefined` before. */
+  /** The first line of the output, or `undefined` before it is printed. */
   get issuer() {
     return /^(http:\S+)\n/m.exec(this.#program.log)?.[1];
   }
@@ -50,22 +50,22 @@ export class DjangoToolkit {
     return this.#program.stop();
   }
 
-  /** An opaque access token of nobody but the client, for each of `resources` (RFC 8707). */
+  /** Issues an opaque access token for the client itself and for each of `resources` (RFC 8707). */
   async token(resources, scope = 'mcp:tools') {
     const grant = { grant_type: 'client_credentials', scope };
     const { access_token: token } = await this.#tokens(MACHINE_CLIENT, grant, resources);
     return token;
   }
 
-  /** An opaque access token of alice's, and the refresh token that comes with it. */
+  /** Issues an opaque access token and a refresh token for alice. */
   tokensOfAlice(resources) {
     return this.#tokens(PASSWORD_CLIENT, { grant_type: 'password', scope: 'mcp:tools', ...ALICE }, resources);
   }
 
-  /** Revokes what came from `token()`. */
+  /** Revokes a token from `token()`. */
   async revoke(token) {
     const response = await this.#post('/revoke_token/', MACHINE_CLIENT, { token });
-    assert.ok(response.ok, `not revoked: ${response.status}`);
+    assert.ok(response.ok, `the revocation failed: ${response.status}`);
   }
 
   async #tokens(client, grant, resources) {
@@ -73,7 +73,7 @@ export class DjangoToolkit {
     for (const resource of resources) form.append('resource', resource);
     const response = await this.#post('/token/', client, form);
     const answer = await response.text();
-    assert.ok(response.ok, `no token: ${answer}`);
+    assert.ok(response.ok, `the token request failed: ${answer}`);
     return JSON.parse(answer);
   }
 
@@ -86,7 +86,7 @@ export class DjangoToolkit {
   }
 }
 
-/** In the words of the toolkit's own model. */
+/** The applications, with the field names of the toolkit's model. */
 function applications() {
   const introspector = { client_id: DJANGO_INTROSPECTOR.id, client_secret: DJANGO_INTROSPECTOR.secret };
   return [{ ...introspector, authorization_grant_type: 'client-credentials' }, MACHINE_CLIENT, PASSWORD_CLIENT].map(

@@ -1,14 +1,14 @@
-// An event stream as its reader sees it: what came so far, and whether and how it ended.
+// An event stream as a client receives it: the data so far, and whether and how it ended.
 
 export class EventStream {
-  /** How it ended: `null` while it is open, `'clean'`, or the error of a stream that was cut off. */
+  /** `null` while the stream is open, `'clean'` after a regular end, or the error that broke the stream. */
   end = null;
-  /** By the clock, in milliseconds. */
+  /** The time of the end, in milliseconds since the epoch. */
   endedAt;
   #text = '';
   #reader;
 
-  /** Reads the body of `response` from now on. */
+  /** Starts to read the body of `response`. */
   constructor(response) {
     this.#reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
     this.#read();
@@ -18,17 +18,17 @@ export class EventStream {
     return this.end === null;
   }
 
-  /** The data of every event so far, but for those without any. */
+  /** The data of all events so far, without empty events. */
   get data() {
     return eventData(this.#text);
   }
 
-  /** Whether nothing is left over of an event that has begun. */
+  /** Whether the data so far ends with a complete event. */
   get isBetweenEvents() {
     return this.#text === '' || this.#text.endsWith('\n\n');
   }
 
-  /** Stops reading; the server notices. */
+  /** Stops reading and closes the connection. */
   async close() {
     await this.#reader.cancel().catch(() => {});
   }
@@ -48,7 +48,7 @@ export class EventStream {
   }
 }
 
-/** The data of each event in `text` that has some. */
+/** Returns the data of each event in `text`, without empty events. */
 export function eventData(text) {
   const data = (event) => event.split('\n').flatMap((line) => /^data: ?(.*)$/.exec(line)?.slice(1) ?? []);
   return text

@@ -1,26 +1,26 @@
-// Stands before an authorization server, as the only address that the world knows it by. It keeps what is sent to the
-// introspection endpoint, and spoils what is answered as it is told.
+// A proxy in front of an authorization server. Its address is the public address of the server. It records the requests
+// to the introspection endpoint, and injects faults into the responses.
 
 import { once } from 'node:events';
 import http from 'node:http';
 import { buffer } from 'node:stream/consumers';
 
-import { unspoilt } from './faults.mjs';
+import { unchanged } from './faults.mjs';
 
 const INTROSPECTION = '/token/introspection';
 const METADATA = '/.well-known/oauth-authorization-server';
 
 export class FaultProxy {
-  /** Answers each introspection from now on; see `faults.mjs`. */
-  fault = unspoilt;
-  /** Answers, in the same way, for the metadata document of RFC 8414. */
-  metadataFault = unspoilt;
-  /** The origin that requests are handed on to. */
+  /** Creates the response to each introspection request; see `faults.mjs`. */
+  fault = unchanged;
+  /** Creates the response for the metadata document of RFC 8414 in the same way. */
+  metadataFault = unchanged;
+  /** The origin that receives the forwarded requests. */
   target;
-  /** One `{ method, url, headers, form }` per introspection request. */
+  /** One `{ method, url, headers, form }` for each introspection request. */
   introspections = [];
-  /** The most introspection requests that were open at the same time. */
-  mostOpen = 0;
+  /** The maximum number of concurrent introspection requests. */
+  maxOpen = 0;
   #open = 0;
   #http;
   #port = 0;
@@ -35,7 +35,7 @@ export class FaultProxy {
     return `http://127.0.0.1:${this.#port}`;
   }
 
-  /** Stops listening and cuts off every connection; returns when the port is free. */
+  /** Stops listening and closes every connection. Returns when the port is free. */
   async stop() {
     if (!this.#http.listening) return;
     const closed = once(this.#http, 'close');
@@ -44,11 +44,11 @@ export class FaultProxy {
     await closed;
   }
 
-  /** Listens again, on the port of before. */
+  /** Listens again on the same port. */
   async restart() {
     if (this.#http?.listening) return;
     this.#http = http.createServer((request, response) => {
-      // Whoever asked is gone, or will see the connection break.
+      // The client is gone, or sees that the connection closes.
       this.#serve(request, response).catch(() => response.destroy());
     });
     this.#http.listen(this.#port, '127.0.0.1');
@@ -58,19 +58,19 @@ export class FaultProxy {
 
   async #serve(request, response) {
     const body = await buffer(request);
-    const original = () => this.#ask(request, body);
+    const original = () => this.#forward(request, body);
     if (request.url === METADATA) return this.metadataFault(response, original);
-    if (request.url !== INTROSPECTION) return unspoilt(response, original);
+    if (request.url !== INTROSPECTION) return unchanged(response, original);
     const { method, url, headers } = request;
     this.introspections.push({ method, url, headers, form: new URLSearchParams(body.toString()) });
     this.#open += 1;
-    this.mostOpen = Math.max(this.mostOpen, this.#open);
+    this.maxOpen = Math.max(this.maxOpen, this.#open);
     response.once('close', () => (this.#open -= 1));
     return this.fault(response, original, this.introspections.at(-1));
   }
 
-  /** What the authorization server answers. It is told our own name, so that its metadata leads to us. */
-  async #ask({ method, url, headers }, body) {
+  /** Forwards a request with the unchanged `Host` header, so that the metadata contains the address of the proxy. */
+  async #forward({ method, url, headers }, body) {
     const request = http.request(new URL(url, this.target), { method, headers });
     request.end(body);
     const [response] = await once(request, 'response');

@@ -1,16 +1,16 @@
-// What most tests start from: an authorization server and, in front of its tokens, the MCP server.
+// The servers that most tests need: an authorization server, and the MCP server that accepts its tokens.
 
 import { AuthorizationServer } from './authorization_server.mjs';
 import { FaultProxy } from './fault_proxy.mjs';
 import { INTROSPECTOR } from './introspector.mjs';
 import { startServer } from './server.mjs';
 
-/** Keys of the kind that is made quickly: what is opaque is not signed. */
+/** Opaque tokens are not signed, so the keys only need to be fast to create. */
 const OPAQUE = { accessTokenFormat: 'opaque', algorithm: 'ES256' };
 
 /**
- * Both servers live as long as `t`: a test's context, or anything else that has `after`. The MCP server trusts the
- * issuers `alsoTrusts`, too.
+ * Starts both servers. They stop when `t` ends, which is the context of a test or another object with `after`. The MCP
+ * server also accepts tokens of the issuers in `alsoTrusts`.
  */
 export async function fixture(t, { environment, alsoTrusts = [], ...options } = {}) {
   const provider = await AuthorizationServer.start(options);
@@ -20,7 +20,7 @@ export async function fixture(t, { environment, alsoTrusts = [], ...options } = 
   return { provider, server };
 }
 
-/** The same with opaque tokens, which the MCP server introspects. */
+/** Starts both servers with opaque tokens, which the MCP server introspects. */
 export function opaqueFixture(t, { environment, ...options } = {}) {
   return fixture(t, {
     ...OPAQUE,
@@ -29,7 +29,7 @@ export function opaqueFixture(t, { environment, ...options } = {}) {
   });
 }
 
-/** The MCP server with the authorization server that it starts for development. */
+/** Starts the MCP server with its development authorization server. */
 export async function developmentFixture(t, { environment } = {}) {
   const server = await startServer({ issuer: [], environment: { MCP_DEV_AS_BIND: '127.0.0.1:0', ...environment } });
   t.after(() => server.stop());
@@ -37,7 +37,7 @@ export async function developmentFixture(t, { environment } = {}) {
   return { server, issuer: authorization_servers[0] };
 }
 
-/** An authorization server with opaque tokens and the proxy that it can be reached through; no MCP server yet. */
+/** Starts an authorization server with opaque tokens behind a proxy, without an MCP server. */
 export async function proxiedProvider(t) {
   const proxy = await FaultProxy.start();
   t.after(() => proxy.stop());
@@ -47,7 +47,7 @@ export async function proxiedProvider(t) {
   return { proxy, provider };
 }
 
-/** An MCP server that introspects the opaque tokens of `provider`. */
+/** Starts an MCP server that introspects the opaque tokens of `provider`. */
 export async function introspectingServer(t, { issuer }, environment = {}) {
   const server = await startServer({ issuer, environment: { ...INTROSPECTOR.environment, ...environment } });
   t.after(() => server.stop());

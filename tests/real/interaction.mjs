@@ -1,8 +1,9 @@
-// The login and consent pages of the authorization server: one form, which asks who is there and grants what is asked.
+// The login and consent pages of the authorization server: one form that logs the user in and grants the requested
+// scopes.
 
 import { text } from 'node:stream/consumers';
 
-export async function answerInteraction(provider, request, response) {
+export async function handleInteraction(provider, request, response) {
   try {
     const interaction = await provider.interactionDetails(request, response);
     if (request.method === 'GET') return showForm(request, response);

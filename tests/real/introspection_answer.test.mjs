@@ -1,15 +1,15 @@
-// What goes to the introspection endpoint, and what an answer of it is worth.
+// The request to the introspection endpoint, and the evaluation of its response.
 
 import { strict as assert } from 'node:assert';
 import { after, test } from 'node:test';
 
-import { changed, insteadOfJson, unspoilt } from './faults.mjs';
+import { changed, insteadOfJson, unchanged } from './faults.mjs';
 import { introspectingServer, proxiedProvider } from './fixture.mjs';
 import { INTROSPECTOR } from './introspector.mjs';
 import { accessTokenClaims } from './signing_key.mjs';
-import { assertAccepted, assertRefused, initialize } from './wire.mjs';
+import { assertAccepted, assertRejected, initialize } from './wire.mjs';
 
-/** An hour: far outside any skew that a server may allow. */
+/** One hour, which is much more than the clock skew of a server. */
 const LONG = 3600;
 const now = Math.floor(Date.now() / 1000);
 
@@ -38,73 +38,73 @@ const accepted = {
   'has no iss': { iss: undefined },
   'has no token_type': { token_type: undefined },
   'has a token_type in lower case': { token_type: 'bearer' },
-  'has several audiences, ours among them': { aud: ['http://127.0.0.1:1/mcp', resource] },
-  'has a member that we do not know': { extension: { nested: [1, 2, 3] } },
+  'has several audiences that include this resource': { aud: ['http://127.0.0.1:1/mcp', resource] },
+  'has an unknown member': { extension: { nested: [1, 2, 3] } },
 };
 
 for (const [what, changes] of Object.entries(accepted)) {
-  test(`an answer that ${what} is as good as any`, async (t) => {
+  test(`a response that ${what} is accepted`, async (t) => {
     inject(t, changed(changes));
 
     assertAccepted(await initialize(server.url, await provider.token({ resource })));
   });
 }
 
-const refused = {
-  'is for another resource': { aud: 'http://127.0.0.1:1/mcp' },
-  'is for no resource': { aud: undefined },
-  'is for an empty list of resources': { aud: [] },
-  'comes from another issuer': { iss: 'http://127.0.0.1:1' },
-  'comes from our issuer with a slash more': { iss: `${proxy.origin}/` },
-  'is of a token that expired': { exp: now - LONG },
-  'is of a token that is not valid yet': { nbf: now + LONG },
-  'is of a token that is bound to a key': { cnf: { jkt: 'x'.repeat(43) } },
-  'is of a refresh token': { token_type: 'refresh_token' },
+const rejected = {
+  'has another audience': { aud: 'http://127.0.0.1:1/mcp' },
+  'has no audience': { aud: undefined },
+  'has an empty list of audiences': { aud: [] },
+  'has another issuer': { iss: 'http://127.0.0.1:1' },
+  'has the issuer with an additional slash': { iss: `${proxy.origin}/` },
+  'is for an expired token': { exp: now - LONG },
+  'is for a token that is not valid yet': { nbf: now + LONG },
+  'is for a sender-constrained token': { cnf: { jkt: 'x'.repeat(43) } },
+  'is for a refresh token': { token_type: 'refresh_token' },
 };
 
-for (const [what, changes] of Object.entries(refused)) {
-  test(`an answer that is active, but ${what}, is a 401`, async (t) => {
+for (const [what, changes] of Object.entries(rejected)) {
+  test(`an active response that ${what} gives 401`, async (t) => {
     inject(t, changed(changes));
 
-    assertRefused(await initialize(server.url, await provider.token({ resource })), 401, invalidToken);
+    assertRejected(await initialize(server.url, await provider.token({ resource })), 401, invalidToken);
   });
 }
 
-test('an answer without a scope is a 403', async (t) => {
+test('a response without a scope gives 403', async (t) => {
   inject(t, changed({ scope: undefined }));
   const token = await provider.token({ resource });
 
-  assertRefused(await initialize(server.url, token), 403, { ...challenge, error: 'insufficient_scope' });
+  assertRejected(await initialize(server.url, token), 403, { ...challenge, error: 'insufficient_scope' });
 });
 
-test('the endpoint is found where only the OpenID document names it', async (t) => {
+test('the endpoint is discovered if only the OpenID document contains it', async (t) => {
   hideEndpoint(t);
-  const found = await introspectingServer(t, provider);
+  const discovered = await introspectingServer(t, provider);
 
-  assertAccepted(await initialize(found.url, await provider.token({ resource: found.resource })));
+  assertAccepted(await initialize(discovered.url, await provider.token({ resource: discovered.resource })));
 });
 
-test('with MCP_INTROSPECT_ALL=1, the answer counts for JWTs too, and more than their signature', async (t) => {
-  const strict = await introspectingServer(t, provider, { MCP_INTROSPECT_ALL: '1' });
-  const claims = accessTokenClaims(provider.issuer, [strict.resource, resource]);
+test('with MCP_INTROSPECT_ALL=1, JWTs are introspected too, and an inactive JWT is rejected', async (t) => {
+  const introspectingAll = await introspectingServer(t, provider, { MCP_INTROSPECT_ALL: '1' });
+  const claims = accessTokenClaims(provider.issuer, [introspectingAll.resource, resource]);
   const [active, inactive] = [await provider.key.sign(claims), await provider.key.sign({ ...claims, jti: 'revoked' })];
 
   inject(t, insteadOfJson(JSON.stringify({ ...claims, active: true })));
-  assertAccepted(await initialize(strict.url, active));
+  assertAccepted(await initialize(introspectingAll.url, active));
   proxy.fault = insteadOfJson('{"active":false}');
-  assert.equal((await initialize(strict.url, inactive)).status, 401);
+  assert.equal((await initialize(introspectingAll.url, inactive)).status, 401);
   assert.equal((await initialize(server.url, inactive)).status, 200);
 });
 
 function inject(t, fault) {
   proxy.fault = fault;
-  t.after(() => (proxy.fault = unspoilt));
+  t.after(() => (proxy.fault = unchanged));
 }
 
-/** Takes the endpoint out of the document that is asked for first. */
+/** Removes the endpoint from the metadata document that the server requests first. */
 function hideEndpoint(t) {
   proxy.metadataFault = changed({ introspection_endpoint: undefined });
-  t.after(() => (proxy.metadataFault = unspoilt));
+  t.after(() => (proxy.metadataFault = unchanged));
 }
 
 function formDecoded(text) {

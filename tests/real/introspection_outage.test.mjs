@@ -1,91 +1,104 @@
-// The authorization server is there, but its introspection is slow, broken, or not what it should be. None of that
-// says anything about a token.
+// The authorization server is available, but its introspection is slow, broken or invalid. Such a response is not a
+// statement about the token, so the server responds with 503.
 
 import { strict as assert } from 'node:assert';
 import { after, test } from 'node:test';
 
 import { AuthorizationServer } from './authorization_server.mjs';
-import { brokenOff, changed, hang, instead, insteadOfJson, late, once, onlyFor, reset, truncated, unspoilt } from './faults.mjs';
+import {
+  brokenOff,
+  changed,
+  delayed,
+  hang,
+  instead,
+  insteadOfJson,
+  once,
+  onlyFor,
+  reset,
+  truncated,
+  unchanged,
+} from './faults.mjs';
 import { introspectingServer, proxiedProvider } from './fixture.mjs';
 import { INTROSPECTOR } from './introspector.mjs';
-import { acceptedAtLast, assertAccepted, assertUnavailable, initialize } from './wire.mjs';
+import { acceptedEventually, assertAccepted, assertUnavailable, initialize } from './wire.mjs';
 
-/** An answer takes 3 seconds at most, its second attempt included; what is more is this machine's, in milliseconds. */
-const LONGEST = 3_000 + 1_500;
-/** Failures in a row after which the server asks nobody for a while: 5 seconds at first. */
+/** A response takes 3 s at most, including a retry. The rest allows for a slow machine. In milliseconds. */
+const TIME_LIMIT = 3_000 + 1_500;
+/** The circuit breaker opens after this many consecutive failures, at first for 5 seconds. */
 const FAILURES = 5;
 const PAUSE = 5_000;
 const HTML = { 'content-type': 'text/html' };
 const JSON_TYPE = { 'content-type': 'application/json' };
+const INVALID_CLIENT = instead(401, JSON_TYPE, '{"error":"invalid_client"}');
 const PAGE = '<html><body>Something went wrong</body></html>';
 
 const { proxy, provider } = await proxiedProvider({ after });
-// Whatever the introspection endpoint says, this server has to hear nothing of it.
+// A redirect points to this server, which must not receive any request.
 const bystander = await AuthorizationServer.start();
 after(() => bystander.stop());
 
-/** What comes of one introspection, how often it is asked for, and what the log says about it. */
+/** For each fault: the response, the number of attempts, and the expected log line. */
 const faults = {
-  'our credentials are refused for one token': [instead(401, JSON_TYPE, '{"error":"invalid_client"}'), 1, /credentials/i],
-  'a firewall blocks it': [instead(403, HTML, PAGE), 1, /status 403/],
-  'it is refused without a word': [instead(401), 1, /status 401/],
-  'our request is refused without a word': [instead(400), 1, /status 400/],
-  'there is no such endpoint': [instead(404, HTML, PAGE), 1, /status 404/],
-  'we are sent elsewhere': [instead(307, { location: `${bystander.issuer}/token/introspection` }), 1, /status 307/],
-  'it fails': [instead(500), 1, /status 500/],
-  'its gateway fails, twice': [instead(502, HTML, PAGE), 2, /status 502/],
-  'it never answers': [hang, 1, /in time/],
-  'it answers with a page': [instead(200, HTML, PAGE), 1, /expected document/],
-  'it answers with nothing': [insteadOfJson(''), 1, /expected document/],
-  'it answers with no content': [instead(204), 1, /status 204/],
-  'it answers with an array': [insteadOfJson('[{"active":true}]'), 1, /expected document/],
-  'it answers without active': [changed({ active: undefined }), 1, /expected document/],
-  'active is a text': [changed({ active: 'true' }), 1, /expected document/],
+  'the client credentials are rejected for one token': [INVALID_CLIENT, 1, /credentials/i],
+  'a firewall blocks the request': [instead(403, HTML, PAGE), 1, /status 403/],
+  'the endpoint responds with 401 and an empty body': [instead(401), 1, /status 401/],
+  'the endpoint responds with 400 and an empty body': [instead(400), 1, /status 400/],
+  'the endpoint does not exist': [instead(404, HTML, PAGE), 1, /status 404/],
+  'the endpoint redirects': [instead(307, { location: `${bystander.issuer}/token/introspection` }), 1, /status 307/],
+  'the endpoint fails': [instead(500), 1, /status 500/],
+  'the gateway fails twice': [instead(502, HTML, PAGE), 2, /status 502/],
+  'the endpoint never responds': [hang, 1, /in time/],
+  'the response is an HTML page': [instead(200, HTML, PAGE), 1, /expected document/],
+  'the response is empty': [insteadOfJson(''), 1, /expected document/],
+  'the response has status 204': [instead(204), 1, /status 204/],
+  'the response is an array': [insteadOfJson('[{"active":true}]'), 1, /expected document/],
+  'the response does not contain active': [changed({ active: undefined }), 1, /expected document/],
+  'active is a string': [changed({ active: 'true' }), 1, /expected document/],
   'active is a number': [changed({ active: 1 }), 1, /expected document/],
   'active is null': [changed({ active: null }), 1, /expected document/],
-  'its JSON is cut short': [truncated, 1, /expected document/],
-  'its answer breaks off': [brokenOff, 1, /the request failed/],
-  'its answer is too large': [changed({ filler: 'x'.repeat(70_000) }), 1, /too large/],
+  'the JSON is truncated': [truncated, 1, /expected document/],
+  'the connection closes during the response': [brokenOff, 1, /the request failed/],
+  'the response is too large': [changed({ filler: 'x'.repeat(70_000) }), 1, /too large/],
 };
 
-for (const [what, [fault, attempts, says]] of Object.entries(faults)) {
+for (const [what, [fault, attempts, logLine]] of Object.entries(faults)) {
   test(`503 and not 401: ${what}`, async (t) => {
     const server = await introspectingServer(t, provider);
-    await putsOff(t, server, fault, says, attempts);
+    await assertUnavailableDuring(t, server, fault, logLine, attempts);
   });
 }
 
 test('503 and not 401: the connection is reset', async (t) => {
   const server = await introspectingServer(t, provider);
-  await putsOff(t, server, reset, /closed before a response/);
+  await assertUnavailableDuring(t, server, reset, /closed before a response/);
 });
 
-test('503 and not 401: nobody listens', async (t) => {
+test('503 and not 401: the endpoint does not listen', async (t) => {
   const server = await introspectingServer(t, provider);
-  const known = await acceptedToken(server);
+  const cached = await acceptedToken(server);
   const token = await tokenFor(server);
   await proxy.stop();
   t.after(() => proxy.restart());
 
   assertUnavailable(await initialize(server.url, token));
-  assertAccepted(await initialize(server.url, known));
+  assertAccepted(await initialize(server.url, cached));
   await server.printed(/WARN mcp_bearer.*no connection/);
   await proxy.restart();
   assertAccepted(await initialize(server.url, token));
 });
 
-test('a server with MCP_LAZY=1 that starts while its issuer is away asks once that is back', async (t) => {
+test('a server with MCP_LAZY=1 that starts during an outage introspects when the issuer is back', async (t) => {
   await proxy.stop();
   t.after(() => proxy.restart());
   const server = await introspectingServer(t, provider, { MCP_LAZY: '1' });
-  assertUnavailable(await initialize(server.url, 'nobody-knows-yet'));
+  assertUnavailable(await initialize(server.url, 'unknown-token'));
 
   await proxy.restart();
-  await acceptedAtLast(server.url, await tokenFor(server));
+  await acceptedEventually(server.url, await tokenFor(server));
 });
 
 for (const status of [502, 503, 504]) {
-  test(`a ${status} is asked again, and then goes unnoticed`, async (t) => {
+  test(`a ${status} is retried, and the client does not notice it`, async (t) => {
     const server = await introspectingServer(t, provider);
     const before = proxy.introspections.length;
     inject(t, once(instead(status)));
@@ -95,25 +108,25 @@ for (const status of [502, 503, 504]) {
   });
 }
 
-test('an answer that takes 2 seconds is waited for', async (t) => {
+test('the server waits for a response that takes 2 seconds', async (t) => {
   const server = await introspectingServer(t, provider);
-  inject(t, late(2_000));
+  inject(t, delayed(2_000));
 
   assertAccepted(await initialize(server.url, await tokenFor(server)));
 });
 
-test('our credentials are refused from the start', async (t) => {
+test('the endpoint rejects the client credentials from the start', async (t) => {
   const server = await introspectingServer(t, provider);
   const token = await tokenFor(server);
-  inject(t, instead(401, JSON_TYPE, '{"error":"invalid_client"}'));
+  inject(t, INVALID_CLIENT);
 
   assertUnavailable(await initialize(server.url, token));
   await server.printed(/ERROR mcp_bearer::introspection.*credentials/);
-  proxy.fault = unspoilt;
-  await acceptedAtLast(server.url, token, { within: 2 * PAUSE });
+  proxy.fault = unchanged;
+  await acceptedEventually(server.url, token, { within: 2 * PAUSE });
 });
 
-test('a token that the server rejects is invalid once other tokens are accepted', async (t) => {
+test('a token that the endpoint rejects with 400 is invalid once other tokens are accepted', async (t) => {
   const server = await introspectingServer(t, provider);
   inject(t, onlyFor('unknown-to-all', instead(400, JSON_TYPE, '{"error":"invalid_request"}')));
   assertUnavailable(await initialize(server.url, 'unknown-to-all'));
@@ -121,92 +134,94 @@ test('a token that the server rejects is invalid once other tokens are accepted'
   assert.equal((await initialize(server.url, 'unknown-to-all')).status, 401);
 });
 
-for (const [status, said, told] of [
+for (const [status, received, expected] of [
   [503, '17', '17'],
   [429, '86400', '60'],
 ]) {
-  test(`a ${status} that names ${said} seconds makes our 503 name ${told}`, async (t) => {
+  test(`a ${status} with Retry-After ${received} gives a 503 with Retry-After ${expected}`, async (t) => {
     const server = await introspectingServer(t, provider);
-    inject(t, instead(status, { 'retry-after': said }));
+    inject(t, instead(status, { 'retry-after': received }));
 
     const answer = await initialize(server.url, await tokenFor(server));
     assertUnavailable(answer);
-    assert.equal(answer.headers.get('retry-after'), told);
+    assert.equal(answer.headers.get('retry-after'), expected);
   });
 }
 
-test(`after ${FAILURES} failures in a row nobody is asked, for a while`, async (t) => {
+test(`after ${FAILURES} consecutive failures the circuit breaker opens for a while`, async (t) => {
   const server = await introspectingServer(t, provider);
   const token = await tokenFor(server);
   const before = proxy.introspections.length;
-  // No token was accepted before: nothing shows that the endpoint works.
+  // The endpoint has not accepted a token yet, so the server cannot know that it works.
   inject(t, instead(429));
   for (let failure = 0; failure < FAILURES; failure += 1) assertUnavailable(await initialize(server.url, `${failure}`));
   const opened = Date.now();
 
-  await t.test('other tokens are put off at once', async () => {
+  await t.test('other tokens get 503 at once', async () => {
     for (let request = 0; request < 4 * FAILURES; request += 1) {
       assertUnavailable(await initialize(server.url, `${token}${request}`));
     }
     assert.equal(proxy.introspections.length, before + FAILURES);
   });
 
-  await t.test('the first token after the pause is asked for, and accepted', async () => {
-    proxy.fault = unspoilt;
-    await acceptedAtLast(server.url, token, { within: 2 * PAUSE });
-    // A clock of whole milliseconds, and a pause that was counted from before we were answered.
-    assert.ok(Date.now() - opened >= PAUSE - 100, `asked after ${Date.now() - opened} ms`);
+  await t.test('the first token after the pause is introspected and accepted', async () => {
+    proxy.fault = unchanged;
+    await acceptedEventually(server.url, token, { within: 2 * PAUSE });
+    // The tolerance allows for a clock of whole milliseconds, and for a pause that starts before the response arrives.
+    assert.ok(Date.now() - opened >= PAUSE - 100, `introspected after ${Date.now() - opened} ms`);
     assert.equal(proxy.introspections.length, before + FAILURES + 1);
   });
 });
 
-test('odd answers to made-up tokens suspend introspection for nobody else', async (t) => {
+test('invalid responses for unknown tokens do not affect other tokens', async (t) => {
   const server = await introspectingServer(t, provider);
   await acceptedToken(server);
-  const good = await tokenFor(server);
+  const valid = await tokenFor(server);
   inject(t, instead(401));
   for (let request = 0; request < 4 * FAILURES; request += 1) {
     assertUnavailable(await initialize(server.url, `made-up-${request}`));
   }
-  proxy.fault = unspoilt;
-  assertAccepted(await initialize(server.url, good));
+  proxy.fault = unchanged;
+  assertAccepted(await initialize(server.url, valid));
 });
 
-test('a token that introspection cannot bear suspends it for nobody else', async (t) => {
+test('a token whose introspection always fails does not affect other tokens', async (t) => {
   const server = await introspectingServer(t, provider);
-  const [unbearable, good] = [await tokenFor(server), await tokenFor(server)];
-  inject(t, onlyFor(unbearable, instead(500)));
+  const [failing, valid] = [await tokenFor(server), await tokenFor(server)];
+  inject(t, onlyFor(failing, instead(500)));
   for (let request = 0; request < 4 * FAILURES; request += 1) {
-    assertUnavailable(await initialize(server.url, unbearable));
+    assertUnavailable(await initialize(server.url, failing));
   }
-  assertAccepted(await initialize(server.url, good));
+  assertAccepted(await initialize(server.url, valid));
 });
 
-/** A token that nobody has asked for is put off while the fault lasts and good after it; one that is known is good. */
-async function putsOff(t, server, fault, says, attempts) {
-  const known = await acceptedToken(server);
+/** During the fault, a new token gets 503 and a cached token is accepted. Afterwards, the new token is accepted. */
+async function assertUnavailableDuring(t, server, fault, logLine, attempts) {
+  const cached = await acceptedToken(server);
   const token = await tokenFor(server);
   const before = proxy.introspections.length;
-  const strays = bystander.requests;
+  const strayRequests = bystander.requests;
   inject(t, fault);
 
   const start = Date.now();
   assertUnavailable(await initialize(server.url, token));
   const elapsed = Date.now() - start;
-  assert.ok(elapsed <= LONGEST, `put off after ${elapsed} ms`);
+  assert.ok(elapsed <= TIME_LIMIT, `503 after ${elapsed} ms`);
   if (attempts) assert.equal(proxy.introspections.length, before + attempts);
-  assertAccepted(await initialize(server.url, known));
-  await server.printed(new RegExp(`(?=INFO|WARN|ERROR)(?=.* mcp_bearer).*${says.source}`, says.flags));
-  for (const secret of [token, INTROSPECTOR.secret]) assert.ok(!server.log.includes(secret), `logged: ${secret}`);
-  assert.equal(bystander.requests, strays);
+  assertAccepted(await initialize(server.url, cached));
+  await server.printed(new RegExp(`(?=INFO|WARN|ERROR)(?=.* mcp_bearer).*${logLine.source}`, logLine.flags));
+  for (const secret of [token, INTROSPECTOR.secret]) {
+    assert.ok(!server.log.includes(secret), `the log contains ${secret}`);
+  }
+  assert.equal(bystander.requests, strayRequests);
 
-  proxy.fault = unspoilt;
+  proxy.fault = unchanged;
   assertAccepted(await initialize(server.url, token));
 }
 
 function inject(t, fault) {
   proxy.fault = fault;
-  t.after(() => (proxy.fault = unspoilt));
+  t.after(() => (proxy.fault = unchanged));
 }
 
 async function acceptedToken(server) {

@@ -1,4 +1,4 @@
-// The client that the server under test is at the authorization server: it asks there what opaque tokens are worth.
+// The client with which the MCP server authenticates for introspection.
 
 export class Introspector {
   constructor(id, secret) {
@@ -6,14 +6,14 @@ export class Introspector {
     this.secret = secret;
   }
 
-  /** What tells the server under test who it is; opaque tokens are then introspected. */
+  /** The settings of the MCP server, which enable the introspection of opaque tokens. */
   get environment() {
     return { MCP_INTROSPECTION_CLIENT_ID: this.id, MCP_INTROSPECTION_CLIENT_SECRET: this.secret };
   }
 }
 
 /**
- * Names of the worst kind that an authorization server may give out: unless both are form-encoded before they go into
- * the header (RFC 6749, section 2.3.1), the id ends too early and the secret is another one.
+ * A client id and secret with difficult characters. Both must be form-encoded in the header (RFC 6749, section 2.3.1).
+ * Without that, the id ends too early and the secret is different.
  */
 export const INTROSPECTOR = new Introspector('notes: the server', `s%c r+t/:%41&="\\'~`);

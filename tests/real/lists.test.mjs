@@ -1,4 +1,4 @@
-// With MCP_FILTER_LISTS=1, a list of tools names those that its reader may call.
+// With MCP_FILTER_LISTS=1, a list of tools contains only the tools that the client may call.
 
 import { strict as assert } from 'node:assert';
 import { after, test } from 'node:test';
@@ -15,7 +15,7 @@ import { request } from './wire.mjs';
 const FILTERED = { MCP_FILTER_LISTS: '1' };
 const SESSIONS = { MCP_BIND_SESSIONS: '1' };
 const EVERYTHING = ['add_note', 'list_notes', 'whoami'];
-/** What a token of each scope may call. */
+/** The tools that a token with each scope may call. */
 const CALLABLE = { 'mcp:tools': ['list_notes', 'whoami'], 'mcp:tools write:notes': EVERYTHING };
 
 const servers = {};
@@ -35,7 +35,7 @@ for (const [kind, { provider, server }] of Object.entries(servers)) {
     const expected = isFiltered ? callable : EVERYTHING;
 
     for (const revision of ['2025-03-26', '2025-06-18', '2025-11-25', '2026-07-28']) {
-      test(`${kind}: a list as of ${revision} for ${scope} has ${expected.length} tools`, async () => {
+      test(`${kind}: a list of revision ${revision} for ${scope} has ${expected.length} tools`, async () => {
         const token = await provider.token({ resource: server.resource, scope });
         const { tools, cacheScope } = await listTools(kind, server, token, revision);
 
@@ -47,7 +47,7 @@ for (const [kind, { provider, server }] of Object.entries(servers)) {
     }
 
     for (const sdk of [v1, v2, v2Probing]) {
-      test(`${kind}: ${sdk.name} with ${scope} sees ${expected.length} tools and calls one`, async () => {
+      test(`${kind}: ${sdk.name} with ${scope} lists ${expected.length} tools and calls one`, async () => {
         const session = new OAuthSession();
         const browser = new Browser();
         await sdk.login(server.url, session, browser, scope);
@@ -62,7 +62,7 @@ for (const [kind, { provider, server }] of Object.entries(servers)) {
 }
 
 for (const sdk of [v1, v2, v2Probing]) {
-  test(`${sdk.name} sees one tool more once its user has consented to more`, async () => {
+  test(`${sdk.name} lists one more tool after the user grants another scope`, async () => {
     const { provider, server } = servers['JSON, filtered'];
     const session = new OAuthSession({ refresh: false });
     session.saveClientInformation(await provider.register(session.clientMetadata, 'mcp:tools write:notes'));
@@ -76,7 +76,7 @@ for (const sdk of [v1, v2, v2Probing]) {
   });
 }
 
-/** In a session where the server keeps sessions, and the revision knows them. */
+/** Lists the tools, in a session if the server and the revision support sessions. */
 async function listTools(kind, { url }, token, revision) {
   const hasStreams = kind.startsWith('event streams');
   if (hasStreams && revision < '2026-07-28') {

@@ -1,4 +1,4 @@
-// The MCP SDKs' own OAuth clients find their way in, from a URL and nothing else.
+// The OAuth clients of the MCP SDKs log in with only the URL of the server.
 
 import { strict as assert } from 'node:assert';
 import { test } from 'node:test';
@@ -25,7 +25,7 @@ for (const sdk of [v1, v2, v2Probing]) {
     });
   }
 
-  test(`${sdk.name} goes from 401 to metadata, registration, token and tools, and asks for our resource`, async (t) => {
+  test(`${sdk.name} follows 401, metadata, registration, token and tools, and requests the resource`, async (t) => {
     const { provider, server } = await fixture(t);
     const session = new OAuthSession();
     const connection = await sdk.connect(server.url, session, new Browser());
@@ -45,7 +45,7 @@ for (const sdk of [v1, v2, v2Probing]) {
     assert.ok(session.authorizationUrl.searchParams.get('scope').split(' ').includes('mcp:tools'));
   });
 
-  test(`${sdk.name} logs in where the issuer has a path and only the appended OpenID document`, async (t) => {
+  test(`${sdk.name} logs in at an issuer with a path and with only the appended OpenID document`, async (t) => {
     const { provider, server } = await fixture(t, { path: '/tenants/one' });
     const session = new OAuthSession();
     const connection = await sdk.connect(server.url, session, new Browser());
@@ -54,7 +54,7 @@ for (const sdk of [v1, v2, v2Probing]) {
     await connection.close();
   });
 
-  test(`${sdk.name} adds a note with write:notes, and finds it in the list`, async (t) => {
+  test(`${sdk.name} adds a note with write:notes, and the list contains it`, async (t) => {
     const { provider, server } = await fixture(t);
     const session = new OAuthSession();
     const browser = new Browser();
@@ -68,7 +68,7 @@ for (const sdk of [v1, v2, v2Probing]) {
     await connection.close();
   });
 
-  test(`${sdk.name} takes an expired token's 401 as a reason to refresh, not to log in again`, async (t) => {
+  test(`${sdk.name} refreshes its token after a 401 for an expired one, without a new login`, async (t) => {
     const { provider, server } = await fixture(t);
     const session = new OAuthSession();
     const connection = await sdk.connect(server.url, session, new Browser());
@@ -82,11 +82,11 @@ for (const sdk of [v1, v2, v2Probing]) {
     await connection.close();
   });
 
-  test(`${sdk.name} takes a 403 as a reason to ask for the scope that it lacks`, async (t) => {
+  test(`${sdk.name} requests the missing scope after a 403`, async (t) => {
     const { provider, server } = await fixture(t);
-    // A refresh would come first with SDK 1.x, and a refresh brings no new scope.
+    // SDK 1.x would refresh first, but a refresh does not add a scope.
     const session = new OAuthSession({ refresh: false });
-    // The client registers with the scopes of its first login, and this provider holds it to them.
+    // The SDK registers with the scopes of the first login, and this provider does not grant other scopes.
     session.saveClientInformation(await provider.register(session.clientMetadata, 'mcp:tools write:notes'));
     const browser = new Browser();
     await sdk.login(server.url, session, browser, 'write:notes');
@@ -100,7 +100,7 @@ for (const sdk of [v1, v2, v2Probing]) {
   });
 }
 
-test(`${v2Probing.name}, agrees on the revision of 2026-07-28, through the bearer layer`, async (t) => {
+test(`${v2Probing.name}, negotiates the revision 2026-07-28 through the layer`, async (t) => {
   const { server } = await fixture(t);
   const connection = await v2Probing.connect(server.url, new OAuthSession(), new Browser());
 

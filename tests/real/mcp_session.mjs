@@ -1,5 +1,5 @@
-// A session of a client of 2025, request by request. Every request names the token that it is made with, since the
-// question is who may use whose session.
+// A session of a client of 2025. Every request takes a token, because the tests use sessions with tokens of other
+// users.
 
 import { strict as assert } from 'node:assert';
 
@@ -25,23 +25,23 @@ export class McpSession {
     const answer = await session.#send('POST', token, { id: 0, method: 'initialize', params });
     assert.equal(resultOf(answer, 0).protocolVersion, revision);
     session.id = answer.headers.get('mcp-session-id');
-    assert.ok(session.id, 'the server opened no session');
+    assert.ok(session.id, 'the server did not open a session');
     const { status, text } = await session.#send('POST', token, { method: 'notifications/initialized' });
     assert.equal(status, 202, text);
     return session;
   }
 
-  /** The same session, as far as a client with another id knows. */
+  /** Returns the same session with another session id. */
   withId(id) {
     return new McpSession(this.#url, this.#revision, id);
   }
 
-  /** What a request answers, on an event stream. */
+  /** Sends a request and returns its result from the event stream. */
   async request(token, method, params = {}) {
     return resultOf(await this.#send('POST', token, { id: 1, method, params }), 1);
   }
 
-  /** The text that a tool answers. */
+  /** Calls a tool and returns its text. */
   async call(token, name, args = {}) {
     const { content, isError } = await this.request(token, 'tools/call', { name, arguments: args });
     const text = content.map((part) => part.text).join('');
@@ -49,7 +49,7 @@ export class McpSession {
     return text;
   }
 
-  /** The stream of what the server says unasked; it ends with `t`. */
+  /** Opens the stream of server messages. It ends when `t` ends. */
   async listen(t, token) {
     const response = await this.#fetch('GET', token);
     assert.equal(response.status, 200);
@@ -63,7 +63,7 @@ export class McpSession {
     return (await this.#send('DELETE', token)).status;
   }
 
-  /** The answers to all that can be done with a session, by method; the body of a good one is left out. */
+  /** Sends one request with each method, and returns the responses by method. A successful GET has no text. */
   async answers(token) {
     const listTools = { id: 1, method: 'tools/list' };
     return {
@@ -76,7 +76,7 @@ export class McpSession {
   async #send(method, token, message) {
     const response = await this.#fetch(method, token, message);
     const { status, headers } = response;
-    // A stream that is opened by mistake would never end.
+    // A stream that opens by mistake would never end.
     if (method === 'GET' && response.ok) await response.body.cancel();
     return { status, headers, text: method === 'GET' && response.ok ? '' : await response.text() };
   }
@@ -91,7 +91,7 @@ export class McpSession {
   }
 }
 
-/** Of an event stream, on which the answer to the request `id` stands once. */
+/** Returns the result from an event stream that contains exactly one response, to the request `id`. */
 function resultOf({ status, headers, text }, id) {
   assert.equal(status, 200, text);
   assert.match(headers.get('content-type'), /^text\/event-stream\b/);

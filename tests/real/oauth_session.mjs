@@ -1,15 +1,15 @@
-// What an MCP client remembers about its login: an `OAuthClientProvider` of both SDKs, held in memory. It also keeps a
-// trace of the client's HTTP requests.
+// The login state of an MCP client: an in-memory `OAuthClientProvider` for both SDKs. It also records the HTTP requests
+// of the client.
 
 import { strict as assert } from 'node:assert';
 import { randomUUID } from 'node:crypto';
 
 export class OAuthSession {
-  /** One `{ method, url, status, body }` per request that the client made through `fetch`. */
+  /** One `{ method, url, status, body }` for each request through `fetch`. */
   trace = [];
-  /** Where the client wants its user to go, once it does. */
+  /** The URL of the last authorization request. */
   authorizationUrl;
-  /** All of these so far. */
+  /** The URLs of all authorization requests. */
   authorizationUrls = [];
   #state;
   #verifier;
@@ -18,7 +18,7 @@ export class OAuthSession {
   #discovery;
   #grantTypes;
 
-  /** Without `refresh`, a new token takes a new login. */
+  /** Without `refresh`, the client must log in again for a new token. */
   constructor({ refresh = true } = {}) {
     this.#grantTypes = ['authorization_code', ...(refresh ? ['refresh_token'] : [])];
   }
@@ -80,9 +80,9 @@ export class OAuthSession {
     this.#discovery = state;
   }
 
-  /** Lets `browser` do what the client asked for, and returns the parameters that came back to the redirect URL. */
+  /** Completes the login in `browser`, and returns the query parameters of the redirect. */
   async approve(browser) {
-    assert.ok(this.authorizationUrl, 'the client sent its user nowhere');
+    assert.ok(this.authorizationUrl, 'the client has not started a login');
     const parameters = await browser.authorize(this.authorizationUrl, this.redirectUrl);
     assert.equal(parameters.get('error'), null, `the login failed: ${parameters}`);
     assert.equal(parameters.get('state'), this.#state);

@@ -1,4 +1,4 @@
-// The MCP SDKs' own OAuth clients with opaque tokens: to them, nothing is different.
+// The OAuth clients of the MCP SDKs with opaque tokens, which they handle like JWTs.
 
 import { strict as assert } from 'node:assert';
 import { after, test } from 'node:test';
@@ -9,13 +9,13 @@ import { v2, v2Probing } from './client_v2.mjs';
 import { opaqueFixture } from './fixture.mjs';
 import { OAuthSession } from './oauth_session.mjs';
 
-/** Calls of each client while the others call, too. */
+/** The number of concurrent calls of each client. */
 const CALLS = 20;
 
 const { provider, server } = await opaqueFixture({ after });
 
 for (const sdk of [v1, v2, v2Probing]) {
-  test(`${sdk.name} logs in and calls a tool, by one introspection`, async () => {
+  test(`${sdk.name} logs in and calls a tool, with one introspection`, async () => {
     const before = provider.introspections;
     const session = new OAuthSession();
     const connection = await sdk.connect(server.url, session, new Browser());
@@ -30,7 +30,7 @@ for (const sdk of [v1, v2, v2Probing]) {
     await connection.close();
   });
 
-  test(`${sdk.name} takes the 401 for an unknown token as a reason to refresh, not to log in again`, async () => {
+  test(`${sdk.name} refreshes its token after a 401 for an unknown one, without a new login`, async () => {
     const session = new OAuthSession();
     const connection = await sdk.connect(server.url, session, new Browser());
     session.saveTokens({ ...session.tokens(), access_token: 'forgotten' });
@@ -43,7 +43,7 @@ for (const sdk of [v1, v2, v2Probing]) {
   });
 }
 
-test('two users with two clients each stay themselves while they call at the same time', async () => {
+test('two users with two clients each keep their identities during concurrent calls', async () => {
   const people = await Promise.all(
     ['alice', 'bob'].flatMap((name) =>
       [v1, v2].map(async (sdk) => {
@@ -66,7 +66,7 @@ test('two users with two clients each stay themselves while they call at the sam
   );
 });
 
-test("a note is its writer's own", async () => {
+test('each user sees only their own notes', async () => {
   const connections = {};
   for (const name of ['alice', 'bob']) {
     const session = new OAuthSession();

@@ -1,14 +1,14 @@
-// A program as a process of its own, which never outlives the test that started it.
+// Runs a program as a separate process that never outlives its test.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 
 import { eventually } from './eventually.mjs';
 
-/** Between SIGTERM and SIGKILL. */
-const PATIENCE = 5_000;
+/** The time between SIGTERM and SIGKILL, in milliseconds. */
+const STOP_LIMIT = 5_000;
 const running = new Set();
-// A test file that dies half-way leaves nothing behind. Of an error outside of all tests it dies without an `exit`.
+// Stops all processes if the test file fails. An error outside of all tests ends the file without `exit`.
 for (const end of ['exit', 'uncaughtExceptionMonitor']) {
   process.on(end, () => running.forEach((child) => child.kill('SIGKILL')));
 }
@@ -18,10 +18,10 @@ export class Program {
   #exited;
   #log = '';
 
-  /** Starts the program at `path`, with `environment` besides our own and `input` as all of its standard input. */
+  /** Starts the program at `path` with additional environment variables, and with `input` as its standard input. */
   constructor(path, { args = [], environment = {}, input = '' } = {}) {
     this.#child = spawn(path, args, { env: { ...process.env, ...environment }, stdio: 'pipe' });
-    // It may end without having read a word; how it ended says more than that.
+    // The program may exit without reading its input. Its exit code is more useful than this error.
     this.#child.stdin.on('error', () => {}).end(input);
     for (const stream of [this.#child.stdout, this.#child.stderr]) {
       stream.setEncoding('utf8').on('data', (text) => (this.#log += text));
@@ -30,23 +30,23 @@ export class Program {
     this.#exited = once(this.#child, 'exit').finally(() => running.delete(this.#child));
   }
 
-  /** Everything that it has printed so far. */
+  /** The output so far. */
   get log() {
     return this.#log;
   }
 
-  /** Returns once it has printed what `pattern` matches, as a line may come later than the answer that it is about. */
+  /** Waits until the output matches `pattern`, because a log line may arrive after the response. */
   printed(pattern) {
     return eventually(`it prints ${pattern}`, () => pattern.test(this.#log), { within: 2_000, every: 20 });
   }
 
-  /** `null` while it runs; what it ended with, else. */
+  /** `null` while the program runs, and then its exit code or signal. */
   get exitCode() {
     return this.#child.exitCode ?? this.#child.signalCode;
   }
 
   async stop() {
-    const force = setTimeout(() => this.#child.kill('SIGKILL'), PATIENCE);
+    const force = setTimeout(() => this.#child.kill('SIGKILL'), STOP_LIMIT);
     this.#child.kill('SIGTERM');
     await this.#exited;
     clearTimeout(force);

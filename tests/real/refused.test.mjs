@@ -1,4 +1,4 @@
-// Tokens that must not open the door, made by the provider itself wherever it can be brought to make them.
+// Tokens that the server must reject. The provider creates them where it can.
 
 import { strict as assert } from 'node:assert';
 import { once } from 'node:events';
@@ -13,12 +13,12 @@ import { v1 } from './client_v1.mjs';
 import { fixture } from './fixture.mjs';
 import { OAuthSession } from './oauth_session.mjs';
 import { accessTokenClaims, SigningKey } from './signing_key.mjs';
-import { assertAccepted, assertRefused, initialize, send } from './wire.mjs';
+import { assertAccepted, assertRejected, initialize, send } from './wire.mjs';
 
-/** An hour: far outside any skew that a server may allow. */
+/** One hour, which is much more than the clock skew of a server. */
 const LONG = 3600;
-/** A resource that is not ours. */
-const ELSEWHERE = 'http://127.0.0.1:1/mcp';
+/** Another resource. */
+const OTHER_RESOURCE = 'http://127.0.0.1:1/mcp';
 
 const { provider, server } = await fixture({ after }, { environment: { MCP_AUDIENCE: 'urn:notes' } });
 const { issuer, key } = provider;
@@ -27,10 +27,11 @@ const claims = (changes) => accessTokenClaims(issuer, server.resource, changes);
 const challenge = { resource_metadata: server.metadataUrl, scope: 'mcp:tools' };
 
 const accepted = {
-  "the provider's token for our resource": goodToken,
+  "the provider's token for the resource": validToken,
   "the provider's token for a configured extra audience": () => provider.token({ resource: 'urn:notes' }),
   "a token that the test signed with the provider's key": () => key.sign(claims()),
-  'a token for several audiences, ours among them': () => key.sign(claims({ aud: [ELSEWHERE, server.resource] })),
+  'a token for several audiences that include the resource': () =>
+    key.sign(claims({ aud: [OTHER_RESOURCE, server.resource] })),
 };
 
 for (const [name, makeToken] of Object.entries(accepted)) {
@@ -39,87 +40,91 @@ for (const [name, makeToken] of Object.entries(accepted)) {
   });
 }
 
-const refused = {
-  'a token for another resource': () => provider.token({ resource: ELSEWHERE }),
-  'a token for a resource that ours is a prefix of': () => provider.token({ resource: `${server.resource}/more` }),
-  'a token for the origin of our resource': () => provider.token({ resource: new URL(server.resource).origin }),
+const rejected = {
+  'a token for another resource': () => provider.token({ resource: OTHER_RESOURCE }),
+  'a token for a resource with a longer path': () => provider.token({ resource: `${server.resource}/more` }),
+  'a token for the origin of the resource': () => provider.token({ resource: new URL(server.resource).origin }),
   'a token without an audience': () => key.sign(claims({ aud: undefined })),
   'an opaque access token': () => provider.token({}),
   'an ID token of the same provider': idToken,
   'an expired token': () => key.sign(claims({ iat: now() - 2 * LONG, exp: now() - LONG })),
   'a token that is not valid yet': () => key.sign(claims({ nbf: now() + LONG })),
   'a token that never expires': () => key.sign(claims({ exp: undefined })),
-  'a token with a tampered payload': async () => withTamperedPayload(await goodToken()),
-  'a token with a tampered signature': async () => withTamperedSignature(await goodToken()),
-  'a token without its signature': async () => (await goodToken()).replace(/[^.]+$/, ''),
-  'a token signed by a foreign key under the name of a known one': async () =>
+  'a token with a tampered payload': async () => withTamperedPayload(await validToken()),
+  'a token with a tampered signature': async () => withTamperedSignature(await validToken()),
+  'a token without its signature': async () => (await validToken()).replace(/[^.]+$/, ''),
+  'a token signed by a foreign key with the key id of a known one': async () =>
     (await SigningKey.generate('RS256', key.kid)).sign(claims()),
-  'a token signed by a foreign key under its own name': async () => (await SigningKey.generate('RS256')).sign(claims()),
-  'a token that brings its key along': tokenWithItsOwnKey,
+  'a token signed by a foreign key with its own key id': async () =>
+    (await SigningKey.generate('RS256')).sign(claims()),
+  'a token that contains its own key': tokenWithEmbeddedKey,
   'an unsigned token, alg none': () => new UnsecuredJWT(claims()).encode(),
-  'an unsigned token, alg none, that names a known key': () => unsigned({ alg: 'none', typ: 'at+jwt', kid: key.kid }),
+  'an unsigned token, alg none, with a known key id': () => unsigned({ alg: 'none', typ: 'at+jwt', kid: key.kid }),
   'a token signed by HMAC with the public key as its secret': hmacWithPublicKey,
-  'a token of another issuer, signed with a key of ours': () => key.sign(claims({ iss: 'http://127.0.0.1:1' })),
-  'a token of our issuer with a slash more': () => key.sign(claims({ iss: `${issuer}/` })),
+  'a token of another issuer, signed with a key of the accepted issuer': () =>
+    key.sign(claims({ iss: 'http://127.0.0.1:1' })),
+  'a token of the issuer with an additional slash': () => key.sign(claims({ iss: `${issuer}/` })),
   'a logout token': () => key.sign(claims(), { typ: 'logout+jwt' }),
 };
 
-for (const [name, makeToken] of Object.entries(refused)) {
-  test(`${name} is refused with 401 invalid_token`, async () => {
+for (const [name, makeToken] of Object.entries(rejected)) {
+  test(`${name} is rejected with 401 invalid_token`, async () => {
     const token = await makeToken();
     const answer = await initialize(server.url, token);
 
-    assertRefused(answer, 401, { ...challenge, error: 'invalid_token' });
-    assertSaysNothingOf(answer, token);
+    assertRejected(answer, 401, { ...challenge, error: 'invalid_token' });
+    assertDoesNotContain(answer, token);
   });
 }
 
-test('a token without mcp:tools is refused with 403 insufficient_scope and told the scope', async () => {
+test('a token without mcp:tools is rejected with 403 insufficient_scope and the missing scope', async () => {
   const token = await provider.token({ resource: server.resource, scope: 'write:notes' });
   const answer = await initialize(server.url, token);
 
-  assertRefused(answer, 403, { ...challenge, error: 'insufficient_scope' });
-  assertSaysNothingOf(answer, token);
+  assertRejected(answer, 403, { ...challenge, error: 'insufficient_scope' });
+  assertDoesNotContain(answer, token);
 });
 
-test('two Authorization headers are refused with 400 invalid_request, though both tokens are good', async () => {
-  const authorization = `Bearer ${await goodToken()}`;
+test('two Authorization headers are rejected with 400 invalid_request, though both tokens are valid', async () => {
+  const authorization = `Bearer ${await validToken()}`;
   const answer = await sendRaw(server.url, ['Authorization', authorization, 'Authorization', authorization]);
 
   assert.equal(answer.status, 400);
   assert.equal(JSON.parse(answer.text).error, 'invalid_request');
 });
 
-test('a good token in the query string is ignored', async () => {
-  const token = await goodToken();
+test('a valid token in the query string is ignored', async () => {
+  const token = await validToken();
   const answer = await initialize(`${server.url}?access_token=${token}`);
 
-  assertRefused(answer, 401, challenge);
+  assertRejected(answer, 401, challenge);
 });
 
-test('a good token in a form body is ignored', async () => {
-  const body = new URLSearchParams({ access_token: await goodToken() });
+test('a valid token in a form body is ignored', async () => {
+  const body = new URLSearchParams({ access_token: await validToken() });
 
-  assertRefused(await send(server.url, { method: 'POST', body }), 401, challenge);
+  assertRejected(await send(server.url, { method: 'POST', body }), 401, challenge);
 });
 
-test('good credentials of another scheme are ignored', async () => {
-  const authorization = `Basic ${btoa(`batch:${await goodToken()}`)}`;
+test('valid credentials of another scheme are ignored', async () => {
+  const authorization = `Basic ${btoa(`batch:${await validToken()}`)}`;
 
-  assertRefused(await send(server.url, { method: 'POST', headers: { authorization } }), 401, challenge);
+  assertRejected(await send(server.url, { method: 'POST', headers: { authorization } }), 401, challenge);
 });
 
-test('no part of a token, good or bad, reaches the log', async () => {
-  const good = await goodToken();
-  const bad = withTamperedSignature(await key.sign(claims({ sub: 'a-subject-for-nobody-to-read' })));
-  assertAccepted(await initialize(server.url, good));
-  assert.equal((await initialize(server.url, bad)).status, 401);
+test('the log contains no part of a valid or invalid token', async () => {
+  const valid = await validToken();
+  const invalid = withTamperedSignature(await key.sign(claims({ sub: 'a-confidential-subject' })));
+  assertAccepted(await initialize(server.url, valid));
+  assert.equal((await initialize(server.url, invalid)).status, 401);
 
-  for (const part of [...good.split('.'), ...bad.split('.')]) assert.ok(!server.log.includes(part), `logged: ${part}`);
-  assert.ok(!server.log.includes('a-subject-for-nobody-to-read'));
+  for (const part of [...valid.split('.'), ...invalid.split('.')]) {
+    assert.ok(!server.log.includes(part), `the log contains ${part}`);
+  }
+  assert.ok(!server.log.includes('a-confidential-subject'));
 });
 
-function goodToken() {
+function validToken() {
   return provider.token({ resource: server.resource });
 }
 
@@ -142,7 +147,7 @@ function withTamperedSignature(token) {
   return [header, payload, bytes.toString('base64url')].join('.');
 }
 
-async function tokenWithItsOwnKey() {
+async function tokenWithEmbeddedKey() {
   const foreign = await SigningKey.generate('ES256', key.kid);
   const { kty, crv, x, y } = foreign.jwk;
   return foreign.sign(claims(), { jwk: { kty, crv, x, y } });
@@ -161,14 +166,16 @@ function encode(object) {
   return Buffer.from(JSON.stringify(object)).toString('base64url');
 }
 
-/** The answer repeats nothing that a stranger sent. */
-function assertSaysNothingOf({ headers, text: body }, token) {
-  const said = [body, ...headers.values()].join('\n');
-  for (const part of token.split('.').filter(Boolean)) assert.ok(!said.includes(part), `repeated: ${part}`);
-  assert.ok(!said.includes(key.kid), 'repeated the key id');
+/** Asserts that the response does not contain any part of the token. */
+function assertDoesNotContain({ headers, text: body }, token) {
+  const content = [body, ...headers.values()].join('\n');
+  for (const part of token.split('.').filter(Boolean)) {
+    assert.ok(!content.includes(part), `the response contains ${part}`);
+  }
+  assert.ok(!content.includes(key.kid), 'the response contains the key id');
 }
 
-/** `fetch` joins headers of the same name; this sends them as they are. */
+/** Sends the headers unchanged. `fetch` would join headers with the same name. */
 async function sendRaw(url, headers) {
   const request = http.request(url, { method: 'POST', headers: ['Host', new URL(url).host, ...headers] });
   request.end();

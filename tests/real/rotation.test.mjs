@@ -1,4 +1,4 @@
-// The provider's keys change while requests are under way.
+// The keys of the provider rotate while requests are in flight.
 
 import { strict as assert } from 'node:assert';
 import { test } from 'node:test';
@@ -11,15 +11,15 @@ import { v2, v2Probing } from './client_v2.mjs';
 import { fixture } from './fixture.mjs';
 import { OAuthSession } from './oauth_session.mjs';
 import { accessTokenClaims, ALGORITHMS, SigningKey } from './signing_key.mjs';
-import { assertAccepted, assertRefused, initialize } from './wire.mjs';
+import { assertAccepted, assertRejected, initialize } from './wire.mjs';
 
-/** Requests under way at the same time. */
+/** The number of concurrent requests. */
 const CONCURRENT = 200;
-/** Fetches that unknown key ids may cause at once. */
+/** The number of fetches that unknown key ids may cause at once. */
 const BURST = 2;
 
 for (const algorithm of ALGORITHMS) {
-  test(`${CONCURRENT} requests through a rotation of ${algorithm} keys: no refusal, few fetches`, async (t) => {
+  test(`${CONCURRENT} requests during a rotation of ${algorithm} keys are accepted, with few fetches`, async (t) => {
     const { provider, server } = await fixture(t, { algorithm });
     const old = await provider.token({ resource: server.resource });
     const newKey = await SigningKey.generate(algorithm);
@@ -38,7 +38,7 @@ for (const algorithm of ALGORITHMS) {
 }
 
 for (const sdk of [v1, v2, v2Probing]) {
-  test(`a connected ${sdk.name} client notices nothing of a rotation`, async (t) => {
+  test(`a connected ${sdk.name} client is not affected by a rotation`, async (t) => {
     const { provider, server } = await fixture(t);
     const session = new OAuthSession();
     const connection = await sdk.connect(server.url, session, new Browser());
@@ -55,21 +55,21 @@ for (const sdk of [v1, v2, v2Probing]) {
   });
 }
 
-test('a new key is accepted with its first token, and a removed one is refused from then on', async (t) => {
+test('a new key is accepted with its first token, and a removed key is rejected from then on', async (t) => {
   const { provider, server } = await fixture(t);
   const old = await provider.token({ resource: server.resource });
   assertAccepted(await initialize(server.url, old));
 
   provider.rotate([await SigningKey.generate('RS256')]);
   assertAccepted(await initialize(server.url, await provider.token({ resource: server.resource })));
-  assertRefused(await initialize(server.url, old), 401, {
+  assertRejected(await initialize(server.url, old), 401, {
     resource_metadata: server.metadataUrl,
     scope: 'mcp:tools',
     error: 'invalid_token',
   });
 });
 
-test('a provider that moves to another algorithm is followed', async (t) => {
+test('tokens are accepted when the provider changes its algorithm', async (t) => {
   const { provider, server } = await fixture(t, { algorithm: 'RS256' });
   const old = await provider.token({ resource: server.resource });
   const elliptic = await SigningKey.generate('ES256');

@@ -1,4 +1,4 @@
-// The server under test: the example `mcp_server`, or whatever program `MCP_SERVER_BIN` names, as a process of its own.
+// The server under test: the example `mcp_server`, or the program in `MCP_SERVER_BIN`, as a separate process.
 
 import { once } from 'node:events';
 import net from 'node:net';
@@ -6,11 +6,11 @@ import net from 'node:net';
 import { eventually } from './eventually.mjs';
 import { Program } from './program.mjs';
 
-/** Starts the server for `issuer` (one, or several in an array) and returns when it answers. */
+/** Starts the server for `issuer` (one, or several in an array) and waits until it responds. */
 export async function startServer({ issuer, environment = {} }) {
   const server = await spawnServer({ issuer, environment });
   try {
-    await eventually('the server answers', () => server.exitCode !== null || answers(server.metadataUrl));
+    await eventually('the server responds', () => server.exitCode !== null || responds(server.metadataUrl));
     if (server.exitCode !== null) throw new Error(`the server ended with ${server.exitCode}`);
     return server;
   } catch (error) {
@@ -19,11 +19,11 @@ export async function startServer({ issuer, environment = {} }) {
   }
 }
 
-/** Starts the server and does not wait for it. */
+/** Starts the server without waiting for it. */
 export async function spawnServer({ issuer, environment = {} }) {
   const bind = `127.0.0.1:${await freePort()}`;
   return new Server(bind, {
-    // What a log line might give away, it gives away at this level.
+    // At this level, a test sees every log line that could contain a secret.
     RUST_LOG: 'debug',
     MCP_BIND: bind,
     MCP_ISSUER: [issuer].flat().join(','),
@@ -42,11 +42,11 @@ class Server extends Program {
 
 function path() {
   const named = process.env.MCP_SERVER_BIN;
-  if (!named) throw new Error('MCP_SERVER_BIN has to name the server; `tests/real/run` builds it and says where it is');
+  if (!named) throw new Error('set MCP_SERVER_BIN to the path of the server, as `tests/real/run` does');
   return named;
 }
 
-async function answers(url) {
+async function responds(url) {
   return fetch(url).then(
     (response) => response.ok,
     () => false,

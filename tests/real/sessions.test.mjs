@@ -1,4 +1,4 @@
-// A session belongs to whoever opened it: its id is worth nothing in the hands of anybody else.
+// A session is bound to the user that opened it. Another user cannot use its id.
 
 import { strict as assert } from 'node:assert';
 import { after, test } from 'node:test';
@@ -11,21 +11,21 @@ import { fixture } from './fixture.mjs';
 import { McpSession } from './mcp_session.mjs';
 import { OAuthSession } from './oauth_session.mjs';
 import { accessTokenClaims } from './signing_key.mjs';
-import { assertRefused } from './wire.mjs';
+import { assertRejected } from './wire.mjs';
 
 const TOOLS = ['add_note', 'list_notes', 'whoami'];
 
-// The server trusts a second issuer, too, whose alice is another alice.
-const elsewhere = await AuthorizationServer.start({ algorithm: 'ES256' });
-after(() => elsewhere.stop());
+// The server also accepts tokens of a second issuer, whose user alice is another user.
+const otherIssuer = await AuthorizationServer.start({ algorithm: 'ES256' });
+after(() => otherIssuer.stop());
 const { provider, server } = await fixture(
   { after },
-  { algorithm: 'ES256', alsoTrusts: [elsewhere.issuer], environment: { MCP_BIND_SESSIONS: '1' } },
+  { algorithm: 'ES256', alsoTrusts: [otherIssuer.issuer], environment: { MCP_BIND_SESSIONS: '1' } },
 );
 const alice = await token();
 
 for (const revision of ['2025-03-26', '2025-06-18', '2025-11-25']) {
-  test(`two users who log in each have a session of ${revision}, and neither can use the other's`, async () => {
+  test(`two users have sessions of ${revision}, and neither can use the session of the other`, async () => {
     const [alice, bob] = await Promise.all([logIn(`alice-${revision}`), logIn(`bob-${revision}`)]);
     const [hers, his] = await Promise.all([open(alice.token, revision), open(bob.token, revision)]);
     await hers.call(alice.token, 'add_note', { text: 'of alice' });
@@ -45,34 +45,34 @@ for (const revision of ['2025-03-26', '2025-06-18', '2025-11-25']) {
   });
 }
 
-const strangers = {
+const otherUsers = {
   'another user of the same client': () => token({ sub: 'bob' }),
   'the same user with another client': () => token({ client_id: 'another' }),
   'the same user without a client': () => token({ client_id: undefined }),
-  'the user of that name of another issuer': () =>
-    elsewhere.key.sign(accessTokenClaims(elsewhere.issuer, server.resource)),
-  'a user whose name and client only together read the same': () =>
+  'the user with the same name at another issuer': () =>
+    otherIssuer.key.sign(accessTokenClaims(otherIssuer.issuer, server.resource)),
+  'a user whose concatenated name and client id are the same': () =>
     token({ sub: 'alicesigned', client_id: '-by-the-test' }),
 };
 
-for (const [name, makeToken] of Object.entries(strangers)) {
-  test(`${name} gets 404 for a session, as for one that never was, and does not end it`, async (t) => {
-    const stranger = await makeToken();
+for (const [name, makeToken] of Object.entries(otherUsers)) {
+  test(`${name} gets 404 for the session, as for an unknown one, and does not end it`, async (t) => {
+    const otherToken = await makeToken();
     const session = await open(alice);
     const stream = await session.listen(t, alice);
 
-    const answers = await session.answers(stranger);
+    const answers = await session.answers(otherToken);
     assertUnknown(answers);
-    const madeUp = session.withId('11111111-2222-4333-8444-555555555555');
-    assert.deepEqual(visible(answers), visible(await madeUp.answers(stranger)));
+    const unknownSession = session.withId('11111111-2222-4333-8444-555555555555');
+    assert.deepEqual(visible(answers), visible(await unknownSession.answers(otherToken)));
     assert.equal(JSON.parse(await session.call(alice, 'whoami')).subject, 'alice');
-    assert.ok(stream.isOpen, 'the stream of its owner has ended');
-    // It is a good token, and opens a session of its own.
-    await (await open(stranger)).call(stranger, 'whoami');
+    assert.ok(stream.isOpen, 'the stream of the owner has ended');
+    // The token is valid, and can open its own session.
+    await (await open(otherToken)).call(otherToken, 'whoami');
   });
 }
 
-test('the same user and client go on in the session with any token of theirs', async () => {
+test('the same user and client can use the session with any of their tokens', async () => {
   const session = await open(alice);
 
   for (const more of [await token({ scope: 'mcp:tools write:notes' }), await token({ azp: 'x', name: 'Alice' })]) {
@@ -83,9 +83,9 @@ test('the same user and client go on in the session with any token of theirs', a
 const forgeries = {
   'without its binding': (id) => beforeDot(id),
   'with an empty binding': (id) => `${beforeDot(id)}.`,
-  'cut short by a character': (id) => id.slice(0, -1),
-  'cut short by half': (id) => id.slice(0, id.length / 2),
-  'with a character more': (id) => `${id}A`,
+  'without its last character': (id) => id.slice(0, -1),
+  'cut in half': (id) => id.slice(0, id.length / 2),
+  'with an additional character': (id) => `${id}A`,
   'with another last character': (id) => id.slice(0, -1) + (id.endsWith('A') ? 'E' : 'A'),
   'with another first character': (id) => (id.startsWith('0') ? '1' : '0') + id.slice(1),
   'in capital letters': (id) => id.toUpperCase(),
@@ -95,13 +95,13 @@ const forgeries = {
     const bob = await token({ sub: 'bob' });
     return beforeDot(id) + afterDot((await open(bob)).id);
   },
-  'bound twice': (id) => id + afterDot(id),
+  'with its binding twice': (id) => id + afterDot(id),
   'of 10,000 characters': () => 'x'.repeat(10_000),
   'that is empty': () => '',
 };
 
 for (const [name, forge] of Object.entries(forgeries)) {
-  test(`a session id ${name} is unknown, even to its owner`, async () => {
+  test(`a session id ${name} is unknown, even for its owner`, async () => {
     const session = await open(alice);
 
     assertUnknown(await session.withId(await forge(session.id)).answers(alice));
@@ -109,18 +109,18 @@ for (const [name, forge] of Object.entries(forgeries)) {
   });
 }
 
-test('a session id is no credential: without a token, or with a bad one, it gets 401', async () => {
+test('a session id does not replace a token: without one, or with an invalid one, it gets 401', async () => {
   const session = await open(alice);
   const challenge = { resource_metadata: server.metadataUrl, scope: 'mcp:tools' };
 
-  for (const answer of Object.values(await session.answers())) assertRefused(answer, 401, challenge);
+  for (const answer of Object.values(await session.answers())) assertRejected(answer, 401, challenge);
   for (const answer of Object.values(await session.answers(await token({ exp: 1 })))) {
-    assertRefused(answer, 401, { ...challenge, error: 'invalid_token' });
+    assertRejected(answer, 401, { ...challenge, error: 'invalid_token' });
   }
   await session.call(alice, 'whoami');
 });
 
-test('a session that its owner has ended is unknown to its owner as well', async () => {
+test('a session that its owner has ended is unknown', async () => {
   const session = await open(alice);
   assert.equal(await session.end(alice), 202);
 
@@ -133,7 +133,7 @@ for (const sdk of [v1, v2]) {
     const session = new OAuthSession();
     const connection = await sdk.connect(server.url, session, new Browser());
     const { sessionId } = connection;
-    assert.ok(sessionId, 'there is no session');
+    assert.ok(sessionId, 'the server did not open a session');
 
     assert.deepEqual(await connection.toolNames(), TOOLS);
     assert.equal((await connection.whoami()).subject, 'alice');
@@ -152,7 +152,7 @@ for (const sdk of [v1, v2]) {
     session.saveTokens({ ...session.tokens(), access_token: await token({ client_id, exp: 1 }) });
 
     assert.equal((await connection.whoami()).subject, 'alice');
-    assert.ok(session.trace.some(({ status }) => status === 401), 'the token was not refused');
+    assert.ok(session.trace.some(({ status }) => status === 401), 'the token was not rejected');
     assert.equal(connection.sessionId, sessionId);
     await connection.close();
   });
@@ -169,7 +169,7 @@ async function logIn(name) {
   };
 }
 
-/** Alice's token, with `changes` applied to its claims. */
+/** A token of alice, with `changes` applied to its claims. */
 function token(changes) {
   return provider.key.sign(accessTokenClaims(provider.issuer, server.resource, changes));
 }
@@ -191,11 +191,11 @@ function assertUnknown(answers) {
   }
 }
 
-/** All that a stranger can compare. */
+/** The parts of the responses that a client can compare. */
 function visible(answers) {
   return Object.values(answers).map(({ status, headers, text }) => {
-    const said = [...headers].filter(([name]) => name !== 'date');
-    return { status, said, text };
+    const visibleHeaders = [...headers].filter(([name]) => name !== 'date');
+    return { status, visibleHeaders, text };
   });
 }
 
@@ -203,7 +203,7 @@ function beforeDot(id) {
   return id.slice(0, id.lastIndexOf('.'));
 }
 
-/** With the dot. */
+/** Includes the dot. */
 function afterDot(id) {
   return id.slice(id.lastIndexOf('.'));
 }

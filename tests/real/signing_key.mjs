@@ -1,5 +1,5 @@
-// A key pair that an authorization server signs with, and that a test can sign with as well: for the tokens that no
-// well-behaved authorization server would ever issue.
+// A key pair for an authorization server. A test can also sign with it, to create tokens that an authorization server
+// would never issue.
 
 import { randomUUID } from 'node:crypto';
 
@@ -15,24 +15,24 @@ export class SigningKey {
     key.algorithm = algorithm;
     key.kid = kid;
     key.#pair = await generateKeyPair(algorithm, { extractable: true });
-    // No `alg` member: RSA and OKP keys are published without one, as several vendors do.
+    // Several vendors publish RSA and OKP keys without `alg`, so these keys do not contain it.
     key.jwk = { ...(await exportJWK(key.#pair.privateKey)), kid, use: 'sig' };
     return key;
   }
 
-  /** Signs `claims` as an access token; `header` members replace the usual ones, `undefined` leaves one out. */
+  /** Signs `claims` as an access token. Members of `header` replace the default ones; `undefined` removes one. */
   sign(claims, header = {}) {
     const protectedHeader = { alg: this.algorithm, typ: 'at+jwt', kid: this.kid, ...header };
     return new SignJWT(claims).setProtectedHeader(withoutUndefined(protectedHeader)).sign(this.#pair.privateKey);
   }
 
-  /** What a careless verifier would take for an HMAC secret. */
+  /** The public key, which an insecure verifier could use as an HMAC secret. */
   publicPem() {
     return exportSPKI(this.#pair.publicKey);
   }
 }
 
-/** The claims of a good access token, with `changes` applied; `undefined` leaves a claim out. */
+/** The claims of a valid access token, with `changes` applied. `undefined` removes a claim. */
 export function accessTokenClaims(issuer, resource, changes = {}) {
   const now = Math.floor(Date.now() / 1000);
   return withoutUndefined({

@@ -1,18 +1,18 @@
-// Runs in a page: an MCP client's login with nothing but what a browser has.
+// Runs in a web page: the login of an MCP client that only uses browser APIs.
 
-/** The name under which the page keeps its login while its user is away. */
+/** The key of the login in the session storage, while the user is at the authorization server. */
 const LOGIN = 'login';
 
-/** Sends a request and returns what the page may see of the answer: of the headers, those that CORS exposes to it. */
+/** Sends a request and returns the parts of the response that the page may read: CORS limits the headers. */
 export async function send(url, init) {
   const response = await fetch(url, init);
   return { status: response.status, headers: [...response.headers], text: await response.text() };
 }
 
-/** From a URL of which nothing else is known to the address that the user has to go to. */
+/** Starts a login for the server at `url`, and returns the URL of the authorization request. */
 export async function startLogin(url) {
-  const refusal = await fetch(url, { method: 'POST' });
-  const challenge = refusal.headers.get('www-authenticate');
+  const rejection = await fetch(url, { method: 'POST' });
+  const challenge = rejection.headers.get('www-authenticate');
   const parameter = (name) => new RegExp(`${name}="([^"]*)"`).exec(challenge)[1];
   const { resource, authorization_servers: [issuer] } = await json(fetch(parameter('resource_metadata')));
   const server = await json(fetch(`${issuer}/.well-known/oauth-authorization-server`));
@@ -45,11 +45,13 @@ export async function startLogin(url) {
   return authorizationUrl.href;
 }
 
-/** At the redirect URI: the token endpoint's answer to the code that the user was sent back with. */
+/** Runs at the redirect URI: exchanges the code, and returns the response of the token endpoint. */
 export async function finishLogin() {
   const { resource, server, redirectUri, clientId, state, verifier } = JSON.parse(sessionStorage.getItem(LOGIN));
   const outcome = new URLSearchParams(location.search);
-  if (outcome.get('state') !== state || outcome.get('iss') !== server.issuer) throw new Error(`not ours: ${outcome}`);
+  if (outcome.get('state') !== state || outcome.get('iss') !== server.issuer) {
+    throw new Error(`the response is for another request: ${outcome}`);
+  }
   return json(
     fetch(server.token_endpoint, {
       method: 'POST',

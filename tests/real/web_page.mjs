@@ -1,4 +1,4 @@
-// A page of a web site, open in Chromium. What is asked of it happens inside the page, so that CORS is in force.
+// A web page in Chromium. Its methods run inside the page, so that CORS applies.
 
 import { openPage } from './chromium.mjs';
 import { startWebSite } from './web_site.mjs';
@@ -6,7 +6,7 @@ import { startWebSite } from './web_site.mjs';
 export class WebPage {
   #page;
 
-  /** The browser and the site, which has the name `host`, live as long as `t`. */
+  /** Opens a page of a site with the name `host`. The browser and the site stop when `t` ends. */
   static async open(t, { host = 'localhost' } = {}) {
     const page = new WebPage();
     page.origin = await startWebSite(t, host);
@@ -15,13 +15,13 @@ export class WebPage {
     return page;
   }
 
-  /** Like `send` of `wire.mjs`; but the headers are those that the page may read. */
+  /** Like `send` of `wire.mjs`, but only with the headers that the page may read. */
   async send(url, init) {
     const { headers, ...answer } = await this.#client('send', url, init);
     return { ...answer, headers: new Headers(headers) };
   }
 
-  /** Logs in to the server at `url`, where the user approves; returns the tokens. */
+  /** Logs in to the server at `url`, approves the request, and returns the tokens. */
   async logIn(url) {
     const authorizationUrl = await this.#client('startLogin', url);
     await this.#page.evaluate((target) => location.assign(target), authorizationUrl);
@@ -36,9 +36,9 @@ export class WebPage {
     try {
       return await this.#page.evaluate(call, [name, args]);
     } catch (error) {
-      // A script learns only that it failed; the browser tells the console what CORS forbade.
-      const said = (await this.#page.consoleMessages()).map((message) => message.text());
-      throw new Error([error.message, ...said].join('\n'));
+      // A script cannot see why a request failed; the browser writes the CORS error to the console.
+      const messages = (await this.#page.consoleMessages()).map((message) => message.text());
+      throw new Error([error.message, ...messages].join('\n'));
     }
   }
 }

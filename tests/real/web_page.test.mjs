@@ -1,4 +1,4 @@
-// What a page of another origin can do in a real browser, which lets a script send and read only what CORS allows.
+// The requests that a page of another origin can send in a real browser, and the responses that it can read under CORS.
 
 import { strict as assert } from 'node:assert';
 import { after, test } from 'node:test';
@@ -6,7 +6,7 @@ import { after, test } from 'node:test';
 import { developmentFixture, fixture } from './fixture.mjs';
 import { accessTokenClaims, SigningKey } from './signing_key.mjs';
 import { WebPage } from './web_page.mjs';
-import { assertRefused, assertUnavailable } from './wire.mjs';
+import { assertRejected, assertUnavailable } from './wire.mjs';
 
 const { provider, server } = await fixture({ after });
 const page = await WebPage.open({ after });
@@ -14,21 +14,21 @@ const challenge = { resource_metadata: server.metadataUrl, scope: 'mcp:tools' };
 
 for (const method of ['POST', 'GET', 'DELETE', 'HEAD']) {
   test(`a page reads the challenge of a 401 for ${method} without a token`, async () => {
-    assertRefused(await page.send(server.url, { method }), 401, challenge);
+    assertRejected(await page.send(server.url, { method }), 401, challenge);
   });
 }
 
-test('a page reads the challenge of a 401 for a bad token', async () => {
-  const answer = await callWhoami(page, server, 'a-bad-token');
+test('a page reads the challenge of a 401 for an invalid token', async () => {
+  const answer = await callWhoami(page, server, 'an-invalid-token');
 
-  assertRefused(answer, 401, { ...challenge, error: 'invalid_token' });
+  assertRejected(answer, 401, { ...challenge, error: 'invalid_token' });
 });
 
-test('a page reads the challenge of a 403, and in it the scope that its token lacks', async () => {
+test('a page reads the challenge of a 403 with the missing scope', async () => {
   const token = await provider.token({ resource: server.resource, scope: 'write:notes' });
   const answer = await callWhoami(page, server, token);
 
-  assertRefused(answer, 403, { ...challenge, error: 'insufficient_scope' });
+  assertRejected(answer, 403, { ...challenge, error: 'insufficient_scope' });
 });
 
 test('a page reads the Retry-After of a 503', async (t) => {
@@ -40,7 +40,7 @@ test('a page reads the Retry-After of a 503', async (t) => {
   assertUnavailable(await callWhoami(page, server, token));
 });
 
-test('a page reads the metadata at the URL that the challenge names', async () => {
+test('a page reads the metadata at the URL in the challenge', async () => {
   const { status, headers, text } = await page.send(challenge.resource_metadata);
 
   assert.equal(status, 200);
@@ -65,19 +65,19 @@ for (const revision of ['2025-11-25', '2026-07-28']) {
   });
 }
 
-test('a page from another machine reads the metadata, but neither the server nor the development server', async (t) => {
+test('a page of a remote site can read the metadata, but not the server or the development server', async (t) => {
   const { server, issuer } = await developmentFixture(t);
-  const stranger = await WebPage.open(t, { host: 'elsewhere.example' });
-  await assert.rejects(stranger.send(server.url, { method: 'POST' }), blockedByCors(server.url));
-  assert.equal((await stranger.send(server.metadataUrl, { method: 'GET' })).status, 200);
+  const remotePage = await WebPage.open(t, { host: 'elsewhere.example' });
+  await assert.rejects(remotePage.send(server.url, { method: 'POST' }), blockedByCors(server.url));
+  assert.equal((await remotePage.send(server.metadataUrl, { method: 'GET' })).status, 200);
 
   for (const [path, method] of [
     ['/.well-known/oauth-authorization-server', 'GET'],
     ['/register', 'POST'],
     ['/token', 'POST'],
   ]) {
-    assert.ok((await page.send(issuer + path, { method })).status, `${path} answers nobody`);
-    await assert.rejects(stranger.send(issuer + path, { method }), blockedByCors(issuer + path));
+    assert.ok((await page.send(issuer + path, { method })).status, `${path} does not respond`);
+    await assert.rejects(remotePage.send(issuer + path, { method }), blockedByCors(issuer + path));
   }
 });
 
@@ -85,7 +85,7 @@ function blockedByCors(url) {
   return ({ message }) => message.includes(`Access to fetch at '${url}'`) && message.includes('blocked by CORS policy');
 }
 
-/** With all the headers of an MCP client, which the browser asks about first. */
+/** Calls `whoami` with all headers of an MCP client, so that the browser sends a preflight request. */
 function callWhoami(page, { url }, token, revision = '2025-11-25') {
   const meta = {
     'io.modelcontextprotocol/protocolVersion': revision,

@@ -1,5 +1,5 @@
-// A web site of its own: one page at every path, and the script that the page runs. To the servers of the tests it is
-// another origin, so that a browser asks them what the page may send and read.
+// A web site with one page at every path, and the script of that page. It has another origin than the servers under
+// test, so the browser applies CORS.
 
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
@@ -8,7 +8,7 @@ import http from 'node:http';
 const SCRIPT = '/web_client.mjs';
 const PAGE = '<!doctype html><html lang="en"><title>A client of the test</title>';
 
-/** Serves on loopback as long as `t` lives; returns the origin that the site has under the name `host`. */
+/** Serves the site on loopback until `t` ends. Returns its origin with the name `host`. */
 export async function startWebSite(t, host) {
   const script = await readFile(new URL(`.${SCRIPT}`, import.meta.url));
   const site = http.createServer((request, response) => {

@@ -1,4 +1,4 @@
-// Plain HTTP requests to the server under test, and what its answers must look like.
+// Plain HTTP requests to the server under test, and assertions about its responses.
 
 import { strict as assert } from 'node:assert';
 
@@ -10,17 +10,17 @@ const INITIALIZE = {
   params: { protocolVersion: '2025-06-18', capabilities: {}, clientInfo: { name: 'real-tests', version: '1.0.0' } },
 };
 const WHOAMI = { method: 'tools/call', params: { name: 'whoami', arguments: {} } };
-/** The first revision whose requests say themselves which revision they are of, and what they are about. */
+/** The first revision without sessions. Each of its requests contains the revision, and headers for its operation. */
 const WITHOUT_SESSIONS = '2026-07-28';
-/** The longest time that a client may be told to wait, in seconds. */
-const LONGEST_RETRY_AFTER = 60;
+/** The maximum value of `Retry-After`, in seconds. */
+const MAX_RETRY_AFTER = 60;
 
-/** The first request of an MCP session, the only one that needs no session. */
+/** Sends the first request of an MCP session, which is the only one without a session id. */
 export function initialize(url, token) {
   return post(url, token, INITIALIZE);
 }
 
-/** Who the bearer of `token` is to the server. */
+/** Returns the identity that the server derives from `token`. */
 export async function whoami(url, token) {
   const answer = await post(url, token, WHOAMI);
   assert.equal(answer.status, 200, describe(answer));
@@ -63,14 +63,14 @@ export async function send(url, init) {
   return { status: response.status, headers: response.headers, text: await response.text() };
 }
 
-/** The request came through to the MCP server, which answered it. */
+/** Asserts that the request reached the MCP server. */
 export function assertAccepted(answer) {
   assert.equal(answer.status, 200, describe(answer));
   assert.match(answer.text, /"protocolVersion"/);
 }
 
-/** The request was refused with `status`, and with a challenge that has exactly the parameters `expected`. */
-export function assertRefused(answer, status, expected) {
+/** Asserts a rejection with `status` and a challenge that has exactly the parameters `expected`. */
+export function assertRejected(answer, status, expected) {
   assert.equal(answer.status, status, describe(answer));
   const { error_description: description, ...challenge } = parseChallenge(answer.headers.get('www-authenticate'));
   assert.deepEqual(challenge, expected);
@@ -82,18 +82,18 @@ export function assertRefused(answer, status, expected) {
   if (description !== undefined) assert.equal(body.error_description, description);
 }
 
-/** The server cannot judge the token now, and says when to ask again; it does not say that the token is bad. */
+/** Asserts a 503 with `Retry-After`: the server cannot verify the token now, and does not call it invalid. */
 export function assertUnavailable(answer) {
   assert.equal(answer.status, 503, describe(answer));
   assert.equal(answer.headers.get('www-authenticate'), null);
   const retryAfter = answer.headers.get('retry-after');
   assert.match(String(retryAfter), /^[1-9][0-9]*$/);
-  assert.ok(Number(retryAfter) <= LONGEST_RETRY_AFTER, `Retry-After: ${retryAfter}`);
+  assert.ok(Number(retryAfter) <= MAX_RETRY_AFTER, `Retry-After: ${retryAfter}`);
   assert.equal(JSON.parse(answer.text).error, 'temporarily_unavailable');
 }
 
-/** Asks until the token is accepted; any refusal before that other than 503 is a failure. */
-export function acceptedAtLast(url, token, timing) {
+/** Sends requests until the token is accepted. Before that, each response must be a 503. */
+export function acceptedEventually(url, token, timing) {
   return eventually(
     'the token is accepted',
     async () => {

@@ -1,17 +1,17 @@
-//! Lists that change, and who is told.
+//! Changes of the lists, and the notifications about them.
 
 use rmcp::ErrorData;
 use rmcp::service::{SubscriptionContext, SubscriptionSendError};
 use tokio::sync::watch;
 
-/// Where changes of the lists are announced.
+/// Sends the changes of the lists to all subscriptions.
 #[derive(Clone, Default)]
 pub(crate) struct Changes {
     tools: watch::Sender<()>,
     prompts: watch::Sender<()>,
 }
 
-/// The changes from one moment on.
+/// The changes since the creation of this value.
 #[derive(Clone)]
 pub(crate) struct LaterChanges {
     tools: watch::Receiver<()>,
@@ -33,7 +33,7 @@ impl Changes {
 }
 
 impl LaterChanges {
-    /// Tells a subscription of each change that it is for, until it ends.
+    /// Notifies a subscription of its changes until it ends.
     pub(crate) async fn tell(mut self, subscription: SubscriptionContext) -> Result<(), ErrorData> {
         let (sink, accepted) = (subscription.sink(), subscription.accepted());
         let (hears_tools, hears_prompts) =

@@ -1,19 +1,19 @@
-//! Tools that answer at once, each with another kind of content.
+//! Tools that respond at once, each with a different kind of content.
 
 use serde_json::{Value, json};
 
 use crate::media::{audio, image};
 
 pub(crate) const TOOLS: [(&str, &str); 6] = [
-    ("test_simple_text", "Answers with a text"),
-    ("test_image_content", "Answers with an image"),
-    ("test_audio_content", "Answers with a sound"),
-    ("test_embedded_resource", "Answers with a resource"),
-    ("test_multiple_content_types", "Answers with a text, an image and a resource"),
-    ("test_error_handling", "Answers that it has failed"),
+    ("test_simple_text", "Returns a text"),
+    ("test_image_content", "Returns an image"),
+    ("test_audio_content", "Returns a sound"),
+    ("test_embedded_resource", "Returns a resource"),
+    ("test_multiple_content_types", "Returns a text, an image and a resource"),
+    ("test_error_handling", "Returns an error"),
 ];
 
-/// The result of such a tool; `None` if it is another one.
+/// Returns the result of a tool of this module, or `None` for another tool.
 pub(crate) fn answer(tool: &str) -> Option<Value> {
     let content = match tool {
         "test_simple_text" => json!([text("nothing but text")]),
@@ -25,13 +25,13 @@ pub(crate) fn answer(tool: &str) -> Option<Value> {
             image(),
             resource("test://mixed-content-resource", "application/json", r#"{"answer":42}"#),
         ]),
-        "test_error_handling" => return Some(json!({ "content": [text("failed, as it should")], "isError": true })),
+        "test_error_handling" => return Some(json!({ "content": [text("failed, as expected")], "isError": true })),
         _ => return None,
     };
     Some(json!({ "content": content }))
 }
 
-/// A result that says only this.
+/// A result with one text.
 pub(crate) fn only(words: &str) -> Value {
     json!({ "content": [text(words)] })
 }

@@ -1,5 +1,5 @@
-//! Tools that talk while they work: they log, report progress, or ask the client (before 2026-07-28).
-#![expect(deprecated, reason = "what the latest revision gives up, the earlier ones have")]
+//! Tools that send messages while they run: logs, progress, or requests to the client (before 2026-07-28).
+#![expect(deprecated, reason = "the earlier revisions have members that the latest one deprecates")]
 
 use std::time::Duration;
 
@@ -15,14 +15,14 @@ use crate::content::only;
 use crate::shape::shape;
 
 pub(crate) const TOOLS: [(&str, &str); 5] = [
-    ("test_tool_with_logging", "Logs while it works"),
-    ("test_logging_tool", "Logs while it works, if it was asked to"),
-    ("test_tool_with_progress", "Says how far it is"),
-    ("test_elicitation_sep1034_defaults", "Asks the user, and proposes what to answer"),
-    ("test_elicitation_sep1330_enums", "Asks the user to choose, in every way that there is"),
+    ("test_tool_with_logging", "Logs while it runs"),
+    ("test_logging_tool", "Logs while it runs, at the level of the client"),
+    ("test_tool_with_progress", "Reports its progress"),
+    ("test_elicitation_sep1034_defaults", "Asks the user, with default values"),
+    ("test_elicitation_sep1330_enums", "Asks the user to choose, with every form of enumeration"),
 ];
 
-/// The result of such a tool; `None` if it is another one. `level` is what the client wants to be told.
+/// Returns the result of a tool of this module, or `None` for another tool. `level` is the log level of the client.
 pub(crate) async fn answer(
     call: &CallToolRequestParams,
     context: &RequestContext<RoleServer>,
@@ -37,13 +37,16 @@ pub(crate) async fn answer(
         "test_tool_with_progress" => report(context).await?,
         "test_sampling" => {
             let message = json!({ "role": "user", "content": { "type": "text", "text": argument("prompt")? } });
-            asked(context, "sampling/createMessage", json!({ "messages": [message], "maxTokens": 100 })).await?
+            request_client(context, "sampling/createMessage", json!({ "messages": [message], "maxTokens": 100 }))
+                .await?
         }
-        "test_elicitation" => asked(context, "elicitation/create", form(argument("message")?, who())).await?,
+        "test_elicitation" => request_client(context, "elicitation/create", form(argument("message")?, who())).await?,
         "test_elicitation_sep1034_defaults" => {
-            asked(context, "elicitation/create", form("Is this right?", defaults())).await?
+            request_client(context, "elicitation/create", form("Is this right?", defaults())).await?
         }
-        "test_elicitation_sep1330_enums" => asked(context, "elicitation/create", form("Which?", choices())).await?,
+        "test_elicitation_sep1330_enums" => {
+            request_client(context, "elicitation/create", form("Which?", choices())).await?
+        }
         _ => return Ok(None),
     }))
 }
@@ -70,8 +73,8 @@ async fn report(context: &RequestContext<RoleServer>) -> Result<Value, ErrorData
     Ok(only("it is done"))
 }
 
-/// Asks the client, and answers what it says.
-async fn asked(context: &RequestContext<RoleServer>, method: &str, params: Value) -> Result<Value, ErrorData> {
+/// Sends a request to the client and returns its response as a result.
+async fn request_client(context: &RequestContext<RoleServer>, method: &str, params: Value) -> Result<Value, ErrorData> {
     let request: ServerRequest = shape(json!({ "method": method, "params": params }))?;
     let answer = context.peer.send_request(request).await.map_err(lost)?;
     Ok(only(&json!(answer).to_string()))
@@ -87,7 +90,7 @@ fn who() -> Value {
     json!({ "username": { "type": "string" }, "email": { "type": "string" } })
 }
 
-/// The suite names the fields and knows their defaults.
+/// The fields and default values that the suite expects.
 fn defaults() -> Value {
     json!({
         "name": { "type": "string", "default": "John Doe" },
@@ -98,7 +101,7 @@ fn defaults() -> Value {
     })
 }
 
-/// The suite names the fields and knows how each says what can be chosen.
+/// The fields and the forms of enumeration that the suite expects.
 fn choices() -> Value {
     let titled = json!([{ "const": "value1", "title": "One" }, { "const": "value2", "title": "Two" }]);
     json!({
@@ -110,7 +113,7 @@ fn choices() -> Value {
     })
 }
 
-/// Where a level stands, from the least to the most severe (RFC 5424, section 6.2.1).
+/// The rank of a log level, from the least to the most severe (RFC 5424, section 6.2.1).
 fn rank(level: LoggingLevel) -> u8 {
     match level {
         LoggingLevel::Debug => 0,
@@ -128,5 +131,5 @@ fn lost(error: ServiceError) -> ErrorData {
     ErrorData::internal_error(error.to_string(), None)
 }
 
-/// Between two messages, so that they cannot arrive as one.
+/// The pause between two messages, so that the client receives them separately.
 const PAUSE: Duration = Duration::from_millis(20);

@@ -1,5 +1,5 @@
-//! The server: who answers which request.
-#![expect(deprecated, reason = "what the latest revision gives up, the earlier ones have")]
+//! The server, which dispatches the requests to the other modules.
+#![expect(deprecated, reason = "the earlier revisions have members that the latest one deprecates")]
 
 use std::sync::{Mutex, PoisonError};
 
@@ -19,10 +19,10 @@ use crate::request_state::RequestStates;
 use crate::shape::result;
 use crate::{content, conversation, input_required, prompts, resources, tool_list};
 
-/// One of these serves a session, or one request where there are no sessions.
+/// Serves one session, or one request in revisions without sessions.
 pub(crate) struct Everything {
     changes: Changes,
-    /// From the moment that it was made: earlier than a client can be told that its subscription stands.
+    /// The changes since the creation of this value, which is before the client learns of its subscription.
     later: LaterChanges,
     states: RequestStates,
     level: Mutex<Option<LoggingLevel>>,
@@ -53,7 +53,7 @@ impl Everything {
             "test_trigger_tool_change" => self.changes.tools_changed(),
             "test_trigger_prompt_change" => self.changes.prompts_changed(),
             tool_list::SCHEMA | tool_list::HEADER => {}
-            other => return Err(ErrorData::invalid_params(format!("there is no tool {other}"), None)),
+            other => return Err(ErrorData::invalid_params(format!("the tool {other} does not exist"), None)),
         }
         Ok(content::only("it is done"))
     }
@@ -82,7 +82,7 @@ impl ServerHandler for Everything {
         result(tool_list::list())
     }
 
-    /// rmcp compares the headers of a call with what this says of its arguments.
+    /// rmcp compares the headers of a call with this description of its arguments.
     fn get_tool(&self, name: &str) -> Option<Tool> {
         let list: ListToolsResult = result(tool_list::list()).ok()?;
         list.tools.into_iter().find(|tool| tool.name == name)
@@ -136,7 +136,7 @@ impl ServerHandler for Everything {
         resources::exists(&request.uri)
     }
 
-    /// Whatever is asked for; rmcp takes away what this server has not.
+    /// Accepts every requested capability. rmcp removes those that this server does not have.
     fn accepted_subscription_filter(&self, requested: &SubscriptionFilter) -> Option<SubscriptionFilter> {
         Some(requested.clone())
     }

@@ -8,10 +8,10 @@ use mcp_bearer::mcp::{McpLayer, McpScopes};
 
 use crate::endpoint::Endpoint;
 
-/// What a token has to carry.
+/// The scope that a token needs.
 pub(crate) const SCOPE: &str = "mcp:tools";
 
-/// Everything that the layer can do, with rules that the token satisfies.
+/// Uses all features of the layer, with rules that the token satisfies.
 fn mcp_layer(server: &ResourceServer) -> McpLayer {
     let scopes = McpScopes::new()
         .tool("test_simple_text", [SCOPE])
@@ -24,7 +24,7 @@ fn mcp_layer(server: &ResourceServer) -> McpLayer {
     layer.filter_lists().bind_sessions().revalidate_streams(Duration::from_secs(1))
 }
 
-/// `endpoint` for whoever has a token, and the metadata in front of it.
+/// Builds the protected `endpoint` and the public metadata.
 pub(crate) fn guarded(endpoint: Endpoint, server: &ResourceServer) -> Router {
     Router::new()
         .route_service("/mcp", endpoint)

@@ -1,4 +1,4 @@
-//! Calls that cannot be answered before the client has answered something (2026-07-28 and later).
+//! Calls that need responses of the client first (2026-07-28 and later).
 
 use rmcp::ErrorData;
 use rmcp::model::{CallToolRequestParams, ClientCapabilities, InputResponses};
@@ -12,16 +12,16 @@ pub(crate) const TOOLS: [(&str, &str); 10] = [
     ("test_input_required_result_elicitation", "Asks the user for a name"),
     ("test_input_required_result_sampling", "Asks the model"),
     ("test_input_required_result_list_roots", "Asks for the roots"),
-    ("test_input_required_result_request_state", "Asks, and hands out a state"),
-    ("test_input_required_result_multiple_inputs", "Asks for three things at once"),
+    ("test_input_required_result_request_state", "Asks, and returns a state"),
+    ("test_input_required_result_multiple_inputs", "Sends three requests at once"),
     ("test_input_required_result_multi_round", "Asks twice"),
-    ("test_input_required_result_tampered_state", "Asks, and takes back only the state that it has handed out"),
-    ("test_input_required_result_capabilities", "Asks only for what the client can do"),
-    ("test_streaming_elicitation", "Asks the user to go on"),
+    ("test_input_required_result_tampered_state", "Asks, and accepts only a state that it has returned"),
+    ("test_input_required_result_capabilities", "Uses only the capabilities of the client"),
+    ("test_streaming_elicitation", "Asks the user to continue"),
     ("test_missing_capability", "Needs sampling"),
 ];
 
-/// The result of such a tool or its questions; `None` if it is another one.
+/// Returns the result of a tool of this module or its requests to the client, or `None` for another tool.
 pub(crate) fn answer(
     call: &CallToolRequestParams,
     capabilities: &ClientCapabilities,
@@ -32,7 +32,7 @@ pub(crate) fn answer(
     let round = states.round(tool, call.request_state.as_deref())?;
     let has = |key: &str| responses.is_some_and(|responses| responses.get(key).is_some_and(Value::is_object));
     let state = |round| Some(states.after(tool, round));
-    let confirm = || json!({ "confirm": elicitation("Shall it go on?", "ok", "boolean") });
+    let confirm = || json!({ "confirm": elicitation("Do you want to continue?", "ok", "boolean") });
     Ok(Some(match tool {
         "test_input_required_result_elicitation" => match accepted(responses, "user_name", "name") {
             Some(name) => only(&format!("hello, {name}")),
@@ -58,7 +58,7 @@ pub(crate) fn answer(
             _ => ask(json!({ "step1": elicitation("Who are you?", "name", "string") }), state(1)),
         },
         "test_input_required_result_capabilities" => ask(questions_for(capabilities), None),
-        "test_streaming_elicitation" if has("confirm") => only("it goes on"),
+        "test_streaming_elicitation" if has("confirm") => only("it continues"),
         "test_streaming_elicitation" => ask(confirm(), None),
         "test_missing_capability" if capabilities.sampling.is_some() => only("the client can sample"),
         "test_missing_capability" => {
@@ -69,7 +69,7 @@ pub(crate) fn answer(
     }))
 }
 
-/// The intermediate result that asks for `requests`.
+/// The intermediate result with `requests` to the client.
 pub(crate) fn ask(requests: Value, state: Option<String>) -> Value {
     let mut result = json!({ "resultType": "input_required", "inputRequests": requests });
     if let (Some(state), Some(members)) = (state, result.as_object_mut()) {
@@ -78,19 +78,19 @@ pub(crate) fn ask(requests: Value, state: Option<String>) -> Value {
     result
 }
 
-/// A question to the user with one field.
+/// A request to the user with one field.
 pub(crate) fn elicitation(message: &str, field: &str, kind: &str) -> Value {
     let schema = json!({ "type": "object", "properties": { field: { "type": kind } }, "required": [field] });
     json!({ "method": "elicitation/create", "params": { "message": message, "requestedSchema": schema } })
 }
 
-/// What the user has put into `field` of the form `key`, if it is a text.
+/// Returns the text of `field` in the form `key`, if the user has accepted the form.
 pub(crate) fn accepted<'a>(responses: Option<&'a InputResponses>, key: &str, field: &str) -> Option<&'a str> {
     let form = responses?.get(key)?;
     (form.get("action")? == "accept").then(|| form.get("content")?.get(field)?.as_str())?
 }
 
-/// A question for each thing that the client can do.
+/// One request for each capability of the client.
 fn questions_for(capabilities: &ClientCapabilities) -> Value {
     let sampling = capabilities.sampling.is_some().then(|| ("question", sampling("Which city is this?")));
     let elicitation = || ("user_name", elicitation("Who are you?", "name", "string"));

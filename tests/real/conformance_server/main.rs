@@ -1,9 +1,9 @@
-//! An MCP server that can do whatever the conformance suite asks for, behind the bearer layer or without it.
+//! An MCP server with all features that the conformance suite tests, with or without the layer.
 //!
-//! Once it listens it prints one line of JSON, `{"url": "http://127.0.0.1:PORT/mcp", "token": "..."}`. With `--bare`
-//! there is no layer and no token. With `--json` an answer of one message is JSON instead of an event stream, in the
-//! revisions without sessions.
-#![allow(clippy::print_stdout, reason = "a program talks to whoever started it")]
+//! When the program listens, it prints one line of JSON, `{"url": "http://127.0.0.1:PORT/mcp", "token": "..."}`. With
+//! `--bare`, it uses no layer and no token. With `--json`, a response with one message is JSON instead of an event
+//! stream, in the revisions without sessions.
+#![allow(clippy::print_stdout, reason = "the program prints its URL for the tests")]
 
 mod changes;
 mod content;
@@ -34,7 +34,7 @@ use endpoint::Endpoint;
 async fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
     if let Some(unknown) = arguments.iter().find(|argument| !["--bare", "--json"].contains(&argument.as_str())) {
-        return Err(format!("{unknown} is no argument of this program: it knows --bare and --json").into());
+        return Err(format!("{unknown} is not an argument of this program: use --bare or --json").into());
     }
     let has = |flag: &str| arguments.iter().any(|argument| argument == flag);
     let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -50,7 +50,7 @@ fn bare(endpoint: Endpoint) -> Router {
     Router::new().route_service("/mcp", endpoint)
 }
 
-/// The same behind the layer, and a token that it accepts.
+/// Returns the endpoint behind the layer, and a token that the layer accepts.
 async fn guarded(endpoint: Endpoint, url: &str) -> Result<(Router, Option<String>), Box<dyn Error>> {
     let issuer = TestIssuer::new("https://auth.example.com");
     let server = ResourceServer::builder(url).issuer(issuer.issuer()).scopes_supported([guard::SCOPE]).build().await?;
@@ -58,5 +58,5 @@ async fn guarded(endpoint: Endpoint, url: &str) -> Result<(Router, Option<String
     Ok((guard::guarded(endpoint, &server), Some(token)))
 }
 
-/// Longer than any run of the suite takes.
+/// Longer than a run of the suite.
 const LIFETIME: Duration = Duration::from_secs(3600);

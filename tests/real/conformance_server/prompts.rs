@@ -1,4 +1,4 @@
-//! The prompts, and what completes their arguments.
+//! The prompts, and the completion of their arguments.
 
 use rmcp::ErrorData;
 use rmcp::model::GetPromptRequestParams;
@@ -9,12 +9,12 @@ use crate::input_required::{accepted, ask, elicitation};
 use crate::media::image;
 
 pub(crate) fn list() -> Value {
-    let argument = |name: &str| json!({ "name": name, "description": "Stands in the message", "required": true });
+    let argument = |name: &str| json!({ "name": name, "description": "A part of the message", "required": true });
     json!({ "prompts": [
         { "name": "test_simple_prompt", "description": "A message" },
         {
             "name": "test_prompt_with_arguments",
-            "description": "A message made of its arguments",
+            "description": "A message with its arguments",
             "arguments": [argument("arg1"), argument("arg2")],
         },
         {
@@ -23,11 +23,11 @@ pub(crate) fn list() -> Value {
             "arguments": [argument("resourceUri")],
         },
         { "name": "test_prompt_with_image", "description": "An image to work on" },
-        { "name": "test_input_required_result_prompt", "description": "A message made of what the user says" },
+        { "name": "test_input_required_result_prompt", "description": "A message with the input of the user" },
     ] })
 }
 
-/// The prompt, or the question that comes before it.
+/// Returns a prompt, or the request that must be answered first.
 pub(crate) fn get(request: &GetPromptRequestParams) -> Result<Value, ErrorData> {
     let argument = |name: &str| {
         let value = request.arguments.as_ref().and_then(|arguments| arguments.get(name)?.as_str());
@@ -48,13 +48,13 @@ pub(crate) fn get(request: &GetPromptRequestParams) -> Result<Value, ErrorData> 
             Some(context) => vec![text(&format!("Write about {context}."))],
             None => return Ok(question),
         },
-        other => return Err(ErrorData::invalid_params(format!("there is no prompt {other}"), None)),
+        other => return Err(ErrorData::invalid_params(format!("the prompt {other} does not exist"), None)),
     };
     let messages: Vec<_> = contents.into_iter().map(|content| json!({ "role": "user", "content": content })).collect();
     Ok(json!({ "messages": messages }))
 }
 
-/// What an argument that begins like this may become.
+/// Returns the completions of an argument with this start.
 pub(crate) fn completion(beginning: &str) -> Value {
     let values: Vec<_> = WORDS.into_iter().filter(|word| word.starts_with(beginning)).collect();
     json!({ "completion": { "values": values, "total": values.len(), "hasMore": false } })

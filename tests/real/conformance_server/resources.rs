@@ -1,4 +1,4 @@
-//! What can be read.
+//! The resources.
 
 use rmcp::ErrorData;
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use crate::media::png;
 const TEXT: &str = "test://static-text";
 const BINARY: &str = "test://static-binary";
 const WATCHED: &str = "test://watched-resource";
-/// What stands around the variable of the template.
+/// The texts before and after the variable of the template.
 const TEMPLATE: (&str, &str) = ("test://template/", "/data");
 
 pub(crate) fn list() -> Value {
@@ -24,7 +24,7 @@ pub(crate) fn templates() -> Value {
     json!({ "resourceTemplates": [{
         "uriTemplate": format!("{before}{{id}}{after}"),
         "name": "data",
-        "description": "Data under an id",
+        "description": "Data with an id",
         "mimeType": "application/json",
     }] })
 }
@@ -42,7 +42,7 @@ pub(crate) fn read(uri: &str) -> Result<Value, ErrorData> {
     Ok(json!({ "contents": [content] }))
 }
 
-/// That there is something to subscribe to.
+/// Returns an error if the resource for a subscription does not exist.
 pub(crate) fn exists(uri: &str) -> Result<(), ErrorData> {
     read(uri).map(drop)
 }
@@ -53,5 +53,5 @@ fn id_in(uri: &str) -> Option<&str> {
 }
 
 fn not_found(uri: &str) -> ErrorData {
-    ErrorData::resource_not_found("there is no such resource", Some(json!({ "uri": uri })))
+    ErrorData::resource_not_found("the resource does not exist", Some(json!({ "uri": uri })))
 }

@@ -1,16 +1,15 @@
-//! Messages written down as the wire has them.
+//! Converts JSON messages into types of rmcp.
 
 use rmcp::ErrorData;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-/// `message` as a type of rmcp.
+/// Converts `message` into a type of rmcp.
 pub(crate) fn shape<T: DeserializeOwned>(message: Value) -> Result<T, ErrorData> {
     serde_json::from_value(message).map_err(|error| ErrorData::internal_error(error.to_string(), None))
 }
 
-/// The same for a result, which is complete if it says nothing else. rmcp drops that word where a revision does not
-/// know it.
+/// Converts a result, which is marked as complete by default. rmcp removes that mark for revisions that do not know it.
 pub(crate) fn result<T: DeserializeOwned>(mut message: Value) -> Result<T, ErrorData> {
     if let Some(members) = message.as_object_mut() {
         members.entry("resultType").or_insert_with(|| "complete".into());

@@ -1,15 +1,15 @@
-//! The tools, as they are listed.
+//! The list of tools.
 
 use serde_json::{Value, json};
 
 use crate::{content, conversation, input_required};
 
-/// Tools that change a list, or say that they do.
+/// Tools that announce a change of a list.
 pub(crate) const TRIGGERS: [(&str, &str); 2] = [
-    ("test_trigger_tool_change", "Says that the list of tools has changed"),
-    ("test_trigger_prompt_change", "Says that the list of prompts has changed"),
+    ("test_trigger_tool_change", "Announces a change of the list of tools"),
+    ("test_trigger_prompt_change", "Announces a change of the list of prompts"),
 ];
-/// Tools that are listed for their schema.
+/// Tools whose schema the suite checks.
 pub(crate) const SCHEMA: &str = "json_schema_2020_12_tool";
 pub(crate) const HEADER: &str = "test_header_argument";
 
@@ -23,7 +23,7 @@ pub(crate) fn list() -> Value {
         tool(SCHEMA, "Has a schema with many keywords", schema()),
         tool(
             HEADER,
-            "Has an argument that a header repeats",
+            "Has an argument that is also in a header",
             object("region", json!({ "type": "string", "x-mcp-header": "Region" })),
         ),
     ]);
@@ -34,12 +34,12 @@ fn tool(name: &str, description: &str, schema: Value) -> Value {
     json!({ "name": name, "description": description, "inputSchema": schema })
 }
 
-/// The schema of one argument, which is required.
+/// The schema of one required argument.
 fn object(argument: &str, schema: Value) -> Value {
     json!({ "type": "object", "properties": { argument: schema }, "required": [argument] })
 }
 
-/// The suite looks for these keywords.
+/// The keywords that the suite expects.
 fn schema() -> Value {
     let city = json!({ "city": { "type": "string" } });
     let phone = json!({ "required": ["phone"] });

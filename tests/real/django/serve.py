@@ -1,6 +1,6 @@
-"""Serves the toolkit on a free loopback port, says at which issuer, and forgets everything when it is ended.
+"""Serves the toolkit on a free loopback port and prints the issuer. All data is in memory.
 
-Standard input is a JSON object with the `users` and the `applications`, in the words of the models.
+Standard input is a JSON object with the `users` and the `applications`, with the field names of the models.
 """
 
 import json
@@ -22,7 +22,7 @@ def main():
 
 
 def fill(world):
-    """Makes the users and the applications that the tests ask for."""
+    """Creates the users and the applications of the tests."""
     from django.contrib.auth.models import User
     from oauth2_provider.models import Application
 
@@ -33,7 +33,7 @@ def fill(world):
 
 
 def serve():
-    # A database in memory has no patience with threads that want the same table.
+    # Concurrent threads would get errors for locked tables of the in-memory database.
     server = waitress.create_server(get_wsgi_application(), host="127.0.0.1", port=0, threads=1)
     print(f"http://127.0.0.1:{server.effective_port}/o", flush=True)
     server.run()

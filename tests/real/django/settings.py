@@ -1,9 +1,9 @@
-"""Django with the OAuth toolkit and nothing else: what `serve.py` runs."""
+"""The settings for `serve.py`: Django with only the OAuth toolkit."""
 
 import os
 
-# With OpenID Connect there is a second metadata document, and there are keys; without it, which is the toolkit's
-# default, there are neither.
+# With OpenID Connect, the toolkit has keys and a second metadata document. Without it, which is the default, it has
+# neither.
 OPENID_KEY = os.environ.get("DJANGO_OPENID_KEY", "")
 
 SECRET_KEY = "a-key-of-the-test"
@@ -13,17 +13,17 @@ INSTALLED_APPS = ["django.contrib.auth", "django.contrib.contenttypes", "oauth2_
 DATABASES = {
     "default": {
         "ENGINE": "django.db.backends.sqlite3",
-        # In memory, and one for all of the process: it leaves nothing behind, however the process ends.
+        # One in-memory database for the whole process, so that no data remains after the process ends.
         "NAME": "file:toolkit?mode=memory&cache=shared",
     }
 }
-# The tables are made from the models: the same ones in a fraction of the time that the migrations take.
+# Django creates the tables from the models, which is much faster than the migrations.
 MIGRATION_MODULES = {"auth": None, "contenttypes": None, "oauth2_provider": None}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 USE_TZ = True
-# Says how long an answer is, so that connections can be kept.
+# Adds `Content-Length` to responses, so that connections stay open.
 MIDDLEWARE = ["django.middleware.common.CommonMiddleware"]
-# The clients' secrets are stored as hashes. One that takes its time has no place in a test.
+# The toolkit hashes client secrets, and a fast hash keeps the tests fast.
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 OAUTH2_PROVIDER = {

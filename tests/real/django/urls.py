@@ -1,4 +1,4 @@
-"""As the toolkit's documentation mounts it: below `o/`, and its RFC 8414 document at the root of the host."""
+"""The URLs from the toolkit's documentation: the toolkit below `o/`, and its RFC 8414 document at the root."""
 
 from django.urls import include, path
 from oauth2_provider import urls
