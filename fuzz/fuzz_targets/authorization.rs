@@ -1,4 +1,5 @@
-//! The `Authorization` header: one bearer token or none, and no two opinions about it. A line is a field's value.
+//! The `Authorization` header contains exactly one bearer token or none, and an independent parser finds the same. Each
+//! line of the input is the value of one header.
 #![no_main]
 
 use http::{HeaderMap, HeaderValue, header};
@@ -12,13 +13,13 @@ fuzz_target!(|lines: &[u8]| {
         headers.append(header::AUTHORIZATION, value);
     }
     let fields: Vec<&[u8]> = lines.split(|byte| *byte == b'\n').collect();
-    let read = bearer_token(&headers);
-    match (expected(&fields), &read) {
-        (Expected::Token(token), Ok(read)) => assert_eq!(token, read.as_slice()),
+    let parsed = bearer_token(&headers);
+    match (expected(&fields), &parsed) {
+        (Expected::Token(token), Ok(parsed)) => assert_eq!(token, parsed.as_slice()),
         (Expected::Malformed, Err(reason)) => assert_eq!(reason, "Malformed"),
         (Expected::TooLong, Err(reason)) => assert_eq!(reason, "Refused(TooLong)"),
         (Expected::OtherScheme, Err(reason)) => assert!(reason == "OtherScheme" || reason == "Malformed"),
-        (expected, read) => panic!("{expected:?}, but {read:?}"),
+        (expected, parsed) => panic!("expected {expected:?}, but found {parsed:?}"),
     }
 });
 
@@ -27,11 +28,11 @@ enum Expected<'f> {
     Token(&'f [u8]),
     Malformed,
     TooLong,
-    /// Another scheme; how sure that is, is a matter of taste.
+    /// Another scheme. The crate may also call such a header malformed.
     OtherScheme,
 }
 
-/// RFC 6750, section 2.1: `"Bearer" 1*SP b64token`, in one field, without the white space around it.
+/// RFC 6750, section 2.1: `"Bearer" 1*SP b64token`, in one header, without surrounding white space.
 fn expected<'f>(fields: &[&'f [u8]]) -> Expected<'f> {
     let [field] = fields else { return Expected::Malformed };
     let is_white_space = |byte: &u8| matches!(byte, b' ' | b'\t');
@@ -52,8 +53,8 @@ fn expected<'f>(fields: &[&'f [u8]]) -> Expected<'f> {
     }
     let padding = token.iter().rev().take_while(|byte| **byte == b'=').count();
     let characters = &token[..token.len() - padding];
-    let is_good = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~+/".contains(byte);
-    if spaces > 0 && !characters.is_empty() && characters.iter().all(is_good) {
+    let is_allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~+/".contains(byte);
+    if spaces > 0 && !characters.is_empty() && characters.iter().all(is_allowed) {
         Expected::Token(token)
     } else {
         Expected::Malformed

@@ -1,4 +1,4 @@
-//! A claims set: claims that are good enough are so by the plain reading of the text, too.
+//! Claims that the crate accepts are also valid in the JSON document.
 #![no_main]
 
 use std::time::Duration;
@@ -12,10 +12,10 @@ use serde_json::Value;
 
 fuzz_target!(|json: &[u8]| {
     let Ok(claims) = Claims::from_json(json) else { return };
-    let value: Value = serde_json::from_slice(json).expect("no JSON");
-    let members = value.as_object().expect("no object");
+    let value: Value = serde_json::from_slice(json).expect("the document is JSON");
+    let members = value.as_object().expect("the document is an object");
     assert_eq!(claims.members(), members);
-    assert!(!Tree::parse(json).expect("no JSON").repeats_a_name_anywhere());
+    assert!(!Tree::parse(json).expect("the document is JSON").repeats_a_name_anywhere());
 
     // `null` means absent, except where it is malformed.
     let stated = |name: &str| members.get(name).filter(|member| !member.is_null());
@@ -37,17 +37,17 @@ fuzz_target!(|json: &[u8]| {
 
     if judge(&claims, ISSUER, RESOURCE, Duration::from_secs(NOW)).is_ok() {
         let now = NOW as f64;
-        let time = |name: &str| stated(name).map(|time| time.as_f64().expect("no number"));
+        let time = |name: &str| stated(name).map(|time| time.as_f64().expect("a time is a number"));
         assert_eq!(text("iss"), Some(ISSUER));
         assert!(audience.iter().any(|audience| audience.eq_ignore_ascii_case(RESOURCE) || is_other_spelling(audience)));
-        assert!(time("exp").expect("no expiry") > now - 60.0);
+        assert!(time("exp").expect("an accepted token has an expiry") > now - 60.0);
         assert!(time("nbf").is_none_or(|time| time <= now + 60.0));
         assert!(time("iat").is_none_or(|time| time <= now + 60.0));
         assert!(!members.contains_key("cnf") && stated("events").is_none());
     }
 });
 
-/// A scope is granted only if it stands there as a whole.
+/// A granted scope must be a complete scope of the document.
 fn check_scopes(claims: &Claims, stated: Option<&Value>) {
     let is_list_of_texts = |list: &Vec<Value>| list.iter().all(Value::is_string);
     assert!(stated.is_none_or(|stated| stated.is_string() || stated.as_array().is_some_and(is_list_of_texts)));
@@ -56,7 +56,7 @@ fn check_scopes(claims: &Claims, stated: Option<&Value>) {
         list => texts(list),
     };
     for scope in claims.scopes().iter() {
-        assert!(stated.contains(&scope), "{scope:?} is granted, {stated:?} is stated");
+        assert!(stated.contains(&scope), "{scope:?} is granted, but the claim is {stated:?}");
     }
 }
 
@@ -68,7 +68,7 @@ fn texts(value: Option<&Value>) -> Vec<&str> {
     }
 }
 
-/// The only one that differs by more than case is the one with the default port.
+/// The default port is the only difference that the crate ignores, besides case.
 fn is_other_spelling(audience: &str) -> bool {
     let plain = audience.replacen(":443/", "/", 1);
     plain.len() + 4 == audience.len() && plain.eq_ignore_ascii_case(RESOURCE) && plain.ends_with("/mcp")

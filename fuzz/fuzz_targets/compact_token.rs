@@ -1,4 +1,4 @@
-//! A compact token: it has one spelling, and nothing that is not signed by a known key is ever accepted.
+//! A compact token has a unique encoding, and a token without a signature of a known key is never accepted.
 #![no_main]
 
 use std::convert::Infallible;
@@ -33,14 +33,14 @@ fn check_shape(token: &[u8]) {
     assert!(token.len() <= 16 * 1024);
     for (part, decoded) in parts.iter().zip(&decoded) {
         assert!(!part.is_empty());
-        assert_eq!(*part, encode(decoded).as_bytes(), "a second spelling");
+        assert_eq!(*part, encode(decoded).as_bytes(), "the part is not the canonical encoding");
     }
     let [header, payload, _] = decoded;
     let _ = fuzzing::header(&header);
     let _ = Claims::from_json(payload);
 }
 
-/// RFC 4648, section 5, bit by bit.
+/// Encodes bytes as base64url (RFC 4648, section 5), bit by bit.
 fn encode(bytes: &[u8]) -> String {
     let bits: Vec<u8> = bytes.iter().flat_map(|byte| (0..8).rev().map(move |shift| byte >> shift & 1)).collect();
     let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
@@ -48,12 +48,12 @@ fn encode(bytes: &[u8]) -> String {
     bits.chunks(6).map(|bits| char::from(alphabet[usize::from(sextet(bits))])).collect()
 }
 
-static SERVICE: LazyLock<BearerAuth<Open>> = LazyLock::new(|| {
+static SERVICE: LazyLock<BearerAuth<Unreachable>> = LazyLock::new(|| {
     let keys = JwkSet::from_json(include_str!("../keys.json")).unwrap();
     assert_eq!((keys.keys().len(), keys.skipped().len()), (3, 0));
     let issuer = Issuer::with_jwks(ISSUER, keys);
     let server = ResourceServer::builder(RESOURCE).issuer(issuer).clock(Stopped).build_lazy().unwrap();
-    server.bearer_layer().layer(Open)
+    server.bearer_layer().layer(Unreachable)
 });
 
 #[derive(Debug)]
@@ -65,11 +65,11 @@ impl Clock for Stopped {
     }
 }
 
-/// What nobody must get into.
+/// A handler that no request may reach.
 #[derive(Clone)]
-struct Open;
+struct Unreachable;
 
-impl Service<Request<String>> for Open {
+impl Service<Request<String>> for Unreachable {
     type Response = Response<String>;
     type Error = Infallible;
     type Future = Ready<Result<Self::Response, Infallible>>;
@@ -79,6 +79,6 @@ impl Service<Request<String>> for Open {
     }
 
     fn call(&mut self, _: Request<String>) -> Self::Future {
-        ready(Ok(Response::new("inside".to_owned())))
+        ready(Ok(Response::new("reached".to_owned())))
     }
 }

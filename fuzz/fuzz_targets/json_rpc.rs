@@ -1,4 +1,4 @@
-//! What a JSON-RPC body asks for: where the layer is certain, every reader of the world reads the same.
+//! If the layer finds an unambiguous operation in a JSON-RPC body, all common JSON parsers find the same operation.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -9,8 +9,8 @@ use serde_json::Value;
 
 fuzz_target!(|body: &[u8]| {
     let Some(messages) = messages(body) else { return };
-    assert!(std::str::from_utf8(body).is_ok(), "certain of what is no UTF-8");
-    let tree = Tree::parse(body).expect("certain of what is no JSON");
+    assert!(std::str::from_utf8(body).is_ok(), "the layer accepts a body that is not UTF-8");
+    let tree = Tree::parse(body).expect("an accepted body is JSON");
     let read = tree.elements().unwrap_or(std::slice::from_ref(&tree));
     assert_eq!(messages.len(), read.len());
     assert!((1..=1_000).contains(&read.len()));
@@ -25,13 +25,13 @@ fuzz_target!(|body: &[u8]| {
 fn check(message: Option<&Asked>, read: &Tree, reader: Reader) {
     let method = reader.pick(read, "method");
     let Some(asked) = message else {
-        assert!(method.is_none(), "{reader:?} sees a request where the layer sees none");
+        assert!(method.is_none(), "{reader:?} finds a request where the layer finds none");
         assert!(["result", "error"].iter().any(|name| reader.pick(read, name).is_some()));
         return;
     };
     let same = |found: Option<&Tree>, expected: &str| {
         let found = found.and_then(Tree::text);
-        assert_eq!(found, Some(expected), "{reader:?} reads something else than the layer");
+        assert_eq!(found, Some(expected), "{reader:?} finds another value than the layer");
     };
     same(method, &asked.method);
     assert!(Reader::First.pick(read, "result").is_none() && Reader::First.pick(read, "error").is_none());
@@ -42,13 +42,14 @@ fn check(message: Option<&Asked>, read: &Tree, reader: Reader) {
     let by_name = |member: &str| same(reader.pick(params, member), &asked.names[0]);
     match asked.method.as_str() {
         "completion/complete" => {
-            let reference = reader.pick(params, "ref").expect("no reference");
+            let reference = reader.pick(params, "ref").expect("a completion has a reference");
             let [name, uri] = ["name", "uri"].map(|member| reader.pick(reference, member));
             assert!(name.is_some() != uri.is_some());
             same(name.or(uri), &asked.names[0]);
         }
         "subscriptions/listen" => {
-            let uris: Vec<&str> = subscriptions(params, reader).iter().map(|uri| uri.text().expect("no URI")).collect();
+            let uris: Vec<&str> =
+                subscriptions(params, reader).iter().map(|uri| uri.text().expect("a subscription is a URI")).collect();
             assert_eq!(uris, asked.names);
         }
         _ => match asked.kind {
@@ -71,7 +72,7 @@ fn kind(method: &str, params: &Tree, reader: Reader) -> &'static str {
         | "skills/get" => "resource",
         "tasks/get" | "tasks/update" | "tasks/cancel" | "tasks/result" => "task",
         "completion/complete" => {
-            let reference = reader.pick(params, "ref").expect("no reference");
+            let reference = reader.pick(params, "ref").expect("a completion has a reference");
             match reader.pick(reference, "uri").and_then(Tree::text) {
                 None => "prompt",
                 Some(uri) if uri.contains('{') => "template",
@@ -90,10 +91,10 @@ fn kind(method: &str, params: &Tree, reader: Reader) -> &'static str {
 fn subscriptions(params: &Tree, reader: Reader) -> &[Tree] {
     let notifications = reader.pick(params, "notifications");
     let named = notifications.and_then(|members| reader.pick(members, "resourceSubscriptions"));
-    named.map(|named| named.elements().expect("no list")).unwrap_or_default()
+    named.map(|named| named.elements().expect("the subscriptions are a list")).unwrap_or_default()
 }
 
-/// The same once more, by what a Rust server reads with. It has limits of its own, of depth and of numbers.
+/// Repeats the comparison with `serde_json`, which most Rust servers use. It has its own limits for depth and numbers.
 fn check_value(messages: &[Option<Asked>], body: &[u8]) {
     let Ok(value) = serde_json::from_slice::<Value>(body) else { return };
     for (at, message) in messages.iter().enumerate() {

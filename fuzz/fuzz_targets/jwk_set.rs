@@ -1,4 +1,4 @@
-//! A key set: every key that serves is one that could, and no signature is good under it that needs no private key.
+//! Every key that is used comes from a valid entry of the key set, and no signature is valid without a private key.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -9,32 +9,32 @@ fuzz_target!(|json: &[u8]| {
     let read = JwkSet::from_json(json);
     assert_eq!(format!("{read:?}"), format!("{:?}", JwkSet::from_json(json)));
     let Ok(set) = read else { return };
-    let tree = Tree::parse(json).expect("no JSON");
-    let entries = tree.only("keys").and_then(Tree::elements).expect("no keys");
+    let tree = Tree::parse(json).expect("the document is JSON");
+    let entries = tree.only("keys").and_then(Tree::elements).expect("an accepted key set has a list of keys");
     assert_eq!(set.keys().len() + set.skipped().len(), entries.len());
     assert!((1..=100).contains(&set.keys().len()));
 
-    // In the order of the document, each key from an entry that could be it.
-    let mut candidates = entries.iter().filter(|entry| could_serve(entry));
+    // Each key must belong to a valid entry, in the order of the document.
+    let mut candidates = entries.iter().filter(|entry| is_usable(entry));
     for key in set.keys() {
         let kid_of = |entry: &&Tree| stated(entry, "kid").and_then(Tree::text) == key.kid();
-        assert!(candidates.any(|entry| kid_of(&entry)), "no entry for {key:?}");
+        assert!(candidates.any(|entry| kid_of(&entry)), "the document does not contain {key:?}");
         assert!(!key.algorithms().is_empty());
         for algorithm in key.algorithms().iter() {
             assert!(algorithm.is_supported());
             for signature in FORGERIES.iter().map(|(length, first)| forgery(*length, *first)) {
-                assert!(!key.verifies(algorithm, b"message", &signature), "{key:?} takes a forgery");
+                assert!(!key.verifies(algorithm, b"message", &signature), "{key:?} accepts a forged signature");
             }
         }
     }
 });
 
-/// A member that is there once; `null` means absent.
+/// Returns a member that appears once. `null` means absent.
 fn stated<'t>(entry: &'t Tree, name: &str) -> Option<&'t Tree> {
     entry.only(name).filter(|member| !matches!(member, Tree::Null))
 }
 
-fn could_serve(entry: &Tree) -> bool {
+fn is_usable(entry: &Tree) -> bool {
     let text = |name: &str| stated(entry, name).and_then(Tree::text);
     let has = |name: &str| stated(entry, name).is_some();
     let verifies = match stated(entry, "key_ops") {
@@ -64,5 +64,5 @@ fn forgery(length: usize, first: u8) -> Vec<u8> {
     signature
 }
 
-/// Zeros, and for Ed25519 the neutral point with a factor of zero: lengths and first bytes.
+/// The lengths and first bytes of forged signatures: zeros, and for Ed25519 the neutral element with the scalar zero.
 const FORGERIES: [(usize, u8); 5] = [(0, 0), (64, 0), (64, 1), (96, 0), (256, 0)];

@@ -1,5 +1,5 @@
-//! A server's answer that a caller sees without what the caller could not use: nothing of that is left, nothing else is
-//! missing, however it arrives.
+//! The layer removes from a list exactly the entries that the caller may not use, however the response is split into
+//! pieces.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -9,14 +9,15 @@ use mcp_bearer_fuzz::tree::Tree;
 
 fuzz_target!(|body: &[u8]| {
     let shown = answer("application/json", body, body.len());
-    // An odd name is rejected where the layer reads names, and passes deeper in a value.
-    assert!(shown.is_some() == is_readable(body) || has_odd_name(body), "only what is JSON-RPC passes");
+    // The layer rejects a name with an unpaired surrogate or a reserved name only where it reads names, and ignores it
+    // in nested values.
+    assert!(shown.is_some() == is_readable(body) || has_odd_name(body), "only JSON-RPC messages pass");
     if let Some(shown) = shown {
         check(body, &shown);
-        assert_eq!(answer("application/json", &shown, 7), Some(shown), "not the same twice");
+        assert_eq!(answer("application/json", &shown, 7), Some(shown), "filtering twice gives another result");
     }
 
-    let shown = |size| answer("text/event-stream", body, size).expect("a stream is refused");
+    let shown = |size| answer("text/event-stream", body, size).expect("an event stream passes");
     let seen = events(&shown(body.len()));
     for size in [1, 3] {
         assert_eq!(events(&shown(size)), seen, "in pieces of {size}");
@@ -31,7 +32,7 @@ fuzz_target!(|body: &[u8]| {
     for (sent, seen) in sent.iter().zip(&seen) {
         check(&sent.data, &seen.data);
         assert_eq!(sent.kind, seen.kind);
-        // What is left out takes its id with it.
+        // If an event is left out, its id is left out too.
         assert!(sent.last_id == seen.last_id || is_shortened);
     }
 });
@@ -45,7 +46,7 @@ fn has_odd_name(text: &[u8]) -> bool {
     std::str::from_utf8(text).is_ok() && Tree::parse_with_names(text).is_some_and(|(_, has_odd_name)| has_odd_name)
 }
 
-/// A message, or a batch of messages; never a batch of batches.
+/// Returns whether the value is a message or a batch of messages. A batch does not contain batches.
 fn is_json_rpc(tree: &Tree) -> bool {
     tree.elements().is_none_or(|messages| messages.iter().all(|message| message.elements().is_none()))
 }
@@ -54,13 +55,13 @@ fn check(sent: &[u8], seen: &[u8]) {
     match Tree::parse(sent) {
         None => assert_eq!(sent, seen),
         Some(sent) => {
-            let seen = Tree::parse(seen).expect("the filtered answer is no JSON");
+            let seen = Tree::parse(seen).expect("the filtered response is JSON");
             assert_eq!(seen, filtered(sent));
         }
     }
 }
 
-/// An answer or a batch of them, as the caller has to see it.
+/// Returns a response or a batch of responses as the caller must see it.
 fn filtered(tree: Tree) -> Tree {
     match tree {
         Tree::List(answers) => Tree::List(answers.into_iter().map(filtered_answer).collect()),
@@ -95,7 +96,7 @@ fn filtered_result(mut result: Vec<(String, Tree)>) -> Tree {
     Tree::Object(result)
 }
 
-/// Which member the entries of a list are known by, and which value the caller may use.
+/// Returns the member that identifies the entries of a list, and the value that the caller may use.
 fn key(list: &str) -> Option<(&'static str, &'static str)> {
     match list {
         "tools" | "prompts" => Some(("name", "good")),

@@ -1,4 +1,5 @@
-//! Metadata of an authorization server: nobody's but the issuer's, and no address in it that must not be asked.
+//! Metadata of an authorization server is accepted only from the expected issuer, and without URLs that the crate must
+//! not request.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -21,26 +22,26 @@ fuzz_target!(|json: &[u8]| {
 });
 
 fn check(json: &[u8], metadata: &AuthorizationServerMetadata) {
-    let value: Value = serde_json::from_slice(json).expect("no JSON");
-    assert!(!Tree::parse(json).expect("no JSON").repeats_a_name_anywhere());
+    let value: Value = serde_json::from_slice(json).expect("the document is JSON");
+    assert!(!Tree::parse(json).expect("the document is JSON").repeats_a_name_anywhere());
     assert_eq!(value["issuer"].as_str(), Some(metadata.issuer().as_str()));
     check_address(metadata.issuer().as_str());
     for (name, address) in
         [("jwks_uri", metadata.jwks_uri()), ("introspection_endpoint", metadata.introspection_endpoint())]
     {
         let Some(address) = address else { continue };
-        let stated = value[name].as_str().expect("no text");
-        assert_eq!(Url::parse(stated).expect("no URL").as_str(), address);
+        let stated = value[name].as_str().expect("the member is a string");
+        assert_eq!(Url::parse(stated).expect("the address is a URL").as_str(), address);
         check_address(stated);
         check_address(address);
     }
 }
 
 fn check_address(address: &str) {
-    let url = Url::parse(address).expect("no URL");
+    let url = Url::parse(address).expect("the address is a URL");
     assert!(url.username().is_empty() && url.password().is_none() && url.fragment().is_none(), "{address}");
     assert!(address.bytes().all(|byte| byte.is_ascii_graphic()), "{address}");
-    let is_here = match url.host().expect("no host") {
+    let is_loopback = match url.host().expect("the URL has a host") {
         Host::Domain(name) => {
             let name = name.trim_end_matches('.');
             name == "localhost" || name.ends_with(".localhost")
@@ -48,5 +49,5 @@ fn check_address(address: &str) {
         Host::Ipv4(address) => address.octets()[0] == 127,
         Host::Ipv6(address) => address.is_loopback(),
     };
-    assert!(url.scheme() == "https" || (url.scheme() == "http" && is_here), "{address}");
+    assert!(url.scheme() == "https" || (url.scheme() == "http" && is_loopback), "{address}");
 }

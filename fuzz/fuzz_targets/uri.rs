@@ -1,5 +1,5 @@
-//! Rules over resources: however a server reads a URI, where its own template fits, the rule for that template counts. The
-//! first line is the template, the rest the URI.
+//! Rules for resources: if a server matches a URI with its template in any common way, the rule for that template
+//! applies. The first line of the input is the template, the rest is the URI.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -9,27 +9,28 @@ use url::Url;
 fuzz_target!(|lines: &[u8]| {
     let Ok(lines) = std::str::from_utf8(lines) else { return };
     let Some((template, uri)) = lines.split_once('\n') else { return };
-    // A request's is bounded, too.
+    // The size of a URI in a request is limited too.
     if uri.len() > 8 * 1024 {
         return;
     }
     let Some([guarded, other, public]) = uri_standing(template, uri) else { return };
-    assert!(guarded || other, "{uri:?} needs nothing");
+    assert!(guarded || other, "{uri:?} needs no scope");
     let parts = parts(template);
     if public {
-        assert!(fits(&parts, uri.as_bytes()), "{uri:?} is public, but no {template:?}");
+        assert!(matches_template(&parts, uri.as_bytes()), "{uri:?} is public, but does not match {template:?}");
         assert!(guarded);
     }
     for reading in readings(uri).into_iter().chain(by_parts(template, uri)) {
         assert!(
-            guarded || !fits(&parts, &reading),
-            "{uri:?} is read as {:?}, which {template:?} fits",
+            guarded || !matches_template(&parts, &reading),
+            "a server reads {uri:?} as {:?}, which matches {template:?}",
             String::from_utf8_lossy(&reading)
         );
     }
 });
 
-/// As it stands, decoded, by the URL standard, and both; each with its query, and without.
+/// Returns the forms in which a server may read a URI: unchanged, decoded, normalized by the URL standard, and both.
+/// Each has a form with the query and one without.
 fn readings(uri: &str) -> Vec<Vec<u8>> {
     let standard = Url::parse(uri).map(String::from).unwrap_or_else(|_| uri.to_owned());
     let whole = [uri.as_bytes().to_vec(), decoded(uri), decoded(&standard), standard.into_bytes()];
@@ -37,10 +38,9 @@ fn readings(uri: &str) -> Vec<Vec<u8>> {
     whole.iter().map(path).chain(whole.clone()).collect()
 }
 
-/// By the parts of the URL standard, as users of `url::Url` read it: without those that the template does not have, as they
-/// stand and decoded.
+/// Returns the forms of servers that use `url::Url`: only the components that the template has, unchanged and decoded.
 fn by_parts(template: &str, uri: &str) -> Vec<Vec<u8>> {
-    // A server that reads a URI by its parts compares the scheme with one that it knows.
+    // Such a server compares the scheme with the one that it knows.
     let Some((scheme, _)) = template.split_once(':') else { return Vec::new() };
     let Ok(url) = Url::parse(uri) else { return Vec::new() };
     if url.scheme() != scheme {
@@ -94,7 +94,7 @@ fn decoded(uri: &str) -> Vec<u8> {
 #[derive(Clone, Copy)]
 enum Part {
     Literal(u8),
-    /// The first character of an expansion that is not empty, and the characters that no expansion has.
+    /// The first character of a non-empty expansion, and the characters that an expansion cannot contain.
     Expression(Option<u8>, &'static str),
 }
 
@@ -102,7 +102,7 @@ fn parts(template: &str) -> Vec<Part> {
     let mut parts = Vec::new();
     let mut rest = template;
     while let Some((literal, opened)) = rest.split_once('{') {
-        let (expression, after) = opened.split_once('}').expect("no template");
+        let (expression, after) = opened.split_once('}').expect("the template is valid");
         parts.extend(literal.bytes().map(Part::Literal));
         let operator = expression.bytes().next().filter(|byte| b"+#./;?&".contains(byte));
         parts.push(match operator {
@@ -119,13 +119,13 @@ fn parts(template: &str) -> Vec<Part> {
     parts
 }
 
-/// Byte by byte, every way at once.
-fn fits(parts: &[Part], uri: &[u8]) -> bool {
+/// Matches byte by byte, and follows all possible matches at once.
+fn matches_template(parts: &[Part], uri: &[u8]) -> bool {
     let mut ends = vec![false; uri.len() + 1];
     ends[0] = true;
     for part in parts {
         let mut next = vec![false; uri.len() + 1];
-        // Whether an expansion has begun before a place and may go on.
+        // Whether an expansion has started before this position and can continue.
         let mut is_open = false;
         for at in 0..=uri.len() {
             let before = at.checked_sub(1).map(|before| (ends[before], uri[before]));
@@ -133,8 +133,8 @@ fn fits(parts: &[Part], uri: &[u8]) -> bool {
                 (Part::Literal(literal), before) => before.is_some_and(|(reached, byte)| reached && byte == literal),
                 (Part::Expression(..), None) => ends[at],
                 (Part::Expression(first, excluded), Some((reached, byte))) => {
-                    let goes_on = is_open && !excluded.as_bytes().contains(&byte);
-                    is_open = goes_on
+                    let continues = is_open && !excluded.as_bytes().contains(&byte);
+                    is_open = continues
                         || reached
                             && match first {
                                 Some(first) => byte == first,

@@ -1,4 +1,4 @@
-//! An event stream as browsers read it (WHATWG HTML, section 9.2.6).
+//! Parses an event stream as browsers do (WHATWG HTML, section 9.2.6).
 
 /// One event.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -8,14 +8,14 @@ pub struct Event {
     pub last_id: Vec<u8>,
 }
 
-/// All events of a stream that are complete.
+/// Returns all complete events of a stream.
 pub fn events(stream: &[u8]) -> Vec<Event> {
     let stream = stream.strip_prefix(b"\xef\xbb\xbf").unwrap_or(stream);
     let (mut events, mut event) = (Vec::new(), Event::default());
     for line in lines(stream) {
         if line.is_empty() {
             let last_id = event.last_id.clone();
-            // The last line feed is none of its data.
+            // The last line feed is not a part of the data.
             if event.data.pop().is_some() {
                 events.push(event);
             }
@@ -37,7 +37,7 @@ pub fn events(stream: &[u8]) -> Vec<Event> {
     events
 }
 
-/// The lines that have an end, whichever of the three it is.
+/// Returns the lines with one of the three line ends.
 fn lines(mut stream: &[u8]) -> Vec<&[u8]> {
     let mut lines = Vec::new();
     while let Some(end) = stream.iter().position(|byte| matches!(byte, b'\n' | b'\r')) {

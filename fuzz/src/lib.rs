@@ -1,4 +1,5 @@
-//! What the fuzz targets hold the crate's parsers up against: readers that are written another way, and simpler.
+//! Reference implementations for the fuzz targets. They are simpler than the parsers of the crate, and written
+//! independently.
 
 pub mod event_stream;
 pub mod list_server;

@@ -1,4 +1,4 @@
-//! A server that answers everything with the same bytes, behind the layer.
+//! A server behind the layer that sends the same response to every request.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -18,11 +18,10 @@ use tower_service::Service;
 
 use crate::token::{ISSUER, RESOURCE, at_once};
 
-/// What somebody without a token sees of `body`, which the server sends in pieces of `size`. Only what is named `good` is
-/// public. `None` if the answer is refused.
+/// Returns the response that a client without a token gets for `body`, which the server sends in pieces of `size`
+/// bytes. Only entries named `good` are public. Returns `None` if the layer replaces the response with an error.
 ///
-/// # Panics
-/// If there is no answer at once.
+/// If the response is not ready at once.
 pub fn answer(media_type: &'static str, body: &[u8], size: usize) -> Option<Vec<u8>> {
     let pieces = body.chunks(size.max(1)).map(Bytes::copy_from_slice).collect();
     let mut service = LAYER.layer(Server { media_type, pieces: Pieces(pieces) });
@@ -35,8 +34,8 @@ pub fn answer(media_type: &'static str, body: &[u8], size: usize) -> Option<Vec<
     let mut body = pin!(response.into_body());
     let mut seen = Vec::new();
     while let Poll::Ready(Some(frame)) = body.as_mut().poll_frame(&mut Context::from_waker(Waker::noop())) {
-        let frame = frame.map_err(|_| "the answer ends early").unwrap();
-        seen.extend(frame.into_data().expect("trailers that nobody sent"));
+        let frame = frame.map_err(|_| "the response body ends with an error").unwrap();
+        seen.extend(frame.into_data().expect("the server does not send trailers"));
     }
     Some(seen)
 }

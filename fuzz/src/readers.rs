@@ -1,15 +1,15 @@
-//! How JSON libraries of the world find a member of an object.
+//! The ways in which common JSON libraries look up a member of an object.
 
 use crate::tree::Tree;
 
-/// Which member a library takes for the one that was asked for.
+/// The member that a library returns for a name.
 #[derive(Debug, Clone, Copy)]
 pub enum Reader {
     First,
     Last,
-    /// Without case, as cJSON does; a text ends for it where a NUL stands.
+    /// Ignores case, as cJSON does. A string ends at a NUL character.
     FirstFolded,
-    /// Without case, as Go's `encoding/json` does.
+    /// Ignores case, as Go's `encoding/json` does.
     LastFolded,
 }
 
@@ -30,10 +30,10 @@ impl Reader {
     }
 }
 
-/// What texts have in common that differ in nothing but case, by the broadest meaning of that.
+/// Maps texts that only differ in case to the same text. Uses the broadest definition of case.
 fn fold(name: &str) -> String {
     let name = name.split('\0').next().unwrap_or_default();
     let folded = name.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase);
-    // The dot of the Turkish capital I.
+    // The combining dot from the lower case of the Turkish capital I with a dot.
     folded.filter(|character| *character != '\u{307}').collect()
 }

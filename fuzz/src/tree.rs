@@ -1,25 +1,25 @@
-//! JSON with nothing thrown away, read without serde: every member stays, repeated or not, and in its order.
+//! A JSON parser without serde that keeps every member, also repeated ones, in order.
 
 /// A JSON value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Tree {
     Null,
     Bool(bool),
-    /// As it is spelled.
+    /// The number as written in the document.
     Number(String),
-    /// What has no character is replaced, as lenient readers do.
+    /// The text. Invalid characters are replaced, as lenient parsers do.
     Text(String),
     List(Vec<Tree>),
     Object(Vec<(String, Tree)>),
 }
 
 impl Tree {
-    /// Reads a whole text by the grammar of RFC 8259. Bytes that are no UTF-8 and surrogates without a partner pass.
+    /// Parses a document by the grammar of RFC 8259. Accepts invalid UTF-8 and unpaired surrogates.
     pub fn parse(text: &[u8]) -> Option<Self> {
         Some(Self::parse_with_names(text)?.0)
     }
 
-    /// The same, and whether a name in it has half a surrogate pair or is reserved by `serde_json`.
+    /// Also returns whether a name contains an unpaired surrogate or is reserved by `serde_json`.
     pub fn parse_with_names(text: &[u8]) -> Option<(Self, bool)> {
         let mut reader = Reader { text, at: 0, has_odd_name: false };
         let tree = reader.value(0)?;
@@ -48,21 +48,21 @@ impl Tree {
         }
     }
 
-    /// The member of this name, if there is exactly one.
+    /// Returns the member with this name if it appears exactly once.
     pub fn only(&self, name: &str) -> Option<&Tree> {
         let mut found = self.members()?.iter().filter(|(known, _)| known == name);
         let (first, second) = (found.next(), found.next());
         first.filter(|_| second.is_none()).map(|(_, value)| value)
     }
 
-    /// Whether an object repeats a name; not looking into its members.
+    /// Returns whether the object repeats a name. Does not check nested objects.
     pub fn repeats_a_name(&self) -> bool {
         let mut names: Vec<_> = self.members().unwrap_or_default().iter().map(|(name, _)| name).collect();
         names.sort_unstable();
         names.windows(2).any(|pair| pair[0] == pair[1])
     }
 
-    /// Whether an object repeats a name, at any level.
+    /// Returns whether an object repeats a name at any level.
     pub fn repeats_a_name_anywhere(&self) -> bool {
         match self {
             Self::List(elements) => elements.iter().any(Self::repeats_a_name_anywhere),
@@ -183,10 +183,10 @@ impl Reader<'_> {
         (self.at > start).then_some(())
     }
 
-    /// A string, and whether every surrogate in it has its partner.
+    /// Returns a string, and whether all its surrogates are paired.
     fn string(&mut self) -> Option<(String, bool)> {
         (self.next()? == b'"').then_some(())?;
-        // As UTF-16, the way escapes are written; what stands between them is UTF-8.
+        // The string is collected as UTF-16, because escapes are UTF-16. The text between escapes is UTF-8.
         let (mut units, mut plain) = (Vec::new(), Vec::new());
         let flush = |plain: &mut Vec<u8>, units: &mut Vec<u16>| {
             units.extend(String::from_utf8_lossy(plain).encode_utf16());
@@ -228,5 +228,5 @@ impl Reader<'_> {
     }
 }
 
-/// Deeper than any input of these targets is read by others.
+/// More levels than any input of the targets has.
 const MAX_DEPTH: usize = 3_000;
