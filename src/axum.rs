@@ -16,7 +16,7 @@ impl<S: Sync> FromRequestParts<S> for AuthInfo {
     type Rejection = Rejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Rejection> {
-        Self::of(parts).cloned()
+        Self::from_parts(parts).cloned()
     }
 }
 
@@ -25,7 +25,7 @@ impl<S: Sync> OptionalFromRequestParts<S> for AuthInfo {
     type Rejection = Rejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, Rejection> {
-        Self::optional_of(parts).map(Option::<&Self>::cloned)
+        Self::optional_from_parts(parts).map(Option::<&Self>::cloned)
     }
 }
 

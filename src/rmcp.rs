@@ -68,11 +68,11 @@ pub trait RequestContextExt {
 
 impl RequestContextExt for RequestContext<RoleServer> {
     fn auth_info(&self) -> Result<&AuthInfo, Rejection> {
-        AuthInfo::of(parts(self)?)
+        AuthInfo::from_parts(parts(self)?)
     }
 
     fn optional_auth_info(&self) -> Result<Option<&AuthInfo>, Rejection> {
-        AuthInfo::optional_of(parts(self)?)
+        AuthInfo::optional_from_parts(parts(self)?)
     }
 }
 

@@ -72,7 +72,8 @@ impl ServerHandler for Notes {
 /// Returns the owner of the caller's notes. A subject is only unique within its issuer. A client without a user has no
 /// subject, so its client id is used.
 fn owner(auth: &AuthInfo) -> String {
-    format!("{} {}", auth.issuer(), auth.subject().or(auth.client_id()).unwrap_or_default())
+    let caller = auth.subject().or(auth.client_id()).unwrap_or_default();
+    format!("{} {caller}", auth.issuer().unwrap_or_default())
 }
 
 fn answer(value: &Value) -> CallToolResult {

@@ -3,19 +3,32 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::request::Parts;
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::{Guard, Rejection, RejectionKind, Unauthenticated, log};
 use crate::claims::Claims;
 use crate::scope::{ScopeRequirement, Scopes};
 
-/// Who makes a request, by the word of a verified access token.
+/// The caller of a request, according to a verified access token.
 ///
-/// The bearer layer puts one into the request's extensions; with the feature `axum` it is an extractor. Cloning costs
-/// two atomic increments. The token itself is not in it: it must not travel on (RFC 9700, section 2.3; MCP 2026-07-28).
+/// The bearer layer inserts it into the extensions of each request that it accepts. With the feature `axum` it is an
+/// extractor:
 ///
-/// A user is the pair of issuer and subject, [`identity`](Self::identity): a subject alone is unique within its issuer
-/// only, and a client identifier may look like a subject (RFC 9700, section 4.15).
+/// ```
+/// use mcp_bearer::{AuthInfo, Rejection};
+///
+/// async fn delete_note(auth: AuthInfo) -> Result<String, Rejection> {
+///     auth.require_scopes(["notes:write"])?;
+///     Ok(format!("deleted by {:?}", auth.identity()))
+/// }
+/// ```
+///
+/// Handlers can be tested without a request. [`TestToken::auth_info`](crate::testing::TestToken::auth_info) makes an
+/// `AuthInfo`.
+///
+/// Issuer and subject together identify a user: see [`identity`](Self::identity). The access token is not part of the value,
+/// because a resource server must not send it to others (RFC 9700, section 2.3; MCP 2026-07-28). Cloning is cheap.
 #[derive(Clone)]
 pub struct AuthInfo {
     claims: Claims,
@@ -27,76 +40,19 @@ impl AuthInfo {
         Self { claims, guard }
     }
 
-    /// The issuer identifier of the authorization server that issued the token.
-    #[must_use]
-    pub fn issuer(&self) -> &str {
-        // Claims without an issuer do not get this far.
-        self.claims.issuer().unwrap_or_default()
-    }
-
-    /// Whom the token is about (`sub`). `None` if the token does not say, as with machine-to-machine tokens of some
-    /// servers.
-    #[must_use]
-    pub fn subject(&self) -> Option<&str> {
-        self.claims.subject()
-    }
-
-    /// Issuer and subject together: what a user is known by, and what a database should have as its key. `None` where
-    /// [`subject`](Self::subject) is.
-    #[must_use]
-    pub fn identity(&self) -> Option<(&str, &str)> {
-        Some((self.issuer(), self.subject()?))
-    }
-
-    /// The OAuth client that the token was issued to: `client_id`, else `azp`, `cid` or `appid`.
-    #[must_use]
-    pub fn client_id(&self) -> Option<&str> {
-        self.claims.client_id()
-    }
-
-    /// For whom the token was issued; one of these is this resource. Empty only where a missing audience is accepted, by a
-    /// setting that says `dangerously`.
-    pub fn audience(&self) -> impl Iterator<Item = &str> {
-        self.claims.audience()
-    }
-
-    /// The scopes as the token grants them, without those that they imply.
-    #[must_use]
-    pub fn scopes(&self) -> &Scopes {
-        self.claims.scopes()
-    }
-
-    /// Whether the token grants `scope`, itself or by a broader one (see
-    /// [`scope_implies`](crate::ResourceServerBuilder::scope_implies)).
-    #[must_use]
-    pub fn has_scope(&self, scope: &str) -> bool {
-        self.guard.hierarchy.grants(self.scopes(), scope)
-    }
-
-    /// When the token expires. Requests are accepted up to the clock skew longer. `None` if only the authorization
-    /// server knows: a JWT always says so, an introspection answer need not (RFC 7662, section 2.2).
-    #[must_use]
-    pub fn expires_at(&self) -> Option<SystemTime> {
-        UNIX_EPOCH.checked_add(self.expires_since_epoch()?)
-    }
-
-    pub(crate) fn expires_since_epoch(&self) -> Option<Duration> {
-        self.claims.expires_at()
-    }
-
-    /// Who makes a request, for frameworks without an extractor.
+    /// The caller of a request, for frameworks without an extractor.
     ///
     /// # Errors
-    /// A [`Rejection`] with the layer's challenge if it let the request pass without credentials (401). Where no bearer
-    /// layer has seen the request, that is a mistake in the server: an internal error (500).
-    pub fn of(request: &Parts) -> Result<&Self, Rejection> {
+    /// A [`Rejection`] with a challenge (401) if a layer accepted the request without an access token. An internal error
+    /// (500) if no bearer layer covers the route, which is a mistake in the program.
+    pub fn from_parts(request: &Parts) -> Result<&Self, Rejection> {
         let extensions = &request.extensions;
         if let Some(auth) = extensions.get() {
             return Ok(auth);
         }
-        if let Some(passed) = extensions.get::<Unauthenticated>() {
-            let rejection = Rejection::missing_token(&passed.guard, Scopes::EMPTY);
-            log::refused(&passed.guard, &rejection, None);
+        if let Some(mark) = extensions.get::<Unauthenticated>() {
+            let rejection = Rejection::missing_token(&mark.guard, Scopes::EMPTY);
+            log::refused(&mark.guard, &rejection, None);
             return Err(rejection);
         }
         log::misconfigured_outside(
@@ -107,49 +63,150 @@ impl AuthInfo {
         Err(Rejection::new(RejectionKind::Internal))
     }
 
-    /// The caller of a request, or `None` where the bearer layer allows anonymous requests and this is one. For frameworks
-    /// without an extractor.
+    /// The caller of a request, for frameworks without an extractor. `None` if the layer accepted the request without an
+    /// access token, because it [allows anonymous requests](crate::BearerAuthLayer::allow_anonymous).
     ///
     /// # Errors
-    /// As [`of`](Self::of): where no bearer layer has seen the request, it is an internal error (500) and not an anonymous
-    /// request.
-    pub fn optional_of(request: &Parts) -> Result<Option<&Self>, Rejection> {
+    /// Those of [`from_parts`](Self::from_parts). A request that no bearer layer has seen is an error and not anonymous.
+    pub fn optional_from_parts(request: &Parts) -> Result<Option<&Self>, Rejection> {
         match request.extensions.get::<Unauthenticated>() {
-            Some(passed) if passed.anonymous_allowed && request.extensions.get::<Self>().is_none() => Ok(None),
-            _ => Self::of(request).map(Some),
+            Some(mark) if mark.anonymous_allowed && request.extensions.get::<Self>().is_none() => Ok(None),
+            _ => Self::from_parts(request).map(Some),
         }
     }
 
-    /// Goes on only if the token grants all of `scopes`, themselves or by broader ones.
+    /// The issuer identifier of the authorization server that issued the access token (`iss`). `None` if the credentials
+    /// have no issuer. JWTs and introspected tokens always have one.
+    #[must_use]
+    pub fn issuer(&self) -> Option<&str> {
+        self.claims.issuer()
+    }
+
+    /// The subject of the access token (`sub`). `None` if the token has none, as some tokens of the client credentials grant.
+    #[must_use]
+    pub fn subject(&self) -> Option<&str> {
+        self.claims.subject()
+    }
+
+    /// The issuer and the subject, which together identify a user: use both as the key in a database. `None` if one of them
+    /// is missing.
+    ///
+    /// A subject is unique only within its issuer, and a client id may look like a subject (RFC 9700, section 4.15).
+    #[must_use]
+    pub fn identity(&self) -> Option<(&str, &str)> {
+        self.issuer().zip(self.subject())
+    }
+
+    /// The OAuth client that the access token was issued to: `client_id`, else `azp`, `cid` or `appid`.
+    #[must_use]
+    pub fn client_id(&self) -> Option<&str> {
+        self.claims.client_id()
+    }
+
+    /// Whether a client calls for itself and not for a user, as with the client credentials grant (RFC 6749, section 4.4).
+    ///
+    /// By RFC 9068, section 2.2, such a token has the client as its subject. The method returns `true` if `sub` equals
+    /// [`client_id`](Self::client_id), or if the token has neither `sub` nor `username`.
+    ///
+    /// `false` does not prove that a user calls. Some authorization servers give the client a subject of another form:
+    /// Keycloak the id of a service account, Auth0 `<client_id>@clients`, Entra the id of a service principal.
+    #[must_use]
+    pub fn is_client_credentials(&self) -> bool {
+        match self.subject() {
+            Some(subject) => self.client_id() == Some(subject),
+            None => self.claims().get("username").and_then(Value::as_str).is_none(),
+        }
+    }
+
+    /// The audience of the access token (`aud`), which contains this resource. It is empty only if a setting named
+    /// `dangerously_...` accepts tokens without an audience.
+    pub fn audience(&self) -> impl Iterator<Item = &str> {
+        self.claims.audience()
+    }
+
+    /// The scopes in the access token, without the scopes that they imply.
+    #[must_use]
+    pub fn scopes(&self) -> &Scopes {
+        self.claims.scopes()
+    }
+
+    /// Whether the access token grants `scope`, directly or by a scope that
+    /// [implies](crate::ResourceServerBuilder::scope_implies) it.
+    #[must_use]
+    pub fn has_scope(&self, scope: &str) -> bool {
+        self.guard.hierarchy.grants(self.scopes(), scope)
+    }
+
+    /// Returns an error unless the access token grants all of `scopes`, directly or by scopes that imply them.
     ///
     /// # Errors
-    /// A [`Rejection`] whose challenge names the layer's scopes and these (403). A text that is no scope is a mistake
-    /// in the handler: an internal error (500).
+    /// A [`Rejection`] (403) whose challenge names the scopes of the layer and these. An internal error (500) if a text is
+    /// not a scope, which is a mistake in the handler.
     pub fn require_scopes<I>(&self, scopes: I) -> Result<(), Rejection>
     where
         I: IntoIterator,
         I::Item: AsRef<str>,
     {
-        let guard = self.guard();
         let scopes = Scopes::new(scopes).map_err(|_| {
             log::misconfigured(
-                guard,
+                &self.guard,
                 "not_a_scope",
                 "a handler requires a text that is not a scope (RFC 6749, section 3.3)",
             );
             Rejection::new(RejectionKind::Internal)
         })?;
-        if ScopeRequirement::from(scopes.clone()).is_met(self.scopes(), &guard.hierarchy) {
+        if ScopeRequirement::from(scopes.clone()).is_met(self.scopes(), &self.guard.hierarchy) {
             return Ok(());
         }
-        log::insufficient_scope(guard, self.issuer());
-        Err(Rejection::insufficient_scope(guard, scopes))
+        log::insufficient_scope(&self.guard, self.issuer());
+        Err(Rejection::insufficient_scope(&self.guard, scopes))
     }
 
-    /// All claims, as the token or the authorization server states them.
+    /// When the access token expires (`exp`). Requests are accepted for up to the clock skew longer. `None` if only the
+    /// authorization server knows: an introspection response may omit it (RFC 7662, section 2.2).
+    #[must_use]
+    pub fn expires_at(&self) -> Option<SystemTime> {
+        UNIX_EPOCH.checked_add(self.expires_since_epoch()?)
+    }
+
+    pub(crate) fn expires_since_epoch(&self) -> Option<Duration> {
+        self.claims.expires_at()
+    }
+
+    /// All claims, as the access token or the introspection response states them.
     #[must_use]
     pub fn claims(&self) -> &Map<String, Value> {
         self.claims.members()
+    }
+
+    /// The claims as a type of the application.
+    ///
+    /// ```
+    /// use mcp_bearer::AuthInfo;
+    /// use serde::Deserialize;
+    ///
+    /// #[derive(Deserialize)]
+    /// struct Tenant<'a> {
+    ///     tenant: &'a str,
+    ///     #[serde(default)]
+    ///     groups: Vec<String>,
+    /// }
+    ///
+    /// fn tenant(auth: &AuthInfo) -> Option<&str> {
+    ///     let claims: Tenant = auth.claims_as().ok()?;
+    ///     claims.groups.contains(&"staff".to_owned()).then_some(claims.tenant)
+    /// }
+    /// # #[cfg(all(feature = "testing", any(feature = "aws-lc-rs", feature = "rust-crypto")))] {
+    /// # let issuer = mcp_bearer::testing::TestIssuer::new("https://auth.example.com");
+    /// # let token = issuer.token().claim("tenant", "t1").claim("groups", vec!["staff"]);
+    /// # assert_eq!(tenant(&token.auth_info()), Some("t1"));
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// The error of serde if the claims do not have the form of `T`.
+    pub fn claims_as<'a, T: Deserialize<'a>>(&'a self) -> Result<T, serde_json::Error> {
+        T::deserialize(self.claims())
     }
 
     pub(crate) fn guard(&self) -> &Arc<Guard> {

@@ -46,20 +46,12 @@ fn push_quoted(text: &mut String, value: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scope::ScopeRequirement;
 
     #[test]
     fn a_challenge_survives_an_independent_parser() {
         for realm in ["plain", "with \"quotes\" and \\ back\\\\slashes", "a, Bearer error=\"x\""] {
-            let guard = Guard {
-                metadata_url: "https://h/.well-known/oauth-protected-resource/mcp?x=%22".into(),
-                realm: Some(realm.into()),
-                hierarchy: Default::default(),
-                requested: Default::default(),
-                scopes_supported: Scopes::EMPTY,
-                required: ScopeRequirement::default(),
-                events: Default::default(),
-            };
+            let url = "https://h/.well-known/oauth-protected-resource/mcp?x=%22";
+            let guard = Guard { realm: Some(realm.into()), ..Guard::new(url) };
             let scopes = Scopes::new(["a:b", "c/d"]).unwrap();
             let header = challenge(&guard, Some(("invalid_token", "The access token expired")), &scopes);
             let parsed = http_auth::parse_challenges(header.to_str().unwrap()).unwrap();
@@ -73,7 +65,7 @@ mod tests {
                     ("realm", realm.to_owned()),
                     ("error", "invalid_token".to_owned()),
                     ("error_description", "The access token expired".to_owned()),
-                    ("resource_metadata", guard.metadata_url.to_string()),
+                    ("resource_metadata", url.to_owned()),
                     ("scope", "a:b c/d".to_owned()),
                 ]
             );

@@ -47,7 +47,7 @@ pub(crate) fn refused(guard: &Guard, rejection: &Rejection, error: Option<&Verif
 }
 
 /// A valid token that does not grant enough.
-pub(crate) fn insufficient_scope(guard: &Guard, issuer: &str) {
+pub(crate) fn insufficient_scope(guard: &Guard, issuer: Option<&str>) {
     let kind = "insufficient_scope";
     let is_shown = is_counted(guard, kind);
     limited!(is_shown, info, target: "mcp_bearer::rejection", kind, cause = kind, issuer, "request rejected");

@@ -48,8 +48,9 @@ impl SessionBinding {
                 }
             },
         };
+        let issuer = auth.issuer().map(|issuer| (NAME, issuer.as_bytes()));
         let client = auth.client_id().map(|client| (NAME, client.as_bytes()));
-        Some(Owner(spelled([Some((NAME, auth.issuer().as_bytes())), Some((user.0, &user.1)), client])))
+        Some(Owner(spelled([issuer, Some((user.0, &user.1)), client])))
     }
 
     /// Puts the server's own id in the place of the one that the client shows, if that is the caller's. An event id alone

@@ -13,7 +13,7 @@ use crate::identifier::ResourceUrl;
 use crate::issuer::Issuer;
 use crate::jose::compact::MAX_TOKEN;
 use crate::resource::{MetadataService, WellKnown};
-use crate::scope::{OFFLINE_ACCESS, RequestedScopes, ScopeHierarchy, ScopeRequirement, Scopes};
+use crate::scope::{OFFLINE_ACCESS, RequestedScopes, ScopeHierarchy, Scopes};
 use crate::verify::{IssuerVerifier, OpaqueRoute, VerifiedTokens, Verifier};
 
 impl ResourceServerBuilder {
@@ -43,13 +43,11 @@ impl ResourceServerBuilder {
         let published = requested.of(&scopes_supported);
         let document = self.metadata.document(&resource, &authorization_servers, &published)?;
         let guard = Guard {
-            metadata_url: well_known.url.into(),
             realm: self.realm.map(Arc::from),
             hierarchy: Arc::new(hierarchy),
             requested: Arc::new(requested),
             scopes_supported,
-            required: ScopeRequirement::default(),
-            events: Arc::default(),
+            ..Guard::new(well_known.url)
         };
         Ok(ResourceServer::new(Inner {
             verifier: Arc::new(Verifier::new(

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine;
@@ -7,6 +8,8 @@ use serde_json::{Map, Value};
 
 use super::issuer::TestIssuer;
 use super::signing_key::SigningKey;
+use crate::bearer::{AuthInfo, Guard};
+use crate::claims::Claims;
 use crate::jose::Algorithm;
 
 /// A token that is not yet signed or handed out.
@@ -159,6 +162,39 @@ impl<'a> TestToken<'a> {
         compact(&key, header.as_bytes(), payload.as_bytes())
     }
 
+    /// The [`AuthInfo`] that a handler gets for this token, to test the handler without a request.
+    ///
+    /// Nothing is verified: a token that has expired gives an `AuthInfo` too. No scope implies another one.
+    ///
+    /// ```
+    /// use mcp_bearer::testing::TestIssuer;
+    /// use mcp_bearer::{AuthInfo, Rejection};
+    ///
+    /// fn delete_note(auth: &AuthInfo) -> Result<&'static str, Rejection> {
+    ///     auth.require_scopes(["notes:write"])?;
+    ///     Ok("deleted")
+    /// }
+    ///
+    /// let issuer = TestIssuer::new("https://auth.example.com");
+    /// let reader = issuer.token().subject("alice").scope("notes:read").auth_info();
+    /// assert_eq!(delete_note(&reader).unwrap_err().status(), 403);
+    /// let writer = issuer.token().subject("alice").scope("notes:write").auth_info();
+    /// assert_eq!(delete_note(&writer).unwrap(), "deleted");
+    /// ```
+    ///
+    /// # Panics
+    /// If a registered claim has the wrong type.
+    #[must_use]
+    #[track_caller]
+    #[expect(clippy::panic, reason = "a mistake in a test stops the test")]
+    pub fn auth_info(self) -> AuthInfo {
+        let json = Value::Object(self.claims).to_string();
+        match Claims::from_json(json.clone()) {
+            Ok(claims) => AuthInfo::new(claims, Arc::new(Guard::new(METADATA_URL))),
+            Err(_) => panic!("a registered claim has the wrong type: {json}"),
+        }
+    }
+
     /// A token without meaning of its own: 43 random characters, for which the issuer's introspection endpoint gives
     /// the claims. Nothing of the header comes into it.
     #[must_use]
@@ -180,5 +216,7 @@ impl fmt::Debug for TestToken<'_> {
     }
 }
 
+/// The metadata URL in the challenges of a handler under test.
+const METADATA_URL: &str = "https://resource.example/.well-known/oauth-protected-resource";
 /// Long enough for a test, too short for anything else.
 const LIFETIME: Duration = Duration::from_secs(300);

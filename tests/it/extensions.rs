@@ -68,7 +68,7 @@ impl Copies {
 /// The caller according to the extensions.
 async fn caller(request: Request<Body>) -> String {
     let (parts, _) = request.into_parts();
-    match AuthInfo::of(&parts) {
+    match AuthInfo::from_parts(&parts) {
         Ok(auth) => auth.subject().unwrap_or("service").to_owned(),
         Err(rejection) if rejection.kind() == RejectionKind::MissingToken => "nobody".to_owned(),
         Err(rejection) => format!("{:?}", rejection.kind()),

@@ -5,6 +5,7 @@ use axum::body::Body;
 use axum::routing::get;
 use http::{Request, StatusCode, header};
 use mcp_bearer::bearer::Rejection;
+use mcp_bearer::testing::TestIssuer;
 use mcp_bearer::{AuthInfo, ResourceServer};
 use serde_json::json;
 use tower::ServiceExt as _;
@@ -144,4 +145,52 @@ async fn a_broad_scope_satisfies_the_narrow_ones_it_implies() {
     assert_eq!(send(app.clone(), Some(&with("notes:delete"))).await.body, "deleted");
     assert_eq!(send(app.clone(), Some(&with("mcp:tools"))).await.verdict(), "R403");
     assert_eq!(send(app, Some(&with("notes"))).await.verdict(), "R403");
+}
+
+#[test]
+fn a_client_without_a_user_is_its_own_subject_or_has_none() {
+    let issuer = TestIssuer::new("https://auth.example.com");
+    let token = || issuer.token().client_id("service");
+    for (token, expected) in [
+        (token().subject("alice"), false),
+        (token().subject("service"), true),
+        (token().without("sub"), true),
+        (token().without("sub").without("client_id"), true),
+        (token().subject("service").without("client_id"), false),
+        (token().subject("service").without("client_id").claim("azp", "service"), true),
+        (token().without("sub").claim("username", "alice"), false),
+        (token().subject("Service"), false),
+    ] {
+        let auth = token.auth_info();
+        assert_eq!(auth.is_client_credentials(), expected, "{:?}", auth.claims());
+    }
+}
+
+#[test]
+fn claims_are_read_as_a_type_of_the_application() {
+    #[derive(serde::Deserialize, Debug, PartialEq)]
+    struct Own<'a> {
+        tenant: &'a str,
+        #[serde(default)]
+        level: u8,
+    }
+    let issuer = TestIssuer::new("https://auth.example.com");
+    let auth = issuer.token().claim("tenant", "t1").claim("level", 3).auth_info();
+    assert_eq!(auth.claims_as::<Own>().unwrap(), Own { tenant: "t1", level: 3 });
+    let error = issuer.token().claim("tenant", 7).auth_info().claims_as::<Own>().unwrap_err();
+    assert!(error.to_string().contains("expected a borrowed string"), "{error}");
+    assert!(issuer.token().auth_info().claims_as::<Own>().is_err());
+}
+
+#[test]
+fn a_handler_is_tested_without_a_request() {
+    let issuer = TestIssuer::new("https://auth.example.com");
+    let auth = issuer.token().audience(RESOURCE).subject("alice").scope("notes:read").auth_info();
+    assert_eq!((auth.issuer(), auth.identity()), (Some(issuer.url()), Some((issuer.url(), "alice"))));
+    assert_eq!(auth.audience().collect::<Vec<_>>(), [RESOURCE]);
+    assert!(auth.has_scope("notes:read") && auth.require_scopes(["notes:read"]).is_ok());
+    let rejection = auth.require_scopes(["notes:write"]).unwrap_err();
+    let challenge = rejection.challenge().unwrap();
+    assert!(challenge.to_str().unwrap().ends_with("scope=\"notes:write\""), "{challenge:?}");
+    assert_eq!((rejection.label(), rejection.status().as_u16()), ("insufficient_scope", 403));
 }

@@ -251,7 +251,7 @@ async fn a_subject_is_a_string_or_absent() {
 #[tokio::test(start_paused = true)]
 async fn issuer_subject_and_client_are_kept_apart() {
     async fn handler(auth: AuthInfo) -> String {
-        format!("{} {:?} {:?}", auth.issuer(), auth.subject(), auth.client_id())
+        format!("{} {:?} {:?}", auth.issuer().unwrap(), auth.subject(), auth.client_id())
     }
     let trial = Trial::warm().await;
     let app = Router::new().route("/mcp", get(handler)).route_layer(trial.fixture.server.bearer_layer());

@@ -211,7 +211,7 @@ async fn each_of_two_issuers_is_asked_only_about_its_own_tokens() {
         accepted.into_iter().fold(server, |server, issuer| server.issuer(issuer))
     });
     async fn handler(auth: AuthInfo) -> String {
-        auth.issuer().to_owned()
+        auth.issuer().unwrap().to_owned()
     }
     let app = Router::new().route("/mcp", get(handler)).route_layer(trial.fixture.server.bearer_layer());
     for (id, token, iss, expected) in [

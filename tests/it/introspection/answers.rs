@@ -314,13 +314,13 @@ async fn active_responses_need_exp_only_if_the_lifetime_is_limited() {
 async fn a_handler_gets_the_claims_of_the_response() {
     let stub = Stub::with_page(Page::json(&active()));
     let auth = auth_info(&stub.server(), "opaque").await.unwrap();
-    assert_eq!((auth.issuer(), auth.identity(), auth.expires_at()), (ISSUER, Some((ISSUER, "alice")), None));
+    assert_eq!((auth.issuer(), auth.identity(), auth.expires_at()), (Some(ISSUER), Some((ISSUER, "alice")), None));
     assert_eq!((auth.client_id(), auth.has_scope("mcp:tools"), auth.has_scope("admin")), (None, true, false));
     assert_eq!((auth.audience().collect::<Vec<_>>(), &auth.claims()["active"]), (vec![RESOURCE], &json!(true)));
 
     let answer = active_but(json!({ "sub": null, "client_id": "service", "exp": START + 300, "iss": ISSUER }));
     let auth = auth_info(&Stub::with_page(Page::json(&answer)).server(), "opaque").await.unwrap();
-    assert_eq!((auth.issuer(), auth.identity(), auth.client_id()), (ISSUER, None, Some("service")));
+    assert_eq!((auth.issuer(), auth.identity(), auth.client_id()), (Some(ISSUER), None, Some("service")));
     let expires = auth.expires_at().unwrap().duration_since(std::time::UNIX_EPOCH).unwrap();
     assert_eq!(expires.as_secs(), START + 300);
     assert!(auth_info(&Stub::with_page(Page::ok(r#"{"active":false}"#)).server(), "opaque").await.is_none());
