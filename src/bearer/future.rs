@@ -21,25 +21,24 @@ pin_project! {
         S: Service<Request<B>>,
     {
         #[pin]
-        stage: Stage<S, B, S::Future>,
+        stage: ResponseStage<S, B, S::Future>,
     }
 }
 
 pin_project! {
-    #[project = StageProjection]
-    enum Stage<S, B, F> {
-        Verifying { verification: PendingVerification, next: Option<Box<Next<S, B>>> },
+    #[project = ResponseStageProjection]
+    enum ResponseStage<S, B, F> {
+        Verifying { verification: PendingVerification, next: Option<Box<PendingRequest<S, B>>> },
         Calling { #[pin] future: F },
         Rejected { response: Option<Response<Bytes>> },
     }
 }
 
-/// What waits for the verification: the service that is ready, and the request for it.
-pub(super) struct Next<S, B> {
+/// A request that waits for the verification of its token, and the service that is ready for it.
+pub(super) struct PendingRequest<S, B> {
     pub(super) service: S,
     pub(super) request: Request<B>,
     pub(super) state: Arc<BearerState>,
-    /// The requirements of the route.
     pub(super) guard: Arc<Guard>,
 }
 
@@ -48,15 +47,15 @@ where
     S: Service<Request<B>>,
 {
     pub(crate) const fn inner(future: S::Future) -> Self {
-        Self { stage: Stage::Calling { future } }
+        Self { stage: ResponseStage::Calling { future } }
     }
 
     pub(crate) const fn rejected(response: Response<Bytes>) -> Self {
-        Self { stage: Stage::Rejected { response: Some(response) } }
+        Self { stage: ResponseStage::Rejected { response: Some(response) } }
     }
 
-    pub(super) fn pending(verification: PendingVerification, next: Next<S, B>) -> Self {
-        Self { stage: Stage::Verifying { verification, next: Some(Box::new(next)) } }
+    pub(super) fn pending(verification: PendingVerification, next: PendingRequest<S, B>) -> Self {
+        Self { stage: ResponseStage::Verifying { verification, next: Some(Box::new(next)) } }
     }
 }
 
@@ -66,31 +65,30 @@ where
 {
     type Output = Result<Response<BearerBody<ResBody>>, S::Error>;
 
+    #[expect(clippy::expect_used, reason = "as `async fn`, the future panics if it is polled after completion")]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         loop {
             let stage = match self.as_mut().project().stage.project() {
-                StageProjection::Verifying { verification, next } => {
+                ResponseStageProjection::Verifying { verification, next } => {
                     let verified = ready!(verification.as_mut().poll(cx));
-                    // Absent only if polled again after a panic of the inner service.
-                    let Some(next) = next.take() else { return Poll::Pending };
-                    let Next { mut service, mut request, state, guard } = *next;
+                    let PendingRequest { mut service, mut request, state, guard } =
+                        *next.take().expect("`ResponseFuture` polled after a panic");
                     match conclude(verified, guard) {
                         Ok(auth) => {
                             request.extensions_mut().insert(auth);
-                            Stage::Calling { future: service.call(request) }
+                            ResponseStage::Calling { future: service.call(request) }
                         }
                         Err(rejection) => {
-                            Stage::Rejected { response: Some(state.respond(&rejection, request.headers())) }
+                            ResponseStage::Rejected { response: Some(state.respond(&rejection, request.headers())) }
                         }
                     }
                 }
-                StageProjection::Calling { future } => {
-                    return future.poll(cx).map_ok(|response| response.map(BearerBody::of_service));
+                ResponseStageProjection::Calling { future } => {
+                    return future.poll(cx).map_ok(|response| response.map(BearerBody::from_service));
                 }
-                StageProjection::Rejected { response } => {
-                    // Absent only if polled again after it was ready.
-                    let Some(response) = response.take() else { return Poll::Pending };
-                    return Poll::Ready(Ok(response.map(BearerBody::of_rejection)));
+                ResponseStageProjection::Rejected { response } => {
+                    let response = response.take().expect("`ResponseFuture` polled after completion");
+                    return Poll::Ready(Ok(response.map(BearerBody::from_rejection)));
                 }
             };
             self.as_mut().project().stage.set(stage);

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{Extensions, HeaderMap, Method, Request, Response, header};
 use tower_service::Service;
 
-use super::future::Next;
+use super::future::PendingRequest;
 use super::layer::BearerState;
 use super::token::NoToken;
 use super::{AuthInfo, BearerBody, BearerToken, Guard, Rejection, ResponseFuture, log, readable_by};
@@ -91,7 +91,7 @@ where
                 // The clone is not ready; the service that was polled ready is the one to call later.
                 let clone = self.inner.clone();
                 let ready = std::mem::replace(&mut self.inner, clone);
-                let next = Next { service: ready, request, state: Arc::clone(&self.state), guard };
+                let next = PendingRequest { service: ready, request, state: Arc::clone(&self.state), guard };
                 ResponseFuture::pending(verification, next)
             }
         }

@@ -71,7 +71,7 @@ where
             return exchange.internal_error();
         }
         let end = exchange.lifetime().map(|lifetime| StreamEnd::new(lifetime, false));
-        Response::from_parts(parts, McpResponseBody::of_service(FilteredBody::Json { json }, end))
+        Response::from_parts(parts, McpResponseBody::from_service(FilteredBody::Json { json }, end))
     }
 }
 
@@ -111,11 +111,11 @@ impl Exchange {
         let has_events = media == Media::Events && !is_compressed && (is_filtered || !has_length);
         let lifetime = if is_empty { None } else { self.lifetime() };
         let end = lifetime.map(|lifetime| StreamEnd::new(lifetime, has_events));
-        Answer::Ready(Response::from_parts(parts, McpResponseBody::of_service(body, end)))
+        Answer::Ready(Response::from_parts(parts, McpResponseBody::from_service(body, end)))
     }
 
     fn internal_error<B>(&self) -> Response<McpResponseBody<B>> {
-        self.state.bearer.respond(&Rejection::new(RejectionKind::Internal)).map(McpResponseBody::of_rejection)
+        self.state.bearer.respond(&Rejection::new(RejectionKind::Internal)).map(McpResponseBody::from_rejection)
     }
 
     /// For how long the answer may go on; `None` if for as long as it likes.

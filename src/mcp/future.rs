@@ -25,22 +25,22 @@ pin_project! {
         S: Service<Request<McpRequestBody<B>>>,
     {
         #[pin]
-        stage: Stage<S, B, S::Future, R>,
+        stage: McpStage<S, B, S::Future, R>,
     }
 }
 
 pin_project! {
-    #[project = StageProjection]
-    enum Stage<S, B, F, R> {
-        Reading { #[pin] reading: RequestReader<B>, next: Option<Box<Next<S>>> },
+    #[project = McpStageProjection]
+    enum McpStage<S, B, F, R> {
+        Reading { #[pin] reading: RequestReader<B>, next: Option<Box<UnreadRequest<S>>> },
         Calling { #[pin] future: F, exchange: Option<Box<Exchange>> },
         Listing { listing: Option<Box<Listing<R>>> },
         Rejected { response: Option<Response<Bytes>> },
     }
 }
 
-/// What waits for the body: the service that is ready, and the rest of the request.
-struct Next<S> {
+/// A request whose body is not read yet, and the service that is ready for it.
+struct UnreadRequest<S> {
     service: S,
     parts: request::Parts,
     exchange: Box<Exchange>,
@@ -52,15 +52,15 @@ where
     B: Body,
 {
     pub(super) const fn untouched(future: S::Future) -> Self {
-        Self { stage: Stage::Calling { future, exchange: None } }
+        Self { stage: McpStage::Calling { future, exchange: None } }
     }
 
     pub(super) const fn calling(future: S::Future, exchange: Box<Exchange>) -> Self {
-        Self { stage: Stage::Calling { future, exchange: Some(exchange) } }
+        Self { stage: McpStage::Calling { future, exchange: Some(exchange) } }
     }
 
     pub(super) const fn rejected(response: Response<Bytes>) -> Self {
-        Self { stage: Stage::Rejected { response: Some(response) } }
+        Self { stage: McpStage::Rejected { response: Some(response) } }
     }
 
     pub(super) fn reading(body: B, service: S, parts: request::Parts, exchange: Box<Exchange>) -> Self {
@@ -70,7 +70,7 @@ where
             Caller::Token(_) => state.max_body,
         };
         let reading = RequestReader::new(body, limit);
-        Self { stage: Stage::Reading { reading, next: Some(Box::new(Next { service, parts, exchange })) } }
+        Self { stage: McpStage::Reading { reading, next: Some(Box::new(UnreadRequest { service, parts, exchange })) } }
     }
 }
 
@@ -83,14 +83,14 @@ where
 {
     type Output = Result<Response<McpResponseBody<ResBody>>, S::Error>;
 
+    #[expect(clippy::expect_used, reason = "as `async fn`, the future panics if it is polled after completion")]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         loop {
             let stage = match self.as_mut().project().stage.project() {
-                StageProjection::Reading { reading, next } => {
+                McpStageProjection::Reading { reading, next } => {
                     let read = ready!(reading.poll(cx));
-                    // Absent only if polled again after a panic of the inner service.
-                    let Some(next) = next.take() else { return Poll::Pending };
-                    let Next { mut service, parts, mut exchange } = *next;
+                    let UnreadRequest { mut service, parts, mut exchange } =
+                        *next.take().expect("`McpResponseFuture` polled after a panic");
                     let failed = |failure| match (failure, &exchange.caller) {
                         // With a token the limit is higher.
                         (OperationFailure::TooLarge, Caller::Anonymous(guard)) => {
@@ -107,34 +107,34 @@ where
                     match allowed {
                         Ok(read) => {
                             let request = Request::from_parts(parts, McpRequestBody::read(read));
-                            Stage::Calling { future: service.call(request), exchange: Some(exchange) }
+                            McpStage::Calling { future: service.call(request), exchange: Some(exchange) }
                         }
-                        Err(rejection) => Stage::Rejected { response: Some(exchange.state.bearer.respond(&rejection)) },
+                        Err(rejection) => {
+                            McpStage::Rejected { response: Some(exchange.state.bearer.respond(&rejection)) }
+                        }
                     }
                 }
-                StageProjection::Calling { future, exchange } => {
+                McpStageProjection::Calling { future, exchange } => {
                     let response = ready!(future.poll(cx))?;
                     let Some(exchange) = exchange.take() else {
-                        let untouched = |body| McpResponseBody::of_service(FilteredBody::Untouched { body }, None);
+                        let untouched = |body| McpResponseBody::from_service(FilteredBody::Untouched { body }, None);
                         return Poll::Ready(Ok(response.map(untouched)));
                     };
                     match exchange.answer(response) {
                         Answer::Ready(response) => return Poll::Ready(Ok(response)),
-                        Answer::Listing(listing) => Stage::Listing { listing: Some(listing) },
+                        Answer::Listing(listing) => McpStage::Listing { listing: Some(listing) },
                     }
                 }
-                StageProjection::Listing { listing } => {
+                McpStageProjection::Listing { listing } => {
                     if let Some(listing) = listing {
                         ready!(listing.poll_read(cx));
                     }
-                    // Absent only if polled again after it was ready.
-                    let Some(listing) = listing.take() else { return Poll::Pending };
+                    let listing = listing.take().expect("`McpResponseFuture` polled after completion");
                     return Poll::Ready(Ok(listing.answer()));
                 }
-                StageProjection::Rejected { response } => {
-                    // Absent only if polled again after it was ready.
-                    let Some(response) = response.take() else { return Poll::Pending };
-                    return Poll::Ready(Ok(response.map(McpResponseBody::of_rejection)));
+                McpStageProjection::Rejected { response } => {
+                    let response = response.take().expect("`McpResponseFuture` polled after completion");
+                    return Poll::Ready(Ok(response.map(McpResponseBody::from_rejection)));
                 }
             };
             self.as_mut().project().stage.set(stage);

@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use axum::Router;
 use axum::body::Body;
 use axum::routing::get;
+use futures_util::FutureExt as _;
 use http::{Request, Response, StatusCode, header};
 use mcp_bearer::bearer::BearerAuth;
 use mcp_bearer::testing::TestIssuer;
@@ -210,4 +211,15 @@ async fn a_browser_can_read_the_challenge_if_the_cors_layer_is_outside() {
         assert!(answer.header("access-control-allow-methods").unwrap().contains(method));
         assert_eq!(answer.header("access-control-allow-headers"), Some(requested_headers));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_future_that_is_polled_after_completion_panics() {
+    let fixture = Fixture::new().await;
+    let strict = || Strict { ready: true, called: Arc::default() };
+    let mut bearer = fixture.server.bearer_layer().layer(strict());
+    let mut future = bearer.call(Request::get("/").body(()).unwrap());
+    assert!((&mut future).now_or_never().is_some());
+    let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| future.now_or_never())).unwrap_err();
+    assert_eq!(panic.downcast_ref::<String>().unwrap(), "`ResponseFuture` polled after completion");
 }

@@ -19,18 +19,18 @@ pin_project! {
 }
 
 impl<B> McpResponseBody<B> {
-    pub(in crate::mcp) fn of_service(body: FilteredBody<B>, end: Option<StreamEnd>) -> Self {
-        Self { body: BearerBody::of_service(EndingBody::new(body, end)) }
+    pub(in crate::mcp) fn from_service(body: FilteredBody<B>, end: Option<StreamEnd>) -> Self {
+        Self { body: BearerBody::from_service(EndingBody::new(body, end)) }
     }
 
-    pub(in crate::mcp) fn of_rejection(bytes: Bytes) -> Self {
-        Self { body: BearerBody::of_rejection(bytes) }
+    pub(in crate::mcp) fn from_rejection(bytes: Bytes) -> Self {
+        Self { body: BearerBody::from_rejection(bytes) }
     }
 }
 
 impl<B: Default> Default for McpResponseBody<B> {
     fn default() -> Self {
-        Self::of_service(FilteredBody::default(), None)
+        Self::from_service(FilteredBody::default(), None)
     }
 }
 
