@@ -15,30 +15,30 @@ async fn a_token_that_fails_a_local_check_causes_no_request() {
     let app = fixture.app();
     let other = TestIssuer::new("https://evil.example.com");
     let issuer = &fixture.issuer;
-    let good = || issuer.token().audience(RESOURCE).scope("mcp:tools");
+    let valid = || issuer.token().audience(RESOURCE).scope("mcp:tools");
     for (token, expected) in [
         ("A".repeat(16 * 1024 + 1), CheckFailure::TooLong),
         ("garbage".to_owned(), CheckFailure::Malformed),
         ("a.b.c".to_owned(), CheckFailure::Malformed),
         ("a.b.c.d.e".to_owned(), CheckFailure::Encrypted),
-        (with_signature(&good().header("kid", "other").sign(), "AQ=="), CheckFailure::Malformed),
-        (with_signature(&good().header("kid", "other").sign(), "~+/"), CheckFailure::Malformed),
-        (with_signature(&good().header("kid", "other").sign(), "AR"), CheckFailure::Malformed),
-        (good().header("alg", "none").sign(), CheckFailure::Algorithm),
-        (good().header("alg", "HS256").sign(), CheckFailure::Algorithm),
-        (good().header("crit", json!(["exp"])).sign(), CheckFailure::CriticalHeader),
-        (good().header("typ", "logout+jwt").sign(), CheckFailure::TokenType),
-        (good().header("iss", "https://other").sign(), CheckFailure::Header),
-        (good().claim("sub", "alice").claim("exp", "1").sign(), CheckFailure::Claims),
+        (with_signature(&valid().header("kid", "other").sign(), "AQ=="), CheckFailure::Malformed),
+        (with_signature(&valid().header("kid", "other").sign(), "~+/"), CheckFailure::Malformed),
+        (with_signature(&valid().header("kid", "other").sign(), "AR"), CheckFailure::Malformed),
+        (valid().header("alg", "none").sign(), CheckFailure::Algorithm),
+        (valid().header("alg", "HS256").sign(), CheckFailure::Algorithm),
+        (valid().header("crit", json!(["exp"])).sign(), CheckFailure::CriticalHeader),
+        (valid().header("typ", "logout+jwt").sign(), CheckFailure::TokenType),
+        (valid().header("iss", "https://other").sign(), CheckFailure::Header),
+        (valid().claim("sub", "alice").claim("exp", "1").sign(), CheckFailure::Claims),
         (other.token().audience(RESOURCE).scope("mcp:tools").sign(), CheckFailure::Issuer),
-        (good().claim("iss", "https://auth.example.com/").sign(), CheckFailure::Issuer),
-        (good().audience("https://other.example.com/mcp").without("aud").sign(), CheckFailure::Audience),
-        (good().claim("aud", json!(["https://mcp.example.com"])).sign(), CheckFailure::Audience),
-        (good().without("exp").sign(), CheckFailure::NoExpiry),
-        (good().expired().sign(), CheckFailure::Expired),
-        (good().claim("nbf", 4_000_000_000_u64).sign(), CheckFailure::NotYetValid),
-        (good().claim("cnf", json!({"jkt": "x"})).sign(), CheckFailure::SenderConstrained),
-        (good().claim("token_use", "id").sign(), CheckFailure::TokenType),
+        (valid().claim("iss", "https://auth.example.com/").sign(), CheckFailure::Issuer),
+        (valid().audience("https://other.example.com/mcp").without("aud").sign(), CheckFailure::Audience),
+        (valid().claim("aud", json!(["https://mcp.example.com"])).sign(), CheckFailure::Audience),
+        (valid().without("exp").sign(), CheckFailure::NoExpiry),
+        (valid().expired().sign(), CheckFailure::Expired),
+        (valid().claim("nbf", 4_000_000_000_u64).sign(), CheckFailure::NotYetValid),
+        (valid().claim("cnf", json!({"jkt": "x"})).sign(), CheckFailure::SenderConstrained),
+        (valid().claim("token_use", "id").sign(), CheckFailure::TokenType),
     ] {
         let answer = app.with_token(&token).await;
         assert_eq!(answer.verdict(), "R401", "{expected}");
@@ -46,7 +46,7 @@ async fn a_token_that_fails_a_local_check_causes_no_request() {
     }
     assert_eq!((issuer.total_requests(), issuer.stray_requests()), (0, 0));
     assert_eq!(other.total_requests(), 0);
-    assert_eq!(app.with_token(&good().sign()).await.verdict(), "OK");
+    assert_eq!(app.with_token(&valid().sign()).await.verdict(), "OK");
     assert!(issuer.total_requests() > 0);
 }
 
@@ -69,8 +69,8 @@ async fn keys_and_urls_in_the_header_are_ignored() {
     ] {
         let forged = other.token().audience(RESOURCE).scope("mcp:tools").header("kid", fixture.issuer.key_id());
         assert_eq!(app.with_token(&forged.header(name, value.clone()).sign()).await.verdict(), "R401", "{name}");
-        let good = fixture.issuer.token().audience(RESOURCE).scope("mcp:tools").header(name, value);
-        assert_eq!(app.with_token(&good.sign()).await.verdict(), "OK", "{name}");
+        let valid = fixture.issuer.token().audience(RESOURCE).scope("mcp:tools").header(name, value);
+        assert_eq!(app.with_token(&valid.sign()).await.verdict(), "OK", "{name}");
     }
     assert_eq!(fixture.issuer.total_requests(), before);
     assert_eq!((fixture.issuer.stray_requests(), other.total_requests()), (0, 0));

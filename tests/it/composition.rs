@@ -63,19 +63,19 @@ async fn the_layer_works_at_any_position_in_a_stack_of_layers() {
         .layer(CompressionLayer::new())
         .layer(guard())
         .layer(TraceLayer::new_for_http());
-    let good = format!("Bearer {}", fixture.token());
+    let valid = format!("Bearer {}", fixture.token());
     let scopeless = format!("Bearer {}", fixture.issuer.token().audience(RESOURCE).sign());
     for (place, app) in [
         ("innermost", route().layer(innermost)),
         ("outermost", route().layer(outermost)),
         ("between", route().layer(between)),
     ] {
-        let accepted = send(&app, Some(&good), "1234").await;
+        let accepted = send(&app, Some(&valid), "1234").await;
         assert_eq!((accepted.status.as_u16(), accepted.body.as_str()), (200, "alice"), "{place}");
         assert_eq!(send(&app, None, "1234").await.verdict(), "R401N", "{place}");
         assert_eq!(send(&app, Some("Bearer garbage"), "1234").await.verdict(), "R401", "{place}");
         assert_eq!(send(&app, Some(&scopeless), "1234").await.verdict(), "R403", "{place}");
-        let too_large = send(&app, Some(&good), "123456789").await;
+        let too_large = send(&app, Some(&valid), "123456789").await;
         assert_eq!(too_large.status, StatusCode::PAYLOAD_TOO_LARGE, "{place}");
     }
 }

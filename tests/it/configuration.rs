@@ -11,7 +11,7 @@ use mcp_bearer::{Issuer, ResourceServer, ResourceServerBuilder};
 
 use crate::support::{ISSUER, RESOURCE};
 
-fn good() -> ResourceServerBuilder {
+fn valid() -> ResourceServerBuilder {
     ResourceServer::builder(RESOURCE).issuer(Issuer::discover(ISSUER))
 }
 
@@ -37,12 +37,12 @@ fn one_key() -> JwkSet {
 
 #[test]
 fn configuration_mistakes_fail_at_build() {
-    good().build_lazy().unwrap();
+    valid().build_lazy().unwrap();
     let discover = || Issuer::discover(ISSUER);
     let day = Duration::from_secs(24 * 3600);
     for (what, builder, kind) in [
         ("no issuer", ResourceServer::builder(RESOURCE), Kind::Issuer),
-        ("one issuer twice", good().issuer(discover()), Kind::Issuer),
+        ("one issuer twice", valid().issuer(discover()), Kind::Issuer),
         ("no resource", ResourceServer::builder("").issuer(discover()), Kind::Resource),
         ("relative resource", ResourceServer::builder("/mcp").issuer(discover()), Kind::Resource),
         ("http resource", ResourceServer::builder("http://mcp.example.com").issuer(discover()), Kind::Resource),
@@ -74,33 +74,33 @@ fn configuration_mistakes_fail_at_build() {
         ("long grace", with(discover().last_known_good(Duration::MAX)), Kind::Setting),
         ("no pointer", with(discover().scope_claim("permissions")), Kind::Setting),
         ("empty alias", with(discover().accept_audience("")), Kind::Setting),
-        ("empty audience", good().accept_audience(""), Kind::Setting),
-        ("skew", good().clock_skew(Duration::from_secs(301)), Kind::Setting),
-        ("endless skew", good().clock_skew(Duration::MAX), Kind::Setting),
-        ("lifetime of nothing", good().max_token_lifetime(Duration::ZERO), Kind::Setting),
-        ("memory of nothing", good().cache_verified_tokens(0), Kind::Setting),
-        ("endless memory", good().cache_verified_tokens(usize::MAX), Kind::Setting),
+        ("empty audience", valid().accept_audience(""), Kind::Setting),
+        ("skew", valid().clock_skew(Duration::from_secs(301)), Kind::Setting),
+        ("endless skew", valid().clock_skew(Duration::MAX), Kind::Setting),
+        ("lifetime of nothing", valid().max_token_lifetime(Duration::ZERO), Kind::Setting),
+        ("memory of nothing", valid().cache_verified_tokens(0), Kind::Setting),
+        ("endless memory", valid().cache_verified_tokens(usize::MAX), Kind::Setting),
         ("idle memory", with(Issuer::with_verifier(ISSUER, NoVerifier)).cache_verified_tokens(1), Kind::Setting),
-        ("scope with a space", good().scopes_supported(["two words"]), Kind::Scope),
-        ("scope with a quote", good().scopes_supported(["a\"b"]), Kind::Scope),
-        ("scope with CR LF", good().scopes_supported(["a\r\nb"]), Kind::Scope),
-        ("empty scope", good().scopes_supported([""]), Kind::Scope),
-        ("circle", good().scope_implies("a", ["b"]).scope_implies("b", ["a"]), Kind::Scope),
-        ("implied scope", good().scope_implies("a", ["b c"]), Kind::Scope),
-        ("realm with CR LF", good().realm("a\r\nb"), Kind::Setting),
-        ("realm beyond ASCII", good().realm("caf\u{e9}"), Kind::Setting),
-        ("empty realm", good().realm(""), Kind::Setting),
-        ("long realm", good().realm("x".repeat(65_536)), Kind::Setting),
-        ("metadata path", good().metadata_path("well-known"), Kind::Setting),
-        ("metadata path with a parameter", good().metadata_path("/{x}"), Kind::Setting),
-        ("metadata of another resource", good().metadata(|m| m.member("resource", "https://evil")), Kind::Metadata),
+        ("scope with a space", valid().scopes_supported(["two words"]), Kind::Scope),
+        ("scope with a quote", valid().scopes_supported(["a\"b"]), Kind::Scope),
+        ("scope with CR LF", valid().scopes_supported(["a\r\nb"]), Kind::Scope),
+        ("empty scope", valid().scopes_supported([""]), Kind::Scope),
+        ("circle", valid().scope_implies("a", ["b"]).scope_implies("b", ["a"]), Kind::Scope),
+        ("implied scope", valid().scope_implies("a", ["b c"]), Kind::Scope),
+        ("realm with CR LF", valid().realm("a\r\nb"), Kind::Setting),
+        ("realm beyond ASCII", valid().realm("caf\u{e9}"), Kind::Setting),
+        ("empty realm", valid().realm(""), Kind::Setting),
+        ("long realm", valid().realm("x".repeat(65_536)), Kind::Setting),
+        ("metadata path", valid().metadata_path("well-known"), Kind::Setting),
+        ("metadata path with a parameter", valid().metadata_path("/{x}"), Kind::Setting),
+        ("metadata of another resource", valid().metadata(|m| m.member("resource", "https://evil")), Kind::Metadata),
     ] {
         let error = builder.build_lazy().expect_err(what);
         assert_eq!(error.kind(), kind, "{what}: {error}");
         let text = error.to_string();
         assert!(text.len() > 20 && !text.contains(['\r', '\n']), "{what}: {text}");
     }
-    let server = good().build_lazy().unwrap();
+    let server = valid().build_lazy().unwrap();
     for scopes in [&["a b"][..], &["a\r\n"], &[""], &["a\\"]] {
         assert_eq!(server.bearer_layer().try_required_scopes(scopes).unwrap_err().kind(), Kind::Scope);
         assert_eq!(server.bearer_layer().try_any_scope(scopes).unwrap_err().kind(), Kind::Scope);

@@ -39,8 +39,8 @@ async fn all_three_locations_are_tried_in_order() {
         let server = build(issuer.issuer()).await.unwrap();
         assert!(accepts(&server, &issuer).await);
         let requests = issuer.recent_requests();
-        let asked: Vec<&str> = requests.iter().map(|request| request.path()).take(paths.len()).collect();
-        assert_eq!(asked, paths, "{url}");
+        let request_paths: Vec<&str> = requests.iter().map(|request| request.path()).take(paths.len()).collect();
+        assert_eq!(request_paths, paths, "{url}");
         assert_eq!(requests.len(), paths.len() + 1);
     }
 }

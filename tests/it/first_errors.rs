@@ -94,8 +94,8 @@ async fn an_error_for_invalid_json_names_the_problem() {
         ("{\n\n \"keys\": NaN}".to_owned(), "line 3, column"),
     ] {
         for path in [OAUTH, "/jwks"] {
-            let good = metadata(json!({}));
-            let pages = Pages::of([(OAUTH, 200, &good), (path, 200, &body)]);
+            let valid = metadata(json!({}));
+            let pages = Pages::of([(OAUTH, 200, &valid), (path, 200, &body)]);
             let (error, log) = error_of(Issuer::oauth(ISSUER).http_client(pages)).await;
             let shown = format!("{error:?}");
             assert!(shown.contains(expected), "{path} {body:?}: {shown}");

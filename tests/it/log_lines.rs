@@ -154,7 +154,7 @@ async fn tokens_that_a_firewall_blocks_log_a_few_lines() {
             _ => Page::json(&active()),
         });
         let app = stub.app();
-        assert_eq!(app.with_token("good").await.status, StatusCode::OK);
+        assert_eq!(app.with_token("valid").await.status, StatusCode::OK);
         let capture = Capture::of_this_thread();
         capture.take();
         for n in 0..200 {
@@ -171,8 +171,8 @@ struct Documents(&'static str, u16, Bytes);
 impl HttpClient for Documents {
     fn send(&self, request: Request<Bytes>, _: RequestLimits) -> HttpFuture<'_> {
         let is_asked = request.uri().path().contains(self.0);
-        let good = format!(r#"{{"issuer":"{ISSUER}","jwks_uri":"{ISSUER}/jwks"}}"#);
-        let mut response = Response::new(if is_asked { self.2.clone() } else { Bytes::from(good) });
+        let valid = format!(r#"{{"issuer":"{ISSUER}","jwks_uri":"{ISSUER}/jwks"}}"#);
+        let mut response = Response::new(if is_asked { self.2.clone() } else { Bytes::from(valid) });
         *response.status_mut() = if is_asked { StatusCode::from_u16(self.1).unwrap() } else { StatusCode::OK };
         Box::pin(async move { Ok(response) })
     }

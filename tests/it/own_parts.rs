@@ -26,7 +26,7 @@ impl TokenVerifier for Table {
     fn verify<'a>(&'a self, token: &'a str) -> VerifyFuture<'a> {
         Box::pin(async move {
             match token {
-                "good" => Ok(Claims::from_json(self.0.to_string())?),
+                "valid" => Ok(Claims::from_json(self.0.to_string())?),
                 "down" => Err(VerifyError::unavailable(Some(Duration::from_secs(7)))),
                 "broken" => {
                     Err(VerifyError::new(VerifyErrorKind::Misconfigured).with_source("the database has no table"))
@@ -54,7 +54,7 @@ fn claims() -> Value {
 #[tokio::test(start_paused = true)]
 async fn a_custom_verifier_decides_and_its_outage_is_503() {
     let app = app(claims());
-    for (token, verdict) in [("good", "OK"), ("bad", "R401"), ("down", "R503"), ("broken", "R503")] {
+    for (token, verdict) in [("valid", "OK"), ("invalid", "R401"), ("down", "R503"), ("broken", "R503")] {
         assert_eq!(app.with_token(token).await.verdict(), verdict, "{token}");
     }
     assert_eq!(app.with_token("down").await.header("retry-after"), Some("7"));
@@ -74,11 +74,11 @@ async fn the_claims_from_a_custom_verifier_are_checked() {
     ] {
         let mut changed = claims();
         changed[name] = value;
-        assert_eq!(app(changed).with_token("good").await.verdict(), "R401", "{name}");
+        assert_eq!(app(changed).with_token("valid").await.verdict(), "R401", "{name}");
     }
     let mut without = claims();
     without.as_object_mut().unwrap().remove("exp");
-    assert_eq!(app(without).with_token("good").await.verdict(), "R401");
+    assert_eq!(app(without).with_token("valid").await.verdict(), "R401");
 }
 
 #[tokio::test(start_paused = true)]
@@ -91,9 +91,9 @@ async fn a_jwt_of_another_issuer_is_never_passed_to_a_custom_verifier() {
         .await
         .unwrap();
     let app = App::new(server.bearer_layer());
-    let good = issuer.token().audience(RESOURCE).sign();
-    assert_eq!(app.with_token(&good).await.body, "alice");
-    let (rest, _) = good.rsplit_once('.').unwrap();
+    let valid = issuer.token().audience(RESOURCE).sign();
+    assert_eq!(app.with_token(&valid).await.body, "alice");
+    let (rest, _) = valid.rsplit_once('.').unwrap();
     assert_eq!(app.with_token(&format!("{rest}.AAAA")).await.verdict(), "R401");
     assert_eq!(app.with_token("opaque").await.body, "everybody");
 }

@@ -130,7 +130,7 @@ async fn an_anonymous_call_of_a_tool_that_needs_a_caller_gets_a_challenge() {
 
 #[tokio::test]
 async fn without_a_layer_a_tool_that_uses_the_caller_is_an_internal_error() {
-    // One that does without a caller too: a forgotten layer must not look like an anonymous request.
+    // A tool with an optional caller fails too: a forgotten layer must not look like an anonymous request.
     for tool in ["whoami", "greet"] {
         let rejected = call(&app(None), None, tool).await;
         assert_eq!(

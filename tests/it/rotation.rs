@@ -64,13 +64,13 @@ async fn ten_thousand_random_key_ids_cause_two_fetches_and_one_more_each_half_mi
     assert_eq!(app.with_token(&fixture.token()).await.verdict(), "OK");
     tokio::task::yield_now().await;
     let (before, start) = (fixture.issuer.requests(Endpoint::KeySet), Instant::now());
-    let good =
+    let valid =
         fixture.issuer.token().audience(RESOURCE).scope("mcp:tools").expires_in(Duration::from_secs(3600)).sign();
     for n in 0..10_000 {
         let forged = fixture.issuer.token().audience(RESOURCE).header("kid", format!("random {n}")).sign();
         assert_eq!(app.with_token(&forged).await.verdict(), "R401");
         if n % 100 == 0 {
-            assert_eq!(app.with_token(&good).await.verdict(), "OK");
+            assert_eq!(app.with_token(&valid).await.verdict(), "OK");
         }
         advance(Duration::from_millis(20)).await;
     }

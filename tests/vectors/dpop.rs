@@ -55,9 +55,9 @@ async fn a_request_with_the_dpop_scheme_has_no_bearer_token() {
         request.header("dpop", example["dpop"].as_str().unwrap()).body(Body::empty()).unwrap()
     };
     let authorization = example["authorization"].as_str().unwrap();
-    trial.judge("RFC 9449", "DPoP", request(authorization), "R401N").await;
+    trial.request("RFC 9449", "DPoP", request(authorization), "R401N").await;
     let bearer = authorization.replacen("DPoP", "Bearer", 1);
-    trial.judge("RFC 9449", "the same token under the Bearer scheme", request(&bearer), "R401").await;
+    trial.request("RFC 9449", "the same token under the Bearer scheme", request(&bearer), "R401").await;
     assert_eq!(trial.requests(), (0, 0));
 }
 

@@ -54,7 +54,7 @@ pub async fn rejection(trial: &Trial, what: &str, token: &str) -> Option<Rejecti
     let request = Request::get("/mcp").header(header::AUTHORIZATION, value).body(Body::empty()).unwrap();
     let verdict = if is_token68(token) || token.len() > 16 * 1024 { "R401" } else { "R400" };
     let before = trial.requests();
-    let answer = trial.judge("vector", what, request, verdict).await;
+    let answer = trial.request("vector", what, request, verdict).await;
     assert_eq!(trial.requests(), before, "{what}: the token caused a request");
     Some(answer.rejection.unwrap().kind())
 }

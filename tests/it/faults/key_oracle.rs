@@ -15,7 +15,7 @@ pub struct Oracle<'w> {
     deliveries: Vec<Delivery<'w>>,
     last_known_good: Duration,
     lifetime: Duration,
-    /// When a fetch showed that a key is missing. For a while, later rejections need no fetch of their own.
+    /// When a fetch showed that a key is missing. For a while, later rejections need no fetch.
     missing: BTreeMap<String, Instant>,
     pub counts: BTreeMap<String, usize>,
 }

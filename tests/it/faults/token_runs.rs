@@ -1,4 +1,4 @@
-//! Two hundred callers with a few opaque tokens, revocations and a bad network, fifty times over.
+//! For each seed: 200 clients with a few opaque tokens, revocations and a faulty network.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -7,7 +7,7 @@ use fastrand::Rng;
 use http::{HeaderMap, Response};
 use mcp_bearer::http_client::{HttpError, HttpErrorKind};
 
-/// What happens to one request.
+/// The fate of one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
     /// The regular response at the time of the request, after this delay.

@@ -12,8 +12,8 @@ use crate::support::RESOURCE;
 #[tokio::test]
 async fn the_algorithm_of_a_token_must_be_in_the_allow_list() {
     let trial = Trial::cold();
-    let good = trial.fixture.token();
-    let payload = parts(&good)[1];
+    let valid = trial.fixture.token();
+    let payload = parts(&valid)[1];
     for (id, alg) in [
         ("C01", json!("none")),
         ("C01", json!("None")),
@@ -47,7 +47,7 @@ async fn the_algorithm_of_a_token_must_be_in_the_allow_list() {
             signed,
             format!("{header}.{payload}."),
             format!("{header}.{payload}.AAAA"),
-            format!("{header}.{payload}.{}", parts(&good)[2]),
+            format!("{header}.{payload}.{}", parts(&valid)[2]),
         ] {
             let answer = trial.reject(id, &what, &token).await;
             assert!(

@@ -34,9 +34,9 @@ fn set_response(trial: &Trial, token: &str, changes: Value) {
 
 /// Sends a token. The response must be `verdict`, and the server must have sent this many introspection requests.
 async fn expect(trial: &Trial, id: &str, what: &str, token: &str, verdict: &str, requests: usize) {
-    let before = trial.asked();
+    let before = trial.introspections();
     trial.token(id, what, token, verdict).await;
-    assert_eq!(trial.asked() - before, requests, "{id} {what}: requests");
+    assert_eq!(trial.introspections() - before, requests, "{id} {what}: requests");
 }
 
 #[tokio::test(start_paused = true)]
@@ -114,7 +114,7 @@ async fn similar_tokens_do_not_share_a_cached_result() {
     };
     let (rest, signature) = signed.rsplit_once('.').unwrap();
     let other_signature = format!("{rest}.{}{}", if signature.starts_with('A') { "B" } else { "A" }, &signature[1..]);
-    for (id, what, good, bad) in [
+    for (id, what, valid, invalid) in [
         ("L04", "the first 64 characters", format!("{long}x"), format!("{long}y")),
         ("L04", "the last 64 characters", format!("x{long}"), format!("y{long}")),
         ("L04", "all but one", format!("{long}x{long}"), format!("{long}y{long}")),
@@ -123,13 +123,16 @@ async fn similar_tokens_do_not_share_a_cached_result() {
         ("L04", "padding", "abc=".to_owned(), "abc".to_owned()),
         ("L04", "jti, iss, sub, aud", signed.clone(), other_signature),
     ] {
-        for good_first in [true, false] {
+        for valid_first in [true, false] {
             let trial = Trial::introspecting(credentials());
             // Both responses contain the same `jti`, `iss`, `sub` and `aud`.
-            set_response(&trial, &good, json!({"jti": "1"}));
-            trial.fixture.issuer.introspection_answer(&bad, with(trial.claims(), json!({"active": false, "jti": "1"})));
-            let mut pair = [(good.as_str(), "OK"), (bad.as_str(), "R401")];
-            if !good_first {
+            set_response(&trial, &valid, json!({"jti": "1"}));
+            trial
+                .fixture
+                .issuer
+                .introspection_answer(&invalid, with(trial.claims(), json!({"active": false, "jti": "1"})));
+            let mut pair = [(valid.as_str(), "OK"), (invalid.as_str(), "R401")];
+            if !valid_first {
                 pair.reverse();
             }
             for (token, verdict) in pair {
@@ -267,11 +270,11 @@ async fn the_cache_is_bounded_even_for_large_responses() {
         set_response(&trial, name, json!({"padding": "x".repeat(bytes)}));
         assert_eq!(trial.app.with_token(name).await.verdict(), "OK", "{id} {name}");
     }
-    let before = trial.asked();
+    let before = trial.introspections();
     for name in names.iter().rev() {
         assert_eq!(trial.app.with_token(name).await.verdict(), "OK", "{id} {name}, again");
     }
-    let evicted = trial.asked() - before;
+    let evicted = trial.introspections() - before;
     assert!((tokens - most..tokens).contains(&evicted), "{id}: {evicted} of {tokens} were evicted");
 }
 

@@ -138,14 +138,14 @@ async fn a_malformed_token_is_never_introspected() {
         assert_eq!(trial.requests(), (0, 0), "{id} {what}");
     }
     trial.token("K17", "16 KiB", &"A".repeat(16 * 1024), "R401").await;
-    assert_eq!(trial.asked(), 1, "K17: a token of the maximum length is introspected");
+    assert_eq!(trial.introspections(), 1, "K17: a token of the maximum length is introspected");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_flood_of_invalid_tokens_is_bounded_and_evicts_no_valid_token() {
     let trial = Trial::introspecting(credentials());
-    let good = trial.fixture.issuer.token().audience(RESOURCE).scope("mcp:tools").opaque();
-    trial.token("K18", "good", &good, "OK").await;
+    let valid = trial.fixture.issuer.token().audience(RESOURCE).scope("mcp:tools").opaque();
+    trial.token("K18", "valid", &valid, "OK").await;
     trial.fixture.issuer.fault(Endpoint::Introspection, Fault::Delay(Duration::from_millis(250)));
     // Eight requests run at a time at first, and one more after each round. A request that waited for five seconds gets
     // 503.
@@ -154,24 +154,24 @@ async fn a_flood_of_invalid_tokens_is_bounded_and_evicts_no_valid_token() {
     let start = tokio::time::Instant::now();
     let answers = join_all(garbage.iter().map(|token| trial.app.send(bearer(token)))).await;
     assert!(start.elapsed() <= Duration::from_secs(6), "K18 {:?}", start.elapsed());
-    let asked = trial.asked() - 1;
+    let requests = trial.introspections() - 1;
     // 20 rounds of 250 ms, with 8 to 28 requests each.
-    assert!((240..=20 * (8 + 28) / 2 + 28).contains(&asked), "K18: {asked} requests in five seconds");
+    assert!((240..=20 * (8 + 28) / 2 + 28).contains(&requests), "K18: {requests} requests in five seconds");
     let verdicts = |verdict: &str| answers.iter().filter(|answer| answer.verdict() == verdict).count();
-    assert_eq!((verdicts("R401"), verdicts("R503")), (asked, garbage.len() - asked), "K18");
+    assert_eq!((verdicts("R401"), verdicts("R503")), (requests, garbage.len() - requests), "K18");
     // Sent one after the other, each token is introspected once, and at most 1,000 results are cached.
     trial.fixture.issuer.heal();
     let garbage: Vec<String> = (0..2_000).map(|number| format!("more-garbage-{number}")).collect();
     for token in &garbage {
         trial.token("K18", token, token, "R401").await;
     }
-    let before = trial.asked();
-    trial.token("K18", "good, cached", &good, "OK").await;
-    assert_eq!(trial.asked(), before, "K18: the invalid tokens evicted it");
+    let before = trial.introspections();
+    trial.token("K18", "good, cached", &valid, "OK").await;
+    assert_eq!(trial.introspections(), before, "K18: the invalid tokens evicted it");
     for token in &garbage {
         trial.token("K18", token, token, "R401").await;
     }
-    let again = trial.asked() - before;
+    let again = trial.introspections() - before;
     assert!((1_000..2_000).contains(&again), "K18: {again} were introspected again");
 }
 
@@ -207,10 +207,10 @@ async fn hybrid() -> (Trial, TestIssuer) {
     let (issuer, clock) = trial::issuer(Algorithm::ES256);
     let other = TestIssuer::builder("https://other.example.com").clock(clock.clone()).build();
     let here = issuer.issuer().introspection_endpoint(INTROSPECT).introspect_opaque(credentials());
-    let asked = other.issuer().introspection_endpoint("https://other.example.com/introspect");
-    let asked = asked.introspect_all(credentials());
+    let introspected = other.issuer().introspection_endpoint("https://other.example.com/introspect");
+    let introspected = introspected.introspect_all(credentials());
     let trial = Trial::of(issuer, clock, |server| {
-        let server = server.issuer(here).issuer(asked);
+        let server = server.issuer(here).issuer(introspected);
         server.route_opaque(|token| token.starts_with("other.").then_some("https://other.example.com").or(Some(ISSUER)))
     });
     trial.fixture.server.warm_up().await.unwrap();
@@ -220,10 +220,10 @@ async fn hybrid() -> (Trial, TestIssuer) {
 #[tokio::test(start_paused = true)]
 async fn a_jwt_that_fails_local_verification_is_not_introspected() {
     let (trial, other) = hybrid().await;
-    let good = trial.claims();
+    let valid = trial.claims();
     let sign = |claims: &Value| trial.with_payload(claims.to_string());
     let (rest, signature) = {
-        let token = sign(&good);
+        let token = sign(&valid);
         let (rest, signature) = token.rsplit_once('.').unwrap();
         (rest.to_owned(), signature.to_owned())
     };
@@ -233,33 +233,33 @@ async fn a_jwt_that_fails_local_verification_is_not_introspected() {
     for (id, what, token) in [
         ("K22", "invalid signature", format!("{rest}.{flipped}{}", &signature[1..])),
         ("K22", "a signature of another length", format!("{rest}.AAAA")),
-        ("K22", "an unknown key", own_key::sign(&with(trial.header(), json!({"alg": "EdDSA"})), &good)),
-        ("K22", "HMAC", hmac(&symmetric, &good, b"secret")),
-        ("K22", "none", format!("{}.{}.AAAA", base64url(none.to_string()), base64url(good.to_string()))),
-        ("K22", "expired", sign(&with(good.clone(), json!({"exp": 1_799_990_000})))),
-        ("K22", "another audience", sign(&with(good.clone(), json!({"aud": "https://other.example.com"})))),
-        ("K22", "another issuer", sign(&with(good.clone(), json!({"iss": "https://evil.example.com"})))),
-        ("K22", "without an issuer", sign(&with(good.clone(), json!({"iss": null})))),
-        ("K22", "bound", sign(&with(good.clone(), json!({"cnf": {"jkt": "x"}})))),
+        ("K22", "an unknown key", own_key::sign(&with(trial.header(), json!({"alg": "EdDSA"})), &valid)),
+        ("K22", "HMAC", hmac(&symmetric, &valid, b"secret")),
+        ("K22", "none", format!("{}.{}.AAAA", base64url(none.to_string()), base64url(valid.to_string()))),
+        ("K22", "expired", sign(&with(valid.clone(), json!({"exp": 1_799_990_000})))),
+        ("K22", "another audience", sign(&with(valid.clone(), json!({"aud": "https://other.example.com"})))),
+        ("K22", "another issuer", sign(&with(valid.clone(), json!({"iss": "https://evil.example.com"})))),
+        ("K22", "without an issuer", sign(&with(valid.clone(), json!({"iss": null})))),
+        ("K22", "bound", sign(&with(valid.clone(), json!({"cnf": {"jkt": "x"}})))),
     ] {
         // Both authorization servers would report the token as active.
         for issuer in [&trial.fixture.issuer, &other] {
-            issuer.introspection_answer(&token, with(good.clone(), json!({"active": true, "iss": issuer.url()})));
+            issuer.introspection_answer(&token, with(valid.clone(), json!({"active": true, "iss": issuer.url()})));
         }
-        let before = (trial.asked(), other.total_requests());
+        let before = (trial.introspections(), other.total_requests());
         trial.token(id, what, &token, "R401").await;
-        assert_eq!((trial.asked(), other.total_requests()), before, "{id} {what}: the token was introspected");
+        assert_eq!((trial.introspections(), other.total_requests()), before, "{id} {what}: the token was introspected");
     }
     // A valid JWT is not introspected.
-    trial.token("control", "a valid token", &sign(&good), "OK").await;
-    assert_eq!((trial.asked(), other.total_requests()), (0, 0), "K22");
+    trial.token("control", "a valid token", &sign(&valid), "OK").await;
+    assert_eq!((trial.introspections(), other.total_requests()), (0, 0), "K22");
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_form_of_a_token_and_the_configuration_select_the_issuer() {
     let (trial, other) = hybrid().await;
-    let good = trial.claims();
-    let foreign = with(good.clone(), json!({"iss": "https://other.example.com"})).to_string();
+    let valid = trial.claims();
+    let foreign = with(valid.clone(), json!({"iss": "https://other.example.com"})).to_string();
     let jwt_of_other =
         own_key::sign(&json!({"alg": "EdDSA", "typ": "at+jwt"}), &serde_json::from_str(&foreign).unwrap());
     for (id, what, token, is_routed_to_other) in [
@@ -272,12 +272,12 @@ async fn the_form_of_a_token_and_the_configuration_select_the_issuer() {
         ("K22", "a JWT", jwt_of_other.as_str(), true),
     ] {
         for issuer in [&trial.fixture.issuer, &other] {
-            issuer.introspection_answer(token, with(good.clone(), json!({"active": true, "iss": issuer.url()})));
+            issuer.introspection_answer(token, with(valid.clone(), json!({"active": true, "iss": issuer.url()})));
         }
-        let before = (trial.asked(), other.total_requests());
+        let before = (trial.introspections(), other.total_requests());
         trial.token(id, what, token, "OK").await;
         let expected = (before.0 + usize::from(!is_routed_to_other), before.1 + usize::from(is_routed_to_other));
-        assert_eq!((trial.asked(), other.total_requests()), expected, "{id} {what}");
+        assert_eq!((trial.introspections(), other.total_requests()), expected, "{id} {what}");
     }
 }
 

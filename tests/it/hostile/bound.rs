@@ -65,13 +65,15 @@ async fn a_sender_constrained_token_is_rejected_with_any_proof() {
         ("M22", "an expired proof", vec![proof(none.clone(), json!({"exp": 1}))]),
         ("M22", "a proof that is not yet valid", vec![proof(none.clone(), json!({"nbf": 1_900_000_000}))]),
     ] {
-        trial.judge(id, what, with_proofs("Bearer", &bound, &proofs), "R401").await;
-        trial.judge(id, &format!("{what}, as DPoP"), with_proofs("DPoP", &bound, &proofs), "R401N").await;
+        trial.request(id, what, with_proofs("Bearer", &bound, &proofs), "R401").await;
+        trial.request(id, &format!("{what}, as DPoP"), with_proofs("DPoP", &bound, &proofs), "R401N").await;
         // An unknown header does not make a valid token invalid.
-        trial.judge(id, &format!("{what}, beside another token"), with_proofs("Bearer", &unbound, &proofs), "OK").await;
+        trial
+            .request(id, &format!("{what}, beside another token"), with_proofs("Bearer", &unbound, &proofs), "OK")
+            .await;
     }
     trial
-        .judge("M04", "not bound, as DPoP", with_proofs("DPoP", &unbound, &[proof(none.clone(), none)]), "R401N")
+        .request("M04", "not bound, as DPoP", with_proofs("DPoP", &unbound, &[proof(none.clone(), none)]), "R401N")
         .await;
     assert_eq!(trial.requests(), before);
 }
@@ -90,7 +92,7 @@ async fn client_headers_do_not_prove_possession_of_a_key() {
         for cnf in [json!({"jkt": JKT}), json!({"x5t#S256": "bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2"})] {
             let mut request = with_proofs("Bearer", &bound(cnf.clone()), &[proof(json!({}), json!({}))]);
             request.headers_mut().insert(name, value.parse().unwrap());
-            trial.judge(id, &format!("{name} {cnf}"), request, "R401").await;
+            trial.request(id, &format!("{name} {cnf}"), request, "R401").await;
         }
     }
 }
@@ -122,7 +124,7 @@ async fn a_token_with_a_malformed_cnf_is_sender_constrained() {
         let answer = with(claims, json!({"active": true, "token_type": "DPoP"}));
         for answer in [answer.clone(), with(answer, json!({"token_type": "Bearer"}))] {
             introspecting.fixture.issuer.introspection_answer(&opaque, answer);
-            introspecting.judge(id, &format!("{cnf}, introspected"), bearer(&opaque), "R401").await;
+            introspecting.request(id, &format!("{cnf}, introspected"), bearer(&opaque), "R401").await;
         }
     }
 }
@@ -136,7 +138,7 @@ async fn the_challenge_does_not_offer_dpop() {
         ("M18", with_proofs("DPoP", "x", &[proof(json!({}), json!({"nonce": 1}))])),
     ] {
         // `challenge` asserts that there is exactly one challenge and that its scheme is Bearer.
-        let answer = trial.judge(id, "no token", request, "R401N").await;
+        let answer = trial.request(id, "no token", request, "R401N").await;
         assert!(answer.challenge().is_some() && answer.header("dpop-nonce").is_none(), "{id}");
     }
 }

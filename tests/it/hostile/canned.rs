@@ -54,7 +54,7 @@ impl Canned {
     }
 
     /// The requested URLs, in order.
-    pub fn asked(&self) -> Vec<String> {
+    pub fn urls(&self) -> Vec<String> {
         self.requests().iter().map(|request| request.uri().to_string()).collect()
     }
 

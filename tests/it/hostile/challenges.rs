@@ -203,10 +203,10 @@ async fn challenges_from_other_code_are_kept() {
     });
     let custom = Router::new().route("/mcp", get(|| async {})).route_layer(custom);
     for (id, router, token, expected) in [
-        ("F12", &outside, "bad".to_owned(), &["Bearer", "Basic"][..]),
+        ("F12", &outside, "invalid".to_owned(), &["Bearer", "Basic"][..]),
         ("F12", &inside, trial.fixture.token(), &["Basic"]),
-        ("F12", &inside, "bad".to_owned(), &["Bearer"]),
-        ("F12", &custom, "bad".to_owned(), &["Bearer", "Basic"]),
+        ("F12", &inside, "invalid".to_owned(), &["Bearer"]),
+        ("F12", &custom, "invalid".to_owned(), &["Bearer", "Basic"]),
     ] {
         let answer = send(router.clone(), bearer(&token)).await;
         assert_eq!(answer.status, 401, "{id}");
@@ -219,7 +219,7 @@ async fn challenges_from_other_code_are_kept() {
     // A response that `on_rejection` only modifies contains our challenge once.
     let decorated = trial.fixture.server.bearer_layer().on_rejection(|rejection| rejection.to_response());
     let decorated = Router::new().route("/mcp", get(|| async {})).route_layer(decorated);
-    assert_eq!(lines(&send(decorated, bearer("bad")).await), ["Bearer"], "F12");
+    assert_eq!(lines(&send(decorated, bearer("invalid")).await), ["Bearer"], "F12");
 }
 
 #[tokio::test]
@@ -235,8 +235,8 @@ async fn a_challenge_never_repeats_the_host_of_a_request() {
         ("F13", "http://evil.example.com/mcp", "host", "evil.example.com"),
     ] {
         let request = Request::get(uri).header(name, value).body(Body::empty()).unwrap();
-        // `judge` asserts that the metadata URL is the configured one.
-        let answer = trial.judge(id, name, request, "R401N").await;
+        // `request` asserts that the metadata URL is the configured one.
+        let answer = trial.request(id, name, request, "R401N").await;
         assert!(!format!("{:?}{}", answer.headers, answer.body).contains("evil"), "{id} {name}");
     }
 }
@@ -269,11 +269,11 @@ async fn a_challenge_never_contains_offline_access() {
     let trial = Trial::of(issuer, clock, |server| server.issuer(accepted).scopes_supported(["offline_access"]));
     let required = ["offline_access", "mcp:tools"];
     let app = App::new(trial.fixture.server.bearer_layer().required_scopes(required));
-    let good = trial.fixture.token();
+    let valid = trial.fixture.token();
     for (id, answer, status) in [
         ("F16", app.send(Request::get("/mcp").body(Body::empty()).unwrap()).await, 401),
-        ("F16", app.with_token("bad").await, 401),
-        ("F16", app.with_token(&good).await, 403),
+        ("F16", app.with_token("invalid").await, 401),
+        ("F16", app.with_token(&valid).await, 403),
     ] {
         assert_eq!(answer.status, status, "{id}");
         assert_eq!(answer.parameter("scope").as_deref(), Some("mcp:tools"), "{id}");

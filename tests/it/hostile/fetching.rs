@@ -58,7 +58,7 @@ async fn a_status_other_than_200_is_a_failed_fetch() {
         let answer = trial.token(id, &status.to_string(), &trial.fixture.token(), "R503").await;
         assert_eq!(answer.header("retry-after"), Some(retry_after), "{id} {status}");
         // No other URL was requested.
-        assert!(canned.asked().iter().all(|url| url == KEYS), "{id} {status} {:?}", canned.asked());
+        assert!(canned.urls().iter().all(|url| url == KEYS), "{id} {status} {:?}", canned.urls());
         // A failed fetch does not replace the cached key set.
         let trial = canned.trial();
         canned.set(KEYS, Page::ok(trial.fixture.issuer.jwk_set().to_string()));
@@ -73,18 +73,18 @@ async fn a_status_other_than_200_is_a_failed_fetch() {
 #[tokio::test(start_paused = true)]
 async fn a_failed_fetch_does_not_replace_the_cached_keys() {
     let trial = Trial::warm().await;
-    let good = lasting(&trial);
+    let valid = lasting(&trial);
     for (id, fault) in
         [("H05", Fault::Status(500)), ("H05", Fault::Drop), ("H05", Fault::Document(json!({"keys": []})))]
     {
         trial.fixture.issuer.heal();
         advance(Duration::from_secs(400)).await;
-        trial.token(id, "healed", &good, "OK").await;
+        trial.token(id, "healed", &valid, "OK").await;
         trial.fixture.issuer.fault(Endpoint::KeySet, fault.clone());
         let unknown = with(trial.header(), json!({"kid": format!("{fault:?}").chars().take(9).collect::<String>()}));
         // The server cannot know whether this key exists, so the response is 503 and not 401.
         trial.token(id, &format!("unknown {fault:?}"), &trial.with_header(unknown.to_string()), "R503").await;
-        trial.token(id, &format!("known {fault:?}"), &good, "OK").await;
+        trial.token(id, &format!("known {fault:?}"), &valid, "OK").await;
     }
 }
 
@@ -93,8 +93,8 @@ async fn ten_thousand_key_ids_at_once_cause_two_fetches() {
     let trial = Trial::warm().await;
     trial.fixture.issuer.fault(Endpoint::KeySet, Fault::Delay(Duration::from_millis(300)));
     let before = trial.fixture.issuer.requests(Endpoint::KeySet);
-    let good = trial.fixture.token();
-    let [_, payload, signature] = trial::parts(&good);
+    let valid = trial.fixture.token();
+    let [_, payload, signature] = trial::parts(&valid);
     let token = |number: usize| {
         let header = with(trial.header(), json!({"kid": format!("random {number}")}));
         format!("{}.{payload}.{signature}", trial::base64url(header.to_string()))
@@ -111,7 +111,7 @@ async fn ten_thousand_key_ids_at_once_cause_two_fetches() {
         trial.token("H06", "one more", &token(number), "R401").await;
     }
     assert_eq!(trial.fixture.issuer.requests(Endpoint::KeySet), before + 2, "H06");
-    trial.token("H06", "a known key", &good, "OK").await;
+    trial.token("H06", "a known key", &valid, "OK").await;
 }
 
 #[tokio::test(start_paused = true)]

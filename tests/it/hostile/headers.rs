@@ -36,7 +36,7 @@ async fn a_key_in_the_header_is_never_used() {
 #[tokio::test]
 async fn a_header_that_requires_an_extension_is_rejected() {
     let trial = Trial::cold();
-    let good = trial.header();
+    let valid = trial.header();
     for (id, members) in [
         ("D04", json!({"crit": ["foo"], "foo": "1"})),
         ("D04", json!({"crit": ["foo"]})),
@@ -56,13 +56,13 @@ async fn a_header_that_requires_an_extension_is_rejected() {
         ("D13", json!({"zip": "DEF"})),
         ("D13", json!({"enc": "A256GCM", "zip": "DEF"})),
     ] {
-        let header = with(good.clone(), members);
+        let header = with(valid.clone(), members);
         trial.reject(id, &header.to_string(), &trial.with_header(header.to_string())).await;
     }
-    let null = good.to_string().replacen('{', "{\"crit\":null,", 1);
+    let null = valid.to_string().replacen('{', "{\"crit\":null,", 1);
     trial.reject("D05", &null, &trial.with_header(&null)).await;
     // RFC 7797: the payload is signed without base64url encoding.
-    let header = base64url(with(good, json!({"crit": ["b64"], "b64": false})).to_string());
+    let header = base64url(with(valid, json!({"crit": ["b64"], "b64": false})).to_string());
     let [_, payload, signature] = ["", &trial.claims().to_string(), "AAAA"].map(base64url);
     trial.reject("D06", "unencoded", &format!("{header}.{payload}.{signature}")).await;
     trial.accept_a_valid_token().await;
@@ -205,14 +205,14 @@ async fn claims_in_the_header_must_agree_with_the_payload() {
 #[tokio::test]
 async fn a_header_with_too_many_members_is_rejected() {
     let trial = Trial::cold();
-    let good = trial.header().to_string();
+    let valid = trial.header().to_string();
     for (id, count) in [("D16", 1_000), ("D16", 10_000)] {
         let members: Vec<String> = (0..count).map(|number| format!("\"m{number}\":0")).collect();
-        let header = format!("{{{},{}", members.join(","), &good[1..]);
+        let header = format!("{{{},{}", members.join(","), &valid[1..]);
         trial.reject(id, &count.to_string(), &trial.with_header(header)).await;
     }
     for (id, length) in [("D16", 3_100), ("D16", 60 << 10)] {
-        let header = format!("{{\"x\":\"{}\",{}", "x".repeat(length), &good[1..]);
+        let header = format!("{{\"x\":\"{}\",{}", "x".repeat(length), &valid[1..]);
         let answer = trial.reject(id, &length.to_string(), &trial.with_header(header)).await;
         assert_eq!(answer.parameter("error_description").as_deref(), Some("The access token is too long"));
     }

@@ -38,8 +38,8 @@ async fn expect(id: &str, what: &str, page: Page, verdict: &str) -> Answer {
     let trial = canned.introspecting(credentials());
     canned.set(INTROSPECT, page);
     let answer = trial.token(id, what, TOKEN, verdict).await;
-    let asked = canned.asked();
-    assert!(!asked.is_empty() && asked.iter().all(|url| url == INTROSPECT), "{id} {what}: {asked:?}");
+    let urls = canned.urls();
+    assert!(!urls.is_empty() && urls.iter().all(|url| url == INTROSPECT), "{id} {what}: {urls:?}");
     canned.set(INTROSPECT, Page::ok(active().to_string()));
     match verdict {
         "R503" => {
@@ -102,9 +102,9 @@ async fn the_other_members_of_an_inactive_response_are_ignored() {
 #[tokio::test(start_paused = true)]
 async fn an_invalid_introspection_response_is_an_outage() {
     const LIMIT: usize = 64 * 1024;
-    let good = active().to_string();
-    let padded = |length: usize| format!("{}{good}", " ".repeat(length - good.len()));
-    let nested = |depth: usize| format!("{{\"x\":{}{},{}", "[".repeat(depth), "]".repeat(depth), &good[1..]);
+    let valid = active().to_string();
+    let padded = |length: usize| format!("{}{valid}", " ".repeat(length - valid.len()));
+    let nested = |depth: usize| format!("{{\"x\":{}{},{}", "[".repeat(depth), "]".repeat(depth), &valid[1..]);
     // This crate does not request a signed response (RFC 9701) and does not accept one. A downgrade is not possible.
     let signed = {
         let trial = Trial::cold();
@@ -112,22 +112,22 @@ async fn an_invalid_introspection_response_is_an_outage() {
         trial.sign(with(trial.header(), json!({"typ": "token-introspection+jwt"})).to_string(), claims.to_string())
     };
     for (id, what, body) in [
-        ("K04", "array", format!("[{good}]").into_bytes()),
-        ("K04", "string", Value::from(good.clone()).to_string().into_bytes()),
+        ("K04", "array", format!("[{valid}]").into_bytes()),
+        ("K04", "string", Value::from(valid.clone()).to_string().into_bytes()),
         ("K04", "null", b"null".to_vec()),
         ("K04", "true", b"true".to_vec()),
         ("K04", "empty", Vec::new()),
         ("K04", "HTML", b"<!doctype html><title>Sign in</title>".to_vec()),
-        ("K04", "half", good.as_bytes()[..good.len() / 2].to_vec()),
-        ("K04", "without its end", good.as_bytes()[..good.len() - 1].to_vec()),
-        ("K04", "invalid UTF-8", [b"{\"x\":\"\xff\",", &good.as_bytes()[1..]].concat()),
-        ("K04", "BOM", format!("\u{feff}{good}").into_bytes()),
-        ("K04", "UTF-16", good.encode_utf16().flat_map(u16::to_le_bytes).collect()),
-        ("K04", "two", format!("{good}{good}").into_bytes()),
-        ("K04", "two lines", format!("{good}\n{{\"active\":false}}").into_bytes()),
-        ("K04", "NUL", format!("{good}\0").into_bytes()),
-        ("K04", "a name twice", format!("{{\"sub\":\"mallory\",{}", &good[1..]).into_bytes()),
-        ("K04", "a name twice, deep", format!("{{\"x\":[{{\"y\":1,\"y\":1}}],{}", &good[1..]).into_bytes()),
+        ("K04", "half", valid.as_bytes()[..valid.len() / 2].to_vec()),
+        ("K04", "without its end", valid.as_bytes()[..valid.len() - 1].to_vec()),
+        ("K04", "invalid UTF-8", [b"{\"x\":\"\xff\",", &valid.as_bytes()[1..]].concat()),
+        ("K04", "BOM", format!("\u{feff}{valid}").into_bytes()),
+        ("K04", "UTF-16", valid.encode_utf16().flat_map(u16::to_le_bytes).collect()),
+        ("K04", "two", format!("{valid}{valid}").into_bytes()),
+        ("K04", "two lines", format!("{valid}\n{{\"active\":false}}").into_bytes()),
+        ("K04", "NUL", format!("{valid}\0").into_bytes()),
+        ("K04", "a name twice", format!("{{\"sub\":\"mallory\",{}", &valid[1..]).into_bytes()),
+        ("K04", "a name twice, deep", format!("{{\"x\":[{{\"y\":1,\"y\":1}}],{}", &valid[1..]).into_bytes()),
         ("K04", "deep", nested(200).into_bytes()),
         ("K04", "very deep", format!("{{\"x\":{}", "[".repeat(60_000)).into_bytes()),
         ("K04", "64 KiB and 1", padded(LIMIT + 1).into_bytes()),
@@ -137,7 +137,7 @@ async fn an_invalid_introspection_response_is_an_outage() {
         expect(id, what, Page::ok(body), "R503").await;
     }
     for (id, status) in [("K04", 201), ("K04", 202), ("K04", 204), ("K04", 206), ("K04", 302), ("K04", 304)] {
-        expect(id, &status.to_string(), Page::status(status, good.clone()), "R503").await;
+        expect(id, &status.to_string(), Page::status(status, valid.clone()), "R503").await;
     }
     expect("control", "64 KiB", Page::ok(padded(LIMIT)), "OK").await;
     expect("control", "not deep", Page::ok(nested(20)), "OK").await;
@@ -222,14 +222,14 @@ async fn each_of_two_issuers_is_asked_only_about_its_own_tokens() {
         ("K06", "other_2", json!(OTHER), OTHER),
         ("K06", "other_3", json!(ISSUER), "R401"),
     ] {
-        let asked = if token.starts_with("other_") { &other } else { &trial.fixture.issuer };
+        let issuer = if token.starts_with("other_") { &other } else { &trial.fixture.issuer };
         let everywhere = trial.requests().0 + other.total_requests();
-        let before = asked.total_requests();
-        asked.introspection_answer(token, with(active(), json!({"iss": iss})));
+        let before = issuer.total_requests();
+        issuer.introspection_answer(token, with(active(), json!({"iss": iss})));
         let answer = Answer::of(transport::send(app.clone(), bearer(token)).await).await;
         let verdict = answer.verdict();
         assert_eq!(if verdict == "OK" { &answer.body } else { &verdict }, expected, "{id} {token}");
-        assert_eq!(asked.total_requests(), before + 1, "{id} {token}");
+        assert_eq!(issuer.total_requests(), before + 1, "{id} {token}");
         assert_eq!(
             trial.requests().0 + other.total_requests(),
             everywhere + 1,
@@ -333,11 +333,11 @@ async fn a_failing_server_is_an_outage_and_opens_the_circuit_breaker() {
             assert!(start.elapsed() <= Duration::from_secs(3), "{id} {fault:?}: {:?}", start.elapsed());
         }
         // After five failures in a row, no token is introspected.
-        let asked = trial.asked();
+        let before = trial.introspections();
         for other in 0..100 {
             trial.token(id, &format!("{fault:?} suspended"), &format!("token-{other}"), "R503").await;
         }
-        assert_eq!(trial.asked(), asked, "{id} {fault:?}");
+        assert_eq!(trial.introspections(), before, "{id} {fault:?}");
         trial.fixture.issuer.heal();
         tokio::time::advance(Duration::from_secs(60)).await;
         trial.token(id, &format!("{fault:?}, then an answer"), &token, "OK").await;
@@ -352,9 +352,9 @@ async fn a_failure_that_one_token_may_cause_does_not_affect_other_tokens() {
         for number in 0..20 {
             trial.token(id, &status.to_string(), &format!("token-{number}"), "R503").await;
         }
-        let good = trial.fixture.issuer.token().audience(RESOURCE).scope("mcp:tools").opaque();
-        trial.token(id, &format!("a valid token after {status}"), &good, "OK").await;
-        assert_eq!(trial.asked(), 21, "{id} {status}");
+        let valid = trial.fixture.issuer.token().audience(RESOURCE).scope("mcp:tools").opaque();
+        trial.token(id, &format!("a valid token after {status}"), &valid, "OK").await;
+        assert_eq!(trial.introspections(), 21, "{id} {status}");
     }
 }
 

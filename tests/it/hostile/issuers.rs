@@ -133,7 +133,7 @@ async fn an_invalid_page_at_one_location_does_not_hide_the_metadata_at_the_other
 async fn documents_that_disagree_are_never_merged() {
     let document = |members: Value| Page::ok(with(json!({"issuer": ISSUER}), members).to_string());
     let elsewhere = "https://auth.example.com/elsewhere";
-    for (id, oauth, oidc, asked) in [
+    for (id, oauth, oidc, urls) in [
         ("I06", json!({"jwks_uri": KEYS}), json!({"jwks_uri": elsewhere}), &[OAUTH, KEYS][..]),
         ("I06", json!({}), json!({"jwks_uri": KEYS}), &[OAUTH, OIDC, KEYS]),
         (
@@ -149,7 +149,7 @@ async fn documents_that_disagree_are_never_merged() {
         canned.set(OAUTH, document(oauth.clone()));
         canned.set(OIDC, document(oidc));
         trial.token(id, &oauth.to_string(), &trial.fixture.token(), "OK").await;
-        assert_eq!(canned.asked(), asked, "{id} {oauth}");
+        assert_eq!(canned.urls(), urls, "{id} {oauth}");
     }
     // Each location serves one half of the metadata. The halves are not merged.
     let canned = Canned::default();
@@ -158,7 +158,7 @@ async fn documents_that_disagree_are_never_merged() {
     canned.set(OAUTH, document(json!({})));
     canned.set(OIDC, document(json!({"issuer": null, "jwks_uri": KEYS})));
     trial.token("I06", "two halves", &trial.fixture.token(), "R503").await;
-    assert_eq!(canned.asked(), [OAUTH, OIDC], "I06");
+    assert_eq!(canned.urls(), [OAUTH, OIDC], "I06");
 }
 
 /// An HTTP client that serves metadata for a public address. All other requests go over the real network.
@@ -223,28 +223,28 @@ async fn metadata_is_bounded_in_size_time_and_depth() {
     let start = tokio::time::Instant::now();
     trial.token("I12", "slow", &trial.fixture.token(), "R503").await;
     assert!(start.elapsed() <= Duration::from_secs(6), "I12: {:?}", start.elapsed());
-    let good = |members: &str| format!("{{\"issuer\":\"{ISSUER}\",\"jwks_uri\":\"{KEYS}\"{members}}}");
+    let valid = |members: &str| format!("{{\"issuer\":\"{ISSUER}\",\"jwks_uri\":\"{KEYS}\"{members}}}");
     let others = r#"{"iss":"https://evil","issuer":"https://evil","jwks_uri":"https://evil/","signed_metadata":"x"}"#;
     for (id, what, document, verdict) in [
-        ("I12", "5 MiB", format!("{}{}", " ".repeat(5 << 20), good("")), "R503"),
-        ("I12", "issuer twice", good(&format!(",\"issuer\":\"{ISSUER}\"")), "R503"),
-        ("I12", "another issuer", good(",\"issuer\":\"https://evil\""), "R503"),
-        ("I12", "an escaped issuer", good(",\"issue\\u0072\":\"https://evil\""), "R503"),
-        ("I12", "jwks_uri twice", good(",\"jwks_uri\":\"https://evil/\""), "R503"),
-        ("I12", "deep", good(&format!(",\"x\":{}{}", "[".repeat(200), "]".repeat(200))), "R503"),
-        ("I12", "very deep", good(&format!(",\"x\":{}", "[".repeat(100_000))), "R503"),
-        ("I13", "bad", good(",\"signed_metadata\":\"a.b.c\""), "OK"),
-        ("I13", "no text", good(",\"signed_metadata\":{\"issuer\":\"https://evil\"}"), "OK"),
-        ("I13", "of another", good(&format!(",\"signed_metadata\":\"e30.{}.AA\"", base64url(others))), "OK"),
-        ("control", "plain", good(""), "OK"),
+        ("I12", "5 MiB", format!("{}{}", " ".repeat(5 << 20), valid("")), "R503"),
+        ("I12", "issuer twice", valid(&format!(",\"issuer\":\"{ISSUER}\"")), "R503"),
+        ("I12", "another issuer", valid(",\"issuer\":\"https://evil\""), "R503"),
+        ("I12", "an escaped issuer", valid(",\"issue\\u0072\":\"https://evil\""), "R503"),
+        ("I12", "jwks_uri twice", valid(",\"jwks_uri\":\"https://evil/\""), "R503"),
+        ("I12", "deep", valid(&format!(",\"x\":{}{}", "[".repeat(200), "]".repeat(200))), "R503"),
+        ("I12", "very deep", valid(&format!(",\"x\":{}", "[".repeat(100_000))), "R503"),
+        ("I13", "malformed", valid(",\"signed_metadata\":\"a.b.c\""), "OK"),
+        ("I13", "no text", valid(",\"signed_metadata\":{\"issuer\":\"https://evil\"}"), "OK"),
+        ("I13", "of another", valid(&format!(",\"signed_metadata\":\"e30.{}.AA\"", base64url(others))), "OK"),
+        ("control", "plain", valid(""), "OK"),
     ] {
         let canned = Canned::default();
         let trial = canned.discovering();
         canned.set(KEYS, Page::ok(trial.fixture.issuer.jwk_set().to_string()));
         canned.set(OAUTH, Page::ok(document));
         trial.token(id, what, &trial.fixture.token(), verdict).await;
-        let strangers = canned.asked().iter().filter(|url| ![OAUTH, OIDC, KEYS].contains(&url.as_str())).count();
-        assert_eq!(strangers, 0, "{id} {what}");
+        let foreign = canned.urls().iter().filter(|url| ![OAUTH, OIDC, KEYS].contains(&url.as_str())).count();
+        assert_eq!(foreign, 0, "{id} {what}");
     }
 }
 

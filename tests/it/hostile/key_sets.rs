@@ -52,7 +52,7 @@ fn octets(jwk: &Value, name: &str) -> Vec<u8> {
 async fn a_key_is_used_only_for_its_declared_purpose() {
     let trial = Trial::cold();
     let (okp, ec, rsa) = (Specimen::okp(&trial), Specimen::ec(&trial), Specimen::rsa());
-    let good = trial.fixture.issuer.jwk_set()["keys"][0].clone();
+    let valid = trial.fixture.issuer.jwk_set()["keys"][0].clone();
     let (x, y) = (octets(&ec.jwk, "x"), octets(&ec.jwk, "y"));
     let off_curve = [&y[..31], &[y[31] ^ 1]].concat();
     let own = from_base64url(own_key::X);
@@ -120,7 +120,7 @@ async fn a_key_is_used_only_for_its_declared_purpose() {
     for (id, specimen, changes, verdict) in rows {
         let changed = with(specimen.jwk.clone(), changes.clone());
         let canned = Canned::default();
-        canned.set(KEYS, Page::ok(json!({"keys": [good, changed]}).to_string()));
+        canned.set(KEYS, Page::ok(json!({"keys": [valid, changed]}).to_string()));
         let server = canned.trial();
         server.fixture.server.warm_up().await.unwrap();
         let usable = server.fixture.server.health().issuers()[0].key_count();
@@ -145,8 +145,8 @@ async fn a_signature_under_a_key_of_small_order_is_rejected() {
         let point = [vec![first], vec![middle; 30], vec![last]].concat();
         let trial = Trial::cold();
         let jwk = with(own_key::jwk("weak"), json!({"x": base64url(&point)}));
-        let good = trial.fixture.issuer.jwk_set()["keys"][0].clone();
-        trial.fixture.issuer.publish_key_set(json!({"keys": [jwk, good]}));
+        let valid = trial.fixture.issuer.jwk_set()["keys"][0].clone();
+        trial.fixture.issuer.publish_key_set(json!({"keys": [jwk, valid]}));
         trial.fixture.server.warm_up().await.unwrap();
         for number in 0..16 {
             let claims = with(trial.claims(), json!({"jti": number}));
@@ -159,7 +159,7 @@ async fn a_signature_under_a_key_of_small_order_is_rejected() {
 
 #[tokio::test]
 async fn one_invalid_entry_does_not_affect_the_other_keys() {
-    for (id, bad) in [
+    for (id, invalid) in [
         ("G02", Value::Null),
         ("G02", json!(1)),
         ("G02", json!("x")),
@@ -176,10 +176,10 @@ async fn one_invalid_entry_does_not_affect_the_other_keys() {
         ("G05", json!({"kty": "oct", "k": "c2VjcmV0", "alg": "HS256", "kid": "es256-1"})),
     ] {
         let trial = Trial::cold();
-        let good = trial.fixture.issuer.jwk_set()["keys"][0].clone();
-        for keys in [[bad.clone(), good.clone()], [good, bad.clone()]] {
+        let valid = trial.fixture.issuer.jwk_set()["keys"][0].clone();
+        for keys in [[invalid.clone(), valid.clone()], [valid, invalid.clone()]] {
             trial.fixture.issuer.publish_key_set(json!({"keys": keys}));
-            trial.token(id, &bad.to_string(), &trial.fixture.token(), "OK").await;
+            trial.token(id, &invalid.to_string(), &trial.fixture.token(), "OK").await;
         }
     }
 }
@@ -219,9 +219,9 @@ async fn the_number_of_keys_is_bounded() {
 
 #[tokio::test(start_paused = true)]
 async fn an_invalid_key_set_is_a_failed_fetch() {
-    let good = |trial: &Trial| trial.fixture.issuer.jwk_set().to_string();
-    type Spoil = fn(&str) -> Vec<u8>;
-    let rows: [(&str, Spoil); 20] = [
+    let valid = |trial: &Trial| trial.fixture.issuer.jwk_set().to_string();
+    type Corrupt = fn(&str) -> Vec<u8>;
+    let rows: [(&str, Corrupt); 20] = [
         ("G01", |_| br#"{"keys":[]}"#.to_vec()),
         ("G01", |_| b"{}".to_vec()),
         ("G01", |_| br#"{"keys":null}"#.to_vec()),
@@ -243,23 +243,24 @@ async fn an_invalid_key_set_is_a_failed_fetch() {
         ("G10", |set| [b"{\"\xff\":1,", &set.as_bytes()[1..]].concat()),
         ("G09", |set| format!("{}{set}", " ".repeat(5 << 20)).into_bytes()),
     ];
-    for (id, spoil) in rows {
+    for (id, corrupt) in rows {
         let canned = Canned::default();
         let trial = canned.trial();
-        let what = format!("{:?}", String::from_utf8_lossy(&spoil(&good(&trial))).chars().take(40).collect::<String>());
-        canned.set(KEYS, Page::ok(spoil(&good(&trial))));
+        let what =
+            format!("{:?}", String::from_utf8_lossy(&corrupt(&valid(&trial))).chars().take(40).collect::<String>());
+        canned.set(KEYS, Page::ok(corrupt(&valid(&trial))));
         trial.token(id, &what, &trial.fixture.token(), "R503").await;
         let error = trial.fixture.server.health().issuers()[0].last_error().unwrap().to_string();
         assert!(!error.contains("Sign in"), "{id} {what}: the error contains the document: {error}");
 
         let trial = canned.trial();
-        canned.set(KEYS, Page::ok(good(&trial)));
+        canned.set(KEYS, Page::ok(valid(&trial)));
         trial.token(id, "before", &trial.fixture.token(), "OK").await;
-        canned.set(KEYS, Page::ok(spoil(&good(&trial))));
+        canned.set(KEYS, Page::ok(corrupt(&valid(&trial))));
         tokio::time::advance(Duration::from_secs(1200)).await;
-        let before = canned.asked().len();
+        let before = canned.urls().len();
         trial.token(id, &format!("after {what}"), &trial.fixture.token(), "OK").await;
-        assert!(canned.asked().len() > before, "{id} {what}: the key set was not fetched");
+        assert!(canned.urls().len() > before, "{id} {what}: the key set was not fetched");
         // The cached keys are used for one hour after they expire.
         tokio::time::advance(Duration::from_secs(3600)).await;
         trial.token(id, &format!("too late {what}"), &trial.fixture.token(), "R503").await;

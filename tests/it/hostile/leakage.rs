@@ -26,12 +26,12 @@ fn log() -> Vec<(Level, String)> {
 
 #[tokio::test(start_paused = true)]
 async fn nothing_secret_is_logged_at_any_level() {
-    let good = json!({"active": true, "sub": "a-subject-of-24-letters", "aud": RESOURCE, "scope": "mcp:tools"});
+    let valid = json!({"active": true, "sub": "a-subject-of-24-letters", "aud": RESOURCE, "scope": "mcp:tools"});
     for (id, page, verdict) in [
-        ("O01", Page::ok(good.to_string()), "OK"),
-        ("O01", Page::ok(with(good.clone(), json!({"active": false})).to_string()), "R401"),
-        ("O01", Page::ok(with(good.clone(), json!({"scope": "of-another-kind"})).to_string()), "R403"),
-        ("O01", Page::ok(with(good.clone(), json!({"aud": "https://an.other.resource"})).to_string()), "R401"),
+        ("O01", Page::ok(valid.to_string()), "OK"),
+        ("O01", Page::ok(with(valid.clone(), json!({"active": false})).to_string()), "R401"),
+        ("O01", Page::ok(with(valid.clone(), json!({"scope": "of-another-kind"})).to_string()), "R403"),
+        ("O01", Page::ok(with(valid.clone(), json!({"aud": "https://an.other.resource"})).to_string()), "R401"),
         ("O01", Page::ok("<html>a-page-of-somebody-else"), "R503"),
         ("O01", Page::status(401, "the-client-is-unknown-here"), "R503"),
         ("O01", Page::status(500, "a-stack-trace-of-the-server"), "R503"),
@@ -169,11 +169,11 @@ async fn rejections_are_not_cacheable_and_other_responses_are_unchanged() {
     let trial = Trial::warm().await;
     let issuer = &trial.fixture.issuer;
     let token = |scope: &str| issuer.token().audience(RESOURCE).scope(scope).sign();
-    // `judge` asserts `no-store` on every rejection.
-    trial.judge("O10", "no token", Request::get("/mcp").body(Body::empty()).unwrap(), "R401N").await;
-    trial.token("O10", "an invalid token", "bad", "R401").await;
+    // `request` asserts `no-store` on every rejection.
+    trial.request("O10", "no token", Request::get("/mcp").body(Body::empty()).unwrap(), "R401N").await;
+    trial.token("O10", "an invalid token", "invalid", "R401").await;
     trial.token("O10", "no scope", &token("other"), "R403").await;
-    let passed = trial.token("O10", "good", &token("mcp:tools"), "OK").await;
+    let passed = trial.token("O10", "valid", &token("mcp:tools"), "OK").await;
     assert_eq!(passed.header("cache-control"), None, "O10: the handler decides whether a response may be cached");
     issuer.fault(Endpoint::KeySet, Fault::Status(500));
     let unknown = with(trial.header(), json!({"kid": "unknown"}));

@@ -361,7 +361,7 @@ fn a_proxy_of_the_environment_is_not_used() {
         child.env(name, canary.url(""));
     }
     let output = child.output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && said.contains("1 passed"), "H18 {said}");
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && stdout.contains("1 passed"), "H18 {stdout}");
     assert_eq!(canary.heads().len(), 0, "H18: the proxy received a request");
 }

@@ -28,15 +28,15 @@ fn status(head: &str) -> &str {
 async fn bytes_that_no_header_can_hold_do_not_reach_the_layer() {
     let trial = Trial::warm().await;
     let address = serve(trial.app.router()).await;
-    let good = trial.fixture.token();
+    let valid = trial.fixture.token();
     for (id, value, expected) in [
-        ("control", format!("Bearer {good}").into_bytes(), "200"),
-        ("A06", format!("Bearer\x0b{good}").into_bytes(), "400"),
-        ("A06", format!("Bearer\0{good}").into_bytes(), "400"),
-        ("A06", format!("Bearer\t{good}").into_bytes(), "400"),
+        ("control", format!("Bearer {valid}").into_bytes(), "200"),
+        ("A06", format!("Bearer\x0b{valid}").into_bytes(), "400"),
+        ("A06", format!("Bearer\0{valid}").into_bytes(), "400"),
+        ("A06", format!("Bearer\t{valid}").into_bytes(), "400"),
         ("A16", b"Bearer \xff\xfe".to_vec(), "400"),
         // Obsolete line folding (RFC 9112, section 5.2).
-        ("A06", format!("Bearer\r\n {good}").into_bytes(), "400"),
+        ("A06", format!("Bearer\r\n {valid}").into_bytes(), "400"),
     ] {
         let request =
             [b"GET /mcp HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: ", &value[..], b"\r\n\r\n"];
@@ -51,16 +51,16 @@ async fn bytes_that_no_header_can_hold_do_not_reach_the_layer() {
 async fn two_authorization_headers_are_rejected_over_http_2() {
     let trial = Trial::warm().await;
     let address = serve(trial.app.router()).await;
-    let good = format!("Bearer {}", trial.fixture.token());
+    let valid = format!("Bearer {}", trial.fixture.token());
     let (mut client, connection) = h2::client::handshake(TcpStream::connect(address).await.unwrap()).await.unwrap();
     drop(tokio::spawn(connection));
     for (id, fields, expected) in [
-        ("control", &[good.as_str()][..], 200),
-        ("A13", &[&good, &good], 400),
-        ("A14", &[&good, "Basic dXNlcjpwYXNz"], 400),
-        ("A14", &["Basic dXNlcjpwYXNz", &good], 400),
-        ("A14", &["Bearer other", &good], 400),
-        ("A14", &[&good, "Bearer other"], 400),
+        ("control", &[valid.as_str()][..], 200),
+        ("A13", &[&valid, &valid], 400),
+        ("A14", &[&valid, "Basic dXNlcjpwYXNz"], 400),
+        ("A14", &["Basic dXNlcjpwYXNz", &valid], 400),
+        ("A14", &["Bearer other", &valid], 400),
+        ("A14", &[&valid, "Bearer other"], 400),
     ] {
         let request = Request::get(format!("http://{address}/mcp"));
         let request = fields.iter().fold(request, |request, field| request.header(header::AUTHORIZATION, *field));

@@ -13,8 +13,8 @@ async fn an_ecdsa_signature_with_special_values_of_r_and_s_is_rejected() {
         let accepted = issuer.issuer();
         let trial = Trial::of(issuer, clock, |server| server.issuer(accepted));
         trial.fixture.server.warm_up().await.unwrap();
-        let good = trial.fixture.token();
-        let signed = good.rsplit_once('.').unwrap().0;
+        let valid = trial.fixture.token();
+        let signed = valid.rsplit_once('.').unwrap().0;
         let order = from_hex(order);
         let length = order.len();
         let small = |value: u8| [vec![0; length - 1], vec![value]].concat();
@@ -38,9 +38,9 @@ async fn an_ecdsa_signature_with_special_values_of_r_and_s_is_rejected() {
 #[tokio::test]
 async fn an_ecdsa_signature_has_two_numbers_of_fixed_length() {
     let trial = Trial::warm().await;
-    let good = trial.fixture.token();
-    let signed = good.rsplit_once('.').unwrap().0;
-    let signature = from_base64url(parts(&good)[2]);
+    let valid = trial.fixture.token();
+    let signed = valid.rsplit_once('.').unwrap().0;
+    let signature = from_base64url(parts(&valid)[2]);
     let (r, s) = signature.split_at(32);
     let integer = |number: &[u8]| {
         let start = number.iter().position(|byte| *byte != 0).unwrap();
@@ -91,8 +91,8 @@ async fn a_changed_token_is_rejected() {
         let accepted = issuer.issuer();
         let trial = Trial::of(issuer, clock, |server| server.issuer(accepted));
         trial.fixture.server.warm_up().await.unwrap();
-        let good = trial.fixture.token();
-        let [header, payload, signature] = parts(&good);
+        let valid = trial.fixture.token();
+        let [header, payload, signature] = parts(&valid);
         let more = with(trial.claims(), json!({"scope": "mcp:tools admin"})).to_string();
         let zeros = base64url(vec![0; from_base64url(signature).len()]);
         for (id, what, token) in [
@@ -107,7 +107,7 @@ async fn a_changed_token_is_rejected() {
         ] {
             trial.token(id, &format!("{algorithm} {what}"), &token, "R401").await;
         }
-        trial.token("control", algorithm.name(), &good, "OK").await;
+        trial.token("control", algorithm.name(), &valid, "OK").await;
     }
 }
 

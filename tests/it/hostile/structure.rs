@@ -9,22 +9,22 @@ use mcp_bearer::verify::CheckFailure;
 #[tokio::test]
 async fn a_token_must_have_three_non_empty_parts() {
     let trial = Trial::cold();
-    let good = trial.fixture.token();
-    let [header, payload, signature] = parts(&good);
+    let valid = trial.fixture.token();
+    let [header, payload, signature] = parts(&valid);
     for (id, token) in [
         ("B01", "abc".to_owned()),
         ("B01", "a.b".to_owned()),
         ("B01", header.to_owned()),
         ("B01", format!("{header}.{payload}")),
-        ("B01", format!("{good}.{signature}")),
-        ("B01", format!("{good}.{payload}.{signature}.x")),
+        ("B01", format!("{valid}.{signature}")),
+        ("B01", format!("{valid}.{payload}.{signature}.x")),
         ("B02", "..".to_owned()),
         ("B02", ".e30.".to_owned()),
         ("B02", format!("{header}.{payload}.")),
         ("B02", format!("{header}..{signature}")),
         ("B02", format!(".{payload}.{signature}")),
-        ("B02", format!(".{good}")),
-        ("B02", format!("{good}.")),
+        ("B02", format!(".{valid}")),
+        ("B02", format!("{valid}.")),
     ] {
         let answer = trial.reject(id, &token, &token).await;
         assert_eq!(kind(&answer), CheckFailure::Malformed, "{id} {token}");
@@ -44,10 +44,10 @@ async fn every_part_is_strict_base64url() {
     let trial = Trial::cold();
     // Base64url text in which all three parts contain `-` and `_`, the characters that differ from standard base64.
     let (header, payload) = (json_padded(trial.header()), json_padded(trial.claims()));
-    let good = std::iter::repeat_with(|| trial.sign(&header, &payload))
+    let valid = std::iter::repeat_with(|| trial.sign(&header, &payload))
         .find(|token| parts(token).iter().all(|part| part.contains('-') && part.contains('_')));
-    let good = good.unwrap();
-    let split = parts(&good);
+    let valid = valid.unwrap();
+    let split = parts(&valid);
     for index in 0..3 {
         let replace = |part: String| {
             let mut all = split.map(str::to_owned);
@@ -79,10 +79,10 @@ async fn every_part_is_strict_base64url() {
         assert!(!aliases.is_empty(), "the last character of part {index} has no spare bits");
     }
     // The syntax of credentials allows padding at the end. The token must still be rejected.
-    trial.reject("B04", "padding", &format!("{good}=")).await;
-    trial.reject("B04", "padding", &format!("{good}==")).await;
+    trial.reject("B04", "padding", &format!("{valid}=")).await;
+    trial.reject("B04", "padding", &format!("{valid}==")).await;
     assert_eq!(trial.requests(), (0, 0));
-    trial.token("control", "as it was signed", &good, "OK").await;
+    trial.token("control", "as it was signed", &valid, "OK").await;
 }
 
 /// Adds a member so that base64url contains `-` and `_`, and spaces so that the last character has spare bits.
@@ -118,13 +118,13 @@ async fn header_and_payload_are_strict_json_objects() {
     let utf16 = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
     let inner = |text: &str| text[1..text.len() - 1].to_owned();
     let five = format!("[9999999999,0,\"admin\",\"{}\",\"{}\"]", crate::support::ISSUER, crate::support::RESOURCE);
-    type Spoil<'a> = Box<dyn Fn(&str) -> Vec<u8> + 'a>;
-    let fixed = |text: &str| -> Spoil<'_> {
+    type Corrupt<'a> = Box<dyn Fn(&str) -> Vec<u8> + 'a>;
+    let fixed = |text: &str| -> Corrupt<'_> {
         let text = text.to_owned();
         Box::new(move |_| text.clone().into_bytes())
     };
-    let spoil = |how: fn(&str) -> String| -> Spoil<'_> { Box::new(move |text| how(text).into_bytes()) };
-    let cases: Vec<(&str, Spoil<'_>)> = vec![
+    let corrupt = |how: fn(&str) -> String| -> Corrupt<'_> { Box::new(move |text| how(text).into_bytes()) };
+    let cases: Vec<(&str, Corrupt<'_>)> = vec![
         ("B08", fixed("[]")),
         ("B08", fixed("\"x\"")),
         ("B08", fixed("null")),
@@ -132,7 +132,7 @@ async fn header_and_payload_are_strict_json_objects() {
         ("B08", fixed("true")),
         ("B08", fixed(&five)),
         ("B08", fixed("[\"ES256\"]")),
-        ("B09", spoil(|text| format!("\u{feff}{text}"))),
+        ("B09", corrupt(|text| format!("\u{feff}{text}"))),
         ("B09", Box::new(|text| [b"{\"x\":\"\xc0\x80\",", &inner(text).into_bytes()[..], b"}"].concat())),
         ("B09", Box::new(|text| [b"{\"\xff\":1,", &inner(text).into_bytes()[..], b"}"].concat())),
         ("B09", Box::new(|text| utf16(text))),
@@ -144,16 +144,16 @@ async fn header_and_payload_are_strict_json_objects() {
         ("B10", Box::new(|text| format!("{{\"x\":+1,{}}}", inner(text)).into_bytes())),
         ("B10", Box::new(|text| format!("{{\"x\":01,{}}}", inner(text)).into_bytes())),
         ("B10", Box::new(|text| format!("{{\"x\":\"\n\",{}}}", inner(text)).into_bytes())),
-        ("B10", spoil(|text| text.replace('"', "'"))),
-        ("B10", spoil(|text| format!("{text}{text}"))),
-        ("B10", spoil(|text| format!("{text}{{}}"))),
-        ("B10", spoil(|text| format!("{text}\0"))),
-        ("B10", spoil(|text| format!("{text}x"))),
-        ("B10", spoil(|text| text[..text.len() - 1].to_owned())),
+        ("B10", corrupt(|text| text.replace('"', "'"))),
+        ("B10", corrupt(|text| format!("{text}{text}"))),
+        ("B10", corrupt(|text| format!("{text}{{}}"))),
+        ("B10", corrupt(|text| format!("{text}\0"))),
+        ("B10", corrupt(|text| format!("{text}x"))),
+        ("B10", corrupt(|text| text[..text.len() - 1].to_owned())),
         ("B10", fixed("")),
     ];
-    for (id, spoil) in cases {
-        let (invalid_header, invalid_payload) = (spoil(&header), spoil(&claims));
+    for (id, corrupt) in cases {
+        let (invalid_header, invalid_payload) = (corrupt(&header), corrupt(&claims));
         trial.reject(id, &format!("header {invalid_header:?}"), &trial.with_header(&invalid_header)).await;
         trial.reject(id, &format!("payload {invalid_payload:?}"), &trial.with_payload(&invalid_payload)).await;
     }

@@ -72,7 +72,7 @@ impl Trial {
     }
 
     /// Sends a request. Asserts that the response has this verdict and passes all common checks.
-    pub async fn judge(&self, id: &str, what: &str, request: Request<Body>, verdict: &str) -> Answer {
+    pub async fn request(&self, id: &str, what: &str, request: Request<Body>, verdict: &str) -> Answer {
         let (reached, is_head) = (self.app.reached(), request.method() == Method::HEAD);
         let credentials = Credentials::of(&request);
         let answer = self.app.send(request).await;
@@ -80,10 +80,10 @@ impl Trial {
         self.logged.store(logged, Ordering::Relaxed);
         credentials.assert_not_in("the log", &log);
         assert_eq!(self.fixture.issuer.stray_requests(), 0, "{id} {what}: another server received a request");
-        let asked = self.pages.as_ref().map(Canned::asked).unwrap_or_default();
+        let urls = self.pages.as_ref().map(Canned::urls).unwrap_or_default();
         assert!(
-            asked.iter().all(|url| url.starts_with(ISSUER)),
-            "{id} {what}: another server received a request: {asked:?}"
+            urls.iter().all(|url| url.starts_with(ISSUER)),
+            "{id} {what}: another server received a request: {urls:?}"
         );
         if !is_head {
             assert_eq!(answer.verdict(), verdict, "{id} {what}: {answer:?}");
@@ -98,7 +98,7 @@ impl Trial {
 
     /// Sends a GET request with a token. Asserts that the response has this verdict.
     pub async fn token(&self, id: &str, what: &str, token: &str, verdict: &str) -> Answer {
-        self.judge(id, what, bearer(token), verdict).await
+        self.request(id, what, bearer(token), verdict).await
     }
 
     /// Asserts that the token is rejected as invalid and causes no request.
@@ -115,7 +115,7 @@ impl Trial {
     }
 
     /// The number of introspection requests that the issuer received.
-    pub fn asked(&self) -> usize {
+    pub fn introspections(&self) -> usize {
         self.fixture.issuer.requests(Endpoint::Introspection)
     }
 

@@ -49,8 +49,11 @@ async fn confirmed() -> (Stub, ResourceServer, App) {
 
 /// Asserts that `Retry-After` is this, or up to 30 % more.
 fn assert_retry_after(answer: &Answer, seconds: u64) {
-    let told: u64 = answer.header("retry-after").unwrap().parse().unwrap();
-    assert!((seconds..=(seconds + seconds * 3 / 10).min(60)).contains(&told), "{told} s instead of {seconds} s");
+    let retry_after: u64 = answer.header("retry-after").unwrap().parse().unwrap();
+    assert!(
+        (seconds..=(seconds + seconds * 3 / 10).min(60)).contains(&retry_after),
+        "{retry_after} s instead of {seconds} s"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -86,7 +89,7 @@ async fn breaker_counts_only_failures_in_a_row() {
 
 #[tokio::test(start_paused = true)]
 async fn breaker_counts_every_kind_of_failure() {
-    for (page, asked) in [
+    for (page, requests) in [
         (Page::status(503), 10),
         (Page::status(404), 5),
         (Page::status(429), 5),
@@ -101,7 +104,7 @@ async fn breaker_counts_every_kind_of_failure() {
         for token in numbered("failed", 8) {
             assert_eq!(app.with_token(&token).await.verdict(), "R503");
         }
-        assert_eq!(stub.introspections(), asked);
+        assert_eq!(stub.introspections(), requests);
     }
 }
 
@@ -171,7 +174,7 @@ async fn breaker_opens_if_every_token_fails_and_none_was_ever_active() {
         }
         assert_eq!(count(&all(&app, &numbered("rejected", 20)).await, "R503"), 20);
         assert_eq!((stub.introspections(), server.health().is_ready()), (calls, false));
-        // Each new token may be the cause of its own failure, so the pause does not grow.
+        // Each failure may be due to its new token, so the pause does not grow.
         for round in 0..10 {
             advance(5 * SECOND).await;
             assert_eq!(app.with_token(&format!("failed-{round}")).await.verdict(), "R503");
@@ -283,16 +286,16 @@ async fn breaker_opens_for_timeouts_only_if_nothing_is_answered() {
 #[tokio::test(start_paused = true)]
 async fn breaker_pauses_double_to_a_minute_with_one_probe_after_each() {
     let (stub, _, app) = open().await;
-    let mut asked = 10;
+    let mut requests = 10;
     for pause in [5, 10, 20, 40, 60, 60] {
         advance(pause * SECOND - MILLISECOND).await;
         assert_eq!(count(&all(&app, &numbered("early", 10)).await, "R503"), 10);
-        assert_eq!(stub.introspections(), asked, "{pause}");
+        assert_eq!(stub.introspections(), requests, "{pause}");
         advance(MILLISECOND).await;
         let answers = all(&app, &numbered("probe", 10)).await;
         // A probe is not retried.
-        asked += 1;
-        assert_eq!((count(&answers, "R503"), stub.introspections()), (10, asked), "{pause}");
+        requests += 1;
+        assert_eq!((count(&answers, "R503"), stub.introspections()), (10, requests), "{pause}");
     }
     // After a success, the pauses start at five seconds again.
     stub.set_page(Page::json(&active()));
@@ -315,7 +318,7 @@ async fn half_open_breaker_sends_one_request_at_a_time_and_known_tokens_first() 
         "slow" => Page::status(500).after(SECOND),
         _ => Page::status(500),
     });
-    let (asked, odd) = (stub.introspections(), numbered("odd", 50));
+    let (requests, odd) = (stub.introspections(), numbered("odd", 50));
     let began = Instant::now();
     let later = async |token: &str| {
         tokio::time::sleep(SECOND / 2).await;
@@ -325,7 +328,7 @@ async fn half_open_breaker_sends_one_request_at_a_time_and_known_tokens_first() 
     let (slow, unknown, known) = tokio::join!(app.with_token("slow"), all(&app, &odd), later("known"));
     assert_eq!((slow.verdict().as_str(), known), ("R503", ("OK".to_owned(), 2_000)));
     // The unknown tokens waited behind both, each for its own response.
-    assert_eq!((count(&unknown, "R503"), stub.most_open(), stub.introspections()), (50, 1, asked + 52));
+    assert_eq!((count(&unknown, "R503"), stub.most_open(), stub.introspections()), (50, 1, requests + 52));
 }
 
 #[tokio::test(start_paused = true)]
@@ -343,7 +346,7 @@ async fn closing_breaker_starts_with_one_request_at_a_time_and_grows() {
 #[tokio::test(start_paused = true)]
 async fn breaker_reports_how_long_it_stays_open() {
     let (_, server, app) = open().await;
-    for (passed, remaining, told) in [
+    for (passed, remaining, retry_after) in [
         (Duration::ZERO, 5_000, 5),
         (Duration::from_millis(300), 4_700, 5),
         (Duration::from_millis(2_000), 2_700, 3),
@@ -354,7 +357,7 @@ async fn breaker_reports_how_long_it_stays_open() {
         let health = server.health();
         assert_eq!(health.issuers()[0].retry_in().as_millis(), remaining);
         // A client that returns then finds the circuit breaker half-open.
-        assert_retry_after(&app.with_token("rejected").await, told);
+        assert_retry_after(&app.with_token("rejected").await, retry_after);
     }
 }
 

@@ -61,10 +61,10 @@ async fn positive_cache_entry_expires_after_its_time_and_never_after_exp() {
 async fn positive_cache_entry_is_renewed_by_a_new_response() {
     let fixture = Fixture::new().await;
     let (app, token) = (fixture.app(), fixture.token());
-    for asked in 1..=5 {
+    for requests in 1..=5 {
         assert_eq!(app.with_token(&token).await.verdict(), "OK");
         advance(seconds(29)).await;
-        assert_eq!((app.with_token(&token).await.verdict().as_str(), fixture.introspections()), ("OK", asked));
+        assert_eq!((app.with_token(&token).await.verdict().as_str(), fixture.introspections()), ("OK", requests));
         advance(seconds(1)).await;
     }
 }
@@ -73,8 +73,8 @@ async fn positive_cache_entry_is_renewed_by_a_new_response() {
 async fn positive_cache_entry_without_exp_expires() {
     let stub = Stub::with_page(Page::json(&active()));
     let app = stub.app();
-    for asked in 1..=3 {
-        assert_eq!((app.with_token("opaque").await.verdict().as_str(), stub.introspections()), ("OK", asked));
+    for requests in 1..=3 {
+        assert_eq!((app.with_token("opaque").await.verdict().as_str(), stub.introspections()), ("OK", requests));
         advance(seconds(30)).await;
     }
 }
@@ -84,8 +84,8 @@ async fn positive_cache_is_disabled_by_zero() {
     let introspection = Introspection::new(credentials()).positive_cache(Duration::ZERO);
     let fixture = Fixture::with(|issuer| issuer.introspect_all(introspection)).await;
     let (app, token) = (fixture.app(), fixture.token());
-    for asked in 1..=3 {
-        assert_eq!((app.with_token(&token).await.verdict().as_str(), fixture.introspections()), ("OK", asked));
+    for requests in 1..=3 {
+        assert_eq!((app.with_token(&token).await.verdict().as_str(), fixture.introspections()), ("OK", requests));
     }
     fixture.issuer.revoke(&token);
     assert_eq!(app.with_token(&token).await.verdict(), "R401");
@@ -147,8 +147,8 @@ async fn negative_cache_is_disabled_by_zero() {
     let introspection = Introspection::new(credentials()).negative_cache(Duration::ZERO);
     let fixture = Fixture::with(|issuer| issuer.introspect_all(introspection)).await;
     let app = fixture.app();
-    for asked in 1..=3 {
-        assert_eq!((app.with_token("early").await.verdict().as_str(), fixture.introspections()), ("R401", asked));
+    for requests in 1..=3 {
+        assert_eq!((app.with_token("early").await.verdict().as_str(), fixture.introspections()), ("R401", requests));
     }
 }
 
@@ -190,13 +190,13 @@ async fn invalid_tokens_evict_no_valid_token() {
         assert!(!is_valid || seen.lock().unwrap().insert(token.to_owned()), "{token} was introspected twice");
         Page::json(&if is_valid { active() } else { json!({ "active": false }) })
     });
-    let (layer, good) = (BareLayer::new(&stub.server()), super::numbered("valid", 500));
-    assert_eq!(layer.count(&good, StatusCode::OK).await, 500);
+    let (layer, valid) = (BareLayer::new(&stub.server()), super::numbered("valid", 500));
+    assert_eq!(layer.count(&valid, StatusCode::OK).await, 500);
     for burst in 0..20 {
         let garbage = super::numbered(&format!("garbage-{burst}"), 1_000);
         assert_eq!(layer.count(&garbage, StatusCode::UNAUTHORIZED).await, 1_000);
     }
-    assert_eq!(layer.count(&good, StatusCode::OK).await, 500);
+    assert_eq!(layer.count(&valid, StatusCode::OK).await, 500);
     assert_eq!((seen_tokens.lock().unwrap().len(), stub.introspections()), (500, 20_500));
 }
 

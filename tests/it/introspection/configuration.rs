@@ -1,4 +1,4 @@
-//! A configuration mistake fails at build, with a sentence that says what to change.
+//! A configuration mistake fails at build. The error message says what to change.
 
 use std::time::Duration;
 
@@ -82,13 +82,13 @@ fn times_are_in_their_ranges() {
     }
     let of_setting =
         |introspection: Introspection| with(Issuer::discover(ISSUER).introspect_all(introspection)).build_lazy();
-    for (requests, is_good) in [(0, false), (1, true), (8, true), (64, true), (65, false), (usize::MAX, false)] {
+    for (requests, is_valid) in [(0, false), (1, true), (8, true), (64, true), (65, false), (usize::MAX, false)] {
         let error = of_setting(introspection().max_in_flight(requests)).err();
-        assert_eq!(error.is_none(), is_good, "{requests}");
+        assert_eq!(error.is_none(), is_valid, "{requests}");
         let shows_it = |text: String| text.contains("`max_in_flight`") && text.contains(&requests.to_string());
         assert!(error.is_none_or(|error| shows_it(error.to_string())), "{requests}");
     }
-    for (time, is_good) in [
+    for (time, is_valid) in [
         (Duration::ZERO, false),
         (99 * MILLISECOND, false),
         (100 * MILLISECOND, true),
@@ -97,14 +97,14 @@ fn times_are_in_their_ranges() {
         (Duration::MAX, false),
     ] {
         let error = of_setting(introspection().time_limit(time)).err();
-        assert_eq!(error.is_none(), is_good, "{time:?}");
+        assert_eq!(error.is_none(), is_valid, "{time:?}");
         assert!(error.is_none_or(|error| error.to_string().contains("`time_limit`")), "{time:?}");
-        let is_good = time <= 30 * SECOND;
+        let is_valid = time <= 30 * SECOND;
         let error = of_setting(introspection().max_wait(time)).err();
-        assert_eq!(error.is_none(), is_good, "{time:?}");
+        assert_eq!(error.is_none(), is_valid, "{time:?}");
         assert!(error.is_none_or(|error| error.to_string().contains("`max_wait`")), "{time:?}");
     }
-    for (interval, is_good) in [
+    for (interval, is_valid) in [
         (Duration::ZERO, false),
         (SECOND - MILLISECOND, false),
         (SECOND, true),
@@ -113,7 +113,7 @@ fn times_are_in_their_ranges() {
         (Duration::MAX, false),
     ] {
         let built = with(opaque().revocation_check(interval)).build_lazy();
-        assert_eq!(built.is_ok(), is_good, "{interval:?}");
+        assert_eq!(built.is_ok(), is_valid, "{interval:?}");
         assert!(built.err().is_none_or(|error| error.to_string().contains("`revocation_check`")), "{interval:?}");
     }
 }

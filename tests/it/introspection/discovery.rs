@@ -212,18 +212,18 @@ async fn missing_endpoint_is_looked_up_at_most_once_a_minute() {
             fixture.issuer.fault(Endpoint::OauthMetadata, Fault::Status(500));
             fixture.issuer.fault(Endpoint::OidcMetadata, Fault::Status(500));
         }
-        let looked = || fixture.issuer.requests(Endpoint::OauthMetadata);
-        let before = looked();
+        let fetches = || fixture.issuer.requests(Endpoint::OauthMetadata);
+        let before = fetches();
         for number in 0..5 {
             assert_eq!(app.with_token(&format!("gone-{number}")).await.verdict(), "R503");
         }
-        assert_eq!((fixture.introspections(), looked() - before), (5, 1), "{metadata_fails}");
+        assert_eq!((fixture.introspections(), fetches() - before), (5, 1), "{metadata_fails}");
         // Ten minutes, at the pace of the circuit breaker.
         for number in 0..600 {
             advance(Duration::from_secs(1)).await;
             assert_eq!(app.with_token(&format!("still-gone-{number}")).await.verdict(), "R503");
         }
-        assert!((5..=11).contains(&(looked() - before)), "{metadata_fails}: {}", looked() - before);
+        assert!((5..=11).contains(&(fetches() - before)), "{metadata_fails}: {}", fetches() - before);
     }
 }
 

@@ -73,8 +73,8 @@ async fn a_failed_shared_introspection_counts_once() {
     let stub = Stub::with_page(Page::status(500).after(SECOND));
     let server = stub.server();
     let app = App::new(server.bearer_layer());
-    for asked in 1..=4 {
-        assert_eq!((count(&all(&app, &["opaque"; 200]).await, "R503"), stub.introspections()), (200, asked));
+    for requests in 1..=4 {
+        assert_eq!((count(&all(&app, &["opaque"; 200]).await, "R503"), stub.introspections()), (200, requests));
         assert!(server.health().is_ready());
     }
     stub.set_page(Page::json(&active()));

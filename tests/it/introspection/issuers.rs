@@ -67,7 +67,7 @@ async fn two_issuers_with_opaque_tokens_need_a_route() {
 async fn an_opaque_token_is_introspected_only_at_the_issuer_of_its_route() {
     let issuers = TwoIssuers::routed_by_prefix();
     let app = App::new(issuers.server.bearer_layer());
-    for (token, expected, asked) in [
+    for (token, expected, requests) in [
         ("acme_1", "OK", (1, 0)),
         ("initech_1", "OK", (0, 1)),
         ("acme_2.with.dots", "OK", (1, 0)),
@@ -82,7 +82,7 @@ async fn an_opaque_token_is_introspected_only_at_the_issuer_of_its_route() {
         let before = issuers.introspections();
         assert_eq!(app.with_token(token).await.verdict(), expected, "{token}");
         let after = issuers.introspections();
-        assert_eq!((after.0 - before.0, after.1 - before.1), asked, "{token}");
+        assert_eq!((after.0 - before.0, after.1 - before.1), requests, "{token}");
     }
     // A token that its own issuer does not know is not sent to the other issuer.
     issuers.initech.introspection_answer("acme_3", active());
@@ -137,9 +137,9 @@ async fn introspection_at_one_issuer_does_not_affect_jwts_of_another() {
     let server = builder.build().await.unwrap();
     let app = App::new(server.bearer_layer());
     let introspections = || (acme.requests(Endpoint::Introspection), initech.requests(Endpoint::Introspection));
-    let good = |issuer: &TestIssuer| issuer.token().audience(RESOURCE).sign();
-    assert_eq!((app.with_token(&good(&acme)).await.verdict().as_str(), introspections()), ("OK", (0, 0)));
-    assert_eq!((app.with_token(&good(&initech)).await.verdict().as_str(), introspections()), ("OK", (0, 1)));
+    let valid = |issuer: &TestIssuer| issuer.token().audience(RESOURCE).sign();
+    assert_eq!((app.with_token(&valid(&acme)).await.verdict().as_str(), introspections()), ("OK", (0, 0)));
+    assert_eq!((app.with_token(&valid(&initech)).await.verdict().as_str(), introspections()), ("OK", (0, 1)));
     let opaque = initech.token().audience(RESOURCE).opaque();
     assert_eq!((app.with_token(&opaque).await.verdict().as_str(), introspections()), ("OK", (0, 2)));
     let opaque = acme.token().audience(RESOURCE).opaque();

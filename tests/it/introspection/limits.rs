@@ -101,12 +101,12 @@ async fn known_tokens_are_introspected_during_a_flood() {
         page.after(milliseconds(500))
     });
     let app = stub.app();
-    let good = numbered("valid", 30);
-    assert_eq!(count(&super::all(&app, &good).await, "OK"), 30);
+    let valid = numbered("valid", 30);
+    assert_eq!(count(&super::all(&app, &valid).await, "OK"), 30);
     // The cached results have expired.
     tokio::time::advance(Duration::from_secs(31)).await;
     let flood = numbered("garbage", 2_000);
-    let (flooded, answers) = tokio::join!(timed(&app, &flood), super::all(&app, &good));
+    let (flooded, answers) = tokio::join!(timed(&app, &flood), super::all(&app, &valid));
     assert_eq!(count(&answers, "OK"), 30);
     assert!(flooded.iter().any(|(answer, _)| answer.verdict() == "R503"));
 }
@@ -128,7 +128,7 @@ async fn concurrency_of_an_endpoint_is_shared_by_all_servers_of_an_issuer() {
 
 #[tokio::test(start_paused = true)]
 async fn a_request_times_out_after_three_seconds_including_its_retry() {
-    for (page, asked) in [
+    for (page, requests) in [
         (Page::json(&active()).after(Duration::from_secs(3600)), 1),
         // The retry gets the rest of the time.
         (Page::status(503).after(milliseconds(2_000)), 2),
@@ -136,7 +136,7 @@ async fn a_request_times_out_after_three_seconds_including_its_retry() {
     ] {
         let stub = Stub::with_page(page);
         let (verdict, took) = time(&stub.app(), "opaque").await;
-        assert_eq!((verdict.as_str(), stub.introspections()), ("R503", asked));
+        assert_eq!((verdict.as_str(), stub.introspections()), ("R503", requests));
         assert!((3000..=3001).contains(&took), "{took}");
     }
     let stub = Stub::with_page(Page::json(&active()).after(milliseconds(2_990)));
@@ -162,12 +162,12 @@ async fn a_pause_before_a_retry_does_not_count_as_a_concurrent_request() {
     let app = App::new(server_of(stub.issuer(Introspection::new(credentials()).max_in_flight(1))).bearer_layer());
     assert_eq!(time(&app, "valid").await, ("OK".to_owned(), 0));
     let odd = numbered("odd", 3);
-    let (odd, good) = tokio::join!(super::all(&app, &odd), async {
+    let (odd, valid) = tokio::join!(super::all(&app, &odd), async {
         tokio::time::sleep(milliseconds(10)).await;
         time(&app, "valid-too").await
     });
     // The request is sent at once, during the pauses of the others.
-    assert_eq!((count(&odd, "R503"), good), (3, ("OK".to_owned(), 0)));
+    assert_eq!((count(&odd, "R503"), valid), (3, ("OK".to_owned(), 0)));
 }
 
 #[tokio::test(start_paused = true)]

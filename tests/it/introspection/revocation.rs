@@ -30,18 +30,18 @@ fn jwt(issuer: &TestIssuer) -> String {
 async fn revocation_check_introspects_only_valid_jwts() {
     let fixture = checking_every(MINUTE).await;
     let (app, issuer) = (fixture.app(), &fixture.issuer);
-    let good = || issuer.token().audience(RESOURCE).scope("mcp:tools");
-    let (signed, other) = (good().sign(), good().subject("bob").sign());
+    let valid = || issuer.token().audience(RESOURCE).scope("mcp:tools");
+    let (signed, other) = (valid().sign(), valid().subject("bob").sign());
     let (rest, signature) = (signed.rsplit_once('.').unwrap().0, other.rsplit_once('.').unwrap().1);
     for token in [
         format!("{rest}.{signature}"),
-        good().expired().sign(),
-        good().header("alg", "none").sign(),
-        good().header("typ", "logout+jwt").sign(),
-        good().claim("iss", "https://evil.example.com").sign(),
-        good().claim("cnf", json!({ "jkt": "x" })).sign(),
+        valid().expired().sign(),
+        valid().header("alg", "none").sign(),
+        valid().header("typ", "logout+jwt").sign(),
+        valid().claim("iss", "https://evil.example.com").sign(),
+        valid().claim("cnf", json!({ "jkt": "x" })).sign(),
         issuer.token().audience("https://other.example.com").sign(),
-        good().header("kid", "other").sign(),
+        valid().header("kid", "other").sign(),
     ] {
         issuer.introspection_answer(&token, active());
         assert_eq!(app.with_token(&token).await.verdict(), "R401");
@@ -58,12 +58,15 @@ async fn revocation_check_introspects_once_per_interval() {
         let interval = Duration::from_secs(interval);
         let fixture = Fixture::with(|issuer| issuer.introspect_opaque(introspection).revocation_check(interval)).await;
         let (app, token) = (fixture.app(), jwt(&fixture.issuer));
-        for asked in 1..=2 {
+        for requests in 1..=2 {
             for _ in 0..5 {
-                assert_eq!((app.with_token(&token).await.verdict().as_str(), fixture.introspections()), ("OK", asked));
+                assert_eq!(
+                    (app.with_token(&token).await.verdict().as_str(), fixture.introspections()),
+                    ("OK", requests)
+                );
             }
             advance(interval - MILLISECOND).await;
-            assert_eq!((app.with_token(&token).await.verdict().as_str(), fixture.introspections()), ("OK", asked));
+            assert_eq!((app.with_token(&token).await.verdict().as_str(), fixture.introspections()), ("OK", requests));
             advance(MILLISECOND).await;
         }
         assert_eq!((app.with_token(&token).await.verdict().as_str(), fixture.introspections()), ("OK", 3));
@@ -148,9 +151,9 @@ async fn revocation_check_runs_after_the_keys_are_fetched() {
     let configured = issuer.issuer().introspect_opaque(credentials()).revocation_check(MINUTE);
     let server = ResourceServer::builder(RESOURCE).issuer(configured).clock(clock).build_lazy().unwrap();
     let app = App::new(server.bearer_layer());
-    let (good, revoked) = (jwt(&issuer), jwt(&issuer));
+    let (valid, revoked) = (jwt(&issuer), jwt(&issuer));
     issuer.revoke(&revoked);
-    let tokens = [good.as_str(), &revoked, &good, &revoked];
+    let tokens = [valid.as_str(), &revoked, &valid, &revoked];
     let verdicts: Vec<_> = super::all(&app, &tokens).await.iter().map(super::Answer::verdict).collect();
     assert_eq!(verdicts, ["OK", "R401", "OK", "R401"]);
     assert_eq!((issuer.requests(Endpoint::KeySet), issuer.requests(Endpoint::Introspection)), (1, 2));
@@ -174,8 +177,8 @@ async fn revocation_check_ignores_the_claims_of_the_response() {
 async fn revocation_check_leaves_opaque_tokens_to_the_positive_cache() {
     let fixture = checking_every(Duration::from_secs(3600)).await;
     let (app, token) = (fixture.app(), fixture.token());
-    for asked in 1..=3 {
-        assert_eq!((app.with_token(&token).await.verdict().as_str(), fixture.introspections()), ("OK", asked));
+    for requests in 1..=3 {
+        assert_eq!((app.with_token(&token).await.verdict().as_str(), fixture.introspections()), ("OK", requests));
         advance(Duration::from_secs(30)).await;
     }
 }

@@ -29,10 +29,10 @@ fn tampered(token: &str) -> String {
 async fn introspect_opaque_introspects_only_opaque_tokens() {
     let fixture = Fixture::with(|issuer| issuer.introspect_opaque(credentials())).await;
     let (app, issuer) = (fixture.app(), &fixture.issuer);
-    let good = || issuer.token().audience(RESOURCE).scope("mcp:tools");
+    let valid = || issuer.token().audience(RESOURCE).scope("mcp:tools");
     let other = TestIssuer::new(EVIL);
     let unpublished = TestIssuer::new(ISSUER);
-    for (what, token, expected, asked) in [
+    for (what, token, expected, requests) in [
         ("opaque", "x".repeat(43), "OK", 1),
         ("one dot", "mock.token".to_owned(), "OK", 1),
         ("two dots", "abc.def.ghi".to_owned(), "OK", 1),
@@ -42,12 +42,12 @@ async fn introspect_opaque_introspects_only_opaque_tokens() {
         ("all characters of token68", "a~b_c-d+e/f==".to_owned(), "OK", 1),
         ("the maximum length", "x".repeat(16 * 1024), "OK", 1),
         ("too long", "x".repeat(16 * 1024 + 1), "R401", 0),
-        ("JWT", good().sign(), "OK", 0),
-        ("JWT with an invalid signature", tampered(&good().sign()), "R401", 0),
-        ("JWT without a signature", good().header("alg", "none").sign(), "R401", 0),
-        ("JWT with an HMAC algorithm", good().header("alg", "HS256").sign(), "R401", 0),
-        ("JWT with an unknown algorithm", good().header("alg", "rot13").sign(), "R401", 0),
-        ("JWT with an unknown key", good().header("kid", "other").sign(), "R401", 0),
+        ("JWT", valid().sign(), "OK", 0),
+        ("JWT with an invalid signature", tampered(&valid().sign()), "R401", 0),
+        ("JWT without a signature", valid().header("alg", "none").sign(), "R401", 0),
+        ("JWT with an HMAC algorithm", valid().header("alg", "HS256").sign(), "R401", 0),
+        ("JWT with an unknown algorithm", valid().header("alg", "rot13").sign(), "R401", 0),
+        ("JWT with an unknown key", valid().header("kid", "other").sign(), "R401", 0),
         (
             "JWT of another server with our issuer",
             unpublished.token().audience(RESOURCE).scope("mcp:tools").sign(),
@@ -55,14 +55,14 @@ async fn introspect_opaque_introspects_only_opaque_tokens() {
             0,
         ),
         ("JWT of an unknown issuer", other.token().audience(RESOURCE).scope("mcp:tools").sign(), "R401", 0),
-        ("JWT without an issuer", good().without("iss").sign(), "R401", 0),
+        ("JWT without an issuer", valid().without("iss").sign(), "R401", 0),
         ("JWT for another audience", issuer.token().audience(EVIL).scope("mcp:tools").sign(), "R401", 0),
-        ("JWT that has expired", good().expired().sign(), "R401", 0),
-        ("JWT of another type", good().header("typ", "logout+jwt").sign(), "R401", 0),
-        ("JWT that is bound", good().claim("cnf", json!({ "jkt": "x" })).sign(), "R401", 0),
+        ("JWT that has expired", valid().expired().sign(), "R401", 0),
+        ("JWT of another type", valid().header("typ", "logout+jwt").sign(), "R401", 0),
+        ("JWT that is bound", valid().claim("cnf", json!({ "jkt": "x" })).sign(), "R401", 0),
         (
             "JWT with spare bits in its base64url",
-            good().sign().rsplit_once('.').unwrap().0.to_owned() + ".AR",
+            valid().sign().rsplit_once('.').unwrap().0.to_owned() + ".AR",
             "R401",
             0,
         ),
@@ -71,7 +71,7 @@ async fn introspect_opaque_introspects_only_opaque_tokens() {
         report_active(issuer, &token);
         let before = fixture.introspections();
         assert_eq!(app.with_token(&token).await.verdict(), expected, "{what}");
-        assert_eq!(fixture.introspections() - before, asked, "{what}");
+        assert_eq!(fixture.introspections() - before, requests, "{what}");
     }
     assert_eq!((other.total_requests(), issuer.stray_requests()), (0, 0));
 }
@@ -80,33 +80,33 @@ async fn introspect_opaque_introspects_only_opaque_tokens() {
 async fn introspection_skips_tokens_that_no_response_could_make_valid() {
     let fixture = Fixture::new().await;
     let (app, issuer) = (fixture.app(), &fixture.issuer);
-    let good = || issuer.token().audience(RESOURCE).scope("mcp:tools");
+    let valid = || issuer.token().audience(RESOURCE).scope("mcp:tools");
     let other = TestIssuer::new(EVIL);
     let raw = |payload: String| issuer.sign_raw(&issuer.key_id(), r#"{"alg":"ES256"}"#, payload);
     let now = super::START;
-    for (what, token, expected, asked) in [
+    for (what, token, expected, requests) in [
         ("opaque", "x".repeat(43), "OK", 1),
         ("two dots", "abc.def.ghi".to_owned(), "OK", 1),
         ("five parts", "eyJhbGciOiJkaXIifQ..aaaa.bbbb.cccc".to_owned(), "OK", 1),
-        ("JWT", good().sign(), "OK", 1),
+        ("JWT", valid().sign(), "OK", 1),
         // The authorization server may sign these tokens as it likes, so its response decides.
-        ("JWT with an algorithm of the issuer", good().header("alg", "x-own").sign(), "OK", 1),
-        ("JWT without a kid", good().without_header("kid").sign(), "OK", 1),
-        ("JWT without an audience", good().without("aud").sign(), "OK", 1),
-        ("JWT without exp", good().without("exp").sign(), "OK", 1),
-        ("JWT within the skew", good().claim("exp", now - 59).sign(), "OK", 1),
-        ("JWT that has expired", good().expired().sign(), "R401", 0),
-        ("JWT that is not valid yet", good().claim("nbf", now + 61).sign(), "R401", 0),
-        ("JWT issued in the future", good().claim("iat", now + 86_400).sign(), "R401", 0),
+        ("JWT with an algorithm of the issuer", valid().header("alg", "x-own").sign(), "OK", 1),
+        ("JWT without a kid", valid().without_header("kid").sign(), "OK", 1),
+        ("JWT without an audience", valid().without("aud").sign(), "OK", 1),
+        ("JWT without exp", valid().without("exp").sign(), "OK", 1),
+        ("JWT within the skew", valid().claim("exp", now - 59).sign(), "OK", 1),
+        ("JWT that has expired", valid().expired().sign(), "R401", 0),
+        ("JWT that is not valid yet", valid().claim("nbf", now + 61).sign(), "R401", 0),
+        ("JWT issued in the future", valid().claim("iat", now + 86_400).sign(), "R401", 0),
         ("JWT of another issuer", other.token().audience(RESOURCE).scope("mcp:tools").sign(), "R401", 0),
-        ("JWT of a similar issuer", good().claim("iss", "https://auth.example.com/").sign(), "R401", 0),
-        ("JWT without an issuer", good().without("iss").sign(), "R401", 0),
-        ("JWT with a list of issuers", good().claim("iss", json!([ISSUER, EVIL])).sign(), "R401", 0),
-        ("JWT of another type", good().header("typ", "logout+jwt").sign(), "R401", 0),
-        ("JWT that is a proof", good().header("typ", "dpop+jwt").sign(), "R401", 0),
-        ("JWT that is bound", good().claim("cnf", json!({ "jkt": "x" })).sign(), "R401", 0),
-        ("refresh token", good().claim("typ", "Refresh").sign(), "R401", 0),
-        ("ID token", good().claim("token_use", "id").sign(), "R401", 0),
+        ("JWT of a similar issuer", valid().claim("iss", "https://auth.example.com/").sign(), "R401", 0),
+        ("JWT without an issuer", valid().without("iss").sign(), "R401", 0),
+        ("JWT with a list of issuers", valid().claim("iss", json!([ISSUER, EVIL])).sign(), "R401", 0),
+        ("JWT of another type", valid().header("typ", "logout+jwt").sign(), "R401", 0),
+        ("JWT that is a proof", valid().header("typ", "dpop+jwt").sign(), "R401", 0),
+        ("JWT that is bound", valid().claim("cnf", json!({ "jkt": "x" })).sign(), "R401", 0),
+        ("refresh token", valid().claim("typ", "Refresh").sign(), "R401", 0),
+        ("ID token", valid().claim("token_use", "id").sign(), "R401", 0),
         ("JWT with an invalid payload", raw("no JSON".to_owned()), "R401", 0),
         ("JWT with a repeated claim", raw(format!(r#"{{"iss":"{ISSUER}","sub":"a","sub":"b"}}"#)), "R401", 0),
         ("too long", "x".repeat(16 * 1024 + 1), "R401", 0),
@@ -114,7 +114,7 @@ async fn introspection_skips_tokens_that_no_response_could_make_valid() {
         report_active(issuer, &token);
         let before = fixture.introspections();
         assert_eq!(app.with_token(&token).await.verdict(), expected, "{what}");
-        assert_eq!(fixture.introspections() - before, asked, "{what}");
+        assert_eq!(fixture.introspections() - before, requests, "{what}");
     }
     assert_eq!((issuer.requests(Endpoint::KeySet), issuer.stray_requests(), other.total_requests()), (0, 0, 0));
 }

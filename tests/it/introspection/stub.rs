@@ -84,7 +84,7 @@ pub struct Stub(Arc<Shared>);
 
 struct Shared {
     reply: Mutex<Reply>,
-    asked: AtomicUsize,
+    requests: AtomicUsize,
     open: AtomicUsize,
     most_open: AtomicUsize,
     last: Mutex<Option<(Request<Bytes>, RequestLimits)>>,
@@ -96,7 +96,7 @@ impl Stub {
     pub fn new(reply: impl Fn(&str) -> Page + Send + Sync + 'static) -> Self {
         Self(Arc::new(Shared {
             reply: Mutex::new(Arc::new(reply)),
-            asked: AtomicUsize::new(0),
+            requests: AtomicUsize::new(0),
             open: AtomicUsize::new(0),
             most_open: AtomicUsize::new(0),
             last: Mutex::new(None),
@@ -120,7 +120,7 @@ impl Stub {
 
     /// The number of requests received.
     pub fn introspections(&self) -> usize {
-        self.0.asked.load(Ordering::SeqCst)
+        self.0.requests.load(Ordering::SeqCst)
     }
 
     /// The greatest number of requests in flight at the same time.
@@ -153,7 +153,7 @@ impl HttpClient for Stub {
     fn send(&self, request: Request<Bytes>, limits: RequestLimits) -> HttpFuture<'_> {
         Box::pin(async move {
             let _open = Open::new(&self.0);
-            self.0.asked.fetch_add(1, Ordering::SeqCst);
+            self.0.requests.fetch_add(1, Ordering::SeqCst);
             let mut form = form_urlencoded::parse(request.body());
             let token = form.find(|(name, _)| name == "token").map(|(_, token)| token.into_owned());
             *self.0.last.lock().unwrap() = Some((request, limits));

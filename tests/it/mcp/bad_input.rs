@@ -46,20 +46,24 @@ impl Servers {
         let token = |scopes: &str| self.fixture.token_for(scopes);
         for missing in EVERYTHING.split(' ').skip(1) {
             let held: Vec<_> = EVERYTHING.split(' ').filter(|scope| *scope != missing).collect();
-            let some = self.ruled.judge(&token(&held.join(" ")), headers, body.clone()).await;
+            let some = self.ruled.outcome(&token(&held.join(" ")), headers, body.clone()).await;
             assert_eq!(some, UNREADABLE, "{shown:.200}");
         }
-        assert_eq!(self.ruled.judge(&token(EVERYTHING), headers, body.clone()).await, "OK", "{shown:.200}");
-        assert_eq!(self.strict.judge(&token(EVERYTHING), headers, body.clone()).await, UNREADABLE, "{shown:.200}");
-        assert_eq!(self.free.judge(&token("mcp:tools"), headers, body.clone()).await, "OK", "{shown:.200}");
-        assert_eq!(self.mixed.judge("", headers, body.clone()).await, "401 mcp:tools", "{shown:.200}");
+        assert_eq!(self.ruled.outcome(&token(EVERYTHING), headers, body.clone()).await, "OK", "{shown:.200}");
+        assert_eq!(self.strict.outcome(&token(EVERYTHING), headers, body.clone()).await, UNREADABLE, "{shown:.200}");
+        assert_eq!(self.free.outcome(&token("mcp:tools"), headers, body.clone()).await, "OK", "{shown:.200}");
+        assert_eq!(self.mixed.outcome("", headers, body.clone()).await, "401 mcp:tools", "{shown:.200}");
     }
 
     async fn assert_needs(&self, body: &str, needed: &str) {
         for server in [&self.ruled, &self.strict] {
-            assert_eq!(server.judge(&self.fixture.token_for(needed), &[], body.to_owned()).await, "OK", "{body:.200}");
+            assert_eq!(
+                server.outcome(&self.fixture.token_for(needed), &[], body.to_owned()).await,
+                "OK",
+                "{body:.200}"
+            );
             if needed != "mcp:tools" {
-                let rejected = server.judge(&self.fixture.token_for("mcp:tools"), &[], body.to_owned()).await;
+                let rejected = server.outcome(&self.fixture.token_for("mcp:tools"), &[], body.to_owned()).await;
                 assert_eq!(rejected, format!("403 {needed}"), "{body:.200}");
             }
         }
@@ -253,7 +257,7 @@ async fn a_body_with_a_content_encoding_is_unreadable() {
     servers.assert_ambiguous(ping, &[("content-encoding", "identity"), ("content-encoding", "br")]).await;
     let token = servers.fixture.token();
     for coding in ["identity", "Identity"] {
-        assert_eq!(servers.strict.judge(&token, &[("content-encoding", coding)], ping).await, "OK");
+        assert_eq!(servers.strict.outcome(&token, &[("content-encoding", coding)], ping).await, "OK");
     }
 }
 
@@ -266,7 +270,7 @@ async fn a_body_with_another_charset_is_unreadable() {
     for media_type in ["application/json", "text/plain", "application/json; charset=utf-8"] {
         servers.assert_ambiguous(ping, &[("content-type", media_type)]).await;
     }
-    let judge = async |token: &str, media_type: &str| {
+    let outcome = async |token: &str, media_type: &str| {
         let mut request = post(token, &[], ping);
         request.headers_mut().insert("content-type", media_type.parse().unwrap());
         let answer = servers.ruled.send(request).await;
@@ -301,8 +305,8 @@ async fn a_body_with_another_charset_is_unreadable() {
     ] {
         for media_type in ["application/json", "Application/JSON ", "text/plain"] {
             let media_type = format!("{media_type}; {charset}");
-            assert_eq!(judge(&some, &media_type).await, format!("{UNREADABLE} 0"), "{media_type}");
-            assert_eq!(judge(&all, &media_type).await, "OK 1", "{media_type}");
+            assert_eq!(outcome(&some, &media_type).await, format!("{UNREADABLE} 0"), "{media_type}");
+            assert_eq!(outcome(&all, &media_type).await, "OK 1", "{media_type}");
         }
     }
     for media_type in [
@@ -315,7 +319,7 @@ async fn a_body_with_another_charset_is_unreadable() {
         "application/json; charset=utf-8; charset=UTF-8",
         "application/vnd.x+json; version=1",
     ] {
-        assert_eq!(judge(&some, media_type).await, "OK 1", "{media_type}");
+        assert_eq!(outcome(&some, media_type).await, "OK 1", "{media_type}");
     }
 }
 

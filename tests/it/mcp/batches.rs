@@ -54,11 +54,11 @@ async fn a_challenge_for_a_batch_contains_the_scopes_of_all_messages() {
     ] {
         let body = batch.to_string();
         let all = format!("mcp:tools {needed}").trim().to_owned();
-        assert_eq!(server.judge(&fixture.token_for(&all), &[], body.clone()).await, "OK", "{body}");
+        assert_eq!(server.outcome(&fixture.token_for(&all), &[], body.clone()).await, "OK", "{body}");
         // One message that is not allowed stops the whole batch.
         for missing in needed.split(' ').filter(|scope| !scope.is_empty()) {
             let held: Vec<_> = all.split(' ').filter(|scope| *scope != missing).collect();
-            let rejected = server.judge(&fixture.token_for(&held.join(" ")), &[], body.clone()).await;
+            let rejected = server.outcome(&fixture.token_for(&held.join(" ")), &[], body.clone()).await;
             assert_eq!(rejected, format!("403 {all}"), "{body}");
         }
     }
@@ -74,7 +74,7 @@ async fn one_unlisted_target_stops_the_batch() {
         assert_eq!(verdict(&server.call(&token, &json!(batch)).await), "403 -32602", "{batch:?}");
         assert!(server.take_reached().is_empty(), "{batch:?}");
     }
-    assert_eq!(server.judge(&token, &[], json!([tool("unlisted")]).to_string()).await, "403 -32602 \"unlisted\"");
+    assert_eq!(server.outcome(&token, &[], json!([tool("unlisted")]).to_string()).await, "403 -32602 \"unlisted\"");
 }
 
 #[tokio::test]
@@ -95,11 +95,11 @@ async fn an_array_that_is_not_a_batch_of_messages_is_unreadable() {
         json!([ping(), { "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {} }]),
     ] {
         let body = batch.to_string();
-        assert_eq!(server.judge(&some, &[], body.clone()).await, "400 -32600", "{body}");
-        assert_eq!(server.judge(&all, &[], body.clone()).await, "OK", "{body}");
+        assert_eq!(server.outcome(&some, &[], body.clone()).await, "400 -32600", "{body}");
+        assert_eq!(server.outcome(&all, &[], body.clone()).await, "OK", "{body}");
     }
     for broken in ["[", "[{}", r#"[{"method":"ping"}"#, r#"[{"method":"ping"},]"#, r#"[{"method":"ping"}]]"#] {
-        assert_eq!(server.judge(&some, &[], broken).await, "400 -32600", "{broken}");
+        assert_eq!(server.outcome(&some, &[], broken).await, "400 -32600", "{broken}");
     }
 }
 
@@ -114,7 +114,7 @@ async fn a_long_batch_is_checked_to_its_last_message() {
         (json!({ "jsonrpc": "2.0", "id": 1 }), "400 -32600"),
     ] {
         let batch = [vec![ping(); 999], vec![last]].concat();
-        assert_eq!(server.judge(&token, &[], json!(batch).to_string()).await, expected);
+        assert_eq!(server.outcome(&token, &[], json!(batch).to_string()).await, expected);
     }
 }
 
@@ -129,8 +129,8 @@ async fn a_batch_that_is_too_long_is_unreadable() {
         let tiny = r#"{"method":"x"},"#.repeat(count);
         for last in [r#"{"method":"x"}"#, r#"{"method":"tools/call","params":{"name":"add"}}"#, "{}", "", "]"] {
             let body = format!("[{tiny}{last}]");
-            assert_eq!(server.judge(&some, &[], body.clone()).await, "400 -32600", "{count} {last}");
-            assert_eq!(server.judge(&all, &[], body).await, "OK", "{count} {last}");
+            assert_eq!(server.outcome(&some, &[], body.clone()).await, "400 -32600", "{count} {last}");
+            assert_eq!(server.outcome(&all, &[], body).await, "OK", "{count} {last}");
         }
     }
 }
@@ -160,8 +160,8 @@ async fn the_total_length_of_uris_in_a_body_is_limited() {
         ([vec![read(9)], vec![listen(8_192); 4]].concat(), "400 -32600"),
     ] {
         let body = json!(batch).to_string();
-        assert_eq!(server.judge(&some, &[], body.clone()).await, expected);
-        assert_eq!(server.judge(&all, &[], body).await, "OK");
+        assert_eq!(server.outcome(&some, &[], body.clone()).await, expected);
+        assert_eq!(server.outcome(&all, &[], body).await, "OK");
     }
 }
 
@@ -194,10 +194,10 @@ async fn a_body_with_too_many_uris_is_unreadable() {
             (vec![listen(256); 1_000], "400 -32600"),
         ] {
             let body = json!(batch).to_string();
-            assert_eq!(server.judge(&some, &[], body.clone()).await, expected, "{body:.200}");
-            assert_eq!(server.judge(&all, &[], body.clone()).await, "OK", "{body:.200}");
+            assert_eq!(server.outcome(&some, &[], body.clone()).await, expected, "{body:.200}");
+            assert_eq!(server.outcome(&all, &[], body.clone()).await, "OK", "{body:.200}");
             if expected != "OK" {
-                assert_eq!(mixed.judge("", &[], body.clone()).await, "401 mcp:tools", "{body:.200}");
+                assert_eq!(mixed.outcome("", &[], body.clone()).await, "401 mcp:tools", "{body:.200}");
             }
         }
     }

@@ -50,7 +50,7 @@ async fn a_body_may_have_the_maximum_length_and_no_more() {
     for (server, limit) in [(small, 1_024), (default, 4 << 20)] {
         for (length, expected) in [(limit, "OK"), (limit + 1, TOO_LARGE)] {
             let body = padded(length);
-            assert_eq!(server.judge(&fixture.token(), &[], body.clone()).await, expected, "{length}");
+            assert_eq!(server.outcome(&fixture.token(), &[], body.clone()).await, expected, "{length}");
             for size in [limit, limit - 1, 1 + limit / 2, 1 + limit / 7] {
                 let answer = server.post(&fixture.token(), &[], pieces(&body, size)).await;
                 let reached = server.take_reached();
@@ -199,8 +199,8 @@ async fn a_request_without_a_token_has_a_smaller_limit() {
     ] {
         let server = mixed(layer);
         for (token, limit, too_large) in [(String::new(), limit, challenge), (fixture.token(), with_token, TOO_LARGE)] {
-            assert_eq!(server.judge(&token, &[], padded(limit)).await, "OK", "{limit}");
-            assert_eq!(server.judge(&token, &[], padded(limit + 1)).await, too_large, "{limit}");
+            assert_eq!(server.outcome(&token, &[], padded(limit)).await, "OK", "{limit}");
+            assert_eq!(server.outcome(&token, &[], padded(limit + 1)).await, too_large, "{limit}");
             let answer = server.post(&token, &[], pieces(&padded(limit + 1), 1 + limit / 3)).await;
             assert_eq!(verdict(&answer), too_large, "{limit}");
             // A body with a known length is not read.

@@ -175,7 +175,7 @@ async fn settings_out_of_range_fail_at_build() {
         assert_eq!(error.kind(), Setting, "{error}");
         assert!(error.to_string().contains(sentence), "{error}");
     }
-    for good in [
+    for valid in [
         strangers(1_024),
         strangers(4 << 20),
         body(1_024),
@@ -185,7 +185,7 @@ async fn settings_out_of_range_fail_at_build() {
         layer().try_bind_sessions_with_key(&[7; 32]),
         layer().try_bind_sessions(),
     ] {
-        assert!(good.is_ok());
+        assert!(valid.is_ok());
     }
 }
 
@@ -223,13 +223,13 @@ async fn rejections_can_be_customized() {
     });
     let server = McpServer::with(tools(layer), |_| "ok".into_response());
     let call = |name: &str| format!(r#"{{"id":7,"method":"tools/call","params":{{"name":"{name}"}}}}"#);
-    for (body, said, kind) in [
+    for (body, body_text, kind) in [
         (call("add"), "sorry: 403 Forbidden", RejectionKind::InsufficientScope),
         (call("other"), "sorry: 403 Forbidden", OperationFailure::Unlisted.into()),
         ("?".to_owned(), "sorry: 400 Bad Request", OperationFailure::Unreadable.into()),
     ] {
         let answer = server.post(&fixture.token(), &[], body).await;
-        assert_eq!((answer.status, answer.body.as_str()), (StatusCode::IM_A_TEAPOT, said));
+        assert_eq!((answer.status, answer.body.as_str()), (StatusCode::IM_A_TEAPOT, body_text));
         assert_eq!(answer.header("cache-control"), Some("no-store"));
         assert_eq!(answer.rejection.as_ref().unwrap().kind(), kind);
         let challenge = (kind == RejectionKind::InsufficientScope).then(|| "mcp:tools notes:write".to_owned());

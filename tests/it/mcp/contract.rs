@@ -181,12 +181,12 @@ async fn without_a_token_a_body_is_read_only_if_it_may_contain_a_public_operatio
 
 #[tokio::test(start_paused = true)]
 async fn the_token_is_verified_before_the_body_is_read() {
-    for (is_good, status, reads) in [(true, 200, 2), (false, 401, 0)] {
+    for (is_valid, status, reads) in [(true, 200, 2), (false, 401, 0)] {
         let fixture = Fixture::cold();
         fixture.issuer.fault(Endpoint::KeySet, Fault::Delay(Duration::from_secs(2)));
         let token = fixture.issuer.token().scope("mcp:tools");
         let token = token.audience(crate::support::RESOURCE);
-        let token = if is_good { token.sign() } else { token.header("kid", "unknown").sign() };
+        let token = if is_valid { token.sign() } else { token.header("kid", "unknown").sign() };
         let (request, polls) = counted(post(&token, &[], CALL), None);
         let server = McpServer::new(&fixture, McpScopes::new());
         let mut answer = std::pin::pin!(server.send(request));

@@ -62,7 +62,7 @@ async fn headers_that_contradict_the_body_are_rejected() {
         ("notes/shuffle", &json!({}), &[("mcp-method", "notes/shuffle")], "OK"),
     ] {
         let body = message(method, params.clone());
-        assert_eq!(server.judge(&token, headers, body).await, expected, "{method} {params} {headers:?}");
+        assert_eq!(server.outcome(&token, headers, body).await, expected, "{method} {params} {headers:?}");
     }
 }
 
@@ -103,7 +103,7 @@ async fn a_name_that_a_header_cannot_contain_is_encoded_in_base64() {
     ] {
         let body = message("tools/call", json!({ "name": name }));
         let headers = [("mcp-method", "tools/call"), ("mcp-name", header.as_str())];
-        assert_eq!(server.judge(&token, &headers, body).await, expected, "{name:?} {header}");
+        assert_eq!(server.outcome(&token, &headers, body).await, expected, "{name:?} {header}");
     }
 }
 
@@ -150,7 +150,7 @@ async fn headers_must_match_every_request_of_a_batch() {
         (vec![ping.into(), call("add")], &[("mcp-method", "ping")], "400 -32020"),
     ] {
         let body = format!("[{}]", members.join(","));
-        assert_eq!(server.judge(&token, headers, body).await, expected, "{members:?} {headers:?}");
+        assert_eq!(server.outcome(&token, headers, body).await, expected, "{members:?} {headers:?}");
     }
 }
 
@@ -177,7 +177,7 @@ async fn the_error_contains_the_id_of_the_request() {
         (json!(true), ""),
     ] {
         let body = json!({ "jsonrpc": "2.0", "id": id, "method": "ping" }).to_string();
-        let rejected = server.judge(&token, &[("mcp-method", "tools/call")], body).await;
+        let rejected = server.outcome(&token, &[("mcp-method", "tools/call")], body).await;
         let shown = match shown {
             "" => String::new(),
             shown => format!(" {}", serde_json::from_str::<Value>(shown).unwrap()),
@@ -185,7 +185,7 @@ async fn the_error_contains_the_id_of_the_request() {
         assert_eq!(rejected, format!("400 -32020{shown}"), "{id}");
     }
     let notification = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
-    assert_eq!(server.judge(&token, &[("mcp-method", "ping")], notification).await, "400 -32020");
+    assert_eq!(server.outcome(&token, &[("mcp-method", "ping")], notification).await, "400 -32020");
 }
 
 #[tokio::test]
@@ -195,12 +195,12 @@ async fn headers_never_replace_the_body() {
     let server = McpServer::mixed(&fixture, scopes);
     let add = message("tools/call", json!({ "name": "add" }));
     let agree = [("mcp-method", "tools/call"), ("mcp-name", "add")];
-    assert_eq!(server.judge("", &agree, add.clone()).await, "401 mcp:tools notes:write");
-    assert_eq!(server.judge(&fixture.token(), &agree, add.clone()).await, "403 mcp:tools notes:write");
+    assert_eq!(server.outcome("", &agree, add.clone()).await, "401 mcp:tools notes:write");
+    assert_eq!(server.outcome(&fixture.token(), &agree, add.clone()).await, "403 mcp:tools notes:write");
     // A public operation in the headers does not allow another operation in the body, with or without a token.
     for headers in [&[("mcp-method", "ping")][..], &[("mcp-method", "tools/call"), ("mcp-name", "free")]] {
         for token in [String::new(), fixture.token(), fixture.token_for("mcp:tools notes:write")] {
-            assert_eq!(server.judge(&token, headers, add.clone()).await, MISMATCH, "{headers:?}");
+            assert_eq!(server.outcome(&token, headers, add.clone()).await, MISMATCH, "{headers:?}");
         }
     }
 }

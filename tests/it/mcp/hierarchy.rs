@@ -55,7 +55,7 @@ async fn broader_scopes_satisfy_the_layer_and_the_rules() {
     ] {
         let token = fixture.token_for(granted);
         for (body, expected) in [&add(), &list, &ping].into_iter().zip(expected) {
-            assert_eq!(server.judge(&token, &[], body.clone()).await, expected, "{granted}: {body}");
+            assert_eq!(server.outcome(&token, &[], body.clone()).await, expected, "{granted}: {body}");
         }
     }
 }
@@ -64,8 +64,8 @@ async fn broader_scopes_satisfy_the_layer_and_the_rules() {
 async fn an_unreadable_body_is_forwarded_if_the_token_implies_all_scopes() {
     let fixture = fixture().await;
     let server = McpServer::new(&fixture, McpScopes::new().tool("add", ["notes:write"]).prompt("p", ["notes:read"]));
-    assert_eq!(server.judge(&fixture.token_for("mcp:full admin"), &[], "?").await, "OK");
-    assert_eq!(server.judge(&fixture.token_for("mcp:full notes:read"), &[], "?").await, "400 -32600");
+    assert_eq!(server.outcome(&fixture.token_for("mcp:full admin"), &[], "?").await, "OK");
+    assert_eq!(server.outcome(&fixture.token_for("mcp:full notes:read"), &[], "?").await, "400 -32600");
 }
 
 #[tokio::test]
@@ -92,7 +92,7 @@ async fn a_challenge_contains_the_narrowest_sufficient_scope() {
         assert_eq!(app.with_token(&fixture.token_for(expected)).await.verdict(), "OK", "{what}");
         // The challenge of an operation contains it too, followed by the scopes of the operation.
         let server = McpServer::with(mcp, |_| "ok".into_response());
-        let rejected = server.judge(&fixture.token_for(&format!("{expected} admin")), &[], add()).await;
+        let rejected = server.outcome(&fixture.token_for(&format!("{expected} admin")), &[], add()).await;
         assert_eq!(rejected, format!("403 {expected} own"), "{what}");
     }
 }

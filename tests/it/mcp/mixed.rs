@@ -66,7 +66,7 @@ async fn only_public_operations_need_no_token() {
             "401 mcp:tools",
         ),
     ] {
-        assert_eq!(server.judge("", &[], request(method, params.clone())).await, expected, "{method} {params}");
+        assert_eq!(server.outcome("", &[], request(method, params.clone())).await, expected, "{method} {params}");
     }
 }
 
@@ -81,7 +81,7 @@ async fn a_public_subscription_contains_only_public_resources() {
         (json!(["docs://a", "notes://b"]), "401 mcp:tools notes:read"),
     ] {
         let params = json!({ "notifications": { "resourceSubscriptions": uris } });
-        assert_eq!(server.judge("", &[], request("subscriptions/listen", params)).await, expected, "{uris}");
+        assert_eq!(server.outcome("", &[], request("subscriptions/listen", params)).await, expected, "{uris}");
     }
 }
 
@@ -93,12 +93,12 @@ async fn an_invalid_token_is_rejected_for_public_operations_too() {
     let other = fixture.issuer.token().audience("https://other.example.com").scope("mcp:tools").sign();
     for body in [request("ping", json!({})), request("tools/call", json!({ "name": "search" }))] {
         for token in [&expired, &other, "garbage"] {
-            let rejected = server.judge(token, &[], body.clone()).await;
+            let rejected = server.outcome(token, &[], body.clone()).await;
             assert_eq!(rejected, "401 invalid_token mcp:tools", "{body}");
         }
         // A request with a token needs the scopes of the layer, even for a public operation.
-        assert_eq!(server.judge(&fixture.token_for("notes:write"), &[], body.clone()).await, "403 mcp:tools");
-        assert_eq!(server.judge(&fixture.token(), &[], body.clone()).await, "OK");
+        assert_eq!(server.outcome(&fixture.token_for("notes:write"), &[], body.clone()).await, "403 mcp:tools");
+        assert_eq!(server.outcome(&fixture.token(), &[], body.clone()).await, "OK");
     }
 }
 
@@ -118,7 +118,7 @@ async fn a_batch_is_public_only_if_all_its_messages_are() {
         (vec![ping, "{}"], "401 mcp:tools"),
         (vec![], "401 mcp:tools"),
     ] {
-        assert_eq!(server.judge("", &[], format!("[{}]", batch.join(","))).await, expected, "{batch:?}");
+        assert_eq!(server.outcome("", &[], format!("[{}]", batch.join(","))).await, expected, "{batch:?}");
     }
 }
 
@@ -131,8 +131,8 @@ async fn public_operations_need_both_settings() {
         [("initialize", json!({})), ("ping", json!({})), ("tools/call", json!({ "name": "search" }))]
     {
         let body = request(method, params);
-        assert_eq!(without_anonymous.judge("", &[], body.clone()).await, "401 mcp:tools", "{body}");
-        assert!(without_public.judge("", &[], body.clone()).await.starts_with("401 mcp:tools"), "{body}");
+        assert_eq!(without_anonymous.outcome("", &[], body.clone()).await, "401 mcp:tools", "{body}");
+        assert!(without_public.outcome("", &[], body.clone()).await.starts_with("401 mcp:tools"), "{body}");
     }
 }
 
@@ -148,7 +148,7 @@ async fn unlisted_targets_are_denied_without_a_token_too() {
     ] {
         let body = request("completion/complete", json!({ "ref": reference }));
         for token in [String::new(), fixture.token()] {
-            assert_eq!(server.judge(&token, &[], body.clone()).await, expected, "{reference}");
+            assert_eq!(server.outcome(&token, &[], body.clone()).await, expected, "{reference}");
         }
     }
 }

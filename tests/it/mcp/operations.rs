@@ -95,15 +95,15 @@ async fn each_needs(scopes: McpScopes, needed: impl Fn(&str, Target) -> Vec<Stri
             let held = needed.iter().enumerate().filter(|(at, _)| *at != missing).map(|(_, scope)| scope.as_str());
             let held = held.fold("mcp:tools unrelated".to_owned(), |held, scope| held + " " + scope);
             assert_eq!(
-                server.judge(&fixture.token_for(&held), &[], body.clone()).await,
+                server.outcome(&fixture.token_for(&held), &[], body.clone()).await,
                 format!("403 {all}"),
                 "{body}"
             );
         }
-        assert_eq!(server.judge(&fixture.token_for(&all), &[], body.clone()).await, "OK", "{body}");
-        assert_eq!(server.judge("", &[], body.clone()).await, "401 mcp:tools", "{body}");
-        assert_eq!(mixed.judge("", &[], body.clone()).await, format!("401 {all}"), "{body}");
-        assert_eq!(mixed.judge(&fixture.token_for(&all), &[], body.clone()).await, "OK", "{body}");
+        assert_eq!(server.outcome(&fixture.token_for(&all), &[], body.clone()).await, "OK", "{body}");
+        assert_eq!(server.outcome("", &[], body.clone()).await, "401 mcp:tools", "{body}");
+        assert_eq!(mixed.outcome("", &[], body.clone()).await, format!("401 {all}"), "{body}");
+        assert_eq!(mixed.outcome(&fixture.token_for(&all), &[], body.clone()).await, "OK", "{body}");
     }
 }
 
@@ -190,9 +190,9 @@ async fn deny_unlisted_rejects_unlisted_targets() {
         let body = body(method, &params);
         let token = fixture.token_for(&format!("mcp:tools never {}", method_scope(method).concat()));
         let expected = if target == Itself { "OK" } else { "403 -32602 7" };
-        assert_eq!(server.judge(&token, &[], body.clone()).await, expected, "{body}");
+        assert_eq!(server.outcome(&token, &[], body.clone()).await, expected, "{body}");
         // The target does not exist, but only a request with a valid token learns that.
-        assert!(mixed.judge("", &[], body.clone()).await.starts_with("401 mcp:tools"), "{body}");
+        assert!(mixed.outcome("", &[], body.clone()).await.starts_with("401 mcp:tools"), "{body}");
     }
 }
 
@@ -214,8 +214,8 @@ async fn public_operations_need_no_token_and_no_scope() {
         let token = fixture.token_for("mcp:tools");
         for (method, params, _) in operations().into_iter().filter(|(method, ..)| !method.is_empty()) {
             let body = body(method, &params);
-            assert_eq!(server.judge("", &[], body.clone()).await, "OK", "{body}");
-            assert_eq!(server.judge(&token, &[], body.clone()).await, "OK", "{body}");
+            assert_eq!(server.outcome("", &[], body.clone()).await, "OK", "{body}");
+            assert_eq!(server.outcome(&token, &[], body.clone()).await, "OK", "{body}");
         }
     }
 }
@@ -230,8 +230,8 @@ async fn a_response_from_a_client_needs_a_token_only() {
         r#"{"jsonrpc":"2.0","id":1,"result":{"method":"ping","params":{"name":"t"}}}"#,
         r#"[{"jsonrpc":"2.0","id":1,"result":{}},{"jsonrpc":"2.0","id":2,"error":{"code":1,"message":""}}]"#,
     ] {
-        assert_eq!(server.judge(&fixture.token_for("mcp:tools"), &[], body).await, "OK", "{body}");
-        assert_eq!(server.judge("", &[], body).await, "401 mcp:tools", "{body}");
+        assert_eq!(server.outcome(&fixture.token_for("mcp:tools"), &[], body).await, "OK", "{body}");
+        assert_eq!(server.outcome("", &[], body).await, "401 mcp:tools", "{body}");
     }
 }
 
@@ -260,10 +260,10 @@ async fn requests_of_every_revision_are_checked_by_their_operation() {
             modern,
         ),
     ] {
-        let rejected = server.judge(&fixture.token_for("mcp:tools"), headers, message.to_string()).await;
+        let rejected = server.outcome(&fixture.token_for("mcp:tools"), headers, message.to_string()).await;
         assert_eq!(rejected, "403 mcp:tools own:tool", "{revision}");
         let token = fixture.token_for("own:tool mcp:tools");
-        assert_eq!(server.judge(&token, headers, message.to_string()).await, "OK", "{revision}");
+        assert_eq!(server.outcome(&token, headers, message.to_string()).await, "OK", "{revision}");
         server.post(&token, headers, message.to_string()).await;
         let reached = server.take_reached();
         for (name, value) in headers {

@@ -25,11 +25,11 @@ async fn needs(fixture: &Fixture, server: &McpServer, uri: &str, needed: &str) {
         for missing in needed.split(' ') {
             let held: Vec<_> = needed.split(' ').filter(|scope| *scope != missing).collect();
             let token = fixture.token_for(&format!("mcp:tools {}", held.join(" ")));
-            let rejected = server.judge(&token, &[], body.clone()).await;
+            let rejected = server.outcome(&token, &[], body.clone()).await;
             assert_eq!(rejected, format!("403 mcp:tools {needed}"), "{body}");
         }
         let token = fixture.token_for(&format!("mcp:tools {needed}"));
-        assert_eq!(server.judge(&token, &[], body.clone()).await, "OK", "{body}");
+        assert_eq!(server.outcome(&token, &[], body.clone()).await, "OK", "{body}");
     }
 }
 
@@ -187,17 +187,17 @@ async fn a_uri_that_is_not_canonical_needs_the_scopes_of_every_rule() {
         needs(&fixture, &unlisted, uri, "secret private file isbn").await;
         let token = fixture.token_for("mcp:tools secret private file isbn any");
         for body in requests(uri) {
-            assert_eq!(denied.judge(&token, &[], body.clone()).await, "403 -32602 7", "{body}");
-            assert_eq!(denied_listed.judge(&token, &[], body.clone()).await, "OK", "{body}");
+            assert_eq!(denied.outcome(&token, &[], body.clone()).await, "403 -32602 7", "{body}");
+            assert_eq!(denied_listed.outcome(&token, &[], body.clone()).await, "OK", "{body}");
             let expected = if body.contains("subscriptions/listen") { "401" } else { "401 mcp:tools secret private" };
-            assert!(mixed.judge("", &[], body.clone()).await.starts_with(expected), "{body}");
+            assert!(mixed.outcome("", &[], body.clone()).await.starts_with(expected), "{body}");
         }
     }
     // Without a rule for resources, no URI needs scopes.
     let free = McpServer::new(&fixture, McpScopes::new().tool("t", ["tool"]));
     for uri in NOT_CANONICAL {
         for body in requests(uri) {
-            assert_eq!(free.judge(&fixture.token(), &[], body.clone()).await, "OK", "{body}");
+            assert_eq!(free.outcome(&fixture.token(), &[], body.clone()).await, "OK", "{body}");
         }
     }
 }
@@ -286,10 +286,10 @@ async fn completing_a_template_needs_the_scopes_of_all_matching_resources() {
         ("notes://{id", "notes secret docs any"),
     ] {
         let body = json!({ "id": 7, "method": "completion/complete", "params": { "ref": { "uri": template } } });
-        let rejected = server.judge(&fixture.token(), &[], body.to_string()).await;
+        let rejected = server.outcome(&fixture.token(), &[], body.to_string()).await;
         assert_eq!(rejected, format!("403 mcp:tools {needed}"), "{template}");
         let token = fixture.token_for(&format!("mcp:tools {needed}"));
-        assert_eq!(server.judge(&token, &[], body.to_string()).await, "OK", "{template}");
+        assert_eq!(server.outcome(&token, &[], body.to_string()).await, "OK", "{template}");
     }
 }
 
@@ -316,10 +316,14 @@ async fn a_uri_that_matches_several_rules_needs_the_scopes_of_all_in_order() {
             for missing in needed.split(' ') {
                 let held: Vec<_> = needed.split(' ').filter(|scope| *scope != missing).collect();
                 let token = fixture.token_for(&format!("mcp:tools {}", held.join(" ")));
-                assert_eq!(server.judge(&token, &[], body.clone()).await, format!("403 mcp:tools {needed}"), "{body}");
+                assert_eq!(
+                    server.outcome(&token, &[], body.clone()).await,
+                    format!("403 mcp:tools {needed}"),
+                    "{body}"
+                );
             }
             let token = fixture.token_for(&format!("mcp:tools {needed}"));
-            assert_eq!(server.judge(&token, &[], body.clone()).await, "OK", "{body}");
+            assert_eq!(server.outcome(&token, &[], body.clone()).await, "OK", "{body}");
         }
     }
 }
@@ -337,12 +341,12 @@ async fn a_subscription_needs_the_scopes_of_all_its_resources() {
     ] {
         let params = json!({ "notifications": { "resourceSubscriptions": uris, "toolsListChanged": true } });
         let body = json!({ "id": 7, "method": "subscriptions/listen", "params": params }).to_string();
-        assert_eq!(server.judge(&fixture.token(), &[], body.clone()).await, format!("403 mcp:tools {needed}"));
+        assert_eq!(server.outcome(&fixture.token(), &[], body.clone()).await, format!("403 mcp:tools {needed}"));
         let token = fixture.token_for(&format!("mcp:tools {needed}"));
-        assert_eq!(server.judge(&token, &[], body.clone()).await, "OK");
-        assert_eq!(McpServer::new(&fixture, denied.clone()).judge(&token, &[], body.clone()).await, "OK");
+        assert_eq!(server.outcome(&token, &[], body.clone()).await, "OK");
+        assert_eq!(McpServer::new(&fixture, denied.clone()).outcome(&token, &[], body.clone()).await, "OK");
         let expected = if needed == "a" { "OK" } else { "403 -32602 7" };
-        assert_eq!(McpServer::new(&fixture, listed.clone()).judge(&token, &[], body).await, expected);
+        assert_eq!(McpServer::new(&fixture, listed.clone()).outcome(&token, &[], body).await, expected);
     }
 }
 
@@ -395,7 +399,7 @@ async fn only_a_canonical_uri_is_public() {
         ("file:///public", "401 mcp:tools"),
     ] {
         for body in requests(uri).into_iter().filter(|body| !body.contains("subscriptions/listen")) {
-            assert_eq!(server.judge("", &[], body.clone()).await, expected, "{body}");
+            assert_eq!(server.outcome("", &[], body.clone()).await, expected, "{body}");
         }
     }
 }

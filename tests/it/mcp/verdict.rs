@@ -9,7 +9,7 @@ use crate::support::{Answer, METADATA_URL};
 impl McpServer {
     /// Sends a POST request. Returns `OK` if the unchanged body reached the handler once. Otherwise it asserts that
     /// nothing reached the handler, and returns the [`verdict`].
-    pub async fn judge(&self, token: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> String {
+    pub async fn outcome(&self, token: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> String {
         let body = body.into();
         let answer = self.post(token, headers, body.clone()).await;
         let reached = self.take_reached();

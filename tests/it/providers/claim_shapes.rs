@@ -59,8 +59,8 @@ async fn null_means_absent_in_claims() {
         (json!({"scope": null, "scp": null, "scopes": ["mcp:tools"]}), "mcp:tools"),
         (json!({"scope": null, "scp": null, "scopes": null}), ""),
     ] {
-        for who in provider.outcomes(|issuer| issuer, &with_members(&provider, &members)).await {
-            assert_eq!(who.unwrap().1, scopes, "{members}");
+        for outcome in provider.outcomes(|issuer| issuer, &with_members(&provider, &members)).await {
+            assert_eq!(outcome.unwrap().1, scopes, "{members}");
         }
     }
     // A repeated name is malformed, even if one of its values is `null`.
@@ -154,7 +154,7 @@ async fn the_names_of_an_object_are_roles() {
     ] {
         let claims = with(provider.claims(), json!({"scope": "s", ROLES: roles}));
         for outcome in provider.outcomes(|issuer| issuer.scope_claim(format!("/{ROLES}")), &claims).await {
-            assert_eq!(outcome.as_ref().map(|who| who.1.as_str()).map_err(|kind| *kind), expected, "{roles}");
+            assert_eq!(outcome.as_ref().map(|outcome| outcome.1.as_str()).map_err(|kind| *kind), expected, "{roles}");
         }
     }
 }

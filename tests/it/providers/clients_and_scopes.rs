@@ -28,8 +28,8 @@ async fn the_first_claim_with_a_client_id_counts() {
         // Values of other types are not client ids.
         (json!({"username": "a", "uid": "b", "oid": "c", "clientId": "d", "Client_id": "e"}), None),
     ] {
-        for who in provider.outcomes(|issuer| issuer, &with(provider.claims(), members.clone())).await {
-            let (client, _, subject) = who.unwrap();
+        for outcome in provider.outcomes(|issuer| issuer, &with(provider.claims(), members.clone())).await {
+            let (client, _, subject) = outcome.unwrap();
             assert_eq!((client.as_deref(), subject.as_deref()), (expected, Some("alice")), "{members}");
         }
     }
@@ -59,8 +59,8 @@ async fn scopes_are_read_from_one_claim() {
         (json!({"scope": "a", "permissions": ["admin"], "roles": ["admin"]}), "a"),
         (json!({"Scope": "admin", "SCP": "admin"}), ""),
     ] {
-        for who in provider.outcomes(|issuer| issuer, &with(provider.claims(), members.clone())).await {
-            assert_eq!(who.unwrap().1, expected, "{members}");
+        for outcome in provider.outcomes(|issuer| issuer, &with(provider.claims(), members.clone())).await {
+            assert_eq!(outcome.unwrap().1, expected, "{members}");
         }
     }
 }
@@ -87,8 +87,8 @@ async fn permissions_and_roles_are_scopes_if_configured() {
     ] {
         let claims = with(provider.claims(), members.clone());
         let configure = |issuer: Issuer| pointers.iter().fold(issuer, |issuer, pointer| issuer.scope_claim(*pointer));
-        for who in provider.outcomes(configure, &claims).await {
-            assert_eq!(who.unwrap().1, expected, "{pointers:?} {members}");
+        for outcome in provider.outcomes(configure, &claims).await {
+            assert_eq!(outcome.unwrap().1, expected, "{pointers:?} {members}");
         }
     }
 }

@@ -21,10 +21,10 @@ use crate::support::{ISSUER, RESOURCE, unavailable};
 /// A provider with a key `n1` beside its signing key, and this key as published.
 fn provider_with_new_key(algorithm: Algorithm) -> (Provider, Value, Value) {
     let provider = Provider::signing_with(ISSUER, algorithm);
-    let good = provider.issuer.jwk_set()["keys"][0].clone();
+    let valid = provider.issuer.jwk_set()["keys"][0].clone();
     let kid = provider.issuer.add_key(algorithm);
     let new = provider.issuer.jwk_set()["keys"].as_array().unwrap().iter().find(|key| key["kid"] == kid).cloned();
-    (provider, good, new.unwrap())
+    (provider, valid, new.unwrap())
 }
 
 /// A token signed with this key, with these header members beside `alg`.
@@ -51,10 +51,10 @@ fn padded(key: &Value) -> Value {
 async fn a_rotation_to_an_unusable_key_is_logged_and_gets_503() {
     let capture = Capture::default();
     let _guard = tracing::subscriber::set_default(capture.clone());
-    let (provider, good, new) = provider_with_new_key(Algorithm::RS256);
+    let (provider, valid, new) = provider_with_new_key(Algorithm::RS256);
     let kid = new["kid"].as_str().unwrap().to_owned();
     let unpadded = new["n"].as_str().unwrap().to_owned();
-    provider.issuer.publish_key_set(json!({"keys": [good]}));
+    provider.issuer.publish_key_set(json!({"keys": [valid]}));
     let server = server(&provider, provider.by_default());
     let app = TestApp::new(&server);
     let signed = |key: &Value| {
@@ -62,10 +62,10 @@ async fn a_rotation_to_an_unusable_key_is_logged_and_gets_503() {
         signed_by(&provider, kid, json!({"kid": kid}))
     };
     let token = signed(&new);
-    assert_eq!(app.verdict(&signed(&good)).await, "OK");
+    assert_eq!(app.verdict(&signed(&valid)).await, "OK");
     assert!(warnings(&capture).is_empty());
     // The key rotation.
-    provider.issuer.publish_key_set(json!({"keys": [good, padded(&new)]}));
+    provider.issuer.publish_key_set(json!({"keys": [valid, padded(&new)]}));
     assert_eq!(app.outcome(&token).await, Err(unavailable()));
     let lines = warnings(&capture);
     let [line] = lines.as_slice() else { panic!("{lines:?}") };
@@ -84,17 +84,17 @@ async fn a_rotation_to_an_unusable_key_is_logged_and_gets_503() {
         assert_eq!(app.outcome(&format!("{rest}.{number:04}")).await, Err(unavailable()));
     }
     assert_eq!(provider.issuer.total_requests(), before);
-    assert_eq!(app.verdict(&signed(&good)).await, "OK");
+    assert_eq!(app.verdict(&signed(&valid)).await, "OK");
     // The next fetches of the same key set cause no log lines.
     for _ in 0..3 {
         advance(Duration::from_secs(290)).await;
-        assert_eq!(app.verdict(&signed(&good)).await, "OK");
+        assert_eq!(app.verdict(&signed(&valid)).await, "OK");
         tokio::task::yield_now().await;
     }
     assert!(provider.issuer.total_requests() > before);
     assert_eq!(warnings(&capture), Vec::<String>::new());
     // After a repair, the key is used from the next refresh on, like any change of a known key.
-    provider.issuer.publish_key_set(json!({"keys": [good, new]}));
+    provider.issuer.publish_key_set(json!({"keys": [valid, new]}));
     advance(Duration::from_secs(400)).await;
     assert_eq!(app.verdict(&signed(&new)).await, "OK");
     assert_eq!(server.health().issuers()[0].unusable_key_count(), 0);
@@ -121,9 +121,9 @@ async fn every_unusable_signature_key_is_named_in_the_log() {
     ] {
         let capture = Capture::default();
         let _guard = tracing::subscriber::set_default(capture.clone());
-        let (provider, good, new) = provider_with_new_key(algorithm);
+        let (provider, valid, new) = provider_with_new_key(algorithm);
         let kid = new["kid"].as_str().unwrap();
-        provider.issuer.publish_key_set(json!({"keys": [good, with(new.clone(), changes.clone())]}));
+        provider.issuer.publish_key_set(json!({"keys": [valid, with(new.clone(), changes.clone())]}));
         let app = provider.trusted_as(provider.by_default());
         let token = signed_by(&provider, kid, json!({"kid": kid}));
         assert_eq!(app.outcome(&token).await, Err(unavailable()), "{changes}");
@@ -158,9 +158,9 @@ async fn a_key_that_is_not_for_signatures_is_skipped_without_a_warning() {
     ] {
         let capture = Capture::default();
         let _guard = tracing::subscriber::set_default(capture.clone());
-        let (provider, good, new) = provider_with_new_key(Algorithm::RS256);
+        let (provider, valid, new) = provider_with_new_key(Algorithm::RS256);
         let kid = new["kid"].as_str().unwrap();
-        provider.issuer.publish_key_set(json!({"keys": [good, with(new.clone(), changes.clone())]}));
+        provider.issuer.publish_key_set(json!({"keys": [valid, with(new.clone(), changes.clone())]}));
         let server = server(&provider, provider.by_default());
         server.warm_up().await.unwrap();
         let app = TestApp::new(&server);
@@ -177,11 +177,11 @@ async fn a_key_that_is_not_for_signatures_is_skipped_without_a_warning() {
 
 #[tokio::test(start_paused = true)]
 async fn a_usable_key_is_used_beside_an_unusable_one_with_the_same_key_id() {
-    let (provider, good, new) = provider_with_new_key(Algorithm::RS256);
-    let (first, second) = (good["kid"].as_str().unwrap(), new["kid"].as_str().unwrap());
+    let (provider, valid, new) = provider_with_new_key(Algorithm::RS256);
+    let (first, second) = (valid["kid"].as_str().unwrap(), new["kid"].as_str().unwrap());
     let third = provider.issuer.add_key(Algorithm::RS256);
     let same = |key: &Value| with(key.clone(), json!({"kid": "same"}));
-    for keys in [[same(&good), padded(&same(&new))], [padded(&same(&new)), same(&good)]] {
+    for keys in [[same(&valid), padded(&same(&new))], [padded(&same(&new)), same(&valid)]] {
         provider.issuer.publish_key_set(json!({"keys": keys}));
         let app = provider.trusted_as(provider.by_default());
         assert_eq!(app.verdict(&signed_by(&provider, first, json!({"kid": "same"}))).await, "OK");
@@ -193,7 +193,7 @@ async fn a_usable_key_is_used_beside_an_unusable_one_with_the_same_key_id() {
         assert_eq!(app.verdict(&signed_by(&provider, first, json!({}))).await, "OK");
     }
     // A key for another use cannot have made the signature.
-    provider.issuer.publish_key_set(json!({"keys": [same(&good), with(same(&new), json!({"use": "enc"}))]}));
+    provider.issuer.publish_key_set(json!({"keys": [same(&valid), with(same(&new), json!({"use": "enc"}))]}));
     let app = provider.trusted_as(provider.by_default());
     for header in [json!({"kid": "same"}), json!({})] {
         let token = signed_by(&provider, second, header);
@@ -228,11 +228,11 @@ async fn at_most_four_keys_with_one_key_id_are_tried() {
 
 #[tokio::test(start_paused = true)]
 async fn a_thumbprint_selects_a_key_if_there_is_no_key_id() {
-    let (provider, good, new) = provider_with_new_key(Algorithm::RS256);
-    let (first, second) = (good["kid"].as_str().unwrap(), new["kid"].as_str().unwrap());
+    let (provider, valid, new) = provider_with_new_key(Algorithm::RS256);
+    let (first, second) = (valid["kid"].as_str().unwrap(), new["kid"].as_str().unwrap());
     for name in ["x5t", "x5t#S256"] {
         let marked = |key: &Value, thumbprint: &str| with(key.clone(), json!({name: thumbprint}));
-        provider.issuer.publish_key_set(json!({"keys": [marked(&good, "UtTPYQs5"), marked(&new, "Zz1")]}));
+        provider.issuer.publish_key_set(json!({"keys": [marked(&valid, "UtTPYQs5"), marked(&new, "Zz1")]}));
         let server = server(&provider, provider.by_default());
         server.warm_up().await.unwrap();
         let app = TestApp::new(&server);
@@ -257,7 +257,7 @@ async fn a_thumbprint_selects_a_key_if_there_is_no_key_id() {
         }
         // After a key rotation, this fetch finds the new thumbprint.
         advance(Duration::from_secs(60)).await;
-        provider.issuer.publish_key_set(json!({"keys": [marked(&good, "new"), marked(&new, "Zz1")]}));
+        provider.issuer.publish_key_set(json!({"keys": [marked(&valid, "new"), marked(&new, "Zz1")]}));
         assert_eq!(app.verdict(&signed_by(&provider, first, json!({name: "new"}))).await, "OK");
         assert_eq!(
             app.outcome(&signed_by(&provider, first, json!({name: 1}))).await,
@@ -293,9 +293,9 @@ async fn null_members_and_long_certificate_chains_are_accepted() {
 
 #[tokio::test(start_paused = true)]
 async fn the_number_and_the_size_of_keys_are_configurable() {
-    let (provider, good, new) = provider_with_new_key(Algorithm::ES256);
-    let (first, second) = (good["kid"].as_str().unwrap(), new["kid"].as_str().unwrap());
-    let other = |number: usize| with(good.clone(), json!({"kid": format!("other-{number}"), "use": null}));
+    let (provider, valid, new) = provider_with_new_key(Algorithm::ES256);
+    let (first, second) = (valid["kid"].as_str().unwrap(), new["kid"].as_str().unwrap());
+    let other = |number: usize| with(valid.clone(), json!({"kid": format!("other-{number}"), "use": null}));
     let many: Vec<Value> = (0..119).map(other).chain([with(new.clone(), json!({"use": "sig"}))]).collect();
     let last = "other-118";
     let encryption = (0..300).map(|number| with(other(number), json!({"kid": format!("enc-{number}"), "use": "enc"})));
@@ -322,7 +322,7 @@ async fn the_number_and_the_size_of_keys_are_configurable() {
             assert_eq!(app.verdict(&signed_by(&provider, signer, json!({"kid": kid}))).await, expected, "{kid}");
         }
     }
-    let long = with(good.clone(), json!({"x5c": ["x".repeat(300_000)]}));
+    let long = with(valid.clone(), json!({"x5c": ["x".repeat(300_000)]}));
     provider.issuer.publish_key_set(json!({"keys": [long]}));
     let token = signed_by(&provider, first, json!({"kid": first}));
     for (issuer, verdict) in [(by_default.clone(), "R503"), (by_default.max_key_set_size(400_000), "OK")] {
@@ -365,9 +365,9 @@ impl KeySource for OwnSource {
 
 #[tokio::test(start_paused = true)]
 async fn unusable_keys_of_fixed_key_sets_and_of_own_sources_are_logged_once() {
-    let (provider, good, new) = provider_with_new_key(Algorithm::RS256);
-    let (first, second) = (good["kid"].as_str().unwrap(), new["kid"].as_str().unwrap());
-    let document = json!({"keys": [good, padded(&new)]}).to_string();
+    let (provider, valid, new) = provider_with_new_key(Algorithm::RS256);
+    let (first, second) = (valid["kid"].as_str().unwrap(), new["kid"].as_str().unwrap());
+    let document = json!({"keys": [valid, padded(&new)]}).to_string();
     let calls = Arc::new(AtomicUsize::new(0));
     for (issuer, counted) in [
         (Issuer::with_jwks(ISSUER, JwkSet::from_json(&document).unwrap()), 1),
