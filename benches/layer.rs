@@ -1,9 +1,9 @@
-//! The whole layer as a tower service, beside the raw signature check of the same bytes in the same run.
+//! Compares the whole layer as a tower service with the bare signature check of the same bytes, in the same run.
 //!
-//! `cargo bench --bench layer`. Only ratios mean anything: the floor is the check itself, with a key parsed once. The two
-//! are measured in alternation, so that whatever else the machine does hits both; the median of the rounds counts. What
-//! follows by criterion tells where the time goes, by cause and by size.
-#![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark that cannot start says so")]
+//! `cargo bench --bench layer`. Only the ratios are meaningful. The lower limit is the check itself, with a key that
+//! was parsed once. The measurements of both alternate, so that other load on the machine affects both, and the result
+//! is the median of the rounds. The criterion benchmarks after that show the time by cause and size.
+#![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark panics when it cannot start")]
 
 mod subject;
 
@@ -14,7 +14,7 @@ use criterion::{BatchSize, Bencher, Criterion, criterion_group, criterion_main};
 use http::HeaderValue;
 use mcp_bearer::bearer::BearerAuth;
 use mcp_bearer::jose::Algorithm;
-use subject::{ALGORITHMS, Handler, SIZES, Subject, call, refusals, request};
+use subject::{ALGORITHMS, Handler, SIZES, Subject, call, rejections, request};
 
 fn ratios(_: &mut Criterion) {
     println!("\nlayer / raw check, median of {} alternating rounds of {CALLS} calls", rounds());
@@ -32,11 +32,11 @@ fn ratios(_: &mut Criterion) {
     }
     println!("\nlayer, microseconds, median of {} rounds of {CALLS} calls", rounds());
     for size in SIZES {
-        let remembering = Subject::with(Algorithm::RS256, size, |builder| builder.cache_verified_tokens(1_000));
+        let with_cache = Subject::with(Algorithm::RS256, size, |builder| builder.cache_verified_tokens(1_000));
         println!(
             "{:28} {:.3}",
-            format!("remembered, {size} B"),
-            microseconds(&mut accepting(&remembering), &remembering.header)
+            format!("cached, {size} B"),
+            microseconds(&mut accepting(&with_cache), &with_cache.header)
         );
     }
     for (name, is_opaque) in [("introspected opaque token", true), ("introspected JWT", false)] {
@@ -44,8 +44,8 @@ fn ratios(_: &mut Criterion) {
         println!("{name:28} {:.3}", microseconds(&mut accepting(&subject), &subject.header));
     }
     let subject = Subject::new(Algorithm::ES256);
-    for (cause, header) in refusals(&subject.issuer) {
-        println!("{:28} {:.3}", format!("refused: {cause}"), microseconds(&mut refusing(&subject, &header), &header));
+    for (cause, header) in rejections(&subject.issuer) {
+        println!("{:28} {:.3}", format!("rejected: {cause}"), microseconds(&mut rejecting(&subject, &header), &header));
     }
 }
 
@@ -63,7 +63,7 @@ fn microseconds(service: &mut BearerAuth<Handler>, header: &HeaderValue) -> f64 
     median((0..rounds()).map(|_| answer(service, header) * 1e6 / f64::from(CALLS)).collect())
 }
 
-/// Seconds for [`CALLS`] requests with this header, the making of which does not count.
+/// Returns the seconds for [`CALLS`] requests with this header, without the time to create the requests.
 fn answer(service: &mut BearerAuth<Handler>, header: &HeaderValue) -> f64 {
     time(request(header), |request| drop(black_box(call(service, black_box(request)))))
 }
@@ -73,7 +73,7 @@ fn median(mut rounds: Vec<f64>) -> f64 {
     *rounds.get(rounds.len() / 2).unwrap()
 }
 
-/// `cargo test --benches` only wants to know that it runs.
+/// `cargo test --benches` only checks that the benchmark runs.
 fn rounds() -> usize {
     if std::env::args().any(|argument| argument == "--bench") { ROUNDS } else { 1 }
 }
@@ -100,8 +100,8 @@ fn accepted(criterion: &mut Criterion) {
     }
 }
 
-fn remembered(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("remembered");
+fn cached(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("cached");
     let subject = Subject::with(Algorithm::RS256, 600, |builder| builder.cache_verified_tokens(1_000));
     let mut service = accepting(&subject);
     group.bench_function("verified", |bencher| answer_each(bencher, &mut service, &subject.header));
@@ -113,11 +113,11 @@ fn remembered(criterion: &mut Criterion) {
     group.finish();
 }
 
-fn refused(criterion: &mut Criterion) {
+fn rejected(criterion: &mut Criterion) {
     let subject = Subject::new(Algorithm::ES256);
-    let mut group = criterion.benchmark_group("refused");
-    for (cause, header) in refusals(&subject.issuer) {
-        let mut service = refusing(&subject, &header);
+    let mut group = criterion.benchmark_group("rejected");
+    for (cause, header) in rejections(&subject.issuer) {
+        let mut service = rejecting(&subject, &header);
         group.bench_function(cause, |bencher| answer_each(bencher, &mut service, &header));
     }
     group.finish();
@@ -128,14 +128,14 @@ fn answer_each(bencher: &mut Bencher<'_>, service: &mut BearerAuth<Handler>, hea
     bencher.iter_batched(|| request(header), answer, BatchSize::SmallInput);
 }
 
-/// The service, after a first request, which may cost more than the others.
+/// Returns the service after a first request, which also initializes caches.
 fn accepting(subject: &Subject) -> BearerAuth<Handler> {
     let mut service = subject.service();
     assert!(call(&mut service, request(&subject.header)).status().is_success());
     service
 }
 
-fn refusing(subject: &Subject, header: &HeaderValue) -> BearerAuth<Handler> {
+fn rejecting(subject: &Subject, header: &HeaderValue) -> BearerAuth<Handler> {
     let mut service = subject.service();
     assert!(call(&mut service, request(header)).status().is_client_error());
     service
@@ -144,5 +144,5 @@ fn refusing(subject: &Subject, header: &HeaderValue) -> BearerAuth<Handler> {
 const ROUNDS: usize = 301;
 const CALLS: u32 = 20;
 
-criterion_group!(benches, ratios, accepted, remembered, refused);
+criterion_group!(benches, ratios, accepted, cached, rejected);
 criterion_main!(benches);

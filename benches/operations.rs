@@ -1,8 +1,8 @@
-//! What the MCP layer adds to the bearer layer: a `tools/call` of 1 KiB with a rule for its tool, with one layer and with the
-//! other, in alternation in the same run.
+//! Measures the cost that the MCP layer adds to the bearer layer, for a `tools/call` of 1 KiB with a rule for its tool.
+//! The measurements with both layers alternate in the same run.
 //!
 //! `cargo bench --bench operations`.
-#![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark that cannot start says so")]
+#![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark panics when it cannot start")]
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
@@ -23,7 +23,7 @@ use tower::{Layer as _, Service};
 const RESOURCE: &str = "https://mcp.example.com/mcp";
 
 fn main() {
-    // `cargo test --benches` only wants to know that it runs.
+    // `cargo test --benches` only checks that the benchmark runs.
     let rounds = if std::env::args().any(|argument| argument == "--bench") { ROUNDS } else { 1 };
     let (server, token) = server_and_token();
     let body = Bytes::from(tool_call());
@@ -47,7 +47,7 @@ fn main() {
     }
 }
 
-/// A server that has seen the token before, and the header with the token.
+/// Returns a server that caches the token, and the header with the token.
 fn server_and_token() -> (ResourceServer, HeaderValue) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let issuer = TestIssuer::new("https://auth.example.com");
@@ -77,7 +77,7 @@ where
         match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(Ok(response)) => assert!(response.status().is_success()),
             Poll::Ready(Err(never)) => match never {},
-            Poll::Pending => unreachable!("all that is needed is at hand"),
+            Poll::Pending => unreachable!("the keys are available, so the response is ready at once"),
         }
     }
     start.elapsed().as_secs_f64() * 1e9 / f64::from(CALLS)
@@ -89,7 +89,7 @@ fn median(rounds: usize, mut round: impl FnMut() -> f64) -> f64 {
     *times.get(rounds / 2).unwrap()
 }
 
-/// Takes the whole body, as any MCP server does.
+/// A handler that reads the whole body, as every MCP server does.
 #[derive(Clone)]
 struct Handler;
 

@@ -1,7 +1,7 @@
--- What wrk sends, and how it says what came back. Arguments:
+-- The requests of wrk, and the output of the results. Arguments:
 --   steady TOKEN                      one token
---   rotation TOKEN NEXT_TOKEN SECOND  every other request with the next token, from this second since 1970 on
---   unknown TOKEN COUNT ALGORITHM     tokens of COUNT keys that nobody has, a hundred a second for each connection
+--   rotation TOKEN NEXT_TOKEN SECOND  every other request with the next token, from this time (Unix seconds)
+--   unknown TOKEN COUNT ALGORITHM     tokens with COUNT unknown keys, a hundred per second and connection
 
 local function headers(token)
   return { Authorization = "Bearer " .. token }
@@ -22,7 +22,7 @@ local function base64url(text)
   return table.concat(digits)
 end
 
--- A function `request` is called for each request, so it exists only where requests differ.
+-- wrk calls a function `request` for each request, so it is only defined if the requests differ.
 function init(arguments)
   local mode, token = arguments[1], arguments[2]
   if mode == "steady" then
@@ -47,10 +47,10 @@ function init(arguments)
   end
 end
 
--- Times in microseconds. `bad` are answers other than 2xx and 3xx.
+-- Times are in microseconds. `invalid` counts responses other than 2xx and 3xx.
 function done(summary, latency)
   local errors = summary.errors
   local broken = errors.connect + errors.read + errors.write + errors.timeout
-  print(string.format("result requests=%d duration=%d p50=%d p99=%d max=%d bad=%d broken=%d", summary.requests,
+  print(string.format("result requests=%d duration=%d p50=%d p99=%d max=%d invalid=%d broken=%d", summary.requests,
     summary.duration, latency:percentile(50), latency:percentile(99), latency.max, errors.status, broken))
 end

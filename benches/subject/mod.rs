@@ -1,5 +1,6 @@
-//! One issuer, one server and one token, and a request driven through the layer: what the benches measure.
-#![allow(dead_code, unreachable_pub, reason = "each bench uses a part of it")]
+//! The subject of the benchmarks: an issuer, a server and a token, and a function that sends a request through the
+//! layer.
+#![allow(dead_code, unreachable_pub, reason = "each benchmark uses only parts of it")]
 
 use std::convert::Infallible;
 use std::future::{Future as _, Ready, ready};
@@ -26,7 +27,8 @@ pub const RESOURCE: &str = "https://mcp.example.com/mcp";
 /// The algorithms that are compared with the raw check.
 pub const ALGORITHMS: [Algorithm; 4] = [Algorithm::RS256, Algorithm::ES256, Algorithm::ES384, Algorithm::EdDSA];
 
-/// About how long a usual token is, one with a few dozen groups, and the longest that servers accept.
+/// The approximate sizes of a typical token, of a token with a few dozen groups, and of the longest token that servers
+/// accept.
 pub const SIZES: [usize; 3] = [600, 2_048, 8_192];
 
 pub struct Subject {
@@ -36,17 +38,17 @@ pub struct Subject {
 }
 
 impl Subject {
-    /// A usual token.
+    /// Creates a subject with a typical token.
     pub fn new(algorithm: Algorithm) -> Self {
         Self::sized(algorithm, 600)
     }
 
-    /// A token of about `size` bytes.
+    /// Creates a subject with a token of about `size` bytes.
     pub fn sized(algorithm: Algorithm, size: usize) -> Self {
         Self::with(algorithm, size, |builder| builder)
     }
 
-    /// A token of about `size` bytes, and a server with further settings.
+    /// Creates a subject with a token of about `size` bytes, and with additional settings of the server.
     pub fn with(
         algorithm: Algorithm,
         size: usize,
@@ -58,7 +60,7 @@ impl Subject {
         Self { issuer, server, header }
     }
 
-    /// A key set of `keys`, of which the token's is the last.
+    /// Creates a subject whose key set has `keys` keys. The last one signs the token.
     pub fn among_keys(algorithm: Algorithm, keys: usize) -> Self {
         let issuer = TestIssuer::builder("https://auth.example.com").algorithm(Algorithm::ES256).build();
         (2..keys).for_each(|_| _ = issuer.add_key(Algorithm::ES256));
@@ -67,20 +69,20 @@ impl Subject {
             issuer.remove_key(&issuer.key_id());
         }
         let server = build(builder().issuer(issuer.issuer()));
-        let header = bearer(&usual(issuer.token()).key(&kid).sign());
+        let header = bearer(&typical(issuer.token()).key(&kid).sign());
         Self { issuer, server, header }
     }
 
-    /// A token that the authorization server was asked about before.
+    /// Creates a subject with a cached introspection result.
     pub fn introspected(is_opaque: bool) -> Self {
         let issuer = TestIssuer::new("https://auth.example.com");
         let introspection = Introspection::new(ClientCredentials::basic("mcp-server", "secret"));
         let introspection = introspection.positive_cache(Duration::from_secs(300));
         let server = build(builder().issuer(issuer.issuer().introspect_all(introspection)));
-        let token = usual(issuer.token()).expires_in(Duration::from_secs(3600));
+        let token = typical(issuer.token()).expires_in(Duration::from_secs(3600));
         let header = bearer(&if is_opaque { token.opaque() } else { token.sign() });
         let subject = Self { issuer, server, header };
-        // The first request asks.
+        // The first request introspects the token.
         let request = request(&subject.header);
         assert!(runtime().block_on(subject.service().call(request)).unwrap().status().is_success());
         subject
@@ -90,14 +92,14 @@ impl Subject {
         self.server.bearer_layer().required_scopes(["mcp:tools"]).layer(Handler)
     }
 
-    /// What is signed, and the signature.
+    /// Returns the signed bytes and the signature.
     pub fn signed_parts(&self) -> (Vec<u8>, Vec<u8>) {
         let token = self.header.to_str().unwrap().strip_prefix("Bearer ").unwrap();
         let (message, signature) = token.rsplit_once('.').unwrap();
         (message.into(), URL_SAFE_NO_PAD.decode(signature).unwrap())
     }
 
-    /// The check alone, with a key parsed once: the floor.
+    /// Returns the parsed key for the bare signature check.
     pub fn raw_key(&self, algorithm: Algorithm) -> ParsedPublicKey {
         let set = self.issuer.jwk_set();
         let keys = set.get("keys").and_then(Value::as_array).unwrap();
@@ -115,12 +117,12 @@ impl Subject {
     }
 }
 
-/// Requests that are refused without anybody being asked, by cause.
-pub fn refusals(issuer: &TestIssuer) -> Vec<(&'static str, HeaderValue)> {
-    let good = || usual(issuer.token());
-    let stranger = TestIssuer::new("https://stranger.example.com");
-    let mut forged = good().sign();
-    let other = good().subject("mallory").sign();
+/// Returns requests that are rejected without a request to the issuer, by cause.
+pub fn rejections(issuer: &TestIssuer) -> Vec<(&'static str, HeaderValue)> {
+    let valid = || typical(issuer.token());
+    let other_issuer = TestIssuer::new("https://other-issuer.example.com");
+    let mut forged = valid().sign();
+    let other = valid().subject("mallory").sign();
     let (signed, _) = forged.rsplit_once('.').unwrap();
     let (_, signature) = other.rsplit_once('.').unwrap();
     forged = format!("{signed}.{signature}");
@@ -128,16 +130,16 @@ pub fn refusals(issuer: &TestIssuer) -> Vec<(&'static str, HeaderValue)> {
         ("two tokens", HeaderValue::from_static("Bearer a b")),
         ("garbage", HeaderValue::from_static("Bearer garbage")),
         ("three parts of garbage", bearer(&format!("{}.{}.{}", "A".repeat(60), "A".repeat(400), "A".repeat(86)))),
-        ("alg: none", bearer(&good().header("alg", "none").sign())),
-        ("a stranger's", bearer(&usual(stranger.token()).sign())),
+        ("alg: none", bearer(&valid().header("alg", "none").sign())),
+        ("unknown issuer", bearer(&typical(other_issuer.token()).sign())),
         ("another audience", bearer(&issuer.token().audience("https://other.example.com").sign())),
-        ("expired", bearer(&good().expired().sign())),
-        ("bad signature", bearer(&forged)),
+        ("expired", bearer(&valid().expired().sign())),
+        ("invalid signature", bearer(&forged)),
         ("too few scopes", bearer(&issuer.token().audience(RESOURCE).scope("notes:read").sign())),
     ]
 }
 
-/// A handler that does nothing but look at who calls.
+/// A handler that only reads the caller's subject.
 #[derive(Clone)]
 pub struct Handler;
 
@@ -156,7 +158,7 @@ impl Service<Request<()>> for Handler {
     }
 }
 
-/// What becomes of a request, without waiting for anything.
+/// Sends a request and returns the response, which must be ready at once.
 pub fn call<S>(service: &mut S, request: Request<()>) -> S::Response
 where
     S: Service<Request<()>, Error = Infallible>,
@@ -165,7 +167,7 @@ where
     assert!(service.poll_ready(&mut context).is_ready());
     match pin!(service.call(request)).poll(&mut context) {
         Poll::Ready(Ok(response)) => response,
-        Poll::Pending => unreachable!("the keys are at hand"),
+        Poll::Pending => unreachable!("the keys are available"),
     }
 }
 
@@ -191,18 +193,18 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
 
-fn usual(token: TestToken<'_>) -> TestToken<'_> {
+fn typical(token: TestToken<'_>) -> TestToken<'_> {
     token.audience(RESOURCE).scope("mcp:tools notes:read")
 }
 
-/// The groups that somebody is in make a token long.
+/// Adds groups to a token until it has the size.
 fn token_of_size(issuer: &TestIssuer, size: usize) -> String {
     let token = |groups: usize| {
         let groups: Vec<String> = (0..groups).map(|number| format!("/departments/of/group-{number:04}")).collect();
-        let token = usual(issuer.token());
+        let token = typical(issuer.token());
         if groups.is_empty() { token.sign() } else { token.claim("groups", groups).sign() }
     };
-    // One group is so many characters of base64url.
+    // One group takes 40 characters in base64url.
     let bare = token(0);
     match size.saturating_sub(bare.len()) {
         0 => bare,

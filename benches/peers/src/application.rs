@@ -3,7 +3,7 @@ use axum::body::Body;
 use axum::http::{HeaderValue, Request, Uri, header};
 use axum::routing::{MethodRouter, any};
 
-/// The one route.
+/// The only route.
 pub const PATH: &str = "/mcp";
 
 /// The request of every measurement.
@@ -15,18 +15,18 @@ pub fn request(authorization: &HeaderValue) -> Request<Body> {
     request
 }
 
-/// The application before anything protects it. It takes any method, so that a load generator may choose.
+/// The application without protection. It accepts every method, so that a load generator can choose one.
 pub(crate) fn application<S: Clone + Send + Sync + 'static>(route: MethodRouter<S>) -> Router<S> {
     Router::new().route(PATH, route)
 }
 
-/// What the handlers answer with: they have to have looked at the caller's subject.
+/// The response of the handlers, which requires that they read the caller's subject.
 pub(crate) fn answer(subject: &str) -> &'static str {
     if subject.is_empty() { "nobody" } else { "ok" }
 }
 
-/// What a layer left in the request for the handler, looked at where it is: cheaper than the extractors of those peers,
-/// which clone it.
+/// Reads the extension of a layer by reference, which is cheaper than the extractors of those peers, because they clone
+/// it.
 #[cfg(any(
     feature = "jwt-authorizer",
     feature = "oauth-resource-server",
@@ -45,12 +45,12 @@ pub(crate) fn unprotected() -> Router {
     application(any(async || answer("anybody")))
 }
 
-/// What the handlers read, for the peers that leave the shape of the claims to the application. It flatters them: all
-/// other claims are skipped, where `mcp-bearer` and `oauth-resource-server` hand over every one.
+/// The claims of the handlers for peers that let the application define them. This favors these peers: they skip all
+/// other claims, while `mcp-bearer` and `oauth-resource-server` return every claim.
 #[cfg(any(feature = "axum-jwt-auth", feature = "jwt-authorizer", feature = "tower-oauth2-resource-server"))]
 #[derive(Clone, serde::Deserialize)]
 pub(crate) struct Claims {
     pub(crate) sub: String,
-    #[expect(dead_code, reason = "an application needs the scopes too")]
+    #[expect(dead_code, reason = "a real application also needs the scopes")]
     pub(crate) scope: String,
 }

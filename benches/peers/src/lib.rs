@@ -1,5 +1,5 @@
-//! The same work through `mcp-bearer` and through its peers: an axum application whose one route, [`PATH`], is for
-//! callers with a token of one issuer, made out to one resource.
+//! The same work with `mcp-bearer` and with other crates: an axum application with one route, [`PATH`], for clients
+//! with a token of one issuer and for one resource.
 //!
 //! `./run` prints the tables.
 

@@ -8,7 +8,7 @@ use mcp_bearer::jose::Algorithm;
 
 use crate::subject::Subject;
 
-/// The bare signature check of a subject's token, with a key parsed once: what nobody can stay below.
+/// The bare signature check of a token, with a key that was parsed once. It is the lower limit of the cost.
 pub struct RawCheck {
     key: ParsedPublicKey,
     message: Vec<u8>,
@@ -16,8 +16,7 @@ pub struct RawCheck {
 }
 
 impl RawCheck {
-    /// # Errors
-    /// What the cryptography library says of the key. That of a [`Subject`] is good.
+    /// Returns the error of the cryptography library for an invalid key. The key of a [`Subject`] is valid.
     pub fn new(subject: &Subject) -> Result<Self, KeyRejected> {
         let (message, signature) = subject.token.rsplit_once('.').unwrap_or_default();
         Ok(Self { key: parsed_key(subject)?, message: message.into(), signature: decoded(signature) })
@@ -43,7 +42,7 @@ fn parsed_key(subject: &Subject) -> Result<ParsedPublicKey, KeyRejected> {
     }
 }
 
-/// What is no base64url leads to a key or a signature that is refused.
+/// Invalid base64url gives an empty value, so the key or signature is rejected.
 fn decoded(text: &str) -> Vec<u8> {
     URL_SAFE_NO_PAD.decode(text).unwrap_or_default()
 }

@@ -11,37 +11,36 @@ use tower::ServiceExt as _;
 
 use crate::application::PATH;
 
-/// What every peer is given: an issuer at a loopback socket, and a token of it for [`RESOURCE`].
+/// The input of every peer: an issuer on a loopback socket, and its token for [`RESOURCE`].
 pub struct Subject {
     /// The authorization server, with one key.
     pub issuer: TestIssuer,
-    /// Its key's algorithm; no other is to be accepted.
+    /// The algorithm of the key. Peers must not accept another one.
     pub algorithm: Algorithm,
-    /// A token that is good for a day.
+    /// A token that is valid for a day.
     pub token: String,
 }
 
 impl Subject {
-    /// # Errors
-    /// What the operating system says if there is no port to be had.
+    /// Returns the error of the operating system if no port is available.
     pub fn new(algorithm: Algorithm) -> io::Result<Self> {
         let issuer = TestIssuer::builder("http://127.0.0.1:0").algorithm(algorithm).serve()?;
-        let token = good_token(&issuer).sign();
+        let token = valid_token(&issuer).sign();
         Ok(Self { issuer, algorithm, token })
     }
 
-    /// A token like [`Subject::token`], to be made worse.
+    /// Returns a token like [`Subject::token`] that can still be changed.
     pub fn unsigned(&self) -> TestToken<'_> {
-        good_token(&self.issuer)
+        valid_token(&self.issuer)
     }
 
-    /// Where the issuer publishes its key set.
+    /// Returns the URL of the key set.
     #[must_use]
     pub fn jwks_uri(&self) -> String {
         format!("{}/jwks", self.issuer.url())
     }
 
-    /// A request with this token, through all of the application.
+    /// Sends a request with this token through the whole application.
     pub async fn call(router: &Router, token: Option<&str>) -> Response {
         let mut request = Request::builder().uri(PATH);
         if let Some(token) = token {
@@ -52,12 +51,12 @@ impl Subject {
     }
 }
 
-/// As long as access tokens are: about 700 bytes with an RSA signature, 450 with another.
-fn good_token(issuer: &TestIssuer) -> TestToken<'_> {
+/// Creates a token of typical size: about 700 bytes with an RSA signature, 450 with another.
+fn valid_token(issuer: &TestIssuer) -> TestToken<'_> {
     issuer.token().audience(RESOURCE).scope("mcp:tools notes:read").expires_in(LIFETIME)
 }
 
-/// The protected resource, which is the audience of the tokens. Nothing listens there.
+/// The protected resource, which is the audience of the tokens. No server listens at this URL.
 pub const RESOURCE: &str = "https://mcp.example.com/mcp";
 
 /// Longer than any run.

@@ -1,5 +1,5 @@
-//! The key source of `mcp-bearer` beside `jsonwebtoken-jwks-cache`: how often each asks the authorization server, and
-//! what becomes of the requests meanwhile. Counts, not times. It prints the rows of a table.
+//! Compares the key source of `mcp-bearer` with `jsonwebtoken-jwks-cache`: the number of requests to the authorization
+//! server, and the results of the requests meanwhile. Counts instead of times. Prints the rows of a table.
 
 mod source;
 mod trial;
@@ -22,9 +22,9 @@ async fn main() -> Result<(), Failure> {
             thousand(source, Some("no-cache")).await?,
             thousand(source, None).await?,
             thousand(source, Some("max-age=300")).await?,
-            // Good for another minute, which is when `jsonwebtoken-jwks-cache` looks for the next.
+            // Valid for another minute, which is when `jsonwebtoken-jwks-cache` fetches the next key set.
             outage(source, "max-age=61").await?,
-            // No longer good, to whom the header is all: `mcp-bearer` keeps every set for a minute at least.
+            // Expired according to the header. `mcp-bearer` uses every key set for at least a minute.
             outage(source, "max-age=1").await?,
             outage_at_start(source).await?,
             rotation(source).await?,

@@ -11,15 +11,15 @@ use mcp_bearer_peers::{PATH, RESOURCE, Subject};
 
 use crate::Failure;
 
-/// Where an application's keys come from. The rest of it is the same: the layer of `mcp-bearer`, which takes keys from
-/// whoever implements its `KeySource`.
+/// The source of the keys. The rest of the application is the same: the layer of `mcp-bearer`, which accepts every
+/// implementation of its `KeySource`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Source {
-    /// What `mcp-bearer` does when told nothing.
+    /// `mcp-bearer` with its defaults.
     McpBearer,
-    /// `jsonwebtoken-jwks-cache` with the time-outs of its README.
+    /// `jsonwebtoken-jwks-cache` with the timeouts of its README.
     JwksCache,
-    /// The same with the time-outs of its `Default`: neither another try nor a pause.
+    /// `jsonwebtoken-jwks-cache` with the timeouts of its `Default`: no retry and no pause.
     JwksCacheByDefault,
 }
 
@@ -29,12 +29,12 @@ impl Source {
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::McpBearer => "mcp-bearer",
-            Self::JwksCache => "jsonwebtoken-jwks-cache, its README's time-outs",
-            Self::JwksCacheByDefault => "jsonwebtoken-jwks-cache, its default time-outs",
+            Self::JwksCache => "jsonwebtoken-jwks-cache, timeouts of its README",
+            Self::JwksCacheByDefault => "jsonwebtoken-jwks-cache, default timeouts",
         }
     }
 
-    /// The application before anything was fetched, so that the first request fetches.
+    /// Builds the application without fetching keys, so that the first request fetches them.
     pub(crate) fn router(self, subject: &Subject) -> Result<Router, Failure> {
         let issuer = match self {
             Self::McpBearer => Issuer::discover(subject.issuer.url()),
@@ -55,7 +55,7 @@ fn jwks_cache(subject: &Subject, time_outs: TimeoutSpec) -> Result<Issuer, Failu
 struct JwksCache(CachedJWKS);
 
 impl KeySource for JwksCache {
-    /// It has no way to ask for a newer set, so a missing key is missing until the set expires.
+    /// The cache cannot fetch a newer key set for a missing key, so a key is missing until the set expires.
     fn key_set<'a>(&'a self, _missing_kid: Option<&'a str>) -> KeySetFuture<'a> {
         Box::pin(async {
             let set = self.0.get().await.map_err(|_| UNAVAILABLE)?;
@@ -67,8 +67,8 @@ impl KeySource for JwksCache {
 
 const UNAVAILABLE: KeyError = KeyError::unavailable(None);
 
-/// How long before a set expires it is fetched anew. The README's hour would have every set with a shorter life, such
-/// as the five minutes here, fetched all the time; it must be longer than the deadline.
+/// The time before the expiry at which a key set is fetched again. With the hour of the README, a key set with a
+/// shorter lifetime, such as the five minutes here, would be fetched all the time. It must be longer than the deadline.
 const AHEAD: Duration = Duration::from_secs(60);
 
 const README: TimeoutSpec = TimeoutSpec {

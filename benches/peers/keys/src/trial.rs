@@ -10,37 +10,37 @@ use mcp_bearer_peers::Subject;
 use crate::Failure;
 use crate::source::Source;
 
-/// How often the key set is fetched in a thousand requests with one token, one after another.
+/// Counts the fetches of the key set in a thousand consecutive requests with one token.
 pub(crate) async fn thousand(source: Source, cache_control: Option<&str>) -> Result<String, Failure> {
     let subject = subject(cache_control)?;
     let router = source.router(&subject)?;
     for _ in 0..1000 {
         let status = status(&router, &subject.token).await;
-        assert!(status.is_success(), "a good token is answered with {status}");
+        assert!(status.is_success(), "a valid token gets {status}");
     }
     Ok(fetches(&subject).to_string())
 }
 
-/// An outage that begins 1.2 seconds after the key set was fetched: how often the authorization server is asked in two
-/// seconds, and what becomes of requests with a key that was known.
+/// An outage that starts 1.2 seconds after a fetch of the key set. Returns the number of requests to the authorization
+/// server in two seconds, and the results of the requests with a known key.
 pub(crate) async fn outage(source: Source, cache_control: &str) -> Result<String, Failure> {
     let subject = subject(Some(cache_control))?;
     let router = source.router(&subject)?;
     let status = status(&router, &subject.token).await;
-    assert!(status.is_success(), "a good token is answered with {status}");
+    assert!(status.is_success(), "a valid token gets {status}");
     tokio::time::sleep(Duration::from_millis(1200)).await;
     two_seconds_of_failure(&subject, &router).await
 }
 
-/// The same before there ever was a key set.
+/// An outage before the first fetch of the key set.
 pub(crate) async fn outage_at_start(source: Source) -> Result<String, Failure> {
     let subject = subject(Some("max-age=300"))?;
     let router = source.router(&subject)?;
     two_seconds_of_failure(&subject, &router).await
 }
 
-/// Eight callers, each with its next request as soon as the one before is answered. Who still waits at the end was not
-/// answered.
+/// Eight clients, each of which sends the next request when it gets the response. A request without a response at the
+/// end is not counted.
 async fn two_seconds_of_failure(subject: &Subject, router: &Router) -> Result<String, Failure> {
     subject.issuer.fault(Endpoint::KeySet, Fault::Status(503));
     let before = fetches(subject);
@@ -56,16 +56,16 @@ async fn two_seconds_of_failure(subject: &Subject, router: &Router) -> Result<St
     let callers =
         async { tokio::join!(caller(), caller(), caller(), caller(), caller(), caller(), caller(), caller()) };
     drop(tokio::time::timeout(Duration::from_secs(2), callers).await);
-    let asked = fetches(subject) - before;
+    let requests = fetches(subject) - before;
     Ok(match (answered.get(), accepted.get()) {
-        (0, _) => format!("{asked}, none answered"),
-        (_, 0) => format!("{asked}, none accepted"),
-        (all, good) if all == good => format!("{asked}, all accepted"),
-        (all, good) => format!("{asked}, {good} of {all} accepted"),
+        (0, _) => format!("{requests}, no response"),
+        (_, 0) => format!("{requests}, none accepted"),
+        (all, valid) if all == valid => format!("{requests}, all accepted"),
+        (all, valid) => format!("{requests}, {valid} of {all} accepted"),
     })
 }
 
-/// What the first token under a new key is answered with, and how often that makes the key set be fetched.
+/// Returns the response to the first token under a new key, and the number of fetches that it causes.
 pub(crate) async fn rotation(source: Source) -> Result<String, Failure> {
     let subject = subject(Some("max-age=300"))?;
     let router = source.router(&subject)?;
@@ -76,7 +76,7 @@ pub(crate) async fn rotation(source: Source) -> Result<String, Failure> {
     Ok(format!("{}, {}", status.as_u16(), fetches(&subject) - before))
 }
 
-/// How often a thousand tokens, each under a key id that nobody knows, make the key set be fetched.
+/// Counts the fetches that a thousand tokens with different unknown key ids cause.
 pub(crate) async fn unknown_keys(source: Source) -> Result<String, Failure> {
     let subject = subject(Some("max-age=300"))?;
     let router = source.router(&subject)?;
@@ -92,7 +92,7 @@ pub(crate) async fn unknown_keys(source: Source) -> Result<String, Failure> {
 
 fn subject(cache_control: Option<&str>) -> Result<Subject, Failure> {
     let subject = Subject::new(Algorithm::ES256)?;
-    // No validators: without them nobody can guess how long the set lives, or ask whether it changed.
+    // Removes the headers from which a client could estimate the lifetime of the key set or revalidate it.
     for name in ["cache-control", "etag", "last-modified"] {
         subject.issuer.fault(Endpoint::KeySet, Fault::without_header(name));
     }

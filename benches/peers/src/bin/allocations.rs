@@ -1,7 +1,7 @@
-//! How many allocations a request makes: `allocations NAME`.
+//! Counts the allocations of a request: `allocations NAME`.
 //!
-//! It is a program of its own, since the counting takes time. It prints a line for each algorithm: `name=value`,
-//! separated by tabs.
+//! This is a separate program, because counting takes time. It prints one line for each algorithm, with `name=value`
+//! pairs separated by tabs.
 
 use std::alloc::System;
 use std::error::Error;
@@ -35,26 +35,26 @@ fn count(name: &str, algorithm: Algorithm) -> Result<Allocations, Box<dyn Error>
     Ok(Allocations::count(&runtime, &subject, &bare, &peer))
 }
 
-/// How many allocations a request makes, beyond those of the same request to the application without protection.
+/// The allocations of a request, without those of the same request to the application without protection.
 ///
-/// The application answers a refused request nothing; what it would have allocated is taken off all the same.
+/// The application does not handle a rejected request, but its allocations are subtracted nevertheless.
 struct Allocations {
     accepted: isize,
-    refused: isize,
+    rejected: isize,
     application: isize,
 }
 
 impl Allocations {
     fn count(runtime: &Runtime, subject: &Subject, bare: &Router, peer: &Router) -> Self {
-        let good = HeaderValue::try_from(format!("Bearer {}", subject.token)).unwrap_or(GARBAGE);
+        let valid = HeaderValue::try_from(format!("Bearer {}", subject.token)).unwrap_or(GARBAGE);
         let count = |router: &Router, header: &HeaderValue| runtime.block_on(typical(router.clone(), header));
-        let application = count(bare, &good);
-        let [accepted, refused] = [&good, &GARBAGE].map(|header| count(peer, header) - application);
-        Self { accepted, refused, application }
+        let application = count(bare, &valid);
+        let [accepted, rejected] = [&valid, &GARBAGE].map(|header| count(peer, header) - application);
+        Self { accepted, rejected, application }
     }
 }
 
-/// The median, so that a refresh in between does not count.
+/// Returns the median, so that a refresh of the keys does not affect the result.
 async fn typical(mut router: Router, header: &HeaderValue) -> isize {
     let mut counts = Vec::with_capacity(REQUESTS);
     for _ in 0..REQUESTS {
@@ -69,8 +69,8 @@ async fn typical(mut router: Router, header: &HeaderValue) -> isize {
 
 impl fmt::Display for Allocations {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { accepted, refused, application } = self;
-        write!(f, "accepted={accepted}\trefused={refused}\tapplication_allocations={application}")
+        let Self { accepted, rejected, application } = self;
+        write!(f, "accepted={accepted}\trejected={rejected}\tapplication_allocations={application}")
     }
 }
 

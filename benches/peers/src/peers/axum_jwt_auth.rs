@@ -1,7 +1,9 @@
-//! `axum-jwt-auth`: an axum extractor, no layer. The application checks nothing unless the handler asks for claims.
+//! `axum-jwt-auth`: an axum extractor and not a layer. The application is only protected if the handler extracts
+//! claims.
 //!
-//! It has no discovery and is given the key set's URL. Its jsonwebtoken has the pure-Rust backend on; an application
-//! that wants AWS-LC depends on that jsonwebtoken itself and installs the other, since with both on none is chosen.
+//! It does not support discovery, so it gets the URL of the key set. Its jsonwebtoken enables the pure-Rust backend. An
+//! application that wants AWS-LC depends on jsonwebtoken itself and installs the other backend, because jsonwebtoken
+//! does not choose one if both are enabled.
 
 use std::sync::Arc;
 
@@ -16,7 +18,7 @@ use super::SetupError;
 use crate::application::{self, answer, application};
 use crate::subject::{RESOURCE, Subject};
 
-/// Of jsonwebtoken, for the whole process.
+/// The backend of jsonwebtoken for the whole process.
 pub(super) enum Backend {
     AwsLcRs,
     RustCrypto,
@@ -27,7 +29,7 @@ pub(super) async fn router(subject: &Subject, backend: Backend) -> Result<Router
         Backend::AwsLcRs => &aws_lc::DEFAULT_PROVIDER,
         Backend::RustCrypto => &rust_crypto::DEFAULT_PROVIDER,
     };
-    // Fails if there is one already: from the subject before this one.
+    // Fails if a previous subject has already installed the backend.
     let _earlier = provider.install_default();
     let algorithm: Algorithm = subject.algorithm.name().parse().map_err(SetupError::refused)?;
     let mut validation = Validation::new(algorithm);

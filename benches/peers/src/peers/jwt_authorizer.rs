@@ -1,7 +1,7 @@
 //! `jwt-authorizer`: a tower layer for axum 0.7, here under axum 0.8.
 //!
-//! The layer itself runs as it is, but its response is axum 0.7's: the handler is a plain service, which is cheaper
-//! than an axum handler, and the response's body is boxed once more, which is dearer.
+//! The layer is unchanged, but its response has the type of axum 0.7. So the handler is a plain service, which is
+//! cheaper than an axum handler, and the body of the response is boxed once more, which is more expensive.
 
 use std::convert::Infallible;
 
@@ -18,10 +18,10 @@ use crate::application::{Claims, application, left_by_layer};
 use crate::subject::{RESOURCE, Subject};
 
 pub(super) async fn router(subject: &Subject) -> Result<Router, SetupError> {
-    let algorithm: Algorithm = subject.algorithm.name().parse().map_err(SetupError::refused)?;
+    let algorithm: Algorithm = subject.algorithm.name().parse().map_err(SetupError::failed)?;
     let validation = Validation::new().iss(&[subject.issuer.url()]).aud(&[RESOURCE]).algs(vec![algorithm]);
     let authorizer = AuthorizerBuilder::<Claims>::from_oidc(subject.issuer.url()).validation(validation);
-    let layer = authorizer.build().await.map_err(SetupError::refused)?.into_layer();
+    let layer = authorizer.build().await.map_err(SetupError::failed)?.into_layer();
     let service = layer.layer(service_fn(handler)).map_response(|response| response.map(Body::new));
     Ok(application(any_service(service)))
 }

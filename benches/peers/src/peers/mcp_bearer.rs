@@ -1,4 +1,4 @@
-//! Ours, with default features, found by discovery.
+//! `mcp-bearer` with default features and discovery.
 
 use ::mcp_bearer::{AuthInfo, Issuer, ResourceServer};
 use axum::Router;
@@ -8,7 +8,7 @@ use super::SetupError;
 use crate::application::{answer, application};
 use crate::subject::{RESOURCE, Subject};
 
-/// `cached` is how many verified tokens are remembered.
+/// `cached` is the number of cached verified tokens.
 pub(super) async fn router(subject: &Subject, cached: Option<usize>) -> Result<Router, SetupError> {
     let issuer = Issuer::discover(subject.issuer.url()).algorithms([subject.algorithm]);
     let mut builder = ResourceServer::builder(RESOURCE).issuer(issuer);

@@ -1,7 +1,7 @@
-//! One file for each peer, and the table of them.
+//! The peers, one in each file, and the table of them.
 //!
-//! Each is set up as well as its documentation and its source allow: the fastest configuration that checks signature,
-//! issuer, audience and expiry. They fetch the keys as a deployment does, found by discovery where the peer can.
+//! Each peer has the fastest configuration in its documentation and source that checks signature, issuer, audience and
+//! expiry. It fetches keys as in a deployment, with discovery if it supports that.
 
 #[cfg(feature = "axum-jwt-auth")]
 mod axum_jwt_auth;
@@ -23,11 +23,11 @@ use axum::http::StatusCode;
 use crate::application::unprotected;
 use crate::subject::Subject;
 
-/// What [`router`] has, by the names that it knows them by.
+/// The names that [`router`] accepts.
 ///
-/// `mcp-bearer-cached` is `mcp-bearer` with a memory of verified tokens, which holds the one token of a measurement.
-/// `axum-jwt-auth+aws-lc-rs` is `axum-jwt-auth` in an application that also depends on jsonwebtoken, for its other
-/// backend, and installs it.
+/// `mcp-bearer-cached` is `mcp-bearer` with its cache of verified tokens, which contains the token of the measurement.
+/// `axum-jwt-auth+aws-lc-rs` is `axum-jwt-auth` in an application that also depends on jsonwebtoken and installs its
+/// other backend.
 pub const NAMES: &[&str] = &[
     "none",
     "mcp-bearer",
@@ -46,14 +46,14 @@ pub const NAMES: &[&str] = &[
     "turbomcp-auth",
 ];
 
-/// An axum application of one route, [`PATH`](crate::PATH), for callers with a token of the subject's issuer, which
-/// has accepted such a token once.
+/// Returns an axum application with one route, [`PATH`](crate::PATH), for clients with a token of the subject's issuer.
+/// The application has already accepted such a token.
 ///
-/// Under `none` it is for anybody: what the application alone costs. Background tasks of a peer live in the current
-/// runtime, and the subject's issuer must outlive the router. One process is for one peer: some install a backend.
+/// The name `none` returns the application without protection. The background tasks of a peer run in the current
+/// runtime, and the subject's issuer must outlive the router. Use one process for each peer, because some install a
+/// backend.
 ///
-/// # Errors
-/// [`SetupError`] if there is no such name, or the peer cannot be set up for this subject.
+/// Returns a [`SetupError`] if the name is unknown, or if the peer does not support the subject.
 pub async fn router(name: &str, subject: &Subject) -> Result<Router, SetupError> {
     let router = match name {
         "none" => unprotected(),
@@ -77,7 +77,7 @@ pub async fn router(name: &str, subject: &Subject) -> Result<Router, SetupError>
     Ok(router)
 }
 
-/// Waits until the good token is accepted: some peers fetch their keys after they said that they were built.
+/// Waits until the valid token is accepted, because some peers fetch their keys after they are built.
 async fn accepts(router: &Router, subject: &Subject) -> Result<(), SetupError> {
     let mut status = StatusCode::OK;
     for _ in 0..ATTEMPTS {
@@ -90,30 +90,30 @@ async fn accepts(router: &Router, subject: &Subject) -> Result<(), SetupError> {
     Err(SetupError::NeverAccepts(status))
 }
 
-/// Why there is no router.
+/// The reason why a peer has no router.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SetupError {
-    /// There is no peer of this name.
-    #[error("no peer is called {0:?}; known are {NAMES:?}")]
+    /// The name of the peer is unknown.
+    #[error("the peer {0:?} is unknown; use one of {NAMES:?}")]
     UnknownName(String),
-    /// The peer can't do this work.
+    /// The peer does not support this work.
     #[error("{0}")]
     Unable(&'static str),
-    /// The peer said no.
+    /// The setup of the peer failed.
     #[error(transparent)]
-    Refused(Box<dyn std::error::Error + Send + Sync>),
-    /// The peer refuses a good token.
-    #[error("a good token is answered with {0}")]
+    Failed(Box<dyn std::error::Error + Send + Sync>),
+    /// The peer rejects a valid token.
+    #[error("a valid token gets {0}")]
     NeverAccepts(StatusCode),
 }
 
 impl SetupError {
-    fn refused(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self::Refused(error.into())
+    fn failed(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Failed(error.into())
     }
 }
 
-/// Together two seconds, for a fetch over loopback.
+/// Two seconds in total, for a fetch over loopback.
 const ATTEMPTS: u32 = 40;
 const PAUSE: Duration = Duration::from_millis(50);

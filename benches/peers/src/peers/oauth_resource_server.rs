@@ -19,16 +19,16 @@ pub(super) async fn router(subject: &Subject) -> Result<Router, SetupError> {
         audience: RESOURCE.to_owned(),
         resource: RESOURCE.to_owned(),
         algorithms: vec![subject.algorithm.name().to_owned()],
-        // None is required, as of the others.
+        // No scope is required, as with the other peers.
         allow_unscoped_tokens: true,
         ..OAuthConfig::default()
     };
-    let resolved = config.resolve(KeyNaming::Dotted("oauth")).map_err(SetupError::refused)?;
+    let resolved = config.resolve(KeyNaming::Dotted("oauth")).map_err(SetupError::failed)?;
     let resolved = resolved.ok_or(SetupError::Unable("the configuration is not enabled"))?;
-    let validator = Arc::new(OAuthValidator::new(&resolved).map_err(SetupError::refused)?);
+    let validator = Arc::new(OAuthValidator::new(&resolved).map_err(SetupError::failed)?);
     validator.spawn_background_refresh();
-    validator.refresh_now().await.map_err(SetupError::refused)?;
-    let layer = AuthLayer::builder().oauth(validator).build().map_err(SetupError::refused)?;
+    validator.refresh_now().await.map_err(SetupError::failed)?;
+    let layer = AuthLayer::builder().oauth(validator).build().map_err(SetupError::failed)?;
     let handler = async |request: Request| left_by_layer(&request, subject_of);
     Ok(application(any(handler)).route_layer(layer))
 }

@@ -1,9 +1,8 @@
-//! `turbomcp-auth`: a tower layer that asks a provider, and a JWT validator that is none.
+//! `turbomcp-auth`: a tower layer that calls a provider, and a JWT validator that is not a provider.
 //!
-//! The provider between the two, and the response for a refusal, are the application's to write: what stands here is
-//! as small as it can be, calls the function that the crate names as the entry point, and answers as it documents.
-//! Its discovery asks for `https`, or for a policy against server-side forgery with nothing in it, so that it is given
-//! the key set's URL.
+//! The application must implement the provider between the two, and the response for a rejection. Both are minimal
+//! here: they call the entry point that the crate documents, and respond as it documents. Its discovery requires
+//! `https`, or an empty policy against server-side request forgery, so it gets the URL of the key set.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -27,14 +26,14 @@ use crate::application::{application, left_by_layer};
 use crate::subject::{RESOURCE, Subject};
 
 pub(super) async fn router(subject: &Subject) -> Result<Router, SetupError> {
-    let algorithm: Algorithm = subject.algorithm.name().parse().map_err(SetupError::refused)?;
+    let algorithm: Algorithm = subject.algorithm.name().parse().map_err(SetupError::failed)?;
     let issuer = subject.issuer.url().to_owned();
     let validator = JwtValidator::with_jwks_uri(issuer, RESOURCE.to_owned(), subject.jwks_uri());
     let provider = Provider { validator: Arc::new(validator.with_algorithms(vec![algorithm])) };
     let layer = ServiceBuilder::new()
         .layer(HandleErrorLayer::new(respond))
         .layer(AuthLayer::new(provider))
-        // Its layer wants errors that become its own.
+        // The layer requires errors that convert into its own type.
         .map_err(|never: Infallible| -> McpError { match never {} });
     let handler = async |request: Request| left_by_layer(&request, |caller: &AuthContext| &caller.sub);
     Ok(application(any(handler)).route_layer(layer))

@@ -4,7 +4,7 @@ use axum::Router;
 use axum::http::header;
 use mcp_bearer_peers::Subject;
 
-/// What a peer answers to bad requests, so that it is seen whether it does the same work.
+/// The responses of a peer to invalid requests, which show whether it performs the same checks.
 pub(crate) struct Answers(Vec<(&'static str, String)>);
 
 impl Answers {
@@ -31,14 +31,14 @@ impl Answers {
     }
 }
 
-/// One token's claims with another's signature.
+/// Returns the claims of one token with the signature of another.
 fn signed_for_another(token: &str, other: &str) -> String {
     let (claims, _) = token.rsplit_once('.').unwrap_or_default();
     let (_, signature) = other.rsplit_once('.').unwrap_or_default();
     format!("{claims}.{signature}")
 }
 
-/// A status with a `+` has a challenge.
+/// The sign `+` after a status marks a challenge.
 impl fmt::Display for Answers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let texts: Vec<String> = self.0.iter().map(|(name, answer)| format!("{name}={answer}")).collect();

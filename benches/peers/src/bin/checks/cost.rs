@@ -10,19 +10,19 @@ use tower::Service as _;
 
 /// The time of a peer in units of the bare signature check of the same bytes in the same run.
 ///
-/// The three are measured in alternation, so that whatever else the machine does hits all: the check; the application
-/// without protection, which answers the same request; and the application that the peer protects. What the peer
-/// takes is the last less the one before. For a layer that includes what axum adds for any (a boxed service, its clone
-/// and its future), of which an extractor is spared.
+/// The measurements of three subjects alternate, so that other load on the machine affects all: the check, the
+/// application without protection, and the application with the peer. The cost of the peer is the difference of the
+/// last two. For a layer, it includes the cost of every layer in axum (a boxed service, its clone and its future),
+/// which an extractor does not have.
 ///
-/// Time is that of this thread on a processor: all that is measured happens in it, none of it waits, and what other
-/// programs take meanwhile does not count.
+/// The time is the processor time of this thread. All measured work happens in this thread without waiting, and the
+/// time of other programs does not count.
 pub(crate) struct Cost {
-    /// Of each round, ascending.
+    /// The ratios of all rounds, in ascending order.
     ratios: Vec<f64>,
-    /// Of the check alone, the median.
+    /// The median time of the check.
     raw: Duration,
-    /// Of the application without protection, the median.
+    /// The median time of the application without protection.
     bare: Duration,
 }
 
@@ -56,24 +56,24 @@ impl Cost {
 fn time_raw(raw: &RawCheck) -> Duration {
     let start = processor_time();
     for _ in 0..CALLS {
-        assert!(raw.run().is_ok(), "the token is good");
+        assert!(raw.run().is_ok(), "the token is valid");
     }
     processor_time().saturating_sub(start)
 }
 
-/// One entry into the runtime for all calls, so that entering it is no part of what is measured.
+/// Enters the runtime once for all calls, so that entering is not measured.
 fn time(runtime: &Runtime, router: &mut Router, header: &HeaderValue) -> Duration {
     runtime.block_on(async {
         let start = processor_time();
         for _ in 0..CALLS {
             let response = router.call(request(header)).await.unwrap_or_else(|never| match never {});
-            assert!(response.status().is_success(), "the token is good");
+            assert!(response.status().is_success(), "the token is valid");
         }
         processor_time().saturating_sub(start)
     })
 }
 
-/// Of this thread so far.
+/// Returns the processor time of this thread.
 fn processor_time() -> Duration {
     clock_gettime(ClockId::ThreadCPUTime).try_into().unwrap_or_default()
 }
@@ -87,5 +87,5 @@ impl fmt::Display for Cost {
     }
 }
 
-/// Of each kind in a round: long enough for the clock, short enough to be hit by the same disturbances.
+/// The calls of each subject in a round: enough for the clock, and few enough that all subjects see the same load.
 const CALLS: u32 = 20;

@@ -1,7 +1,7 @@
-//! What one peer costs for each request, and what it answers: `checks NAME [ROUNDS]`.
+//! Measures the cost of one peer per request, and its responses: `checks NAME [ROUNDS]`.
 //!
-//! One process is for one peer, so that none meets another's threads, caches or backends. It prints a line for each
-//! algorithm: `name=value`, separated by tabs.
+//! Each process measures one peer, so that peers do not share threads, caches or backends. It prints one line for each
+//! algorithm, with `name=value` pairs separated by tabs.
 
 mod answers;
 mod cost;
@@ -29,7 +29,7 @@ fn measure(name: &str, algorithm: Algorithm, rounds: usize) -> Result<String, Bo
     let subject = Subject::new(algorithm)?;
     let raw = RawCheck::new(&subject)?;
     raw.run()?;
-    // Both applications live in this one thread, and so do the tasks in the background that a peer has.
+    // Both applications, and the background tasks of the peer, run in this thread.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let peer = runtime.block_on(router(name, &subject))?;
     let bare = runtime.block_on(router("none", &subject))?;
@@ -38,5 +38,5 @@ fn measure(name: &str, algorithm: Algorithm, rounds: usize) -> Result<String, Bo
     Ok(format!("bytes={}\t{cost}\t{answers}", subject.token.len()))
 }
 
-/// Odd, so that there is one in the middle.
+/// An odd number has a middle round.
 const ROUNDS: usize = 301;

@@ -6,22 +6,22 @@ use axum::Router;
 use axum::routing::any;
 use mcp_bearer_peers::{PATH, RawCheck, Subject};
 
-/// The application behind the bare signature check of the same bytes, whatever the request carries: what no layer can
-/// stay below, in the surroundings in which layers work.
+/// The application behind the bare signature check of the same bytes, whatever the request contains. It is the lower
+/// limit for every layer, in the same environment.
 pub(crate) fn raw_check(subject: &Subject) -> Result<Router, KeyRejected> {
     let check = Arc::new(RawCheck::new(subject)?);
     let handler = move || {
-        let is_good = check.run().is_ok();
-        async move { if is_good { "ok" } else { "bad" } }
+        let is_valid = check.run().is_ok();
+        async move { if is_valid { "ok" } else { "invalid" } }
     };
     Ok(Router::new().route(PATH, any(handler)))
 }
 
-/// The application after [`BUSY`] of nothing, without memory and almost without code.
+/// The application after [`BUSY`] of work without memory access and with almost no code.
 ///
-/// A server that answers slower than it is asked pays more for the same application: its client sleeps between answers,
-/// and whoever writes one has to wake it, on another core. This much is known of every request here, so that the rest
-/// is what the application costs at the rate of a server with a layer.
+/// A slow server needs more processor time for the same application: its client sleeps between responses, and the
+/// server must wake it on another core. Here the additional time per request is known, so the rest is the cost of the
+/// application at the rate of a server with a layer.
 pub(crate) fn busy() -> Router {
     let handler = async || {
         let start = Instant::now();
@@ -33,5 +33,5 @@ pub(crate) fn busy() -> Router {
     Router::new().route(PATH, any(handler))
 }
 
-/// About as long as a check takes. `http` knows it too.
+/// About the time of a check. `http` has the same number.
 const BUSY: Duration = Duration::from_micros(30);

@@ -1,12 +1,12 @@
-//! A server with one variant on a loopback socket, and its authorization server beside it.
+//! A server with one variant on a loopback socket, and its authorization server.
 //!
 //! `server [--algorithm RS256] [--threads 1] [--max-age SECONDS] VARIANT`, where a variant is a name of
-//! [`mcp_bearer_peers::NAMES`], `raw-check` or `busy`. It prints its address, its process id and a token, then reads
-//! commands, one a line, and answers each with one line; what they are stands at [`Served::obey`]. It ends with its
+//! [`mcp_bearer_peers::NAMES`], `raw-check` or `busy`. Prints its address, its process id and a token. Then reads
+//! commands, one per line, and responds to each with one line; [`Served::obey`] lists them. It exits at the end of its
 //! input.
 //!
-//! Both servers are one process: the authorization server has a thread of its own, which does nothing unless keys are
-//! fetched, so that in the steady state all processor time is the server's.
+//! Both servers are in one process. The authorization server has its own thread, which only works when keys are
+//! fetched. So under steady load, all processor time is that of the server.
 
 mod floor;
 mod options;
@@ -43,22 +43,22 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut output = io::stdout().lock();
     writeln!(output, "http://{address}{PATH} {} {}", std::process::id(), served.subject.token)?;
     for command in io::stdin().lock().lines() {
-        match served.obey(command?.trim()) {
+        match served.run_command(command?.trim()) {
             Some(answer) => writeln!(output, "{}", answer?)?,
             None => break,
         }
     }
-    // What still waits for an authorization server that is gone is not waited for.
+    // Does not wait for requests to a stopped authorization server.
     runtime.shutdown_background();
     Ok(())
 }
 
-/// What commands are about.
+/// The state that commands change.
 struct Served {
     subject: Subject,
     requests: Arc<AtomicU64>,
     max_age: Option<u32>,
-    /// Has the next key in it.
+    /// The key set with the next key.
     next_key_set: Option<serde_json::Value>,
 }
 
@@ -70,19 +70,19 @@ impl Served {
         Ok(served)
     }
 
-    /// `None` ends the program.
-    fn obey(&mut self, command: &str) -> Option<Result<String, Box<dyn Error>>> {
+    /// Runs a command. Returns `None` to exit.
+    fn run_command(&mut self, command: &str) -> Option<Result<String, Box<dyn Error>>> {
         let issuer = &self.subject.issuer;
         let answer = match command {
-            // Of this process so far: microseconds on a processor, requests, fetches of the key set.
+            // Returns the processor time of the process in microseconds, the requests, and the fetches of the key set.
             "cpu" => {
                 let requests = self.requests.load(Ordering::Relaxed);
                 Ok(format!("{} {requests} {}", processor_time(), issuer.requests(Endpoint::KeySet)))
             }
             "token" => Ok(self.subject.unsigned().sign()),
-            // Makes the next key, which takes a while and is not yet published, and answers with a token signed by it.
+            // Creates the next key without publishing it, because that takes time. Returns a token of that key.
             "prepare" => Ok(self.prepare()),
-            // Publishes it. The previous one stays: its tokens are good until they expire.
+            // Publishes the next key. The previous key stays, because its tokens are valid until they expire.
             "rotate" => self.rotate(),
             "stop" => {
                 issuer.stop();
@@ -99,7 +99,7 @@ impl Served {
                 Ok("healed".to_owned())
             }
             "quit" => return None,
-            _ => Err(format!("{command:?} is no command").into()),
+            _ => Err(format!("{command:?} is not a command").into()),
         };
         Some(answer)
     }
@@ -114,7 +114,7 @@ impl Served {
     }
 
     fn rotate(&mut self) -> Result<String, Box<dyn Error>> {
-        let next = self.next_key_set.take().ok_or("there is no next key: prepare one")?;
+        let next = self.next_key_set.take().ok_or("the next key is missing: send prepare first")?;
         self.subject.issuer.publish_key_set(next);
         Ok("rotated".to_owned())
     }
@@ -127,7 +127,7 @@ impl Served {
     }
 }
 
-/// Counts the requests that arrive, good or bad.
+/// Counts all requests, valid and invalid.
 fn counted(app: Router, requests: &Arc<AtomicU64>) -> Router {
     let requests = Arc::clone(requests);
     app.layer(MapRequestLayer::new(move |request: axum::extract::Request| {
@@ -136,7 +136,7 @@ fn counted(app: Router, requests: &Arc<AtomicU64>) -> Router {
     }))
 }
 
-/// Of this process so far, in user and in kernel mode, in microseconds.
+/// Returns the processor time of the process in user and kernel mode, in microseconds.
 fn processor_time() -> i64 {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     time.tv_sec * 1_000_000 + time.tv_nsec / 1000

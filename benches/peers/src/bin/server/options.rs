@@ -1,12 +1,12 @@
 use mcp_bearer::jose::Algorithm;
 
-/// What the command line says.
+/// The command line options.
 pub(crate) struct Options {
     pub(crate) variant: String,
     pub(crate) algorithm: Algorithm,
-    /// Of the server; the authorization server has one more.
+    /// The threads of the server. The authorization server has one more.
     pub(crate) threads: usize,
-    /// How long the authorization server says that its key set is fresh, in seconds. Default: it does not say.
+    /// The lifetime of the key set in its headers, in seconds. By default, the headers do not contain it.
     pub(crate) max_age: Option<u32>,
 }
 
@@ -21,7 +21,7 @@ impl Options {
                 "--algorithm" => options.algorithm = algorithm(&value()?)?,
                 "--threads" => options.threads = value()?.parse().map_err(no_number)?,
                 "--max-age" => options.max_age = Some(value()?.parse().map_err(no_number)?),
-                option if option.starts_with('-') => return Err(format!("there is no option {option}")),
+                option if option.starts_with('-') => return Err(format!("the option {option} does not exist")),
                 _ => options.variant = argument,
             }
         }
@@ -31,5 +31,5 @@ impl Options {
 
 fn algorithm(name: &str) -> Result<Algorithm, String> {
     let known = [Algorithm::RS256, Algorithm::ES256, Algorithm::ES384, Algorithm::EdDSA];
-    known.into_iter().find(|algorithm| algorithm.name() == name).ok_or_else(|| format!("no key is made for {name}"))
+    known.into_iter().find(|algorithm| algorithm.name() == name).ok_or_else(|| format!("{name} is not supported"))
 }
