@@ -2,8 +2,8 @@
 //!
 //! `server [--algorithm RS256] [--threads 1] [--max-age SECONDS] VARIANT`, where a variant is a name of
 //! [`mcp_bearer_peers::NAMES`], `raw-check` or `busy`. Prints its address, its process id and a token. Then reads
-//! commands, one per line, and responds to each with one line; [`Served::obey`] lists them. It exits at the end of its
-//! input.
+//! commands, one per line, and responds to each with one line; [`Served::run_command`] lists them. It exits at the end
+//! of its input.
 //!
 //! Both servers are in one process. The authorization server has its own thread, which only works when keys are
 //! fetched. So under steady load, all processor time is that of the server.
