@@ -13,7 +13,7 @@ const FOLDER = join(import.meta.dirname, 'django');
 const PYTHON = join(FOLDER, '.venv', 'bin', 'python');
 /** Has a secret with non-ASCII characters, which `oidc-provider` does not allow. */
 export const DJANGO_INTROSPECTOR = new Introspector('notes: the server', 's%c r+t/é"');
-/** Gets tokens for itself, and for alice with her password: no browser is needed for either. */
+/** Gets tokens with client credentials, and for alice with her password. Neither needs a browser. */
 const CLIENT = { client_id: 'batch', client_secret: 'a-secret-of-the-test' };
 const MACHINE_CLIENT = { ...CLIENT, authorization_grant_type: 'client-credentials' };
 const PASSWORD_CLIENT = { ...CLIENT, client_id: 'desktop', authorization_grant_type: 'password' };

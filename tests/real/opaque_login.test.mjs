@@ -33,12 +33,12 @@ for (const sdk of [v1, v2, v2Probing]) {
   test(`${sdk.name} refreshes its token after a 401 for an unknown one, without a new login`, async () => {
     const session = new OAuthSession();
     const connection = await sdk.connect(server.url, session, new Browser());
-    session.saveTokens({ ...session.tokens(), access_token: 'forgotten' });
+    session.saveTokens({ ...session.tokens(), access_token: 'unknown-token' });
     session.authorizationUrl = undefined;
 
     assert.equal((await connection.whoami()).subject, 'alice');
     assert.equal(session.authorizationUrl, undefined);
-    assert.notEqual(session.tokens().access_token, 'forgotten');
+    assert.notEqual(session.tokens().access_token, 'unknown-token');
     await connection.close();
   });
 }

@@ -1,9 +1,9 @@
 //! Sends many requests over real sockets, while keys rotate every five seconds, tokens are revoked, and issuers fail
 //! and recover. The test counts and checks every response.
 //!
-//! This is the only test that uses real time on purpose; the tests of single behaviours in `tests/it` use paused time.
-//! It does not assert durations, so a slow machine only sends fewer requests. It runs for `MCP_BEARER_SOAK_SECONDS` (6
-//! by default), and then for the same time with bursts of new tokens.
+//! Unlike the tests of single behaviours in `tests/it`, which use paused time, this test uses real time. It does not
+//! assert durations, so a slow machine only sends fewer requests. It runs for `MCP_BEARER_SOAK_SECONDS` (6 by default),
+//! and then for the same time with bursts of new tokens.
 #![allow(
     missing_docs,
     unreachable_pub,

@@ -22,7 +22,7 @@ pub(crate) fn application<S: Clone + Send + Sync + 'static>(route: MethodRouter<
 
 /// The response of the handlers, which requires that they read the caller's subject.
 pub(crate) fn answer(subject: &str) -> &'static str {
-    if subject.is_empty() { "nobody" } else { "ok" }
+    if subject.is_empty() { "without a subject" } else { "ok" }
 }
 
 /// Reads the extension of a layer by reference, which is cheaper than the extractors of those peers, because they clone
@@ -42,7 +42,7 @@ pub(crate) fn left_by_layer<T: Send + Sync + 'static>(
 
 /// The application without protection.
 pub(crate) fn unprotected() -> Router {
-    application(any(async || answer("anybody")))
+    application(any(async || answer("unprotected")))
 }
 
 /// The claims of the handlers for peers that let the application define them. This favors these peers: they skip all
