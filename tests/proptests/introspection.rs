@@ -160,8 +160,8 @@ impl World {
             let ends = responses.iter().skip(1).map(|next| next.from).chain([Duration::MAX]);
             let may_be_used = |(response, end): &(&Response, Duration)| {
                 let is_current = *end == Duration::MAX && is_up;
-                // A cached response expires at exactly this age. The cache does not hold a token that has expired,
-                // without clock skew.
+                // A cached response expires at exactly this age. It also expires at the `exp` of its token, without
+                // clock skew.
                 let is_alive = !response.active || response.expires.is_none_or(|expires| before < expires);
                 let is_cached = !time.is_zero() && *end > before.saturating_sub(time) && *end >= forgotten && is_alive;
                 is_current || is_cached

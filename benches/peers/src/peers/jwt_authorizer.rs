@@ -1,7 +1,7 @@
 //! `jwt-authorizer`: a tower layer for axum 0.7, here under axum 0.8.
 //!
 //! The layer is unchanged, but its response has the type of axum 0.7. So the handler is a plain service, which is
-//! cheaper than an axum handler, and the body of the response is boxed once more, which is more expensive.
+//! cheaper than an axum handler. The body of the response is boxed once more, which is more expensive.
 
 use std::convert::Infallible;
 
