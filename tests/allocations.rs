@@ -44,13 +44,15 @@ const CACHED: usize = 3;
 fn allocations_and_memory_are_bounded() {
     a_request_needs_few_allocations();
     a_cached_token_needs_three_allocations_until_it_expires();
+    verified_tokens_are_cached_unless_the_cache_is_switched_off();
     verified_tokens_use_bounded_memory();
     invalid_opaque_tokens_use_bounded_memory_and_do_not_evict_valid_tokens();
 }
 
 fn a_request_needs_few_allocations() {
     let issuer = TestIssuer::new("https://auth.example.com");
-    let server = runtime().block_on(ResourceServer::builder(RESOURCE).issuer(issuer.issuer()).build()).unwrap();
+    let builder = ResourceServer::builder(RESOURCE).issuer(issuer.issuer()).cache_verified_tokens(0);
+    let server = runtime().block_on(builder.build()).unwrap();
     let valid = bearer(&issuer.token().audience(RESOURCE).scope("mcp:tools notes:read").sign());
     let garbage = HeaderValue::from_static("Bearer garbage");
     for (name, value, most) in [("accepted", &valid, ACCEPTED), ("rejected", &garbage, 9)] {
@@ -97,6 +99,17 @@ fn a_cached_token_needs_three_allocations_until_it_expires() {
         server.forget(token.to_str().unwrap().strip_prefix("Bearer ").unwrap());
         assert!(!is_cached(&token));
     });
+}
+
+fn verified_tokens_are_cached_unless_the_cache_is_switched_off() {
+    let issuer = TestIssuer::new("https://auth.example.com");
+    let builder = || ResourceServer::builder(RESOURCE).issuer(issuer.issuer());
+    let token = bearer(&issuer.token().audience(RESOURCE).scope("mcp:tools").sign());
+    for (builder, is_cached) in [(builder(), true), (builder().cache_verified_tokens(0), false)] {
+        let server = runtime().block_on(builder.build()).unwrap();
+        allocations(&server, &token);
+        assert_eq!(allocations(&server, &token) <= CACHED, is_cached);
+    }
 }
 
 /// `MCP_BEARER_DISTINCT_TOKENS` sets the number of tokens.

@@ -43,9 +43,9 @@ impl Subject {
         Self::sized(algorithm, 600)
     }
 
-    /// Creates a subject with a token of about `size` bytes.
+    /// Creates a subject with a token of about `size` bytes, whose signature is checked with each request.
     pub fn sized(algorithm: Algorithm, size: usize) -> Self {
-        Self::with(algorithm, size, |builder| builder)
+        Self::with(algorithm, size, |builder| builder.cache_verified_tokens(0))
     }
 
     /// Creates a subject with a token of about `size` bytes, and with additional settings of the server.
@@ -68,8 +68,7 @@ impl Subject {
         if keys == 1 && algorithm != Algorithm::ES256 {
             issuer.remove_key(&issuer.key_id());
         }
-        let server = build(builder().issuer(issuer.issuer()));
-        let header = bearer(&typical(issuer.token()).key(&kid).sign());
+    /// Creates a subject with a token of about `size` bytes, whose signature is checked with each request.
         Self { issuer, server, header }
     }
 

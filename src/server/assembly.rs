@@ -126,22 +126,29 @@ impl ResourceServerBuilder {
         Ok(verifiers)
     }
 
-    fn verified_tokens(&self, verifiers: &[Arc<IssuerVerifier>]) -> Result<Option<VerifiedTokens>, BuildError> {
-        let Some(capacity) = self.verified_tokens else { return Ok(None) };
+    fn verified_tokens(&self, issuers: &[Arc<IssuerVerifier>]) -> Result<Option<VerifiedTokens>, BuildError> {
         let wrong = |message: String| Err(BuildError::new(BuildErrorKind::Setting, message));
-        if !(1..=MAX_VERIFIED_TOKENS).contains(&capacity) {
-            return wrong(format!("`cache_verified_tokens` is {capacity}: give between 1 and {MAX_VERIFIED_TOKENS}"));
+        let capacity = self.verified_tokens.unwrap_or(DEFAULT_VERIFIED_TOKENS);
+        if capacity > MAX_VERIFIED_TOKENS {
+            return wrong(format!("`cache_verified_tokens` is {capacity}; use at most {MAX_VERIFIED_TOKENS}"));
         }
-        let can_remember =
-            |verifier: &Arc<IssuerVerifier>| verifier.keys().is_some_and(|keys| keys.keys.have_generations());
-        if !verifiers.iter().any(can_remember) {
-            return wrong(
-                "`cache_verified_tokens` has no effect where no issuer's JWTs are checked with keys of its key set: remove it"
-                    .to_owned(),
-            );
+        let can_cache = |issuer: &Arc<IssuerVerifier>| issuer.keys().is_some_and(|keys| keys.keys.have_generations());
+        if capacity == 0 || !issuers.iter().any(can_cache) {
+            return match self.verified_tokens {
+                None | Some(0) => Ok(None),
+                Some(_) => wrong(
+                    "`cache_verified_tokens` needs at least one issuer whose JWTs are verified locally, with keys that do \
+                     not come from a `KeySource` of your own; remove the call"
+                        .to_owned(),
+                ),
+            };
         }
         let Some(tokens) = VerifiedTokens::new(capacity) else {
-            return wrong("verified tokens cannot be remembered: the machine has no randomness".to_owned());
+            return wrong(
+                "verified tokens cannot be cached, because this machine has no source of randomness; call \
+                 `cache_verified_tokens(0)`"
+                    .to_owned(),
+            );
         };
         Ok(Some(tokens))
     }
@@ -162,7 +169,9 @@ impl ResourceServerBuilder {
     }
 }
 
-/// The most tokens that are remembered: about a gigabyte, several where claims are long.
+/// Verified tokens in the cache. With claims of about 600 bytes they take some 10 MB.
+const DEFAULT_VERIFIED_TOKENS: usize = 10_000;
+/// The largest cache of verified tokens. It takes about a gigabyte, or several if claims are long.
 const MAX_VERIFIED_TOKENS: usize = 1_000_000;
 /// Less than one round trip to another host.
 const MIN_VERIFICATION_TIMEOUT: Duration = Duration::from_millis(100);

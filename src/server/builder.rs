@@ -33,6 +33,7 @@ pub struct ResourceServerBuilder {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) plain_http: PlainHttp,
     pub(super) route_opaque: Option<RouteOpaque>,
+    /// `None` stands for the default.
     pub(super) verified_tokens: Option<usize>,
     pub(super) verification_timeout: Duration,
 }
@@ -191,20 +192,25 @@ impl ResourceServerBuilder {
         self
     }
 
-    /// Remembers up to `capacity` JWTs whose signature was good, 1 to 1,000,000, so that it need not be checked again with
-    /// each request. Off by default.
+    /// Caches up to `capacity` verified JWTs, 0 to 1,000,000, 10,000 by default. 0 switches the cache off.
     ///
-    /// A token is remembered by a keyed hash, for 60 s at most, never beyond its `exp`, and only until the issuer's key set
-    /// changes. Times, audience and whatever else a token claims are judged anew with each request, and so are
-    /// [`revocation_check`](crate::Issuer::revocation_check) and scopes. A token takes as much memory as its claims and some
-    /// hundred bytes, several times that once a handler has read [`AuthInfo::claims`](crate::AuthInfo::claims); one with
-    /// more than 4 KiB of claims counts several times. Keys that come from a
-    /// [`KeySource`](crate::keys::KeySource) of your own are asked for each time.
+    /// MCP clients send the same token with every request. While a token is in the cache, its signature is not checked
+    /// again. Everything else is checked with each request: times, audience, the other claims, scopes, and
+    /// [`revocation_check`](crate::Issuer::revocation_check).
+    ///
+    /// An entry lasts for 60 s at most, never beyond the token's `exp`, and only until the issuer's key set changes. The key
+    /// of an entry is a keyed hash (HMAC) of the token. An entry takes as much memory as the token's claims and some
+    /// hundred bytes, and several times that once a handler has read [`AuthInfo::claims`](crate::AuthInfo::claims). A token
+    /// with more than 4 KiB of claims counts several times. JWTs that are verified with a
+    /// [`KeySource`](crate::keys::KeySource) of your own are not cached.
     ///
     /// ```
     /// use mcp_bearer::ResourceServer;
     ///
-    /// let builder = ResourceServer::builder("https://mcp.example.com/mcp").cache_verified_tokens(10_000);
+    /// // A server with many users.
+    /// let builder = ResourceServer::builder("https://mcp.example.com/mcp").cache_verified_tokens(100_000);
+    /// // Each request pays for the signature check.
+    /// let builder = ResourceServer::builder("https://mcp.example.com/mcp").cache_verified_tokens(0);
     /// ```
     pub const fn cache_verified_tokens(mut self, capacity: usize) -> Self {
         self.verified_tokens = Some(capacity);

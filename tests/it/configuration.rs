@@ -78,7 +78,6 @@ fn configuration_mistakes_fail_at_build() {
         ("skew", valid().clock_skew(Duration::from_secs(301)), Kind::Setting),
         ("endless skew", valid().clock_skew(Duration::MAX), Kind::Setting),
         ("lifetime of nothing", valid().max_token_lifetime(Duration::ZERO), Kind::Setting),
-        ("memory of nothing", valid().cache_verified_tokens(0), Kind::Setting),
         ("endless memory", valid().cache_verified_tokens(usize::MAX), Kind::Setting),
         ("idle memory", with(Issuer::with_verifier(ISSUER, NoVerifier)).cache_verified_tokens(1), Kind::Setting),
         ("scope with a space", valid().scopes_supported(["two words"]), Kind::Scope),
@@ -114,6 +113,17 @@ fn configuration_mistakes_fail_at_build() {
         let text = error.to_string();
         assert!(text.starts_with(&format!("`{setting}` needs at least one scope")) && text.contains("remove the call"));
     }
+}
+
+#[test]
+fn the_cache_of_verified_tokens_can_be_switched_off_and_is_off_without_local_verification() {
+    let own = || ResourceServer::builder(RESOURCE).issuer(Issuer::with_verifier(ISSUER, NoVerifier));
+    own().build_lazy().unwrap();
+    own().cache_verified_tokens(0).build_lazy().unwrap();
+    valid().cache_verified_tokens(0).build_lazy().unwrap();
+    let error = own().cache_verified_tokens(1).build_lazy().unwrap_err();
+    let expected = "`cache_verified_tokens` needs at least one issuer whose JWTs are verified locally";
+    assert!(error.to_string().starts_with(expected), "{error}");
 }
 
 #[test]

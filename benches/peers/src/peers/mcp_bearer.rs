@@ -11,10 +11,7 @@ use crate::subject::{RESOURCE, Subject};
 /// `cached` is the number of cached verified tokens.
 pub(super) async fn router(subject: &Subject, cached: Option<usize>) -> Result<Router, SetupError> {
     let issuer = Issuer::discover(subject.issuer.url()).algorithms([subject.algorithm]);
-    let mut builder = ResourceServer::builder(RESOURCE).issuer(issuer);
-    if let Some(capacity) = cached {
-        builder = builder.cache_verified_tokens(capacity);
-    }
+    let builder = ResourceServer::builder(RESOURCE).issuer(issuer).cache_verified_tokens(cached.unwrap_or(0));
     let server = builder.build().await.map_err(SetupError::refused)?;
     let handler = async |auth: AuthInfo| answer(auth.subject().unwrap_or_default());
     Ok(application(any(handler)).route_layer(server.bearer_layer()))
