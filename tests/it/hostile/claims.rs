@@ -147,7 +147,7 @@ async fn the_audience_of_a_token_must_be_this_resource() {
         ("E09", json!([RESOURCE])),
         ("E09", json!(["https://other", RESOURCE, "x"])),
         ("E09", thousand(RESOURCE)),
-        // Only these differences are ignored: the case of scheme and host, and the default port.
+        // The case of scheme and host and the default port make no difference.
         ("E13", json!("HTTPS://MCP.Example.com/mcp")),
         ("E13", json!("https://mcp.example.com:443/mcp")),
     ] {

@@ -69,7 +69,7 @@ async fn a_header_that_requires_an_extension_is_rejected() {
 }
 
 #[tokio::test]
-async fn only_a_token_typed_as_an_access_token_is_accepted() {
+async fn a_token_with_the_type_of_another_token_is_rejected() {
     let lenient = Trial::cold();
     let (issuer, clock) = trial::issuer(Algorithm::ES256);
     let accepted = issuer.issuer().require_at_jwt();

@@ -107,7 +107,7 @@ async fn text_from_a_client_cannot_start_a_new_log_line() {
 }
 
 #[tokio::test]
-async fn events_contain_no_value_that_a_client_chooses() {
+async fn events_contain_no_claims_of_an_unverified_token() {
     // The crate keeps no metrics. An application that derives labels from events must find few values. Before the
     // signature is verified, no event contains a value of the token except the shortened `kid`.
     let trial = Trial::warm().await;

@@ -101,7 +101,7 @@ async fn a_body_with_a_length_above_the_limit_is_not_read() {
 }
 
 #[tokio::test]
-async fn only_methods_without_a_body_skip_the_body() {
+async fn a_body_is_checked_with_any_method() {
     let fixture = Fixture::new().await;
     let layer = fixture.server.mcp_layer(McpScopes::new().any_tool(["never"]).deny_unlisted());
     let handler =
@@ -203,7 +203,7 @@ async fn a_request_without_a_token_has_a_smaller_limit() {
             assert_eq!(server.outcome(&token, &[], padded(limit + 1)).await, too_large, "{limit}");
             let answer = server.post(&token, &[], pieces(&padded(limit + 1), 1 + limit / 3)).await;
             assert_eq!(verdict(&answer), too_large, "{limit}");
-            // A body with a known length is not read.
+            // A body with a known length above the limit is not read.
             let answer = server.post(&token, &[], Body::new(Announced(u64::try_from(limit + 1).unwrap()))).await;
             assert_eq!(verdict(&answer), too_large, "{limit}");
             assert!(server.take_reached().is_empty());

@@ -31,7 +31,7 @@ async fn headers_that_contradict_the_body_are_rejected() {
         ("tools/call", &call, &[("mcp-method", "tools/call")][..], "OK"),
         ("tools/call", &call, &[("mcp-name", "add")], "OK"),
         ("tools/call", &call, &[("MCP-METHOD", "tools/call"), ("MCP-NAME", "add")], "OK"),
-        // White space around a field value is not part of it. The same holds without a socket.
+        // White space around a field value is not part of it. Without hyper, it reaches the layer.
         ("tools/call", &call, &[("mcp-method", " tools/call\t"), ("mcp-name", "\tadd ")], "OK"),
         ("tools/call", &call, &[("mcp-method", " tools/list ")], MISMATCH),
         ("tools/call", &call, &[("mcp-method", "tools/list")], MISMATCH),

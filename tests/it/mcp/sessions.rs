@@ -94,7 +94,7 @@ async fn the_client_gets_a_bound_id_and_the_inner_service_sees_its_own() {
     assert!(id.starts_with(&format!("{INNER}.")) && id.len() == INNER.len() + 1 + 43, "{id}");
     // A session id contains only visible ASCII characters (MCP 2025-11-25, Transports).
     assert!(id.bytes().all(|byte| byte.is_ascii_graphic()), "{id}");
-    // White space around a field value is not part of it. The same holds without a socket.
+    // White space around a field value is not part of it. Without hyper, it reaches the layer.
     let padded = format!("\t{id} ");
     for (method, id) in [("POST", &id), ("GET", &id), ("DELETE", &id), ("POST", &padded), ("GET", &padded)] {
         let answer = server.send(with_session(method, &token, &[id.as_bytes()])).await;
@@ -159,7 +159,8 @@ async fn a_session_of_a_token_without_a_subject_belongs_to_its_username_or_to_th
     let server = &fixture.server;
     let layer = server.mcp_layer(McpScopes::new()).bind_sessions();
     let server = McpServer::with(layer, |_| ([(SESSION, INNER)], "ok").into_response());
-    // Two tokens with the same username belong to the same user. A username differs from an equal subject.
+    // Tokens with the same username belong to the same user, whose username may equal the subject of another user.
+    // Without a valid username, each token has its own sessions.
     for owner in tokens.clone() {
         let id = opened(&server, owner).await;
         for other in tokens.clone() {

@@ -57,7 +57,8 @@ async fn claims_of_other_token_types_are_checked_everywhere() {
     let introspected = provider.trusted_as(provider.introspecting());
     const REJECTED: [bool; 4] = [false; 4];
     const ACCEPTED: [bool; 4] = [true; 4];
-    // Claims of an ID token count only in a JWT whose header does not say `at+jwt`, and not in an introspected JWT.
+    // Claims of an ID token are ignored in a JWT with `typ: at+jwt`, and in an introspected JWT whose response lacks
+    // them.
     const LIKE_ID_TOKEN: [bool; 4] = [false, true, false, true];
     // In this order: an untyped JWT, a JWT with `typ: at+jwt`, the response for an opaque token, and an introspected
     // untyped JWT whose response contains no marks.
