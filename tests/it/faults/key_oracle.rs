@@ -113,8 +113,11 @@ impl<'w> Oracle<'w> {
             && self.in_force(sent, answered).all(|delivery| delivery.kids.contains(kid))
     }
 
-    /// A rejection needs one of these: a fetch that began after the request and did not find the key, a recent fetch
-    /// that did not find it, or an exhausted budget for such fetches while the issuer works.
+    /// A rejection needs one of these:
+    ///
+    /// - a fetch that began after the request and did not find the key,
+    /// - a recent fetch that did not find the key,
+    /// - an exhausted budget for such fetches, while the issuer works.
     fn may_reject(&mut self, kid: &str, sent: Instant, answered: Instant) -> Result<(), String> {
         let fetches = &self.world.fetches;
         let is_proof = |fetch: &Fetch| {

@@ -40,7 +40,8 @@ async fn only_one_well_formed_authorization_header_is_accepted() {
         ("A06", format!("Bearer\u{a0}{valid}"), "R400"),
         ("A08", format!("Bearer {valid} {valid}"), "R400"),
         ("A08", format!("Bearer {valid} extra"), "R400"),
-        // White space around a field value is not part of it (RFC 9110, section 5.5). Without hyper, it reaches the layer.
+        // White space around a field value is not part of it (RFC 9110, section 5.5). Without hyper, it reaches the
+        // layer.
         ("A08", format!("Bearer {valid} "), "OK"),
         ("A08", format!("Bearer {valid}, Bearer {valid}"), "R400"),
         // The scheme is `Bearer`, so the request is malformed, and the status is 400 (RFC 6750, section 3.1).
