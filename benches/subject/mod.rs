@@ -68,7 +68,8 @@ impl Subject {
         if keys == 1 && algorithm != Algorithm::ES256 {
             issuer.remove_key(&issuer.key_id());
         }
-    /// Creates a subject with a token of about `size` bytes, whose signature is checked with each request.
+        let server = build(builder().issuer(issuer.issuer()).cache_verified_tokens(0));
+        let header = bearer(&typical(issuer.token()).key(&kid).sign());
         Self { issuer, server, header }
     }
 
