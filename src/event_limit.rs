@@ -29,14 +29,14 @@ pub(crate) struct Counted {
     /// Whether it appears at its own level, and not only at `debug`.
     pub(crate) is_shown: bool,
     /// The minute before it, if some of its events were not shown.
-    pub(crate) finished: Option<Summary>,
+    pub(crate) finished: Option<EventSummary>,
     /// Set for the first event that is not shown: the summary is due after this time.
     pub(crate) summary_due: Option<Due>,
 }
 
 /// The events of one cause in one minute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Summary {
+pub(crate) struct EventSummary {
     pub(crate) cause: &'static str,
     pub(crate) events: u64,
     /// How many of them appeared at `debug` only.
@@ -71,7 +71,7 @@ impl EventLimit {
     }
 
     /// Ends the minute that `due` is about. `None` if a later event has ended it already.
-    pub(crate) fn finish(&self, due: Due) -> Option<Summary> {
+    pub(crate) fn finish(&self, due: Due) -> Option<EventSummary> {
         let mut windows = self.lock();
         let window = windows.get(due.cause).filter(|window| window.started_at == due.started_at)?;
         let summary = window.summary(due.cause);
@@ -86,9 +86,9 @@ impl EventLimit {
 }
 
 impl Window {
-    fn summary(&self, cause: &'static str) -> Option<Summary> {
+    fn summary(&self, cause: &'static str) -> Option<EventSummary> {
         let hidden = self.events.saturating_sub(SHOWN);
-        (hidden > 0).then_some(Summary { cause, events: self.events, hidden })
+        (hidden > 0).then_some(EventSummary { cause, events: self.events, hidden })
     }
 }
 
@@ -133,7 +133,7 @@ mod tests {
         for second in 0..60 {
             assert_eq!(limit.count("expired", time.at(second)).finished, None);
         }
-        let summary = Summary { cause: "expired", events: 60, hidden: 57 };
+        let summary = EventSummary { cause: "expired", events: 60, hidden: 57 };
         assert_eq!(limit.count("expired", time.at(60)).finished, Some(summary));
         // One event alone needs no summary.
         assert_eq!(limit.count("expired", time.at(180)).finished, None);
@@ -145,7 +145,7 @@ mod tests {
         let due: Vec<_> = (0..10).filter_map(|second| limit.count("expired", time.at(second)).summary_due).collect();
         let [due] = due[..] else { panic!("{due:?}") };
         assert_eq!(due.after, Duration::from_secs(57));
-        assert_eq!(limit.finish(due), Some(Summary { cause: "expired", events: 10, hidden: 7 }));
+        assert_eq!(limit.finish(due), Some(EventSummary { cause: "expired", events: 10, hidden: 7 }));
         // It is reported once, and the next event begins a new minute.
         assert_eq!(limit.finish(due), None);
         let next = limit.count("expired", time.at(10));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use crate::event_limit::{EventLimit, Summary};
+use crate::event_limit::{EventLimit, EventSummary};
 use crate::http_client::DocumentError;
 
 /// Writes an event at its own level if it is to be shown, else at `debug`.
@@ -22,7 +22,7 @@ pub(crate) use limited;
 pub(crate) fn is_shown(
     limit: &Arc<EventLimit>,
     cause: &'static str,
-    report: impl FnOnce(Summary) + Send + 'static,
+    report: impl FnOnce(EventSummary) + Send + 'static,
 ) -> bool {
     let counted = limit.count(cause, Instant::now().into_std());
     let runtime = tokio::runtime::Handle::try_current();

@@ -7,7 +7,7 @@ use std::error::Error as StdError;
 use std::sync::{Arc, LazyLock};
 
 use super::{Guard, Rejection, RejectionKind};
-use crate::event_limit::{EventLimit, Summary};
+use crate::event_limit::{EventLimit, EventSummary};
 use crate::introspection::IntrospectionError;
 use crate::log::{Cause, Escaped, MAX_CAUSE, is_shown, limited};
 use crate::verify::VerifyError;
@@ -71,7 +71,7 @@ fn is_counted(guard: &Guard, cause: &'static str) -> bool {
     is_shown(&guard.events, cause, summary)
 }
 
-fn summary(Summary { cause, events, hidden }: Summary) {
+fn summary(EventSummary { cause, events, hidden }: EventSummary) {
     tracing::warn!(target: "mcp_bearer::rejection", cause, count = events, hidden,
         "many requests were rejected for one cause within a minute: only the first appear above `debug`");
 }

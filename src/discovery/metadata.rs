@@ -20,13 +20,13 @@ use crate::json;
 #[derive(Debug, Clone)]
 pub struct AuthorizationServerMetadata {
     issuer: IssuerUrl,
-    jwks_uri: Option<Endpoint>,
-    introspection_endpoint: Option<Endpoint>,
+    jwks_uri: Option<EndpointUrl>,
+    introspection_endpoint: Option<EndpointUrl>,
 }
 
 /// The URL of an endpoint, and the addresses that a request to it may connect to.
 #[derive(Debug, Clone)]
-pub(crate) struct Endpoint {
+pub(crate) struct EndpointUrl {
     pub(crate) url: Url,
     pub(crate) addresses: AddressPolicy,
 }
@@ -84,7 +84,7 @@ impl AuthorizationServerMetadata {
             None | Some(Value::Null) => Ok(None),
             Some(Value::String(text)) => {
                 let url = identifier::endpoint(text, plain_http).map_err(|_| invalid)?;
-                Ok(Some(Endpoint { url, addresses: AddressPolicy::Any }))
+                Ok(Some(EndpointUrl { url, addresses: AddressPolicy::Any }))
             }
             Some(_) => Err(invalid),
         };
@@ -98,7 +98,7 @@ impl AuthorizationServerMetadata {
     /// Adds the missing members from another document of the same issuer. `None` if a member has different values in the
     /// two documents, because then none of the other document's members can be trusted.
     pub(super) fn completed_by(&self, other: &Self) -> Option<Self> {
-        let both = |ours: &Option<Endpoint>, theirs: &Option<Endpoint>| match (ours, theirs) {
+        let both = |ours: &Option<EndpointUrl>, theirs: &Option<EndpointUrl>| match (ours, theirs) {
             (Some(ours), Some(theirs)) if ours.url != theirs.url => None,
             _ => Some(ours.as_ref().or(theirs.as_ref()).cloned()),
         };
@@ -127,11 +127,11 @@ impl AuthorizationServerMetadata {
         self.introspection_endpoint.as_ref().map(|endpoint| endpoint.url.as_str())
     }
 
-    pub(crate) const fn key_set(&self) -> Option<&Endpoint> {
+    pub(crate) const fn key_set(&self) -> Option<&EndpointUrl> {
         self.jwks_uri.as_ref()
     }
 
-    pub(crate) const fn introspection(&self) -> Option<&Endpoint> {
+    pub(crate) const fn introspection(&self) -> Option<&EndpointUrl> {
         self.introspection_endpoint.as_ref()
     }
 

@@ -10,6 +10,6 @@ mod policy;
 mod source;
 
 pub(crate) use candidates::{Discovery, DiscoveryMethod, MapMetadata, RequiredMembers};
-pub(crate) use metadata::Endpoint;
+pub(crate) use metadata::EndpointUrl;
 pub use metadata::{AuthorizationServerMetadata, InvalidMetadata};
 pub(crate) use source::{EndpointSource, MetadataSource};

@@ -6,7 +6,7 @@ use url::Url;
 
 use super::policy::{MetadataCache, NextStep};
 use super::{AuthorizationServerMetadata, Discovery};
-use crate::event_limit::{EventLimit, Summary};
+use crate::event_limit::{EventLimit, EventSummary};
 use crate::http_client::{FetchError, FetchErrorKind, HttpClient, SingleFlight};
 use crate::log::{Cause, is_shown, limited};
 
@@ -131,7 +131,7 @@ impl Shared {
         let (issuer, cause) = (self.discovery.issuer.as_str(), Cause::new(error));
         let owned: Box<str> = issuer.into();
         let is_shown = is_shown(&self.events, "metadata", move |summary| {
-            let Summary { cause, events, hidden } = summary;
+            let EventSummary { cause, events, hidden } = summary;
             tracing::warn!(target: "mcp_bearer::keys", issuer = &*owned, cause, count = events, hidden,
                 "metadata could not be fetched many times within a minute: only the first appear above `debug`");
         });

@@ -4,65 +4,68 @@ use serde_json::{Map, Value, json};
 use crate::claims::Claims;
 use crate::json;
 
-/// What the authorization server says of a token.
+/// The result of an introspection.
 #[derive(Debug, Clone)]
-pub(crate) enum Verdict {
-    /// Active, and this is what it says.
+pub(crate) enum TokenStatus {
+    /// The token is active and has these claims.
     Active(Claims),
     Inactive,
-    /// Not a kind of token that it introspects (`unsupported_token_type`, as in RFC 7009, section 2.2.1).
+    /// The authorization server does not introspect tokens of this kind (`unsupported_token_type`, as in RFC 7009, section
+    /// 2.2.1).
     Unsupported,
 }
 
-/// Why a response is not an answer about a token.
+/// Why a response is not a result for a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Unreadable {
-    /// An error code says that this server's credentials are rejected, with this status.
-    #[error("the client credentials are refused with status {0}")]
+pub(crate) enum InvalidResponse {
+    /// The error code says that the client credentials of this server are rejected. The value is the status.
+    #[error("the client credentials are rejected with status {0}")]
     Credentials(u16),
     #[error("the status is {0}")]
     Status(u16),
-    /// Status 400, with an error code that blames the request. Some servers answer so about unknown tokens.
-    #[error("the status is 400, and the request is named as the cause")]
+    /// Status 400, with an error code that blames the request. Some servers send it for unknown tokens.
+    #[error("the status is 400, and the error code blames the request")]
     Request,
-    #[error("the answer is no JSON object with unique names")]
+    #[error("the response is not a JSON object with unique names")]
     Malformed,
-    #[error("the answer has no boolean \"active\"")]
+    #[error("the response has no boolean \"active\"")]
     Active,
-    /// Names the claim.
-    #[error("the answer is active, but its claim \"{0}\" has a wrong type")]
+    /// The value is the name of the claim.
+    #[error("the token is active, but its claim \"{0}\" has a wrong type")]
     Claims(&'static str),
 }
 
-/// Reads a response strictly (RFC 7662, section 2.2): anything else is not an answer about the token.
+/// Reads a response strictly (RFC 7662, section 2.2).
 ///
-/// `{"active": false}` is an answer whatever the status is: some servers send it with status 401 for an unknown token.
-pub(crate) fn read(status: StatusCode, body: &[u8], issuer: &str) -> Result<Verdict, Unreadable> {
+/// `{"active": false}` is a result with any status: some servers send it with status 401 for an unknown token.
+pub(crate) fn read(status: StatusCode, body: &[u8], issuer: &str) -> Result<TokenStatus, InvalidResponse> {
     let document = json::unique_object(body);
     let member = |name: &str| document.as_ref().ok().and_then(|document| document.get(name));
     match (status, member("active")) {
-        (_, Some(Value::Bool(false))) => Ok(Verdict::Inactive),
+        (_, Some(Value::Bool(false))) => Ok(TokenStatus::Inactive),
         (StatusCode::OK, Some(Value::Bool(true))) => Claims::from_introspection(body, issuer)
-            .map(Verdict::Active)
-            .map_err(|_| Unreadable::Claims(document.as_ref().ok().and_then(ill_typed).unwrap_or("unknown"))),
-        (StatusCode::OK, _) if document.is_ok() => Err(Unreadable::Active),
-        (StatusCode::OK, _) => Err(Unreadable::Malformed),
+            .map(TokenStatus::Active)
+            .map_err(|_| InvalidResponse::Claims(document.as_ref().ok().and_then(ill_typed).unwrap_or("unknown"))),
+        (StatusCode::OK, _) if document.is_ok() => Err(InvalidResponse::Active),
+        (StatusCode::OK, _) => Err(InvalidResponse::Malformed),
         _ => rejected(status, member("error").and_then(Value::as_str)),
     }
 }
 
-/// A response with another status than 200, by its error code (RFC 6749, section 5.2).
-fn rejected(status: StatusCode, code: Option<&str>) -> Result<Verdict, Unreadable> {
+/// Reads a response with another status than 200 by its error code (RFC 6749, section 5.2).
+fn rejected(status: StatusCode, code: Option<&str>) -> Result<TokenStatus, InvalidResponse> {
     let number = status.as_u16();
     match (number, code) {
-        (400, Some("unsupported_token_type")) => Ok(Verdict::Unsupported),
-        (400 | 401 | 403, Some("invalid_client" | "unauthorized_client")) => Err(Unreadable::Credentials(number)),
-        (400, Some(code)) if !matches!(code, "server_error" | "temporarily_unavailable") => Err(Unreadable::Request),
-        _ => Err(Unreadable::Status(number)),
+        (400, Some("unsupported_token_type")) => Ok(TokenStatus::Unsupported),
+        (400 | 401 | 403, Some("invalid_client" | "unauthorized_client")) => Err(InvalidResponse::Credentials(number)),
+        (400, Some(code)) if !matches!(code, "server_error" | "temporarily_unavailable") => {
+            Err(InvalidResponse::Request)
+        }
+        _ => Err(InvalidResponse::Status(number)),
     }
 }
 
-/// The first claim that alone makes an answer malformed, for the log.
+/// The first claim that alone makes a response invalid, for the log.
 fn ill_typed(document: &Map<String, Value>) -> Option<&'static str> {
     let is_ill_typed = |name: &&str| {
         let answer = document.get(*name).map(|value| json!({ "active": true, *name: value }).to_string());
@@ -103,46 +106,46 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_document_with_a_boolean_says_anything() {
+    fn only_a_document_with_a_boolean_is_a_result() {
         let read = |body: &str| read(StatusCode::OK, body.as_bytes(), "https://as");
-        assert!(matches!(read(r#"{"active":true,"exp":1}"#), Ok(Verdict::Active(_))));
-        assert!(matches!(read(r#"{"active":false,"sub":"admin","exp":"x"}"#), Ok(Verdict::Inactive)));
+        assert!(matches!(read(r#"{"active":true,"exp":1}"#), Ok(TokenStatus::Active(_))));
+        assert!(matches!(read(r#"{"active":false,"sub":"admin","exp":"x"}"#), Ok(TokenStatus::Inactive)));
         for (body, expected) in [
-            ("", Unreadable::Malformed),
-            ("null", Unreadable::Malformed),
-            ("true", Unreadable::Malformed),
-            ("[]", Unreadable::Malformed),
-            ("{}", Unreadable::Active),
-            (r#"{"active":"true"}"#, Unreadable::Active),
-            (r#"{"active":1}"#, Unreadable::Active),
-            (r#"{"active":null}"#, Unreadable::Active),
-            (r#"{"active":[true]}"#, Unreadable::Active),
-            (r#"{"Active":true}"#, Unreadable::Active),
-            (r#"{"active":true,"active":true}"#, Unreadable::Malformed),
-            (r#"{"active":false,"active":true}"#, Unreadable::Malformed),
-            (r#"{"active":true,"exp":"1"}"#, Unreadable::Claims("exp")),
-            (r#"{"active":true,"aud":7}"#, Unreadable::Claims("aud")),
-            (r#"{"active":true}x"#, Unreadable::Malformed),
-            (r#"{"active":tru"#, Unreadable::Malformed),
-            ("\u{feff}{\"active\":true}", Unreadable::Malformed),
-            ("<html>", Unreadable::Malformed),
+            ("", InvalidResponse::Malformed),
+            ("null", InvalidResponse::Malformed),
+            ("true", InvalidResponse::Malformed),
+            ("[]", InvalidResponse::Malformed),
+            ("{}", InvalidResponse::Active),
+            (r#"{"active":"true"}"#, InvalidResponse::Active),
+            (r#"{"active":1}"#, InvalidResponse::Active),
+            (r#"{"active":null}"#, InvalidResponse::Active),
+            (r#"{"active":[true]}"#, InvalidResponse::Active),
+            (r#"{"Active":true}"#, InvalidResponse::Active),
+            (r#"{"active":true,"active":true}"#, InvalidResponse::Malformed),
+            (r#"{"active":false,"active":true}"#, InvalidResponse::Malformed),
+            (r#"{"active":true,"exp":"1"}"#, InvalidResponse::Claims("exp")),
+            (r#"{"active":true,"aud":7}"#, InvalidResponse::Claims("aud")),
+            (r#"{"active":true}x"#, InvalidResponse::Malformed),
+            (r#"{"active":tru"#, InvalidResponse::Malformed),
+            ("\u{feff}{\"active\":true}", InvalidResponse::Malformed),
+            ("<html>", InvalidResponse::Malformed),
         ] {
             assert_eq!(read(body).err(), Some(expected), "{body}");
         }
     }
 
     #[test]
-    fn what_is_null_is_not_said() {
+    fn null_counts_as_missing() {
         let nulls = r#"{"active":true,"iss":null,"sub":null,"aud":null,"exp":null,"nbf":null,"iat":null,"scope":null,
             "token_type":null,"typ":null,"client_id":null,"nonce":null,"events":null,"resource":"https://rs"}"#;
-        let Ok(Verdict::Active(claims)) = read(StatusCode::OK, nulls.as_bytes(), "https://as") else { panic!() };
+        let Ok(TokenStatus::Active(claims)) = read(StatusCode::OK, nulls.as_bytes(), "https://as") else { panic!() };
         assert_eq!((claims.issuer(), claims.subject(), claims.expires_at()), (Some("https://as"), None, None));
         assert_eq!(claims.audience().collect::<Vec<_>>(), ["https://rs"]);
     }
 
     #[test]
-    fn a_refusal_of_our_credentials_is_told_from_a_bad_token() {
-        use Unreadable::{Credentials, Request, Status};
+    fn rejected_credentials_differ_from_an_invalid_token() {
+        use InvalidResponse::{Credentials, Request, Status};
         for (status, body, expected) in [
             (401, "", Some(Status(401))),
             (401, r#"{"error":"request_unauthorized"}"#, Some(Status(401))),

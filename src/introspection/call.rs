@@ -7,44 +7,88 @@ use tokio::time::timeout;
 use url::form_urlencoded;
 
 use super::ClientCredentials;
-use super::answer::{self, Unreadable, Verdict};
-use super::endpoint::IntrospectionEndpoint;
-use super::health::Outcome;
+use super::answer::{self, InvalidResponse, TokenStatus};
+use super::breaker::Outcome;
 use crate::clock::Clock;
-use crate::discovery::Endpoint;
+use crate::discovery::{EndpointSource, EndpointUrl};
 use crate::http_client::{
-    FetchError, FetchErrorKind, HttpClient, HttpError, HttpErrorKind, RequestLimits, attempt, may_be_retried,
-    retry_after,
+    AddressPolicy, FetchError, FetchErrorKind, HttpClient, HttpError, HttpErrorKind, RequestLimits, attempt,
+    may_be_retried, retry_after,
 };
 
+/// The introspection endpoint of one issuer.
+pub(super) struct IntrospectionEndpoint(pub(super) EndpointSource);
+
+impl IntrospectionEndpoint {
+    /// Its URL, which is discovered if it is not known.
+    pub(super) async fn find(&self) -> Result<EndpointUrl, Arc<FetchError>> {
+        let source = match &self.0 {
+            EndpointSource::Configured(url) => {
+                return Ok(EndpointUrl { url: url.clone(), addresses: AddressPolicy::Any });
+            }
+            EndpointSource::Discovered(source) => source,
+        };
+        let metadata = source.for_request().await?;
+        let endpoint = metadata.introspection().cloned();
+        Ok(endpoint.ok_or_else(|| {
+            FetchError::new(FetchErrorKind::Document, metadata.issuer().as_str()).with_source(NoIntrospectionEndpoint)
+        })?)
+    }
+
+    /// It responds as if it had moved, so it is discovered again.
+    pub(super) fn suspect(&self) {
+        if let EndpointSource::Discovered(source) = &self.0 {
+            source.suspect();
+        }
+    }
+
+    pub(super) fn is_known(&self) -> bool {
+        match &self.0 {
+            EndpointSource::Configured(_) => true,
+            EndpointSource::Discovered(source) => {
+                source.known().is_some_and(|metadata| metadata.introspection().is_some())
+            }
+        }
+    }
+
+    /// Why it is not known, and how long it is not discovered again. `None` if it is known, or may be discovered now.
+    pub(super) fn last_error(&self) -> Option<(Arc<FetchError>, Duration)> {
+        match &self.0 {
+            // If it is known, a later failure of discovery does not matter.
+            EndpointSource::Discovered(source) if !self.is_known() => source.last_error(),
+            EndpointSource::Configured(_) | EndpointSource::Discovered(_) => None,
+        }
+    }
+}
+
 /// Sends introspection requests (RFC 7662, section 2.1).
-pub(super) struct Caller {
+pub(super) struct IntrospectionClient {
     pub(super) issuer: Box<str>,
     pub(super) client: Arc<dyn HttpClient>,
     pub(super) credentials: ClientCredentials,
     pub(super) endpoint: IntrospectionEndpoint,
 }
 
-/// Why a call brought no answer about the token.
+/// Why a request got no result for the token.
 #[derive(Debug, Clone)]
 pub(super) struct CallError {
     pub(super) error: Arc<FetchError>,
     pub(super) outcome: Outcome,
     /// The same request may succeed a moment later.
     pub(super) may_be_retried: bool,
-    /// The request is rejected by an error code that blames the request, and that may be about the token.
+    /// The error code blames the request, so the token may be the reason.
     pub(super) blames_request: bool,
 }
 
-impl Caller {
-    /// Sends one request, and reads what the authorization server says of `token`.
+impl IntrospectionClient {
+    /// Sends one request, and reads the result for `token`.
     pub(super) async fn call(
         &self,
-        endpoint: &Endpoint,
+        endpoint: &EndpointUrl,
         token: &str,
         time_limit: Duration,
         clock: &dyn Clock,
-    ) -> Result<Verdict, CallError> {
+    ) -> Result<TokenStatus, CallError> {
         let url = endpoint.url.as_str();
         let limits = RequestLimits::new(MAX_ANSWER, endpoint.addresses.clone());
         let sent = match self.request(url, token, clock) {
@@ -60,7 +104,7 @@ impl Caller {
         read.map_err(|error| CallError { may_be_retried, ..error })
     }
 
-    fn read(&self, url: &str, response: &Response<Bytes>) -> Result<Verdict, CallError> {
+    fn read(&self, url: &str, response: &Response<Bytes>) -> Result<TokenStatus, CallError> {
         answer::read(response.status(), response.body(), &self.issuer)
             .map_err(|unreadable| CallError::from_response(unreadable, url, retry_after(response.headers())))
     }
@@ -94,36 +138,45 @@ impl CallError {
         let outcome = match kind {
             HttpErrorKind::Unsendable => Outcome::NotSent,
             HttpErrorKind::Timeout => Outcome::TimedOut,
-            // One token can have as many claims; a response it is.
-            HttpErrorKind::TooLarge | HttpErrorKind::Redirected | HttpErrorKind::Encoded => Outcome::Odd,
+            // One token can have too many claims, and the response shows that the endpoint works.
+            HttpErrorKind::TooLarge | HttpErrorKind::Redirected | HttpErrorKind::Encoded => Outcome::Unexpected,
             _ if error.is_unreachable() => Outcome::Unreachable,
             _ => Outcome::Broken,
         };
         Self { error: Arc::new(error), outcome, may_be_retried: false, blames_request: false }
     }
 
-    fn from_response(unreadable: Unreadable, url: &str, retry_after: Option<Duration>) -> Self {
+    fn from_response(unreadable: InvalidResponse, url: &str, retry_after: Option<Duration>) -> Self {
         let (kind, outcome) = match unreadable {
-            Unreadable::Credentials(status) => (FetchErrorKind::CredentialsRefused(status), Outcome::ClientRejected),
-            Unreadable::Status(429) => (FetchErrorKind::Status(429), Outcome::RateLimited { retry_after }),
-            Unreadable::Status(503) => (FetchErrorKind::Status(503), Outcome::Overloaded { retry_after }),
-            Unreadable::Status(status @ (400 | 413 | 414 | 422 | 431)) => {
+            InvalidResponse::Credentials(status) => {
+                (FetchErrorKind::CredentialsRefused(status), Outcome::ClientRejected)
+            }
+            InvalidResponse::Status(429) => (FetchErrorKind::Status(429), Outcome::RateLimited { retry_after }),
+            InvalidResponse::Status(503) => (FetchErrorKind::Status(503), Outcome::Overloaded { retry_after }),
+            InvalidResponse::Status(status @ (400 | 413 | 414 | 422 | 431)) => {
                 (FetchErrorKind::Status(status), Outcome::RequestRejected)
             }
-            Unreadable::Status(status) => (FetchErrorKind::Status(status), Outcome::Odd),
-            Unreadable::Request => (FetchErrorKind::Status(400), Outcome::RequestRejected),
-            Unreadable::Malformed | Unreadable::Active | Unreadable::Claims(_) => {
-                (FetchErrorKind::Document, Outcome::Odd)
+            InvalidResponse::Status(status) => (FetchErrorKind::Status(status), Outcome::Unexpected),
+            InvalidResponse::Request => (FetchErrorKind::Status(400), Outcome::RequestRejected),
+            InvalidResponse::Malformed | InvalidResponse::Active | InvalidResponse::Claims(_) => {
+                (FetchErrorKind::Document, Outcome::Unexpected)
             }
         };
         let mut error = FetchError::new(kind, url).with_retry_after(retry_after);
         if kind == FetchErrorKind::Document {
             error = error.with_source(unreadable);
         }
-        let blames_request = unreadable == Unreadable::Request;
+        let blames_request = unreadable == InvalidResponse::Request;
         Self { error: Arc::new(error), outcome, may_be_retried: false, blames_request }
     }
 }
 
-/// The most bytes of an answer: real ones take 1 KiB.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the metadata has no \"introspection_endpoint\": configure it with `Issuer::introspection_endpoint`, or verify JWTs \
+     locally"
+)]
+struct NoIntrospectionEndpoint;
+
+/// The most bytes of a response: real responses have 1 KiB.
 const MAX_ANSWER: usize = 64 * 1024;

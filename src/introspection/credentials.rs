@@ -13,17 +13,24 @@ use crate::crypto::random;
 use crate::error::{BuildError, BuildErrorKind};
 use crate::jose::PrivateKey;
 
-/// Who this server is to the authorization server (RFC 7662, section 2.1; RFC 6749, section 2.3).
+/// The client authentication of this server at an introspection endpoint (RFC 7662, section 2.1; RFC 6749, section 2.3).
 ///
-/// Secrets do not print, and are wiped from memory with the last clone; the copy in a request goes with the request.
+/// `Debug` shows no secret. Secrets are zeroised when the last clone is dropped. The HTTP request has its own copy, which is
+/// not zeroised.
+///
+/// ```
+/// use mcp_bearer::introspection::ClientCredentials;
+///
+/// let credentials = ClientCredentials::basic("mcp-server", "s3cret");
+/// ```
 #[derive(Clone)]
 pub struct ClientCredentials {
     client_id: Box<str>,
-    method: Method,
+    method: AuthMethod,
 }
 
 #[derive(Clone)]
-enum Method {
+enum AuthMethod {
     Basic(Secret),
     Post(Secret),
     PrivateKeyJwt(Arc<PrivateKey>),
@@ -32,58 +39,55 @@ enum Method {
 
 type Secret = Arc<Zeroizing<String>>;
 
-/// What a request must not be sent without.
 #[derive(Debug, thiserror::Error)]
-#[error("the credentials cannot be written into a request")]
+#[error("the client credentials cannot be written into a request")]
 pub(super) struct Unwritable;
 
 impl ClientCredentials {
-    /// A client identifier and a secret, in the `Authorization` header (`client_secret_basic`): what most servers take.
-    /// Both are form-encoded first, as RFC 6749, section 2.3.1 demands.
+    /// A client id and a secret in the `Authorization` header (`client_secret_basic`), which most servers accept. Both are
+    /// form-encoded first (RFC 6749, section 2.3.1).
     #[must_use]
     pub fn basic(client_id: impl Into<Box<str>>, secret: impl Into<String>) -> Self {
-        Self { client_id: client_id.into(), method: Method::Basic(Arc::new(Zeroizing::new(secret.into()))) }
+        Self { client_id: client_id.into(), method: AuthMethod::Basic(Arc::new(Zeroizing::new(secret.into()))) }
     }
 
-    /// A client identifier and a secret, in the body (`client_secret_post`).
+    /// A client id and a secret in the request body (`client_secret_post`).
     #[must_use]
     pub fn post(client_id: impl Into<Box<str>>, secret: impl Into<String>) -> Self {
-        Self { client_id: client_id.into(), method: Method::Post(Arc::new(Zeroizing::new(secret.into()))) }
+        Self { client_id: client_id.into(), method: AuthMethod::Post(Arc::new(Zeroizing::new(secret.into()))) }
     }
 
-    /// A client identifier and a private key (`private_key_jwt`; RFC 7523, section 2.2). Each request carries an
-    /// assertion of its own, good for a minute, whose only audience is the issuer.
+    /// A client id and a private key (`private_key_jwt`; RFC 7523, section 2.2). Each request has a new assertion that is valid
+    /// for one minute. Its only audience is the issuer.
     #[must_use]
     pub fn private_key_jwt(client_id: impl Into<Box<str>>, key: PrivateKey) -> Self {
-        Self { client_id: client_id.into(), method: Method::PrivateKeyJwt(Arc::new(key)) }
+        Self { client_id: client_id.into(), method: AuthMethod::PrivateKeyJwt(Arc::new(key)) }
     }
 
-    /// An access token of this server's own (RFC 7662, section 2.1), for authorization servers that know no client
-    /// here. `token` is called for each request and must answer at once: it is for you to renew the token in time.
+    /// An access token of this server (RFC 7662, section 2.1), for authorization servers that do not use client credentials
+    /// here. `token` is called for each request and must not block. Your code must renew the token in time.
     #[must_use]
     pub fn bearer(token: impl Fn() -> String + Send + Sync + 'static) -> Self {
-        Self { client_id: Box::default(), method: Method::Bearer(Arc::new(token)) }
+        Self { client_id: Box::default(), method: AuthMethod::Bearer(Arc::new(token)) }
     }
 
     pub(super) fn check(&self) -> Result<(), BuildError> {
         let wrong = |message: &str| Err(BuildError::new(BuildErrorKind::Setting, message));
-        if matches!(self.method, Method::Bearer(_)) {
+        if matches!(self.method, AuthMethod::Bearer(_)) {
             return Ok(());
         }
         if self.client_id.is_empty() {
-            return wrong(
-                "the client identifier for introspection is empty: give the one that the authorization server has",
-            );
+            return wrong("the client id for introspection is empty; use the one that the authorization server has");
         }
-        if matches!(&self.method, Method::Basic(secret) | Method::Post(secret) if secret.is_empty()) {
+        if matches!(&self.method, AuthMethod::Basic(secret) | AuthMethod::Post(secret) if secret.is_empty()) {
             return wrong(
-                "the client secret for introspection is empty: give the one that the authorization server has",
+                "the client secret for introspection is empty; use the one that the authorization server has",
             );
         }
         Ok(())
     }
 
-    /// Writes them into a request to the server `issuer`.
+    /// Writes the credentials into a request to the authorization server `issuer`.
     pub(super) fn write(
         &self,
         issuer: &str,
@@ -92,20 +96,20 @@ impl ClientCredentials {
         form: &mut form_urlencoded::Serializer<'_, String>,
     ) -> Result<(), Unwritable> {
         match &self.method {
-            Method::Basic(secret) => {
+            AuthMethod::Basic(secret) => {
                 let pair = Zeroizing::new([&*encoded(&self.client_id), ":", &*encoded(secret)].concat());
                 authorize(headers, &["Basic ", &STANDARD.encode(pair.as_bytes())].concat())?;
             }
-            Method::Post(secret) => {
+            AuthMethod::Post(secret) => {
                 form.append_pair("client_id", &self.client_id);
                 form.append_pair("client_secret", secret);
             }
-            Method::PrivateKeyJwt(key) => {
+            AuthMethod::PrivateKeyJwt(key) => {
                 let assertion = self.assertion(key, issuer, now).ok_or(Unwritable)?;
                 form.append_pair("client_assertion_type", ASSERTION_TYPE);
                 form.append_pair("client_assertion", &assertion);
             }
-            Method::Bearer(token) => authorize(headers, &["Bearer ", &token()].concat())?,
+            AuthMethod::Bearer(token) => authorize(headers, &["Bearer ", &token()].concat())?,
         }
         Ok(())
     }
@@ -115,7 +119,7 @@ impl ClientCredentials {
         let claims = [
             ("iss", text(&self.client_id)),
             ("sub", text(&self.client_id)),
-            // The issuer and nothing else: an endpoint as audience lets one server replay it at another.
+            // Only the issuer: with an endpoint as the audience, one server could replay the assertion at another.
             ("aud", text(issuer)),
             ("jti", format!("{:032x}", u128::from_ne_bytes(random()?)).into()),
             ("iat", now.as_secs().into()),
@@ -140,19 +144,19 @@ fn authorize(headers: &mut HeaderMap, value: &str) -> Result<(), Unwritable> {
 impl fmt::Debug for ClientCredentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let method = match self.method {
-            Method::Basic(_) => "client_secret_basic",
-            Method::Post(_) => "client_secret_post",
-            Method::PrivateKeyJwt(_) => "private_key_jwt",
-            Method::Bearer(_) => "bearer",
+            AuthMethod::Basic(_) => "client_secret_basic",
+            AuthMethod::Post(_) => "client_secret_post",
+            AuthMethod::PrivateKeyJwt(_) => "private_key_jwt",
+            AuthMethod::Bearer(_) => "bearer",
         };
         f.debug_struct("ClientCredentials").field("method", &method).finish_non_exhaustive()
     }
 }
 
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
-/// So that it is taken for nothing else (RFC 8725, section 3.11).
+/// An explicit type, so that the assertion cannot be used as another kind of JWT (RFC 8725, section 3.11).
 const ASSERTION_TYP: &str = "client-authentication+jwt";
-/// Longer than any request takes, and clocks are a little apart.
+/// Longer than a request takes, with a margin for clock skew.
 const ASSERTION_LIFETIME: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
@@ -180,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bearer_token_is_asked_for_each_time() {
+    fn the_bearer_token_is_read_for_each_request() {
         let count = std::sync::atomic::AtomicU8::new(0);
         let next = move || format!("t{}", count.fetch_add(1, std::sync::atomic::Ordering::SeqCst));
         let credentials = ClientCredentials::bearer(next);

@@ -1,54 +1,54 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::queue::NoTurn;
+use super::queue::NoPermit;
 use crate::http_client::FetchError;
 
-/// Why the authorization server said nothing about a token.
+/// Why a token could not be introspected.
 #[derive(Debug, Clone, thiserror::Error)]
 pub(crate) enum IntrospectionError {
-    /// It gave no answer, or none that can be used.
+    /// There was no response, or an invalid one.
     #[error("introspection failed")]
     Failed {
         /// When another attempt is possible, if that is known.
         retry_in: Option<Duration>,
-        /// Whether an operator has to change something first.
+        /// Whether an operator must change the configuration first.
         is_misconfiguration: bool,
         #[source]
         source: Arc<FetchError>,
     },
-    /// The circuit breaker is open: no token is introspected for a while.
-    #[error("introspection is suspended after failures in a row")]
+    /// The circuit breaker is open.
+    #[error("introspection is suspended after consecutive failures")]
     Suspended {
         retry_in: Duration,
         #[source]
         last: Option<Arc<FetchError>>,
     },
-    /// The endpoint said when this token may be introspected again (RFC 6585, section 4).
-    #[error("the authorization server limits the rate of requests about this token")]
+    /// The endpoint limits the rate of requests for this token (RFC 6585, section 4).
+    #[error("the authorization server limits the rate of requests for this token")]
     RateLimited { retry_in: Duration },
-    /// As many calls as the endpoint bears are in flight, and the turn of this token did not come in time.
+    /// The limit of concurrent requests is reached, and the permit for this token did not come in time.
     #[error("too many introspection requests are waiting")]
     Busy { retry_in: Duration },
-    /// The answer took too long, or the attempt was cut off.
+    /// The introspection took too long, or was interrupted by a panic or by the end of its runtime.
     #[error("introspection was interrupted")]
     Interrupted,
 }
 
 impl IntrospectionError {
-    pub(super) fn from_no_turn(no_turn: NoTurn, last: Option<Arc<FetchError>>) -> Self {
-        match no_turn {
-            NoTurn::Suspended { retry_in } => Self::Suspended { retry_in, last },
-            NoTurn::Busy { retry_in } => Self::Busy { retry_in },
+    pub(super) fn from_no_permit(no_permit: NoPermit, last: Option<Arc<FetchError>>) -> Self {
+        match no_permit {
+            NoPermit::Suspended { retry_in } => Self::Suspended { retry_in, last },
+            NoPermit::Busy { retry_in } => Self::Busy { retry_in },
         }
     }
 
-    /// Whether an operator has to change something.
+    /// Whether an operator must change the configuration.
     pub(crate) const fn is_misconfiguration(&self) -> bool {
         matches!(self, Self::Failed { is_misconfiguration: true, .. })
     }
 
-    /// When the caller should come back. Where many callers are told the same, a random part spreads them.
+    /// The `Retry-After` for the client. If many clients get the same, a random part spreads their requests.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Failed { retry_in, .. } => *retry_in,
@@ -59,7 +59,7 @@ impl IntrospectionError {
     }
 }
 
-/// Whole seconds, rounded up, and up to 30 % more at random; one minute at most.
+/// Rounds up to whole seconds, and adds up to 30 % at random. The result is at most one minute.
 fn with_jitter(time: Duration) -> Duration {
     let seconds = time.as_secs().saturating_add(u64::from(time.subsec_nanos() > 0)).clamp(1, LONGEST);
     Duration::from_secs(seconds.saturating_add(fastrand::u64(0..=seconds.saturating_mul(3) / 10)).min(LONGEST))

@@ -5,59 +5,59 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
-use super::health::{Health, Outcome, Sent, Transition};
+use super::breaker::{CircuitBreaker, Outcome, Sent, Transition};
+use super::concurrency::{ConcurrencyLimit, Observed};
 use super::settings::Limits;
-use super::width::{Observed, Width};
 use crate::http_client::FetchError;
 
-/// Decides when a call is sent: not while the circuit breaker is open, one or a few at a time while it is half-open, and otherwise
-/// as many at once as the endpoint bears. Everybody else waits, first in, first out; tokens that were active before go first.
+/// Decides when a request is sent: none while the circuit breaker is open, one or a few at a time while it is half-open, and
+/// otherwise as many as the concurrency limit allows. Other callers wait in order. Tokens that were active before go first.
 pub(super) struct Queue {
-    /// Held for a few instructions, never across an await.
-    state: Mutex<State>,
+    /// Locked for a few instructions, never across an await.
+    state: Mutex<QueueState>,
     max_wait: Duration,
 }
 
-struct State {
-    health: Health,
-    width: Width,
-    /// Tokens that were active before have a line that strangers cannot fill.
-    known: Line,
-    strangers: Line,
+struct QueueState {
+    breaker: CircuitBreaker,
+    limit: ConcurrencyLimit,
+    /// Tokens that were active before have their own waiting line, which made-up tokens cannot fill.
+    known: WaitingLine,
+    unknown: WaitingLine,
     last_error: Option<Arc<FetchError>>,
-    /// Whether the operator was told that the credentials may be wrong.
-    told_of_credentials: bool,
+    /// Whether the log has a line that the credentials may be wrong.
+    has_reported_credentials: bool,
 }
 
-/// Those who wait, by the number of their ticket.
-struct Line {
+/// The callers that wait, by the number of their ticket.
+struct WaitingLine {
     waiting: BTreeMap<u64, oneshot::Sender<()>>,
     most: usize,
-    /// How many tickets were given out, and the last one whose turn came.
+    /// The last ticket that was issued, and the last one that got its permit.
     tickets: u64,
     called: u64,
 }
 
-/// Why a call is not sent.
+/// Why a request is not sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum NoTurn {
+pub(super) enum NoPermit {
     /// The circuit breaker is open.
     Suspended { retry_in: Duration },
-    /// The line is full, or the turn did not come in time.
+    /// The waiting line is full, or the permit did not come in time.
     Busy { retry_in: Duration },
 }
 
-/// A place in the queue, and after its turn has come the right to send one call. Dropping it gives it to the next.
-pub(super) struct Turn {
+/// A place in the queue, and later the right to send one request. Dropping it passes it to the next caller.
+pub(super) struct Permit {
     queue: Arc<Queue>,
     is_known: bool,
     ticket: u64,
     call: oneshot::Receiver<()>,
-    state: TurnState,
+    state: PermitState,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum TurnState {
+enum PermitState {
     Waiting,
     Called,
     Ended,
@@ -65,48 +65,48 @@ enum TurnState {
 
 impl Queue {
     pub(super) fn new(limits: Limits) -> Self {
-        let state = State {
-            health: Health::new(),
-            width: Width::new(limits.max_in_flight, limits.time_limit),
-            known: Line::new(MAX_WAITING_KNOWN),
-            strangers: Line::new(MAX_WAITING_STRANGERS),
+        let state = QueueState {
+            breaker: CircuitBreaker::new(),
+            limit: ConcurrencyLimit::new(limits.max_in_flight, limits.time_limit),
+            known: WaitingLine::new(MAX_WAITING_KNOWN),
+            unknown: WaitingLine::new(MAX_WAITING_UNKNOWN),
             last_error: None,
-            told_of_credentials: false,
+            has_reported_credentials: false,
         };
         Self { state: Mutex::new(state), max_wait: limits.max_wait }
     }
 
-    /// Waits for the right to send a call, until `deadline` at the latest.
-    pub(super) async fn turn(self: &Arc<Self>, is_known: bool, deadline: Instant) -> Result<Turn, NoTurn> {
+    /// Waits for the right to send a request, until `deadline` at the latest.
+    pub(super) async fn acquire(self: &Arc<Self>, is_known: bool, deadline: Instant) -> Result<Permit, NoPermit> {
         let (ticket, call) = self.join(is_known)?;
-        let mut turn = Turn { queue: Arc::clone(self), is_known, ticket, call, state: TurnState::Waiting };
-        if let Ok(Ok(())) = timeout_at(deadline, &mut turn.call).await {
-            turn.state = TurnState::Called;
-            return Ok(turn);
+        let mut permit = Permit { queue: Arc::clone(self), is_known, ticket, call, state: PermitState::Waiting };
+        if let Ok(Ok(())) = timeout_at(deadline, &mut permit.call).await {
+            permit.state = PermitState::Called;
+            return Ok(permit);
         }
         self.check()?;
         let retry_in = self.lock().time_until(is_known, ticket);
-        Err(NoTurn::Busy { retry_in })
+        Err(NoPermit::Busy { retry_in })
     }
 
-    /// By when a call that is wanted now must have its turn.
+    /// When a caller that arrives now stops waiting for its permit.
     pub(super) fn deadline(&self) -> Instant {
         let now = Instant::now();
         now.checked_add(self.max_wait).unwrap_or(now)
     }
 
-    /// Whether the circuit breaker lets calls through.
-    pub(super) fn check(&self) -> Result<(), NoTurn> {
+    /// Whether the circuit breaker lets requests through.
+    pub(super) fn check(&self) -> Result<(), NoPermit> {
         let retry_in = self.retry_in();
-        if retry_in.is_zero() { Ok(()) } else { Err(NoTurn::Suspended { retry_in }) }
+        if retry_in.is_zero() { Ok(()) } else { Err(NoPermit::Suspended { retry_in }) }
     }
 
     pub(super) fn retry_in(&self) -> Duration {
-        self.lock().health.retry_in(Instant::now().into_std())
+        self.lock().breaker.retry_in(Instant::now().into_std())
     }
 
     pub(super) fn is_half_open(&self) -> bool {
-        !self.lock().health.is_closed()
+        !self.lock().breaker.is_closed()
     }
 
     pub(super) fn last_error(&self) -> Option<Arc<FetchError>> {
@@ -115,22 +115,22 @@ impl Queue {
 
     /// Whether another token was confirmed as active a short time ago.
     pub(super) fn has_confirmed_another(&self, call: &Sent) -> bool {
-        self.lock().health.has_confirmed_another(&call.token, Instant::now().into_std())
+        self.lock().breaker.has_confirmed_another(&call.token, Instant::now().into_std())
     }
 
-    /// A question about a token has come to its end, with one call or two.
+    /// An introspection has ended, with one request or two.
     pub(super) fn report(&self, call: &Sent, outcome: Outcome, error: Option<&Arc<FetchError>>) -> Transition {
         let now = Instant::now().into_std();
         let mut state = self.lock();
-        let transition = state.health.report(call, outcome, now);
+        let transition = state.breaker.report(call, outcome, now);
         match transition {
             Transition::Opened(_) => state.dismiss(),
-            Transition::Closed => state.width.restart(now),
+            Transition::Closed => state.limit.restart(now),
             Transition::Counted | Transition::Suspected | Transition::None => {}
         }
         match (transition, error) {
             (_, None) => state.last_error = None,
-            // A failure that only its token may explain is not about the endpoint.
+            // The token alone may be the reason of this failure.
             (Transition::None | Transition::Closed, Some(_)) => {}
             (_, Some(error)) => state.last_error = Some(Arc::clone(error)),
         }
@@ -138,112 +138,111 @@ impl Queue {
         transition
     }
 
-    /// Whether the operator should be told that the credentials may be wrong: once, if at all, since made-up tokens may
-    /// meet with the same.
-    pub(super) fn should_tell_of_credentials(&self) -> bool {
+    /// Whether to log that the credentials may be wrong. It is logged once, because made-up tokens may cause the same
+    /// response.
+    pub(super) fn should_report_credentials(&self) -> bool {
         let mut state = self.lock();
-        state.health.has_never_confirmed() && !std::mem::replace(&mut state.told_of_credentials, true)
+        state.breaker.has_never_confirmed() && !std::mem::replace(&mut state.has_reported_credentials, true)
     }
 
-    fn join(&self, is_known: bool) -> Result<(u64, oneshot::Receiver<()>), NoTurn> {
+    fn join(&self, is_known: bool) -> Result<(u64, oneshot::Receiver<()>), NoPermit> {
         self.check()?;
         let mut state = self.lock();
         let line = state.line(is_known);
         let length = line.waiting.len();
         if length >= line.most {
-            return Err(NoTurn::Busy { retry_in: state.width.time_for(length) });
+            return Err(NoPermit::Busy { retry_in: state.limit.time_for(length) });
         }
         line.tickets = line.tickets.saturating_add(1);
-        let ((sender, turn), ticket) = (oneshot::channel(), line.tickets);
+        let ((sender, receiver), ticket) = (oneshot::channel(), line.tickets);
         line.waiting.insert(ticket, sender);
         state.call_next();
-        Ok((ticket, turn))
+        Ok((ticket, receiver))
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing under the lock leaves it half-changed.
+    fn lock(&self) -> MutexGuard<'_, QueueState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
-    /// Calls as many of those who wait as may be called.
+impl QueueState {
+    /// Gives a permit to each waiting caller that may have one.
     fn call_next(&mut self) {
         let now = Instant::now().into_std();
         while let Some(is_known) = self.next() {
             let line = self.line(is_known);
             let Some((ticket, sender)) = line.waiting.pop_first() else { return };
             line.called = ticket;
-            self.width.begin(now);
-            // A caller that has gone away is about to give the turn back.
+            self.limit.begin(now);
+            // A caller that has gone away returns its permit when it is dropped.
             _ = sender.send(());
         }
     }
 
-    /// Which line has the next turn: that of known tokens (`true`) or that of strangers.
+    /// The line that gets the next permit: that of known tokens (`true`), or the other one.
     fn next(&self) -> Option<bool> {
-        let lines = [(true, &self.known), (false, &self.strangers)];
+        let lines = [(true, &self.known), (false, &self.unknown)];
         let may_begin = |is_known| {
-            if self.health.is_closed() {
-                self.width.admits(is_known)
+            if self.breaker.is_closed() {
+                self.limit.admits(is_known)
             } else {
-                self.width.in_flight() < self.health.probes()
+                self.limit.in_flight() < self.breaker.probes()
             }
         };
         let next = lines.into_iter().find(|(is_known, line)| !line.waiting.is_empty() && may_begin(*is_known));
         next.map(|(is_known, _)| is_known)
     }
 
-    /// The circuit breaker has opened: nobody has to wait to hear that.
+    /// The circuit breaker has opened, so no caller waits any longer.
     fn dismiss(&mut self) {
         self.known.waiting.clear();
-        self.strangers.waiting.clear();
+        self.unknown.waiting.clear();
     }
 
-    /// When the turn of a ticket would have come. Those before it who have gone are expected to come back.
+    /// How long the permit for a ticket would have taken. Callers before it that have gone away are expected to come back.
     fn time_until(&self, is_known: bool, ticket: u64) -> Duration {
-        let line = if is_known { &self.known } else { &self.strangers };
-        self.width.time_for(usize::try_from(ticket.saturating_sub(line.called)).unwrap_or(usize::MAX))
+        let line = if is_known { &self.known } else { &self.unknown };
+        self.limit.time_for(usize::try_from(ticket.saturating_sub(line.called)).unwrap_or(usize::MAX))
     }
 
-    const fn line(&mut self, is_known: bool) -> &mut Line {
-        if is_known { &mut self.known } else { &mut self.strangers }
+    const fn line(&mut self, is_known: bool) -> &mut WaitingLine {
+        if is_known { &mut self.known } else { &mut self.unknown }
     }
 }
 
-impl Line {
+impl WaitingLine {
     const fn new(most: usize) -> Self {
         Self { waiting: BTreeMap::new(), most, tickets: 0, called: 0 }
     }
 }
 
-impl Turn {
-    /// The call that was sent at `sent` has ended.
+impl Permit {
+    /// The request that was sent at `sent` has ended.
     pub(super) fn end(mut self, sent: Instant, outcome: Outcome) {
         let (now, sent) = (Instant::now().into_std(), sent.into_std());
-        self.state = TurnState::Ended;
+        self.state = PermitState::Ended;
         let mut state = self.queue.lock();
         let observed = Observed {
-            others_responded: state.health.has_responded_since(sent),
-            is_confirmed: state.health.has_confirmed_any(now),
+            others_responded: state.breaker.has_responded_since(sent),
+            is_confirmed: state.breaker.has_confirmed_any(now),
         };
-        state.width.end(sent, outcome, observed, now);
+        state.limit.end(sent, outcome, observed, now);
         if outcome.is_response() {
-            state.health.responded(now);
+            state.breaker.responded(now);
         }
         state.call_next();
     }
 }
 
-impl Drop for Turn {
+impl Drop for Permit {
     fn drop(&mut self) {
-        if self.state == TurnState::Ended {
+        if self.state == PermitState::Ended {
             return;
         }
         let mut state = self.queue.lock();
-        // The call may have come at the very moment in which nobody waited for it any more.
-        if self.state == TurnState::Called || self.call.try_recv().is_ok() {
-            state.width.leave(Instant::now().into_std());
+        // The permit may have come at the moment when the caller stopped waiting for it.
+        if self.state == PermitState::Called || self.call.try_recv().is_ok() {
+            state.limit.leave(Instant::now().into_std());
         } else {
             state.line(self.is_known).waiting.remove(&self.ticket);
         }
@@ -251,7 +250,7 @@ impl Drop for Turn {
     }
 }
 
-/// Tokens that wait for their turn. Each is at most 16 KiB, and its request holds as much anyway.
-const MAX_WAITING_STRANGERS: usize = 768;
-/// The same for tokens that were active before.
+/// The most waiting tokens that were not active before. Each has at most 16 KiB, and its HTTP request has it too.
+const MAX_WAITING_UNKNOWN: usize = 768;
+/// The most waiting tokens that were active before.
 const MAX_WAITING_KNOWN: usize = 256;

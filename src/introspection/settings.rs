@@ -4,9 +4,9 @@ use std::time::Duration;
 use super::ClientCredentials;
 use crate::error::{BuildError, BuildErrorKind};
 
-/// How tokens are introspected (RFC 7662): with which credentials, and for how long an answer holds.
+/// The settings of token introspection (RFC 7662): client credentials, cache lifetimes and limits.
 ///
-/// Credentials alone are a configuration already: [`ClientCredentials`] turn into one with every default.
+/// [`ClientCredentials`] can be used instead, and convert into this with all defaults.
 ///
 /// ```
 /// use std::time::Duration;
@@ -24,7 +24,7 @@ pub struct Introspection {
     pub(super) limits: Limits,
 }
 
-/// How many calls are in flight, and how long they and those who wait for them may take.
+/// The limits of concurrent requests and of time.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
     pub(super) max_in_flight: usize,
@@ -32,7 +32,7 @@ pub(super) struct Limits {
     pub(super) max_wait: Duration,
 }
 
-/// How long answers hold.
+/// How long results are fresh.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Lifetimes {
     pub(super) positive: Duration,
@@ -41,7 +41,7 @@ pub(crate) struct Lifetimes {
 }
 
 impl Introspection {
-    /// Introspection as this client, with every default.
+    /// Introspection with these client credentials and all defaults.
     #[must_use]
     pub const fn new(credentials: ClientCredentials) -> Self {
         let lifetimes = Lifetimes { positive: DEFAULT_POSITIVE, negative: DEFAULT_NEGATIVE, stale: Duration::ZERO };
@@ -50,38 +50,37 @@ impl Introspection {
         Self { credentials, lifetimes, limits }
     }
 
-    /// For how long "active" holds without asking again: 0 to 5 minutes, 30 s by default. 0 asks on every request.
+    /// How long the result for an active token is cached: 0 to 5 minutes, 30 s by default. With 0, each request introspects
+    /// its token.
     ///
-    /// This is the revocation window: a token that is revoked at the authorization server is accepted for so long. It
-    /// never lasts beyond the token's `exp`, and the token's times are checked on every request all the same.
+    /// This is the revocation window: a token that is revoked at the authorization server is still accepted for this time. A
+    /// result is not used beyond the token's `exp`, and `exp` and `nbf` are checked on every request.
     #[must_use]
     pub const fn positive_cache(mut self, time: Duration) -> Self {
         self.lifetimes.positive = time;
         self
     }
 
-    /// For how long "not active" holds without asking again: 0 to 60 s, 10 s by default. An outage is never kept.
+    /// How long the result for a token that is not active is cached: 0 to 60 s, 10 s by default. Failures are never cached.
     #[must_use]
     pub const fn negative_cache(mut self, time: Duration) -> Self {
         self.lifetimes.negative = time;
         self
     }
 
-    /// For how long past [`positive_cache`](Self::positive_cache) "active" holds while the authorization server cannot
-    /// be asked: 0 to 60 s, 0 by default. It lengthens the revocation window by so much in an outage, and never lasts
-    /// beyond the token's `exp`.
+    /// How long past [`positive_cache`](Self::positive_cache) an active token is still accepted while introspection fails: 0 to
+    /// 60 s, 0 by default. It lengthens the revocation window during an outage. A result is not used beyond the token's `exp`.
     #[must_use]
     pub const fn stale_on_error(mut self, time: Duration) -> Self {
         self.lifetimes.stale = time;
         self
     }
 
-    /// The most introspection requests that are in flight at the same time: 1 to 64, 64 by default.
+    /// The upper bound of concurrent introspection requests: 1 to 64, 64 by default.
     ///
-    /// This is a limit, not a target. The number adapts to the authorization server: it starts at 8, grows by one after
-    /// each round of answers that came in time, and is halved where latency doubles, at a 503, and where no response comes
-    /// at all. A quarter of the limit is kept for tokens that were active before. Lower it where other clients of the
-    /// authorization server need its capacity.
+    /// The actual limit adapts to the authorization server. It starts at 8, grows by one after each round of answers that came
+    /// in time, and is halved if the latency doubles, at a 503, and if there is no response. A quarter is reserved for tokens
+    /// that were active before. Use a lower bound if other clients need the capacity of the authorization server.
     ///
     /// ```
     /// # use mcp_bearer::introspection::{ClientCredentials, Introspection};
@@ -94,8 +93,8 @@ impl Introspection {
         self
     }
 
-    /// The time limit of one introspection, from when the request is sent until the whole answer has come, its retry
-    /// included: 100 ms to 30 s, 3 s by default. The time in which it waits for its turn does not count.
+    /// The time limit of one introspection: 100 ms to 30 s, 3 s by default. It begins when the request is sent, and includes
+    /// the whole response and the retry. The time in the waiting line does not count.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -109,8 +108,8 @@ impl Introspection {
         self
     }
 
-    /// How long a token waits for its turn while other introspection requests are in flight: 0 to 30 s, 5 s by default.
-    /// After that the caller gets 503, and in `Retry-After` when its turn would have come.
+    /// How long a token waits while the limit of concurrent requests is reached: 0 to 30 s, 5 s by default. After that, the
+    /// client gets 503, with a `Retry-After` that says when its introspection would have begun.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -132,28 +131,28 @@ impl Introspection {
             ("stale_on_error", stale, MAX_STALE),
         ] {
             if value > most {
-                let message = format!("`{name}` is {value:?}: give between 0 s and {most:?}");
+                let message = format!("`{name}` is {value:?}; use between 0 s and {most:?}");
                 return Err(BuildError::new(BuildErrorKind::Setting, message));
             }
         }
         let Limits { max_in_flight, time_limit, max_wait } = self.limits;
         let wrong = |message: String| Err(BuildError::new(BuildErrorKind::Setting, message));
         if !(1..=DEFAULT_IN_FLIGHT).contains(&max_in_flight) {
-            return wrong(format!("`max_in_flight` is {max_in_flight}: give between 1 and {DEFAULT_IN_FLIGHT}"));
+            return wrong(format!("`max_in_flight` is {max_in_flight}; use between 1 and {DEFAULT_IN_FLIGHT}"));
         }
         if !(MIN_TIME_LIMIT..=MAX_TIME_LIMIT).contains(&time_limit) {
             let (least, most) = (MIN_TIME_LIMIT, MAX_TIME_LIMIT);
-            return wrong(format!("`time_limit` is {time_limit:?}: give between {least:?} and {most:?}"));
+            return wrong(format!("`time_limit` is {time_limit:?}; use between {least:?} and {most:?}"));
         }
         if max_wait > MAX_MAX_WAIT {
-            return wrong(format!("`max_wait` is {max_wait:?}: give between 0 s and {MAX_MAX_WAIT:?}"));
+            return wrong(format!("`max_wait` is {max_wait:?}; use between 0 s and {MAX_MAX_WAIT:?}"));
         }
         self.credentials.check()
     }
 }
 
 impl Limits {
-    /// The longest that a caller waits: for its turn, for discovery if that is needed, and for the answer.
+    /// The longest time that a caller waits: in the waiting line, and for the result.
     pub(super) const fn longest(self) -> Duration {
         self.max_wait.saturating_add(self.time_limit)
     }
@@ -174,24 +173,24 @@ impl fmt::Debug for Introspection {
     }
 }
 
-/// Enough for thousands of introspections a second, few enough not to be a nuisance.
+/// Enough for thousands of introspections a second.
 const DEFAULT_IN_FLIGHT: usize = 64;
-/// A user waits for it, unlike for a key set.
+/// Short, because a user waits for each introspection.
 const DEFAULT_TIME_LIMIT: Duration = Duration::from_secs(3);
-/// Shorter than this, a connection cannot even be made.
+/// In a shorter time, no connection can be made.
 const MIN_TIME_LIMIT: Duration = Duration::from_millis(100);
-/// Clients give up after about so long.
+/// Most clients give up after about this time.
 const MAX_TIME_LIMIT: Duration = Duration::from_secs(30);
-/// With the time limit this is shorter than the patience of most clients.
+/// Together with the time limit, this is shorter than the time limit of most clients.
 const DEFAULT_MAX_WAIT: Duration = Duration::from_secs(5);
 const MAX_MAX_WAIT: Duration = Duration::from_secs(30);
-/// Half a minute: short enough for a revocation, long enough for the requests of one conversation.
+/// Short enough for a revocation, and long enough for the requests of one conversation.
 const DEFAULT_POSITIVE: Duration = Duration::from_secs(30);
-/// Longer than that, a revocation means little.
+/// With a longer time, a revocation would have little effect.
 const MAX_POSITIVE: Duration = Duration::from_secs(5 * 60);
-/// Short, since a token may be shown before the server that issued it has told its replicas.
+/// Short, because a token may arrive before all replicas of the authorization server know it.
 const DEFAULT_NEGATIVE: Duration = Duration::from_secs(10);
-/// Longer than that, a repaired account looks broken.
+/// With a longer time, a token that has become active would be rejected for too long.
 const MAX_NEGATIVE: Duration = Duration::from_secs(60);
 /// Long enough for a restart of the authorization server.
 const MAX_STALE: Duration = Duration::from_secs(60);

@@ -10,7 +10,8 @@ use super::Issuer;
 use super::config::{Introspected, Source};
 use crate::claims::{AcceptedAudiences, Policy};
 use crate::discovery::{
-    AuthorizationServerMetadata, Discovery, DiscoveryMethod, Endpoint, EndpointSource, MetadataSource, RequiredMembers,
+    AuthorizationServerMetadata, Discovery, DiscoveryMethod, EndpointSource, EndpointUrl, MetadataSource,
+    RequiredMembers,
 };
 use crate::error::{BuildError, BuildErrorKind};
 use crate::http_client::HttpClient;
@@ -160,7 +161,7 @@ impl Issuer {
     fn endpoint(
         &self,
         configured: Option<&str>,
-        of_metadata: fn(&AuthorizationServerMetadata) -> Option<&Endpoint>,
+        of_metadata: fn(&AuthorizationServerMetadata) -> Option<&EndpointUrl>,
         missing: &str,
     ) -> Result<EndpointSource, BuildError> {
         match (configured, &self.source) {

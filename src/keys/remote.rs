@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::fetch::{FetchRequest, Fetched, KeySetFetcher, Validators};
 use super::refresh::{Action, FETCH_LIMIT, Fetch, Refresh};
 use super::{FoundKeys, KeyError, RefreshPolicy};
-use crate::event_limit::{EventLimit, Summary};
+use crate::event_limit::{EventLimit, EventSummary};
 use crate::http_client::{FetchError, FetchErrorKind, SingleFlight};
 use crate::jose::{Algorithm, JwkSet, KeyName, Selection};
 use crate::log::{Cause, is_shown, limited};
@@ -284,7 +284,7 @@ impl Shared {
             Err(error) => {
                 let cause = Cause::new(error);
                 let owned: Box<str> = issuer.into();
-                let is_shown = is_shown(&self.events, "key_set", move |Summary { cause, events, hidden }| {
+                let is_shown = is_shown(&self.events, "key_set", move |EventSummary { cause, events, hidden }| {
                     tracing::warn!(target: "mcp_bearer::keys", issuer = &*owned, cause, count = events, hidden,
                     "the key set could not be fetched many times within a minute: only the first appear above `debug`");
                 });

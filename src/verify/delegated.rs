@@ -8,7 +8,7 @@ use super::{IssuerVerifier, Method, Verification, Verifier, VerifyError, VerifyE
 use crate::claims::Claims;
 use crate::clock::Clock;
 use crate::failure::CheckFailure;
-use crate::introspection::{Introspector, Verdict};
+use crate::introspection::{Introspector, TokenStatus};
 
 /// Verifies tokens by code of the application: another format than JWT, a database, a library of a vendor.
 ///
@@ -101,8 +101,9 @@ impl IssuerVerifier {
         form: Form,
     ) -> Step {
         let fingerprint = introspector.fingerprint(token);
-        let cached = introspector.recall(&fingerprint, None);
-        let unsupported = |verdict: &Verdict| matches!((verdict, form), (Verdict::Unsupported, Form::Jwt { .. }));
+        let cached = introspector.cached(&fingerprint, None);
+        let unsupported =
+            |verdict: &TokenStatus| matches!((verdict, form), (TokenStatus::Unsupported, Form::Jwt { .. }));
         if let Some(verdict) = cached.clone().filter(|verdict| !unsupported(verdict)) {
             return Ok(Verification::Done(self.conclude(verdict, verifier.clock.as_ref())));
         }
@@ -116,11 +117,12 @@ impl IssuerVerifier {
             let verdict = match cached {
                 Some(verdict) => verdict,
                 None => {
-                    let answer = introspector.ask(fingerprint, token.clone(), expires_at, None, &verifier.clock).await;
+                    let answer =
+                        introspector.introspect(fingerprint, token.clone(), expires_at, None, &verifier.clock).await;
                     answer.map_err(|error| this.error(error))?
                 }
             };
-            if matches!((&verdict, form), (Verdict::Unsupported, Form::Jwt { .. })) {
+            if matches!((&verdict, form), (TokenStatus::Unsupported, Form::Jwt { .. })) {
                 return Err(this.not_introspected(&verifier, token.as_bytes()).await);
             }
             this.conclude(verdict, verifier.clock.as_ref())
@@ -140,10 +142,10 @@ impl IssuerVerifier {
         verified.unwrap_or_else(cannot_be_introspected)
     }
 
-    fn conclude(&self, verdict: Verdict, clock: &dyn Clock) -> Result<Accepted, VerifyError> {
+    fn conclude(&self, verdict: TokenStatus, clock: &dyn Clock) -> Result<Accepted, VerifyError> {
         match verdict {
-            Verdict::Active(claims) => self.check_answer(claims, clock),
-            Verdict::Inactive | Verdict::Unsupported => Err(self.error(CheckFailure::Inactive)),
+            TokenStatus::Active(claims) => self.check_answer(claims, clock),
+            TokenStatus::Inactive | TokenStatus::Unsupported => Err(self.error(CheckFailure::Inactive)),
         }
     }
 
@@ -159,23 +161,23 @@ impl IssuerVerifier {
             return Ok(Verification::Done(Ok(accepted)));
         };
         let fingerprint = introspector.fingerprint(token);
-        if let Some(verdict) = introspector.recall(&fingerprint, Some(*interval)) {
+        if let Some(verdict) = introspector.cached(&fingerprint, Some(*interval)) {
             return Ok(Verification::Done(self.unless_revoked(accepted, &verdict)));
         }
         let (this, introspector, clock) = (Arc::clone(self), Arc::clone(introspector), Arc::clone(clock));
         let (token, interval) = (text(token), *interval);
         Ok(Verification::Pending(Box::pin(async move {
-            let verdict = introspector.ask(fingerprint, token, None, Some(interval), &clock).await;
+            let verdict = introspector.introspect(fingerprint, token, None, Some(interval), &clock).await;
             let verdict = verdict.map_err(|error| this.error(error))?;
             this.unless_revoked(accepted, &verdict)
         })))
     }
 
-    fn unless_revoked(&self, accepted: Accepted, verdict: &Verdict) -> Result<Accepted, VerifyError> {
+    fn unless_revoked(&self, accepted: Accepted, verdict: &TokenStatus) -> Result<Accepted, VerifyError> {
         match verdict {
-            Verdict::Active(_) => Ok(accepted),
-            Verdict::Inactive => Err(self.error(CheckFailure::Inactive)),
-            Verdict::Unsupported => {
+            TokenStatus::Active(_) => Ok(accepted),
+            TokenStatus::Inactive => Err(self.error(CheckFailure::Inactive)),
+            TokenStatus::Unsupported => {
                 Err(self.error(VerifyError::new(VerifyErrorKind::Misconfigured).with_source(CannotBeRevoked)))
             }
         }

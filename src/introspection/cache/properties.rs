@@ -37,18 +37,18 @@ proptest! {
     fn however_large_the_answers_memory_is_bounded(sizes in prop::collection::vec(1_usize..65_536, 1..8), seed: u32) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         let _entered = runtime.enter();
-        let memory = Memory::new(Introspection::new(ClientCredentials::basic("id", "secret")).lifetimes);
-        let verdicts: Vec<_> = sizes.iter().map(|size| Verdict::Active(claims(0, *size))).collect();
+        let cache = ResponseCache::new(Introspection::new(ClientCredentials::basic("id", "secret")).lifetimes);
+        let verdicts: Vec<_> = sizes.iter().map(|size| TokenStatus::Active(claims(0, *size))).collect();
         for number in 0..12_000 {
             let token = token_cache::tests::fingerprint(u64::from(seed) + number);
             let verdict = &verdicts[usize::try_from(number).unwrap() % verdicts.len()];
-            memory.keep(memory.ask(token), verdict, None);
-            memory.keep(memory.ask([token[0]; 32]), &Verdict::Inactive, None);
-            prop_assert!(memory.positives.weight() <= 10_000);
+            cache.insert(cache.begin(token), verdict, None);
+            cache.insert(cache.begin([token[0]; 32]), &TokenStatus::Inactive, None);
+            prop_assert!(cache.positives.weight() <= 10_000);
         }
-        let bytes = memory.positives.bytes();
+        let bytes = cache.positives.bytes();
         prop_assert!(bytes <= 40 << 20, "{} bytes", bytes);
-        prop_assert!(memory.negatives.len() <= 1_000);
+        prop_assert!(cache.negatives.len() <= 1_000);
     }
 }
 
@@ -119,12 +119,12 @@ fn lifetimes() -> impl Strategy<Value = Lifetimes> {
 }
 
 struct Model {
-    memory: Memory,
+    cache: ResponseCache,
     times: Lifetimes,
     /// Questions without an answer: of which token, asked when, and how many times its like had been forgotten.
-    open: Vec<(AskedAt, usize, Instant)>,
+    open: Vec<(PendingLookup, usize, Instant)>,
     /// The questions that nobody waits for any more, because their token was forgotten.
-    abandoned: Vec<(AskedAt, usize, Instant)>,
+    abandoned: Vec<(PendingLookup, usize, Instant)>,
     /// All answers that counted, oldest first.
     said: Vec<Said>,
     /// What was said last of each token since it was forgotten last.
@@ -149,19 +149,26 @@ impl Said {
 impl Model {
     fn new(times: Lifetimes) -> Self {
         let holds = [None; TOKENS];
-        Self { memory: Memory::new(times), times, open: Vec::new(), abandoned: Vec::new(), said: Vec::new(), holds }
+        Self {
+            cache: ResponseCache::new(times),
+            times,
+            open: Vec::new(),
+            abandoned: Vec::new(),
+            said: Vec::new(),
+            holds,
+        }
     }
 
     async fn happen(&mut self, event: Event) -> Result<(), TestCaseError> {
         let now = Instant::now();
         match event {
             Event::Ask(token) if self.open.iter().all(|(_, asked, _)| *asked != token) => {
-                self.open.push((self.memory.ask(fingerprint(token)), token, now));
+                self.open.push((self.cache.begin(fingerprint(token)), token, now));
             }
             Event::Ask(_) => {}
             Event::Answer { question, answer } => self.answer(question, answer),
             Event::Forget(token) => {
-                self.memory.forget(&fingerprint(token));
+                self.cache.remove(&fingerprint(token));
                 self.holds[token] = None;
                 // What is asked about others of its kind goes on, and may or may not be kept: it is not looked at.
                 let kin = |other: usize| fingerprint(other)[0] == fingerprint(token)[0];
@@ -191,12 +198,12 @@ impl Model {
         };
         let (asked, token, at) = from.swap_remove(question.index(from.len()));
         let claims = matches!(answer, Answer::Active(_)).then(|| claims(self.said.len(), 10));
-        let verdict = claims.clone().map_or(Verdict::Inactive, Verdict::Active);
+        let verdict = claims.clone().map_or(TokenStatus::Inactive, TokenStatus::Active);
         let left = match answer {
             Answer::Active(left) => left.map(Duration::from_millis),
             Answer::Inactive => None,
         };
-        self.memory.keep(asked, &verdict, left);
+        self.cache.insert(asked, &verdict, left);
         if counts {
             self.holds[token] = Some(self.said.len());
             self.said.push(Said { at, answer, claims });
@@ -209,12 +216,12 @@ impl Model {
             let limit = if said.claims.is_some() { within.unwrap_or(self.times.positive) } else { self.times.negative };
             now - said.at < limit && said.dies_at().is_none_or(|dies_at| now < dies_at)
         });
-        match (self.memory.recall(&fingerprint(token), within), expected) {
+        match (self.cache.get(&fingerprint(token), within), expected) {
             (None, None) => {}
-            (Some(Verdict::Active(claims)), Some(Said { claims: Some(said), .. })) => {
+            (Some(TokenStatus::Active(claims)), Some(Said { claims: Some(said), .. })) => {
                 prop_assert!(std::ptr::eq(claims.scopes(), said.scopes()), "another answer than the last");
             }
-            (Some(Verdict::Inactive), Some(Said { claims: None, .. })) => {}
+            (Some(TokenStatus::Inactive), Some(Said { claims: None, .. })) => {}
             (recalled, expected) => {
                 let (recalled, expected) = (recalled.is_some(), expected.map(|said| said.answer));
                 prop_assert!(false, "recalled {}, though {:?} holds", recalled, expected);
@@ -231,7 +238,7 @@ impl Model {
             !self.times.stale.is_zero() && now - said.at < longest && is_alive
         });
         let expected = expected.and_then(|said| said.claims.as_ref());
-        let recalled = self.memory.recall_stale(&fingerprint(token), within);
+        let recalled = self.cache.get_stale(&fingerprint(token), within);
         let place = |claims: &Claims| std::ptr::from_ref(claims.scopes());
         prop_assert_eq!(recalled.as_ref().map(place), expected.map(place));
         Ok(())

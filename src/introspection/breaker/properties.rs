@@ -13,7 +13,7 @@ proptest! {
 
     #[test]
     fn an_endpoint_that_fails_is_spared_and_no_other(events in prop::collection::vec(events(), 1..200)) {
-        let mut model = Model { health: Health::new(), now: Instant::now(), calls: Vec::new(), failures: 0, pause: None };
+        let mut model = Model { breaker: CircuitBreaker::new(), now: Instant::now(), calls: Vec::new(), failures: 0, pause: None };
         for event in events {
             model.happen(event)?;
         }
@@ -39,7 +39,7 @@ fn events() -> impl Strategy<Value = Event> {
         2 => seconds.prop_map(|retry_after| Outcome::RateLimited { retry_after }),
         1 => Just(Outcome::ClientRejected),
         1 => Just(Outcome::RequestRejected),
-        4 => Just(Outcome::Odd),
+        4 => Just(Outcome::Unexpected),
         3 => Just(Outcome::Broken),
         3 => Just(Outcome::TimedOut),
         4 => Just(Outcome::Unreachable),
@@ -54,7 +54,7 @@ fn events() -> impl Strategy<Value = Event> {
 }
 
 struct Model {
-    health: Health,
+    breaker: CircuitBreaker,
     now: Instant,
     calls: Vec<Sent>,
     /// Since the last answer.
@@ -68,8 +68,8 @@ impl Model {
         match event {
             Event::Send(token) => {
                 let left = self.pause.map_or(Duration::ZERO, |(_, until)| until.saturating_duration_since(self.now));
-                prop_assert_eq!(self.health.retry_in(self.now), left);
-                prop_assert_eq!(self.health.is_closed(), self.pause.is_none());
+                prop_assert_eq!(self.breaker.retry_in(self.now), left);
+                prop_assert_eq!(self.breaker.is_closed(), self.pause.is_none());
                 if left.is_zero() {
                     self.calls.push(Sent { token: [token; 32], is_known: token < 3, at: self.now });
                 }
@@ -93,9 +93,9 @@ impl Model {
         let is_conclusive = matches!(outcome, Outcome::ClientRejected)
             || (call.is_known && matches!(outcome, Outcome::RateLimited { retry_after: Some(_) }));
         if outcome.is_response() {
-            self.health.responded(self.now);
+            self.breaker.responded(self.now);
         }
-        match self.health.report(call, outcome, self.now) {
+        match self.breaker.report(call, outcome, self.now) {
             Transition::Opened(pause) => {
                 prop_assert!((FIRST_PAUSE..=LONGEST_PAUSE).contains(&pause), "{:?}", pause);
                 match self.pause {

@@ -4,41 +4,41 @@ use super::*;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 
-/// A width, and the time.
+/// A limit, and the time.
 struct World {
-    width: Width,
+    limit: ConcurrencyLimit,
     now: Instant,
 }
 
 impl World {
     fn new() -> Self {
-        Self { width: Width::new(64, Duration::from_secs(3)), now: Instant::now() }
+        Self { limit: ConcurrencyLimit::new(64, Duration::from_secs(3)), now: Instant::now() }
     }
 
     /// As many calls as strangers may send at once, each with this outcome after this time.
     fn round(&mut self, outcome: Outcome, millis: u32) {
         let (sent, mut calls) = (self.now, 0);
-        while self.width.admits(false) {
-            self.width.begin(sent);
+        while self.limit.admits(false) {
+            self.limit.begin(sent);
             calls += 1;
         }
         self.now += millis * MILLISECOND;
         for _ in 0..calls {
-            self.width.end(sent, outcome, Observed::default(), self.now);
+            self.limit.end(sent, outcome, Observed::default(), self.now);
         }
     }
 
     /// One call while nothing else is in flight.
     fn alone(&mut self, outcome: Outcome, millis: u32) {
-        self.width.begin(self.now);
+        self.limit.begin(self.now);
         let sent = self.now;
         self.now += millis * MILLISECOND;
-        self.width.end(sent, outcome, Observed::default(), self.now);
+        self.limit.end(sent, outcome, Observed::default(), self.now);
     }
 
-    fn at(width: usize) -> Self {
+    fn at(limit: usize) -> Self {
         let mut world = Self::new();
-        world.width.width = width;
+        world.limit.limit = limit;
         world
     }
 }
@@ -48,19 +48,19 @@ fn it_grows_by_one_with_each_round_to_its_limit_and_strangers_get_three_quarters
     let mut world = World::new();
     for expected in 9..=48 {
         world.round(Outcome::Active, 100);
-        assert_eq!(world.width.width, expected);
+        assert_eq!(world.limit.limit, expected);
     }
     for _ in 0..100 {
         world.round(Outcome::NotActive, 100);
     }
-    assert_eq!(world.width.width, 64);
+    assert_eq!(world.limit.limit, 64);
     let (mut strangers, mut known) = (0, 0);
-    while world.width.admits(false) {
-        world.width.begin(world.now);
+    while world.limit.admits(false) {
+        world.limit.begin(world.now);
         strangers += 1;
     }
-    while world.width.admits(true) {
-        world.width.begin(world.now);
+    while world.limit.admits(true) {
+        world.limit.begin(world.now);
         known += 1;
     }
     assert_eq!((strangers, known), (48, 16));
@@ -73,7 +73,7 @@ fn calls_that_do_not_use_it_up_show_nothing() {
         for _ in 0..100 {
             world.alone(outcome, 100);
         }
-        assert_eq!(world.width.width, 8, "{outcome:?}");
+        assert_eq!(world.limit.limit, 8, "{outcome:?}");
     }
 }
 
@@ -83,10 +83,10 @@ fn a_503_and_silence_halve_it_once_for_all_calls_that_were_sent_together() {
         let mut world = World::at(40);
         for expected in [20, 10, 5, 2, 1, 1] {
             world.round(outcome, 1_000);
-            assert_eq!(world.width.width, expected, "{outcome:?}");
+            assert_eq!(world.limit.limit, expected, "{outcome:?}");
         }
         world.round(Outcome::Active, 10);
-        assert_eq!(world.width.width, 2, "{outcome:?}");
+        assert_eq!(world.limit.limit, 2, "{outcome:?}");
     }
 }
 
@@ -94,14 +94,14 @@ fn a_503_and_silence_halve_it_once_for_all_calls_that_were_sent_together() {
 fn a_timeout_halves_nothing_where_other_calls_are_answered() {
     let mut world = World::new();
     let sent = world.now;
-    while world.width.admits(false) {
-        world.width.begin(sent);
+    while world.limit.admits(false) {
+        world.limit.begin(sent);
     }
     world.now += 3_000 * MILLISECOND;
     for _ in 0..8 {
-        world.width.end(sent, Outcome::TimedOut, Observed { others_responded: true, is_confirmed: true }, world.now);
+        world.limit.end(sent, Outcome::TimedOut, Observed { others_responded: true, is_confirmed: true }, world.now);
     }
-    assert_eq!(world.width.width, 8);
+    assert_eq!(world.limit.limit, 8);
 }
 
 #[test]
@@ -109,25 +109,25 @@ fn latency_that_doubles_over_its_best_of_the_last_minute_halves_it() {
     let mut world = World::new();
     world.round(Outcome::Active, 100);
     world.round(Outcome::Active, 199);
-    assert_eq!(world.width.width, 10);
+    assert_eq!(world.limit.limit, 10);
     world.round(Outcome::Active, 200);
-    assert_eq!(world.width.width, 5);
+    assert_eq!(world.limit.limit, 5);
     // Of what takes only milliseconds, twice as many are noise.
     let mut world = World::new();
     world.round(Outcome::Active, 2);
     world.round(Outcome::Active, 49);
-    assert_eq!(world.width.width, 10);
+    assert_eq!(world.limit.limit, 10);
     // A minute later the endpoint may have become another.
     let mut world = World::new();
     world.round(Outcome::Active, 100);
     world.now += 60_000 * MILLISECOND;
     world.round(Outcome::Active, 500);
-    assert_eq!(world.width.width, 10);
+    assert_eq!(world.limit.limit, 10);
     // Tokens that are not active are often found out sooner.
     let mut world = World::new();
     world.round(Outcome::NotActive, 60);
     world.round(Outcome::Active, 300);
-    assert_eq!(world.width.width, 10);
+    assert_eq!(world.limit.limit, 10);
 }
 
 #[test]
@@ -136,19 +136,19 @@ fn it_does_not_grow_where_answers_come_late() {
     for _ in 0..10 {
         world.round(Outcome::Active, 1_501);
     }
-    assert_eq!(world.width.width, 8);
+    assert_eq!(world.limit.limit, 8);
 }
 
 #[test]
 fn it_never_exceeds_a_setting() {
     for most in 1..=64 {
-        let mut world = World { width: Width::new(most, Duration::from_secs(3)), now: Instant::now() };
+        let mut world = World { limit: ConcurrencyLimit::new(most, Duration::from_secs(3)), now: Instant::now() };
         for _ in 0..80 {
             world.round(Outcome::Active, 10);
         }
         let mut calls = 0;
-        while world.width.admits(true) {
-            world.width.begin(world.now);
+        while world.limit.admits(true) {
+            world.limit.begin(world.now);
             calls += 1;
         }
         assert_eq!(calls, most);
@@ -158,28 +158,28 @@ fn it_never_exceeds_a_setting() {
 #[test]
 fn the_time_until_a_turn_follows_from_latency_and_width() {
     let mut world = World::new();
-    assert_eq!(world.width.time_for(100), Duration::ZERO);
+    assert_eq!(world.limit.time_for(100), Duration::ZERO);
     world.round(Outcome::Active, 900);
-    assert_eq!((world.width.width, world.width.time_for(90)), (9, Duration::from_secs(9)));
+    assert_eq!((world.limit.limit, world.limit.time_for(90)), (9, Duration::from_secs(9)));
 }
 
 #[test]
 fn a_call_that_times_out_alone_is_the_fault_of_its_token_if_the_endpoint_works() {
     for (is_confirmed, expected) in [(true, 8), (false, 1)] {
         let observed = Observed { others_responded: false, is_confirmed };
-        let (mut width, mut now) = (Width::new(64, Duration::from_secs(3)), Instant::now());
-        let mut time_out = |width: &mut Width| {
+        let (mut limit, mut now) = (ConcurrencyLimit::new(64, Duration::from_secs(3)), Instant::now());
+        let mut time_out = |limit: &mut ConcurrencyLimit| {
             let sent = now;
-            let calls = width.width;
-            (0..calls).for_each(|_| width.begin(sent));
+            let calls = limit.limit;
+            (0..calls).for_each(|_| limit.begin(sent));
             now += Duration::from_secs(3);
-            (0..calls).for_each(|_| width.end(sent, Outcome::TimedOut, observed, now));
+            (0..calls).for_each(|_| limit.end(sent, Outcome::TimedOut, observed, now));
             now += Duration::from_secs(1);
-            width.width
+            limit.limit
         };
-        let widths = [time_out(&mut width), time_out(&mut width), time_out(&mut width), time_out(&mut width)];
+        let widths = [time_out(&mut limit), time_out(&mut limit), time_out(&mut limit), time_out(&mut limit)];
         assert_eq!(widths, [4, 2, 1, expected]);
         // For two minutes more of the same changes nothing.
-        assert_eq!((0..20).map(|_| time_out(&mut width)).max(), Some(expected), "{is_confirmed}");
+        assert_eq!((0..20).map(|_| time_out(&mut limit)).max(), Some(expected), "{is_confirmed}");
     }
 }

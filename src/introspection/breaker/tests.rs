@@ -7,30 +7,30 @@ const KNOWN: Fingerprint = [1; 32];
 
 /// A breaker at a moment, and calls that begin and end in it.
 struct World {
-    health: Health,
+    breaker: CircuitBreaker,
     now: Instant,
     strangers: u8,
 }
 
 impl World {
     fn new() -> Self {
-        Self { health: Health::new(), now: Instant::now(), strangers: 100 }
+        Self { breaker: CircuitBreaker::new(), now: Instant::now(), strangers: 100 }
     }
 
     fn known(&mut self, outcome: Outcome) -> Transition {
         let call = Sent { token: KNOWN, is_known: true, at: self.now };
-        self.health.report(&call, outcome, self.now)
+        self.breaker.report(&call, outcome, self.now)
     }
 
     /// A token that nobody has seen before.
     fn stranger(&mut self, outcome: Outcome) -> Transition {
         self.strangers += 1;
         let call = Sent { token: [self.strangers; 32], is_known: false, at: self.now };
-        self.health.report(&call, outcome, self.now)
+        self.breaker.report(&call, outcome, self.now)
     }
 
     fn retry_in(&self) -> Duration {
-        self.health.retry_in(self.now)
+        self.breaker.retry_in(self.now)
     }
 
     /// The endpoint cannot be reached, five times.
@@ -46,7 +46,7 @@ impl World {
 
 /// Outcomes that a token may cause.
 const ODD: [Outcome; 6] = [
-    Outcome::Odd,
+    Outcome::Unexpected,
     Outcome::Broken,
     Outcome::TimedOut,
     Outcome::Overloaded { retry_after: Some(Duration::from_secs(60)) },
@@ -66,11 +66,11 @@ fn five_failures_without_an_answer_between_them_open_it_and_four_do_not() {
     let mut world = World::opened();
     assert_eq!(world.retry_in(), 5 * SECOND);
     world.now += 4 * SECOND;
-    assert_eq!((world.retry_in(), world.health.is_closed()), (SECOND, false));
+    assert_eq!((world.retry_in(), world.breaker.is_closed()), (SECOND, false));
     world.now += SECOND;
-    assert_eq!((world.retry_in(), world.health.is_closed()), (Duration::ZERO, false));
+    assert_eq!((world.retry_in(), world.breaker.is_closed()), (Duration::ZERO, false));
     assert_eq!(world.stranger(Outcome::NotActive), Transition::Closed);
-    assert!(world.health.is_closed());
+    assert!(world.breaker.is_closed());
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn a_call_that_was_sent_before_it_opened_makes_no_pause_longer() {
     let mut world = World::opened();
     let call = Sent { token: KNOWN, is_known: true, at: world.now };
     world.now += 6 * SECOND;
-    assert_eq!(world.health.report(&call, Outcome::Unreachable, world.now), Transition::None);
+    assert_eq!(world.breaker.report(&call, Outcome::Unreachable, world.now), Transition::None);
     assert_eq!(world.retry_in(), Duration::ZERO);
 }
 
@@ -117,7 +117,8 @@ fn what_another_token_meets_with_counts_for_nothing_for_two_minutes_after_a_conf
 
 #[test]
 fn what_the_confirmed_token_itself_meets_with_counts() {
-    for outcome in [Outcome::Odd, Outcome::Broken, Outcome::TimedOut, Outcome::ClientRejected, Outcome::RequestRejected]
+    for outcome in
+        [Outcome::Unexpected, Outcome::Broken, Outcome::TimedOut, Outcome::ClientRejected, Outcome::RequestRejected]
     {
         let mut world = World::new();
         world.known(Outcome::Active);
@@ -133,9 +134,9 @@ fn strangers_make_no_pause_longer_and_one_of_them_alone_opens_nothing() {
     for outcome in ODD.into_iter().filter(|outcome| *outcome != Outcome::ClientRejected) {
         let mut world = World::new();
         let alone = Sent { token: [9; 32], is_known: false, at: world.now };
-        assert_eq!(world.health.report(&alone, outcome, world.now), Transition::Suspected);
+        assert_eq!(world.breaker.report(&alone, outcome, world.now), Transition::Suspected);
         for _ in 0..20 {
-            assert_eq!(world.health.report(&alone, outcome, world.now), Transition::None);
+            assert_eq!(world.breaker.report(&alone, outcome, world.now), Transition::None);
         }
         for _ in 0..4 {
             world.stranger(outcome);
@@ -172,9 +173,9 @@ fn a_timeout_counts_only_where_nothing_was_answered_meanwhile() {
     for _ in 0..20 {
         let call = Sent { token: KNOWN, is_known: true, at: world.now };
         world.now += SECOND;
-        world.health.responded(world.now);
+        world.breaker.responded(world.now);
         world.now += SECOND;
-        assert_eq!(world.health.report(&call, Outcome::TimedOut, world.now), Transition::None);
+        assert_eq!(world.breaker.report(&call, Outcome::TimedOut, world.now), Transition::None);
     }
 }
 

@@ -1,10 +1,9 @@
-//! Whether an introspection endpoint works: a circuit breaker. It is a pure state machine that is told what happened,
-//! and what time it is.
+//! The circuit breaker of an introspection endpoint. It is a pure state machine: the time is an argument.
 //!
-//! Anybody can send a token that the endpoint answers oddly, or not at all. So a failure counts only if it shows that
-//! the endpoint is the cause:
+//! Anybody can send a token that the endpoint answers with an unusual status, or not at all. So a failure counts only if it
+//! shows that the endpoint is the cause:
 //!
-//! | outcome of a call | counts |
+//! | outcome of a request | counts |
 //! |---|---|
 //! | no connection could be made | always |
 //! | `invalid_client`, before any token was confirmed as active | always, and opens the breaker at once |
@@ -16,20 +15,20 @@
 //! | 400, 413, 414, 422 or 431 for any other token | never |
 //! | any other failure | once for each token, and only towards opening the breaker: it never makes a pause longer |
 //!
-//! One token that nobody has confirmed can never keep the others out. Five failures that count, without an answer between
-//! them, open the breaker: no call is sent for 5 s. Then the breaker is half-open: calls are sent one at a time, or a few
-//! once a call has failed in a way that does not count. An answer closes it. A failure that counts opens it again, for twice
-//! as long, up to 60 s.
+//! So one token that was never confirmed cannot open the breaker. Five failures that count, without an answer between them,
+//! open it: no request is sent for 5 s. Then the breaker is half-open: requests are sent one at a time, or a few at a time
+//! after one has failed in a way that does not count. An answer closes it. A failure that counts opens it again, for twice as
+//! long, up to 60 s.
 
 use std::time::{Duration, Instant};
 
-use super::width::FIRST;
+use super::concurrency::FIRST;
 use crate::crypto::Fingerprint;
 
 /// The circuit breaker of one endpoint.
 #[derive(Debug)]
-pub(super) struct Health {
-    state: State,
+pub(super) struct CircuitBreaker {
+    state: BreakerState,
     /// The last token that the endpoint confirmed as active, and when. The credentials worked then.
     confirmed: Option<(Fingerprint, Instant)>,
     /// When the last response came, whatever it was.
@@ -39,15 +38,15 @@ pub(super) struct Health {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum BreakerState {
     /// Counts the failures since the last answer.
     Closed { failures: u32 },
-    /// No call is sent before `until`; after that the breaker is half-open. `pause` is how long it is open in all.
-    /// While it is half-open, `probes` calls may be in flight.
+    /// No request is sent before `until`. After that, the breaker is half-open, and `probes` requests may be in flight.
+    /// `pause` is how long it is open.
     Open { until: Instant, pause: Duration, probes: usize },
 }
 
-/// A call that was sent.
+/// A request that was sent.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sent {
     pub(super) token: Fingerprint,
@@ -56,7 +55,7 @@ pub(super) struct Sent {
     pub(super) at: Instant,
 }
 
-/// How a call ended.
+/// How a request ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Outcome {
     /// The endpoint confirmed the token as active.
@@ -72,7 +71,7 @@ pub(super) enum Outcome {
     /// A status that blames the request, and so the token: 400, 413, 414, 422, 431.
     RequestRejected,
     /// Any other response that is not an answer.
-    Odd,
+    Unexpected,
     /// The connection broke.
     Broken,
     /// No response within the time limit.
@@ -83,16 +82,16 @@ pub(super) enum Outcome {
     NotSent,
 }
 
-/// The result of reporting the outcome of a call.
+/// The effect of an outcome on the circuit breaker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Transition {
-    /// Nothing: the call worked, or its token alone may be the reason that it did not.
+    /// None: the request worked, or its token alone may be the reason of the failure.
     None,
     /// The failure counts, but the token may be the reason.
     Suspected,
     /// The failure counts.
     Counted,
-    /// No call is sent for so long.
+    /// No request is sent for this time.
     Opened(Duration),
     Closed,
 }
@@ -123,43 +122,43 @@ impl Outcome {
     }
 }
 
-impl Health {
+impl CircuitBreaker {
     pub(super) const fn new() -> Self {
-        Self { state: State::Closed { failures: 0 }, confirmed: None, responded_at: None, suspects: Vec::new() }
+        Self { state: BreakerState::Closed { failures: 0 }, confirmed: None, responded_at: None, suspects: Vec::new() }
     }
 
-    /// How long no call may be sent; zero if one may be sent now.
+    /// How long no request may be sent. Zero if one may be sent now.
     pub(super) fn retry_in(&self, now: Instant) -> Duration {
         match self.state {
-            State::Closed { .. } => Duration::ZERO,
-            State::Open { until, .. } => until.saturating_duration_since(now),
+            BreakerState::Closed { .. } => Duration::ZERO,
+            BreakerState::Open { until, .. } => until.saturating_duration_since(now),
         }
     }
 
-    /// How many calls may be in flight while it is half-open.
+    /// How many requests may be in flight while it is half-open.
     pub(super) const fn probes(&self) -> usize {
         match self.state {
-            State::Closed { .. } => 0,
-            State::Open { probes, .. } => probes,
+            BreakerState::Closed { .. } => 0,
+            BreakerState::Open { probes, .. } => probes,
         }
     }
 
     pub(super) const fn is_closed(&self) -> bool {
-        matches!(self.state, State::Closed { .. })
+        matches!(self.state, BreakerState::Closed { .. })
     }
 
-    /// Whether another token was confirmed as active a short time ago: then the endpoint and the credentials work.
+    /// Whether another token was confirmed as active recently. Then the endpoint and the credentials work.
     pub(super) fn has_confirmed_another(&self, token: &Fingerprint, now: Instant) -> bool {
         self.has_confirmed_any(now) && self.confirmed.as_ref().is_some_and(|(confirmed, _)| confirmed != token)
     }
 
-    /// Whether any token was confirmed as active a short time ago.
+    /// Whether any token was confirmed as active recently.
     pub(super) fn has_confirmed_any(&self, now: Instant) -> bool {
         let is_recent = |at: Instant| now.saturating_duration_since(at) < CONFIRMATION_HOLDS;
         self.confirmed.as_ref().is_some_and(|(_, at)| is_recent(*at))
     }
 
-    /// Whether no token was ever confirmed as active: the credentials may be wrong.
+    /// Whether no token was ever confirmed as active. Then the credentials may be wrong.
     pub(super) const fn has_never_confirmed(&self) -> bool {
         self.confirmed.is_none()
     }
@@ -169,12 +168,12 @@ impl Health {
         self.responded_at.is_some_and(|at| at >= then)
     }
 
-    /// A response came, whatever it says.
+    /// A response of any kind arrived.
     pub(super) const fn responded(&mut self, now: Instant) {
         self.responded_at = Some(now);
     }
 
-    /// A call has ended.
+    /// An introspection has ended.
     pub(super) fn report(&mut self, call: &Sent, outcome: Outcome, now: Instant) -> Transition {
         match outcome {
             Outcome::Active => self.confirmed = Some((call.token, now)),
@@ -182,7 +181,7 @@ impl Health {
             _ => return self.fail(call, outcome, now),
         }
         let was_closed = self.is_closed();
-        self.state = State::Closed { failures: 0 };
+        self.state = BreakerState::Closed { failures: 0 };
         self.suspects.clear();
         if was_closed { Transition::None } else { Transition::Closed }
     }
@@ -190,31 +189,33 @@ impl Health {
     fn fail(&mut self, call: &Sent, outcome: Outcome, now: Instant) -> Transition {
         let evidence = self.evidence(call, outcome, now);
         // A token that may be the cause does not make a pause longer.
-        let said = if evidence == Evidence::Unclear { None } else { outcome.retry_after() };
+        let retry_after = if evidence == Evidence::Unclear { None } else { outcome.retry_after() };
         match (self.state, evidence) {
             (_, Evidence::None) => Transition::None,
-            (State::Closed { .. }, Evidence::Unclear) if self.suspects.contains(&call.token) => Transition::None,
-            (State::Closed { failures }, Evidence::Unclear | Evidence::Endpoint)
+            (BreakerState::Closed { .. }, Evidence::Unclear) if self.suspects.contains(&call.token) => Transition::None,
+            (BreakerState::Closed { failures }, Evidence::Unclear | Evidence::Endpoint)
                 if failures.saturating_add(1) < FAILURES_IN_A_ROW =>
             {
-                self.state = State::Closed { failures: failures.saturating_add(1) };
+                self.state = BreakerState::Closed { failures: failures.saturating_add(1) };
                 if evidence == Evidence::Unclear {
                     self.suspects.push(call.token);
                     return Transition::Suspected;
                 }
                 Transition::Counted
             }
-            (State::Closed { .. }, _) => self.open(FIRST_PAUSE, said, now),
-            // Not a call that was sent before the breaker opened.
-            (State::Open { until, pause, .. }, Evidence::Endpoint | Evidence::Conclusive) if call.at >= until => {
-                self.open(pause.saturating_mul(2), said, now)
+            (BreakerState::Closed { .. }, _) => self.open(FIRST_PAUSE, retry_after, now),
+            // Requests that were sent before the breaker opened do not count.
+            (BreakerState::Open { until, pause, .. }, Evidence::Endpoint | Evidence::Conclusive)
+                if call.at >= until =>
+            {
+                self.open(pause.saturating_mul(2), retry_after, now)
             }
-            // The token may be the cause, so the endpoint may work: the next calls need not wait for each other.
-            (State::Open { until, pause, .. }, Evidence::Unclear) if call.at >= until => {
-                self.state = State::Open { until, pause, probes: FIRST };
+            // The endpoint may work, so the next requests do not wait for each other.
+            (BreakerState::Open { until, pause, .. }, Evidence::Unclear) if call.at >= until => {
+                self.state = BreakerState::Open { until, pause, probes: FIRST };
                 Transition::None
             }
-            (State::Open { .. }, _) => Transition::None,
+            (BreakerState::Open { .. }, _) => Transition::None,
         }
     }
 
@@ -234,22 +235,22 @@ impl Health {
         }
     }
 
-    fn open(&mut self, pause: Duration, said: Option<Duration>, now: Instant) -> Transition {
-        let pause = pause.max(said.unwrap_or_default()).min(LONGEST_PAUSE);
+    fn open(&mut self, pause: Duration, retry_after: Option<Duration>, now: Instant) -> Transition {
+        let pause = pause.max(retry_after.unwrap_or_default()).min(LONGEST_PAUSE);
         self.suspects.clear();
-        self.state = State::Open { until: now.checked_add(pause).unwrap_or(now), pause, probes: 1 };
+        self.state = BreakerState::Open { until: now.checked_add(pause).unwrap_or(now), pause, probes: 1 };
         Transition::Opened(pause)
     }
 }
 
-/// One failure may be chance, and so may two; more than this is an outage.
+/// Fewer failures may be coincidence.
 const FAILURES_IN_A_ROW: u32 = 5;
-/// The first pause: long enough for a restart.
+/// The first pause: long enough for a restart of the endpoint.
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
-/// The longest pause: an endpoint that works again is noticed within a minute.
+/// The longest pause, so that the end of an outage is noticed within a minute.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-/// How long one confirmation shows that endpoint and credentials work. Shorter than the time in which an operator
-/// notices an outage, and longer than the time between two confirmations on a server that is in use.
+/// How long a confirmation shows that endpoint and credentials work. It is shorter than the time in which an operator notices
+/// an outage, and longer than the time between two confirmations on a server in use.
 const CONFIRMATION_HOLDS: Duration = Duration::from_secs(2 * 60);
 
 #[cfg(test)]

@@ -1,0 +1,243 @@
+//! The cached introspection results, and how long they are fresh. Tokens are not kept: the key is the HMAC of a token.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{Lifetimes, TokenStatus};
+use crate::claims::Claims;
+use crate::crypto::Fingerprint;
+use crate::token_cache::{TokenCache, Weighed};
+
+/// Active and other tokens have separate caches, so that made-up tokens cannot evict active ones.
+pub(super) struct ResponseCache {
+    lifetimes: Lifetimes,
+    positives: TokenCache<Positive>,
+    negatives: TokenCache<Negative>,
+    /// Until when a token must not be introspected, because the endpoint responded with `Retry-After`.
+    held_back: TokenCache<HeldBack>,
+    /// How often a result was removed, by the first byte of its fingerprint. The result of a request that was sent before a
+    /// removal is not cached after it.
+    removals: [AtomicU64; 256],
+    /// Locked for a few instructions by each change. Reading takes no lock.
+    write_lock: Mutex<()>,
+}
+
+/// An introspection in progress, and the state of the cache when it began.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PendingLookup {
+    token: Fingerprint,
+    at: Instant,
+    removals: u64,
+}
+
+#[derive(Clone)]
+struct Positive {
+    claims: Claims,
+    asked_at: Instant,
+    /// When the token expires, however fresh the result is.
+    expires_at: Option<Instant>,
+}
+
+#[derive(Clone, Copy)]
+struct HeldBack {
+    until: Instant,
+}
+
+#[derive(Clone)]
+struct Negative {
+    status: TokenStatus,
+    asked_at: Instant,
+}
+
+impl ResponseCache {
+    pub(super) fn new(lifetimes: Lifetimes) -> Self {
+        Self {
+            lifetimes,
+            positives: TokenCache::new(MAX_POSITIVES),
+            negatives: TokenCache::new(MAX_NEGATIVES),
+            held_back: TokenCache::new(MAX_NEGATIVES),
+            removals: std::array::from_fn(|_| AtomicU64::new(0)),
+            write_lock: Mutex::new(()),
+        }
+    }
+
+    /// The cached result, if it is fresh. `max_age` replaces the configured lifetime of an active token.
+    pub(super) fn get(&self, token: &Fingerprint, max_age: Option<Duration>) -> Option<TokenStatus> {
+        let now = Instant::now();
+        let age = |asked_at: Instant| now.saturating_duration_since(asked_at);
+        if let Some(positive) = self.positives.get(token)
+            && age(positive.asked_at) < max_age.unwrap_or(self.lifetimes.positive)
+            && positive.is_valid(now)
+        {
+            return Some(TokenStatus::Active(positive.claims));
+        }
+        let negative = self.negatives.get(token)?;
+        (age(negative.asked_at) < self.lifetimes.negative).then_some(negative.status)
+    }
+
+    /// The claims of an active token whose result is not fresh any more, for use while introspection fails. The token itself
+    /// must not have expired.
+    pub(super) fn get_stale(&self, token: &Fingerprint, max_age: Option<Duration>) -> Option<Claims> {
+        let (now, stale) = (Instant::now(), self.lifetimes.stale);
+        let positive = self.positives.get(token).filter(|_| !stale.is_zero())?;
+        let longest = max_age.unwrap_or(self.lifetimes.positive).saturating_add(stale);
+        let usable = now.saturating_duration_since(positive.asked_at) < longest && positive.is_valid(now);
+        usable.then_some(positive.claims)
+    }
+
+    /// Whether the last result for a token was active, however old it is.
+    pub(super) fn was_active(&self, token: &Fingerprint) -> bool {
+        self.positives.peek(token).is_some()
+    }
+
+    /// Blocks the introspection of a token for this time.
+    pub(super) fn hold_back(&self, token: Fingerprint, time: Duration) {
+        if let Some(until) = Instant::now().checked_add(time.min(LONGEST_HOLD)) {
+            self.held_back.insert(token, HeldBack { until });
+        }
+    }
+
+    /// How long a token must not be introspected. `None` if it may be introspected now.
+    pub(super) fn held_back(&self, token: &Fingerprint) -> Option<Duration> {
+        let HeldBack { until } = self.held_back.get(token)?;
+        Some(until.saturating_duration_since(Instant::now())).filter(|left| !left.is_zero())
+    }
+
+    /// Begins an introspection.
+    pub(super) fn begin(&self, token: Fingerprint) -> PendingLookup {
+        PendingLookup { token, at: Instant::now(), removals: self.removals(&token) }
+    }
+
+    /// Caches the result of an introspection, with the age of its beginning. `lifetime` is how long the token itself was valid
+    /// at that time, if that is known.
+    pub(super) fn insert(&self, pending: PendingLookup, status: &TokenStatus, lifetime: Option<Duration>) {
+        let PendingLookup { token, at, removals } = pending;
+        let _guard = self.write_lock.lock().unwrap_or_else(PoisonError::into_inner);
+        // If a runtime stood still during this introspection, a later one may have ended before it. The later result stays.
+        if self.removals(&token) != removals || self.has_later_result(&token, at) {
+            return;
+        }
+        match status {
+            TokenStatus::Active(claims) => {
+                self.negatives.remove(&token);
+                // A time that the clock cannot represent means no expiry.
+                let expires_at = lifetime.and_then(|lifetime| at.checked_add(lifetime));
+                self.positives.insert(token, Positive { claims: claims.clone(), asked_at: at, expires_at });
+            }
+            TokenStatus::Inactive | TokenStatus::Unsupported => {
+                self.positives.remove(&token);
+                // Even with a lifetime of zero, it shows that the results of earlier introspections are out of date.
+                self.negatives.insert(token, Negative { status: status.clone(), asked_at: at });
+            }
+        }
+    }
+
+    pub(super) fn remove(&self, token: &Fingerprint) {
+        let _guard = self.write_lock.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(removals) = self.counter(token) {
+            removals.fetch_add(1, Ordering::AcqRel);
+        }
+        self.positives.remove(token);
+        self.negatives.remove(token);
+        self.held_back.remove(token);
+    }
+
+    fn has_later_result(&self, token: &Fingerprint, at: Instant) -> bool {
+        self.positives.peek(token).is_some_and(|positive| positive.asked_at > at)
+            || self.negatives.peek(token).is_some_and(|negative| negative.asked_at > at)
+    }
+
+    fn removals(&self, token: &Fingerprint) -> u64 {
+        self.counter(token).map_or(0, |removals| removals.load(Ordering::Acquire))
+    }
+
+    fn counter(&self, token: &Fingerprint) -> Option<&AtomicU64> {
+        self.removals.get(usize::from(*token.first()?))
+    }
+}
+
+impl Positive {
+    fn is_valid(&self, now: Instant) -> bool {
+        self.expires_at.is_none_or(|expires_at| now < expires_at)
+    }
+}
+
+impl Weighed for Positive {
+    fn bytes(&self) -> usize {
+        self.claims.size()
+    }
+}
+
+impl Weighed for HeldBack {
+    fn bytes(&self) -> usize {
+        0
+    }
+}
+
+impl Weighed for Negative {
+    fn bytes(&self) -> usize {
+        0
+    }
+}
+
+/// Active tokens: one entry for each token in use at the same time, and at most 40 MiB of text.
+const MAX_POSITIVES: usize = 10_000;
+/// Other tokens: enough for clients that repeat a request, not for a flood.
+const MAX_NEGATIVES: usize = 1_000;
+
+/// The longest time for which a token is not introspected: the longest `Retry-After` for clients.
+const LONGEST_HOLD: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::introspection::{ClientCredentials, Introspection};
+    use crate::token_cache::PAGE;
+    use crate::token_cache::tests::fingerprint;
+
+    #[tokio::test(start_paused = true)]
+    async fn entries_and_bytes_are_bounded_and_other_tokens_evict_no_active_ones() {
+        let cache = ResponseCache::new(Introspection::new(ClientCredentials::basic("id", "secret")).lifetimes);
+        let active = |size: usize| {
+            let claims = format!("{{\"active\":true,\"padding\":\"{}\"}}", "x".repeat(size));
+            TokenStatus::Active(Claims::from_introspection(claims.as_bytes(), "https://as").unwrap())
+        };
+        for (size, most) in [(10, MAX_POSITIVES), (PAGE, MAX_POSITIVES / 2), (60_000, MAX_POSITIVES / 15)] {
+            let verdict = active(size);
+            for number in 0..100_000 {
+                cache.insert(cache.begin(fingerprint(number)), &verdict, None);
+            }
+            assert!((most * 9 / 10..=most).contains(&cache.positives.len()), "{size}: {}", cache.positives.len());
+        }
+        let good = cache.positives.len();
+        for number in 100_000..200_000 {
+            cache.insert(cache.begin(fingerprint(number)), &TokenStatus::Inactive, None);
+        }
+        assert_eq!((cache.positives.len(), cache.negatives.len()), (good, MAX_NEGATIVES));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_result_that_arrives_after_a_newer_one_is_not_cached() {
+        for negative in [10, 0] {
+            let settings = Introspection::new(ClientCredentials::basic("id", "secret"));
+            let cache = ResponseCache::new(settings.negative_cache(Duration::from_secs(negative)).lifetimes);
+            let claims = Claims::from_introspection(br#"{"active":true}"#, "https://as").unwrap();
+            let (token, active) = ([0; 32], TokenStatus::Active(claims));
+            let earlier = cache.begin(token);
+            tokio::time::advance(Duration::from_secs(1)).await;
+            let later = cache.begin(token);
+            cache.insert(later, &TokenStatus::Inactive, None);
+            cache.insert(earlier, &active, None);
+            assert!(!matches!(cache.get(&token, None), Some(TokenStatus::Active(_))), "{negative}");
+            // A later introspection replaces it.
+            cache.insert(cache.begin(token), &active, None);
+            cache.insert(earlier, &TokenStatus::Inactive, None);
+            assert!(matches!(cache.get(&token, None), Some(TokenStatus::Active(_))), "{negative}");
+        }
+    }
+}
