@@ -26,7 +26,7 @@ pub(super) fn challenge(guard: &Guard, error: Option<(&str, &str)>, scopes: &Sco
         parameter("error_description", description);
     }
     parameter("resource_metadata", &guard.metadata_url);
-    parameter("scope", guard.requested.of(scopes).as_str());
+    parameter("scope", guard.requested.translate(scopes).as_str());
     // The builder lets nothing into a configuration that a header cannot hold.
     HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("Bearer"))
 }

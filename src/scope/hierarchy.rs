@@ -3,18 +3,18 @@ use std::collections::{HashMap, HashSet};
 use super::Scopes;
 use crate::error::{BuildError, BuildErrorKind};
 
-/// Which scope implies which: `notes:write` may stand for `notes:read` (MCP 2026-07-28).
+/// The scope hierarchy: `notes:write` may imply `notes:read` (MCP 2026-07-28).
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ScopeHierarchy {
-    // For a scope, every scope that implies it, directly or not.
+    /// For each scope, all scopes that imply it, directly or indirectly.
     implied_by: HashMap<Box<str>, Vec<Box<str>>>,
 }
 
 impl ScopeHierarchy {
-    /// The hierarchy made of `rules`: a scope, and the scopes it directly implies. Implication is transitive.
+    /// Makes a hierarchy from `rules`: a scope, and the scopes that it directly implies. Implication is transitive.
     ///
     /// # Errors
-    /// [`BuildErrorKind::Scope`] if a rule has a text that is no scope, or if scopes imply each other in a circle.
+    /// [`BuildErrorKind::Scope`] if a text in a rule is not a scope, or if a scope implies itself, directly or indirectly.
     pub(crate) fn new<'a>(rules: impl IntoIterator<Item = (&'a str, &'a [String])>) -> Result<Self, BuildError> {
         let mut implies: HashMap<String, Vec<String>> = HashMap::new();
         for (broad, narrow) in rules {
@@ -32,18 +32,19 @@ impl ScopeHierarchy {
         Ok(Self { implied_by })
     }
 
-    /// Whether `granted` holds `scope` or a scope that implies it.
+    /// Whether `granted` contains `scope`, or a scope that implies it.
     pub(crate) fn grants(&self, granted: &Scopes, scope: &str) -> bool {
         granted.contains(scope)
             || self.implied_by.get(scope).is_some_and(|broader| broader.iter().any(|broad| granted.contains(broad)))
     }
 
-    /// Whether `granted` holds or implies every scope of `required`.
+    /// Whether `granted` contains or implies every scope of `required`.
     pub(crate) fn grants_all(&self, granted: &Scopes, required: &Scopes) -> bool {
         required.iter().all(|scope| self.grants(granted, scope))
     }
 }
 
+/// All scopes that `start` implies, directly or indirectly.
 fn reachable<'a>(start: &str, implies: &'a HashMap<String, Vec<String>>) -> Result<HashSet<&'a str>, BuildError> {
     let mut found = HashSet::new();
     let mut waiting: Vec<&str> = implies.get(start).into_iter().flatten().map(String::as_str).collect();
@@ -81,20 +82,20 @@ mod tests {
     }
 
     #[test]
-    fn a_circle_is_refused() {
+    fn a_circle_is_rejected() {
         for rules in [&[("a", &["a"][..])][..], &[("a", &["b"][..]), ("b", &["c"][..]), ("c", &["a"][..])][..]] {
             assert_eq!(hierarchy(rules).unwrap_err().kind(), BuildErrorKind::Scope);
         }
     }
 
     #[test]
-    fn a_diamond_is_no_circle() {
+    fn a_diamond_is_not_a_circle() {
         let scopes = hierarchy(&[("a", &["b", "c"]), ("b", &["d"]), ("c", &["d"])]).unwrap();
         assert!(scopes.grants(&Scopes::granted("a"), "d"));
     }
 
     #[test]
-    fn a_rule_with_an_invalid_scope_is_refused() {
+    fn a_rule_with_an_invalid_scope_is_rejected() {
         assert!(hierarchy(&[("a b", &["c"])]).is_err());
         assert!(hierarchy(&[("a", &["c\n"])]).is_err());
     }

@@ -105,7 +105,7 @@ fn rules(most: usize) -> impl Strategy<Value = Rules> {
     prop::collection::vec((0..COUNT, 0..COUNT), 0..most)
 }
 
-/// From a scope to a later one only, so that there is no circle.
+/// Each rule leads from a scope to a later one, so that no circle is possible.
 fn acyclic_rules(most: usize) -> impl Strategy<Value = Rules> {
     prop::collection::vec((0..COUNT - 1, 1..COUNT), 0..most)
         .prop_map(|rules| rules.into_iter().filter(|(broad, narrow)| broad < narrow).collect())
@@ -115,7 +115,7 @@ fn sets() -> impl Strategy<Value = Vec<usize>> {
     prop::collection::vec(0..COUNT, 0..4)
 }
 
-/// What one layer asks for: any of these, or all.
+/// The scopes that one layer needs: any of these, or all of them.
 #[derive(Debug, Clone)]
 struct Asks {
     any: bool,

@@ -1,17 +1,21 @@
-use super::{InvalidScope, ScopeHierarchy, Scopes};
+use std::borrow::Cow;
+use std::collections::HashMap;
 
-/// What an operation needs: any one of some lists, each of which must be held whole.
+use super::{InvalidScope, OFFLINE_ACCESS, ScopeHierarchy, Scopes};
+use crate::error::{BuildError, BuildErrorKind};
+
+/// The scopes that an operation needs: all scopes of one of several alternatives.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ScopeRequirement {
-    // Empty: nothing is needed.
+    /// Without any, no scope is needed.
     alternatives: Vec<Scopes>,
 }
 
 impl ScopeRequirement {
-    /// All of `scopes`.
+    /// Requires all of `scopes`.
     ///
     /// # Errors
-    /// [`InvalidScope`] if one of them is no scope.
+    /// [`InvalidScope`] for the first text that is not a scope.
     pub(crate) fn all<I>(scopes: I) -> Result<Self, InvalidScope>
     where
         I: IntoIterator,
@@ -20,10 +24,10 @@ impl ScopeRequirement {
         Ok(Self::from(Scopes::new(scopes)?))
     }
 
-    /// Any one of `scopes`; the first is the one that a challenge names.
+    /// Requires any one of `scopes`.
     ///
     /// # Errors
-    /// [`InvalidScope`] if one of them is no scope.
+    /// [`InvalidScope`] for the first text that is not a scope.
     pub(crate) fn any<I>(scopes: I) -> Result<Self, InvalidScope>
     where
         I: IntoIterator,
@@ -33,13 +37,13 @@ impl ScopeRequirement {
         Ok(Self { alternatives })
     }
 
-    /// Whether `granted` is enough.
+    /// Whether `granted` contains or implies all scopes of an alternative.
     pub(crate) fn is_met(&self, granted: &Scopes, hierarchy: &ScopeHierarchy) -> bool {
         self.alternatives.is_empty() || self.alternatives.iter().any(|all| hierarchy.grants_all(granted, all))
     }
 
-    /// The scopes that a challenge names: the whole first alternative, but for one that is broader than another. Nobody
-    /// should have to ask for `notes:write` where `notes:read` is enough.
+    /// The scopes that a challenge names: the first alternative that is not broader than another one. A client should not
+    /// have to request `notes:write` where `notes:read` is enough.
     pub(crate) fn challenge(&self, hierarchy: &ScopeHierarchy) -> Scopes {
         let is_narrowest = |candidate: &&Scopes| {
             let mut others = self.alternatives.iter();
@@ -49,7 +53,7 @@ impl ScopeRequirement {
         narrowest.cloned().unwrap_or_default()
     }
 
-    /// Both this and `other`: every pairing of their alternatives.
+    /// Requires both this and `other`: each pair of their alternatives is an alternative.
     pub(crate) fn and(&self, other: &Self) -> Self {
         if self.alternatives.is_empty() {
             return other.clone();
@@ -62,6 +66,7 @@ impl ScopeRequirement {
         Self { alternatives: pairs.collect() }
     }
 
+    /// The scopes of all alternatives.
     pub(crate) fn scopes(&self) -> impl Iterator<Item = &str> {
         self.alternatives.iter().flat_map(Scopes::iter)
     }
@@ -70,6 +75,41 @@ impl ScopeRequirement {
 impl From<Scopes> for ScopeRequirement {
     fn from(scopes: Scopes) -> Self {
         Self { alternatives: if scopes.is_empty() { Vec::new() } else { vec![scopes] } }
+    }
+}
+
+/// The names under which a client requests scopes, where they differ from the names in a token: Entra grants `read` if a
+/// client requests `api://notes/read`.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct RequestedScopes {
+    names: HashMap<Box<str>, Box<str>>,
+}
+
+impl RequestedScopes {
+    /// Takes pairs of the scope in a token and the scope that a client requests for it.
+    pub(crate) fn new(pairs: &[(String, String)]) -> Result<Self, BuildError> {
+        let wrong = |message: String| BuildError::new(BuildErrorKind::Scope, message);
+        let mut names = HashMap::new();
+        for (granted, requested) in pairs {
+            Scopes::new([granted, requested]).map_err(|error| wrong(error.to_string()))?;
+            if requested == OFFLINE_ACCESS {
+                let message = "`challenge_scope` requests `offline_access`, which no challenge names (MCP 2026-07-28)";
+                return Err(wrong(format!("{message}: remove the call")));
+            }
+            if names.insert(granted.as_str().into(), requested.as_str().into()).is_some() {
+                return Err(wrong(format!("`challenge_scope` is called twice for {granted:?}: keep one call")));
+            }
+        }
+        Ok(Self { names })
+    }
+
+    /// Translates scopes of a token to the scopes that a client requests.
+    pub(crate) fn translate<'s>(&self, scopes: &'s Scopes) -> Cow<'s, Scopes> {
+        if self.names.is_empty() {
+            return Cow::Borrowed(scopes);
+        }
+        let requested = |scope| self.names.get(scope).map_or(scope, AsRef::as_ref);
+        Cow::Owned(Scopes::distinct(scopes.iter().map(requested)))
     }
 }
 
@@ -102,6 +142,28 @@ mod tests {
             (&["other", "admin", "read"], "other"),
         ] {
             assert_eq!(ScopeRequirement::any(alternatives).unwrap().challenge(&hierarchy).as_str(), expected);
+        }
+    }
+
+    #[test]
+    fn scopes_are_requested_under_the_name_of_the_authorization_server() {
+        let pair = |granted: &str, requested: &str| (granted.to_owned(), requested.to_owned());
+        let requested = RequestedScopes::new(&[pair("read", "api://x/read"), pair("write", "api://x/write")]).unwrap();
+        for (scopes, expected) in [
+            ("", ""),
+            ("read", "api://x/read"),
+            ("write other read", "api://x/write other api://x/read"),
+            ("read api://x/read", "api://x/read"),
+        ] {
+            assert_eq!(requested.translate(&Scopes::granted(scopes)).as_str(), expected);
+        }
+        for bad in [
+            vec![pair("read", "a b")],
+            vec![pair("", "a")],
+            vec![pair("read", "a"), pair("read", "b")],
+            vec![pair("read", "offline_access")],
+        ] {
+            assert!(RequestedScopes::new(&bad).is_err(), "{bad:?}");
         }
     }
 }

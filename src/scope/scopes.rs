@@ -3,7 +3,7 @@ use std::fmt;
 
 /// A set of scopes, in the order in which they were given (RFC 6749, section 3.3).
 ///
-/// Every member is a valid `scope-token`: one or more of `%x21 / %x23-5B / %x5D-7E`. Comparison is by byte, so
+/// Every scope is a valid `scope-token`: one or more of `%x21 / %x23-5B / %x5D-7E`. Scopes are compared byte by byte:
 /// `read` is neither `Read` nor `read:all`.
 ///
 /// ```
@@ -21,20 +21,20 @@ pub struct Scopes {
     text: Option<Box<str>>,
 }
 
-/// A text that is no scope, or an empty list where a scope is needed.
+/// The error for a text that is not a scope.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error(
-    "{text:?} is no scope: use one or more printable ASCII characters without space, '\"' and '\\' (RFC 6749, section 3.3)"
+    "{text:?} is not a scope: use one or more printable ASCII characters without space, '\"' and '\\' (RFC 6749, section 3.3)"
 )]
 pub struct InvalidScope {
     text: Box<str>,
 }
 
 impl Scopes {
-    /// No scope at all.
+    /// The empty set.
     pub(crate) const EMPTY: Self = Self { text: None };
 
-    /// The set of `scopes`, duplicates dropped.
+    /// Makes a set of `scopes`, without duplicates.
     ///
     /// # Errors
     /// [`InvalidScope`] if one of them is empty or has a character that RFC 6749, section 3.3 does not allow.
@@ -50,8 +50,8 @@ impl Scopes {
         }
     }
 
-    /// The scopes that a token's text grants. Only U+0020 separates; a piece that is no scope can match nothing
-    /// and is left out.
+    /// Reads the scopes of a token from one string. Only U+0020 separates them. A part that is not a valid scope is
+    /// ignored.
     pub(crate) fn granted(text: &str) -> Self {
         if is_canonical(text) {
             return Self { text: Some(text.into()) };
@@ -59,36 +59,36 @@ impl Scopes {
         Self::distinct(text.split(' ').filter(|piece| is_scope_token(piece)))
     }
 
-    /// The scopes that a token's array grants. A member with a space in it is no scope: it is never split.
+    /// Reads the scopes of a token from an array. An element with a space is not a valid scope, and is never split.
     pub(crate) fn granted_list<'a>(members: impl IntoIterator<Item = &'a str>) -> Self {
         Self::distinct(members.into_iter().filter(|member| is_scope_token(member)))
     }
 
-    /// Whether `scope` itself is in the set, whatever implies it.
+    /// Whether the set contains `scope` itself. Scopes that imply it do not count.
     #[must_use]
     pub fn contains(&self, scope: &str) -> bool {
         let mut members = self.as_str().as_bytes().split(|byte| *byte == b' ');
         !scope.is_empty() && members.any(|member| member == scope.as_bytes())
     }
 
-    /// The scopes in their order.
+    /// The scopes, in the order in which they were given.
     pub fn iter(&self) -> impl Iterator<Item = &str> + '_ {
         self.as_str().split(' ').filter(|scope| !scope.is_empty())
     }
 
-    /// The scopes with single spaces between them, as in a `scope` parameter.
+    /// The scopes, separated by single spaces, as in a `scope` parameter.
     #[must_use]
     pub fn as_str(&self) -> &str {
         self.text.as_deref().unwrap_or_default()
     }
 
-    /// Whether there is no scope at all.
+    /// Whether the set is empty.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.text.is_none()
     }
 
-    /// These scopes, followed by those of `others` that are not among them.
+    /// These scopes, followed by those of `others` that this set does not contain.
     pub(crate) fn union(&self, others: &Self) -> Self {
         Self::distinct(self.iter().chain(others.iter()))
     }
@@ -102,16 +102,12 @@ impl Scopes {
         let mut few: Vec<&str> = Vec::new();
         let mut many: HashSet<&str> = HashSet::new();
         for scope in scopes {
-            // Looking through a few is faster than hashing them; looking through thousands is not.
-            let known =
-                if few.len() < FEW { few.contains(&scope) } else { many.contains(scope) || few.contains(&scope) };
-            if known {
+            // Comparing a few scopes is faster than hashing them. Comparing thousands would be slow.
+            if few.contains(&scope) || (few.len() == FEW && !many.insert(scope)) {
                 continue;
             }
             if few.len() < FEW {
-                few.push(scope)
-            } else {
-                _ = many.insert(scope)
+                few.push(scope);
             }
             if !text.is_empty() {
                 text.push(' ');
@@ -136,7 +132,8 @@ impl fmt::Display for Scopes {
     }
 }
 
-/// Whether a text is a few distinct scopes with single spaces between them: what nearly every token says.
+/// Whether a text is a short list of distinct scopes, separated by single spaces. Nearly every token has such a list,
+/// which is copied as it is.
 fn is_canonical(text: &str) -> bool {
     let bytes = text.as_bytes();
     let scopes = || bytes.split(|byte| *byte == b' ');
@@ -154,9 +151,9 @@ const fn is_scope_character(byte: u8) -> bool {
     matches!(byte, 0x21 | 0x23..=0x5B | 0x5D..=0x7E)
 }
 
-/// Up to how many bytes of scopes are compared one by one without a list of them.
+/// The longest text whose scopes are compared one by one, in bytes. The comparison takes quadratic time.
 const SHORT: usize = 256;
-/// Up to how many scopes are compared one by one.
+/// The number of scopes that are compared one by one. More are hashed, since the comparison takes quadratic time.
 const FEW: usize = 16;
 
 #[cfg(test)]
@@ -183,12 +180,12 @@ mod tests {
     }
 
     #[test]
-    fn a_list_member_with_a_space_is_never_split() {
+    fn an_element_with_a_space_is_never_split() {
         assert_eq!(Scopes::granted_list(["a b", "c"]).as_str(), "c");
     }
 
     #[test]
-    fn near_matches_do_not_match() {
+    fn similar_scopes_do_not_match() {
         let granted = Scopes::granted("Read read:all reader *");
         assert!(!granted.contains("read"));
     }
@@ -200,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn invalid_scopes_are_refused() {
+    fn invalid_scopes_are_rejected() {
         for bad in ["", " ", "a b", "a\"", "a\\", "a\r\n", "\u{e9}", "a\u{0}"] {
             assert!(Scopes::new([bad]).is_err(), "{bad:?}");
         }

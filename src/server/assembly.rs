@@ -40,7 +40,7 @@ impl ResourceServerBuilder {
                 "no issuer is an https URL, so the metadata names no authorization server and MCP clients cannot find one");
         }
         let requested = RequestedScopes::new(&self.challenge_scopes)?;
-        let published = requested.of(&scopes_supported);
+        let published = requested.translate(&scopes_supported);
         let document = self.metadata.document(&resource, &authorization_servers, &published)?;
         let guard = Guard {
             realm: self.realm.map(Arc::from),

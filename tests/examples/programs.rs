@@ -108,8 +108,8 @@ async fn an_invalid_setting_gives_a_one_line_error() {
         ("MCP_LAZY", "perhaps", "MCP_LAZY=perhaps is neither 0 nor 1"),
         ("MCP_INTROSPECTION_CLIENT_ID", "notes", "set both, or neither"),
         ("MCP_RESOURCE", "https://h/mcp#f", "has a fragment"),
-        ("MCP_ISSUER", "auth.example.com", "is no absolute URL"),
-        ("MCP_REQUIRED_SCOPES", "caf\u{e9}", "is no scope"),
+        ("MCP_ISSUER", "auth.example.com", "is not an absolute URL"),
+        ("MCP_REQUIRED_SCOPES", "caf\u{e9}", "is not a scope"),
         ("MCP_DEV_AS_BIND", "0.0.0.0:0", "listens on loopback only"),
         ("MCP_ALLOWED_ORIGINS", "https://app.example.com/", "an origin has no path"),
     ] {

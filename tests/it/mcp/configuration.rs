@@ -20,14 +20,18 @@ fn rules_that_cannot_work_fail_at_build() {
     let long = "x".repeat(8_193);
     let many = "{a}".repeat(17);
     for (scopes, kind, sentence) in [
-        (new().tool("t", ["two words"]), Scope, r#"the tool "t": "two words" is no scope: use one or more printable"#),
-        (new().tool("t", ["ok", ""]), Scope, r#"the tool "t": "" is no scope"#),
-        (new().prompt("p", ["\""]), Scope, r#"the prompt "p": "\"" is no scope"#),
-        (new().resource("r://1", ["a\\b"]), Scope, r#"the resource "r://1": "a\\b" is no scope"#),
-        (new().method("ping", ["\u{e9}"]), Scope, r#"the method "ping": "é" is no scope"#),
-        (new().any_tool(["a\n"]), Scope, r#"`any_tool`: "a\n" is no scope"#),
-        (new().any_prompt([" "]), Scope, r#"`any_prompt`: " " is no scope"#),
-        (new().any_resource(["a b"]), Scope, r#"`any_resource`: "a b" is no scope"#),
+        (
+            new().tool("t", ["two words"]),
+            Scope,
+            r#"the tool "t": "two words" is not a scope: use one or more printable"#,
+        ),
+        (new().tool("t", ["ok", ""]), Scope, r#"the tool "t": "" is not a scope"#),
+        (new().prompt("p", ["\""]), Scope, r#"the prompt "p": "\"" is not a scope"#),
+        (new().resource("r://1", ["a\\b"]), Scope, r#"the resource "r://1": "a\\b" is not a scope"#),
+        (new().method("ping", ["\u{e9}"]), Scope, r#"the method "ping": "é" is not a scope"#),
+        (new().any_tool(["a\n"]), Scope, r#"`any_tool`: "a\n" is not a scope"#),
+        (new().any_prompt([" "]), Scope, r#"`any_prompt`: " " is not a scope"#),
+        (new().any_resource(["a b"]), Scope, r#"`any_resource`: "a b" is not a scope"#),
         (new().tool("t", ["a"]).tool("t", ["a"]), Scope, r#"the tool "t" has two rules: make them one"#),
         (new().prompt("p", ["a"]).prompt("p", ["b"]), Scope, r#"the prompt "p" has two rules: make them one"#),
         (new().resource("r:", ["a"]).resource("r:", ["b"]), Scope, r#"the resource "r:" has two rules: make them one"#),
@@ -195,12 +199,15 @@ fn a_setter_without_try_panics_with_the_same_sentence() {
     let server = &fixture.server;
     let mcp = || server.mcp_layer(McpScopes::new());
     let panics: [(Box<dyn Fn() + '_>, &str); 9] = [
-        (Box::new(|| drop(server.bearer_layer().required_scopes(["two words"]))), r#""two words" is no scope"#),
+        (Box::new(|| drop(server.bearer_layer().required_scopes(["two words"]))), r#""two words" is not a scope"#),
         (Box::new(|| drop(server.bearer_layer().any_scope([""; 0]))), "`any_scope` needs at least one scope"),
-        (Box::new(|| drop(server.mcp_layer(McpScopes::new().tool("t", ["\""])))), r#"the tool "t": "\"" is no scope"#),
+        (
+            Box::new(|| drop(server.mcp_layer(McpScopes::new().tool("t", ["\""])))),
+            r#"the tool "t": "\"" is not a scope"#,
+        ),
         (Box::new(|| drop(server.allowed_origins(["*"]))), r#"the allowed origin "*" stands for every page"#),
         (Box::new(|| drop(mcp().required_scopes([""; 0]))), "`required_scopes` needs at least one scope"),
-        (Box::new(|| drop(mcp().any_scope(["a b"]))), r#""a b" is no scope"#),
+        (Box::new(|| drop(mcp().any_scope(["a b"]))), r#""a b" is not a scope"#),
         (Box::new(|| drop(mcp().revalidate_streams(Duration::ZERO))), "every 0ns: give 1s to 3600s"),
         (Box::new(|| drop(mcp().max_body(0))), "the largest body is 0 bytes: give 1024 to 67108864"),
         (Box::new(|| drop(mcp().max_anonymous_body(0))), "is 0 bytes: give 1024 to 4194304"),
