@@ -1,14 +1,14 @@
-//! Identifiers: the text as it was configured, and its parsed form.
+//! Issuer identifiers and resource identifiers, as text and as parsed URL.
 //!
-//! Issuers and resources are compared by others byte for byte (RFC 8414, section 4; RFC 9728, section 3.3), so the
-//! text is kept as it was written: `url::Url` would add a slash to a bare origin.
+//! Clients and authorization servers compare identifiers byte by byte (RFC 8414, section 4; RFC 9728, section 3.3). The
+//! text is kept because `url::Url` changes it: it adds a slash to an origin without a path.
 
 use std::fmt;
 use std::net::IpAddr;
 
 use url::{Host, Url};
 
-/// The longest identifier, in bytes. It travels in headers and log lines.
+/// The longest identifier in bytes. Identifiers are written into headers and log lines.
 const MAX_IDENTIFIER: usize = 2048;
 
 /// An authorization server's issuer identifier: an https URL without query and fragment (RFC 8414, section 2).
@@ -25,7 +25,7 @@ pub(crate) struct ResourceUrl {
     url: Url,
 }
 
-/// Why a text is no identifier; `Display` says what to change.
+/// The error for a text that is not a valid identifier. Its message says what to change.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} {what}")]
 pub struct InvalidIdentifier {
@@ -33,7 +33,7 @@ pub struct InvalidIdentifier {
     what: &'static str,
 }
 
-/// Whether plain http is accepted beyond loopback.
+/// The hosts for which plain http is accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PlainHttp {
     LoopbackOnly,
@@ -41,23 +41,23 @@ pub(crate) enum PlainHttp {
 }
 
 impl IssuerUrl {
-    /// Reads an issuer identifier: https, or http on loopback.
+    /// Parses an issuer identifier. Its scheme must be https, or http for a loopback host.
     ///
     /// # Errors
-    /// [`InvalidIdentifier`] for anything else.
+    /// [`InvalidIdentifier`] if the text is not such a URL, or has a query, a fragment, a user or a dot segment.
     pub fn new(text: &str) -> Result<Self, InvalidIdentifier> {
         Self::parse(text, PlainHttp::LoopbackOnly)
     }
 
     pub(crate) fn parse(text: &str, plain_http: PlainHttp) -> Result<Self, InvalidIdentifier> {
-        let url = parse(text, plain_http)?;
+        let url = endpoint(text, plain_http)?;
         match url.query() {
             Some(_) => Err(invalid(text, "has a query: an issuer identifier has none (RFC 8414, section 2)")),
             None => Ok(Self { text: text.into(), url }),
         }
     }
 
-    /// The text, byte for byte as it was configured.
+    /// The text, exactly as it was given.
     #[must_use]
     pub const fn as_str(&self) -> &str {
         &self.text
@@ -70,10 +70,10 @@ impl IssuerUrl {
 
 impl ResourceUrl {
     pub(crate) fn parse(text: &str, plain_http: PlainHttp) -> Result<Self, InvalidIdentifier> {
-        Ok(Self { text: text.into(), url: parse(text, plain_http)? })
+        Ok(Self { text: text.into(), url: endpoint(text, plain_http)? })
     }
 
-    /// The text, byte for byte as it was configured.
+    /// The text, exactly as it was given.
     pub(crate) const fn as_str(&self) -> &str {
         &self.text
     }
@@ -83,12 +83,7 @@ impl ResourceUrl {
     }
 }
 
-/// Reads the URL of an endpoint, by the same rules as an identifier.
-pub(crate) fn endpoint(text: &str, plain_http: PlainHttp) -> Result<Url, InvalidIdentifier> {
-    parse(text, plain_http)
-}
-
-/// Checks a name that is only compared: nothing is fetched from it, and it is not published.
+/// Checks an issuer name that is only compared. It may be any text, since no document is fetched from it.
 pub(crate) fn check_name(text: &str) -> Result<(), InvalidIdentifier> {
     if text.is_empty() {
         return Err(invalid(text, "is empty: give the text that tokens carry as `iss`"));
@@ -102,21 +97,23 @@ pub(crate) fn check_name(text: &str) -> Result<(), InvalidIdentifier> {
     Ok(())
 }
 
-fn parse(text: &str, plain_http: PlainHttp) -> Result<Url, InvalidIdentifier> {
+/// Parses the URL of an identifier or of an endpoint.
+pub(crate) fn endpoint(text: &str, plain_http: PlainHttp) -> Result<Url, InvalidIdentifier> {
     if text.is_empty() {
         return Err(invalid(text, "is empty: give an absolute https URL"));
     }
     if text.len() > MAX_IDENTIFIER {
         return Err(invalid("the identifier", "is longer than 2048 bytes: give a shorter URL"));
     }
-    // The URL standard trims spaces, drops tabs and newlines and turns backslashes round; a header must not hold them.
+    // `Url::parse` trims spaces, removes tabs and line breaks, and replaces backslashes. The text is used as it is, also in
+    // headers, which cannot contain them.
     if text.bytes().any(|byte| !byte.is_ascii_graphic() || matches!(byte, b'"' | b'\\' | b'<' | b'>')) {
         return Err(invalid(
             text,
             "has a space, a control character, a quote, a backslash or a character beyond ASCII: percent-encode it",
         ));
     }
-    let url = Url::parse(text).map_err(|_| invalid(text, "is no absolute URL: write it as https://host/path"))?;
+    let url = Url::parse(text).map_err(|_| invalid(text, "is not an absolute URL: write it as https://host/path"))?;
     if url.host_str().is_none_or(str::is_empty) {
         return Err(invalid(text, "names no host: write it as https://host/path"));
     }
@@ -124,24 +121,27 @@ fn parse(text: &str, plain_http: PlainHttp) -> Result<Url, InvalidIdentifier> {
         "https" => {}
         "http" if plain_http == PlainHttp::Anywhere || is_loopback(&url) => {}
         "http" => {
-            return Err(invalid(text, "is plain http beyond loopback: use https, or call `dangerously_allow_http()`"));
+            return Err(invalid(
+                text,
+                "has the scheme http, which is accepted only for loopback hosts: use https, or call `dangerously_allow_http()`",
+            ));
         }
         _ => return Err(invalid(text, "has a scheme other than https: use https")),
     }
     if url.fragment().is_some() {
         return Err(invalid(text, "has a fragment: remove the '#' and what follows"));
     }
-    // Where the URL standard does without the slashes, `user@host` could stand before some that come later.
+    // `Url::parse` accepts `https:user@host/x://y`, where the user precedes the first `://`.
     let after_scheme = text.get(url.scheme().len()..).and_then(|rest| rest.strip_prefix("://"));
     let Some(after_scheme) = after_scheme else {
-        return Err(invalid(text, "is no absolute URL: write it as https://host/path"));
+        return Err(invalid(text, "is not an absolute URL: write it as https://host/path"));
     };
     let end = after_scheme.find(['/', '?']).unwrap_or(after_scheme.len());
     let (authority, rest) = after_scheme.split_at_checked(end).unwrap_or((after_scheme, ""));
     if authority.contains('@') {
         return Err(invalid(text, "has a user or a password in it: remove them"));
     }
-    // `http:///host` and `https://h//p/../q` are read differently by different parsers.
+    // Parsers read `https:///host` and `https://h//p/../q` in different ways.
     if authority.is_empty() {
         return Err(invalid(text, "names no host: write it as https://host/path"));
     }
@@ -160,7 +160,7 @@ fn invalid(text: &str, what: &'static str) -> InvalidIdentifier {
     InvalidIdentifier { text: text.into(), what }
 }
 
-/// Whether a URL's host is this machine by its very name (RFC 6761, section 6.3; RFC 8252, section 7.3).
+/// Whether the host of a URL is a loopback address or `localhost` (RFC 6761, section 6.3; RFC 8252, section 7.3).
 pub(crate) fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => is_loopback_name(name),
@@ -170,7 +170,7 @@ pub(crate) fn is_loopback(url: &Url) -> bool {
     }
 }
 
-/// Whether a name is reserved for this machine (RFC 6761, section 6.3).
+/// Whether a host name is `localhost` or ends in `.localhost` (RFC 6761, section 6.3).
 pub(crate) fn is_loopback_name(name: &str) -> bool {
     let name = name.trim_end_matches('.');
     name.eq_ignore_ascii_case("localhost") || name.to_ascii_lowercase().ends_with(".localhost")
@@ -213,7 +213,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_text_is_kept_byte_for_byte() {
+    fn the_text_is_kept_as_it_was_given() {
         for text in [
             "https://auth.example.com",
             "https://auth.example.com/",
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_identifier_is_refused() {
+    fn invalid_identifiers_are_rejected() {
         for text in [
             "",
             " ",
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn plain_http_beyond_loopback_needs_its_own_word() {
+    fn plain_http_for_other_hosts_needs_a_setting() {
         assert!(IssuerUrl::parse("http://auth.internal", PlainHttp::Anywhere).is_ok());
     }
 }

@@ -1,49 +1,51 @@
 use crate::identifier::ResourceUrl;
 
-/// The audiences that a token may name: this resource's identifier, aliases, and client ids.
+/// The audiences that are accepted: the resource identifier, aliases, and client ids.
 #[derive(Debug, Clone)]
 pub(crate) struct AcceptedAudiences {
     resource: Box<str>,
-    normal: Option<Box<str>>,
+    /// The resource identifier after [`normalize`].
+    normalized: Option<Box<str>>,
     aliases: Vec<Box<str>>,
     clients: Vec<Box<str>>,
 }
 
 impl AcceptedAudiences {
-    /// The resource identifier alone.
+    /// Accepts only the resource identifier.
     pub(crate) fn new(resource: &ResourceUrl) -> Self {
         let text = resource.as_str();
-        Self { resource: text.into(), normal: normalise(text).map(Box::from), aliases: Vec::new(), clients: Vec::new() }
+        let normalized = normalize(text).map(Box::from);
+        Self { resource: text.into(), normalized, aliases: Vec::new(), clients: Vec::new() }
     }
 
-    /// Adds a text that is accepted as well; it is compared as it is.
+    /// Accepts another audience too, compared byte by byte.
     pub(crate) fn with_alias(mut self, alias: &str) -> Self {
         self.aliases.push(alias.into());
         self
     }
 
-    /// Adds a client id that is accepted as an audience; it is compared as it is.
+    /// Accepts a client id as an audience, compared byte by byte.
     pub(crate) fn with_client(mut self, client: &str) -> Self {
         self.clients.push(client.into());
         self
     }
 
-    /// Whether `audience` is an accepted client id: ID tokens have such an audience too.
+    /// Whether `audience` is an accepted client id. ID tokens have such an audience too.
     pub(crate) fn accept_client(&self, audience: &str) -> bool {
         self.clients.iter().any(|client| **client == *audience)
     }
 
-    /// Whether `audience` is this resource or an alias: the same text, or the resource's identifier with another case of scheme or
-    /// host, with the default port written out or left out, or with or without the slash of an empty path (RFC 3986,
-    /// section 6.2.3). Nothing else is made equal.
+    /// Whether `audience` is an alias or this resource. The resource identifier may differ in the case of scheme and host,
+    /// in the default port, and in the slash of an empty path (RFC 3986, section 6.2.3), and in nothing else.
     pub(crate) fn accept(&self, audience: &str) -> bool {
         *self.resource == *audience
             || self.aliases.iter().any(|alias| **alias == *audience)
-            || (self.normal.is_some() && self.normal.as_deref() == normalise(audience).as_deref())
+            || (self.normalized.is_some() && self.normalized.as_deref() == normalize(audience).as_deref())
     }
 }
 
-fn normalise(text: &str) -> Option<String> {
+/// The form in which resource identifiers are compared. `None` for a text that is not an http or https URL.
+fn normalize(text: &str) -> Option<String> {
     let (scheme, rest) = text.split_once("://")?;
     let scheme = scheme.to_ascii_lowercase();
     let default_port = match scheme.as_str() {

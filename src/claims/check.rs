@@ -3,7 +3,7 @@ use std::time::Duration;
 use super::{AcceptedAudiences, Claims};
 use crate::failure::CheckFailure;
 
-/// What claims must hold up against.
+/// The rules that claims must satisfy.
 #[derive(Debug, Clone)]
 pub(crate) struct Policy {
     pub(crate) issuers: Vec<Box<str>>,
@@ -13,23 +13,23 @@ pub(crate) struct Policy {
     pub(crate) max_lifetime: Option<Duration>,
     /// JWTs must have all claims that RFC 9068, section 2.2 requires.
     pub(crate) rfc9068_required: bool,
-    /// Access tokens may carry `nonce`, `at_hash` and `c_hash`.
+    /// Access tokens may have `nonce`, `at_hash` and `c_hash`.
     pub(crate) id_token_claims_accepted: bool,
-    /// An introspection answer needs neither an audience nor a `token_type`, where the former may be missing.
+    /// An introspection response may lack both an audience and a `token_type`.
     pub(crate) missing_token_type_accepted: bool,
 }
 
-/// What becomes of a token that names no audience at all.
+/// How a token without an audience is treated.
 #[derive(Debug, Clone)]
 pub(crate) enum WithoutAudience {
     Refused,
-    /// Accepted if it was issued to one of these.
+    /// Accepted if it was issued to one of these clients.
     Clients(Vec<Box<str>>),
     Accepted,
 }
 
 impl WithoutAudience {
-    /// Whether it says anything: a list of clients without any is a mistake.
+    /// Whether the configuration makes sense. A list without clients, or with an empty client id, is a mistake.
     pub(crate) fn is_meaningful(&self) -> bool {
         !matches!(self, Self::Clients(clients) if clients.is_empty() || clients.iter().any(|client| client.is_empty()))
     }
@@ -43,11 +43,11 @@ impl WithoutAudience {
     }
 }
 
-/// Judges claims at the time `now` since 1970: issuer, audience, expiry and the other times, confirmation, and signs of
-/// a token that is no access token, in this order.
+/// Checks claims at the time `now` since 1970, in this order: issuer, audience, times, `cnf`, and claims of tokens that
+/// are not access tokens.
 ///
-/// `explicitly_typed` says that a signed header already named it an access token (RFC 9068, section 2.1); then an ID
-/// token's marks mean nothing.
+/// `explicitly_typed` means that a signed header has `typ: at+jwt` (RFC 9068, section 2.1). Claims of ID tokens are
+/// accepted then.
 ///
 /// # Errors
 /// The first [`CheckFailure`].
@@ -76,16 +76,16 @@ pub(crate) fn check(
     if policy.rfc9068_required && !is_introspected && !claims.registered().is_rfc9068_complete() {
         return Err(CheckFailure::Claims);
     }
-    // Some servers answer for a refresh token as for an access token, but without `token_type` and `aud`.
+    // Some servers introspect a refresh token like an access token, but without `token_type` and `aud`.
     let is_untyped = is_introspected && claims.audience().len() == 0 && !claims.registered().has_token_type;
     if is_untyped && !policy.missing_token_type_accepted { Err(CheckFailure::TokenType) } else { Ok(()) }
 }
 
-/// Judges a token that only a client id makes acceptable, once all its scopes are known: an ID token has the same
-/// audience, but neither a scope nor `roles`.
+/// Checks a token that is accepted only because its audience is a client id. An ID token has such an audience too, but
+/// neither a scope nor `roles`. All scopes of the token must be known.
 ///
 /// # Errors
-/// [`CheckFailure::TokenType`] if nothing shows that it is an access token.
+/// [`CheckFailure::TokenType`] if nothing shows that the token is an access token.
 pub(crate) fn check_client_audience(
     claims: &Claims,
     policy: &Policy,
@@ -96,7 +96,7 @@ pub(crate) fn check_client_audience(
     if is_for_client_only && !grants && !explicitly_typed { Err(CheckFailure::TokenType) } else { Ok(()) }
 }
 
-/// Judges what a token says of itself before its issuer is asked about it: only what no answer could mend.
+/// Checks the claims of a JWT before it is introspected. A JWT that fails here is rejected whatever the response would be.
 ///
 /// # Errors
 /// The first [`CheckFailure`].
@@ -116,7 +116,7 @@ fn check_marks(claims: &Claims, policy: &Policy, explicitly_typed: bool) -> Resu
 
 fn check_lifetime(claims: &Claims, policy: &Policy, now: Duration) -> Result<(), CheckFailure> {
     let Some(expires_at) = claims.expires_at() else {
-        // RFC 7662, section 2.2: an answer need not name it, unless somebody wants to know how long a token lives.
+        // An introspection response may lack `exp` (RFC 7662, section 2.2), unless there is a limit for the lifetime.
         let needed = !claims.registered().is_introspected || policy.max_lifetime.is_some();
         return if needed { Err(CheckFailure::NoExpiry) } else { Ok(()) };
     };
@@ -127,7 +127,7 @@ fn check_lifetime(claims: &Claims, policy: &Policy, now: Duration) -> Result<(),
     Ok(())
 }
 
-/// By how much a token is ahead of the clock at `now`: the later of `nbf` and `iat`.
+/// The time from `now` until both `nbf` and `iat` are in the past.
 pub(crate) fn ahead_by(claims: &Claims, now: Duration) -> Duration {
     let start = claims.registered().not_before.max(claims.issued_at());
     start.unwrap_or_default().saturating_sub(now)
@@ -147,7 +147,7 @@ fn check_times(claims: &Claims, policy: &Policy, now: Duration) -> Result<(), Ch
     Ok(())
 }
 
-/// How far clocks may be apart unless configured otherwise: a minute (RFC 7519, section 4.1.4: "a few minutes").
+/// The default clock skew. RFC 7519, section 4.1.4 allows "a few minutes".
 pub(crate) const DEFAULT_SKEW: Duration = Duration::from_secs(60);
-/// The most that can be configured.
+/// The greatest clock skew that can be configured.
 pub(crate) const MAX_SKEW: Duration = Duration::from_secs(300);

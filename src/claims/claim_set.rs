@@ -8,18 +8,29 @@ use super::registered::{ClaimText, Registered};
 use crate::failure::CheckFailure;
 use crate::scope::Scopes;
 
-/// The claims of a token (RFC 7519, section 4), or what a [`TokenVerifier`](crate::verify::TokenVerifier) says of it.
+/// The claims of a token (RFC 7519, section 4), from a JWT, an introspection response or a
+/// [`TokenVerifier`](crate::verify::TokenVerifier).
 ///
-/// A value of this type is well-formed: a JSON object without repeated names, whose claims have their registered types.
-/// Whether they are good enough is another question. Cloning copies no claim.
+/// The claims are a JSON object without repeated names, and registered claims have their registered types. Issuer,
+/// audience and expiry are not checked yet. Cloning copies no claim.
+///
+/// ```
+/// use mcp_bearer::claims::Claims;
+///
+/// let claims = Claims::from_json(r#"{"iss":"https://auth.example.com","sub":"alice","scope":"notes:read"}"#)?;
+/// assert_eq!(claims.subject(), Some("alice"));
+/// assert!(claims.scopes().contains("notes:read"));
+/// assert!(Claims::from_json(r#"{"sub":"alice","sub":"admin"}"#).is_err());
+/// # Ok::<(), mcp_bearer::verify::CheckFailure>(())
+/// ```
 #[derive(Clone)]
 pub struct Claims {
     document: Arc<Document>,
-    /// The scopes with those that stand elsewhere in the document, if any do.
+    /// All scopes, if the issuer is configured to read some from other claims.
     all_scopes: Option<Arc<Scopes>>,
 }
 
-/// What was read, and all of it as values once somebody asks.
+/// The text of the claims, the registered ones, and all of them once [`Claims::members`] is called.
 struct Document {
     json: String,
     registered: Registered,
@@ -30,7 +41,7 @@ impl Claims {
     /// Reads claims from their JSON text.
     ///
     /// # Errors
-    /// [`CheckFailure::Claims`] if the text is no JSON object, repeats a name, or has a registered claim of a wrong
+    /// [`CheckFailure::Claims`] if the text is not a JSON object, repeats a name, or has a registered claim of a wrong
     /// type.
     pub fn from_json(json: impl Into<Vec<u8>>) -> Result<Self, CheckFailure> {
         Self::from_document(json.into(), Registered::from_jwt)
@@ -53,31 +64,31 @@ impl Claims {
         Ok(Self { document: Arc::new(document), all_scopes: None })
     }
 
-    /// `iss`: who issued the token.
+    /// `iss`: the issuer of the token.
     #[must_use]
     pub fn issuer(&self) -> Option<&str> {
         self.text(self.registered().issuer.as_ref())
     }
 
-    /// `sub`: whom the token is about, unique within its issuer. `None` if absent or empty.
+    /// `sub`: the subject of the token, unique within its issuer. `None` if absent or empty.
     #[must_use]
     pub fn subject(&self) -> Option<&str> {
         self.text(self.registered().subject.as_ref())
     }
 
-    /// `aud`: for whom the token was issued.
+    /// `aud`: the audiences of the token.
     #[must_use]
     pub fn audience(&self) -> impl ExactSizeIterator<Item = &str> {
         self.registered().audience.iter().map(|audience| audience.read(&self.document.json))
     }
 
-    /// `client_id` (RFC 9068, section 2.2), else `azp`, `cid` or `appid`.
+    /// `client_id` (RFC 9068, section 2.2). If absent, `azp`, `cid` or `appid`.
     #[must_use]
     pub fn client_id(&self) -> Option<&str> {
         self.text(self.registered().client_id.as_ref())
     }
 
-    /// `scope`, else `scp`, else `scopes`, each a string or an array of strings.
+    /// `scope`. If absent, `scp` or `scopes`. Each may be a string or an array of strings.
     #[must_use]
     pub fn scopes(&self) -> &Scopes {
         self.all_scopes.as_deref().unwrap_or(&self.registered().scopes)
@@ -95,10 +106,11 @@ impl Claims {
         self.registered().issued_at
     }
 
-    /// All claims. Read on first use, then kept.
+    /// All claims. They are parsed with the first call.
     #[must_use]
     pub fn members(&self) -> &Map<String, Value> {
-        // What `from_json` let pass is always an object.
+        // The text is an object. The only exception has no claim: with serde_json's `arbitrary_precision`, an object with
+        // one private name is a number.
         self.document.members().as_object().unwrap_or(&NO_MEMBERS)
     }
 
@@ -110,16 +122,15 @@ impl Claims {
         text.map(|text| text.read(&self.document.json))
     }
 
-    /// How many bytes were read.
+    /// The length of the JSON text in bytes.
     pub(crate) fn size(&self) -> usize {
         self.document.json.len()
     }
 
-    /// Adds the scopes that are at `pointer` (RFC 6901): a string, an array of strings, or an object whose names are
-    /// the scopes.
+    /// Adds the scopes at `pointer` (RFC 6901): a string, an array of strings, or an object whose names are scopes.
     ///
     /// # Errors
-    /// [`CheckFailure::Claims`] if something else is there: a part of it is never used.
+    /// [`CheckFailure::Claims`] for any other value. Valid scopes in it are not used either.
     pub(crate) fn add_scopes_from(&mut self, pointer: &str) -> Result<(), CheckFailure> {
         let found = match self.document.members().pointer(pointer) {
             None | Some(Value::Null) => return Ok(()),
@@ -155,7 +166,7 @@ impl Document {
 
 impl fmt::Debug for Claims {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Who it is about, and what else it says, are nobody's business in a log.
+        // The other claims are personal data, which must not get into a log.
         f.debug_struct("Claims").field("issuer", &self.issuer()).finish_non_exhaustive()
     }
 }

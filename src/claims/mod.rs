@@ -1,6 +1,7 @@
-//! What a token says, and whether that is good enough.
+//! The claims of a token, and the check of these claims.
 //!
-//! A JWT's payload, an introspection answer and what a verifier says become the same [`Claims`], and the same pure check judges both.
+//! The payload of a JWT, an introspection response and the result of a [`TokenVerifier`](crate::verify::TokenVerifier)
+//! become the same [`Claims`], and the same pure function checks them.
 
 mod audience;
 mod check;

@@ -1,9 +1,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// A signature algorithm of RFC 7518, section 3.1 and RFC 8037.
+/// An asymmetric signature algorithm (RFC 7518, section 3.1; RFC 8037).
 ///
-/// Only asymmetric ones: a resource server that holds a shared secret could issue tokens itself.
+/// Symmetric algorithms are not supported: a resource server that knows the secret could issue tokens.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Algorithm {
@@ -60,7 +60,7 @@ impl Algorithm {
         }
     }
 
-    /// The algorithm that a token or a key names, exactly as registered.
+    /// Finds an algorithm by its registered name. Case matters.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         match name {
@@ -69,7 +69,7 @@ impl Algorithm {
         }
     }
 
-    /// Whether the signature backend of this build can check it.
+    /// Whether the signature backend of this build supports the algorithm.
     #[must_use]
     pub const fn is_supported(self) -> bool {
         let pure_rust = cfg!(feature = "rust-crypto") && !matches!(self, Self::ES512);
@@ -115,10 +115,10 @@ impl FromStr for Algorithm {
     }
 }
 
-/// A name that is no asymmetric signature algorithm.
+/// The error for a name that is not an asymmetric signature algorithm.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{name:?} is no asymmetric signature algorithm: use one of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA"
+    "{name:?} is not an asymmetric signature algorithm: use one of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA"
 )]
 pub struct UnknownAlgorithm {
     name: Box<str>,
@@ -131,7 +131,7 @@ pub struct AllowedAlgorithms {
 }
 
 impl AllowedAlgorithms {
-    /// Every algorithm that this build can check.
+    /// All algorithms that this build supports.
     #[must_use]
     pub fn supported() -> Self {
         Algorithm::ALL.into_iter().filter(|algorithm| algorithm.is_supported()).collect()

@@ -83,7 +83,7 @@ impl SigningKey {
         }
     }
 
-    /// Signs `message`. `None` if the machine has no randomness.
+    /// Signs `message`. `None` if the machine gives no random bytes.
     pub(crate) fn sign(&self, message: &[u8]) -> Option<Vec<u8>> {
         let random = SystemRandom::new();
         match self {
@@ -102,7 +102,7 @@ impl SigningKey {
 pub(crate) struct Hmac(hmac::Key);
 
 impl Hmac {
-    /// Makes a key of its own. `None` if the machine has no randomness.
+    /// Makes a random key. `None` if the machine gives no random bytes.
     pub(crate) fn random() -> Option<Self> {
         hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new()).ok().map(Self)
     }
@@ -124,7 +124,7 @@ impl Hmac {
     }
 }
 
-/// Bytes that nobody can guess. `None` if the machine has no randomness.
+/// Bytes that nobody can guess. `None` if the machine gives no random bytes.
 pub(crate) fn random<const LENGTH: usize>() -> Option<[u8; LENGTH]> {
     let mut bytes = [0; LENGTH];
     rand::fill(&mut bytes).ok().map(|()| bytes)

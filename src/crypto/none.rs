@@ -1,4 +1,4 @@
-//! What a build without a backend has: no value of these types exists.
+//! The types of a build without a backend. No value of them exists.
 
 use super::{Algorithm, Fingerprint, KeyMaterial};
 

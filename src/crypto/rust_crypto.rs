@@ -75,7 +75,7 @@ impl SigningKey {
         key.sign(b"").is_some().then_some(key)
     }
 
-    /// Signs `message`. `None` if the machine has no randomness.
+    /// Signs `message`. `None` if the machine gives no random bytes.
     pub(crate) fn sign(&self, message: &[u8]) -> Option<Vec<u8>> {
         (DEFAULT_PROVIDER.signer_factory)(&self.algorithm, &self.key).ok()?.try_sign(message).ok()
     }
@@ -91,7 +91,7 @@ fn has_accepted_length(key: &EncodingKey) -> bool {
 pub(crate) struct Hmac(hmac::Hmac<Sha256>);
 
 impl Hmac {
-    /// Makes a key of its own. `None` if the machine has no randomness.
+    /// Makes a random key. `None` if the machine gives no random bytes.
     pub(crate) fn random() -> Option<Self> {
         Self::with_key(&random()?)
     }
@@ -111,7 +111,7 @@ impl Hmac {
     }
 }
 
-/// Bytes that nobody can guess. `None` if the machine has no randomness.
+/// Bytes that nobody can guess. `None` if the machine gives no random bytes.
 pub(crate) fn random<const LENGTH: usize>() -> Option<[u8; LENGTH]> {
     let mut bytes = [0; LENGTH];
     getrandom::getrandom(&mut bytes).ok().map(|()| bytes)

@@ -4,7 +4,7 @@ use memchr::{memchr, memchr_iter, memrchr};
 
 use crate::failure::CheckFailure;
 
-/// A JWS in compact form, cut into its parts (RFC 7515, section 7.1).
+/// The parts of a JWS in compact serialization (RFC 7515, section 7.1), not yet decoded.
 #[derive(Clone, Copy)]
 pub(crate) struct Compact<'t> {
     signing_input: &'t [u8],
@@ -14,7 +14,7 @@ pub(crate) struct Compact<'t> {
 }
 
 impl<'t> Compact<'t> {
-    /// Cuts a token at its dots. Nothing is decoded yet.
+    /// Splits a token at its dots.
     pub(crate) fn parse(token: &'t [u8]) -> Result<Self, CheckFailure> {
         if token.len() > MAX_TOKEN {
             return Err(CheckFailure::TooLong);
@@ -35,7 +35,7 @@ impl<'t> Compact<'t> {
         Ok(Self { signing_input, header, payload, signature })
     }
 
-    /// The bytes that were signed, exactly as received (RFC 7515, section 5.2).
+    /// The signed bytes, exactly as received (RFC 7515, section 5.2).
     pub(crate) const fn signing_input(&self) -> &'t [u8] {
         self.signing_input
     }
@@ -60,22 +60,22 @@ fn cut(bytes: &[u8], at: Option<usize>) -> Result<(&[u8], &[u8]), CheckFailure> 
     }
 }
 
-/// Decodes strict base64url: no padding, no foreign character, no stray bits at the end (RFC 4648, section 3.5), so
-/// that a token has one spelling only.
+/// Decodes base64url strictly: no padding, no other characters, no bits left over at the end (RFC 4648, section 3.5). Each
+/// token then has exactly one text.
 pub(crate) fn decode(text: impl AsRef<[u8]>) -> Result<Vec<u8>, CheckFailure> {
     BASE64URL.decode(text).map_err(|_| CheckFailure::Malformed)
 }
 
-/// The longest token that is looked at, whatever is configured: with thousands of roles in it, real ones reach 30 KiB.
+/// The greatest limit that can be configured. Real tokens with thousands of roles reach 30 KiB.
 pub(crate) const MAX_TOKEN: usize = 64 * 1024;
-/// The longest token unless configured otherwise. Most stay below 4 KiB; common servers refuse headers over 8 to 32 KiB.
+/// The default limit. Most tokens have less than 4 KiB, and common servers reject headers of more than 8 to 32 KiB.
 pub(crate) const DEFAULT_MAX_TOKEN: usize = 16 * 1024;
-/// The longest header part: names and a key id, never a certificate chain that we would read.
+/// The longest encoded header. It has room for a key id and names, but not for a certificate chain, which is never read.
 const MAX_HEADER: usize = 4 * 1024;
-/// The longest signature part: RSA with 8192 bits is 1024 bytes, 1366 characters.
+/// The longest encoded signature: RSA with 8192 bits has 1024 bytes, which are 1366 characters.
 const MAX_SIGNATURE: usize = 1366;
 
-/// Decodes many characters at once, where the machine can.
+/// Decodes many characters at once on machines that support it.
 #[cfg(any(target_arch = "x86_64", all(target_arch = "aarch64", target_feature = "neon")))]
 static BASE64URL: std::sync::LazyLock<engine::Simd> = std::sync::LazyLock::new(|| engine::Simd::url_safe(NO_PAD));
 #[cfg(not(any(target_arch = "x86_64", all(target_arch = "aarch64", target_feature = "neon"))))]
@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_three_full_parts_are_a_token() {
+    fn a_token_has_three_parts_that_are_not_empty() {
         for token in ["", "a", "a.b", "..", ".b.c", "a..c", "a.b.", "a.b.c.d", "a.b.c.d.e.f"] {
             assert_eq!(Compact::parse(token.as_bytes()).err(), Some(CheckFailure::Malformed), "{token:?}");
         }
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn base64url_has_one_spelling() {
+    fn base64url_is_strict() {
         assert_eq!(decode("AQ").unwrap(), [1]);
         for text in ["AR", "AQ==", "AQ=", "A", "AAAAA", "A Q", "A\nQ", "+w", "/w", "A%2B", "AQ?", "AQ#", "é"] {
             assert!(decode(text).is_err(), "{text:?}");

@@ -4,50 +4,49 @@ use std::fmt;
 use serde_json::{Map, Value};
 
 use super::compact::decode;
-use super::key_name::OwnedKeyName;
 use super::{Algorithm, AllowedAlgorithms};
 use crate::crypto::{KeyMaterial, MAX_RSA_BITS, PublicKey};
 
-/// A public key for checking signatures, imported once for each algorithm that it may be used with.
+/// A public key for checking signatures. It is imported once for each algorithm that it may be used with.
 pub struct VerificationKey {
     pub(super) name: OwnedKeyName,
     imported: Vec<(Algorithm, PublicKey)>,
 }
 
-/// Why a member of a key set was left out.
+/// The reason why an entry of a key set is not used.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum UnusableKey {
-    /// Not an object, over 8 KiB without its `x5c`, a repeated member, or a member that is read has the wrong type: a
-    /// `kid` that is a number, an empty `use`, `key_ops` that is a string.
-    #[error("it is over 8 KiB, repeats a member, or has a member of the wrong type")]
+    /// The entry is not an object, is longer than 8 KiB without its `x5c`, or repeats a name. Or a member has the wrong
+    /// type: a `kid` that is a number, an empty `use`, `key_ops` that is a string.
+    #[error("it is longer than 8 KiB, repeats a name, or has a member of the wrong type")]
     Malformed,
-    /// A number of the key is not base64url without padding (RFC 7518, section 2).
+    /// A number is not base64url without padding (RFC 7518, section 2).
     #[error("a member is not base64url without padding (RFC 7518, section 2)")]
     Encoding,
-    /// It has private members: publishing it was a mistake, and others may have it.
+    /// The entry has private members. It was published by mistake, and others may have it.
     #[error("it has private members, which must never be published")]
     Private,
-    /// It is not for checking signatures: `use` has another value than `sig`, `key_ops` does not have `verify`, or it is
-    /// symmetric (`kty` is `oct`). The entry `null`, which means absent, is counted here too.
+    /// The key is not for checking signatures: `use` has another value than `sig`, `key_ops` does not contain `verify`, or
+    /// the key is symmetric (`kty` is `oct`). An entry that is `null` counts as such too.
     #[error("it is not for signatures")]
     NotForSignatures,
-    /// A `kty`, `crv` or `alg` that is unknown, does not fit the others, or is not supported by this build.
+    /// `kty`, `crv` or `alg` is unknown, does not fit the others, or is not supported by this build.
     #[error("its `kty`, `crv` or `alg` is unknown, does not fit the others, or is not supported")]
     Unsupported,
-    /// RSA below 2048 or above 8192 bits, in pure Rust above 4096, or with an odd choice of exponent.
+    /// An RSA key has less than 2048 or more than 8192 bits (4096 in pure Rust), or an unusual exponent.
     #[error("its modulus or exponent has a size that is not accepted")]
     Size,
-    /// Beyond the limit of keys, or of keys with one `kid`.
+    /// The key set has too many keys, or too many keys with the same `kid`.
     #[error("the key set has more keys than are used, or more than four with one `kid`")]
     TooMany,
-    /// Coordinates of the wrong length (RFC 7518, section 6.2.1.2), a point off its curve, or one of small order.
+    /// A coordinate has the wrong length (RFC 7518, section 6.2.1.2), or the point is not on its curve or has a small order.
     #[error("a coordinate has the wrong length, or the point is not on its curve")]
     InvalidPoint,
 }
 
 impl VerificationKey {
-    /// Reads one member of a key set that is [for signatures](Purpose) (RFC 7517, section 4; RFC 7518, section 6;
+    /// Reads an entry of a key set that is [for signatures](Purpose) (RFC 7517, section 4; RFC 7518, section 6;
     /// RFC 8037, section 2).
     pub(super) fn from_jwk(jwk: &Map<String, Value>) -> Result<Self, UnusableKey> {
         if serde_json::to_vec(jwk).map_or(true, |text| text.len() > MAX_KEY) {
@@ -67,13 +66,13 @@ impl VerificationKey {
         Ok(Self { name: published_name(jwk), imported })
     }
 
-    /// The key's identifier.
+    /// The key id.
     #[must_use]
     pub fn kid(&self) -> Option<&str> {
         self.name.kid.as_deref()
     }
 
-    /// The algorithms that the key may be used with: its `alg`, else all that its type allows.
+    /// The algorithms that the key may be used with: its `alg`, or all algorithms of its type if it has no `alg`.
     #[must_use]
     pub fn algorithms(&self) -> AllowedAlgorithms {
         self.imported.iter().map(|(algorithm, _)| *algorithm).collect()
@@ -83,7 +82,7 @@ impl VerificationKey {
         self.imported.iter().any(|(with, _)| *with == algorithm)
     }
 
-    /// Whether `signature` is this key's over `message`. `false` for an algorithm that the key is not for.
+    /// Whether `signature` is a valid signature of `message` by this key. `false` if the key is not for `algorithm`.
     #[must_use]
     pub fn verifies(&self, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> bool {
         self.imported.iter().any(|(with, key)| *with == algorithm && key.verifies(message, signature))
@@ -99,19 +98,66 @@ impl fmt::Debug for VerificationKey {
     }
 }
 
-/// The purpose of a published key, as far as it says so.
+/// The name of a key in the header of a token: `kid`, `x5t#S256` and `x5t` (RFC 7515, sections 4.1.4, 4.1.7 and 4.1.8).
+/// The thumbprints count only where there is no `kid`.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct KeyName<'n> {
+    pub(crate) kid: Option<&'n str>,
+    pub(crate) x5t_s256: Option<&'n str>,
+    pub(crate) x5t: Option<&'n str>,
+}
+
+/// An owned [`KeyName`], of a token that waits for its key or of a published key (RFC 7517, sections 4.5, 4.8 and 4.9).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct OwnedKeyName {
+    pub(crate) kid: Option<Box<str>>,
+    pub(crate) x5t_s256: Option<Box<str>>,
+    pub(crate) x5t: Option<Box<str>>,
+}
+
+impl KeyName<'_> {
+    /// Whether a token does not name its key.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.kid.is_none() && self.x5t_s256.is_none() && self.x5t.is_none()
+    }
+
+    pub(crate) fn to_owned(self) -> OwnedKeyName {
+        let own = |text: Option<&str>| text.map(Box::from);
+        OwnedKeyName { kid: own(self.kid), x5t_s256: own(self.x5t_s256), x5t: own(self.x5t) }
+    }
+
+    /// Whether a published key has this name: the same `kid`, byte by byte. Without a `kid`, one thumbprint must be equal
+    /// and none may differ. A token that does not name its key matches every key.
+    pub(super) fn names(&self, published: &OwnedKeyName) -> bool {
+        if let Some(kid) = self.kid {
+            return published.kid.as_deref() == Some(kid);
+        }
+        let same = |ours: Option<&str>, theirs: Option<&str>| Some(ours? == theirs?);
+        let thumbprints =
+            [same(self.x5t_s256, published.x5t_s256.as_deref()), same(self.x5t, published.x5t.as_deref())];
+        self.is_empty() || (thumbprints.contains(&Some(true)) && !thumbprints.contains(&Some(false)))
+    }
+}
+
+impl OwnedKeyName {
+    pub(crate) fn as_ref(&self) -> KeyName<'_> {
+        KeyName { kid: self.kid.as_deref(), x5t_s256: self.x5t_s256.as_deref(), x5t: self.x5t.as_deref() }
+    }
+}
+
+/// The purpose of a published key, by `use` and `key_ops`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Purpose {
     /// `use: "sig"`, or `key_ops` with `verify`.
     Signatures,
-    /// It does not say.
+    /// The key has neither member.
     Unspecified,
-    /// Something else.
+    /// The key is for something else.
     Other,
 }
 
 impl Purpose {
-    pub(super) fn of(jwk: &Map<String, Value>) -> Self {
+    pub(super) fn from_jwk(jwk: &Map<String, Value>) -> Self {
         let text = |name: &str| jwk.get(name).and_then(Value::as_str);
         let operations = jwk.get("key_ops").and_then(Value::as_array);
         let verifies = operations.map(|names| names.iter().any(|name| name == "verify"));
@@ -125,13 +171,14 @@ impl Purpose {
     }
 }
 
-/// The name of a published key, as far as it can be read.
+/// The name of a published key. Members of a wrong type are ignored.
 pub(super) fn published_name(jwk: &Map<String, Value>) -> OwnedKeyName {
     let text = |name: &str| jwk.get(name).and_then(Value::as_str).map(Box::from);
     OwnedKeyName { kid: text("kid"), x5t_s256: text("x5t#S256"), x5t: text("x5t") }
 }
 
-/// `use` is `sig` or absent, and `key_ops` is a list of different operations or absent (RFC 7517, sections 4.2 and 4.3).
+/// Checks that `use` is `sig` or absent, and that `key_ops` is an array of different strings or absent (RFC 7517,
+/// sections 4.2 and 4.3).
 fn require_signature_use(jwk: &Map<String, Value>) -> Result<(), UnusableKey> {
     if text(jwk, "use")?.is_some_and(|usage| usage != "sig") {
         return Err(UnusableKey::Malformed);
@@ -166,7 +213,7 @@ fn import_ec(jwk: &Map<String, Value>) -> Result<Vec<(Algorithm, PublicKey)>, Un
         _ => return Err(UnusableKey::Unsupported),
     };
     let (x, y) = (octets(jwk, "x")?, octets(jwk, "y")?);
-    // Each by itself (RFC 7518, section 6.2.1.2): 31 and 33 bytes would join to the same point.
+    // Each coordinate is checked (RFC 7518, section 6.2.1.2): 31 and 33 bytes would be joined to the same point.
     if x.len() != length || y.len() != length {
         return Err(UnusableKey::InvalidPoint);
     }
@@ -185,7 +232,7 @@ fn import_okp(jwk: &Map<String, Value>) -> Result<Vec<(Algorithm, PublicKey)>, U
     import(jwk, &[Algorithm::EdDSA], KeyMaterial::Ed25519 { x: &x })
 }
 
-/// Imports a key for the algorithm that it names, which must fit its type, else for each that fits.
+/// Imports a key for its `alg`, which must be one of `fitting`. A key without `alg` is imported for all of them.
 fn import(
     jwk: &Map<String, Value>,
     fitting: &[Algorithm],
@@ -219,7 +266,7 @@ fn octets(jwk: &Map<String, Value>, name: &str) -> Result<Vec<u8>, UnusableKey> 
     decode(text(jwk, name)?.ok_or(UnusableKey::Malformed)?).map_err(|_| UnusableKey::Encoding)
 }
 
-/// A number without its leading zeros: RFC 7518, section 2 forbids them, but some servers write one.
+/// A number without leading zeros. RFC 7518, section 2 forbids them, but some servers write one.
 fn number(jwk: &Map<String, Value>, name: &str) -> Result<Vec<u8>, UnusableKey> {
     Ok(octets(jwk, name)?.into_iter().skip_while(|byte| *byte == 0).collect())
 }
@@ -228,8 +275,8 @@ fn leading_zero_bits(byte: u8) -> usize {
     usize::try_from(byte.leading_zeros()).unwrap_or_default()
 }
 
-/// Whether a point of Curve25519 has order 1, 2, 4 or 8, in any of its spellings: some signature under such a key
-/// matches every message.
+/// Whether a point of Curve25519 has order 1, 2, 4 or 8, in any of its encodings. With such a key, some signature is valid
+/// for every message.
 fn has_small_order(x: &[u8]) -> bool {
     let mut y: Vec<u8> = x.to_vec();
     if let Some(last) = y.last_mut() {
@@ -239,7 +286,7 @@ fn has_small_order(x: &[u8]) -> bool {
         matches!(y.as_slice(), [head, between @ .., tail]
             if *head == first && *tail == last && between.iter().all(|byte| *byte == middle))
     };
-    // y = 0, 1, and p - 1, p, p + 1, whose encodings end in 7f.
+    // y is 0, 1, p - 1, p or p + 1. The encodings of the last three end in 7f.
     is(0, 0, 0)
         || is(1, 0, 0)
         || is(0xec, 0xff, 0x7f)
@@ -248,6 +295,7 @@ fn has_small_order(x: &[u8]) -> bool {
         || ORDER_EIGHT.iter().any(|point| y == point)
 }
 
+/// The points of order 8, by their y.
 const ORDER_EIGHT: [[u8; 32]; 2] = [
     [
         0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef, 0x98, 0xf0, 0xd5, 0xdf,
@@ -261,9 +309,9 @@ const ORDER_EIGHT: [[u8; 32]; 2] = [
 
 /// Members that only a private or a symmetric key has (RFC 7518, section 6; RFC 8037, section 2).
 const PRIVATE_MEMBERS: [&str; 9] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"];
-/// The most bytes of one key as JSON, without a certificate chain: RSA with 8192 bits takes 1.5 KiB.
+/// The longest key, in bytes of JSON without a certificate chain. RSA with 8192 bits takes 1.5 KiB.
 const MAX_KEY: usize = 8 * 1024;
-/// Below, factoring is within reach (RFC 7518, section 3.3).
+/// The accepted sizes of an RSA modulus (RFC 7518, section 3.3). A shorter one can be factored.
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=MAX_RSA_BITS;
-/// A public exponent is 65537 nearly everywhere; a long one makes checks slow.
+/// The longest public exponent, in bytes. It is 65537 nearly everywhere, and a long one makes signature checks slow.
 const MAX_EXPONENT: usize = 4;

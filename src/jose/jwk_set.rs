@@ -7,17 +7,16 @@ use serde_json::{Map, Value};
 use smallvec::SmallVec;
 
 use super::jwk::{Purpose, published_name};
-use super::key_name::{KeyName, OwnedKeyName};
-use super::{Algorithm, UnusableKey, VerificationKey};
+use super::{Algorithm, KeyName, OwnedKeyName, UnusableKey, VerificationKey};
 use crate::json;
 
 /// A JSON Web Key Set (RFC 7517, section 5), reduced to the keys that can check signatures.
 ///
-/// It is read leniently by key and strictly in each. A member with the value `null` is absent. An entry that is not for
-/// signatures is skipped: its `use` has another value than `sig`, its `key_ops` does not have `verify`, or it is symmetric.
+/// Each entry is read strictly, and an entry that cannot be used does not affect the others. A member with the value
+/// `null` is absent. An entry that is not for signatures is skipped: its `use` has another value than `sig`, its `key_ops` does not have `verify`, or it is symmetric.
 /// Any other entry that is private, malformed, too small, or of an unknown type cannot be used. This includes an empty
-/// `use` or `alg`, and a `key_ops` that is a string. The other keys work, and a token that names an entry that cannot be
-/// used is answered with 503, since nobody can tell whether it is valid.
+/// `use` or `alg`, and a `key_ops` that is a string. A token that names an entry that cannot be
+/// used is answered with 503, since its signature cannot be checked.
 #[derive(Clone)]
 pub struct JwkSet {
     keys: Vec<Arc<VerificationKey>>,
@@ -27,18 +26,18 @@ pub struct JwkSet {
     unusable: Vec<UnusableEntry>,
 }
 
-/// A document that is not a key set, or that holds no key for checking signatures.
+/// The error for a document that is not a key set, or that has no usable key.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidJwkSet {
-    /// Not a JSON object with unique names and an array `keys`.
+    /// The document is not a JSON object with unique names and an array `keys`.
     #[error("the document is not a JSON Web Key Set: an object with an array \"keys\" (RFC 7517, section 5)")]
     Malformed,
     /// The document begins with a byte order mark.
     #[error("the document begins with a byte order mark, which JSON must not have (RFC 8259, section 8.1)")]
     ByteOrderMark,
-    /// No entry can check a signature.
-    #[error("the key set holds no key that can check signatures")]
+    /// No entry is a usable key for signatures.
+    #[error("the key set has no key that can check signatures")]
     NoUsableKey,
 }
 
@@ -55,21 +54,21 @@ pub(crate) struct UnusableEntry {
 #[derive(Debug)]
 pub(crate) enum Selection<'k> {
     Keys(Candidates<'k>),
-    /// The only key with the token's name cannot be used: nobody can tell whether the token is valid.
+    /// The only key with the token's name cannot be used, so that the signature cannot be checked.
     Unusable,
-    /// No key has the token's name; a newer key set might.
+    /// No key has the token's name. A newer key set may have one.
     Unknown,
-    /// The key set cannot check this token: the key is for another algorithm or purpose, or a token without a name fits
-    /// several.
+    /// The key is for another algorithm or purpose, or the token does not name its key and several keys match.
     Unfit,
 }
 
-/// The keys that fit a token.
+/// The keys that a token may have been signed with.
 #[derive(Debug)]
 pub(crate) struct Candidates<'k> {
-    /// One, or several if the issuer gave them the same name.
+    /// One key, or several with the same name.
     pub(crate) keys: SmallVec<[&'k Arc<VerificationKey>; MAX_TRIED]>,
-    /// A key that cannot be used, or is not tried, fits too: if none of `keys` made the signature, that one may have.
+    /// Whether another key matches too, but cannot be used or is not tried. If the signature is invalid with all of `keys`,
+    /// it may be valid with that one.
     pub(crate) undecided: bool,
 }
 
@@ -128,7 +127,7 @@ impl JwkSet {
         }
     }
 
-    /// Whether so many keys have this one's `kid` and one of its algorithms that it would not be tried.
+    /// Whether so many keys have the same `kid` and algorithm that this one would never be tried.
     fn has_enough_beside(&self, key: &VerificationKey) -> bool {
         let is_alike = |other: &&Arc<VerificationKey>| {
             other.kid() == key.kid() && key.algorithms().iter().any(|algorithm| other.is_for(algorithm))
@@ -154,23 +153,23 @@ impl JwkSet {
         self.keys.iter().map(AsRef::as_ref)
     }
 
-    /// Why entries were left out, in the order of the document.
+    /// The reasons why entries are not used, in the order of the document.
     #[must_use]
     pub fn skipped(&self) -> &[UnusableKey] {
         &self.skipped
     }
 
-    /// The keys for signatures that cannot be used; of thousands only the first.
+    /// The keys for signatures that cannot be used, at most 1000 of them.
     pub(crate) fn unusable(&self) -> &[UnusableEntry] {
         &self.unusable
     }
 
-    /// How many keys for signatures cannot be used.
+    /// The number of keys for signatures that cannot be used.
     pub(crate) fn unusable_count(&self) -> usize {
         self.skipped.iter().filter(|reason| **reason != UnusableKey::NotForSignatures).count()
     }
 
-    /// The keys for a token with this `alg` that names its key so. Key ids are compared byte by byte (RFC 7517,
+    /// Selects the keys for a token by its `alg` and the name of its key. Key ids are compared byte by byte (RFC 7517,
     /// section 4.5).
     pub(crate) fn select(&self, algorithm: Algorithm, name: KeyName<'_>) -> Selection<'_> {
         let name = self.published_part(name);
@@ -195,7 +194,7 @@ impl JwkSet {
         }
     }
 
-    /// A name without the thumbprints of a kind that no key of this set has: they cannot select one.
+    /// The name without thumbprints of a kind that no key of this set has. They cannot select a key.
     fn published_part<'n>(&self, name: KeyName<'n>) -> KeyName<'n> {
         if name.kid.is_some() || name.is_empty() {
             return name;
@@ -213,7 +212,7 @@ impl JwkSet {
 }
 
 impl UnusableEntry {
-    /// Whether a token with this `alg` may have been signed with this key, as far as its type shows.
+    /// Whether the type of this key fits a token with this `alg`. A key without `kty` may fit.
     fn may_be_for(&self, algorithm: Algorithm) -> bool {
         self.kty.as_deref().is_none_or(|kty| kty == algorithm.key_type())
     }
@@ -225,7 +224,7 @@ struct Document<'d> {
     keys: Vec<&'d RawValue>,
 }
 
-/// An entry of a key set, without members that are `null`, and without its certificate chain, which is never read.
+/// An entry of a key set, without members that are `null`, and without the certificate chain, which is never read.
 struct Entry {
     jwk: Map<String, Value>,
     /// Whether an object in it repeats a name.
@@ -243,7 +242,7 @@ impl Entry {
             return Ok(Self { jwk: Map::new(), is_ambiguous, purpose });
         };
         jwk.retain(|name, value| !value.is_null() && name != "x5c");
-        let purpose = if is_ambiguous { Purpose::Unspecified } else { Purpose::of(&jwk) };
+        let purpose = if is_ambiguous { Purpose::Unspecified } else { Purpose::from_jwk(&jwk) };
         Ok(Self { jwk, is_ambiguous, purpose })
     }
 }
@@ -254,12 +253,13 @@ impl fmt::Debug for JwkSet {
     }
 }
 
-/// How many keys for signatures are used unless configured otherwise. Real sets hold 1 to 10; multi-tenant ones a few
+/// The default number of keys for signatures that are used. Real key sets have 1 to 10, those of several tenants a few
 /// dozen.
 pub(crate) const DEFAULT_MAX_KEYS: usize = 100;
-/// How many keys with one name are tried for a token: each costs a signature check. The most seen in the wild is three.
+/// The number of keys with one name that are tried for a token. Each costs a signature check. Real key sets have at most
+/// three.
 const MAX_TRIED: usize = 4;
-/// How many entries are remembered that cannot be used, and as many that are for something else: some hundred bytes each.
+/// The number of unusable entries whose names are kept, and of entries for other purposes. Each takes some hundred bytes.
 const MAX_NAMED: usize = 1_000;
 
 #[cfg(test)]

@@ -4,12 +4,11 @@ pub(crate) mod compact;
 pub(crate) mod header;
 mod jwk;
 mod jwk_set;
-mod key_name;
 mod private_key;
 
 pub use crate::crypto::{Algorithm, AllowedAlgorithms, UnknownAlgorithm};
+pub(crate) use jwk::{KeyName, OwnedKeyName};
 pub use jwk::{UnusableKey, VerificationKey};
 pub(crate) use jwk_set::{DEFAULT_MAX_KEYS, Selection, UnusableEntry};
 pub use jwk_set::{InvalidJwkSet, JwkSet};
-pub(crate) use key_name::{KeyName, OwnedKeyName};
 pub use private_key::{InvalidPrivateKey, PrivateKey};

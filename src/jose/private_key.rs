@@ -7,24 +7,24 @@ use serde_json::{Map, Value};
 use super::Algorithm;
 use crate::crypto::SigningKey;
 
-/// A private key with which this server proves who it is (`private_key_jwt`; OpenID Connect Core 1.0, section 9).
+/// A private key for client authentication with `private_key_jwt` (OpenID Connect Core 1.0, section 9).
 ///
-/// It is no key for access tokens: this crate issues none.
+/// This crate signs no access tokens.
 pub struct PrivateKey {
     algorithm: Algorithm,
     kid: Option<Box<str>>,
     key: SigningKey,
 }
 
-/// Why a text is no private key.
+/// The error for a text that is not a usable private key.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidPrivateKey {
-    /// Not PEM with the label `PRIVATE KEY` (RFC 7468, section 10), unencrypted.
-    #[error("the text is no PKCS #8 key in PEM: convert it with `openssl pkcs8 -topk8 -nocrypt`")]
+    /// The text is not PEM with the label `PRIVATE KEY` (RFC 7468, section 10). An encrypted key has another label.
+    #[error("the text is not an unencrypted PKCS #8 key in PEM: convert it with `openssl pkcs8 -topk8 -nocrypt`")]
     Format,
-    /// PKCS #8, but no key for this algorithm, or one that the build cannot use.
-    #[error("the key is not one for {0}, or this build cannot sign with it")]
+    /// The key is for another algorithm, or this build does not support it.
+    #[error("the key is not for {0}, or this build does not support it: give the algorithm of the key")]
     Algorithm(Algorithm),
 }
 
@@ -32,7 +32,7 @@ impl PrivateKey {
     /// Reads an unencrypted PKCS #8 key in PEM (`-----BEGIN PRIVATE KEY-----`).
     ///
     /// # Errors
-    /// [`InvalidPrivateKey`] if the text is something else, or no key for `algorithm`.
+    /// [`InvalidPrivateKey`] if the text is something else, or if the key is not for `algorithm`.
     pub fn from_pkcs8_pem(algorithm: Algorithm, pem: &str) -> Result<Self, InvalidPrivateKey> {
         if !pem.contains("-----BEGIN PRIVATE KEY-----") {
             return Err(InvalidPrivateKey::Format);
@@ -41,14 +41,15 @@ impl PrivateKey {
         Ok(Self { algorithm, kid: None, key })
     }
 
-    /// Names the key to the authorization server, which may know several of this client (RFC 7515, section 4.1.4).
+    /// Sets the key id (`kid`; RFC 7515, section 4.1.4). An authorization server that knows several keys of the client may
+    /// need it.
     #[must_use]
     pub fn key_id(mut self, kid: impl Into<Box<str>>) -> Self {
         self.kid = Some(kid.into());
         self
     }
 
-    /// A JWT of this type with these claims; `None` if the machine has no randomness.
+    /// Signs a JWT. `None` if the machine gives no random bytes.
     pub(crate) fn sign_jwt(&self, typ: &str, claims: Map<String, Value>) -> Option<String> {
         let mut header = Map::new();
         header.insert("alg".to_owned(), self.algorithm.name().into());
