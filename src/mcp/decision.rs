@@ -6,7 +6,7 @@ use http::{HeaderMap, header};
 
 use super::OperationFailure;
 use super::request::{self, ListKind, MAX_URI_BYTES, MAX_URIS, Message, Operation, OperationHeaders};
-use super::scopes::{Needs, Rules};
+use super::scopes::{RequiredRules, Rules};
 use crate::bearer::{Caller, Guard, Rejection, log};
 use crate::scope::Scopes;
 
@@ -14,7 +14,7 @@ use crate::scope::Scopes;
 #[derive(Debug, Default)]
 pub(super) struct Permit {
     /// What it needed, to be looked at again while the answer goes on.
-    pub(super) needs: Needs,
+    pub(super) needs: RequiredRules,
     /// Whether it asks for a list of what there is.
     pub(super) lists: bool,
 }
@@ -30,7 +30,7 @@ impl Permit {
 /// What a body says, taken together.
 #[derive(Default)]
 struct Summary {
-    needs: Needs,
+    needs: RequiredRules,
     lists: bool,
     mismatch: bool,
     /// How many URIs there are, and how many bytes they have together.

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use super::request::{self, Message, Operation, Target};
-use super::scopes::{McpScopes, Needs, Rules};
+use super::scopes::{McpScopes, RequiredRules, Rules};
 
 /// A request or notification as the layer reads it: its method, what kind of thing it names, and the names.
 #[derive(Debug)]
@@ -48,7 +48,7 @@ fn asked(operation: &Operation<'_>) -> Asked {
 pub fn uri_standing(template: &str, uri: &str) -> Option<[bool; 3]> {
     let needs = |scopes: McpScopes| {
         let rules = Rules::new(scopes).ok()?;
-        let mut needs = Needs::default();
+        let mut needs = RequiredRules::default();
         let operation = Operation { method: "resources/read".into(), target: Target::Resource(uri.into()) };
         rules.add(Some(&operation), &mut needs);
         Some((rules.scopes_of(&needs), needs.token))

@@ -1,137 +1,147 @@
 use std::collections::HashMap;
 
-use super::rules::{Needs, RuleId};
-use super::targets::Standing;
-use super::uri::{CanonicalUri, Optional};
+use super::rules::{RequiredRules, RuleId, TargetRules};
+use super::uri::{CanonicalUri, OptionalComponents};
+use super::uri_pattern::UriPattern;
 use super::uri_template::UriTemplate;
 
-/// The rules for what goes by a URI.
+/// The rules for resources.
 #[derive(Debug)]
-pub(super) struct Resources {
-    /// In the order of the rules.
-    own: Vec<(UriTemplate, RuleId)>,
+pub(super) struct ResourceRules {
+    /// In the order of their ids.
+    own: Vec<(UriPattern, RuleId)>,
     any: Option<RuleId>,
-    public: Vec<UriTemplate>,
-    beginnings: HashMap<Box<str>, Beginning>,
-    /// For every other scheme, if a rule such as `{scheme}://x` says anything about it.
-    others: Option<Beginning>,
+    public: Vec<UriPattern>,
+    beginnings: Vec<UriBeginning>,
 }
 
-/// How the URIs of one scheme begin, by the rules for it.
-#[derive(Debug, Clone, Copy, Default)]
-struct Beginning {
+/// How the URIs of one rule begin. URIs of the same scheme that begin in another way are not canonical.
+#[derive(Debug)]
+struct UriBeginning {
+    /// `None` if an expression is part of it: it may be any scheme.
+    scheme: Option<Box<str>>,
     /// `//` follows the scheme.
-    slashes: bool,
-    /// `///` follows the scheme, in at least one rule.
-    empty_authority: bool,
+    has_slashes: bool,
+    /// `///` follows the scheme.
+    has_empty_authority: bool,
 }
 
-impl Resources {
+impl ResourceRules {
     /// # Errors
-    /// The scheme of which some rules have `//` and some do not: those that do not can match no URI.
+    /// The scheme of which some rules have `//` and some do not.
     pub(super) fn new(
         own: Vec<(UriTemplate, RuleId)>,
         any: Option<RuleId>,
         public: Vec<UriTemplate>,
     ) -> Result<Self, String> {
-        let mut beginnings: HashMap<Box<str>, Beginning> = HashMap::new();
-        let mut others: Option<Beginning> = None;
-        for template in own.iter().map(|(template, _)| template).chain(&public) {
-            let (scheme, beginning, is_other) = match template.scheme() {
-                Some((scheme, rest)) => {
-                    let (slashes, empty_authority) = (rest.starts_with("//"), rest.starts_with("///"));
-                    (scheme, Beginning { slashes, empty_authority }, false)
-                }
-                None => match CanonicalUri::parse(template.expansion()) {
-                    Ok(uri) if uri.scheme().is_some() => {
-                        (template.as_str(), Beginning { slashes: uri.has_slashes(), empty_authority: false }, true)
-                    }
-                    // Its URIs need no scheme.
-                    _ => continue,
-                },
-            };
-            let known = match is_other {
-                true => others.get_or_insert(beginning),
-                false => beginnings.entry(scheme.into()).or_insert(beginning),
-            };
-            if known.slashes != beginning.slashes {
-                return Err(scheme.to_owned());
+        let templates = own.iter().map(|(template, _)| template).chain(&public);
+        let beginnings: Vec<_> = templates.filter_map(UriBeginning::from_template).collect();
+        for one in &beginnings {
+            let conflict = beginnings.iter().find(|other| {
+                let is_same = one.scheme.is_none() || other.scheme.is_none() || one.scheme == other.scheme;
+                is_same && one.has_slashes != other.has_slashes
+            });
+            if let Some(other) = conflict {
+                let scheme = one.scheme.as_ref().or(other.scheme.as_ref());
+                return Err(scheme.map_or_else(|| "{scheme}".to_owned(), ToString::to_string));
             }
-            known.empty_authority |= beginning.empty_authority;
         }
-        match beginnings.iter().find(|(_, known)| others.is_some_and(|others| others.slashes != known.slashes)) {
-            Some((scheme, _)) => Err(scheme.to_string()),
-            None => Ok(Self { own, any, public, beginnings, others }),
-        }
+        Ok(Self {
+            own: own.into_iter().map(|(template, rule)| (UriPattern::new(template), rule)).collect(),
+            any,
+            public: public.into_iter().map(UriPattern::new).collect(),
+            beginnings,
+        })
     }
 
     pub(super) fn public(&self) -> impl Iterator<Item = &str> {
-        self.public.iter().map(UriTemplate::as_str)
+        self.public.iter().map(|pattern| pattern.template().as_str())
     }
 
-    /// Adds the rules for one resource. Its URI is matched once, as it is written. If it is not in canonical form, it needs
-    /// every rule, because there are servers that read it in another way.
-    pub(super) fn look_up(&self, uri: &str, needs: &mut Needs) -> Standing {
-        let Some(uri) = self.canonical(uri) else { return self.needs_every_rule(needs) };
-        let matches: Vec<bool> = self.own.iter().map(|(template, _)| template.matches(&uri)).collect();
+    /// Adds the rules for the resource `uri`:
+    ///
+    /// 1. A URI that is not canonical needs every rule.
+    /// 2. So does one with a port, a query or a fragment, if no rule and nothing public matches it as it is written.
+    /// 3. Any other URI needs each rule that matches it, as it is written or as a lenient server reads it.
+    /// 4. If no rule matches it as it is written, it also needs the rule for all other resources, unless it is public.
+    pub(super) fn look_up(&self, uri: &str, required: &mut RequiredRules) -> TargetRules {
+        let Some(uri) = self.canonical(uri) else { return self.require_every_rule(required) };
+        let matches: Vec<bool> = self.own.iter().map(|(pattern, _)| pattern.matches(&uri)).collect();
         let is_matched = matches.contains(&true);
-        let is_public = self.public.iter().any(|template| template.surely_matches(&uri));
-        // No rule has its port, its query or its fragment.
+        let is_public = self.public.iter().any(|pattern| pattern.surely_matches(&uri));
         if uri.optional().any() && !is_matched && !is_public {
-            return self.needs_every_rule(needs);
+            return self.require_every_rule(required);
         }
-        let mut readings: HashMap<Optional, Vec<String>> = HashMap::new();
-        let mut rules = Vec::new();
-        for ((template, rule), is_matched) in self.own.iter().zip(matches) {
-            let expected = template.optional();
-            let readings = readings.entry(expected).or_insert_with(|| uri.careless_readings(expected));
-            if is_matched || template.resembles(readings) {
-                rules.push(*rule);
-            }
-        }
-        self.stand(&rules, is_matched, is_public, needs)
+        let mut readings: HashMap<OptionalComponents, Vec<String>> = HashMap::new();
+        let applying = self.own.iter().zip(matches).filter(|((pattern, _), is_matched)| {
+            let expected = pattern.template().optional();
+            let readings = readings.entry(expected).or_insert_with(|| uri.lenient_readings(expected));
+            *is_matched || pattern.resembles(readings)
+        });
+        let rules: Vec<_> = applying.map(|((_, rule), _)| *rule).collect();
+        self.require(&rules, is_matched, is_public, required)
     }
 
-    /// Adds the rules for the resources of a template, of which no URI is known yet.
-    pub(super) fn look_up_template(&self, text: &str, needs: &mut Needs) -> Standing {
-        let Ok(template) = UriTemplate::parse(text) else { return self.needs_every_rule(needs) };
-        let Some(uri) = self.canonical(template.expansion()) else { return self.needs_every_rule(needs) };
-        let is_expected = |rule: &UriTemplate| uri.optional().is_within(rule.optional());
-        let overlapping = || self.own.iter().filter(|(rule, _)| rule.may_overlap(&template));
-        if uri.optional().any() && !overlapping().any(|(rule, _)| is_expected(rule)) {
-            return self.needs_every_rule(needs);
+    /// Adds the rules for the URI template `text`, whose variables a client completes: the rules for all URIs that the
+    /// template could have.
+    pub(super) fn look_up_template(&self, text: &str, required: &mut RequiredRules) -> TargetRules {
+        let Ok(template) = UriTemplate::parse(text) else { return self.require_every_rule(required) };
+        let Some(uri) = self.canonical(template.expansion()) else { return self.require_every_rule(required) };
+        let own = || self.own.iter().map(|(pattern, rule)| (pattern.template(), *rule));
+        let overlapping: Vec<_> = own().filter(|(known, _)| known.may_overlap(&template)).collect();
+        if uri.optional().any() && !overlapping.iter().any(|(known, _)| uri.optional().is_within(known.optional())) {
+            return self.require_every_rule(required);
         }
-        let rules: Vec<_> = overlapping().map(|(_, rule)| *rule).collect();
-        let is_matched = self.own.iter().any(|(rule, _)| rule.may_enclose(&template));
-        self.stand(&rules, is_matched, self.public().any(|public| public == text), needs)
+        let rules: Vec<_> = overlapping.into_iter().map(|(_, rule)| rule).collect();
+        let is_matched = own().any(|(known, _)| known.may_enclose(&template));
+        self.require(&rules, is_matched, self.public().any(|public| public == text), required)
     }
 
     /// A URI or template that is public and needs scopes.
     pub(super) fn conflict(&self) -> Option<&str> {
-        self.public().find(|uri| self.own.iter().any(|(template, _)| template.as_str() == *uri))
+        self.public().find(|uri| self.own.iter().any(|(pattern, _)| pattern.template().as_str() == *uri))
     }
 
-    /// `None` if some server could read `uri` in another way than as it is written.
+    /// `uri` in canonical form, if it is, and begins as the rules for its scheme do.
     fn canonical<'u>(&self, uri: &'u str) -> Option<CanonicalUri<'u>> {
         let uri = CanonicalUri::parse(uri).ok()?;
-        let beginning = uri.scheme().and_then(|scheme| self.beginnings.get(scheme).or(self.others.as_ref()));
-        let begins_as_rules_do = beginning.is_none_or(|beginning| {
-            uri.has_slashes() == beginning.slashes && (beginning.empty_authority || !uri.has_empty_authority())
-        });
-        begins_as_rules_do.then_some(uri)
+        let Some(scheme) = uri.scheme() else { return Some(uri) };
+        let known =
+            || self.beginnings.iter().filter(|known| known.scheme.as_deref().is_none_or(|known| known == scheme));
+        let has_same_slashes = known().all(|known| known.has_slashes == uri.has_slashes());
+        let may_be_empty = known().next().is_none() || known().any(|known| known.has_empty_authority);
+        (has_same_slashes && (may_be_empty || !uri.has_empty_authority())).then_some(uri)
     }
 
-    fn needs_every_rule(&self, needs: &mut Needs) -> Standing {
+    fn require_every_rule(&self, required: &mut RequiredRules) -> TargetRules {
         let rules: Vec<_> = self.own.iter().map(|(_, rule)| *rule).collect();
-        self.stand(&rules, false, false, needs)
+        self.require(&rules, false, false, required)
     }
 
-    /// `is_matched`: it is none of the resources without a rule.
-    fn stand(&self, rules: &[RuleId], is_matched: bool, is_public: bool, needs: &mut Needs) -> Standing {
-        rules.iter().for_each(|rule| needs.add(*rule));
+    /// `is_matched` says that the resource is none of the other resources, which `any` is for.
+    fn require(
+        &self,
+        rules: &[RuleId],
+        is_matched: bool,
+        is_public: bool,
+        required: &mut RequiredRules,
+    ) -> TargetRules {
         let any = self.any.filter(|_| !is_matched && !is_public);
-        any.into_iter().for_each(|rule| needs.add(rule));
+        rules.iter().copied().chain(any).for_each(|rule| required.add(rule));
         let has_rule = !rules.is_empty() || any.is_some();
-        Standing { has_rule, is_public, is_listed: is_public || is_matched || any.is_some() }
+        TargetRules { has_rule, is_public, is_listed: is_public || is_matched || any.is_some() }
+    }
+}
+
+impl UriBeginning {
+    /// `None` if URIs of the template need no scheme.
+    fn from_template(template: &UriTemplate) -> Option<Self> {
+        if let Some((scheme, rest)) = template.scheme() {
+            let (has_slashes, has_empty_authority) = (rest.starts_with("//"), rest.starts_with("///"));
+            return Some(Self { scheme: Some(scheme.into()), has_slashes, has_empty_authority });
+        }
+        let uri = CanonicalUri::parse(template.expansion()).ok()?;
+        uri.scheme()?;
+        Some(Self { scheme: None, has_slashes: uri.has_slashes(), has_empty_authority: false })
     }
 }

@@ -1,128 +1,171 @@
 use std::collections::{HashMap, HashSet};
 
 use super::mcp_scopes::{McpScopes, Rule};
-use super::resources::Resources;
-use super::targets::{Named, Standing};
+use super::resources::ResourceRules;
 use super::uri_template::{InvalidTemplate, UriTemplate};
 use crate::bearer::{Caller, Guard};
 use crate::error::{BuildError, BuildErrorKind};
 use crate::mcp::request::{ListKind, Operation, RESOURCE_METHODS, Target};
 use crate::scope::{ScopeHierarchy, ScopeRequirement, Scopes};
 
-/// [`McpScopes`], checked and ready to be looked up.
+/// [`McpScopes`], checked and indexed.
 #[derive(Debug)]
 pub(crate) struct Rules {
-    /// What each rule asks for.
+    /// The scopes of each rule, by its id.
     scopes: Vec<Scopes>,
     methods: HashMap<Box<str>, RuleId>,
     public_methods: HashSet<Box<str>>,
-    tools: Named,
-    prompts: Named,
-    resources: Resources,
+    tools: NamedRules,
+    prompts: NamedRules,
+    resources: ResourceRules,
     deny_unlisted: bool,
 }
 
-/// The place of a rule among all of them.
+/// The index of a rule in [`Rules::scopes`].
 pub(super) type RuleId = usize;
 
-/// What the messages of one body need together.
+/// The rules that the messages of one body need together.
 #[derive(Debug, Default)]
-pub(in crate::mcp) struct Needs {
-    /// In the order in which challenges name their scopes.
+pub(in crate::mcp) struct RequiredRules {
+    /// In the order in which a challenge names their scopes.
     rules: Vec<RuleId>,
-    /// Whether each rule is among them.
-    has: Vec<bool>,
-    /// Something in it is not for everybody.
+    /// Whether each rule is in `rules`.
+    contains: Vec<bool>,
+    /// Some message is not public.
     pub(in crate::mcp) token: bool,
-    /// Something in it is for nobody.
+    /// Some message is not allowed to anybody, because no rule lists its target.
     pub(in crate::mcp) unlisted: bool,
 }
 
-impl Needs {
+/// The rules for tools, or for prompts.
+#[derive(Debug)]
+struct NamedRules {
+    own: HashMap<Box<str>, RuleId>,
+    any: Option<RuleId>,
+    public: HashSet<Box<str>>,
+}
+
+/// What the rules say about one target.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct TargetRules {
+    pub(super) has_rule: bool,
+    pub(super) is_public: bool,
+    pub(super) is_listed: bool,
+}
+
+impl RequiredRules {
     pub(super) fn add(&mut self, rule: RuleId) {
-        if self.has.len() <= rule {
-            self.has.resize(rule.saturating_add(1), false);
+        if self.contains.len() <= rule {
+            self.contains.resize(rule.saturating_add(1), false);
         }
-        if let Some(has @ false) = self.has.get_mut(rule) {
-            *has = true;
+        if let Some(contains @ false) = self.contains.get_mut(rule) {
+            *contains = true;
             self.rules.push(rule);
         }
     }
 }
 
+impl TargetRules {
+    fn and(self, other: Self) -> Self {
+        Self {
+            has_rule: self.has_rule || other.has_rule,
+            is_public: self.is_public && other.is_public,
+            is_listed: self.is_listed && other.is_listed,
+        }
+    }
+}
+
+impl NamedRules {
+    fn look_up(&self, name: &str, required: &mut RequiredRules) -> TargetRules {
+        let is_public = self.public.contains(name);
+        let rule = self.own.get(name).copied().or(self.any.filter(|_| !is_public));
+        rule.into_iter().for_each(|rule| required.add(rule));
+        TargetRules { has_rule: rule.is_some(), is_public, is_listed: rule.is_some() || is_public }
+    }
+
+    /// A name that is public and needs scopes.
+    fn conflict(&self) -> Option<&str> {
+        self.public.iter().find(|name| self.own.contains_key(*name)).map(AsRef::as_ref)
+    }
+}
+
 impl Rules {
-    /// Adds what `operation` needs; `None` is an answer to what the server asked.
-    pub(in crate::mcp) fn add(&self, operation: Option<&Operation<'_>>, needs: &mut Needs) {
+    /// Adds the rules that `operation` needs. `None` is a response to a request of the server.
+    pub(in crate::mcp) fn add(&self, operation: Option<&Operation<'_>>, required: &mut RequiredRules) {
         let Some(operation) = operation else {
-            needs.token = true;
+            required.token = true;
             return;
         };
         let method = operation.method.as_ref();
         let method_rule = self.methods.get(method);
-        method_rule.into_iter().for_each(|rule| needs.add(*rule));
+        method_rule.into_iter().for_each(|rule| required.add(*rule));
         let is_public_method = self.public_methods.contains(method);
-        let look_up = |uri, needs: &mut Needs| self.resources.look_up(uri, needs);
-        let standing = match &operation.target {
-            Target::None | Target::Task(_) => {
-                Standing { has_rule: false, is_public: is_public_method, is_listed: true }
-            }
-            Target::Tool(name) => self.tools.look_up(name, needs),
-            Target::Prompt(name) => self.prompts.look_up(name, needs),
-            Target::Resource(uri) => look_up(uri, needs),
-            Target::ResourceTemplate(uri) => self.resources.look_up_template(uri, needs),
+        let mut target = match &operation.target {
+            Target::None | Target::Task(_) => TargetRules { has_rule: false, is_public: false, is_listed: true },
+            Target::Tool(name) => self.tools.look_up(name, required),
+            Target::Prompt(name) => self.prompts.look_up(name, required),
+            Target::Resource(uri) => self.resources.look_up(uri, required),
+            Target::ResourceTemplate(uri) => self.resources.look_up_template(uri, required),
             Target::Resources(uris) => {
-                let standings: Vec<_> = uris.iter().map(|uri| look_up(uri, needs)).collect();
-                Standing {
-                    has_rule: standings.iter().any(|standing| standing.has_rule),
-                    is_public: is_public_method && standings.iter().all(|standing| standing.is_public),
-                    is_listed: standings.iter().all(|standing| standing.is_listed),
-                }
+                let all = uris.iter().map(|uri| self.resources.look_up(uri, required));
+                let none = TargetRules { has_rule: false, is_public: true, is_listed: true };
+                let all = all.fold(none, TargetRules::and);
+                // It is public only if its method is public too, because it is also about other things than resources.
+                TargetRules { is_public: all.is_public && is_public_method, ..all }
             }
         };
-        let is_about_one = !matches!(operation.target, Target::None | Target::Task(_) | Target::Resources(_));
-        let is_public = standing.is_public || (is_about_one && is_public_method);
-        // What a rule asks something for is not public, whatever else fits it.
-        needs.token |= !is_public || standing.has_rule || method_rule.is_some();
-        needs.unlisted |= self.deny_unlisted && !standing.is_listed;
+        if !matches!(operation.target, Target::Resources(_)) {
+            target.is_public |= is_public_method;
+        }
+        // What needs a scope is not public, whatever else matches it.
+        required.token |= !target.is_public || target.has_rule || method_rule.is_some();
+        required.unlisted |= self.deny_unlisted && !target.is_listed;
     }
 
-    /// What a body needs of which nobody can say for certain what it asks for: all that there is.
-    pub(in crate::mcp) fn everything(&self) -> Needs {
-        let mut needs = Needs { token: true, unlisted: self.deny_unlisted, ..Needs::default() };
-        (0..self.scopes.len()).for_each(|rule| needs.add(rule));
-        needs
+    /// Every rule: what a body needs that cannot be read with certainty.
+    pub(in crate::mcp) fn everything(&self) -> RequiredRules {
+        let mut required = RequiredRules { token: true, unlisted: self.deny_unlisted, ..RequiredRules::default() };
+        (0..self.scopes.len()).for_each(|rule| required.add(rule));
+        required
     }
 
-    /// Whether `granted` is enough for what the rules ask for.
-    pub(in crate::mcp) fn are_met(&self, needs: &Needs, granted: &Scopes, hierarchy: &ScopeHierarchy) -> bool {
-        let mut scopes = needs.rules.iter().filter_map(|rule| self.scopes.get(*rule));
+    /// Whether the scopes of a token satisfy the required rules.
+    pub(in crate::mcp) fn are_met(
+        &self,
+        required: &RequiredRules,
+        granted: &Scopes,
+        hierarchy: &ScopeHierarchy,
+    ) -> bool {
+        let mut scopes = required.rules.iter().filter_map(|rule| self.scopes.get(*rule));
         scopes.all(|scopes| hierarchy.grants_all(granted, scopes))
     }
 
-    /// All that the rules ask for.
-    pub(in crate::mcp) fn scopes_of(&self, needs: &Needs) -> Scopes {
-        let scopes = needs.rules.iter().filter_map(|rule| self.scopes.get(*rule));
+    /// All scopes of the required rules.
+    pub(in crate::mcp) fn scopes_of(&self, required: &RequiredRules) -> Scopes {
+        let scopes = required.rules.iter().filter_map(|rule| self.scopes.get(*rule));
         Scopes::granted_list(scopes.flat_map(Scopes::iter))
     }
 
-    /// Whether `caller`, who may make requests at all, could use one entry of a list.
+    /// Whether `caller`, who is allowed to list, may also use an entry of the list.
     pub(in crate::mcp) fn lets_use(&self, kind: ListKind, name: &str, caller: &Caller) -> bool {
         let (method, target) = match kind {
             ListKind::Tools => ("tools/call", Target::Tool(name.into())),
             ListKind::Prompts => ("prompts/get", Target::Prompt(name.into())),
             ListKind::Resources | ListKind::Skills => ("resources/read", Target::Resource(name.into())),
-            // It is useful to a caller that may read one of its resources.
+            // A template is useful to a caller that may read one of its resources.
             ListKind::ResourceTemplates => {
-                let uri =
-                    UriTemplate::parse(name).map_or_else(|_| name.to_owned(), |template| template.expansion().into());
-                ("resources/read", Target::Resource(uri.into()))
+                let template = UriTemplate::parse(name);
+                let uri = template.as_ref().map_or(name, UriTemplate::expansion);
+                ("resources/read", Target::Resource(uri.to_owned().into()))
             }
         };
-        let mut needs = Needs::default();
-        self.add(Some(&Operation { method: method.into(), target }), &mut needs);
+        let mut required = RequiredRules::default();
+        self.add(Some(&Operation { method: method.into(), target }), &mut required);
         match caller {
-            Caller::Anonymous(_) => !needs.token,
-            Caller::Token(auth) => !needs.unlisted && self.are_met(&needs, auth.scopes(), &auth.guard().hierarchy),
+            Caller::Anonymous(_) => !required.token,
+            Caller::Token(auth) => {
+                !required.unlisted && self.are_met(&required, auth.scopes(), &auth.guard().hierarchy)
+            }
         }
     }
 
@@ -164,9 +207,9 @@ impl Rules {
             scopes: all,
             methods,
             public_methods: set("method", &scopes.public_methods)?,
-            tools: Named { own: tools, any: any_tool, public: set("tool", &scopes.public_tools)? },
-            prompts: Named { own: prompts, any: any_prompt, public: set("prompt", &scopes.public_prompts)? },
-            resources: Resources::new(resources, any_resource, public_resources).map_err(|scheme| {
+            tools: NamedRules { own: tools, any: any_tool, public: set("tool", &scopes.public_tools)? },
+            prompts: NamedRules { own: prompts, any: any_prompt, public: set("prompt", &scopes.public_prompts)? },
+            resources: ResourceRules::new(resources, any_resource, public_resources).map_err(|scheme| {
                 wrong(format!(
                     "some resources of the scheme {scheme:?} are written with `{scheme}://` and some without the slashes: \
                      write all with, or all without"
@@ -178,7 +221,7 @@ impl Rules {
         Ok(rules.with_end_of_initialize())
     }
 
-    /// Public by one rule and not by another: which one counts must not be a matter of luck.
+    /// Rejects what is public by one setting and not by another.
     fn check_public(&self) -> Result<(), BuildError> {
         for method in &self.public_methods {
             if let Some(instead) = names_its_target(method) {
@@ -214,7 +257,7 @@ impl Rules {
         Ok(())
     }
 
-    /// Without it, nobody who began with `initialize` could go on.
+    /// A client that sent `initialize` without a token also sends the notification after it without one.
     fn with_end_of_initialize(mut self) -> Self {
         if self.public_methods.contains("initialize") && !self.methods.contains_key(INITIALIZED) {
             self.public_methods.insert(INITIALIZED.into());
@@ -222,7 +265,7 @@ impl Rules {
         self
     }
 
-    /// Tells the operator what needs no token, and which scopes clients may find hard to get.
+    /// Logs what is public, and which scopes clients may fail to get.
     pub(in crate::mcp) fn warn_of(&self, guard: &Guard) {
         for scopes in &self.scopes {
             guard.warn_of(&ScopeRequirement::from(scopes.clone()));
@@ -246,7 +289,7 @@ impl Rules {
     }
 }
 
-/// Which call makes the targets of a method public, if the method names any.
+/// The setting that makes a target of `method` public; `None` if the method has no target.
 fn names_its_target(method: &str) -> Option<&'static str> {
     match method {
         "tools/call" => Some("public_tools"),

@@ -8,7 +8,7 @@ use tokio::time::{Instant, Sleep};
 
 use crate::bearer::{AuthInfo, BearerToken};
 use crate::clock::Clock;
-use crate::mcp::scopes::{Needs, Rules};
+use crate::mcp::scopes::{RequiredRules, Rules};
 use crate::verify::{PendingVerification, Verification, Verified, Verifier, VerifyErrorKind};
 
 /// For how long an answer may go on: as long as the token that it was given for.
@@ -29,7 +29,7 @@ pub(in crate::mcp) struct Revalidation {
     token: BearerToken,
     auth: AuthInfo,
     rules: Arc<Rules>,
-    needs: Needs,
+    needs: RequiredRules,
     due: Instant,
     /// When the token was last found good.
     judged_at: Instant,
@@ -125,7 +125,7 @@ impl Revalidation {
         token: BearerToken,
         auth: &AuthInfo,
         rules: &Arc<Rules>,
-        needs: Needs,
+        needs: RequiredRules,
     ) -> Self {
         let mut revalidation = Self {
             interval,

@@ -61,19 +61,19 @@ fn rules_that_cannot_work_fail_at_build() {
             r#"the resource "Config://{id}" can match no URI: its scheme is missing, or has other characters than a-z, 0-9"#,
         ),
         (new().resource("r://Host/{id}", ["a"]), Setting, "its host has upper-case letters: write them in lower case"),
-        (new().resource("r://{user}@h/{id}", ["a"]), Setting, "it has user information before `@`: remove it"),
+        (new().resource("r://{user}@h/{id}", ["a"]), Setting, "it has user information before `@`; remove it"),
         (
             new().public_resources(["r://h:/{id}"]),
             Setting,
-            "it has a colon after its host and no port: remove the colon",
+            "it has a colon after its host and no port; remove the colon",
         ),
-        (new().resource("file://h/{+path}", ["a"]), Setting, "it is a `file` URI with a host: write `file:///`"),
-        (new().resource("r://h/../{id}", ["a"]), Setting, "it has a segment `.` or `..`: remove it"),
-        (new().resource("r://h//{id}", ["a"]), Setting, "it has an empty segment before its last one: remove a slash"),
+        (new().resource("file://h/{+path}", ["a"]), Setting, "it is a `file` URI with a host; write `file:///`"),
+        (new().resource("r://h/../{id}", ["a"]), Setting, "it has a segment `.` or `..`; remove it"),
+        (new().resource("r://h//{id}", ["a"]), Setting, "it has an empty segment before its last one; remove a slash"),
         (
             new().resource("r://a b/{id}", ["a"]),
             Setting,
-            "it has a character that no URI has, such as a backslash, a space",
+            "it has a character that is not allowed in a URI, such as a backslash, a space",
         ),
         (
             new().resource("r://%c3%a9/{id}", ["a"]),
@@ -83,7 +83,7 @@ fn rules_that_cannot_work_fail_at_build() {
         (
             new().resource("https://127.1/{id}", ["a"]),
             Setting,
-            r#"URL parsers read its host, port or path in another way: write it as they do, in the form of "https://127.0.0.1/x""#,
+            r#"URL parsers read another host, port or path; write it as they do, in the form of "https://127.0.0.1/x""#,
         ),
         (
             new().resource("r:{id}", ["a"]).public_resources(["r://{id}"]),

@@ -6,7 +6,7 @@ fn rules(scopes: McpScopes) -> Rules {
 
 /// The scopes that an operation needs, whether it needs a token, and whether it is not offered.
 fn needs(rules: &Rules, operations: &[(&str, Target<'_>)]) -> (String, bool, bool) {
-    let mut needs = Needs::default();
+    let mut needs = RequiredRules::default();
     for (method, target) in operations {
         let target = match target {
             Target::None => Target::None,
@@ -78,7 +78,7 @@ fn a_public_target_is_listed_and_a_rule_makes_it_less_public_never_more() {
 
 #[test]
 fn an_answer_needs_a_token_and_nothing_else() {
-    let mut needs = Needs::default();
+    let mut needs = RequiredRules::default();
     let rules = rules(McpScopes::new().any_tool(["tools"]).public(["ping"]).deny_unlisted());
     rules.add(None, &mut needs);
     assert_eq!((rules.scopes_of(&needs).as_str(), needs.token, needs.unlisted), ("", true, false));
@@ -98,7 +98,7 @@ fn everything_is_every_rule_and_more_than_anybody_has_where_what_is_unlisted_is_
         assert!(!open.are_met(&everything, &Scopes::granted(&held.join(" ")), &none), "{missing}");
     }
     assert!(rules(scopes.deny_unlisted()).everything().unlisted);
-    assert!(open.are_met(&Needs::default(), &Scopes::EMPTY, &none));
+    assert!(open.are_met(&RequiredRules::default(), &Scopes::EMPTY, &none));
 }
 
 #[test]

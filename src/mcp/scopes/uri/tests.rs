@@ -89,17 +89,21 @@ fn any_other_uri_is_rejected_with_what_is_wrong_with_it() {
 }
 
 #[test]
-fn a_careless_server_overlooks_what_it_does_not_expect() {
+fn a_lenient_server_ignores_what_it_does_not_expect() {
     let readings = |uri, [port, query, fragment]: [bool; 3]| {
-        CanonicalUri::parse(uri).unwrap().careless_readings(Optional { port, query, fragment })
+        CanonicalUri::parse(uri).unwrap().lenient_readings(OptionalComponents { port, query, fragment })
     };
     for (uri, expected, found) in [
-        ("notes://h:7/1?q#f", [false; 3], &["notes://h/1"][..]),
-        ("notes://h:7/1?q#f", [true; 3], &["notes://h:7/1?q#f"]),
+        ("notes://h:7/1?q#f", [false; 3], &["notes://h/1/", "notes://h/1"][..]),
+        ("notes://h:7/1?q#f", [true; 3], &["notes://h:7/1?q#f/", "notes://h:7/1?q#f"]),
         ("notes://h/1/?q", [false; 3], &["notes://h/1", "notes://h/1/"]),
-        ("notes://[::1]:7", [false; 3], &["notes://[::1]"]),
-        ("a%2Fb%20c", [false; 3], &["a%2Fb%20c", "a/b%20c"]),
-        ("notes://x%40h%3A7%3Fq", [false; 3], &["notes://x%40h%3A7%3Fq", "notes://h"]),
+        ("notes://[::1]:7", [false; 3], &["notes://[::1]/", "notes://[::1]"]),
+        ("a%2Fb%20c", [false; 3], &["a%2Fb%20c/", "a%2Fb%20c", "a/b%20c/", "a/b%20c"]),
+        (
+            "notes://x%40h%3A7%3Fq",
+            [false; 3],
+            &["notes://x%40h%3A7%3Fq/", "notes://x%40h%3A7%3Fq", "notes://h/", "notes://h"],
+        ),
     ] {
         assert_eq!(readings(uri, expected), found, "{uri}");
     }
