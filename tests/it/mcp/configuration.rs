@@ -58,9 +58,9 @@ fn rules_that_cannot_work_fail_at_build() {
         (
             new().resource("Config://{id}", ["a"]),
             Setting,
-            r#"the resource "Config://{id}" can match no URI: its scheme is missing, or has other characters than a-z, 0-9"#,
+            r#"the resource "Config://{id}" can match no URI: its scheme is missing or has other characters than a-z, 0-9"#,
         ),
-        (new().resource("r://Host/{id}", ["a"]), Setting, "its host has upper-case letters: write them in lower case"),
+        (new().resource("r://Host/{id}", ["a"]), Setting, "its host has upper-case letters; write them in lower case"),
         (new().resource("r://{user}@h/{id}", ["a"]), Setting, "it has user information before `@`; remove it"),
         (
             new().public_resources(["r://h:/{id}"]),
