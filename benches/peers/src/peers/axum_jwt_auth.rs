@@ -31,14 +31,14 @@ pub(super) async fn router(subject: &Subject, backend: Backend) -> Result<Router
     };
     // Fails if a previous subject has already installed the backend.
     let _earlier = provider.install_default();
-    let algorithm: Algorithm = subject.algorithm.name().parse().map_err(SetupError::refused)?;
+    let algorithm: Algorithm = subject.algorithm.name().parse().map_err(SetupError::failed)?;
     let mut validation = Validation::new(algorithm);
     validation.set_audience(&[RESOURCE]);
     validation.set_issuer(&[subject.issuer.url()]);
     validation.set_required_spec_claims(&["exp", "aud", "iss"]);
     let decoder = RemoteJwksDecoder::builder().jwks_url(subject.jwks_uri()).validation(validation).build();
-    let decoder = decoder.map_err(SetupError::refused)?;
-    decoder.initialize().await.map_err(SetupError::refused)?;
+    let decoder = decoder.map_err(SetupError::failed)?;
+    decoder.initialize().await.map_err(SetupError::failed)?;
     let handler = async |caller: Claims<application::Claims>| answer(&caller.claims.sub);
     Ok(application(any(handler)).with_state(AppState { decoder: Arc::new(decoder) }))
 }

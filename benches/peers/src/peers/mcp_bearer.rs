@@ -12,7 +12,7 @@ use crate::subject::{RESOURCE, Subject};
 pub(super) async fn router(subject: &Subject, cached: Option<usize>) -> Result<Router, SetupError> {
     let issuer = Issuer::discover(subject.issuer.url()).algorithms([subject.algorithm]);
     let builder = ResourceServer::builder(RESOURCE).issuer(issuer).cache_verified_tokens(cached.unwrap_or(0));
-    let server = builder.build().await.map_err(SetupError::refused)?;
+    let server = builder.build().await.map_err(SetupError::failed)?;
     let handler = async |auth: AuthInfo| answer(auth.subject().unwrap_or_default());
     Ok(application(any(handler)).route_layer(server.bearer_layer()))
 }
