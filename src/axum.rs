@@ -1,4 +1,4 @@
-//! THE ONLY FILE that names axum, beside `testing`: extractors, the metadata router, and refusals as responses.
+//! The only file besides `testing` that names axum: extractors, the metadata router, and rejections as responses.
 
 use ::axum::Router;
 use ::axum::body::Body;
@@ -9,9 +9,8 @@ use http::request::Parts;
 use crate::bearer::{AuthInfo, Rejection};
 use crate::server::ResourceServer;
 
-/// Who makes the request. On a route that no bearer layer covers this is a mistake in the server and answers 500. Where
-/// the layer allows anonymous requests, an anonymous one is answered with the layer's challenge; so is a preflight that
-/// got here.
+/// The caller of the request. A request that the layer accepted without an access token is rejected with a challenge. On a
+/// route without a layer, which is a mistake in the program, the response is 500.
 impl<S: Sync> FromRequestParts<S> for AuthInfo {
     type Rejection = Rejection;
 
@@ -20,7 +19,7 @@ impl<S: Sync> FromRequestParts<S> for AuthInfo {
     }
 }
 
-/// Who makes the request, or `None` where the layer allows anonymous requests and this is one.
+/// The caller of the request. `None` if the layer allows anonymous requests and the request has no access token.
 impl<S: Sync> OptionalFromRequestParts<S> for AuthInfo {
     type Rejection = Rejection;
 
@@ -36,12 +35,11 @@ impl IntoResponse for Rejection {
 }
 
 impl ResourceServer {
-    /// The routes of the protected resource metadata (RFC 9728, section 3.1), to be merged into an application's
-    /// router beside what the bearer layer guards.
+    /// The routes of the protected resource metadata (RFC 9728, section 3.1). Merge them into the application's router after
+    /// the routes that the layer protects.
     ///
-    /// Two servers of one process may have the same path on two hosts: `https://a.example/mcp` and `https://b.example/mcp`.
-    /// axum routes by path only and panics where both routers are merged into one. Make a `Router` for each host, and choose
-    /// between them by the host of the request, as with
+    /// axum routes by path only. It panics if the metadata routers of two hosts, such as `https://a.example/mcp` and
+    /// `https://b.example/mcp`, are merged into one router. Make a `Router` for each host and choose between them with
     /// [`tower::steer`](https://docs.rs/tower/latest/tower/steer/index.html).
     pub fn metadata_router<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
         let service = self.metadata_service();
@@ -49,8 +47,8 @@ impl ResourceServer {
     }
 }
 
-/// A path as axum wants it. Braces would be read as a parameter, and a segment that begins like one of an older axum
-/// makes it panic: that one becomes a parameter, and the service compares the whole path itself.
+/// Writes a path as a route of axum. Braces are escaped. axum panics for a segment that begins with `:` or `*`, so such a
+/// segment becomes a parameter, and the metadata service compares the whole path itself.
 fn route_of(path: &str) -> String {
     let segments = path.split('/').enumerate().map(|(index, segment)| match segment.chars().next() {
         Some(':' | '*') => format!("{{segment{index}}}"),

@@ -4,14 +4,29 @@ use tower_http::cors::{AllowHeaders, AllowMethods, AllowOrigin, CorsLayer};
 use crate::server::ResourceServer;
 
 impl ResourceServer {
-    /// A CORS layer for browser clients such as MCP Inspector, to be put **outside** the bearer layer: the challenge of
-    /// a refusal is of no use to a script that cannot read it.
+    /// A CORS layer for browser clients such as MCP Inspector. Add it **outside** of the bearer or MCP layer, so that scripts
+    /// can read the challenge of a rejected request.
     ///
-    /// Any origin may call: tokens travel in a header that a script must set itself, so there is no cookie to abuse.
-    /// [`allowed_origins`](Self::allowed_origins) decides which pages may call at all; it goes outside this layer.
+    /// It allows every origin, because scripts must set the access token themselves: cookies are not used. Add
+    /// [`allowed_origins`](Self::allowed_origins) outside of this layer to choose which pages may send requests at all.
     ///
-    /// Allowed are the methods GET, POST, PUT, PATCH, DELETE, OPTIONS and HEAD and all request headers; preflights are
-    /// answered without reaching the bearer layer.
+    /// It allows all request headers and the methods GET, POST, PUT, PATCH, DELETE, OPTIONS and HEAD. It answers preflights
+    /// itself.
+    ///
+    /// ```
+    /// # #[cfg(feature = "axum")] {
+    /// use axum::{Router, routing::get};
+    /// use mcp_bearer::ResourceServer;
+    ///
+    /// fn app(server: &ResourceServer) -> Router {
+    ///     Router::new()
+    ///         .route("/notes", get(|| async { "notes" }))
+    ///         .route_layer(server.bearer_layer())
+    ///         .layer(server.cors_layer())
+    ///         .merge(server.metadata_router())
+    /// }
+    /// # }
+    /// ```
     pub fn cors_layer(&self) -> CorsLayer {
         CorsLayer::new()
             .allow_origin(AllowOrigin::any())

@@ -48,7 +48,7 @@
 //! | what is checked, and in which order | [`verify`] |
 //! | how each refusal is answered | [`bearer`] |
 //! | what each MCP tool, prompt and resource needs; streams and sessions | [`mcp`] |
-//! | which pages may call from a browser | [`origin`] |
+//! | which pages may send requests from a browser | [`ResourceServer::allowed_origins`] |
 //! | who calls, in a handler | [`AuthInfo`]; `rmcp` for rmcp's handlers |
 //! | tokens that are no JWTs, and revocation | [`introspection`] |
 //! | the metadata document | [`resource`] |

@@ -1,6 +1,6 @@
-//! Who calls, in the handlers of an [rmcp](https://docs.rs/rmcp) server: the only file that names that crate.
+//! The caller of a request in the handlers of an [rmcp](https://docs.rs/rmcp) server. This is the only file that names rmcp.
 //!
-//! A tool or a prompt takes an [`AuthInfo`] as a parameter. Handlers that get the request context ask it:
+//! A tool or a prompt can have an [`AuthInfo`] parameter. Other handlers get it from the request context:
 //!
 //! ```
 //! use mcp_bearer::AuthInfo;
@@ -15,15 +15,15 @@
 //!
 //! #[tool_router]
 //! impl Notes {
-//!     #[tool(description = "Tells who you are")]
+//!     #[tool(description = "Returns the subject of the access token")]
 //!     fn whoami(&self, auth: AuthInfo) -> String {
 //!         auth.subject().unwrap_or("service").to_owned()
 //!     }
 //!
-//!     #[tool(description = "Forgets everything")]
-//!     fn forget(&self, auth: AuthInfo) -> Result<String, ErrorData> {
+//!     #[tool(description = "Deletes all notes")]
+//!     fn delete_notes(&self, auth: AuthInfo) -> Result<String, ErrorData> {
 //!         auth.require_scopes(["notes:write"])?;
-//!         Ok("forgotten".to_owned())
+//!         Ok("deleted".to_owned())
 //!     }
 //! }
 //!
@@ -49,20 +49,21 @@ use serde_json::json;
 
 use crate::bearer::{AuthInfo, Rejection, RejectionKind, log};
 
-/// Asks rmcp's request context who calls.
+/// Returns the caller from rmcp's request context.
 pub trait RequestContextExt {
-    /// Who makes the request.
+    /// The caller of the request.
     ///
     /// # Errors
-    /// The bearer layer's challenge if the request came without a token; an internal error if no layer has seen it, as with
-    /// a transport that is not HTTP. A `?` makes an [`ErrorData`] of it, [`CallToolResult::from`] the result of a tool.
+    /// A rejection with a challenge if the request has no access token. An internal error if no layer covers the endpoint,
+    /// or if the transport is not HTTP. The `?` operator converts it to an [`ErrorData`], and [`CallToolResult::from`] to the
+    /// result of a tool.
     fn auth_info(&self) -> Result<&AuthInfo, Rejection>;
 
-    /// The caller of the request, or `None` where the bearer layer allows anonymous requests and this is one.
+    /// The caller of the request. `None` if the layer allows anonymous requests and the request has no access token.
     ///
     /// # Errors
-    /// An internal error if no layer has seen the request, as with a transport that is not HTTP: a tool must not take
-    /// everybody for anonymous because a layer was forgotten.
+    /// An internal error if no layer covers the endpoint, or if the transport is not HTTP. A forgotten layer must not make
+    /// every request anonymous.
     fn optional_auth_info(&self) -> Result<Option<&AuthInfo>, Rejection>;
 }
 
@@ -76,26 +77,26 @@ impl RequestContextExt for RequestContext<RoleServer> {
     }
 }
 
-/// The HTTP request that a context is for.
+/// The HTTP request of a context.
 fn parts(context: &RequestContext<RoleServer>) -> Result<&Parts, Rejection> {
     context.extensions.get::<Parts>().ok_or_else(|| {
         log::misconfigured_outside(
             "no_http",
             None,
-            "rmcp has no HTTP request here: `AuthInfo` comes with its streamable HTTP transport only",
+            "rmcp has no HTTP request for this call: `AuthInfo` needs its streamable HTTP transport",
         );
         Rejection::new(RejectionKind::Internal)
     })
 }
 
-/// Who makes the request, as a parameter of a tool or a prompt.
+/// The caller of the request, as a parameter of a tool or a prompt.
 impl<C: AsRequestContext> FromContextPart<C> for AuthInfo {
     fn from_context_part(context: &mut C) -> Result<Self, ErrorData> {
         Ok(context.as_request_context().auth_info()?.clone())
     }
 }
 
-/// By now the status is 200: what a handler refuses is refused in JSON-RPC.
+/// A handler rejects a request with a JSON-RPC error, because the HTTP status is 200 already.
 impl From<Rejection> for ErrorData {
     fn from(rejection: Rejection) -> Self {
         let challenge = rejection.challenge();
@@ -106,7 +107,7 @@ impl From<Rejection> for ErrorData {
     }
 }
 
-/// For clients that start a login only at such a result: see [`Rejection::to_tool_result`].
+/// For clients that start a login only at the result of a tool: see [`Rejection::to_tool_result`].
 impl From<Rejection> for CallToolResult {
     fn from(rejection: Rejection) -> Self {
         serde_json::from_value(rejection.to_tool_result())
@@ -114,5 +115,5 @@ impl From<Rejection> for CallToolResult {
     }
 }
 
-/// One of the codes that servers may give a meaning of their own (JSON-RPC 2.0, section 5.1: -32000 to -32099).
+/// One of the codes that a server may define: -32000 to -32099 (JSON-RPC 2.0, section 5.1).
 const FORBIDDEN: ErrorCode = ErrorCode(-32_003);

@@ -3,8 +3,7 @@ use http::HeaderValue;
 use super::Guard;
 use crate::scope::Scopes;
 
-/// Writes a `Bearer` challenge (RFC 6750, section 3; RFC 9728, section 5.1): one line, each parameter once, all of
-/// them quoted.
+/// Writes a `Bearer` challenge (RFC 6750, section 3; RFC 9728, section 5.1). Each parameter is quoted and appears once.
 pub(super) fn challenge(guard: &Guard, error: Option<(&str, &str)>, scopes: &Scopes) -> HeaderValue {
     let mut text = String::from("Bearer");
     let mut separator = " ";
@@ -27,7 +26,7 @@ pub(super) fn challenge(guard: &Guard, error: Option<(&str, &str)>, scopes: &Sco
     }
     parameter("resource_metadata", &guard.metadata_url);
     parameter("scope", guard.requested.translate(scopes).as_str());
-    // The builder lets nothing into a configuration that a header cannot hold.
+    // The builder rejects a configuration with characters that a header cannot have.
     HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("Bearer"))
 }
 
@@ -48,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_challenge_survives_an_independent_parser() {
+    fn an_independent_parser_reads_the_challenge() {
         for realm in ["plain", "with \"quotes\" and \\ back\\\\slashes", "a, Bearer error=\"x\""] {
             let url = "https://h/.well-known/oauth-protected-resource/mcp?x=%22";
             let guard = Guard { realm: Some(realm.into()), ..Guard::new(url) };

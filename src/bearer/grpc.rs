@@ -3,7 +3,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 
 use super::{Rejection, RejectionKind};
 
-/// Whether a request is a gRPC call (gRPC over HTTP/2, "Requests"), gRPC-Web included.
+/// Whether a request is a gRPC or gRPC-Web call (gRPC over HTTP/2, "Requests").
 fn is_grpc(headers: &HeaderMap) -> bool {
     let Some(value) = headers.get(header::CONTENT_TYPE) else { return false };
     let value = value.as_bytes().trim_ascii();
@@ -12,10 +12,10 @@ fn is_grpc(headers: &HeaderMap) -> bool {
         && rest.first().is_none_or(|next| matches!(next, b'+' | b';' | b'-' | b' '))
 }
 
-/// Gives a rejection the form that the sender of a request with these headers reads.
+/// Changes the response to a gRPC request to the form that gRPC clients read, and leaves all other responses as they are.
 ///
-/// A gRPC client takes an HTTP status or a JSON body for a broken connection. It gets headers only: HTTP status 200,
-/// `grpc-status` and `grpc-message` ("Trailers-Only"), beside the challenge and what else the response has.
+/// A gRPC client takes another HTTP status or a JSON body for a broken connection. It gets headers only: HTTP status 200,
+/// `grpc-status`, `grpc-message` ("Trailers-Only"), and the other headers of the response.
 pub(crate) fn readable_by(headers: &HeaderMap, rejection: &Rejection, response: Response<Bytes>) -> Response<Bytes> {
     if !is_grpc(headers) {
         return response;
@@ -34,7 +34,7 @@ pub(crate) fn readable_by(headers: &HeaderMap, rejection: &Rejection, response: 
     response
 }
 
-/// The code of gRPC, as its clients act on it: a login, no retry, or another attempt later.
+/// The gRPC status code, from which clients choose between a login, no retry, and a later retry.
 fn code(kind: RejectionKind) -> u16 {
     match kind {
         RejectionKind::MissingToken | RejectionKind::InvalidRequest | RejectionKind::InvalidToken(_) => UNAUTHENTICATED,
@@ -45,7 +45,7 @@ fn code(kind: RejectionKind) -> u16 {
     }
 }
 
-/// As gRPC over HTTP/2 encodes a `Status-Message`.
+/// Encodes a `Status-Message` (gRPC over HTTP/2).
 fn percent_encoded(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_message_is_encoded_as_its_readers_decode_it() {
+    fn a_message_is_percent_encoded() {
         assert_eq!(percent_encoded("An access token is needed"), "An access token is needed");
         assert_eq!(percent_encoded("100 % \u{e9}\r\n\u{7f}~"), "100 %25 %C3%A9%0D%0A%7F~");
     }

@@ -64,7 +64,7 @@ pub struct BearerAuthLayer {
     state: Arc<BearerState>,
 }
 
-/// What all requests share.
+/// The configuration that all requests share.
 #[derive(Clone)]
 pub(super) struct BearerState {
     pub(super) verifier: Arc<Verifier>,

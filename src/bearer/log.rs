@@ -1,7 +1,8 @@
-//! One event per rejection. It never has a token, a header, or a claim other than the configured issuer and the key id.
+//! One log event for each rejection. It contains no token, no header, and no claim other than the configured issuer and the
+//! key id.
 //!
-//! At `debug` every rejection appears. At `info` the first three of each cause and minute do, those that an operator must
-//! end at `error`. At `warn` one summary per cause and minute appears, if there were more.
+//! Every rejection is logged at `debug`. The first three of each cause and minute are logged at `info`, or at `error` if an
+//! operator must act. If there were more, one summary per cause and minute is logged at `warn`.
 
 use std::error::Error as StdError;
 use std::sync::{Arc, LazyLock};
@@ -12,7 +13,7 @@ use crate::introspection::IntrospectionError;
 use crate::log::{Cause, Escaped, MAX_CAUSE, is_shown, limited};
 use crate::verify::VerifyError;
 
-/// A request is rejected, by the error of a verifier if there is one.
+/// Logs a rejected request, with the error of the verifier if there is one.
 pub(crate) fn refused(guard: &Guard, rejection: &Rejection, error: Option<&VerifyError>) {
     let kind = rejection.label();
     let cause = match rejection.kind() {
@@ -46,20 +47,20 @@ pub(crate) fn refused(guard: &Guard, rejection: &Rejection, error: Option<&Verif
     }
 }
 
-/// A valid token that does not grant enough.
+/// Logs a request whose valid token lacks a scope.
 pub(crate) fn insufficient_scope(guard: &Guard, issuer: Option<&str>) {
     let kind = "insufficient_scope";
     let is_shown = is_counted(guard, kind);
     limited!(is_shown, info, target: "mcp_bearer::rejection", kind, cause = kind, issuer, "request rejected");
 }
 
-/// A mistake in the program that a request has shown. `message` says how to repair it.
+/// Logs a mistake in the program that a request has shown. `message` says how to repair it.
 pub(crate) fn misconfigured(guard: &Guard, cause: &'static str, message: &'static str) {
     let is_shown = is_counted(guard, cause);
     limited!(is_shown, error, target: "mcp_bearer::rejection", kind = "internal", cause, "{message}");
 }
 
-/// The same where no layer has seen the request, so that it cannot be counted with the others of a server.
+/// The same on a route without a layer, where no server counts the events.
 pub(crate) fn misconfigured_outside(cause: &'static str, path: Option<&str>, message: &'static str) {
     static LIMIT: LazyLock<Arc<EventLimit>> = LazyLock::new(Arc::default);
     let is_shown = is_shown(&LIMIT, cause, summary);
@@ -80,5 +81,5 @@ fn is_failed_introspection(source: &(dyn StdError + 'static)) -> bool {
     matches!(source.downcast_ref(), Some(IntrospectionError::Failed { .. }))
 }
 
-/// The most characters of a key id in one event.
+/// The longest key id in one event, in characters.
 const MAX_KID: usize = 64;

@@ -1,24 +1,27 @@
-//! The bearer layer: who may pass, and what those are told who may not (RFC 6750, RFC 9728).
+//! The bearer layer: it accepts requests with a valid access token, and answers all others with a challenge (RFC 6750,
+//! RFC 9728).
 //!
 //! | case | status | challenge |
 //! |---|---|---|
-//! | no `Authorization` header, or another scheme | 401 | `Bearer resource_metadata, scope`, no `error` |
-//! | several credentials, or credentials that are no token | 400 | `error="invalid_request"` |
-//! | a token that is not good | 401 | `error="invalid_token"` |
-//! | a good token without the scope | 403 | `error="insufficient_scope"` |
-//! | a token that cannot be judged: an outage | 503 | none; `Retry-After` |
-//! | [`AuthInfo`](crate::AuthInfo) asked for where no layer is | 500 | none |
+//! | no `Authorization` header, or another scheme | 401 | `Bearer resource_metadata, scope`, without `error` |
+//! | more than one credential, or malformed credentials | 400 | `error="invalid_request"` |
+//! | an invalid access token | 401 | `error="invalid_token"` |
+//! | a valid access token that lacks a scope | 403 | `error="insufficient_scope"` |
+//! | an access token that cannot be verified now | 503 | none; `Retry-After` |
+//! | a handler needs [`AuthInfo`](crate::AuthInfo) on a route without the layer | 500 | none |
 //!
-//! A layer that [allows anonymous requests](BearerAuthLayer::allow_anonymous) lets those pass that have no `Authorization`
-//! header at all; the rest of the table holds there too. An [`AuthInfo`](crate::AuthInfo) that is in a request's
-//! extensions before the layer sees the request is removed.
+//! Every rejected request is answered with `Cache-Control: no-store`, and the response has a [`Rejection`] in its extensions.
+//! No response contains a part of a token, of a claim, or of a response of another server.
 //!
-//! A gRPC request (`content-type: application/grpc`) is rejected without a body, in the way that gRPC clients read: HTTP
-//! status 200, and `grpc-status` 16 (unauthenticated) instead of 400 and 401, 7 (permission denied) instead of 403, 14
-//! (unavailable) instead of 503, 13 (internal) instead of 500. The challenge is the same, as metadata.
+//! A layer that [allows anonymous requests](BearerAuthLayer::allow_anonymous) accepts requests without an `Authorization`
+//! header. The other rows of the table still apply. A CORS preflight passes without credentials. The layer removes an
+//! [`AuthInfo`](crate::AuthInfo) that is in the extensions of a request before it.
 //!
-//! A CORS preflight passes without credentials. Every refusal carries `Cache-Control: no-store` and stays in the response's extensions as a [`Rejection`]. No byte of
-//! a token, of a claim or of another server's answer is ever in one.
+//! # gRPC
+//!
+//! A rejected gRPC request (`content-type: application/grpc`) is answered without a body: HTTP status 200, and a
+//! `grpc-status`. That is 16 (unauthenticated) for 400 and 401, 7 (permission denied) for 403, 14 (unavailable) for 503,
+//! and 13 (internal) for 500. The challenge is in the metadata.
 
 mod auth_info;
 mod body;

@@ -27,7 +27,8 @@ use crate::verify::{VerifyError, VerifyErrorKind};
 /// }
 /// # }
 /// ```
-#[derive(Clone)]
+#[derive(Clone, thiserror::Error)]
+#[error("{}", self.description())]
 pub struct Rejection {
     kind: RejectionKind,
     /// `None` if no layer saw the request, or before a layer adopts the rejection.
@@ -38,7 +39,7 @@ pub struct Rejection {
     body: Option<Bytes>,
 }
 
-/// What a [`Rejection`] is about. The kind decides the status.
+/// The reason of a [`Rejection`], which decides the status.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RejectionKind {
@@ -97,7 +98,7 @@ impl RequestFailure {
 }
 
 impl Rejection {
-    /// What the rejection is about.
+    /// The kind of the rejection.
     #[must_use]
     pub const fn kind(&self) -> RejectionKind {
         self.kind
@@ -261,11 +262,3 @@ impl fmt::Debug for Rejection {
         f.debug_struct("Rejection").field("kind", &self.kind).field("scopes", &self.scopes).finish_non_exhaustive()
     }
 }
-
-impl fmt::Display for Rejection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.description())
-    }
-}
-
-impl std::error::Error for Rejection {}

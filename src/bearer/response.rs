@@ -1,4 +1,4 @@
-//! What a refusal looks like to those who get it.
+//! The response to a rejected request.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -9,11 +9,11 @@ use http::{HeaderValue, Response, header};
 
 use super::{Rejection, RejectionKind, log};
 
-/// An application's own refusals.
+/// The closure of `on_rejection`.
 pub(crate) type OnRejection = Arc<dyn Fn(&Rejection) -> Response<Bytes> + Send + Sync>;
 
 impl Rejection {
-    /// The whole response.
+    /// The default response: status, challenge, body, and this value in the extensions.
     #[must_use]
     pub fn to_response(&self) -> Response<Bytes> {
         let body = self.body();
@@ -28,12 +28,11 @@ impl Rejection {
         response
     }
 
-    /// Puts into any response what a refusal must have: its challenge before those of other schemes, `no-store`, and
-    /// itself.
+    /// Adds to a response what every rejection has: the challenge before those of other schemes, `no-store`, and itself.
     fn complete(&self, response: &mut Response<Bytes>) {
         let headers = response.headers_mut();
         if let Some(challenge) = self.challenge() {
-            // A response that was made of `to_response` has the challenge already.
+            // A response from `to_response` already has the challenge.
             let others = headers.get_all(header::WWW_AUTHENTICATE).iter().filter(|other| !is_bearer(other));
             let others: Vec<_> = others.cloned().collect();
             headers.insert(header::WWW_AUTHENTICATE, challenge);
@@ -48,8 +47,8 @@ impl Rejection {
         response.extensions_mut().insert(self.clone());
     }
 
-    /// When another try makes sense, in seconds: the word of the server that is needed, else 5 s, at least 1 s, at most a
-    /// minute. A part of a second counts as a whole one: who comes back early is refused again.
+    /// The seconds until another attempt: those that the unavailable server asked for, from 1 to 60, else 5. Fractions are
+    /// rounded up, because a client that retries too early is rejected again.
     fn retry_after(&self) -> u64 {
         let time = match self.kind() {
             RejectionKind::Unavailable { retry_after: Some(time) } => time.clamp(MIN_RETRY_AFTER, MAX_RETRY_AFTER),
@@ -58,7 +57,7 @@ impl Rejection {
         time.as_secs().saturating_add(u64::from(time.subsec_nanos() > 0))
     }
 
-    /// The response that the application makes of it, if it makes one, with what a refusal must have.
+    /// The response of the application's closure, or the default response.
     pub(crate) fn to_response_by(&self, respond: Option<&OnRejection>) -> Response<Bytes> {
         match respond {
             None => self.to_response(),
@@ -86,6 +85,6 @@ fn is_bearer(challenge: &HeaderValue) -> bool {
 }
 
 const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(5);
-/// `Retry-After: 0` would ask for a storm.
+/// With `Retry-After: 0`, all clients would retry at once.
 const MIN_RETRY_AFTER: Duration = Duration::from_secs(1);
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);

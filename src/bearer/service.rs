@@ -13,23 +13,23 @@ use super::{AuthInfo, BearerBody, BearerToken, Guard, Rejection, ResponseFuture,
 use crate::scope::Scopes;
 use crate::verify::{PendingVerification, Verification, Verified};
 
-/// The service that [`BearerAuthLayer`](super::BearerAuthLayer) makes: the front door. It decides nothing itself.
+/// The service that [`BearerAuthLayer`](super::BearerAuthLayer) makes.
 #[derive(Clone)]
 pub struct BearerAuth<S> {
     inner: S,
     state: Arc<BearerState>,
 }
 
-/// Left in a request's extensions by a layer that let it pass without credentials.
+/// Marks a request that a layer accepted without credentials. It is in the extensions of the request.
 #[derive(Clone)]
 pub(super) struct Unauthenticated {
-    /// For a handler that insists on credentials.
+    /// For the challenge of a handler that needs credentials.
     pub(super) guard: Arc<Guard>,
-    /// Because the layer allows it, and not only because it is a preflight.
+    /// Whether the layer allows anonymous requests. If not, the request is a preflight.
     pub(super) anonymous_allowed: bool,
 }
 
-/// Who sends a request that a bearer layer accepted.
+/// The caller of a request that a bearer layer accepted.
 #[derive(Clone)]
 pub(crate) enum Caller {
     Anonymous(Arc<Guard>),
@@ -73,7 +73,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
-        // First of all: nothing else in the request may say who the caller is.
+        // Only this layer decides who the caller is, so earlier marks are removed first.
         let outer = remove_marks(request.extensions_mut());
         match self.state.admit(request.method(), request.headers(), outer) {
             Admission::Unauthenticated(mark) => {
@@ -84,11 +84,11 @@ where
                 request.extensions_mut().insert(auth);
                 ResponseFuture::inner(self.inner.call(request))
             }
-            Admission::Refused(rejection) => {
+            Admission::Rejected(rejection) => {
                 ResponseFuture::rejected(self.state.respond(&rejection, request.headers()))
             }
             Admission::Pending(verification, guard) => {
-                // The clone is not ready; the service that was polled ready is the one to call later.
+                // The clone is not ready. The service that was polled ready is called later.
                 let clone = self.inner.clone();
                 let ready = std::mem::replace(&mut self.inner, clone);
                 let next = PendingRequest { service: ready, request, state: Arc::clone(&self.state), guard };
@@ -104,11 +104,11 @@ impl<S: fmt::Debug> fmt::Debug for BearerAuth<S> {
     }
 }
 
-/// What becomes of a request.
+/// The decision about a request.
 enum Admission {
     Unauthenticated(Unauthenticated),
     Authenticated(AuthInfo),
-    Refused(Rejection),
+    Rejected(Rejection),
     Pending(PendingVerification, Arc<Guard>),
 }
 
@@ -127,19 +127,19 @@ impl BearerState {
             Err(reason) => {
                 let rejection = Rejection::from(reason).guarded_by(&guard);
                 log::refused(&guard, &rejection, None);
-                return Admission::Refused(rejection);
+                return Admission::Rejected(rejection);
             }
         };
         match self.verifier.verify(token) {
             Verification::Done(verified) => {
-                conclude(verified, guard).map_or_else(Admission::Refused, Admission::Authenticated)
+                conclude(verified, guard).map_or_else(Admission::Rejected, Admission::Authenticated)
             }
             Verification::Pending(verification) => Admission::Pending(verification, guard),
         }
     }
 
-    /// A layer inside a layer of the same server requires what both ask for, and says so in one challenge. What the outer
-    /// layer left may be a copy from another request: it can add requirements, and it cannot remove any.
+    /// Inside of a layer of the same server, this layer requires the scopes of both, in one challenge. The mark of the outer
+    /// layer may be a copy from another request: it can add requirements and cannot remove any.
     fn guard_inside(&self, outer: Option<Arc<Guard>>) -> Arc<Guard> {
         match outer.filter(|outer| Arc::ptr_eq(&outer.metadata_url, &self.guard.metadata_url)) {
             None => Arc::clone(&self.guard),
@@ -156,14 +156,14 @@ impl BearerState {
     }
 }
 
-/// Removes what only a bearer layer may leave in a request, whoever put it there. Returns what a layer further out requires.
+/// Removes the marks of bearer layers from a request. Returns the guard of the layer outside, if there is one.
 fn remove_marks(extensions: &mut Extensions) -> Option<Arc<Guard>> {
     let unauthenticated = extensions.remove::<Unauthenticated>().map(|mark| mark.guard);
     let authenticated = extensions.remove::<AuthInfo>().map(|auth| Arc::clone(auth.guard()));
     authenticated.or(unauthenticated)
 }
 
-/// From what the verifier says to what the handler sees: the last check is that of the scopes.
+/// Makes the caller of a verified token, unless the token lacks a scope: the last check.
 pub(super) fn conclude(verified: Verified, guard: Arc<Guard>) -> Result<AuthInfo, Rejection> {
     let claims = verified.map_err(|error| {
         let rejection = Rejection::from(error.kind()).guarded_by(&guard);
@@ -179,7 +179,7 @@ pub(super) fn conclude(verified: Verified, guard: Arc<Guard>) -> Result<AuthInfo
     Err(Rejection::insufficient_scope(guard, Scopes::EMPTY))
 }
 
-/// A browser asks before it sends credentials (Fetch standard, CORS-preflight request); it cannot send them with that.
+/// Whether a request is a CORS preflight (Fetch standard), with which browsers send no credentials.
 pub(crate) fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
     *method == Method::OPTIONS
         && headers.contains_key(header::ORIGIN)

@@ -6,27 +6,27 @@ use http::{HeaderMap, HeaderValue, header};
 use crate::failure::CheckFailure;
 use crate::jose::compact::MAX_TOKEN;
 
-/// The token of a request's `Authorization: Bearer` header (RFC 6750, section 2.1). It is a `b64token` and at most 64 KiB.
+/// The access token of an `Authorization: Bearer` header (RFC 6750, section 2.1): a `b64token` of at most 64 KiB.
 ///
-/// The header is the only place where a token is looked for: never the query, a form or a cookie (OAuth 2.1, section 5.1).
+/// A token in the query, in a form or in a cookie is ignored (OAuth 2.1, section 5.1).
 #[derive(Clone)]
 pub(crate) struct BearerToken {
-    // Shares the header's bytes.
+    // It shares the bytes of the header.
     value: HeaderValue,
     range: Range<usize>,
 }
 
-/// Why a request has no token to judge.
+/// Why no access token could be read from a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NoToken {
-    /// No credentials.
+    /// The request does not have credentials.
     Missing,
-    /// Credentials of another scheme, or of none that could be read. They are not anonymous: whoever sends them expects
-    /// an identity.
+    /// The credentials are of another or an unreadable scheme. The request is not anonymous, because its sender expects an
+    /// identity.
     OtherScheme,
-    /// Credentials that are no single bearer token.
+    /// The credentials are not one bearer token.
     Malformed,
-    /// A token that is not looked at.
+    /// The token is rejected before it is parsed.
     Refused(CheckFailure),
 }
 
@@ -36,13 +36,13 @@ impl BearerToken {
         Ok(Self { value: value.clone(), range })
     }
 
-    /// The same, for those who do not keep it.
+    /// The bytes of the token, for a caller that does not keep it.
     pub(crate) fn find(headers: &HeaderMap) -> Result<&[u8], NoToken> {
         let (value, range) = only_token(headers)?;
         Ok(value.as_bytes().get(range).unwrap_or_default())
     }
 
-    /// The token, which is ASCII.
+    /// The token in ASCII.
     pub(crate) fn as_bytes(&self) -> &[u8] {
         self.value.as_bytes().get(self.range.clone()).unwrap_or_default()
     }
@@ -57,13 +57,13 @@ impl fmt::Debug for BearerToken {
 fn only_token(headers: &HeaderMap) -> Result<(&HeaderValue, Range<usize>), NoToken> {
     let mut fields = headers.get_all(header::AUTHORIZATION).iter();
     let (Some(value), rest) = (fields.next(), fields.next()) else { return Err(NoToken::Missing) };
-    // First wins, last wins: whichever is chosen, somebody in front may have chosen the other.
+    // A proxy may have used the first field and ignored the last, or the other way round.
     if rest.is_some() {
         return Err(NoToken::Malformed);
     }
     let text = value.as_bytes();
-    // White space around a field's value is not part of it (RFC 9110, section 5.5). hyper removes it; a request that was
-    // made in process may have it.
+    // White space around a field's value is not part of it (RFC 9110, section 5.5). hyper removes it, but a request that
+    // was made in the same process may have it.
     let start = text.iter().take_while(|byte| is_white_space(**byte)).count();
     let end = text.len().saturating_sub(text.iter().rev().take_while(|byte| is_white_space(**byte)).count());
     let token = token_in(text.get(start..end).unwrap_or_default())?;
@@ -82,7 +82,7 @@ fn token_in(value: &[u8]) -> Result<Range<usize>, NoToken> {
     }
     let spaces = rest.iter().take_while(|byte| **byte == b' ').count();
     let token = rest.get(spaces..).unwrap_or_default();
-    // Before any byte of it is looked at.
+    // The length is checked before any byte.
     if token.len() > MAX_TOKEN {
         return Err(NoToken::Refused(CheckFailure::TooLong));
     }
@@ -111,13 +111,13 @@ const fn is_token_character(byte: u8) -> bool {
 fn is_token68(token: &[u8]) -> bool {
     let padding = token.iter().rev().take_while(|byte| **byte == b'=').count();
     let characters = token.get(..token.len().saturating_sub(padding)).unwrap_or_default();
-    // Without a way out, so that many bytes are looked at in one go: a token is good far more often than not.
+    // There is no early exit, so that the compiler can check many bytes at once. Most tokens are valid.
     !characters.is_empty() && characters.iter().fold(true, |good, byte| good & is_token68_character(*byte))
 }
 
 const fn is_token68_character(byte: u8) -> bool {
     let is_letter = (byte | 0x20).wrapping_sub(b'a') < 26;
-    // `+`, `-`, `.`, `/` and the digits stand in one row, with a comma among them.
+    // `+`, `-`, `.`, `/` and the digits are a range of ASCII that also contains the comma.
     let is_in_row = (byte.wrapping_sub(b'+') <= b'9' - b'+') & (byte != b',');
     is_letter | is_in_row | (byte == b'_') | (byte == b'~')
 }
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_huge_token_is_refused_by_its_length() {
+    fn a_token_over_the_limit_is_rejected_by_its_length() {
         for length in [MAX_TOKEN + 1, 1 << 20, 16 << 20] {
             let field = [b"Bearer ".to_vec(), vec![b'A'; length]].concat();
             assert_eq!(read(&[&field]), Err(NoToken::Refused(CheckFailure::TooLong)));

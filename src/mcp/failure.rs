@@ -1,5 +1,3 @@
-use std::fmt;
-
 use http::StatusCode;
 
 use crate::bearer::{Rejection, RejectionKind, RequestFailure};
@@ -17,7 +15,8 @@ use crate::bearer::{Rejection, RejectionKind, RequestFailure};
 /// }
 /// ```
 #[non_exhaustive]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[error("{}", self.label())]
 pub enum OperationFailure {
     /// 413: the body is larger than the limit.
     TooLarge,
@@ -90,14 +89,6 @@ impl From<OperationFailure> for RejectionKind {
         Self::Request(RequestFailure { status, label, description })
     }
 }
-
-impl fmt::Display for OperationFailure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.label())
-    }
-}
-
-impl std::error::Error for OperationFailure {}
 
 const ALL: [OperationFailure; 7] = [
     OperationFailure::TooLarge,

@@ -50,7 +50,7 @@ pub struct McpLayer {
     state: Arc<McpState>,
 }
 
-/// What all requests share.
+/// The configuration that all requests share.
 #[derive(Clone)]
 pub(super) struct McpState {
     pub(super) bearer: BearerAuthLayer,

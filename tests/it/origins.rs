@@ -122,7 +122,7 @@ fn an_invalid_origin_is_an_error_with_a_suggestion() {
         ("app.example.com", "write it as https://host"),
         ("https://", "write it as https://host"),
         ("https:app.example.com", "write it as https://host"),
-        ("https://app.example.com/", "remove it, an origin has no path"),
+        ("https://app.example.com/", "remove it, because an origin does not have a path"),
         ("https://app.example.com/app", "write it as https://host"),
         ("https://app.example.com?x", "write it as https://host"),
         ("https://user@app.example.com", "write it as https://host"),

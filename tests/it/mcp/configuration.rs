@@ -205,7 +205,7 @@ fn a_setter_without_try_panics_with_the_same_sentence() {
             Box::new(|| drop(server.mcp_layer(McpScopes::new().tool("t", ["\""])))),
             r#"the tool "t": "\"" is not a scope"#,
         ),
-        (Box::new(|| drop(server.allowed_origins(["*"]))), r#"the allowed origin "*" stands for every page"#),
+        (Box::new(|| drop(server.allowed_origins(["*"]))), r#"the allowed origin "*" allows every page"#),
         (Box::new(|| drop(mcp().required_scopes([""; 0]))), "`required_scopes` needs at least one scope"),
         (Box::new(|| drop(mcp().any_scope(["a b"]))), r#""a b" is not a scope"#),
         (Box::new(|| drop(mcp().revalidate_streams(Duration::ZERO))), "every 0ns: give 1s to 3600s"),
