@@ -1,44 +1,55 @@
-//! What can be wrong with a configuration.
+//! The error of a configuration that cannot work.
 
 use std::error::Error as StdError;
 use std::fmt;
 
-/// A configuration that cannot work, found while a [`ResourceServer`](crate::ResourceServer) is built.
+/// A mistake in the configuration of a [`ResourceServer`](crate::ResourceServer) or of one of its layers.
 ///
-/// `Display` is one sentence that says what to change; [`source`](StdError::source) is the cause below it, if any. `Debug`
-/// is the sentence with all causes, as it appears where `main` returns the error.
+/// `Display` is one sentence that says what is wrong and how to repair it. [`source`](StdError::source) is the cause, if
+/// there is one. `Debug` prints the sentence and all causes, so a `main` function can return the error.
+///
+/// ```
+/// use mcp_bearer::{BuildErrorKind, Issuer, ResourceServer};
+///
+/// let builder = ResourceServer::builder("mcp.example.com").issuer(Issuer::discover("https://auth.example.com"));
+/// let error = builder.build_lazy().unwrap_err();
+/// assert_eq!(error.kind(), BuildErrorKind::Resource);
+/// ```
+#[derive(thiserror::Error)]
+#[error("{message}")]
 pub struct BuildError {
     kind: BuildErrorKind,
     message: Box<str>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
-/// What a [`BuildError`] is about.
+/// The part of the configuration that a [`BuildError`] is about.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum BuildErrorKind {
-    /// The resource identifier is not one (RFC 9728, section 1.2).
+    /// The resource identifier is invalid (RFC 9728, section 1.2).
     Resource,
-    /// An issuer identifier is not one (RFC 8414, section 2), is missing or stands twice.
+    /// An issuer identifier is invalid (RFC 8414, section 2), missing or repeated.
     Issuer,
     /// A scope has characters that RFC 6749, section 3.3 does not allow, or scopes imply each other in a circle.
     Scope,
-    /// The list of accepted algorithms is empty or names one that this build cannot check.
+    /// The list of accepted algorithms is empty, or names one that this build does not support.
     Algorithm,
-    /// A key set given at build holds no usable key.
+    /// A key set in the configuration has no usable key.
     Keys,
-    /// A number or a text is outside its range.
+    /// A number or a text is outside of its range, or a setting has no effect.
     Setting,
     /// A member of the protected resource metadata cannot be published (RFC 9728, section 2).
     Metadata,
-    /// No HTTP client: the feature `reqwest` is off and none was given, or it could not be made.
+    /// There is no HTTP client: the feature `reqwest` is off and none is configured, or its construction failed.
     HttpClient,
-    /// An issuer's metadata or key set could not be had while building.
+    /// The metadata or the key set of an issuer could not be fetched by [`build`](crate::ResourceServerBuilder::build) or
+    /// [`warm_up`](crate::ResourceServer::warm_up).
     Unreachable,
 }
 
 impl BuildError {
-    /// What this error is about.
+    /// The part of the configuration that the error is about.
     #[must_use]
     pub const fn kind(&self) -> BuildErrorKind {
         self.kind
@@ -76,20 +87,5 @@ impl fmt::Debug for BuildError {
             cause = error.source();
         }
         Ok(())
-    }
-}
-
-impl fmt::Display for BuildError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
-impl StdError for BuildError {
-    fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.source.as_ref().map(|source| {
-            let source: &(dyn StdError + 'static) = source.as_ref();
-            source
-        })
     }
 }

@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::future::{Ready, ready};
 use std::sync::LazyLock;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use http::{HeaderValue, Request, Response, header};
 use libfuzzer_sys::fuzz_target;
@@ -60,8 +60,8 @@ static SERVICE: LazyLock<BearerAuth<Unreachable>> = LazyLock::new(|| {
 struct Stopped;
 
 impl Clock for Stopped {
-    fn since_epoch(&self) -> Duration {
-        Duration::from_secs(NOW)
+    fn now(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(NOW)
     }
 }
 

@@ -1,6 +1,6 @@
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use http::request::Parts;
 use serde::Deserialize;
@@ -166,11 +166,11 @@ impl AuthInfo {
     /// authorization server knows: an introspection response may omit it (RFC 7662, section 2.2).
     #[must_use]
     pub fn expires_at(&self) -> Option<SystemTime> {
-        UNIX_EPOCH.checked_add(self.expires_since_epoch()?)
+        self.claims.expires_at()
     }
 
     pub(crate) fn expires_since_epoch(&self) -> Option<Duration> {
-        self.claims.expires_at()
+        self.claims.exp()
     }
 
     /// All claims, as the access token or the introspection response states them.

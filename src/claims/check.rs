@@ -115,12 +115,12 @@ fn check_marks(claims: &Claims, policy: &Policy, explicitly_typed: bool) -> Resu
 }
 
 fn check_lifetime(claims: &Claims, policy: &Policy, now: Duration) -> Result<(), CheckFailure> {
-    let Some(expires_at) = claims.expires_at() else {
+    let Some(expires_at) = claims.exp() else {
         // An introspection response may lack `exp` (RFC 7662, section 2.2), unless there is a limit for the lifetime.
         let needed = !claims.registered().is_introspected || policy.max_lifetime.is_some();
         return if needed { Err(CheckFailure::NoExpiry) } else { Ok(()) };
     };
-    let lifetime = expires_at.saturating_sub(claims.issued_at().unwrap_or(now));
+    let lifetime = expires_at.saturating_sub(claims.iat().unwrap_or(now));
     if policy.max_lifetime.is_some_and(|longest| lifetime > longest) {
         return Err(CheckFailure::LifetimeTooLong);
     }
@@ -129,18 +129,18 @@ fn check_lifetime(claims: &Claims, policy: &Policy, now: Duration) -> Result<(),
 
 /// The time from `now` until both `nbf` and `iat` are in the past.
 pub(crate) fn ahead_by(claims: &Claims, now: Duration) -> Duration {
-    let start = claims.registered().not_before.max(claims.issued_at());
+    let start = claims.registered().not_before.max(claims.iat());
     start.unwrap_or_default().saturating_sub(now)
 }
 
 fn check_times(claims: &Claims, policy: &Policy, now: Duration) -> Result<(), CheckFailure> {
     // The current time must be *before* `exp` (RFC 7519, section 4.1.4).
-    if claims.expires_at().is_some_and(|expires_at| now >= expires_at.saturating_add(policy.skew)) {
+    if claims.exp().is_some_and(|expires_at| now >= expires_at.saturating_add(policy.skew)) {
         return Err(CheckFailure::Expired);
     }
     let latest_start = now.saturating_add(policy.skew);
     if claims.registered().not_before.is_some_and(|time| time > latest_start)
-        || claims.issued_at().is_some_and(|time| time > latest_start)
+        || claims.iat().is_some_and(|time| time > latest_start)
     {
         return Err(CheckFailure::NotYetValid);
     }

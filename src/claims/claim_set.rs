@@ -1,6 +1,6 @@
 use std::fmt;
 use std::sync::{Arc, LazyLock, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value};
 
@@ -94,15 +94,25 @@ impl Claims {
         self.all_scopes.as_deref().unwrap_or(&self.registered().scopes)
     }
 
-    /// `exp`, as the time since 1970.
+    /// `exp`: when the token expires. `None` too for a time that [`SystemTime`] cannot hold.
     #[must_use]
-    pub fn expires_at(&self) -> Option<Duration> {
+    pub fn expires_at(&self) -> Option<SystemTime> {
+        self.exp().and_then(|exp| UNIX_EPOCH.checked_add(exp))
+    }
+
+    /// `iat`: when the token was issued. `None` too for a time that [`SystemTime`] cannot hold.
+    #[must_use]
+    pub fn issued_at(&self) -> Option<SystemTime> {
+        self.iat().and_then(|iat| UNIX_EPOCH.checked_add(iat))
+    }
+
+    /// `exp`, as the time since 1970.
+    pub(crate) fn exp(&self) -> Option<Duration> {
         self.registered().expires_at
     }
 
     /// `iat`, as the time since 1970.
-    #[must_use]
-    pub fn issued_at(&self) -> Option<Duration> {
+    pub(crate) fn iat(&self) -> Option<Duration> {
         self.registered().issued_at
     }
 

@@ -198,7 +198,7 @@ impl SharedIntrospector {
             }
         };
         let expires_at = match &status {
-            TokenStatus::Active(claims) => [claims.expires_at(), lookup.expires_at].into_iter().flatten().min(),
+            TokenStatus::Active(claims) => [claims.exp(), lookup.expires_at].into_iter().flatten().min(),
             TokenStatus::Inactive | TokenStatus::Unsupported => None,
         };
         self.cache.insert(pending, &status, expires_at.map(|at| at.saturating_sub(now)));

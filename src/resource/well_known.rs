@@ -12,7 +12,7 @@ pub(crate) struct WellKnown {
 }
 
 impl WellKnown {
-    pub(crate) fn of(resource: &ResourceUrl, root_alias: bool) -> Self {
+    pub(crate) fn new(resource: &ResourceUrl, at_root: bool) -> Self {
         let url = resource.url();
         // The slash of an empty path says nothing; every other one does.
         let path = if url.path() == "/" { "" } else { url.path() };
@@ -21,7 +21,7 @@ impl WellKnown {
         let mut paths = vec![[PREFIX, path].concat()];
         // Some clients keep the slash at the end, others take it off.
         paths.extend(path.strip_suffix('/').map(|path| [PREFIX, path].concat()));
-        if root_alias && !path.is_empty() {
+        if at_root && !path.is_empty() {
             paths.push(PREFIX.to_owned());
         }
         Self { url: [&origin, PREFIX, path, &query].concat(), paths }
@@ -91,11 +91,11 @@ mod tests {
             ("https://h/mcp?x=1", "https://h/.well-known/oauth-protected-resource/mcp?x=1", &["/mcp"]),
             ("http://127.0.0.1:9000/mcp", "http://127.0.0.1:9000/.well-known/oauth-protected-resource/mcp", &["/mcp"]),
         ] {
-            let well_known = WellKnown::of(&ResourceUrl::new(resource).unwrap(), false);
+            let well_known = WellKnown::new(&ResourceUrl::new(resource).unwrap(), false);
             let paths: Vec<_> = paths.iter().map(|path| format!("{PREFIX}{path}")).collect();
             assert_eq!((well_known.url.as_str(), well_known.paths), (url, paths), "{resource}");
         }
-        let aliased = WellKnown::of(&ResourceUrl::new("https://h/mcp").unwrap(), true);
+        let aliased = WellKnown::new(&ResourceUrl::new("https://h/mcp").unwrap(), true);
         assert_eq!(aliased.paths, [format!("{PREFIX}/mcp"), PREFIX.to_owned()]);
     }
 }

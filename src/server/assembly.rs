@@ -27,7 +27,7 @@ impl ResourceServerBuilder {
         let verifiers = self.verifiers(&resource)?;
         let for_opaque = self.for_opaque(&verifiers)?;
         let verified = self.verified_tokens(&verifiers)?;
-        let mut well_known = WellKnown::of(&resource, self.root_alias);
+        let mut well_known = WellKnown::new(&resource, self.metadata_at_root);
         if let Some(url) = &self.metadata_url {
             well_known.move_to(url, &resource, self.plain_http)?;
         }

@@ -23,7 +23,7 @@ pub struct ResourceServerBuilder {
     pub(super) implications: Vec<(String, Vec<String>)>,
     pub(super) challenge_scopes: Vec<(String, String)>,
     pub(super) metadata: ProtectedResourceMetadata,
-    pub(super) root_alias: bool,
+    pub(super) metadata_at_root: bool,
     pub(super) metadata_url: Option<Box<str>>,
     pub(super) metadata_paths: Vec<Box<str>>,
     pub(super) realm: Option<Box<str>>,
@@ -48,7 +48,7 @@ impl ResourceServerBuilder {
             implications: Vec::new(),
             challenge_scopes: Vec::new(),
             metadata: ProtectedResourceMetadata::default(),
-            root_alias: false,
+            metadata_at_root: false,
             metadata_url: None,
             metadata_paths: Vec::new(),
             realm: None,
@@ -126,9 +126,10 @@ impl ResourceServerBuilder {
         self
     }
 
-    /// Serves the metadata at the bare well-known path too, for hosts with one resource only.
-    pub const fn root_alias(mut self, root_alias: bool) -> Self {
-        self.root_alias = root_alias;
+    /// Serves the metadata at `/.well-known/oauth-protected-resource` as well, for hosts with only one resource. Some clients
+    /// ignore the path of the resource.
+    pub const fn serve_metadata_at_root(mut self) -> Self {
+        self.metadata_at_root = true;
         self
     }
 

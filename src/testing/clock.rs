@@ -1,5 +1,5 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 
@@ -11,8 +11,7 @@ use crate::clock::Clock;
 /// [`advance`](Self::advance) and [`set`](Self::set) move this clock alone. Clones show the same time.
 ///
 /// ```
-/// use std::time::Duration;
-/// use mcp_bearer::Clock;
+/// use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// use mcp_bearer::testing::TestClock;
 ///
 /// let clock = TestClock::at(1_800_000_000);
@@ -56,6 +55,13 @@ impl TestClock {
         *self.lock() = Anchor { shown: Duration::from_secs(seconds), at: Instant::now() };
     }
 
+    /// The time that the clock shows, since 1970-01-01T00:00:00Z.
+    #[must_use]
+    pub fn since_epoch(&self) -> Duration {
+        let anchor = self.lock();
+        anchor.shown.saturating_add(anchor.at.elapsed())
+    }
+
     fn lock(&self) -> MutexGuard<'_, Anchor> {
         self.anchor.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -68,9 +74,8 @@ impl Default for TestClock {
 }
 
 impl Clock for TestClock {
-    fn since_epoch(&self) -> Duration {
-        let anchor = self.lock();
-        anchor.shown.saturating_add(anchor.at.elapsed())
+    fn now(&self) -> SystemTime {
+        UNIX_EPOCH.checked_add(self.since_epoch()).unwrap_or(UNIX_EPOCH)
     }
 }
 

@@ -80,7 +80,7 @@ impl Entry {
         let current = issuer.keys().and_then(|keys| keys.keys.generation(now));
         now.saturating_duration_since(self.verified_at) < MAX_AGE
             // Without the clock skew: an expired token is verified with every request.
-            && self.claims.expires_at().is_some_and(|expires_at| since_epoch < expires_at)
+            && self.claims.exp().is_some_and(|exp| since_epoch < exp)
             && current == Some(*generation)
             // Rows 5 to 8 of the table.
             && check(&self.claims, &issuer.policy, *explicitly_typed, since_epoch).is_ok()

@@ -1,6 +1,5 @@
 //! The contents of log events, and what they never contain.
 
-use mcp_bearer::Clock as _;
 use mcp_bearer::testing::{Endpoint, Fault};
 use tracing::Level;
 

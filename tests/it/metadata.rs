@@ -126,14 +126,14 @@ async fn every_form_of_a_resource_is_served_at_its_metadata_url() {
 async fn the_document_can_be_served_at_more_paths() {
     let server = ResourceServer::builder(RESOURCE)
         .issuer(Issuer::discover(ISSUER).http_client(TestIssuer::new(ISSUER).http_client()))
-        .root_alias(true)
+        .serve_metadata_at_root()
         .metadata_path("/internal/metadata")
         .build()
         .await
         .unwrap();
     for known in [PATH, "/.well-known/oauth-protected-resource"] {
         let issuer = Issuer::discover(ISSUER).http_client(TestIssuer::new(ISSUER).http_client());
-        let twice = ResourceServer::builder(RESOURCE).issuer(issuer).root_alias(true).metadata_path(known);
+        let twice = ResourceServer::builder(RESOURCE).issuer(issuer).serve_metadata_at_root().metadata_path(known);
         let app = protected(&twice.build().await.unwrap());
         assert_eq!(send(&app, Method::GET, known, &[]).await.status, StatusCode::OK);
     }

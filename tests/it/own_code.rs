@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::Request;
@@ -175,7 +175,7 @@ async fn the_verification_timeout_is_configurable() {
 struct BrokenClock;
 
 impl Clock for BrokenClock {
-    fn since_epoch(&self) -> Duration {
+    fn now(&self) -> SystemTime {
         panic!("{PANIC_MESSAGE}")
     }
 }

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use mcp_bearer::Clock as _;
 use mcp_bearer::ResourceServer;
 use mcp_bearer::bearer::BearerAuthLayer;
 use mcp_bearer::introspection::{ClientCredentials, Introspection};

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use fastrand::Rng;
-use mcp_bearer::Clock as _;
 use mcp_bearer::testing::TestClock;
 use tokio::time::{Instant, sleep_until, timeout};
 

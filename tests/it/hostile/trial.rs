@@ -132,7 +132,6 @@ impl Trial {
 
     /// The claims of a valid token.
     pub fn claims(&self) -> Value {
-        use mcp_bearer::Clock as _;
         let now = self.fixture.clock.since_epoch().as_secs();
         json!({"iss": self.fixture.issuer.url(), "sub": "alice", "client_id": "test-client", "aud": RESOURCE,
             "exp": now + 300, "iat": now, "jti": "1", "scope": "mcp:tools"})

@@ -11,7 +11,6 @@ use futures_util::FutureExt as _;
 use http::{HeaderMap, Request, Response, header};
 use http_body::Frame;
 use http_body_util::BodyExt as _;
-use mcp_bearer::Clock as _;
 use mcp_bearer::mcp::McpLayer;
 use mcp_bearer::testing::TestClock;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};

@@ -2,7 +2,6 @@
 
 use axum::Router;
 use axum::routing::get;
-use mcp_bearer::Clock as _;
 use mcp_bearer::bearer::{BearerAuthLayer, RejectionKind};
 use mcp_bearer::introspection::ClientCredentials;
 use mcp_bearer::jose::Algorithm;

@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use mcp_bearer::Clock as _;
 use mcp_bearer::bearer::RejectionKind;
 use mcp_bearer::jose::Algorithm;
 use mcp_bearer::verify::CheckFailure;
