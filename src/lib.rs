@@ -83,6 +83,7 @@ mod failure;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
+pub mod guide;
 pub mod http_client;
 mod identifier;
 pub mod introspection;

@@ -1,0 +1,80 @@
+//! The manual: one chapter for each task. Documentation only; there is no code in this module.
+//!
+//! | I want to | chapter |
+//! |---|---|
+//! | protect a first server | [`getting_started`] |
+//! | know what is checked on each request | [`request_checks`] |
+//! | protect an MCP server that is built with rmcp | [`mcp_servers`] |
+//! | require scopes per tool, prompt and resource | [`mcp_scopes`] |
+//! | require scopes per REST route | [`rest_routes`] |
+//! | configure Keycloak, Auth0, Logto, Entra ID, Okta, Cognito or another authorization server | [`authorization_servers`] |
+//! | accept opaque tokens, or notice revocation | [`introspection`] |
+//! | know what is cached, and what a request costs | [`caching`] |
+//! | survive outages and key rotation | [`outages`] |
+//! | start without the authorization server, and answer readiness probes | [`startup`] |
+//! | test my handlers | [`testing`] |
+//! | run behind a gateway, a proxy or in containers | [`gateways`] |
+//! | read the log, and find out why a token is rejected | [`logging`] |
+//! | understand status codes and errors, or change the response | [`errors`] |
+//! | choose features, or do without axum | [`features`] |
+//!
+//! Each example is a complete program or function. All of them are compiled as tests, and run unless they serve forever.
+//!
+#![doc = include_str!("../assets/flow.svg")]
+// The examples use these features, so a test run without them leaves the examples out.
+#![cfg(any(
+    not(doctest),
+    all(
+        feature = "axum",
+        feature = "aws-lc-rs",
+        feature = "cors",
+        feature = "reqwest",
+        feature = "rmcp",
+        feature = "testing"
+    )
+))]
+
+#[doc = include_str!("guide/getting_started.md")]
+pub mod getting_started {}
+
+#[doc = include_str!("guide/request_checks.md")]
+pub mod request_checks {}
+
+#[doc = include_str!("guide/mcp_servers.md")]
+pub mod mcp_servers {}
+
+#[doc = include_str!("guide/mcp_scopes.md")]
+pub mod mcp_scopes {}
+
+#[doc = include_str!("guide/rest_routes.md")]
+pub mod rest_routes {}
+
+#[doc = include_str!("guide/authorization_servers.md")]
+pub mod authorization_servers {}
+
+#[doc = include_str!("guide/introspection.md")]
+pub mod introspection {}
+
+#[doc = include_str!("guide/caching.md")]
+pub mod caching {}
+
+#[doc = include_str!("guide/outages.md")]
+pub mod outages {}
+
+#[doc = include_str!("guide/startup.md")]
+pub mod startup {}
+
+#[doc = include_str!("guide/testing.md")]
+pub mod testing {}
+
+#[doc = include_str!("guide/gateways.md")]
+pub mod gateways {}
+
+#[doc = include_str!("guide/logging.md")]
+pub mod logging {}
+
+#[doc = include_str!("guide/errors.md")]
+pub mod errors {}
+
+#[doc = include_str!("guide/features.md")]
+pub mod features {}
