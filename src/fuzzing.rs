@@ -15,7 +15,7 @@ use crate::jose::compact::Compact;
 use crate::jose::header::Header;
 use crate::jose::{Algorithm, AllowedAlgorithms};
 use crate::json;
-pub use crate::mcp::fuzzing::{Asked, messages, uri_standing};
+pub use crate::mcp::fuzzing::{ParsedOperation, messages, uri_standing};
 
 /// The token of a request; else the name of the reason why there is none.
 pub fn bearer_token(headers: &HeaderMap) -> Result<Vec<u8>, String> {

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use mcp_bearer::fuzzing::{Asked, messages};
+use mcp_bearer::fuzzing::{ParsedOperation, messages};
 use mcp_bearer_fuzz::readers::Reader;
 use mcp_bearer_fuzz::tree::Tree;
 use serde_json::Value;
@@ -22,7 +22,7 @@ fuzz_target!(|body: &[u8]| {
     check_value(&messages, body);
 });
 
-fn check(message: Option<&Asked>, read: &Tree, reader: Reader) {
+fn check(message: Option<&ParsedOperation>, read: &Tree, reader: Reader) {
     let method = reader.pick(read, "method");
     let Some(asked) = message else {
         assert!(method.is_none(), "{reader:?} finds a request where the layer finds none");
@@ -95,7 +95,7 @@ fn subscriptions(params: &Tree, reader: Reader) -> &[Tree] {
 }
 
 /// Repeats the comparison with `serde_json`, which most Rust servers use. It has its own limits for depth and numbers.
-fn check_value(messages: &[Option<Asked>], body: &[u8]) {
+fn check_value(messages: &[Option<ParsedOperation>], body: &[u8]) {
     let Ok(value) = serde_json::from_slice::<Value>(body) else { return };
     for (at, message) in messages.iter().enumerate() {
         let read = if value.is_array() { &value[at] } else { &value };

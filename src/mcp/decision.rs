@@ -1,4 +1,4 @@
-//! What becomes of a request once its body is read.
+//! The decision about a request, when its body is read.
 
 use std::ops::ControlFlow;
 
@@ -10,38 +10,38 @@ use super::scopes::{RequiredRules, Rules};
 use crate::bearer::{Caller, Guard, Rejection, log};
 use crate::scope::Scopes;
 
-/// A body that its sender may have carried out.
+/// What the response to an accepted request needs to know of the body.
 #[derive(Debug, Default)]
 pub(super) struct Permit {
-    /// What it needed, to be looked at again while the answer goes on.
+    /// The requirements, which are checked again during a streaming response.
     pub(super) needs: RequiredRules,
-    /// Whether it asks for a list of what there is.
+    /// Whether the response may contain a list to filter.
     pub(super) lists: bool,
 }
 
 impl Permit {
-    /// With what was known before the body was read.
+    /// Adds what was known before the body was read.
     pub(super) const fn and(mut self, before: &Self) -> Self {
         self.lists |= before.lists;
         self
     }
 }
 
-/// What a body says, taken together.
+/// The operations of all messages in a body.
 #[derive(Default)]
-struct Summary {
+struct BodySummary {
     needs: RequiredRules,
     lists: bool,
     mismatch: bool,
-    /// How many URIs there are, and how many bytes they have together.
+    /// The number of URIs, and their bytes together.
     uris: usize,
     uri_bytes: usize,
     id: Option<Box<str>>,
     messages: usize,
 }
 
-impl Summary {
-    /// Breaks off once there are more URIs than are compared with rules.
+impl BodySummary {
+    /// Stops at more URIs than are compared with rules.
     fn add(
         &mut self,
         message: &Message<'_>,
@@ -60,42 +60,42 @@ impl Summary {
         self.lists |= operation.is_some_and(|operation| ListKind::from_method(&operation.method).is_some());
         rules.add(operation, &mut self.needs);
         self.messages = self.messages.saturating_add(1);
-        // What is refused is refused as a whole: only a single request has an id to answer to.
+        // A batch is rejected as a whole, so only a single request has an id for the response.
         self.id = if self.messages == 1 { message.request_id() } else { None };
         ControlFlow::Continue(())
     }
 }
 
-/// Decides before anything has run: a status cannot change once an answer has begun.
+/// Decides before the handler runs, because the status of a response cannot change later.
 pub(super) fn decide(rules: &Rules, caller: &Caller, headers: &HeaderMap, body: &[u8]) -> Result<Permit, Rejection> {
-    let refused =
-        |failure, id: Option<Box<str>>| refuse(caller.guard(), Rejection::for_operation(failure, id.as_deref()));
+    let rejected =
+        |failure, id: Option<Box<str>>| logged(caller.guard(), Rejection::for_operation(failure, id.as_deref()));
     let repeated = OperationHeaders::parse(headers);
-    let mut summary = Summary { mismatch: repeated.is_err(), ..Summary::default() };
+    let mut summary = BodySummary { mismatch: repeated.is_err(), ..BodySummary::default() };
     let read = request::read(body, |message| summary.add(&message, repeated.as_ref().ok(), rules));
     let is_readable = read.is_ok() && !is_encoded(headers) && is_utf8(headers);
     if !is_readable && repeated.is_ok() {
-        // It goes on only if it could ask for nothing that is not allowed.
+        // The handler may read any operation from this body, so the token must satisfy every rule.
         let everything = rules.everything();
         return match caller {
-            Caller::Anonymous(guard) => Err(refuse(guard, Rejection::missing_token(guard, Scopes::EMPTY))),
+            Caller::Anonymous(guard) => Err(logged(guard, Rejection::missing_token(guard, Scopes::EMPTY))),
             Caller::Token(auth)
                 if everything.unlisted || !rules.are_met(&everything, auth.scopes(), &auth.guard().hierarchy) =>
             {
-                Err(refused(OperationFailure::Unreadable, None))
+                Err(rejected(OperationFailure::Unreadable, None))
             }
             Caller::Token(_) => Ok(Permit { needs: everything, lists: true }),
         };
     }
-    let Summary { needs, lists, mismatch, id, .. } = summary;
+    let BodySummary { needs, lists, mismatch, id, .. } = summary;
     if mismatch {
-        return Err(refused(OperationFailure::HeaderMismatch, id.filter(|_| is_readable)));
+        return Err(rejected(OperationFailure::HeaderMismatch, id.filter(|_| is_readable)));
     }
     match caller {
         Caller::Anonymous(guard) if needs.token => {
-            Err(refuse(guard, Rejection::missing_token(guard, rules.scopes_of(&needs))))
+            Err(logged(guard, Rejection::missing_token(guard, rules.scopes_of(&needs))))
         }
-        _ if needs.unlisted => Err(refused(OperationFailure::Unlisted, id)),
+        _ if needs.unlisted => Err(rejected(OperationFailure::Unlisted, id)),
         Caller::Anonymous(_) => Ok(Permit { needs, lists }),
         Caller::Token(auth) if rules.are_met(&needs, auth.scopes(), &auth.guard().hierarchy) => {
             Ok(Permit { needs, lists })
@@ -107,15 +107,14 @@ pub(super) fn decide(rules: &Rules, caller: &Caller, headers: &HeaderMap, body: 
     }
 }
 
-/// Whether the handler may have to decode the body first. What it reads then is not what was read here, even if that looked
-/// like a message: some encodings begin with any byte.
+/// Whether the handler may decode the body first, and then read another message than this layer.
 fn is_encoded(headers: &HeaderMap) -> bool {
     let mut encodings = headers.get_all(header::CONTENT_ENCODING).iter();
     encodings.any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
-/// Whether every reader takes the body for UTF-8, by its `Content-Type`: there is at most one, and if it has a charset, that
-/// is UTF-8 or US-ASCII. Readers differ in which of several they use and in how they read parameters that are malformed.
+/// Whether every reader reads the body as UTF-8: there is at most one `Content-Type`, and its charset, if any, is UTF-8 or
+/// US-ASCII. Readers differ in how they handle several fields and malformed parameters.
 fn is_utf8(headers: &HeaderMap) -> bool {
     let mut types = headers.get_all(header::CONTENT_TYPE).iter();
     let Some(media_type) = types.next() else { return true };
@@ -135,7 +134,8 @@ fn is_utf8(headers: &HeaderMap) -> bool {
     })
 }
 
-pub(super) fn refuse(guard: &Guard, rejection: Rejection) -> Rejection {
+/// Logs a rejection.
+pub(super) fn logged(guard: &Guard, rejection: Rejection) -> Rejection {
     log::refused(guard, &rejection, None);
     rejection
 }

@@ -17,18 +17,18 @@ use super::session::Owner;
 use super::stream::{BoxError, Revalidation, StreamEnd, TokenLifetime};
 use crate::bearer::{BearerToken, Caller, Rejection, RejectionKind, log};
 
-/// A request that goes on, and what that means for its answer.
+/// An accepted request, with what its response needs.
 pub(super) struct Exchange {
     pub(super) state: Arc<McpState>,
     pub(super) caller: Caller,
     pub(super) permit: Permit,
-    /// Kept only where it is looked at again while the answer goes on.
+    /// Only for [`revalidate_streams`](super::McpLayer::revalidate_streams).
     pub(super) token: Option<BearerToken>,
-    /// Whom sessions belong to, where they are bound.
+    /// Only for [`bind_sessions`](super::McpLayer::bind_sessions).
     pub(super) session_owner: Option<Owner>,
 }
 
-/// What an answer is made of, as far as that matters here.
+/// The kind of content in a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Media {
     Json,
@@ -36,20 +36,20 @@ enum Media {
     Other,
 }
 
-/// The response, or the list in it that has to be read first.
-pub(super) enum Answer<B> {
+/// The response, or a list that must be read before the response is known.
+pub(super) enum HandlerResponse<B> {
     Ready(Response<McpResponseBody<B>>),
-    /// Its status depends on its body.
+    /// The status depends on the body.
     Listing(Box<Listing<B>>),
 }
 
-/// An answer with a list in JSON that waits for its body.
+/// A JSON response with a list, whose body is being read.
 pub(super) struct Listing<B> {
     exchange: Exchange,
     parts: response::Parts,
     json: Box<FilteredJson<B>>,
-    /// Set once there is something to wait for.
-    patience: Option<Pin<Box<Sleep>>>,
+    /// Set when the body is not available at once.
+    timeout: Option<Pin<Box<Sleep>>>,
 }
 
 impl<B> Listing<B>
@@ -57,16 +57,16 @@ where
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
-    /// Ready once the body is read, or has kept its head waiting for too long.
+    /// Ready when the body is read, or after [`HEAD_TIMEOUT`].
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.json.poll_read(cx).is_ready() {
             return Poll::Ready(());
         }
-        self.patience.get_or_insert_with(|| Box::pin(tokio::time::sleep(PATIENCE))).as_mut().poll(cx)
+        self.timeout.get_or_insert_with(|| Box::pin(tokio::time::sleep(HEAD_TIMEOUT))).as_mut().poll(cx)
     }
 
-    pub(super) fn answer(self) -> Response<McpResponseBody<B>> {
-        let Self { exchange, parts, json, patience: _ } = self;
+    pub(super) fn respond(self) -> Response<McpResponseBody<B>> {
+        let Self { exchange, parts, json, timeout: _ } = self;
         if json.is_unreadable() {
             return exchange.internal_error();
         }
@@ -76,20 +76,20 @@ where
 }
 
 impl Exchange {
-    pub(super) fn answer<B: Body<Data = Bytes>>(self, response: Response<B>) -> Answer<B> {
+    pub(super) fn respond<B: Body<Data = Bytes>>(self, response: Response<B>) -> HandlerResponse<B> {
         let (mut parts, body) = response.into_parts();
         if let Some(sessions) = &self.state.sessions {
             sessions.seal(&mut parts.headers, self.session_owner.as_ref(), self.caller.guard());
         }
-        let media = Media::of(&parts.headers);
+        let media = Media::from_headers(&parts.headers);
         let is_filtered = self.permit.lists && self.state.filters_lists && media != Media::Other;
         if is_filtered && parts.headers.contains_key(header::CONTENT_ENCODING) {
             log::misconfigured(
                 self.caller.guard(),
                 "compressed_list",
-                "a list that is compressed cannot be filtered: compress outside of the `McpLayer`",
+                "a compressed list cannot be filtered: add the compression layer outside of the `McpLayer`",
             );
-            return Answer::Ready(self.internal_error());
+            return HandlerResponse::Ready(self.internal_error());
         }
         let has_length = parts.headers.contains_key(header::CONTENT_LENGTH) || body.size_hint().exact().is_some();
         let is_empty = body.is_end_stream();
@@ -98,7 +98,7 @@ impl Exchange {
             Media::Json if is_filtered => {
                 parts.headers.remove(header::CONTENT_LENGTH);
                 let json = Box::new(FilteredJson::new(body, filter(), parts.status.is_success()));
-                return Answer::Listing(Box::new(Listing { exchange: self, parts, json, patience: None }));
+                return HandlerResponse::Listing(Box::new(Listing { exchange: self, parts, json, timeout: None }));
             }
             Media::Events if is_filtered => {
                 parts.headers.remove(header::CONTENT_LENGTH);
@@ -106,19 +106,19 @@ impl Exchange {
             }
             _ => FilteredBody::Untouched { body },
         };
-        // Where events end can only be seen if they are not compressed. A body that announced its length has to have it.
+        // The ends of compressed events cannot be found. A body with a known length must have that length.
         let is_compressed = parts.headers.contains_key(header::CONTENT_ENCODING);
         let has_events = media == Media::Events && !is_compressed && (is_filtered || !has_length);
         let lifetime = if is_empty { None } else { self.lifetime() };
         let end = lifetime.map(|lifetime| StreamEnd::new(lifetime, has_events));
-        Answer::Ready(Response::from_parts(parts, McpResponseBody::from_service(body, end)))
+        HandlerResponse::Ready(Response::from_parts(parts, McpResponseBody::from_service(body, end)))
     }
 
     fn internal_error<B>(&self) -> Response<McpResponseBody<B>> {
         self.state.bearer.respond(&Rejection::new(RejectionKind::Internal)).map(McpResponseBody::from_rejection)
     }
 
-    /// For how long the answer may go on; `None` if for as long as it likes.
+    /// The time until the response must end; `None` if it may last as long as it likes.
     fn lifetime(self) -> Option<TokenLifetime> {
         let Self { state, caller, permit, token, .. } = self;
         let Caller::Token(auth) = caller else { return None };
@@ -131,8 +131,8 @@ impl Exchange {
 }
 
 impl Media {
-    /// A subtype with the word `json` in it is JSON: `application/vnd.x+json`, `application/json-rpc`.
-    fn of(headers: &HeaderMap) -> Self {
+    /// A subtype that contains the word `json` is JSON: `application/vnd.x+json`, `application/json-rpc`.
+    fn from_headers(headers: &HeaderMap) -> Self {
         let types = headers.get_all(header::CONTENT_TYPE).iter().map(|value| {
             let text = value.as_bytes().to_ascii_lowercase();
             let essence = text.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
@@ -149,5 +149,5 @@ impl Media {
     }
 }
 
-/// For how long an answer with a list may keep its head waiting for its body. A client can do nothing with the head alone.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long the head of a response with a list waits for its body. A client cannot use the head alone.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);

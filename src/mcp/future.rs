@@ -9,8 +9,8 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::decision::{decide, refuse};
-use super::exchange::{Answer, Exchange, Listing};
+use super::decision::{decide, logged};
+use super::exchange::{Exchange, HandlerResponse, Listing};
 use super::list::FilteredBody;
 use super::request::RequestReader;
 use super::stream::BoxError;
@@ -92,11 +92,11 @@ where
                     let UnreadRequest { mut service, parts, mut exchange } =
                         *next.take().expect("`McpResponseFuture` polled after a panic");
                     let failed = |failure| match (failure, &exchange.caller) {
-                        // With a token the limit is higher.
+                        // With a token, the limit may be higher.
                         (OperationFailure::TooLarge, Caller::Anonymous(guard)) => {
-                            refuse(guard, Rejection::missing_token(guard, Scopes::EMPTY))
+                            logged(guard, Rejection::missing_token(guard, Scopes::EMPTY))
                         }
-                        (failure, caller) => refuse(caller.guard(), Rejection::for_operation(failure, None)),
+                        (failure, caller) => logged(caller.guard(), Rejection::for_operation(failure, None)),
                     };
                     let allowed = read.map_err(failed).and_then(|read| {
                         let Exchange { state, caller, .. } = exchange.as_ref();
@@ -120,9 +120,9 @@ where
                         let untouched = |body| McpResponseBody::from_service(FilteredBody::Untouched { body }, None);
                         return Poll::Ready(Ok(response.map(untouched)));
                     };
-                    match exchange.answer(response) {
-                        Answer::Ready(response) => return Poll::Ready(Ok(response)),
-                        Answer::Listing(listing) => McpStage::Listing { listing: Some(listing) },
+                    match exchange.respond(response) {
+                        HandlerResponse::Ready(response) => return Poll::Ready(Ok(response)),
+                        HandlerResponse::Listing(listing) => McpStage::Listing { listing: Some(listing) },
                     }
                 }
                 McpStageProjection::Listing { listing } => {
@@ -130,7 +130,7 @@ where
                         ready!(listing.poll_read(cx));
                     }
                     let listing = listing.take().expect("`McpResponseFuture` polled after completion");
-                    return Poll::Ready(Ok(listing.answer()));
+                    return Poll::Ready(Ok(listing.respond()));
                 }
                 McpStageProjection::Rejected { response } => {
                     let response = response.take().expect("`McpResponseFuture` polled after completion");

@@ -1,4 +1,4 @@
-//! What `crate::fuzzing` shows of this module.
+//! The part of this module that `crate::fuzzing` exports.
 
 use std::ops::ControlFlow;
 
@@ -8,7 +8,7 @@ use super::scopes::{McpScopes, RequiredRules, Rules};
 /// A request or notification as the layer reads it: its method, what kind of thing it names, and the names.
 #[derive(Debug)]
 #[non_exhaustive]
-pub struct Asked {
+pub struct ParsedOperation {
     /// The method.
     pub method: String,
     /// The name of the kind.
@@ -19,17 +19,17 @@ pub struct Asked {
 
 /// The messages of a body, `None` for an answer; nothing if it cannot be read with certainty.
 #[must_use]
-pub fn messages(body: &[u8]) -> Option<Vec<Option<Asked>>> {
+pub fn messages(body: &[u8]) -> Option<Vec<Option<ParsedOperation>>> {
     let mut messages = Vec::new();
     let show = |message: Message<'_>| {
-        messages.push(message.operation.as_ref().map(asked));
+        messages.push(message.operation.as_ref().map(parsed));
         ControlFlow::Continue(())
     };
     request::read(body, show).ok()?;
     Some(messages)
 }
 
-fn asked(operation: &Operation<'_>) -> Asked {
+fn parsed(operation: &Operation<'_>) -> ParsedOperation {
     let (kind, names) = match &operation.target {
         Target::None => ("none", vec![]),
         Target::Tool(name) => ("tool", vec![name.to_string()]),
@@ -39,7 +39,7 @@ fn asked(operation: &Operation<'_>) -> Asked {
         Target::Resources(uris) => ("resources", uris.iter().map(ToString::to_string).collect()),
         Target::Task(id) => ("task", vec![id.to_string()]),
     };
-    Asked { method: operation.method.to_string(), kind, names }
+    ParsedOperation { method: operation.method.to_string(), kind, names }
 }
 
 /// Whether reading `uri` needs the scope of a rule for `template`, whether that of all other resources, and whether it is

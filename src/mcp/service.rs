@@ -7,7 +7,7 @@ use http::{Method, Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
-use super::decision::{Permit, refuse};
+use super::decision::{Permit, logged};
 use super::exchange::Exchange;
 use super::layer::McpState;
 use super::stream::BoxError;
@@ -46,16 +46,16 @@ where
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
         let state = &self.state;
         match state.admit(&mut request) {
-            // It comes without credentials, and so without a body.
+            // A preflight does not have a body.
             McpAdmission::Preflight => {
                 McpResponseFuture::untouched(self.inner.call(request.map(|_| McpRequestBody::default())))
             }
-            McpAdmission::Refused(rejection) => McpResponseFuture::rejected(state.bearer.respond(&rejection)),
+            McpAdmission::Rejected(rejection) => McpResponseFuture::rejected(state.bearer.respond(&rejection)),
             McpAdmission::Unread(exchange) => {
                 McpResponseFuture::calling(self.inner.call(request.map(McpRequestBody::untouched)), exchange)
             }
             McpAdmission::ToBeRead(exchange) => {
-                // The clone is not ready; the service that was polled ready is the one to call later.
+                // The clone is not ready. The service that was polled ready is called later.
                 let clone = self.inner.clone();
                 let ready = std::mem::replace(&mut self.inner, clone);
                 let (parts, body) = request.into_parts();
@@ -71,10 +71,10 @@ impl<S: fmt::Debug> fmt::Debug for McpAuth<S> {
     }
 }
 
-/// What becomes of a request before its body is read.
+/// The decision about a request before its body is read.
 enum McpAdmission {
     Preflight,
-    Refused(Rejection),
+    Rejected(Rejection),
     Unread(Box<Exchange>),
     ToBeRead(Box<Exchange>),
 }
@@ -90,7 +90,7 @@ impl McpState {
         let carries_message =
             !matches!(*request.method(), Method::GET | Method::HEAD | Method::DELETE | Method::OPTIONS);
         if let (Caller::Anonymous(guard), false) = (&caller, carries_message) {
-            return McpAdmission::Refused(refuse(guard, Rejection::missing_token(guard, Scopes::EMPTY)));
+            return McpAdmission::Rejected(logged(guard, Rejection::missing_token(guard, Scopes::EMPTY)));
         }
         let token = self.revalidation_interval.and_then(|_| BearerToken::from_headers(request.headers()).ok());
         let mut session_owner = None;
@@ -98,13 +98,13 @@ impl McpState {
             session_owner = sessions.owner(request.headers(), &caller);
             if sessions.open(request.headers_mut(), session_owner.as_ref()).is_err() {
                 let rejection = Rejection::for_operation(OperationFailure::UnknownSession, None);
-                return McpAdmission::Refused(refuse(caller.guard(), rejection));
+                return McpAdmission::Rejected(logged(caller.guard(), rejection));
             }
         }
-        // A resumed stream may bring the answer to a list.
+        // A resumed stream may contain the response to a list request.
         let permit = Permit { lists: !carries_message, ..Permit::default() };
         let exchange = Box::new(Exchange { state: Arc::clone(self), caller, permit, token, session_owner });
-        // A GET has no body as a rule; where it has one, a handler might read it.
+        // If a GET has a body, the handler might read it.
         let is_bare = !carries_message && request.body().is_end_stream();
         if is_bare { McpAdmission::Unread(exchange) } else { McpAdmission::ToBeRead(exchange) }
     }

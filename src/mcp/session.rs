@@ -5,37 +5,37 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use crate::bearer::{BearerToken, Caller, Guard, log};
 use crate::crypto::Hmac;
 
-/// Binds session ids to who opened the session, without remembering any: the id that leaves carries an HMAC over it and its
-/// owner, and the id that comes in is good only with the right one.
+/// Binds session ids to the caller that opened the session. Nothing is stored: the id that the client sees contains an HMAC
+/// over the server's id and the owner.
 pub(super) struct SessionBinding {
     key: Hmac,
 }
 
-/// Whom a session belongs to.
+/// The owner of a session, in the form that the HMAC covers.
 pub(super) struct Owner(Vec<u8>);
 
-/// A session id that does not exist, or not for this caller. Nobody can tell which.
+/// The session id is unknown, or belongs to another caller. The client cannot tell which.
 #[derive(Debug)]
 pub(super) struct UnknownSession;
 
 impl SessionBinding {
-    /// With a key of its own; `None` if this build or machine cannot make one.
+    /// With a random key. `None` if this build has no cryptography, or the machine no source of randomness.
     pub(super) fn random() -> Option<Self> {
         Hmac::random().map(|key| Self { key })
     }
 
-    /// With a key that replicas share.
+    /// With a key that replicas share. `None` if this build has no cryptography.
     pub(super) fn keyed(key: &[u8; 32]) -> Option<Self> {
         Hmac::with_key(key).map(|key| Self { key })
     }
 
-    /// Whom sessions of this request belong to; `None` if that cannot be told.
+    /// The owner of the sessions of this request; `None` if it cannot be determined.
     ///
-    /// Issuer, subject and client together (MCP 2025-11-25, Security Best Practices), each with its length so that no two
-    /// callers are spelled alike. A token without `sub` may say who its user is in `username`, as some introspection answers
-    /// do (RFC 7662, section 2.2). If it does not, the session belongs to this token alone.
+    /// It consists of issuer, subject and client (MCP 2025-11-25, Security Best Practices), each with its length, so that two
+    /// callers never have the same form. Without `sub`, the `username` of an introspection response is used (RFC 7662,
+    /// section 2.2). Without both, the session belongs to this token alone.
     pub(super) fn owner(&self, headers: &HeaderMap, caller: &Caller) -> Option<Owner> {
-        let Caller::Token(auth) = caller else { return Some(Owner(spelled([None; 3]))) };
+        let Caller::Token(auth) = caller else { return Some(Owner(encoded([None; 3]))) };
         let named = |name: Option<&str>| name.filter(|name| !name.is_empty()).map(str::to_owned);
         let username = || named(auth.claims().get("username").and_then(|name| name.as_str()));
         let user = match named(auth.subject()).map(|subject| (SUBJECT, subject.into_bytes())) {
@@ -50,11 +50,11 @@ impl SessionBinding {
         };
         let issuer = auth.issuer().map(|issuer| (NAME, issuer.as_bytes()));
         let client = auth.client_id().map(|client| (NAME, client.as_bytes()));
-        Some(Owner(spelled([issuer, Some((user.0, &user.1)), client])))
+        Some(Owner(encoded([issuer, Some((user.0, &user.1)), client])))
     }
 
-    /// Puts the server's own id in the place of the one that the client shows, if that is the caller's. An event id alone
-    /// says nothing of whose stream it is from.
+    /// Replaces the client's session id by the server's, if the session belongs to the caller. `Last-Event-ID` without a
+    /// session id is rejected, because it does not show which caller the stream belongs to.
     pub(super) fn open(&self, headers: &mut HeaderMap, owner: Option<&Owner>) -> Result<(), UnknownSession> {
         let mut shown = headers.get_all(&SESSION_ID).iter();
         let (Some(shown), None) = (shown.next(), shown.next()) else {
@@ -76,7 +76,7 @@ impl SessionBinding {
         self.key.verifies(&signed(id, owner), &mac).then(|| HeaderValue::from_bytes(id).ok())?
     }
 
-    /// Binds the ids that the server sends. One that cannot be bound does not leave.
+    /// Binds the session id in a response, and removes one that cannot be bound.
     pub(super) fn seal(&self, headers: &mut HeaderMap, owner: Option<&Owner>, guard: &Guard) {
         let Some(id) = headers.remove(&SESSION_ID) else { return };
         match owner.and_then(|owner| self.sealed(id.as_bytes(), owner)) {
@@ -84,7 +84,7 @@ impl SessionBinding {
             None => log::misconfigured(
                 guard,
                 "unbindable_session",
-                "the server's session id is too long to be bound, and is left out of the response",
+                "the server's session id is too long to be bound, and is removed from the response",
             ),
         }
     }
@@ -101,23 +101,23 @@ fn signed(id: &[u8], Owner(owner): &Owner) -> Vec<u8> {
     [PURPOSE, owner, id].concat()
 }
 
-fn spelled(parts: [Option<(u8, &[u8])>; 3]) -> Vec<u8> {
-    let mut spelled = Vec::new();
+fn encoded(parts: [Option<(u8, &[u8])>; 3]) -> Vec<u8> {
+    let mut encoded = Vec::new();
     for part in parts {
         let (kind, text) = part.unwrap_or((ABSENT, &[]));
-        spelled.push(kind);
-        spelled.extend(u64::try_from(text.len()).unwrap_or(u64::MAX).to_be_bytes());
-        spelled.extend(text);
+        encoded.push(kind);
+        encoded.extend(u64::try_from(text.len()).unwrap_or(u64::MAX).to_be_bytes());
+        encoded.extend(text);
     }
-    spelled
+    encoded
 }
 
-/// The longest session id, binding included, in bytes: far more than a UUID, far less than a header may have.
+/// The longest session id with its HMAC, in bytes: much longer than a UUID, much shorter than the limit of a header.
 const MAX_SESSION_ID: usize = 1_024;
-/// So that a key that is used for something else too binds nothing by accident.
+/// Separates these HMACs from those of another use of the same key.
 const PURPOSE: &[u8] = b"mcp-bearer session 1\0";
 const TOKEN_PURPOSE: &[u8] = b"mcp-bearer session token 1\0";
-/// What a part of an owner is.
+/// The kinds of the parts of an owner.
 const ABSENT: u8 = 0;
 const NAME: u8 = 1;
 const SUBJECT: u8 = 1;
