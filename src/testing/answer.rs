@@ -1,4 +1,4 @@
-//! The one place where an issuer answers, in memory and on a socket alike.
+//! The responses of an issuer, in memory and on a socket.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -8,10 +8,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, header
 use super::documents::Endpoint;
 use super::fault::{empty, page};
 use super::requests::ReceivedRequest;
-use super::state::{Changing, State};
+use super::state::{Changing, IssuerState};
 
-impl State {
-    /// Answers a request; `None` is a broken connection.
+impl IssuerState {
+    /// The response to a request. `None` breaks the connection.
     pub(super) async fn answer(&self, request: Request<Bytes>) -> Option<Response<Bytes>> {
         let is_head = request.method() == Method::HEAD;
         let (mut answer, faults) = {
@@ -19,10 +19,10 @@ impl State {
             let endpoint = changing.paths.endpoint(request.uri().path());
             let request = ReceivedRequest::new(endpoint, request);
             changing.log.received(request.clone());
-            (self.right_answer(&mut changing, &request), changing.faults_for(endpoint))
+            (self.regular_answer(&mut changing, &request), changing.faults_for(endpoint))
         };
         for fault in faults {
-            answer = fault.happen(answer).await?;
+            answer = fault.apply(answer).await?;
         }
         if is_head {
             answer.body_mut().clear();
@@ -30,13 +30,13 @@ impl State {
         Some(answer)
     }
 
-    fn right_answer(&self, changing: &mut Changing, request: &ReceivedRequest) -> Response<Bytes> {
+    fn regular_answer(&self, changing: &mut Changing, request: &ReceivedRequest) -> Response<Bytes> {
         let endpoint = request.endpoint();
         if !changing.paths.is_published(endpoint) {
             return empty(404);
         }
         match endpoint {
-            Endpoint::Introspection | Endpoint::Revocation => self.answer_about_a_token(changing, request),
+            Endpoint::Introspection | Endpoint::Revocation => self.token_endpoint_answer(changing, request),
             _ => self.document(changing, request),
         }
     }
@@ -62,7 +62,7 @@ pub(super) fn not_allowed(allowed: &'static str) -> Response<Bytes> {
     answer
 }
 
-/// `ETag` and `Last-Modified`. Every revision has a second of its own, however fast a test changes things.
+/// `ETag` and `Last-Modified`. Each revision is one second later than the one before, however fast a test changes it.
 fn validators(started: Duration, revision: u64) -> HeaderMap {
     let modified = UNIX_EPOCH.checked_add(started.saturating_add(Duration::from_secs(revision)));
     let modified = httpdate::fmt_http_date(modified.unwrap_or(UNIX_EPOCH));
@@ -71,7 +71,7 @@ fn validators(started: Duration, revision: u64) -> HeaderMap {
     values.into_iter().filter_map(valid).collect()
 }
 
-/// Whether the asker has this revision (RFC 9110, section 13.2.2: `If-None-Match` first).
+/// Whether the client already has this revision (RFC 9110, section 13.2.2: `If-None-Match` first).
 fn is_unchanged(asked: &HeaderMap, validators: &HeaderMap) -> bool {
     let is_held = |condition: HeaderName, validator: HeaderName| {
         asked.get(condition).map(|held| validators.get(validator).is_some_and(|current| held == current))

@@ -11,13 +11,23 @@ use super::documents::{Documents, Paths};
 use super::issuer::TestIssuer;
 use super::key_ring::KeyRing;
 use super::socket::Socket;
-use super::state::State;
+use super::state::IssuerState;
 use crate::clock::{Clock, SystemClock};
 use crate::identifier::{InvalidIdentifier, IssuerUrl, PlainHttp};
 use crate::jose::Algorithm;
 
-/// A [`TestIssuer`] that is not yet one.
-#[must_use = "it is no issuer until it is built or served"]
+/// The configuration of a [`TestIssuer`].
+///
+/// ```
+/// use mcp_bearer::jose::Algorithm;
+/// use mcp_bearer::testing::{TestClock, TestIssuer};
+///
+/// let clock = TestClock::new();
+/// let builder = TestIssuer::builder("https://auth.example.com").algorithm(Algorithm::EdDSA).clock(clock.clone());
+/// let issuer = builder.metadata_member("scopes_supported", vec!["notes:read"]).build();
+/// assert_eq!(issuer.metadata()["scopes_supported"][0], "notes:read");
+/// ```
+#[must_use = "call `build` or `serve`"]
 pub struct TestIssuerBuilder {
     url: String,
     algorithm: Algorithm,
@@ -39,65 +49,65 @@ impl TestIssuerBuilder {
         }
     }
 
-    /// Signs with this algorithm. Default: ES256, whose keys are made at once; an RSA key takes a tenth of a second.
+    /// Signs with this algorithm. Default: ES256. Making an RSA key takes a tenth of a second.
     pub fn algorithm(mut self, algorithm: Algorithm) -> Self {
         self.algorithm = algorithm;
         self
     }
 
-    /// Publishes only these metadata documents. Default: all.
+    /// Publishes only these metadata documents. Default: all of them.
     pub fn documents(mut self, documents: Documents) -> Self {
         self.documents = documents;
         self
     }
 
-    /// Takes `iat` and `exp` of tokens from this clock, and tells by it which have expired. Default: the system's.
+    /// Uses this clock for `iat` and `exp` of tokens, and to find expired tokens. Default: the system clock.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
         self
     }
 
-    /// Sets a member of the metadata documents; `null` takes it away.
+    /// Sets a member of the metadata documents. `null` removes it.
     pub fn metadata_member(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.members.insert(name.to_owned(), value.into());
         self
     }
 
-    /// Answers introspection and revocation only for this client, by `client_secret_basic` or `client_secret_post`
-    /// (RFC 6749, section 2.3.1). Default: for anybody, and credentials are not looked at.
+    /// Requires the credentials of this client for introspection and revocation, by `client_secret_basic` or
+    /// `client_secret_post` (RFC 6749, section 2.3.1). Default: credentials are ignored.
     pub fn introspection_client(mut self, id: &str, secret: &str) -> Self {
         self.client = Some(TrustedClient::new(id, secret));
         self
     }
 
-    /// The issuer, in memory.
+    /// Makes the issuer in memory.
     ///
     /// # Panics
-    /// If the URL is no issuer identifier (RFC 8414, section 2). Plain http is one here, whatever the host.
+    /// If the URL is not an issuer identifier (RFC 8414, section 2). Plain http is accepted for every host.
     #[must_use]
     #[track_caller]
-    #[expect(clippy::panic, reason = "a test's own mistake stops the test")]
+    #[expect(clippy::panic, reason = "a mistake in a test stops the test")]
     pub fn build(self) -> TestIssuer {
-        let url = parse(&self.url).unwrap_or_else(|error| panic!("no issuer: {error}"));
+        let url = parse(&self.url).unwrap_or_else(|error| panic!("the issuer {error}"));
         TestIssuer::from_parts(Arc::new(self.state(url)), None)
     }
 
-    /// The issuer, on a socket: it listens at the host and port of its URL. Port 0 is a free port, which then
-    /// stands in the URL.
+    /// Makes the issuer on a socket, which listens at the host and port of its URL. Port 0 chooses a free port, which the
+    /// URL then contains.
     ///
     /// # Errors
-    /// [`io::ErrorKind::InvalidInput`] if the URL is no plain http URL of a loopback address; what the operating
-    /// system says if the port is taken.
+    /// [`io::ErrorKind::InvalidInput`] if the URL is not a plain http URL of a loopback address. The error of the operating
+    /// system if the port is in use.
     pub fn serve(self) -> io::Result<TestIssuer> {
         let invalid = |what: String| io::Error::new(io::ErrorKind::InvalidInput, what);
         let url = parse(&self.url).map_err(|error| invalid(error.to_string()))?;
         let address = match url.url().host() {
             Some(Host::Ipv4(address)) if address.is_loopback() => address.into(),
             Some(Host::Ipv6(address)) if address.is_loopback() => address.into(),
-            _ => return Err(invalid(format!("{url} names no loopback address: a test issuer listens nowhere else"))),
+            _ => return Err(invalid(format!("{url} is not a loopback address: use http://127.0.0.1:0"))),
         };
         if url.url().scheme() != "http" {
-            return Err(invalid(format!("{url} is not plain http: a test issuer has no certificate")));
+            return Err(invalid(format!("{url} is not plain http: a test issuer does not support TLS")));
         }
         let port = url.url().port().unwrap_or(DEFAULT_PORT);
         let listener = TcpListener::bind::<(std::net::IpAddr, u16)>((address, port))?;
@@ -111,9 +121,9 @@ impl TestIssuerBuilder {
         Ok(TestIssuer::from_parts(state, Some(socket)))
     }
 
-    fn state(self, url: IssuerUrl) -> State {
+    fn state(self, url: IssuerUrl) -> IssuerState {
         let paths = Paths::new(&url, self.documents);
-        State::new(url, self.clock, KeyRing::new(self.algorithm), paths, self.members, self.client)
+        IssuerState::new(url, self.clock, KeyRing::new(self.algorithm), paths, self.members, self.client)
     }
 }
 
@@ -131,5 +141,5 @@ fn parse(url: &str) -> Result<IssuerUrl, InvalidIdentifier> {
     IssuerUrl::parse(url, PlainHttp::Anywhere)
 }
 
-/// What http means without a port (RFC 9110, section 4.2.1).
+/// The default port of http (RFC 9110, section 4.2.1).
 const DEFAULT_PORT: u16 = 80;

@@ -11,12 +11,12 @@ pub(super) struct TrustedClient {
     secret: String,
 }
 
-/// Why a request is not from the client.
+/// Why a request does not have the credentials of the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum NotTheClient {
-    /// No credentials, or wrong ones.
+    /// The credentials are missing or wrong.
     Wrong,
-    /// Credentials in two places (RFC 6749, section 2.3).
+    /// The request has credentials in two places (RFC 6749, section 2.3).
     Twice,
 }
 
@@ -25,12 +25,12 @@ impl TrustedClient {
         Self { id: id.to_owned(), secret: secret.to_owned() }
     }
 
-    /// Whether the request is from this client, by `client_secret_basic` or `client_secret_post`.
+    /// Checks the credentials in a request, by `client_secret_basic` or `client_secret_post`.
     pub(super) fn authenticate(&self, request: &ReceivedRequest) -> Result<(), NotTheClient> {
         let (id, secret) = (request.form_value("client_id"), request.form_value("client_secret"));
         let presented = match (request.headers().contains_key(header::AUTHORIZATION), secret) {
             (true, Some(_)) => return Err(NotTheClient::Twice),
-            // The id may stand in the form as well, as long as it is the same.
+            // The form may contain the id too, if it is the same.
             (true, None) => basic(request).filter(|(in_header, _)| id.is_none_or(|id| id == *in_header)),
             (false, secret) => id.zip(secret),
         };
@@ -39,7 +39,7 @@ impl TrustedClient {
     }
 }
 
-/// Id and secret, each form-encoded, then joined and encoded as RFC 7617 has it.
+/// The id and the secret: each form-encoded, then joined and encoded by RFC 7617.
 fn basic(request: &ReceivedRequest) -> Option<(String, String)> {
     let (scheme, encoded) = request.header("authorization")?.split_once(' ')?;
     let text = String::from_utf8(STANDARD.decode(encoded).ok()?).ok()?;
@@ -47,9 +47,9 @@ fn basic(request: &ReceivedRequest) -> Option<(String, String)> {
     scheme.eq_ignore_ascii_case("Basic").then(|| form_decoded(id).zip(form_decoded(secret)))?
 }
 
-/// A text out of a form; `None` if there is more than one.
+/// Decodes one form-encoded text.
 fn form_decoded(text: &str) -> Option<String> {
-    // As a value, in which `=` stands for itself.
+    // The text is parsed as a value, because `=` is not special in values.
     let form = format!("={text}");
     let mut values = form_urlencoded::parse(form.as_bytes()).map(|(_, value)| value.into_owned());
     values.next().filter(|_| values.next().is_none())
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn the_client_is_known_by_a_header_or_by_the_form() {
+    fn the_client_authenticates_by_a_header_or_by_the_form() {
         use NotTheClient::{Twice, Wrong};
         let right = basic_of("a+b%3Ac:s%3D%25%26%2B%C3%A9");
         let form = "client_id=a+b%3Ac&client_secret=s%3D%25%26%2B%C3%A9";
@@ -90,7 +90,7 @@ mod tests {
             (None, form, Ok(())),
             (Some(&right), other_id, Err(Wrong)),
             (Some(&right), form, Err(Twice)),
-            // Unencoded, as RFC 6749 does not have it.
+            // These are not form-encoded, against RFC 6749.
             (Some(&basic_of("a b%3Ac:s=%&+é")), "", Err(Wrong)),
             (Some(&basic_of("a+b%3Ac:wrong")), "", Err(Wrong)),
             (Some(&basic_of("a+b%3Ac:")), "", Err(Wrong)),

@@ -5,10 +5,10 @@ use tokio::time::Instant;
 
 use crate::clock::Clock;
 
-/// A wall clock that moves with tokio's, and as a test tells it to.
+/// A wall clock for tests.
 ///
-/// Where tokio's time is paused it stands still until `tokio::time::advance` or an idle runtime moves both;
-/// [`advance`](Self::advance) and [`set`](Self::set) move this clock alone. Clones show the same time.
+/// It advances with tokio's clock, so it stops while tokio's time is paused. [`advance`](Self::advance) and
+/// [`set`](Self::set) change this clock alone. Clones show the same time.
 ///
 /// ```
 /// use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -23,7 +23,7 @@ pub struct TestClock {
     anchor: Arc<Mutex<Anchor>>,
 }
 
-/// What the clock showed at one moment of tokio's time.
+/// The time of the clock at one instant of tokio's clock.
 #[derive(Debug)]
 struct Anchor {
     shown: Duration,
@@ -44,7 +44,7 @@ impl TestClock {
         Self { anchor: Arc::new(Mutex::new(anchor)) }
     }
 
-    /// Moves this clock forward, and only this one.
+    /// Moves this clock forward, and not tokio's.
     pub fn advance(&self, by: Duration) {
         let mut anchor = self.lock();
         anchor.shown = anchor.shown.saturating_add(by);
@@ -79,7 +79,7 @@ impl Clock for TestClock {
     }
 }
 
-/// Round, and after every date that a vector in a specification names.
+/// A round number after every date in the test vectors of the specifications.
 const START: u64 = 1_800_000_000;
 
 #[cfg(test)]
@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn it_moves_with_tokio_and_by_hand() {
+    async fn it_advances_with_tokio_and_by_its_own_methods() {
         let clock = TestClock::new();
         let copy = clock.clone();
         tokio::time::advance(Duration::from_secs(5)).await;

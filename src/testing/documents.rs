@@ -2,7 +2,7 @@ use serde_json::{Map, Value, json};
 
 use crate::identifier::IssuerUrl;
 
-/// Which metadata documents an issuer publishes.
+/// The metadata documents that an issuer publishes.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Documents {
@@ -17,11 +17,11 @@ pub enum Documents {
     OidcAppended,
     /// Only `/.well-known/openid-configuration`, inserted before the path (RFC 8414, section 5).
     OidcInserted,
-    /// None.
+    /// No document.
     Nothing,
 }
 
-/// What an issuer is asked for.
+/// An endpoint of a test issuer.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Endpoint {
@@ -38,7 +38,7 @@ pub enum Endpoint {
     Introspection,
     /// Token revocation (RFC 7009): `/revoke` below the issuer's path.
     Revocation,
-    /// Any other path; the answer is 404.
+    /// Any other path, which is answered with 404.
     Unknown,
 }
 
@@ -88,7 +88,7 @@ impl Paths {
         match endpoint {
             Endpoint::KeySet | Endpoint::Introspection | Endpoint::Revocation => true,
             Endpoint::OauthMetadata => matches!(self.documents, D::Both | D::OAuth),
-            // Without a path the two forms are one.
+            // Without a path, both forms have the same URL.
             Endpoint::OidcMetadata if self.issuer.is_empty() => !matches!(self.documents, D::OAuth | D::Nothing),
             Endpoint::OidcMetadata => matches!(self.documents, D::Both | D::Oidc | D::OidcAppended),
             Endpoint::OidcMetadataInserted => matches!(self.documents, D::Both | D::Oidc | D::OidcInserted),
@@ -97,7 +97,7 @@ impl Paths {
     }
 }
 
-/// The members of both documents: an OAuth client ignores what only OpenID defines.
+/// The members of both documents. An OAuth client ignores those that only OpenID defines.
 pub(super) fn metadata(url: &IssuerUrl, paths: &Paths, algorithms: &[&str]) -> Map<String, Value> {
     let base = url.as_str().trim_end_matches('/');
     let origin = url.url().origin().ascii_serialization();
@@ -135,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_document_has_its_place() {
+    fn each_endpoint_has_its_path() {
         use Endpoint as E;
         for (issuer, path, expected) in [
             ("https://a.example.com", "/.well-known/oauth-authorization-server", E::OauthMetadata),

@@ -4,9 +4,9 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use serde_json::Value;
 
-/// What goes wrong with an answer, or is merely unusual about it.
+/// A change to the responses of an endpoint, such as an error.
 ///
-/// Faults of one endpoint add up, in the order in which they were given.
+/// Faults of one endpoint apply together, in the order in which they were set.
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq)]
 pub enum Fault {
@@ -14,30 +14,30 @@ pub enum Fault {
     Status(u16),
     /// 503 with `Retry-After` in seconds.
     RetryAfter(Duration),
-    /// The answer comes so much later, by tokio's time; it is the answer of the moment the request arrived.
+    /// Delays the response, by tokio's clock. The response is the one of the moment when the request arrived.
     Delay(Duration),
-    /// The connection breaks before a status has come.
+    /// Breaks the connection before the status.
     Drop,
-    /// The right document, after two mebibytes of spaces.
+    /// The regular document after 2 MiB of spaces.
     Oversize,
-    /// The first half of the right document, complete as far as HTTP can tell.
+    /// The first half of the regular document, as a complete HTTP response.
     Truncated,
     /// 302 to this URL.
     Redirect(String),
-    /// Bytes that are neither JSON nor UTF-8, labelled as JSON.
+    /// Bytes that are neither JSON nor UTF-8, with the content type of JSON.
     Garbage,
-    /// A login page with status 200, as a proxy in between sends it.
+    /// A login page with status 200, as a captive portal sends it.
     Html,
-    /// Another document in place of the right one.
+    /// This document instead of the regular one.
     Document(Value),
-    /// These headers, in place of those of the same name; see [`Fault::headers`].
+    /// Sets these headers. See [`Fault::headers`].
     Headers(HeaderMap),
-    /// Without this header: `etag` and `last-modified` are there by default.
+    /// Removes this header. `etag` and `last-modified` are set by default.
     WithoutHeader(HeaderName),
 }
 
 impl Fault {
-    /// Headers by name and value.
+    /// Sets headers by name and value.
     ///
     /// ```
     /// use mcp_bearer::testing::{Endpoint, Fault, TestIssuer};
@@ -47,10 +47,10 @@ impl Fault {
     /// ```
     ///
     /// # Panics
-    /// If a name or a value is none.
+    /// If a name or a value is invalid.
     #[must_use]
     #[track_caller]
-    #[expect(clippy::expect_used, reason = "a test's own mistake stops the test")]
+    #[expect(clippy::expect_used, reason = "a mistake in a test stops the test")]
     pub fn headers<N: AsRef<str>, V: AsRef<str>>(headers: impl IntoIterator<Item = (N, V)>) -> Self {
         let mut map = HeaderMap::new();
         for (name, value) in headers {
@@ -62,19 +62,19 @@ impl Fault {
         Self::Headers(map)
     }
 
-    /// Without the header of this name.
+    /// Removes the header with this name.
     ///
     /// # Panics
-    /// If it is no name.
+    /// If the name is invalid.
     #[must_use]
     #[track_caller]
-    #[expect(clippy::expect_used, reason = "a test's own mistake stops the test")]
+    #[expect(clippy::expect_used, reason = "a mistake in a test stops the test")]
     pub fn without_header(name: &str) -> Self {
         Self::WithoutHeader(HeaderName::try_from(name).expect("a header name"))
     }
 
-    /// Lets it happen to an answer; `None` is a broken connection.
-    pub(super) async fn happen(self, mut answer: Response<Bytes>) -> Option<Response<Bytes>> {
+    /// Applies the fault to a response. `None` breaks the connection.
+    pub(super) async fn apply(self, mut answer: Response<Bytes>) -> Option<Response<Bytes>> {
         match self {
             Self::Drop => return None,
             Self::Delay(by) => tokio::time::sleep(by).await,
@@ -109,7 +109,7 @@ impl Fault {
     }
 }
 
-/// An answer with a body of this type.
+/// A response with a body of this type.
 pub(super) fn page(content_type: &'static str, body: impl Into<Bytes>) -> Response<Bytes> {
     let mut answer = Response::new(body.into());
     answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
@@ -129,7 +129,7 @@ fn padded(document: &Bytes) -> Bytes {
     body.freeze()
 }
 
-/// Eight times the largest document that a key source reads.
+/// Eight times the limit of a key set.
 const OVERSIZE: usize = 2 * 1024 * 1024;
 const GARBAGE: &[u8] = b"\xff\xfe\x00{\"keys\":[}\x1b[2J";
 const LOGIN_PAGE: &str = "<!doctype html><title>Sign in</title><p>Please sign in to the network.";

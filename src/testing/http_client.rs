@@ -5,20 +5,20 @@ use bytes::Bytes;
 use http::{Request, Response};
 use url::Url;
 
-use super::state::State;
+use super::state::IssuerState;
 use crate::http_client::{HttpClient, HttpError, HttpErrorKind, HttpFuture, RequestLimits};
 
-/// An [`HttpClient`] that reaches one [`TestIssuer`](super::TestIssuer), without a socket, and nothing else.
+/// An [`HttpClient`] that reaches one [`TestIssuer`](super::TestIssuer) without a socket.
 ///
-/// It goes on answering after the issuer that made it was dropped. A request to any other origin is
-/// [`HttpErrorKind::Connect`], and counted.
+/// It also works after the issuer was dropped. A request to another origin fails with [`HttpErrorKind::Connect`] and is
+/// counted by [`stray_requests`](super::TestIssuer::stray_requests).
 #[derive(Clone)]
 pub struct TestHttpClient {
-    state: Arc<State>,
+    state: Arc<IssuerState>,
 }
 
 impl TestHttpClient {
-    pub(super) const fn new(state: Arc<State>) -> Self {
+    pub(super) const fn new(state: Arc<IssuerState>) -> Self {
         Self { state }
     }
 

@@ -1,4 +1,4 @@
-//! Introspection (RFC 7662) and revocation (RFC 7009): the answers about tokens.
+//! Introspection (RFC 7662) and revocation (RFC 7009).
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Response, StatusCode, header};
@@ -9,15 +9,15 @@ use super::client::NotTheClient;
 use super::documents::Endpoint;
 use super::fault::{empty, page};
 use super::requests::ReceivedRequest;
-use super::state::{Changing, State};
+use super::state::{Changing, IssuerState};
 
-impl State {
-    pub(super) fn answer_about_a_token(&self, changing: &mut Changing, request: &ReceivedRequest) -> Response<Bytes> {
-        let mut answer = match self.asked_about(request) {
+impl IssuerState {
+    pub(super) fn token_endpoint_answer(&self, changing: &mut Changing, request: &ReceivedRequest) -> Response<Bytes> {
+        let mut answer = match self.token_parameter(request) {
             Err(refusal) => refusal.answer(),
             Ok(token) if request.endpoint() == Endpoint::Revocation => {
                 self.revoke(changing, &token);
-                // Of an unknown token too (RFC 7009, section 2.2).
+                // The response is the same for an unknown token (RFC 7009, section 2.2).
                 empty(200)
             }
             Ok(token) => page("application/json", self.introspect(changing, &token).to_string()),
@@ -34,8 +34,8 @@ impl State {
         changing.tokens.revoke(token, &changing.ring, self.clock.since_epoch());
     }
 
-    /// The token that a request is about.
-    fn asked_about(&self, request: &ReceivedRequest) -> Result<String, Refusal> {
+    /// The `token` parameter of a request.
+    fn token_parameter(&self, request: &ReceivedRequest) -> Result<String, Refusal> {
         if *request.method() != Method::POST {
             return Err(Refusal::Method);
         }

@@ -9,57 +9,77 @@ use super::documents::Endpoint;
 use super::fault::Fault;
 use super::http_client::TestHttpClient;
 use super::requests::ReceivedRequest;
-use super::signing_key::SigningKey;
+use super::signing_key::TestSigningKey;
 use super::socket::{Socket, router};
-use super::state::{Scripted, State};
+use super::state::{IssuerState, Scripted};
 use super::token::{TestToken, compact};
 use crate::issuer::Issuer;
 use crate::jose::Algorithm;
 
-/// An authorization server that publishes, signs, rotates and fails as a test tells it to.
+/// An authorization server for tests, in memory or on a loopback socket.
 ///
-/// See the [module](super).
+/// ```
+/// # #[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))] {
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// use mcp_bearer::ResourceServer;
+/// use mcp_bearer::testing::{Endpoint, Fault, TestIssuer};
+///
+/// let issuer = TestIssuer::new("https://auth.example.com");
+/// let server = ResourceServer::builder("https://mcp.example.com/mcp").issuer(issuer.issuer()).build().await?;
+///
+/// // A valid token, one that has expired, and an opaque one.
+/// let valid = issuer.token().audience("https://mcp.example.com/mcp").scope("notes:read").sign();
+/// let expired = issuer.token().audience("https://mcp.example.com/mcp").expired().sign();
+/// let opaque = issuer.token().audience("https://mcp.example.com/mcp").opaque();
+///
+/// // A key rotation, an outage, and its end.
+/// issuer.rotate();
+/// issuer.fault(Endpoint::KeySet, Fault::Status(503));
+/// issuer.heal();
+/// assert_eq!(issuer.requests(Endpoint::KeySet), 1);
+/// # Ok::<(), mcp_bearer::BuildError>(()) }).unwrap(); }
+/// ```
 pub struct TestIssuer {
-    state: Arc<State>,
+    state: Arc<IssuerState>,
     socket: Option<Socket>,
 }
 
-/// Where it is.
+/// Making an issuer, and its address.
 impl TestIssuer {
-    /// An issuer in memory that signs with ES256 and publishes both metadata documents.
+    /// An issuer in memory that signs with ES256 and publishes all metadata documents.
     ///
     /// # Panics
-    /// If `url` is no issuer identifier (RFC 8414, section 2).
+    /// If `url` is not an issuer identifier (RFC 8414, section 2).
     #[must_use]
     #[track_caller]
     pub fn new(url: &str) -> Self {
         Self::builder(url).build()
     }
 
-    /// The same on a free loopback port: its URL is `http://127.0.0.1:PORT`.
+    /// An issuer on a free loopback port. Its URL is `http://127.0.0.1:PORT`.
     ///
-    /// It needs no runtime, and outlives the one that it was started in. Dropping it frees the port.
+    /// It needs no tokio runtime. Dropping it frees the port.
     ///
     /// # Errors
-    /// What the operating system says if there is no port to be had.
+    /// The error of the operating system if no port is free.
     pub fn serve() -> io::Result<Self> {
         Self::builder("http://127.0.0.1:0").serve()
     }
 
-    /// The same with a path, such as `/tenant`: its URL is `http://127.0.0.1:PORT/tenant`.
+    /// An issuer on a free loopback port, with a path such as `/tenant`. Its URL is `http://127.0.0.1:PORT/tenant`.
     ///
     /// # Errors
-    /// As [`serve`](Self::serve), and [`io::ErrorKind::InvalidInput`] if `path` cannot stand in an issuer identifier.
+    /// Those of [`serve`](Self::serve), and [`io::ErrorKind::InvalidInput`] if an issuer identifier cannot have this path.
     pub fn serve_at(path: &str) -> io::Result<Self> {
         Self::builder(&format!("http://127.0.0.1:0{path}")).serve()
     }
 
-    /// An issuer with an algorithm, documents or a clock of your choice.
+    /// Starts the configuration of an issuer: its algorithm, documents, clock and more.
     pub fn builder(url: &str) -> TestIssuerBuilder {
         TestIssuerBuilder::new(url)
     }
 
-    pub(super) const fn from_parts(state: Arc<State>, socket: Option<Socket>) -> Self {
+    pub(super) const fn from_parts(state: Arc<IssuerState>, socket: Option<Socket>) -> Self {
         Self { state, socket }
     }
 
@@ -69,24 +89,24 @@ impl TestIssuer {
         self.state.url.as_str()
     }
 
-    /// This issuer as a resource server is told of it: found by discovery, and reached without a socket.
+    /// The [`Issuer`] for a resource server: it uses discovery, and the HTTP client below.
     #[must_use]
     pub fn issuer(&self) -> Issuer {
         Issuer::discover(self.url()).http_client(self.http_client())
     }
 
-    /// An HTTP client that reaches this issuer without a socket, and nothing else.
+    /// An HTTP client that reaches this issuer without a socket, and no other host.
     #[must_use]
     pub fn http_client(&self) -> TestHttpClient {
         TestHttpClient::new(Arc::clone(&self.state))
     }
 
-    /// All its endpoints as an axum router, to be merged into a server of yours as its fallback.
+    /// All endpoints as an axum router, for the fallback of another server.
     pub fn router(&self) -> axum::Router {
         router(Arc::clone(&self.state))
     }
 
-    /// Goes away: connections are cut and new ones refused, in memory too.
+    /// Stops the issuer: connections are closed and new ones refused, in memory too.
     pub fn stop(&self) {
         self.state.set_up(false);
         if let Some(socket) = &self.socket {
@@ -94,10 +114,10 @@ impl TestIssuer {
         }
     }
 
-    /// Comes back at the same URL with the same keys.
+    /// Starts the issuer again at the same URL with the same keys.
     ///
     /// # Errors
-    /// What the operating system says if somebody else has the port now.
+    /// The error of the operating system if the port is now in use.
     pub fn restart(&self) -> io::Result<()> {
         if let Some(socket) = &self.socket {
             socket.restart(&self.state)?;
@@ -107,17 +127,17 @@ impl TestIssuer {
     }
 }
 
-/// What it signs.
+/// Tokens.
 impl TestIssuer {
-    /// A token that names this issuer, is good for five minutes, and lacks only an audience.
+    /// A token of this issuer that expires in five minutes. Add at least an audience.
     pub fn token(&self) -> TestToken<'_> {
         TestToken::new(self, self.state.clock.since_epoch())
     }
 
-    /// Any header and any payload, byte for byte, with a valid signature by a key that this issuer has or had.
+    /// Signs any header and payload with a key that this issuer has or had.
     ///
     /// # Panics
-    /// If there never was a key with this id.
+    /// If the issuer never had a key with this id.
     #[must_use]
     #[track_caller]
     pub fn sign_raw(&self, kid: &str, header: impl AsRef<[u8]>, payload: impl AsRef<[u8]>) -> String {
@@ -125,37 +145,37 @@ impl TestIssuer {
     }
 
     #[track_caller]
-    #[expect(clippy::panic, reason = "a test's own mistake stops the test")]
-    pub(super) fn key(&self, kid: &str) -> Arc<SigningKey> {
+    #[expect(clippy::panic, reason = "a mistake in a test stops the test")]
+    pub(super) fn key(&self, kid: &str) -> Arc<TestSigningKey> {
         let found = self.state.lock().ring.find(kid);
         found.unwrap_or_else(|| panic!("{} never had a key {kid:?}", self.url()))
     }
 
-    /// The published key for an algorithm, made if there is none.
+    /// The published key for an algorithm. If there is none, one is made.
     pub(super) fn key_for(&self, algorithm: Algorithm) -> String {
         let published = self.state.lock().ring.published_for(algorithm).map(str::to_owned);
         published.unwrap_or_else(|| self.add_key(algorithm))
     }
 }
 
-/// What it says of tokens.
+/// Introspection and revocation.
 impl TestIssuer {
-    /// What the introspection endpoint says of a token now (RFC 7662, section 2.2).
+    /// The current response of the introspection endpoint for a token (RFC 7662, section 2.2).
     ///
-    /// Active are the opaque tokens that were handed out here and the tokens signed with a key that is published, up to
-    /// their `exp`: `{"active": true, "token_type": "Bearer"}` and all claims, whose own `token_type` would win. All
-    /// else is `{"active": false}`.
+    /// Until their `exp`, opaque tokens of this issuer and tokens signed with a published key are active: the response is
+    /// `{"active": true, "token_type": "Bearer"}` and all claims. A claim `token_type` replaces `Bearer`. The response for
+    /// any other token is `{"active": false}`.
     #[must_use]
     pub fn introspect(&self, token: &str) -> Value {
         self.state.introspect(&self.state.lock(), token)
     }
 
-    /// Says exactly this of a token, until it is revoked.
+    /// Sets the introspection response for a token, until it is revoked.
     pub fn introspection_answer(&self, token: &str, answer: impl Into<Value>) {
         self.state.lock().tokens.answer_with(token, answer.into());
     }
 
-    /// Makes a token inactive, as a request to the revocation endpoint does. A signature is none the worse for it.
+    /// Makes a token inactive, as a request to the revocation endpoint does. A signature stays valid.
     pub fn revoke(&self, token: &str) {
         self.state.revoke(&mut self.state.lock(), token);
     }
@@ -165,26 +185,26 @@ impl TestIssuer {
     }
 }
 
-/// Its keys.
+/// Keys.
 impl TestIssuer {
-    /// The id of the key that signs when a token names neither a key nor an algorithm.
+    /// The id of the current signing key.
     #[must_use]
     pub fn key_id(&self) -> String {
         self.state.lock().ring.current().to_owned()
     }
 
-    /// Replaces the signing key by a new one of the same algorithm and returns its id. The old one is no longer
-    /// published, but still signs with [`TestToken::key`].
+    /// Replaces the signing key by a new one of the same algorithm, and returns its id. The old key is no longer published,
+    /// and [`TestToken::key`] can still sign with it.
     pub fn rotate(&self) -> String {
         self.state.publish(|changing| changing.ring.rotate())
     }
 
-    /// Publishes one more key and returns its id.
+    /// Publishes another key, and returns its id.
     pub fn add_key(&self, algorithm: Algorithm) -> String {
         self.state.publish(|changing| changing.ring.add(algorithm))
     }
 
-    /// Publishes a key no longer. If it was the signing key, the newest one left takes its place.
+    /// Stops publishing a key. If it was the signing key, the newest published key becomes the signing key.
     ///
     /// # Panics
     /// If no key with this id is published.
@@ -194,45 +214,45 @@ impl TestIssuer {
         assert!(was_published, "{} publishes no key {kid:?}", self.url());
     }
 
-    /// Publishes this document in place of the key set, until [`heal`](Self::heal).
+    /// Publishes this document instead of the key set, until [`heal`](Self::heal).
     pub fn publish_key_set(&self, document: Value) {
         self.state.publish(|changing| changing.ring.override_document(Some(document)));
     }
 
-    /// The key set as published.
+    /// The published key set.
     #[must_use]
     pub fn jwk_set(&self) -> Value {
         self.state.lock().ring.document()
     }
 }
 
-/// Its metadata.
+/// Metadata.
 impl TestIssuer {
-    /// The metadata as published, the same under every well-known path.
+    /// The published metadata, which is the same at every well-known path.
     #[must_use]
     pub fn metadata(&self) -> Value {
         self.state.metadata(&self.state.lock())
     }
 
-    /// Sets a member of the metadata; `null` takes it away.
+    /// Sets a member of the metadata. `null` removes it.
     pub fn set_metadata_member(&self, name: &str, value: impl Into<Value>) {
         self.state.publish(|changing| changing.members.insert(name.to_owned(), value.into()));
     }
 
-    /// Moves the key set to another absolute path, such as `/keys/2`, and says so in the metadata.
+    /// Moves the key set to another absolute path, such as `/keys/2`, and changes the metadata.
     pub fn move_key_set(&self, path: &str) {
         self.state.publish(|changing| changing.paths.move_key_set(path));
     }
 }
 
-/// What goes wrong.
+/// Faults.
 impl TestIssuer {
-    /// Makes an endpoint fail until [`heal`](Self::heal), on top of the faults that it already has.
+    /// Adds a fault to an endpoint, until [`heal`](Self::heal).
     pub fn fault(&self, endpoint: Endpoint, fault: Fault) {
         self.script(endpoint, Scripted { fault, remaining: None });
     }
 
-    /// Makes an endpoint fail for the next `times` requests.
+    /// Adds a fault to an endpoint for the next `times` requests.
     pub fn fault_times(&self, endpoint: Endpoint, fault: Fault, times: usize) {
         if times > 0 {
             self.script(endpoint, Scripted { fault, remaining: Some(times) });
@@ -243,7 +263,7 @@ impl TestIssuer {
         self.state.lock().faults.entry(endpoint).or_default().push(scripted);
     }
 
-    /// Ends all faults, and the document of [`publish_key_set`](Self::publish_key_set).
+    /// Removes all faults, and the document of [`publish_key_set`](Self::publish_key_set).
     pub fn heal(&self) {
         self.state.publish(|changing| {
             changing.faults.clear();
@@ -252,41 +272,41 @@ impl TestIssuer {
     }
 }
 
-/// What it was asked.
+/// Received requests.
 impl TestIssuer {
-    /// How many requests for this endpoint arrived.
+    /// The number of requests that reached this endpoint.
     #[must_use]
     pub fn requests(&self, endpoint: Endpoint) -> usize {
         self.state.lock().log.count(endpoint)
     }
 
-    /// How many requests arrived, whatever for.
+    /// The number of requests that reached the issuer.
     #[must_use]
     pub fn total_requests(&self) -> usize {
         self.state.lock().log.total()
     }
 
-    /// How many requests of its [`http_client`](Self::http_client) found it [stopped](Self::stop). On a socket nobody
-    /// is there to count.
+    /// The number of requests of its [`http_client`](Self::http_client) while it was [stopped](Self::stop). Requests on a
+    /// socket are not counted.
     #[must_use]
     pub fn refused_requests(&self) -> usize {
         self.state.lock().log.refused()
     }
 
-    /// How many requests its [`http_client`](Self::http_client) was asked to send to somebody else.
+    /// The number of requests of its [`http_client`](Self::http_client) to other hosts.
     #[must_use]
     pub fn stray_requests(&self) -> usize {
         self.state.lock().log.strays()
     }
 
-    /// The last request for this endpoint.
+    /// The last request to this endpoint.
     #[must_use]
     pub fn last_request(&self, endpoint: Endpoint) -> Option<ReceivedRequest> {
         let changing = self.state.lock();
         changing.log.recent().iter().rev().find(|request| request.endpoint() == endpoint).cloned()
     }
 
-    /// The last thousand requests, oldest first.
+    /// The last 1,000 requests, oldest first.
     #[must_use]
     pub fn recent_requests(&self) -> Vec<ReceivedRequest> {
         self.state.lock().log.recent().iter().cloned().collect()

@@ -2,20 +2,20 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::signing_key::SigningKey;
+use super::signing_key::TestSigningKey;
 use crate::jose::Algorithm;
 
-/// Every key that an issuer ever made, the published ones marked.
+/// All keys that an issuer has made, published or not.
 pub(super) struct KeyRing {
     keys: Vec<NamedKey>,
     current: String,
-    // A document that is served in place of the keys.
+    // This document is served instead of the keys.
     override_document: Option<Value>,
 }
 
 struct NamedKey {
     kid: String,
-    key: Arc<SigningKey>,
+    key: Arc<TestSigningKey>,
     is_published: bool,
 }
 
@@ -30,11 +30,11 @@ impl KeyRing {
         &self.current
     }
 
-    pub(super) fn find(&self, kid: &str) -> Option<Arc<SigningKey>> {
+    pub(super) fn find(&self, kid: &str) -> Option<Arc<TestSigningKey>> {
         self.keys.iter().find(|named| named.kid == kid).map(|named| Arc::clone(&named.key))
     }
 
-    /// Whether a key that is published made this signature.
+    /// Whether a published key made this signature.
     pub(super) fn signed(&self, message: &[u8], signature: &[u8]) -> bool {
         self.published().any(|named| named.key.verifies(message, signature))
     }
@@ -47,12 +47,12 @@ impl KeyRing {
     pub(super) fn add(&mut self, algorithm: Algorithm) -> String {
         let number = self.keys.len().saturating_add(1);
         let kid = format!("{}-{number}", algorithm.name().to_ascii_lowercase());
-        let key = Arc::new(SigningKey::generate(algorithm));
+        let key = Arc::new(TestSigningKey::generate(algorithm));
         self.keys.push(NamedKey { kid: kid.clone(), key, is_published: true });
         kid
     }
 
-    /// Whether the key was published until now.
+    /// Stops publishing a key. Returns whether it was published.
     pub(super) fn remove(&mut self, kid: &str) -> bool {
         let Some(named) = self.keys.iter_mut().find(|named| named.kid == kid && named.is_published) else {
             return false;
@@ -60,7 +60,7 @@ impl KeyRing {
         named.is_published = false;
         if self.current == kid {
             let newest = self.published().next_back().map(|named| named.kid.clone());
-            // With nothing left to publish, the last key goes on signing.
+            // If no key is published, the last one still signs.
             self.current = newest.unwrap_or_else(|| kid.to_owned());
         }
         true

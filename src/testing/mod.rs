@@ -1,17 +1,21 @@
-//! An authorization server for tests, in memory or on a loopback socket, and a clock that waits to be told.
+//! An authorization server and a clock for tests.
 //!
-//! [`TestIssuer`] publishes the metadata documents and the key set of a real authorization server, signs whatever
-//! token a test needs, rotates its keys, fails in every way that networks know, and counts what it was asked. In
-//! memory it needs neither a socket nor a thread, and it works with tokio's paused time.
+//! [`TestIssuer`] publishes the metadata documents and the key set of an authorization server. It signs tokens, rotates keys,
+//! simulates network faults, and records the requests that it receives. In memory it needs neither a socket nor a thread, and
+//! it works with tokio's paused time.
 //!
-//! A handler of yours, tested without a network:
+//! A handler can be tested without a request: see [`TestToken::auth_info`]. A test of the whole application needs no network:
 //!
 //! ```
 //! # #[cfg(all(feature = "axum", any(feature = "aws-lc-rs", feature = "rust-crypto")))] {
-//! # use axum::{Router, body::Body, http::{Request, StatusCode}, routing::get};
-//! # use mcp_bearer::{AuthInfo, ResourceServer, testing::TestIssuer};
-//! # use tower::ServiceExt as _;
-//! # async fn whoami(auth: AuthInfo) -> String { auth.subject().unwrap_or("service").to_owned() }
+//! use axum::{Router, body::Body, http::{Request, StatusCode}, routing::get};
+//! use mcp_bearer::{AuthInfo, ResourceServer, testing::TestIssuer};
+//! use tower::ServiceExt as _;
+//!
+//! async fn whoami(auth: AuthInfo) -> String {
+//!     format!("{:?}", auth.subject())
+//! }
+//!
 //! # async fn test() -> Result<(), Box<dyn std::error::Error>> {
 //! let issuer = TestIssuer::new("https://auth.example.com");
 //! let server = ResourceServer::builder("https://mcp.example.com/mcp").issuer(issuer.issuer()).build().await?;
@@ -24,21 +28,11 @@
 //! # }
 //! ```
 //!
-//! An outage, in one line each:
+//! # Introspection and revocation
 //!
-//! ```
-//! use mcp_bearer::testing::{Endpoint, Fault, TestIssuer};
-//!
-//! let issuer = TestIssuer::new("https://auth.example.com");
-//! issuer.fault(Endpoint::KeySet, Fault::Status(503));
-//! issuer.heal();
-//! issuer.rotate();
-//! assert_eq!(issuer.requests(Endpoint::KeySet), 0);
-//! ```
-//!
-//! Opaque tokens and signed ones can be asked about at the introspection endpoint (RFC 7662) and revoked at the
-//! revocation endpoint (RFC 7009), by anybody or by one client only; both endpoints are in the metadata, fail and count
-//! like the others. What the resource server sent is in [`last_request`](TestIssuer::last_request).
+//! The issuer has an introspection endpoint (RFC 7662) and a revocation endpoint (RFC 7009), for opaque and for signed tokens.
+//! They accept every client, or one client only. [`last_request`](TestIssuer::last_request) returns the request that the
+//! resource server sent.
 //!
 //! ```
 //! use mcp_bearer::testing::TestIssuer;
@@ -50,13 +44,14 @@
 //! assert_eq!(issuer.introspect(&token)["scope"], "notes:read");
 //! issuer.revoke(&token);
 //! assert_eq!(issuer.introspect(&token), json!({ "active": false }));
-//! // Any other shape of an answer, and whatever else goes wrong:
+//! // Any other response:
 //! issuer.introspection_answer("token", json!({ "active": "yes" }));
 //! ```
 //!
-//! None of this belongs into a program that runs for anybody but its author: the keys live as long as the process,
-//! and whoever can call the issuer gets a token. A test's own mistake, such as an issuer that is no URL, panics at
-//! the line of the mistake.
+//! # Only for tests
+//!
+//! Do not use this module in a production server. The keys live as long as the process, and everybody who can call the issuer
+//! can get a token. A mistake in a test, such as an invalid URL, panics at the line of the mistake.
 
 mod answer;
 mod builder;

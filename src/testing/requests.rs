@@ -7,7 +7,7 @@ use url::form_urlencoded;
 
 use super::documents::Endpoint;
 
-/// A request that reached an issuer. Its `Debug` leaves out headers and body, where credentials are.
+/// A request that reached an issuer. `Debug` omits headers and body, which contain credentials.
 #[derive(Clone)]
 pub struct ReceivedRequest {
     endpoint: Endpoint,
@@ -23,19 +23,19 @@ impl ReceivedRequest {
         Self { endpoint, method: parts.method, path: parts.uri.path().to_owned(), headers: parts.headers, body }
     }
 
-    /// What was asked for.
+    /// The endpoint.
     #[must_use]
     pub const fn endpoint(&self) -> Endpoint {
         self.endpoint
     }
 
-    /// How.
+    /// The method.
     #[must_use]
     pub const fn method(&self) -> &Method {
         &self.method
     }
 
-    /// The path, without a query.
+    /// The path without the query.
     #[must_use]
     pub fn path(&self) -> &str {
         &self.path
@@ -47,25 +47,25 @@ impl ReceivedRequest {
         &self.headers
     }
 
-    /// A header's value, if it is there and is text.
+    /// The value of a header. `None` if it is absent or not text.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
 
-    /// The body, byte for byte.
+    /// The body.
     #[must_use]
     pub fn body(&self) -> &[u8] {
         &self.body
     }
 
-    /// The body's names and values, read as a form (`application/x-www-form-urlencoded`), whatever its type says.
+    /// The names and values of the body, parsed as `application/x-www-form-urlencoded` whatever its content type.
     #[must_use]
     pub fn form(&self) -> Vec<(String, String)> {
         form_urlencoded::parse(&self.body).into_owned().collect()
     }
 
-    /// The first value of this name in the form.
+    /// The first form value with this name.
     #[must_use]
     pub fn form_value(&self, name: &str) -> Option<String> {
         self.form().into_iter().find(|(key, _)| key == name).map(|(_, value)| value)
@@ -82,7 +82,7 @@ impl fmt::Debug for ReceivedRequest {
     }
 }
 
-/// Counts every request, and remembers the last ones.
+/// Counts all requests, and keeps the last ones.
 #[derive(Debug, Default)]
 pub(super) struct RequestLog {
     counts: HashMap<Endpoint, usize>,
@@ -130,5 +130,5 @@ impl RequestLog {
     }
 }
 
-/// Enough to look at the last ones, too few to fill the memory of a long load test.
+/// A limit for the memory of a long load test.
 const REMEMBERED: usize = 1_000;

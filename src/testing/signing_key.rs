@@ -1,4 +1,4 @@
-//! THE ONLY FILE of this module that names the crypto crate.
+//! The only file of this module that names the cryptography crate.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use crate::jose::Algorithm;
 
 /// A key pair with the algorithm that it signs with.
-pub(super) struct SigningKey {
+pub(super) struct TestSigningKey {
     algorithm: Algorithm,
     pair: Pair,
 }
@@ -27,8 +27,8 @@ enum Pair {
     Ed25519(Ed25519KeyPair),
 }
 
-impl SigningKey {
-    #[expect(clippy::expect_used, reason = "making a key fails only where the machine has no randomness")]
+impl TestSigningKey {
+    #[expect(clippy::expect_used, reason = "making a key fails only without a source of randomness")]
     pub(super) fn generate(algorithm: Algorithm) -> Self {
         let ecdsa = |parameters| EcdsaKeyPair::generate(parameters).map(Pair::Ecdsa);
         let pair = match Scheme::of(algorithm) {
@@ -45,7 +45,7 @@ impl SigningKey {
         self.algorithm
     }
 
-    #[expect(clippy::expect_used, reason = "a pair that was just made, used with parameters of its own kind, signs")]
+    #[expect(clippy::expect_used, reason = "a new key pair signs with the parameters of its algorithm")]
     pub(super) fn sign(&self, message: &[u8]) -> Vec<u8> {
         let random = SystemRandom::new();
         match (&self.pair, Scheme::of(self.algorithm)) {
@@ -137,7 +137,7 @@ fn verification(algorithm: Algorithm) -> &'static dyn VerificationAlgorithm {
 }
 
 /// 256 random bits that nobody guesses, as 43 characters of base64url.
-#[expect(clippy::expect_used, reason = "it fails only where the machine has no randomness")]
+#[expect(clippy::expect_used, reason = "it fails only without a source of randomness")]
 pub(super) fn random_text() -> String {
     let mut bytes = [0; 32];
     rand::fill(&mut bytes).expect("the machine has randomness");
@@ -165,7 +165,7 @@ struct LentRsaKey {
 static SHELF: Mutex<Vec<RsaKeyPair>> = Mutex::new(Vec::new());
 
 impl LentRsaKey {
-    #[expect(clippy::expect_used, reason = "making a key fails only where the machine has no randomness")]
+    #[expect(clippy::expect_used, reason = "making a key fails only without a source of randomness")]
     fn take() -> Self {
         let shelved = shelf().pop();
         let made = || RsaKeyPair::generate(KeySize::Rsa2048).expect("an RSA key pair can be made");
@@ -231,7 +231,7 @@ mod tests {
             if algorithm == Algorithm::ES512 {
                 continue;
             }
-            let key = SigningKey::generate(algorithm);
+            let key = TestSigningKey::generate(algorithm);
             let jwk: jsonwebtoken::jwk::Jwk = serde_json::from_value(key.public_jwk("k")).unwrap();
             let checker = jsonwebtoken::DecodingKey::from_jwk(&jwk).unwrap();
             let signature = base64url(&key.sign(b"message"));
@@ -244,7 +244,7 @@ mod tests {
     #[test]
     fn a_key_knows_its_own_signatures_and_no_others() {
         for algorithm in Algorithm::ALL {
-            let (key, other) = (SigningKey::generate(algorithm), SigningKey::generate(algorithm));
+            let (key, other) = (TestSigningKey::generate(algorithm), TestSigningKey::generate(algorithm));
             let signature = key.sign(b"message");
             assert!(key.verifies(b"message", &signature), "{algorithm}");
             assert!(!key.verifies(b"massage", &signature) && !other.verifies(b"message", &signature), "{algorithm}");
@@ -253,7 +253,7 @@ mod tests {
 
     #[test]
     fn two_living_keys_are_never_the_same() {
-        let keys = [Algorithm::RS256, Algorithm::PS256, Algorithm::RS256].map(SigningKey::generate);
+        let keys = [Algorithm::RS256, Algorithm::PS256, Algorithm::RS256].map(TestSigningKey::generate);
         let [first, second, third] = keys.map(|key| key.public_jwk("k")["n"].as_str().unwrap().to_owned());
         assert!(first != second && second != third && first != third);
         // 2048 bits.
@@ -263,7 +263,7 @@ mod tests {
     #[test]
     fn coordinates_have_the_length_of_their_field() {
         for (algorithm, length) in [(Algorithm::ES256, 43), (Algorithm::ES384, 64), (Algorithm::ES512, 88)] {
-            let jwk = SigningKey::generate(algorithm).public_jwk("k");
+            let jwk = TestSigningKey::generate(algorithm).public_jwk("k");
             assert_eq!((jwk["x"].as_str().unwrap().len(), jwk["y"].as_str().unwrap().len()), (length, length));
         }
     }

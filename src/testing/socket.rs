@@ -7,32 +7,32 @@ use std::thread::JoinHandle;
 
 use axum::Router;
 use axum::body::{self, Body};
-use axum::extract::{Request, State as Shared};
+use axum::extract::{Request, State as Extracted};
 use axum::response::Response;
 use bytes::Bytes;
 use http_body::Frame;
 use tokio::sync::oneshot;
 
 use super::fault::empty;
-use super::state::State;
+use super::state::IssuerState;
 
 /// A server on a loopback port.
 ///
-/// It has a thread and a runtime of its own: it outlives the runtime of the test that started it, and to stop it cuts
-/// every connection, idle ones too.
+/// It runs in a separate thread and runtime, so it outlives the runtime of the test that started it. Stopping it closes all
+/// connections, idle ones too.
 pub(super) struct Socket {
     address: SocketAddr,
     running: Mutex<Option<Running>>,
 }
 
 struct Running {
-    // Dropping it ends the thread.
+    // The thread ends when this is dropped.
     stop: oneshot::Sender<()>,
     thread: JoinHandle<()>,
 }
 
 impl Socket {
-    pub(super) fn start(listener: TcpListener, state: &Arc<State>) -> io::Result<Self> {
+    pub(super) fn start(listener: TcpListener, state: &Arc<IssuerState>) -> io::Result<Self> {
         let address = listener.local_addr()?;
         let running = Running::start(listener, router(Arc::clone(state)))?;
         Ok(Self { address, running: Mutex::new(Some(running)) })
@@ -42,13 +42,13 @@ impl Socket {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(Running { stop, thread }) = running {
             drop(stop);
-            // A panic over there was printed over there.
+            // A panic of the thread was printed already.
             drop(thread.join());
         }
     }
 
-    /// Serves again, on the same port.
-    pub(super) fn restart(&self, state: &Arc<State>) -> io::Result<()> {
+    /// Starts the server again on the same port.
+    pub(super) fn restart(&self, state: &Arc<IssuerState>) -> io::Result<()> {
         self.stop();
         let started = Running::start(TcpListener::bind(self.address)?, router(Arc::clone(state)))?;
         *self.running.lock().unwrap_or_else(PoisonError::into_inner) = Some(started);
@@ -73,7 +73,7 @@ impl Running {
         let (stop, stopped) = oneshot::channel::<()>();
         let serve = move || {
             drop(runtime.spawn(async move { axum::serve(listener, router).await }));
-            // Ends when the sender is dropped; with the runtime go the listener and all connections.
+            // This ends when the sender is dropped. The runtime then drops the listener and all connections.
             let _ended = runtime.block_on(stopped);
         };
         let thread = std::thread::Builder::new().name("test-issuer".into()).spawn(serve)?;
@@ -81,12 +81,12 @@ impl Running {
     }
 }
 
-/// Answers as the issuer does, whatever the path.
-pub(super) fn router(state: Arc<State>) -> Router {
+/// The issuer as a router for all paths.
+pub(super) fn router(state: Arc<IssuerState>) -> Router {
     Router::new().fallback(respond).with_state(state)
 }
 
-async fn respond(Shared(state): Shared<Arc<State>>, request: Request) -> Response {
+async fn respond(Extracted(state): Extracted<Arc<IssuerState>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let Ok(body) = body::to_bytes(body, MAX_BODY).await else {
         return empty(413).map(Body::from);
@@ -97,8 +97,7 @@ async fn respond(Shared(state): Shared<Arc<State>>, request: Request) -> Respons
     }
 }
 
-/// A body that fails before its first byte: the server then closes the connection, and the head that it had not yet
-/// written is never sent.
+/// A body that fails before its first byte. The server then closes the connection without sending the head.
 struct Broken;
 
 impl http_body::Body for Broken {
@@ -110,5 +109,5 @@ impl http_body::Body for Broken {
     }
 }
 
-/// Four times the longest token that a resource server asks about.
+/// Four times the longest token that a resource server introspects.
 const MAX_BODY: usize = 64 * 1024;

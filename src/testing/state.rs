@@ -14,37 +14,37 @@ use super::tokens::Tokens;
 use crate::clock::Clock;
 use crate::identifier::IssuerUrl;
 
-/// What an issuer, its HTTP clients and its socket share.
-pub(super) struct State {
+/// The state that an issuer shares with its HTTP clients and its socket.
+pub(super) struct IssuerState {
     pub(super) url: IssuerUrl,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) started: Duration,
-    // Who alone may ask about tokens; `None` is anybody.
+    // The only client that may introspect tokens. `None` accepts every client.
     pub(super) client: Option<TrustedClient>,
     is_up: AtomicBool,
     changing: Mutex<Changing>,
 }
 
-/// What a test changes while it runs. The lock is never held across a wait.
+/// The state that a test changes. The lock is never held across an `await`.
 pub(super) struct Changing {
     pub(super) ring: KeyRing,
     pub(super) paths: Paths,
     pub(super) log: RequestLog,
     pub(super) tokens: Tokens,
-    // `null` takes a member away.
+    // `null` removes a member.
     pub(super) members: Map<String, Value>,
     pub(super) faults: HashMap<Endpoint, Vec<Scripted>>,
-    // Of all documents together.
+    // The revision of all documents together.
     pub(super) revision: u64,
 }
 
-/// A fault, and for how many more requests it holds.
+/// A fault, and the number of requests that it still applies to.
 pub(super) struct Scripted {
     pub(super) fault: Fault,
     pub(super) remaining: Option<usize>,
 }
 
-impl State {
+impl IssuerState {
     pub(super) fn new(
         url: IssuerUrl,
         clock: Arc<dyn Clock>,
@@ -63,7 +63,7 @@ impl State {
         self.changing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes what is published, and its validators with it.
+    /// Changes the documents, and their validators.
     pub(super) fn publish<T>(&self, change: impl FnOnce(&mut Changing) -> T) -> T {
         let mut changing = self.lock();
         changing.revision = changing.revision.saturating_add(1);
@@ -87,7 +87,7 @@ impl State {
 }
 
 impl Changing {
-    /// The faults for a request that has just arrived.
+    /// The faults for a new request.
     pub(super) fn faults_for(&mut self, endpoint: Endpoint) -> Vec<Fault> {
         let Some(scripted) = self.faults.get_mut(&endpoint) else { return Vec::new() };
         let now = scripted.iter().map(|scripted| scripted.fault.clone()).collect();

@@ -7,15 +7,15 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
 use super::issuer::TestIssuer;
-use super::signing_key::SigningKey;
+use super::signing_key::TestSigningKey;
 use crate::bearer::{AuthInfo, Guard};
 use crate::claims::Claims;
 use crate::jose::Algorithm;
 
-/// A token that is not yet signed or handed out.
+/// A token before it is signed.
 ///
-/// It starts as an access token of RFC 9068: `typ` `at+jwt`; `iss` the issuer, `sub` `alice`, `client_id`
-/// `test-client`, `iat` now, `exp` in five minutes, `jti` random. `aud` and `scope` are for you to set.
+/// It starts as an access token of RFC 9068: `typ` is `at+jwt`, `iss` the issuer, `sub` `alice`, `client_id` `test-client`,
+/// `iat` now, `exp` in five minutes, and `jti` random. It has neither `aud` nor `scope`.
 ///
 /// ```
 /// use mcp_bearer::testing::TestIssuer;
@@ -24,13 +24,13 @@ use crate::jose::Algorithm;
 /// let token = issuer.token().audience("https://mcp.example.com/mcp").scope("notes:read").claim("tenant", "t1").sign();
 /// assert_eq!(token.split('.').count(), 3);
 /// ```
-#[must_use = "it is no token until it is signed or handed out as an opaque one"]
+#[must_use = "call `sign`, `opaque` or `auth_info`"]
 pub struct TestToken<'a> {
     issuer: &'a TestIssuer,
     now: Duration,
     key: Key,
     header: Map<String, Value>,
-    // What signing must not add either.
+    // The members that signing must not add.
     without_header: Vec<String>,
     claims: Map<String, Value>,
 }
@@ -55,7 +55,7 @@ impl<'a> TestToken<'a> {
             .claim("jti", format!("{:032x}", fastrand::u128(..)))
     }
 
-    /// Adds an audience: one is written as a string, several as an array.
+    /// Adds an audience. One is written as a string, several as an array.
     pub fn audience(mut self, audience: &str) -> Self {
         let audience = Value::from(audience);
         let all = match self.claims.remove("aud") {
@@ -69,7 +69,7 @@ impl<'a> TestToken<'a> {
         self.claim("aud", all)
     }
 
-    /// Sets `scope`: scopes with single spaces between them.
+    /// Sets `scope`: a list separated by single spaces.
     pub fn scope(self, scopes: &str) -> Self {
         self.claim("scope", scopes)
     }
@@ -84,18 +84,18 @@ impl<'a> TestToken<'a> {
         self.claim("client_id", client_id)
     }
 
-    /// Sets `exp` to so long from now. Default: five minutes.
+    /// Sets `exp` to this time from now. Default: five minutes.
     pub fn expires_in(self, lifetime: Duration) -> Self {
         let at = self.now.saturating_add(lifetime).as_secs();
         self.claim("exp", at)
     }
 
-    /// Sets `exp` to so many seconds since 1970-01-01T00:00:00Z.
+    /// Sets `exp` to these seconds since 1970-01-01T00:00:00Z.
     pub fn expires_at(self, seconds: i64) -> Self {
         self.claim("exp", seconds)
     }
 
-    /// Was issued two hours ago and expired one hour ago.
+    /// Sets `iat` to two hours ago and `exp` to one hour ago.
     pub fn expired(self) -> Self {
         let before = |hours: u64| self.now.saturating_sub(Duration::from_secs(hours.saturating_mul(3600))).as_secs();
         let (issued, expired) = (before(2), before(1));
@@ -108,39 +108,39 @@ impl<'a> TestToken<'a> {
         self
     }
 
-    /// Leaves a claim out.
+    /// Removes a claim.
     pub fn without(mut self, name: &str) -> Self {
         self.claims.remove(name);
         self
     }
 
-    /// Sets a member of the header to any value: `alg` and `kid` too, whatever then signs.
+    /// Sets a member of the header to any value. `alg` and `kid` do not change the key that signs.
     pub fn header(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.without_header.retain(|absent| absent != name);
         self.header.insert(name.to_owned(), value.into());
         self
     }
 
-    /// Leaves a member of the header out, `alg` and `kid` too.
+    /// Removes a member of the header, also `alg` and `kid`.
     pub fn without_header(mut self, name: &str) -> Self {
         self.header.remove(name);
         self.without_header.push(name.to_owned());
         self
     }
 
-    /// Signs with a published key for this algorithm, which is made if there is none.
+    /// Signs with a published key for this algorithm. If there is none, one is made and published.
     pub fn algorithm(mut self, algorithm: Algorithm) -> Self {
         self.key = Key::For(algorithm);
         self
     }
 
-    /// Signs with this key, published or no longer.
+    /// Signs with the key that has this id, published or not.
     pub fn key(mut self, kid: &str) -> Self {
         self.key = Key::Named(kid.to_owned());
         self
     }
 
-    /// The token in its compact form.
+    /// Signs the token (JWS compact serialization).
     ///
     /// # Panics
     /// If the issuer never had the key.
@@ -195,8 +195,8 @@ impl<'a> TestToken<'a> {
         }
     }
 
-    /// A token without meaning of its own: 43 random characters, for which the issuer's introspection endpoint gives
-    /// the claims. Nothing of the header comes into it.
+    /// Issues an opaque token of 43 random characters. The introspection endpoint of the issuer returns its claims, without
+    /// the header.
     #[must_use]
     pub fn opaque(self) -> String {
         self.issuer.register(self.claims)
@@ -204,7 +204,7 @@ impl<'a> TestToken<'a> {
 }
 
 /// The JWS compact serialisation (RFC 7515, section 7.1).
-pub(super) fn compact(key: &SigningKey, header: &[u8], payload: &[u8]) -> String {
+pub(super) fn compact(key: &TestSigningKey, header: &[u8], payload: &[u8]) -> String {
     let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(payload));
     let signature = URL_SAFE_NO_PAD.encode(key.sign(signed.as_bytes()));
     format!("{signed}.{signature}")
@@ -218,5 +218,5 @@ impl fmt::Debug for TestToken<'_> {
 
 /// The metadata URL in the challenges of a handler under test.
 const METADATA_URL: &str = "https://resource.example/.well-known/oauth-protected-resource";
-/// Long enough for a test, too short for anything else.
+/// Long enough for a test.
 const LIFETIME: Duration = Duration::from_secs(300);

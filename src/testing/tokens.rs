@@ -7,23 +7,23 @@ use super::key_ring::KeyRing;
 use super::signing_key::random_text;
 use crate::jose::compact::Compact;
 
-/// What an issuer knows of tokens beyond what is signed in them.
+/// The tokens that an issuer has issued or revoked.
 #[derive(Default)]
 pub(super) struct Tokens {
     known: HashMap<String, Known>,
-    // At this many, the expired ones are forgotten.
+    // Expired tokens are removed at this number.
     sweep_at: usize,
 }
 
 enum Known {
     Claims(Map<String, Value>),
     Revoked(Map<String, Value>),
-    // In place of what would be said.
+    // This response replaces the regular one.
     Answer(Value),
 }
 
 impl Tokens {
-    /// Hands out an opaque token.
+    /// Issues an opaque token.
     pub(super) fn register(&mut self, claims: Map<String, Value>, now: Duration) -> String {
         let token = random_text();
         self.keep(&token, Known::Claims(claims), now);
@@ -34,7 +34,7 @@ impl Tokens {
         self.known.insert(token.to_owned(), Known::Answer(answer));
     }
 
-    /// Nothing is kept of a token that was never good, so that whoever guesses fills no memory.
+    /// Makes a token inactive. A token that was never valid is not stored, so that guesses do not fill the memory.
     pub(super) fn revoke(&mut self, token: &str, ring: &KeyRing, now: Duration) {
         self.known.remove(token);
         if let Some(claims) = signed_claims(token, ring) {
@@ -62,7 +62,7 @@ impl Tokens {
 
     fn keep(&mut self, token: &str, known: Known, now: Duration) {
         if self.known.len() >= self.sweep_at {
-            // An expired token is inactive, and so is one that was never heard of.
+            // An expired token is inactive, like an unknown one.
             self.known.retain(|_, known| !known.is_expired(now));
             self.sweep_at = self.known.len().saturating_mul(2).max(FIRST_SWEEP);
         }
@@ -86,12 +86,12 @@ fn signed_claims(token: &str, ring: &KeyRing) -> Option<Map<String, Value>> {
     is_ours.then(|| serde_json::from_slice(&token.payload().ok()?).ok())?
 }
 
-/// RFC 7519, section 4.1.4. An `exp` that is no number is for the asker to judge.
+/// RFC 7519, section 4.1.4. An `exp` that is not a number is left to the resource server.
 fn is_expired(claims: &Map<String, Value>, now: Duration) -> bool {
     claims.get("exp").and_then(Value::as_f64).is_some_and(|expires| now.as_secs_f64() >= expires)
 }
 
-/// More than a test hands out.
+/// More tokens than a test issues.
 const FIRST_SWEEP: usize = 1_000;
 
 #[cfg(test)]
@@ -100,7 +100,7 @@ mod tests {
     use crate::jose::Algorithm;
 
     #[test]
-    fn expired_tokens_are_forgotten() {
+    fn expired_tokens_are_removed() {
         let (mut tokens, ring) = (Tokens::default(), KeyRing::new(Algorithm::ES256));
         let claims = |expires: u64| Map::from_iter([("exp".to_owned(), expires.into())]);
         let first = tokens.register(claims(u64::MAX), Duration::ZERO);
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_kept_of_a_token_that_never_was() {
+    fn an_unknown_token_is_not_stored() {
         let (mut tokens, ring) = (Tokens::default(), KeyRing::new(Algorithm::ES256));
         for token in ["guess", "a.b.c"] {
             tokens.revoke(token, &ring, Duration::ZERO);
