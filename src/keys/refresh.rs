@@ -1,5 +1,4 @@
-//! When a key set is fetched: a pure state machine. It is told what happened and what time it is, and answers what to
-//! do; it never does it.
+//! When a key set is fetched: a pure state machine. Time and chance are arguments, and it never fetches anything.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -11,22 +10,22 @@ use crate::http_client::BackOff;
 pub(crate) struct RefreshPolicy {
     /// How long a set without a cache header is fresh.
     pub(crate) lifetime: Duration,
-    /// How long past its freshness a set serves while the issuer cannot be reached.
+    /// How long an expired set is still used while the issuer cannot be reached.
     pub(crate) last_known_good: Duration,
 }
 
-/// What a request for a key leads to.
+/// What a caller that needs a key does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Action {
-    /// Use the set as it is; if told so, fetch behind the caller's back.
+    /// Use the set as it is. Start this fetch in the background, if there is one.
     Serve { start: Option<Fetch> },
-    /// Start this fetch, or join the one that is running; ask again when it ended or after this time.
+    /// Start this fetch, or wait for the running one. Ask again when it has ended, or after this time.
     Wait { start: Option<Fetch>, limit: Duration },
-    /// Ask again after this time, or when a fetch ended.
+    /// Ask again after this time.
     Pause { limit: Duration },
     /// The issuer has no such key.
     Refuse,
-    /// Nobody can tell.
+    /// Whether the issuer has the key is not known.
     Unavailable,
 }
 
@@ -35,19 +34,19 @@ pub(super) enum Action {
 pub(super) struct Fetch {
     id: u64,
     started_at: Instant,
-    /// Caches on the way must not answer.
+    /// HTTP caches on the way must not respond.
     pub(super) forced: bool,
 }
 
-/// Who asks.
+/// A caller that needs a key.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Asker {
-    /// How many fetches had begun when the request arrived.
-    flights_before: u64,
+pub(super) struct KeyRequest {
+    /// How many fetches had started when the request arrived.
+    fetches_before: u64,
     arrived_at: Instant,
-    /// Whether it has waited its time out already.
+    /// Whether it has already waited for the whole time limit.
     pub(super) waited: bool,
-    /// Whether it is not a request, so that nobody waits for the set.
+    /// Whether it is a background task and not a request.
     is_background: bool,
 }
 
@@ -55,8 +54,8 @@ pub(super) struct Asker {
 pub(super) struct Refresh {
     policy: RefreshPolicy,
     set: Option<SetTimes>,
-    flight: Option<Fetch>,
-    flights: u64,
+    running: Option<Fetch>,
+    started: u64,
     last: Option<LastFetch>,
     back_off: BackOff,
     bucket: Bucket,
@@ -72,7 +71,7 @@ struct SetTimes {
 
 #[derive(Debug, Clone, Copy)]
 enum LastFetch {
-    Succeeded { flight: Fetch },
+    Succeeded { fetch: Fetch },
     Failed { at: Instant },
 }
 
@@ -81,8 +80,8 @@ impl Refresh {
         Self {
             policy,
             set: None,
-            flight: None,
-            flights: 0,
+            running: None,
+            started: 0,
             last: None,
             back_off: BackOff::default(),
             bucket: Bucket::full(now),
@@ -92,51 +91,51 @@ impl Refresh {
 
     /// The fetch that has started and not ended.
     pub(super) const fn running(&self) -> Option<Fetch> {
-        self.flight
+        self.running
     }
 
     /// A request that arrives now.
-    pub(super) const fn asker(&self, now: Instant) -> Asker {
-        Asker { flights_before: self.flights, arrived_at: now, waited: false, is_background: false }
+    pub(super) const fn request(&self, now: Instant) -> KeyRequest {
+        KeyRequest { fetches_before: self.started, arrived_at: now, waited: false, is_background: false }
     }
 
-    /// The set holds a key for the token: may it be used?
-    pub(super) fn ask_known(&mut self, asker: Asker, now: Instant) -> Action {
-        self.give_up_lost_flight(now);
+    /// The set has a key for the token.
+    pub(super) fn ask_known(&mut self, request: KeyRequest, now: Instant) -> Action {
+        self.give_up_lost_fetch(now);
         let Some(set) = self.set.filter(|set| now < set.dead_at) else {
-            return self.ask_without_set(asker, now);
+            return self.ask_without_set(request, now);
         };
         if now < set.ahead_at {
             return Action::Serve { start: None };
         }
-        // Only a set that expired unnoticed is worth waiting for: in an outage everybody would wait for nothing.
+        // A request waits only if the set expired without traffic. In an outage, all requests would wait in vain.
         let in_grace = now < set.fresh_until.checked_add(STALE_SERVE).unwrap_or(now);
-        if in_grace || asker.waited || self.is_known_to_be_down(now) {
+        if in_grace || request.waited || self.is_known_to_be_down(now) {
             return Action::Serve { start: self.start_if_allowed(now) };
         }
         Action::Wait { start: self.start_if_allowed(now), limit: EXPIRED_WAIT }
     }
 
-    /// The set holds no key with the token's `kid`: does the issuer have one by now?
-    pub(super) fn ask_unknown(&mut self, kid: &str, asker: Asker, now: Instant) -> Action {
-        self.give_up_lost_flight(now);
+    /// The set has no key with the token's `kid`, but the issuer may have published one.
+    pub(super) fn ask_unknown(&mut self, kid: &str, request: KeyRequest, now: Instant) -> Action {
+        self.give_up_lost_fetch(now);
         if self.set.is_none_or(|set| now >= set.dead_at) {
-            return self.ask_without_set(asker, now);
+            return self.ask_without_set(request, now);
         }
         if self.missing.contains(kid, now) {
             return Action::Refuse;
         }
-        // The fetch must have begun after the request arrived, and must not have been answered by a cache on the way:
-        // such an answer may be older than the key.
-        let is_proof = |flight: Fetch| flight.forced && flight.id > asker.flights_before;
-        if matches!(self.last, Some(LastFetch::Succeeded { flight }) if is_proof(flight)) {
+        // The fetch must have started after the request arrived, and no HTTP cache may have responded. Otherwise the
+        // response may be older than the key.
+        let is_proof = |fetch: Fetch| fetch.forced && fetch.id > request.fetches_before;
+        if matches!(self.last, Some(LastFetch::Succeeded { fetch }) if is_proof(fetch)) {
             self.missing.add(kid, now);
             return Action::Refuse;
         }
-        if asker.waited {
+        if request.waited {
             return Action::Unavailable;
         }
-        if self.flight.is_some() {
+        if self.running.is_some() {
             return Action::Wait { start: None, limit: UNKNOWN_WAIT };
         }
         if self.is_backing_off(now) {
@@ -151,25 +150,25 @@ impl Refresh {
         }
     }
 
-    /// A set is wanted, whatever is in it: by a warm-up, or by a probe that has no token to ask for.
+    /// A warm-up or a readiness probe needs any set.
     pub(super) fn ask_any(&mut self, now: Instant) -> Action {
-        let asker = Asker { is_background: true, ..self.asker(now) };
-        self.ask_known(asker, now)
+        let request = KeyRequest { is_background: true, ..self.request(now) };
+        self.ask_known(request, now)
     }
 
-    fn ask_without_set(&mut self, asker: Asker, now: Instant) -> Action {
-        if asker.waited {
+    fn ask_without_set(&mut self, request: KeyRequest, now: Instant) -> Action {
+        if request.waited {
             return Action::Unavailable;
         }
-        if self.flight.is_some() {
+        if self.running.is_some() {
             return Action::Wait { start: None, limit: UNKNOWN_WAIT };
         }
-        if let Some(flight) = self.start_if_allowed(now) {
-            return Action::Wait { start: Some(flight), limit: UNKNOWN_WAIT };
+        if let Some(fetch) = self.start_if_allowed(now) {
+            return Action::Wait { start: Some(fetch), limit: UNKNOWN_WAIT };
         }
         match self.last {
-            // One that failed while the request waited says all that it has to know.
-            Some(LastFetch::Failed { at }) if at < asker.arrived_at && !asker.is_background => {
+            // A fetch that failed while the request waited is its result.
+            Some(LastFetch::Failed { at }) if at < request.arrived_at && !request.is_background => {
                 match self.back_off.time_left_for_request(now) {
                     Some(Duration::ZERO) => Action::Wait { start: Some(self.start(now, false)), limit: UNKNOWN_WAIT },
                     Some(limit) => Action::Pause { limit },
@@ -180,16 +179,15 @@ impl Refresh {
         }
     }
 
-    /// The fetch brought a set. `lifetime` is what its cache header said; `jitter` is 0 to 1.
+    /// The fetch succeeded. `lifetime` is that of the cache header; `jitter` is between 0 and 1.
     ///
-    /// `false` if nobody waits for this flight any more: then what it brought must not be used, since a later one may
-    /// have brought something newer.
-    pub(super) fn succeeded(&mut self, flight: Fetch, lifetime: Option<Duration>, jitter: f64, now: Instant) -> bool {
-        if !self.land(flight) {
+    /// `false` if the fetch was given up. Then its set must not be used, because a later fetch may have brought a newer one.
+    pub(super) fn succeeded(&mut self, fetch: Fetch, lifetime: Option<Duration>, jitter: f64, now: Instant) -> bool {
+        if !self.end(fetch) {
             return false;
         }
         self.back_off = BackOff::default();
-        self.last = Some(LastFetch::Succeeded { flight });
+        self.last = Some(LastFetch::Succeeded { fetch });
         let lifetime = lifetime.map_or(self.policy.lifetime, |lifetime| lifetime.clamp(MIN_LIFETIME, MAX_LIFETIME));
         let lifetime = lifetime.mul_f64(1.0 - MAX_JITTER * jitter.clamp(0.0, 1.0));
         let later = |by: Duration| now.checked_add(by).unwrap_or(now);
@@ -201,11 +199,11 @@ impl Refresh {
         true
     }
 
-    /// The fetch failed. `retry_after` is what the server said; `jitter` is 0 to 1.
+    /// The fetch failed. `retry_after` is that of the response; `jitter` is between 0 and 1.
     ///
-    /// `false` if nobody waits for this flight any more.
-    pub(super) fn failed(&mut self, flight: Fetch, retry_after: Option<Duration>, jitter: f64, now: Instant) -> bool {
-        if !self.land(flight) {
+    /// `false` if the fetch was given up.
+    pub(super) fn failed(&mut self, fetch: Fetch, retry_after: Option<Duration>, jitter: f64, now: Instant) -> bool {
+        if !self.end(fetch) {
             return false;
         }
         self.back_off.fail(retry_after, jitter, now);
@@ -218,9 +216,9 @@ impl Refresh {
         let Some(set) = self.set else { return now };
         let quiet = if now < set.ahead_at {
             set.ahead_at
-        } else if self.is_known_to_be_down(now) && self.flight.is_none() {
+        } else if self.is_known_to_be_down(now) && self.running.is_none() {
             now.checked_add(self.back_off.time_left(now)).unwrap_or(now)
-        } else if self.flight.is_some() {
+        } else if self.running.is_some() {
             set.fresh_until.checked_add(STALE_SERVE).unwrap_or(now)
         } else {
             now
@@ -228,7 +226,7 @@ impl Refresh {
         quiet.min(set.dead_at)
     }
 
-    /// Whether a set is there that may serve.
+    /// Whether there is a set that may be used.
     pub(super) fn is_usable(&self, now: Instant) -> bool {
         self.set.is_some_and(|set| now < set.dead_at)
     }
@@ -239,22 +237,22 @@ impl Refresh {
     }
 
     fn start_if_allowed(&mut self, now: Instant) -> Option<Fetch> {
-        (self.flight.is_none() && !self.is_backing_off(now)).then(|| self.start(now, false))
+        (self.running.is_none() && !self.is_backing_off(now)).then(|| self.start(now, false))
     }
 
     fn start(&mut self, now: Instant, forced: bool) -> Fetch {
-        self.flights = self.flights.wrapping_add(1);
-        let flight = Fetch { id: self.flights, started_at: now, forced };
-        self.flight = Some(flight);
-        flight
+        self.started = self.started.wrapping_add(1);
+        let fetch = Fetch { id: self.started, started_at: now, forced };
+        self.running = Some(fetch);
+        fetch
     }
 
-    /// A flight on a runtime that nobody drives any more never lands, and nothing says so.
-    fn give_up_lost_flight(&mut self, now: Instant) {
-        if let Some(flight) = self.flight
-            && now.saturating_duration_since(flight.started_at) >= LOST_AFTER
+    /// A fetch never ends if nobody drives its runtime any more.
+    fn give_up_lost_fetch(&mut self, now: Instant) {
+        if let Some(fetch) = self.running
+            && now.saturating_duration_since(fetch.started_at) >= LOST_AFTER
         {
-            self.failed(flight, None, 0.0, now);
+            self.failed(fetch, None, 0.0, now);
         }
     }
 
@@ -262,10 +260,10 @@ impl Refresh {
         matches!(self.last, Some(LastFetch::Failed { at, .. }) if now.saturating_duration_since(at) <= KNOWN_DOWN)
     }
 
-    fn land(&mut self, flight: Fetch) -> bool {
-        let current = self.flight == Some(flight);
+    fn end(&mut self, fetch: Fetch) -> bool {
+        let current = self.running == Some(fetch);
         if current {
-            self.flight = None;
+            self.running = None;
         }
         current
     }
@@ -306,7 +304,7 @@ impl MissingKeys {
     }
 }
 
-/// Permits for fetches that tokens with unknown key ids cause.
+/// A token bucket for the fetches that tokens with unknown key ids cause.
 #[derive(Debug)]
 struct Bucket {
     permits: u32,
@@ -336,36 +334,36 @@ impl Bucket {
     }
 }
 
-/// What a cache header may not go below: seen in the wild is 15 s, which would be four fetches a minute and server.
+/// The minimum for a cache header. A header of 15 s exists, which would be four fetches a minute from each server.
 const MIN_LIFETIME: Duration = Duration::from_secs(60);
-/// What a cache header may not exceed: seen in the wild is 38 days, for which a withdrawn key would live on.
+/// The maximum for a cache header. A header of 38 days exists, for which a withdrawn key would be accepted.
 const MAX_LIFETIME: Duration = Duration::from_secs(3600);
-/// The part of its lifetime after which a set that is in use is fetched anew.
+/// The part of its lifetime after which a set in use is fetched again.
 const REFRESH_AHEAD: f64 = 0.8;
-/// How much of a lifetime chance takes away, so that replicas do not march in step.
+/// The largest part of a lifetime that the jitter removes, so that replicas do not fetch at the same time.
 const MAX_JITTER: f64 = 0.1;
-/// How long an expired set serves without anybody waiting.
+/// How long an expired set is used without waiting for its successor.
 const STALE_SERVE: Duration = Duration::from_secs(30);
 /// How long a request waits for the successor of an expired set.
 const EXPIRED_WAIT: Duration = Duration::from_secs(3);
-/// How long a request waits that cannot be judged without a fetch: as long as one fetch may take.
+/// How long a request waits that needs a fetch: as long as one document may take.
 const UNKNOWN_WAIT: Duration = Duration::from_secs(5);
-/// How long a failure says that the issuer is down. In traffic there is a newer one by then.
+/// How long a failure shows that the issuer is down. With traffic, there is a newer result by then.
 const KNOWN_DOWN: Duration = Duration::from_secs(2 * 60);
-/// The longest that one fetch may take: three metadata documents and two key sets, 5 s each. What takes longer still,
-/// such as a move of the key set to a server that hangs, is cut off and counts as a failure.
+/// The time limit of one fetch: three metadata documents and two key sets, 5 s each. A longer fetch counts as a failure.
 pub(super) const FETCH_LIMIT: Duration = Duration::from_secs(25);
-/// When a flight is given up that did not even end at its limit.
+/// When a fetch is given up that did not end at its time limit.
 const LOST_AFTER: Duration = Duration::from_secs(30);
-/// Fetches for unknown key ids in a row: a rotation and its repair.
+/// Consecutive fetches for unknown key ids: a key rotation and its correction.
 const BUCKET_SIZE: u32 = 2;
-/// The time after which one more is allowed.
+/// The time after which one more fetch is allowed.
 const BUCKET_REFILL: Duration = Duration::from_secs(30);
-/// Key ids that are known to be unknown: some hundred bytes each.
+/// The most missing key ids: each has a few hundred bytes.
 const MAX_MISSING: usize = 256;
-/// For how long a key id stays unknown at first; it doubles.
+/// How long a key id is first considered missing. The time doubles each time.
 const MISSING_PENALTY: Duration = Duration::from_secs(30);
-/// The longest: a key that is published after tokens with its id were shown works after this at the latest.
+/// The longest time that a key id is considered missing. A key that is published after tokens with its id arrived is used
+/// after this time at the latest.
 const MAX_MISSING_PENALTY: Duration = Duration::from_secs(300);
 
 #[cfg(test)]

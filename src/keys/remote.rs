@@ -91,7 +91,7 @@ impl RemoteKeys {
         if tokio::runtime::Handle::try_current().is_err() {
             return Err(self.unavailable());
         }
-        let mut asker = self.shared.lock().refresh.asker(Instant::now().into_std());
+        let mut request = self.shared.lock().refresh.request(Instant::now().into_std());
         for _ in 0..MAX_ROUNDS {
             // One lock for the look at the set and the decision, so that no fetch ends in between.
             let (found, action, running) = {
@@ -101,11 +101,11 @@ impl RemoteKeys {
                 let now = Instant::now();
                 let action = match &selection {
                     None | Some(Selection::Unknown) => {
-                        state.refresh.ask_unknown(&missing_key(algorithm, name), asker, now.into_std())
+                        state.refresh.ask_unknown(&missing_key(algorithm, name), request, now.into_std())
                     }
                     // A key that cannot be used is known too. It does not cause a fetch.
                     Some(Selection::Keys(_) | Selection::Unusable | Selection::Unfit) => {
-                        state.refresh.ask_known(asker, now.into_std())
+                        state.refresh.ask_known(request, now.into_std())
                     }
                 };
                 self.shared.publish_quiet(&state, now);
@@ -118,7 +118,7 @@ impl RemoteKeys {
                     self.start(start);
                     return found;
                 }
-                Action::Wait { limit, .. } => asker.waited = !self.wait(running, limit).await,
+                Action::Wait { limit, .. } => request.waited = !self.wait(running, limit).await,
                 Action::Pause { limit } => tokio::time::sleep(limit).await,
                 Action::Refuse => return Err(KeyError::Unknown),
                 Action::Unavailable => return Err(self.unavailable()),

@@ -10,38 +10,58 @@ use super::{RemoteKeys, UnusableKeys};
 use crate::http_client::FetchError;
 use crate::jose::{Algorithm, JwkSet, KeyName, Selection, VerificationKey};
 
-/// Gives the key set of one issuer.
+/// A source of the key set of one issuer.
 ///
-/// The crate's own source fetches it from the issuer's `jwks_uri`; implement this to take it from elsewhere. Whatever
-/// the source, a key is only used if its type, `alg`, `use` and `kid` fit the token.
+/// By default, the key set is fetched from the issuer's `jwks_uri`. Implement this trait to get it from elsewhere, and pass it
+/// to [`Issuer::with_key_source`](crate::Issuer::with_key_source). With any source, a key is used only if its type, `alg`,
+/// `use` and `kid` match the token.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use mcp_bearer::Issuer;
+/// use mcp_bearer::jose::JwkSet;
+/// use mcp_bearer::keys::{KeySetFuture, KeySource};
+///
+/// struct Database;
+///
+/// impl KeySource for Database {
+///     fn key_set<'a>(&'a self, _missing_kid: Option<&'a str>) -> KeySetFuture<'a> {
+///         Box::pin(async { Ok(Arc::new(JwkSet::from_json(r#"{"keys": []}"#).expect("a key set"))) })
+///     }
+/// }
+///
+/// let issuer = Issuer::with_key_source("https://auth.example.com", Database);
+/// ```
 pub trait KeySource: Send + Sync + 'static {
-    /// The current key set. `missing_kid` is the key id of a token that the last returned set has no key for: a newer
-    /// one may. How often that leads to a request is for the implementation to bound. A source
-    /// that takes longer than [`verification_timeout`](crate::ResourceServerBuilder::verification_timeout), or that panics,
-    /// gives 503.
+    /// Returns the current key set.
+    ///
+    /// `missing_kid` is the key id of a token if the last returned set has no key for it, and a newer set may have one. The
+    /// implementation must limit the number of requests that this causes. If it takes longer than
+    /// [`verification_timeout`](crate::ResourceServerBuilder::verification_timeout), or panics, the client gets 503.
     fn key_set<'a>(&'a self, missing_kid: Option<&'a str>) -> KeySetFuture<'a>;
 }
 
-/// What [`KeySource::key_set`] returns.
+/// The future of [`KeySource::key_set`].
 pub type KeySetFuture<'a> = Pin<Box<dyn Future<Output = Result<Arc<JwkSet>, KeyError>> + Send + 'a>>;
 
 /// Why there is no key for a token.
 #[non_exhaustive]
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum KeyError {
-    /// The issuer's current key set has no such key: the token is refused.
-    #[error("the key set holds no such key")]
+    /// The issuer's current key set has no such key. The token is rejected.
+    #[error("the key set has no such key")]
     Unknown,
-    /// The issuer publishes a key for this token that cannot be used, so the token cannot be judged. The log names it.
+    /// The issuer's key for this token cannot be used, so the token cannot be verified. The log has the reason.
     #[error("the key set has a key for this token that cannot be used")]
     Unusable,
-    /// The key set could not be had, so the token cannot be judged.
+    /// The key set is not available, so the token cannot be verified.
     #[error("the key set is not available")]
     #[non_exhaustive]
     Unavailable {
-        /// When the authorization server said that another try makes sense.
+        /// The `Retry-After` of the authorization server.
         retry_after: Option<Duration>,
-        /// What went wrong, if known.
+        /// The error of the last fetch, if there is one.
         #[source]
         source: Option<Arc<FetchError>>,
     },
@@ -55,7 +75,7 @@ impl KeyError {
     }
 }
 
-/// The sources of the crate, told apart so that a key at hand costs neither a box nor a wait.
+/// The kinds of key sources. An enum, so that a known key needs no boxed future.
 #[derive(Clone)]
 pub(crate) enum Keys {
     Fixed(Arc<JwkSet>),
@@ -63,13 +83,13 @@ pub(crate) enum Keys {
     Custom(Arc<dyn KeySource>),
 }
 
-/// The keys for a token: one, or several if the issuer gave them the same name.
+/// The keys for a token: one, or several if the issuer gave them the same key id.
 #[derive(Debug)]
 pub(crate) struct FoundKeys {
     keys: SmallVec<[Arc<VerificationKey>; 2]>,
-    /// A key that cannot be used may have made the signature, if none of these did.
+    /// If none of these keys verifies the signature, a key that cannot be used may have made it.
     undecided: bool,
-    /// The set that they are of; `None` if sets cannot be told apart.
+    /// The number of their set. `None` if the source has no numbers.
     pub(crate) generation: Option<u64>,
 }
 
@@ -107,7 +127,7 @@ impl FoundKeys {
 }
 
 impl Keys {
-    /// The answer, if it takes no waiting.
+    /// The result, if it is known without waiting.
     pub(crate) fn find_now(&self, algorithm: Algorithm, name: KeyName<'_>) -> Option<Result<FoundKeys, KeyError>> {
         match self {
             Self::Fixed(set) => Some(found(set, algorithm, name, Some(FIXED))),
@@ -116,12 +136,13 @@ impl Keys {
         }
     }
 
-    /// Whether one set can be told from another.
+    /// Whether sets have numbers.
     pub(crate) const fn have_generations(&self) -> bool {
         !matches!(self, Self::Custom(_))
     }
 
-    /// Which set serves at `now` without waiting. What was found good by one is good as long as it is this.
+    /// The number of the set that is used at `now` without waiting. A token that was verified with a set stays verified while
+    /// this is its number.
     pub(crate) fn generation(&self, now: Instant) -> Option<u64> {
         match self {
             Self::Fixed(_) => Some(FIXED),
@@ -155,7 +176,7 @@ fn found(
     FoundKeys::new(&set.select(algorithm, name), generation)
 }
 
-/// A key source of the application's, whose unusable keys are reported like those of any other.
+/// A key source of the user, whose unusable keys are logged too.
 pub(crate) struct Reporting {
     pub(crate) issuer: Box<str>,
     pub(crate) source: Arc<dyn KeySource>,
@@ -172,5 +193,5 @@ impl KeySource for Reporting {
     }
 }
 
-/// A set that never changes is its own and only generation.
+/// The number of a set that never changes.
 const FIXED: u64 = 0;

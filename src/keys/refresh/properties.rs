@@ -31,14 +31,14 @@ proptest! {
         let mut next = 0;
         for kids in rounds {
             model.now += seconds(60);
-            let asker = model.state.asker(model.now);
-            let fetch = model.state.ask_unknown("first", asker, model.now);
+            let request = model.state.request(model.now);
+            let fetch = model.state.ask_unknown("first", request, model.now);
             let Action::Wait { start: Some(flight), .. } = fetch else { panic!("{fetch:?}") };
             prop_assert!(model.state.succeeded(flight, Some(seconds(3600)), 0.0, model.now));
             let shown: Vec<String> = (next..next + kids).map(|kid| kid.to_string()).collect();
             next += kids;
             for kid in &shown {
-                prop_assert_eq!(model.state.ask_unknown(kid, asker, model.now), Action::Refuse);
+                prop_assert_eq!(model.state.ask_unknown(kid, request, model.now), Action::Refuse);
                 prop_assert!(model.state.missing.0.len() <= 256);
             }
             for kid in &shown {
@@ -59,7 +59,7 @@ struct Model {
     /// Every end that counted, of which flight and when.
     ends: Vec<(usize, Instant, Outcome)>,
     /// Those that were told to wait, and how many flights had begun when they arrived.
-    waiting: Vec<(Asker, Question, usize)>,
+    waiting: Vec<(KeyRequest, Question, usize)>,
     /// Until when a key id is known to be unknown, and for how long it was that.
     missing: [Option<(Instant, u64)>; 3],
     /// What the path without a lock goes by.
@@ -94,10 +94,10 @@ impl Model {
         match event {
             Event::Ask(question) => self.ask(question)?,
             Event::AskAgain { .. } if self.waiting.is_empty() => {}
-            Event::AskAgain { asker, waited } => {
-                let (mut asker, question, arrived) = self.waiting.swap_remove(asker.index(self.waiting.len()));
-                asker.waited = waited;
-                self.ask_as(asker, question, arrived)?;
+            Event::AskAgain { request, waited } => {
+                let (mut request, question, arrived) = self.waiting.swap_remove(request.index(self.waiting.len()));
+                request.waited = waited;
+                self.ask_as(request, question, arrived)?;
             }
             Event::Land { back, outcome } => {
                 if let Some(flight) = self.flights.len().checked_sub(back + 1) {
@@ -121,24 +121,24 @@ impl Model {
     }
 
     fn ask(&mut self, question: Question) -> Result<(), TestCaseError> {
-        self.ask_as(self.state.asker(self.now), question, self.flights.len())
+        self.ask_as(self.state.request(self.now), question, self.flights.len())
     }
 
-    fn ask_as(&mut self, asker: Asker, question: Question, arrived: usize) -> Result<(), TestCaseError> {
+    fn ask_as(&mut self, request: KeyRequest, question: Question, arrived: usize) -> Result<(), TestCaseError> {
         let was_quiet = self.now < self.quiet_until;
         self.give_up_what_is_lost();
         let (action, waited) = match question {
-            Question::Known => (self.state.ask_known(asker, self.now), asker.waited),
-            Question::Unknown(kid) => (self.state.ask_unknown(&kid.to_string(), asker, self.now), asker.waited),
+            Question::Known => (self.state.ask_known(request, self.now), request.waited),
+            Question::Unknown(kid) => (self.state.ask_unknown(&kid.to_string(), request, self.now), request.waited),
             Question::Any => (self.state.ask_any(self.now), false),
         };
         match question {
-            Question::Unknown(kid) => self.check_unknown(kid, arrived, asker, action)?,
+            Question::Unknown(kid) => self.check_unknown(kid, arrived, request, action)?,
             Question::Known | Question::Any => {
                 // Who goes by it does not even ask.
                 prop_assert!(!was_quiet || matches!(action, Action::Serve { .. }), "{:?} while quiet", action);
                 // Where nobody waits, the back-off holds.
-                let arrived = matches!(question, Question::Known).then_some(asker.arrived_at);
+                let arrived = matches!(question, Question::Known).then_some(request.arrived_at);
                 self.check_known(waited, arrived, action)?;
             }
         }
@@ -146,7 +146,7 @@ impl Model {
             self.take_off(flight)?;
         }
         if matches!(action, Action::Wait { .. } | Action::Pause { .. }) {
-            self.waiting.push((asker, question, arrived));
+            self.waiting.push((request, question, arrived));
         }
         self.look_quiet()
     }
@@ -202,11 +202,11 @@ impl Model {
         Some(self.rested()?.min(asked))
     }
 
-    fn check_unknown(&mut self, kid: u8, arrived: usize, asker: Asker, action: Action) -> Result<(), TestCaseError> {
+    fn check_unknown(&mut self, kid: u8, arrived: usize, request: KeyRequest, action: Action) -> Result<(), TestCaseError> {
         if !self.is_alive() {
-            return self.check_without_set(asker.waited, Some(asker.arrived_at), action);
+            return self.check_without_set(request.waited, Some(request.arrived_at), action);
         }
-        let waited = asker.waited;
+        let waited = request.waited;
         let missing = &mut self.missing[usize::from(kid)];
         let is_missing = missing.is_some_and(|(until, _)| self.now < until);
         let is_proof = |(flight, _, outcome): &(usize, Instant, Outcome)| {

@@ -35,13 +35,13 @@ impl Model {
     }
 
     fn known(&mut self) -> Action {
-        let asker = self.state.asker(self.now);
-        self.state.ask_known(asker, self.now)
+        let request = self.state.request(self.now);
+        self.state.ask_known(request, self.now)
     }
 
     fn unknown(&mut self, kid: &str) -> Action {
-        let asker = self.state.asker(self.now);
-        self.state.ask_unknown(kid, asker, self.now)
+        let request = self.state.request(self.now);
+        self.state.ask_unknown(kid, request, self.now)
     }
 
     fn flight_of(&mut self, ask: impl FnOnce(&mut Self) -> Action) -> Fetch {
@@ -111,7 +111,7 @@ fn an_expired_set_serves_for_thirty_seconds_then_its_successor_is_awaited_for_th
     let mut model = Model::warm(None);
     model.advance(seconds(331));
     assert!(matches!(model.known(), Action::Wait { start: Some(_), limit } if limit == seconds(3)));
-    let waited = Asker { waited: true, ..model.state.asker(model.now) };
+    let waited = KeyRequest { waited: true, ..model.state.request(model.now) };
     assert_eq!(model.state.ask_known(waited, model.now), Action::Serve { start: None });
 }
 
@@ -172,11 +172,11 @@ fn without_a_set_a_waiting_request_starts_one_attempt_per_second_whatever_the_ba
     let mut model = Model::cold();
     let milliseconds = Duration::from_millis;
     for _ in 0..50 {
-        let asker = model.state.asker(model.now);
-        let Action::Wait { start: Some(flight), .. } = model.state.ask_known(asker, model.now) else { panic!() };
+        let request = model.state.request(model.now);
+        let Action::Wait { start: Some(flight), .. } = model.state.ask_known(request, model.now) else { panic!() };
         model.state.failed(flight, None, 1.0, model.now);
         // Its own attempt has failed, so that it waits for no other.
-        assert_eq!(model.state.ask_known(asker, model.now), Action::Unavailable);
+        assert_eq!(model.state.ask_known(request, model.now), Action::Unavailable);
         // A later request does, whatever it needs.
         model.advance(milliseconds(1));
         assert_eq!(model.known(), Action::Pause { limit: milliseconds(999) });
@@ -240,12 +240,12 @@ fn back_off_has_a_floor_and_respects_retry_after_up_to_a_minute() {
 #[test]
 fn an_unknown_key_id_forces_a_fetch_in_the_same_request() {
     let mut model = Model::warm(None);
-    let asker = model.state.asker(model.now);
+    let request = model.state.request(model.now);
     let flight = model.flight_of(|model| model.unknown("new"));
     assert!(flight.forced);
     model.advance(Duration::from_millis(20));
     model.state.succeeded(flight, None, 0.0, model.now);
-    assert_eq!(model.state.ask_unknown("new", asker, model.now), Action::Refuse);
+    assert_eq!(model.state.ask_unknown("new", request, model.now), Action::Refuse);
 }
 
 #[test]
@@ -305,7 +305,7 @@ fn a_key_id_is_remembered_as_missing_only_after_a_fetch_that_began_later() {
     let mut model = Model::warm(Some(seconds(3600)));
     let flight = model.flight_of(|model| model.unknown("x"));
     model.advance(Duration::from_millis(10));
-    let late = model.state.asker(model.now);
+    let late = model.state.request(model.now);
     assert!(matches!(model.state.ask_unknown("late", late, model.now), Action::Wait { start: None, .. }));
     model.state.succeeded(flight, Some(seconds(3600)), 0.0, model.now);
     assert!(Model::starts(model.state.ask_unknown("late", late, model.now)));
@@ -315,10 +315,10 @@ fn a_key_id_is_remembered_as_missing_only_after_a_fetch_that_began_later() {
 fn a_missing_key_id_is_forgotten_after_thirty_seconds_doubling_to_five_minutes() {
     let mut model = Model::warm(Some(seconds(3600)));
     for expected in [30, 60, 120, 240, 300, 300] {
-        let asker = model.state.asker(model.now);
+        let request = model.state.request(model.now);
         let flight = model.flight_of(|model| model.unknown("x"));
         model.state.succeeded(flight, Some(seconds(3600)), 0.0, model.now);
-        assert_eq!(model.state.ask_unknown("x", asker, model.now), Action::Refuse);
+        assert_eq!(model.state.ask_unknown("x", request, model.now), Action::Refuse);
         model.advance(seconds(expected - 1));
         assert_eq!(model.unknown("x"), Action::Refuse);
         model.advance(seconds(31));

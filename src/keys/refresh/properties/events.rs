@@ -13,7 +13,7 @@ pub(super) enum Event {
     Ask(Question),
     /// One that was told to wait asks again, having waited its time out or not.
     AskAgain {
-        asker: Index,
+        request: Index,
         waited: bool,
     },
     /// One of the last flights ends; which may have ended before, or be long given up.
@@ -83,7 +83,7 @@ pub(super) fn events() -> impl Strategy<Value = Event> {
     ];
     prop_oneof![
         8 => question.prop_map(Event::Ask),
-        5 => (any::<Index>(), prop::bool::weighted(0.3)).prop_map(|(asker, waited)| Event::AskAgain { asker, waited }),
+        5 => (any::<Index>(), prop::bool::weighted(0.3)).prop_map(|(request, waited)| Event::AskAgain { request, waited }),
         6 => (prop_oneof![6 => Just(0_usize), 1 => 1_usize..4], outcome)
             .prop_map(|(back, outcome)| Event::Land { back, outcome }),
         2 => time.prop_map(Event::Pass),
