@@ -1,7 +1,7 @@
-//! Bounds the log lines that strangers can cause: a pure count by cause and minute.
+//! Limits the log lines that anybody can cause. It counts events by cause and minute, and is pure: the time is an argument.
 //!
-//! Of each cause, the first [`SHOWN`] events of a minute appear at their own level. Later ones appear at `debug` only, and
-//! one summary at `warn` says how many there were. A request that is accepted never gets here.
+//! The first [`SHOWN`] events of a cause in a minute appear at their own level. Later ones appear at `debug` only, and one
+//! summary at `warn` has their number.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 /// Counts events by cause and minute.
 ///
-/// A cause is a name in the source of this crate, never a text of a request, so the number of causes is fixed.
+/// A cause is a name in the source of this crate and never a text of a request, so the number of causes is fixed.
 #[derive(Debug, Default)]
 pub(crate) struct EventLimit {
-    /// Held for a few instructions.
+    /// Locked for a few instructions.
     windows: Mutex<BTreeMap<&'static str, Window>>,
 }
 
@@ -30,7 +30,7 @@ pub(crate) struct Counted {
     pub(crate) is_shown: bool,
     /// The minute before it, if some of its events were not shown.
     pub(crate) finished: Option<EventSummary>,
-    /// Set for the first event that is not shown: the summary is due after this time.
+    /// Set for the first event that is not shown. The summary is due after this time.
     pub(crate) summary_due: Option<Due>,
 }
 
@@ -80,7 +80,6 @@ impl EventLimit {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<&'static str, Window>> {
-        // Nothing under the lock leaves it half-changed.
         self.windows.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -101,7 +100,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 mod tests {
     use super::*;
 
-    /// Tells the time in seconds after the start of a test.
+    /// The time in seconds after the start of a test.
     struct Time(Instant);
 
     impl Time {

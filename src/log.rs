@@ -1,4 +1,4 @@
-//! The parts of log lines: causes that are short and on one line, and events whose number is bounded.
+//! Parts of log lines: causes that are short and on one line, and events whose number is limited.
 
 use std::error::Error as StdError;
 use std::fmt::{self, Write as _};
@@ -17,8 +17,8 @@ macro_rules! limited {
 }
 pub(crate) use limited;
 
-/// Counts an event that a stranger can cause; whether it is to be shown at its own level. `report` writes the summary of a
-/// minute in which some events were not: when the minute ends, or with the next event where no tokio runtime is.
+/// Counts an event that anybody can cause, and returns whether it appears at its own level. `report` writes the summary of a
+/// minute in which some events did not: at the end of the minute, or with the next event outside a tokio runtime.
 pub(crate) fn is_shown(
     limit: &Arc<EventLimit>,
     cause: &'static str,
@@ -42,8 +42,7 @@ pub(crate) fn is_shown(
     counted.is_shown
 }
 
-/// An error and its sources as one short text without control characters. What it is about is never shown: no byte of a
-/// fetched document.
+/// An error and its sources as one short text without control characters. It has no byte of a fetched document.
 #[derive(Clone, Copy)]
 pub(crate) struct Cause<'e>(&'e (dyn StdError + 'static));
 
@@ -70,7 +69,7 @@ impl fmt::Display for Cause<'_> {
     }
 }
 
-/// A text that a stranger chose: printable ASCII, on one line, and cut.
+/// A text that anybody can choose: printable ASCII, on one line, and cut.
 #[derive(Clone, Copy)]
 pub(crate) struct Escaped<'t> {
     text: &'t str,
@@ -90,7 +89,7 @@ impl fmt::Display for Escaped<'_> {
     }
 }
 
-/// Escapes whatever is not printable ASCII, and drops what is too much.
+/// Escapes all characters that are not printable ASCII, and cuts the text.
 struct Short<'f, 'o> {
     out: &'f mut fmt::Formatter<'o>,
     left: usize,
@@ -111,7 +110,7 @@ impl fmt::Write for Short<'_, '_> {
     }
 }
 
-/// The most characters of a cause in one event: the chain of a failed TLS handshake fits.
+/// The most characters of a cause in one event: the error chain of a failed TLS handshake is shorter.
 pub(crate) const MAX_CAUSE: usize = 256;
 
 #[cfg(test)]
@@ -130,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_a_stranger_chose_cannot_break_a_log_line() {
+    fn a_text_that_anybody_can_choose_cannot_break_a_log_line() {
         assert_eq!(Escaped::new("a\r\n\u{1b}[31mé", 64).to_string(), "a\\r\\n\\u{1b}[31m\\u{e9}");
         assert_eq!(Escaped::new(&"k".repeat(65_536), 64).to_string().len(), 64);
     }
@@ -149,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_document_has_is_left_out() {
+    fn log_lines_have_no_value_of_a_document() {
         let source = DocumentError::new("the member \"jwks_uri\" is not an https URL").found("http://SECRET");
         let error = crate::http_client::FetchError::new(crate::http_client::FetchErrorKind::Document, "https://as");
         let error = Arc::new(error.with_source(source));

@@ -1,4 +1,4 @@
-//! What is remembered of tokens: by fingerprint, never by their text, and bounded in entries and in bytes.
+//! A cache for results about tokens. The key is the HMAC of a token, and entries and bytes are bounded.
 
 use std::hash::{BuildHasherDefault, Hasher};
 
@@ -7,19 +7,19 @@ use quick_cache::{OptionsBuilder, Weighter};
 
 use crate::crypto::Fingerprint;
 
-/// A bounded memory; what was not used for long goes first.
+/// A bounded cache. Entries that were not used recently are evicted first.
 pub(crate) struct TokenCache<V>(Cache<Fingerprint, V, ByPages, BuildHasherDefault<Uniform>>);
 
-/// What takes memory beyond its own size.
+/// A value that has text on the heap.
 pub(crate) trait Weighed: Clone {
-    /// How many bytes of text it holds.
+    /// The number of bytes of text.
     fn bytes(&self) -> usize;
 }
 
 impl<V: Weighed> TokenCache<V> {
-    /// Room for so many tokens, fewer if they are long.
+    /// A cache for this number of tokens, or fewer if they are long.
     pub(crate) fn new(capacity: usize) -> Self {
-        // The same on every machine, and whole: each shard's room would be rounded up.
+        // A fixed number of shards, so that the capacity is the same on every machine. Each shard's part would be rounded up.
         let shards = if capacity < SHARDS * LEAST { 1 } else { SHARDS };
         let room = u64::try_from(if shards == 1 { capacity } else { (capacity / SHARDS).saturating_mul(SHARDS) })
             .unwrap_or(u64::MAX);
@@ -36,7 +36,7 @@ impl<V: Weighed> TokenCache<V> {
         self.0.get(token)
     }
 
-    /// The same, without keeping it for longer because of that.
+    /// Looks up an entry without marking it as recently used.
     pub(crate) fn peek(&self, token: &Fingerprint) -> Option<V> {
         self.0.peek(token)
     }
@@ -50,7 +50,7 @@ impl<V: Weighed> TokenCache<V> {
     }
 }
 
-/// An entry counts once for each page of text that it begins, so that entries are bounded, and bytes too.
+/// The weight of an entry is the number of pages of its text, so that both entries and bytes are bounded.
 #[derive(Clone)]
 struct ByPages;
 
@@ -60,7 +60,7 @@ impl<V: Weighed> Weighter<Fingerprint, V> for ByPages {
     }
 }
 
-/// A fingerprint is as good a hash as any, and nobody can choose it.
+/// The first bytes of an HMAC are a hash that nobody can choose.
 #[derive(Default)]
 struct Uniform(u64);
 
@@ -71,7 +71,7 @@ impl Hasher for Uniform {
         }
     }
 
-    /// The length that comes before the bytes says nothing.
+    /// The length before the bytes is constant.
     fn write_usize(&mut self, _: usize) {}
 
     fn finish(&self) -> u64 {
@@ -79,11 +79,11 @@ impl Hasher for Uniform {
     }
 }
 
-/// Parts with a lock each.
+/// The number of parts that have their own lock.
 const SHARDS: usize = 8;
-/// The fewest entries that a shard has.
+/// The least number of entries of a shard.
 const LEAST: usize = 32;
-/// Bytes of text that count as one entry: most tokens stay below.
+/// The bytes of text that count as one entry: most tokens have less.
 pub(crate) const PAGE: usize = 4 * 1024;
 
 #[cfg(test)]

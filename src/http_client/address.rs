@@ -5,31 +5,31 @@ use url::Url;
 #[cfg(feature = "reqwest")]
 use super::public_address::is_public;
 
-/// Which addresses a request may connect to.
+/// The addresses that a request may connect to.
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AddressPolicy {
-    /// Any address: the operator wrote this URL, or it comes from a document that was fetched from a private address.
+    /// Any address. The operator configured the URL, or it is from a document that was fetched from a private address.
     Any,
-    /// Only public addresses, since the URL comes from a document that somebody else wrote. Two exceptions follow from the
-    /// text here, which the operator wrote: a host, with its port unless that is 443.
+    /// Only public addresses, because the URL is from a document that somebody else wrote. The value is the host of the URL that
+    /// the operator configured, with its port unless that is 443. It has two exceptions:
     ///
-    /// 1. A request to exactly this host and port may go to any address.
-    /// 2. Where the host is `localhost` or a private address as it is written, every address is allowed.
+    /// 1. A request to exactly this host and port may connect to any address.
+    /// 2. If the host is `localhost` or is written as a private address, every address is allowed.
     ///
-    /// DNS records never make this host a private one, because their owner may be the attacker.
+    /// DNS records do not make this host a private one, because an attacker may control them.
     NoMorePrivateThan(Box<str>),
 }
 
-/// The address that an answer came from.
+/// The address that a response came from.
 ///
-/// An [`HttpClient`](super::HttpClient) puts it into the extensions of its answers. A metadata document that came from a
-/// private address may name others; without this extension it may not.
+/// An [`HttpClient`](super::HttpClient) adds it to the extensions of a response. The URLs of a metadata document may be private
+/// if it came from a private address. Without this extension they may not.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RemoteAddress(pub SocketAddr);
 
-/// What an [`AddressPolicy`] says about one URL.
+/// The decision of an [`AddressPolicy`] about one URL.
 #[cfg(feature = "reqwest")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reach {
@@ -39,13 +39,13 @@ pub(crate) enum Reach {
 }
 
 impl RemoteAddress {
-    /// The address of the server's end of the connection.
+    /// The address of the server.
     #[must_use]
     pub const fn new(address: SocketAddr) -> Self {
         Self(address)
     }
 
-    /// Whether only a host on the same network can have this address. Anybody on the internet may have any other one.
+    /// Whether only a host on a private network can have this address.
     pub(crate) fn is_private(self) -> bool {
         match self.0.ip().to_canonical() {
             IpAddr::V4(address) => {
@@ -60,12 +60,12 @@ impl RemoteAddress {
 }
 
 impl AddressPolicy {
-    /// For URLs in a document that was fetched from a URL which the operator wrote.
+    /// The policy for the URLs in a document that was fetched from a configured URL.
     pub(crate) fn for_document_at(url: &Url) -> Self {
         Self::NoMorePrivateThan(authority(url).into())
     }
 
-    /// Where a request to `url` may go.
+    /// The addresses that a request to `url` may connect to.
     #[cfg(feature = "reqwest")]
     pub(crate) fn reach(&self, url: &Url) -> Reach {
         use url::Host;
@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_document_may_name_follows_from_what_the_operator_wrote() {
+    fn the_urls_of_a_document_are_limited_by_the_configured_url() {
         use Reach::{Anywhere, Forbidden, PublicOnly};
         for (written, named, expected) in [
             ("https://as.example", "https://as.example/jwks", Anywhere),

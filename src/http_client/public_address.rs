@@ -1,6 +1,6 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Whether an address belongs to the public internet. What embeds an IPv4 address is judged by it.
+/// Whether an address is on the public internet. An IPv6 address with an embedded IPv4 address is as public as that.
 pub(crate) fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_public_v4(address),
@@ -21,7 +21,7 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
         || (a == 100 && (64..128).contains(&b))
         || (a == 192 && b == 0 && c == 0)
         || (a == 198 && (18..20).contains(&b))
-        // The former relays of 6to4 (RFC 7526), and Azure's platform services, which answer only inside.
+        // The former relays of 6to4 (RFC 7526), and Azure's platform services, which only virtual machines reach.
         || (a == 192 && b == 88 && c == 99)
         || address == AZURE_PLATFORM)
 }
@@ -31,12 +31,12 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
         return is_public_v4(embedded);
     }
     let [first, second, _, _, fifth, sixth, seventh, eighth] = address.segments();
-    // ISATAP (RFC 5214, section 6.1): the last four bytes are where the packets go.
+    // ISATAP (RFC 5214, section 6.1): packets go to the IPv4 address in the last four bytes.
     if matches!((fifth, sixth), (0 | 0x200, 0x5efe)) && !is_public_v4(joined(seventh, eighth)) {
         return false;
     }
-    // Only 2000::/3 is handed out (RFC 4291); of it, documentation (RFC 3849, RFC 9637) and Teredo and its like
-    // (2001::/23) are not reached directly.
+    // Only 2000::/3 is assigned (RFC 4291). Of it, the addresses for documentation (RFC 3849, RFC 9637) and for protocols
+    // such as Teredo (2001::/23) cannot be reached directly.
     first & 0xe000 == 0x2000 && !(first == 0x2001 && (second < 0x0200 || second == 0x0db8)) && first & 0xfff0 != 0x3ff0
 }
 
@@ -56,7 +56,7 @@ fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
     }
 }
 
-/// Where virtual machines of Azure find their platform: <https://learn.microsoft.com/azure/virtual-network/what-is-ip-address-168-63-129-16>.
+/// The address of Azure's platform services: <https://learn.microsoft.com/azure/virtual-network/what-is-ip-address-168-63-129-16>.
 const AZURE_PLATFORM: Ipv4Addr = Ipv4Addr::new(168, 63, 129, 16);
 
 #[cfg(test)]

@@ -19,29 +19,29 @@ use crate::identifier::is_loopback_name;
 
 /// The default [`HttpClient`]: `reqwest` with rustls and the platform's trust anchors.
 ///
-/// It follows no redirect, decompresses nothing, sends nothing through a proxy, and closes idle connections after 90 s.
+/// It follows no redirect, decompresses nothing, uses no proxy, and closes idle connections after 90 s.
 #[derive(Clone)]
 pub struct ReqwestClient {
     anywhere: Client,
-    // Connects to public addresses only, whatever a name resolves to at that moment. Its connections are its own.
+    // Connects to public addresses only, whatever a name resolves to. It has its own connections.
     public_only: Client,
-    // Whether the other end of a connection is the server itself, and not a proxy.
+    // Whether connections end at the server itself, and not at a proxy.
     connects_directly: bool,
 }
 
 impl ReqwestClient {
-    /// A client with the settings named above.
+    /// A client with the settings above.
     ///
     /// # Errors
-    /// [`HttpErrorKind::Setup`] if TLS cannot be set up on this machine, for want of CA certificates as a rule.
+    /// [`HttpErrorKind::Setup`] if TLS cannot be set up on this machine, usually because it has no CA certificates.
     pub fn new() -> Result<Self, HttpError> {
         Self::configured(|builder| builder)
     }
 
-    /// A client with these settings and some of yours: a root certificate of your own, a client certificate, a longer
-    /// time until a connection stands. Redirects, decompression, proxies and the names' resolver stay as they are.
+    /// A client with additional settings, such as your own root certificate, a client certificate, or a longer time limit for
+    /// connections. Redirects, decompression, proxies and name resolution cannot be changed.
     ///
-    /// `configure` is called twice: what connects to public addresses only has connections of its own.
+    /// `configure` is called twice, because requests to public addresses only have their own connections.
     ///
     /// # Errors
     /// [`HttpErrorKind::Setup`] if `reqwest` does not accept the settings, or TLS cannot be set up on this machine.
@@ -58,11 +58,11 @@ impl ReqwestClient {
         Self::with_names(Arc::new(SystemNames), configure)
     }
 
-    /// Uses a client of yours: for a proxy, or whatever else [`configured`](Self::configured) does not let you have.
+    /// Uses your own client, for a proxy or other settings that [`configured`](Self::configured) does not allow.
     ///
-    /// It must be built with `redirect(reqwest::redirect::Policy::none())`; its own time limit for connecting holds. No name
-    /// is looked up here, so the addresses that its names resolve to are **not** checked, those below `localhost` included:
-    /// only URLs with an address in place of a name are. An answer has no [`RemoteAddress`], which may be that of a proxy.
+    /// It must be built with `redirect(reqwest::redirect::Policy::none())`, and has its own time limit for connections. It
+    /// resolves names itself, so the resolved addresses are **not** checked, not even those of `localhost`. Only URLs with an
+    /// address instead of a name are checked. A response has no [`RemoteAddress`], because that may be the address of a proxy.
     #[must_use]
     pub fn from_client(client: Client) -> Self {
         Self { anywhere: client.clone(), public_only: client, connects_directly: false }
@@ -88,7 +88,7 @@ impl ReqwestClient {
         let request = ::reqwest::Request::try_from(request).map_err(other)?;
         let url = request.url().clone();
         let mut answer = client.execute(request).await.map_err(classify)?;
-        // A client of somebody else's making may have gone elsewhere.
+        // A client of the user may have followed a redirect.
         if *answer.url() != url {
             return Err(HttpError::new(HttpErrorKind::Redirected));
         }
@@ -135,7 +135,7 @@ async fn read_body(mut answer: ::reqwest::Response, limit: usize) -> Result<Byte
     Ok(body.freeze())
 }
 
-/// What may be set otherwise.
+/// The defaults, which the user can change.
 fn preset() -> ClientBuilder {
     Client::builder().connect_timeout(super::CONNECT_TIMEOUT).timeout(REQUEST_TIMEOUT).user_agent(concat!(
         env!("CARGO_PKG_NAME"),
@@ -144,13 +144,13 @@ fn preset() -> ClientBuilder {
     ))
 }
 
-/// What may not.
+/// The settings that the user cannot change.
 fn restricted(builder: ClientBuilder) -> ClientBuilder {
     builder
         .redirect(Policy::none())
         .no_proxy()
         .referer(false)
-        // Whatever features another crate of the build switches on.
+        // Another crate in the build may enable these features.
         .no_gzip()
         .no_brotli()
         .no_deflate()
@@ -171,8 +171,8 @@ impl Resolve for SystemNames {
     }
 }
 
-/// A resolver that never asks for a name which is reserved for this machine (RFC 6761, section 6.3): plain http is allowed to
-/// such names, and a name server could lead them elsewhere.
+/// A resolver that resolves `localhost` names without DNS (RFC 6761, section 6.3). Plain http is allowed for such names, and a
+/// DNS server could point them elsewhere.
 struct PinnedLoopback(Arc<dyn Resolve>);
 
 impl Resolve for PinnedLoopback {
@@ -186,7 +186,7 @@ impl Resolve for PinnedLoopback {
     }
 }
 
-/// A resolver that leaves out every address that is not public: the check and the connection see the same answer.
+/// A resolver that removes every address that is not public. The connection uses the addresses that were checked.
 struct PublicOnly(Arc<dyn Resolve>);
 
 impl Resolve for PublicOnly {
@@ -225,7 +225,7 @@ fn classify(error: ::reqwest::Error) -> HttpError {
     } else {
         HttpErrorKind::Other
     };
-    // The URL of an introspection request is harmless, but a query might not be.
+    // The query of a URL may be confidential.
     HttpError::new(kind).with_source(error.without_url())
 }
 
@@ -260,7 +260,7 @@ fn not_set_up(error: ::reqwest::Error) -> HttpError {
 #[derive(Debug, thiserror::Error)]
 #[error(
     "no CA certificates were found on this machine: install them (often as the package `ca-certificates`), check \
-     `SSL_CERT_FILE` and `SSL_CERT_DIR`, or add your own by `ReqwestClient::configured`"
+     `SSL_CERT_FILE` and `SSL_CERT_DIR`, or add your own with `ReqwestClient::configured`"
 )]
 struct NoCertificates;
 
@@ -272,13 +272,12 @@ fn other(error: impl Into<Box<dyn StdError + Send + Sync>>) -> HttpError {
     HttpError::new(HttpErrorKind::Other).with_source(error)
 }
 
-/// What hyper says of a connection that ended without an answer. Its error cannot be named here without a dependency; a test
-/// over a socket fails if the words change.
+/// The message of hyper for a connection that was closed without a response. Its error type would need a dependency. A test
+/// fails if the message changes.
 const INCOMPLETE: &str = "connection closed before message completed";
-/// What rustls-platform-verifier says where no CA certificates are. A test in a process without any fails if the words
-/// change.
+/// The message of rustls-platform-verifier if there are no CA certificates. A test fails if the message changes.
 const NO_CERTIFICATES: &str = "No CA certificates";
-/// A backstop: callers bound the whole exchange more tightly.
+/// A last resort: callers have shorter time limits.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 #[cfg(test)]

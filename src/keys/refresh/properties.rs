@@ -202,7 +202,13 @@ impl Model {
         Some(self.rested()?.min(asked))
     }
 
-    fn check_unknown(&mut self, kid: u8, arrived: usize, request: KeyRequest, action: Action) -> Result<(), TestCaseError> {
+    fn check_unknown(
+        &mut self,
+        kid: u8,
+        arrived: usize,
+        request: KeyRequest,
+        action: Action,
+    ) -> Result<(), TestCaseError> {
         if !self.is_alive() {
             return self.check_without_set(request.waited, Some(request.arrived_at), action);
         }
