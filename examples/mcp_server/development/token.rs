@@ -16,7 +16,7 @@ use super::parameters::Parameters;
 use super::secret;
 use super::server::Shared;
 
-/// What alice granted to a client with one consent.
+/// The grant of alice to a client, from one consent.
 #[derive(Debug, Clone)]
 pub(crate) struct Grant {
     pub(crate) client_id: String,
