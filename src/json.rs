@@ -130,7 +130,7 @@ impl<'de> Visitor<'de> for CheckNames<'_, 'de> {
     }
 }
 
-/// The next name of an object. A name that serde_json keeps for itself is an error.
+/// The next name of an object. A name that serde_json reserves is an error.
 pub(crate) fn next_name<'de, A: MapAccess<'de>>(members: &mut A) -> Result<Option<Cow<'de, str>>, A::Error> {
     match members.next_key()? {
         Some(Text(name)) if name.starts_with(PRIVATE) => Err(A::Error::custom("a name is reserved")),
@@ -160,7 +160,7 @@ pub(crate) fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializ
 
 /// The number of names for which no memory is allocated. Most tokens have fewer.
 const USUAL_NAMES: usize = 32;
-/// The beginning of all names that serde_json keeps for itself.
+/// The prefix of all names that serde_json reserves.
 const PRIVATE: &str = "$serde_json::private::";
 const PRIVATE_NUMBER: &str = "$serde_json::private::Number";
 
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn private_names_of_the_parser_are_refused() {
+    fn private_names_of_the_parser_are_rejected() {
         assert!(unique_object(br#"{"a":{"$serde_json::private::RawValue":"{"}}"#).is_err());
         assert!(unique_object(br#"{"a":{"$serde_json::private::Number":"x"}}"#).is_err());
         for name in ["Number", "RawValue"] {

@@ -25,13 +25,13 @@ use crate::scope::Scopes;
 /// ```
 #[derive(Clone)]
 pub struct Claims {
-    document: Arc<Document>,
+    document: Arc<ClaimsDocument>,
     /// All scopes, if the issuer is configured to read some from other claims.
     all_scopes: Option<Arc<Scopes>>,
 }
 
 /// The text of the claims, the registered ones, and all of them once [`Claims::members`] is called.
-struct Document {
+struct ClaimsDocument {
     json: String,
     registered: Registered,
     members: OnceLock<Value>,
@@ -60,7 +60,7 @@ impl Claims {
         read: impl FnOnce(&str) -> Result<Registered, CheckFailure>,
     ) -> Result<Self, CheckFailure> {
         let json = String::from_utf8(json).map_err(|_| CheckFailure::Claims)?;
-        let document = Document { registered: read(&json)?, json, members: OnceLock::new() };
+        let document = ClaimsDocument { registered: read(&json)?, json, members: OnceLock::new() };
         Ok(Self { document: Arc::new(document), all_scopes: None })
     }
 
@@ -168,7 +168,7 @@ fn role_names(roles: &Map<String, Value>) -> Result<Vec<&str>, CheckFailure> {
     roles.iter().map(|(name, value)| (name.as_str(), value)).filter_map(is_granted).collect()
 }
 
-impl Document {
+impl ClaimsDocument {
     fn members(&self) -> &Value {
         self.members.get_or_init(|| serde_json::from_str(&self.json).unwrap_or_default())
     }

@@ -85,19 +85,9 @@ impl Algorithm {
         }
     }
 
+    #[expect(clippy::as_conversions, reason = "the ten variants are numbered from zero")]
     const fn bit(self) -> u16 {
-        match self {
-            Self::RS256 => 1,
-            Self::RS384 => 1 << 1,
-            Self::RS512 => 1 << 2,
-            Self::PS256 => 1 << 3,
-            Self::PS384 => 1 << 4,
-            Self::PS512 => 1 << 5,
-            Self::ES256 => 1 << 6,
-            Self::ES384 => 1 << 7,
-            Self::ES512 => 1 << 8,
-            Self::EdDSA => 1 << 9,
-        }
+        1 << self as u16
     }
 }
 

@@ -97,8 +97,8 @@ impl JwkSet {
         if document.starts_with(b"\xef\xbb\xbf") {
             return Err(InvalidJwkSet::ByteOrderMark);
         }
-        let document: Document<'_> = json::parse_outermost(document).map_err(|_| InvalidJwkSet::Malformed)?;
-        let entries = document.keys.into_iter().map(Entry::new).collect::<Result<Vec<_>, _>>();
+        let document: KeySetDocument<'_> = json::parse_outermost(document).map_err(|_| InvalidJwkSet::Malformed)?;
+        let entries = document.keys.into_iter().map(JwkEntry::new).collect::<Result<Vec<_>, _>>();
         let entries = entries.map_err(|_| InvalidJwkSet::Malformed)?;
         let count = |purpose| entries.iter().filter(|entry| entry.purpose == purpose).count();
         let for_signatures = count(Purpose::Signatures).min(max_keys);
@@ -116,7 +116,7 @@ impl JwkSet {
         Ok(set)
     }
 
-    fn add(&mut self, entry: Entry, left: &mut usize) {
+    fn add(&mut self, entry: JwkEntry, left: &mut usize) {
         let Some(fewer) = left.checked_sub(1) else { return self.skip(entry, UnusableKey::TooMany) };
         *left = fewer;
         let read = if entry.is_ambiguous { Err(UnusableKey::Malformed) } else { VerificationKey::from_jwk(&entry.jwk) };
@@ -135,7 +135,7 @@ impl JwkSet {
         key.kid().is_some() && self.keys.iter().filter(is_alike).count() >= MAX_TRIED
     }
 
-    fn skip(&mut self, entry: Entry, reason: UnusableKey) {
+    fn skip(&mut self, entry: JwkEntry, reason: UnusableKey) {
         self.skipped.push(reason);
         let name = published_name(&entry.jwk);
         if reason == UnusableKey::NotForSignatures {
@@ -219,20 +219,20 @@ impl UnusableEntry {
 }
 
 #[derive(Deserialize)]
-struct Document<'d> {
+struct KeySetDocument<'d> {
     #[serde(borrow)]
     keys: Vec<&'d RawValue>,
 }
 
 /// An entry of a key set, without members that are `null`, and without the certificate chain, which is never read.
-struct Entry {
+struct JwkEntry {
     jwk: Map<String, Value>,
     /// Whether an object in it repeats a name.
     is_ambiguous: bool,
     purpose: Purpose,
 }
 
-impl Entry {
+impl JwkEntry {
     fn new(entry: &RawValue) -> Result<Self, serde_json::Error> {
         let is_ambiguous = !json::is_unique(entry);
         let value: Value = serde_json::from_str(entry.get())?;

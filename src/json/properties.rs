@@ -1,4 +1,4 @@
-//! The walk beside a reader that was written to be obviously right, over documents that know every trick.
+//! The check of names beside a simple one, for generated documents with repeated, escaped and reserved names.
 #![allow(clippy::arithmetic_side_effects, clippy::string_slice, reason = "tests know their data")]
 
 use std::collections::{HashMap, HashSet};
@@ -12,7 +12,7 @@ proptest! {
     #![proptest_config(cases(1_500))]
 
     #[test]
-    fn what_is_unique_is_read_and_what_is_not_is_refused(tree in prop_oneof![objects(), trees()]) {
+    fn documents_with_unique_names_are_read(tree in prop_oneof![objects(), trees()]) {
         let text = tree.text();
         let is_good = matches!(tree, Tree::Object(_)) && !tree.repeats() && !tree.is_reserved();
         prop_assert_eq!(is_unique_object(text.as_bytes()), is_good, "{}", text);
@@ -25,7 +25,7 @@ proptest! {
     }
 
     #[test]
-    fn one_bad_member_of_a_list_spoils_no_other(
+    fn an_ambiguous_entry_does_not_affect_others(
         list in prop::collection::vec(prop_oneof![objects(), trees()], 0..6),
         others in prop::collection::vec((names(), trees()), 0..3),
     ) {
@@ -51,7 +51,7 @@ proptest! {
     }
 
     #[test]
-    fn a_changed_document_is_read_in_one_way_or_not_at_all(
+    fn a_changed_document_is_read_in_one_way_or_rejected(
         tree in objects(),
         changes in prop::collection::vec((any::<prop::sample::Index>(), bytes(), 0_u8..3), 1..4),
     ) {
@@ -76,7 +76,7 @@ proptest! {
     }
 }
 
-/// The last digit of a large number may change when it is written and read again: serde_json is not exact there.
+/// Removes numbers: serde_json may change the last digit of a large one when it writes and reads it.
 fn without_numbers(value: Value) -> Value {
     match value {
         Value::Number(_) => Value::Null,
@@ -88,7 +88,7 @@ fn without_numbers(value: Value) -> Value {
     }
 }
 
-/// JSON that can say a name twice, and write it with an escape.
+/// JSON that can repeat a name, and write it with an escape.
 #[derive(Debug, Clone)]
 enum Tree {
     Leaf(&'static str),
@@ -112,7 +112,7 @@ impl Tree {
         }
     }
 
-    /// Whether any object in it has a name twice.
+    /// Whether an object in it repeats a name.
     fn repeats(&self) -> bool {
         match self {
             Self::Leaf(_) | Self::Text(_) => false,
@@ -124,7 +124,7 @@ impl Tree {
         }
     }
 
-    /// Whether any object in it has a name that the parser keeps for itself.
+    /// Whether an object in it has a name that serde_json reserves.
     fn is_reserved(&self) -> bool {
         match self {
             Self::Leaf(_) | Self::Text(_) => false,
@@ -166,12 +166,12 @@ fn trees() -> impl Strategy<Value = Tree> {
     })
 }
 
-/// Those that mean something in JSON, and some that mean nothing anywhere.
+/// Bytes that have a meaning in JSON, and some that are invalid everywhere.
 fn bytes() -> impl Strategy<Value = u8> {
     prop::sample::select(b"{}[]\",:\\ab1-e. \n\0\x80\xc0\xff".to_vec())
 }
 
-/// Few, so that they meet; and whether the first character is written as an escape.
+/// Few names, so that they repeat, and whether the first character is written as an escape.
 fn names() -> impl Strategy<Value = (String, bool)> {
     let name = prop_oneof![
         12 => "[ab]{0,2}",

@@ -1,6 +1,8 @@
 use std::collections::HashSet;
 use std::fmt;
 
+use smallvec::SmallVec;
+
 /// A set of scopes, in the order in which they were given (RFC 6749, section 3.3).
 ///
 /// Every scope is a valid `scope-token`: one or more of `%x21 / %x23-5B / %x5D-7E`. Scopes are compared byte by byte:
@@ -53,10 +55,7 @@ impl Scopes {
     /// Reads the scopes of a token from one string. Only U+0020 separates them. A part that is not a valid scope is
     /// ignored.
     pub(crate) fn granted(text: &str) -> Self {
-        if is_canonical(text) {
-            return Self { text: Some(text.into()) };
-        }
-        Self::distinct(text.split(' ').filter(|piece| is_scope_token(piece)))
+        Self::distinct_of_length(text.len(), text.split(' ').filter(|part| is_scope_token(part)))
     }
 
     /// Reads the scopes of a token from an array. An element with a space is not a valid scope, and is never split.
@@ -98,8 +97,13 @@ impl Scopes {
     }
 
     pub(super) fn distinct<'a>(scopes: impl Iterator<Item = &'a str>) -> Self {
-        let mut text = String::new();
-        let mut few: Vec<&str> = Vec::new();
+        Self::distinct_of_length(0, scopes)
+    }
+
+    /// The set of `scopes`, whose text is expected to have `length` bytes. If it has, this is the only allocation.
+    fn distinct_of_length<'a>(length: usize, scopes: impl Iterator<Item = &'a str>) -> Self {
+        let mut text = String::with_capacity(length);
+        let mut few: SmallVec<[&str; FEW]> = SmallVec::new();
         let mut many: HashSet<&str> = HashSet::new();
         for scope in scopes {
             // Comparing a few scopes is faster than hashing them. Comparing thousands would be slow.
@@ -132,27 +136,10 @@ impl fmt::Display for Scopes {
     }
 }
 
-/// Whether a text is a short list of distinct scopes, separated by single spaces. Nearly every token has such a list,
-/// which is copied as it is.
-fn is_canonical(text: &str) -> bool {
-    let bytes = text.as_bytes();
-    let scopes = || bytes.split(|byte| *byte == b' ');
-    let is_new =
-        |(index, scope): (usize, &[u8])| !scope.is_empty() && scopes().take(index).all(|earlier| earlier != scope);
-    let is_plain = |byte: &u8| *byte == b' ' || is_scope_character(*byte);
-    bytes.len() <= SHORT && bytes.iter().all(is_plain) && scopes().enumerate().all(is_new)
-}
-
 fn is_scope_token(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(is_scope_character)
+    !text.is_empty() && text.bytes().all(|byte| matches!(byte, 0x21 | 0x23..=0x5B | 0x5D..=0x7E))
 }
 
-const fn is_scope_character(byte: u8) -> bool {
-    matches!(byte, 0x21 | 0x23..=0x5B | 0x5D..=0x7E)
-}
-
-/// The longest text whose scopes are compared one by one, in bytes. The comparison takes quadratic time.
-const SHORT: usize = 256;
 /// The number of scopes that are compared one by one. More are hashed, since the comparison takes quadratic time.
 const FEW: usize = 16;
 

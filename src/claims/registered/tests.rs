@@ -18,7 +18,7 @@ fn policy() -> Policy {
     }
 }
 
-/// Good claims with some members replaced; `null` in `changes` removes one, a raw text is put in as it is.
+/// Checks valid claims with some changes: a JSON text replaces a claim, and `absent` removes it.
 fn judge(changes: &[(&str, &str)]) -> Result<(), CheckFailure> {
     judge_by(&policy(), changes)
 }
@@ -42,7 +42,7 @@ fn judge_by(policy: &Policy, changes: &[(&str, &str)]) -> Result<(), CheckFailur
 }
 
 #[test]
-fn claims_are_judged_in_order() {
+fn claims_are_checked_in_order() {
     use CheckFailure::*;
     for (changes, expected) in [
         (&[][..], Ok(())),
@@ -112,7 +112,7 @@ fn claims_are_judged_in_order() {
 }
 
 #[test]
-fn what_is_no_claims_set_is_refused() {
+fn invalid_claims_sets_are_rejected() {
     let nested = format!("{{\"x\":{}1{}}}", "[".repeat(50_000), "]".repeat(50_000));
     for json in [
         "",
@@ -140,7 +140,7 @@ fn what_is_no_claims_set_is_refused() {
 }
 
 #[test]
-fn a_repeated_claim_is_refused() {
+fn a_repeated_claim_is_rejected() {
     for name in ["aud", "exp", "iss", "sub", "scope", "client_id", "cnf", "tenant"] {
         assert!(Claims::from_json(format!(r#"{{"{name}":1,"{name}":1}}"#)).is_err(), "{name}");
     }
@@ -171,7 +171,7 @@ fn scopes_come_from_the_first_source_only() {
 }
 
 #[test]
-fn names_are_never_made_out_of_numbers() {
+fn numbers_are_not_read_as_names() {
     for json in [r#"{"client_id":2}"#, r#"{"sub":"","client_id":[]}"#, "{}", r#"{"sub":null,"client_id":null}"#] {
         let claims = Claims::from_json(json).unwrap();
         assert_eq!((claims.subject(), claims.client_id()), (None, None), "{json}");
@@ -189,7 +189,7 @@ fn all_claims_can_be_read_by_name() {
 }
 
 #[test]
-fn nothing_personal_is_in_the_debug_output() {
+fn debug_output_has_no_personal_data() {
     let claims = Claims::from_json(r#"{"iss":"https://as","sub":"alice","email":"secret"}"#).unwrap();
     let text = format!("{claims:?}");
     assert!(!text.contains("alice") && !text.contains("secret"), "{text}");
@@ -212,7 +212,7 @@ fn optional_rules_hold_when_they_are_switched_on() {
 }
 
 #[test]
-fn all_claims_of_rfc_9068_are_there_where_that_is_required() {
+fn claims_of_rfc_9068_can_be_required() {
     let strict = Policy { rfc9068_required: true, ..policy() };
     let complete = [("client_id", r#""app""#), ("jti", r#""1""#), ("iat", "1700000000")];
     assert_eq!(judge_by(&strict, &complete), Ok(()));

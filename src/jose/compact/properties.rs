@@ -1,4 +1,4 @@
-//! One token has one spelling, and none makes the parser fall over.
+//! Each token has one text, and no text makes the parser panic.
 #![allow(clippy::arithmetic_side_effects, clippy::string_slice, reason = "tests know their data")]
 
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -49,8 +49,7 @@ proptest! {
     }
 }
 
-/// Texts of the alphabet and beside it, more often than not of a length that could be right. Long ones are decoded in
-/// another way than short ones.
+/// Texts inside and outside of the alphabet, mostly of a valid length. Long ones are decoded by other code than short ones.
 fn texts() -> impl Strategy<Value = String> {
     let with_one_other = (any::<prop::sample::Index>(), any::<char>()).prop_flat_map(|(place, other)| {
         "[A-Za-z0-9_-]{60,200}".prop_map(move |text| {

@@ -32,7 +32,7 @@ fn set(keys: &[Value]) -> Result<JwkSet, InvalidJwkSet> {
 }
 
 #[test]
-fn what_is_no_key_set_is_refused() {
+fn invalid_key_sets_are_rejected() {
     for document in [
         "",
         "{}",
@@ -52,7 +52,7 @@ fn what_is_no_key_set_is_refused() {
 }
 
 #[test]
-fn one_bad_key_never_spoils_the_set() {
+fn one_unusable_key_does_not_affect_others() {
     for bad in [
         json!(1),
         json!({}),
@@ -99,7 +99,7 @@ fn one_bad_key_never_spoils_the_set() {
 }
 
 #[test]
-fn a_repeated_member_spoils_its_own_key_only() {
+fn a_repeated_member_affects_only_its_own_key() {
     let (bad, good) =
         (ec().to_string().replace("{", r#"{"kty":"EC","#), with(ec(), json!({"kid": "good"})).to_string());
     let keys = JwkSet::from_json(format!(r#"{{"keys":[{bad},{good}]}}"#)).unwrap();
@@ -108,7 +108,7 @@ fn a_repeated_member_spoils_its_own_key_only() {
 }
 
 #[test]
-fn coordinates_are_measured_each_by_itself() {
+fn each_coordinate_must_have_its_length() {
     use base64::Engine as _;
     let engine = base64::engine::general_purpose::URL_SAFE_NO_PAD;
     let joined = [engine.decode(X).unwrap(), engine.decode(Y).unwrap()].concat();
@@ -117,7 +117,7 @@ fn coordinates_are_measured_each_by_itself() {
 }
 
 #[test]
-fn points_of_small_order_are_no_keys() {
+fn points_of_small_order_are_rejected() {
     use base64::Engine as _;
     let engine = base64::engine::general_purpose::URL_SAFE_NO_PAD;
     let mut points = vec![[0_u8; 32]];
@@ -139,7 +139,7 @@ fn points_of_small_order_are_no_keys() {
 }
 
 #[test]
-fn unknown_members_and_a_leading_zero_do_no_harm() {
+fn unknown_members_and_a_leading_zero_are_accepted() {
     let odd = with(ec(), json!({"ext": true, "nbf": 1, "exp": 2, "x5c": ["garbage"], "x5t": 1}));
     assert!(set(&[odd]).is_ok());
     use base64::Engine as _;
@@ -149,7 +149,7 @@ fn unknown_members_and_a_leading_zero_do_no_harm() {
     assert!(set(&[padded]).is_ok());
 }
 
-/// What is imported can check: a longer key would have every token of its issuer refused as forged.
+/// With a longer key, every token of its issuer would be rejected for its signature.
 #[test]
 fn a_modulus_is_no_longer_than_this_build_can_check() {
     let longest = if cfg!(feature = "aws-lc-rs") { 8192 } else { 4096 };
@@ -159,7 +159,7 @@ fn a_modulus_is_no_longer_than_this_build_can_check() {
 }
 
 #[test]
-fn the_type_decides_where_no_algorithm_is_named() {
+fn a_key_without_alg_is_for_all_algorithms_of_its_type() {
     let keys = set(&[ec(), rsa(2048)]).unwrap();
     let algorithms: Vec<_> = keys.keys().map(|key| key.algorithms().iter().collect::<Vec<_>>()).collect();
     assert_eq!(algorithms[0], [Algorithm::ES256]);
@@ -295,7 +295,7 @@ fn at_most_four_keys_with_one_key_id_are_tried() {
 }
 
 #[test]
-fn keys_that_say_that_they_are_for_signatures_come_first() {
+fn keys_marked_for_signatures_come_first() {
     let numbered = |number: usize, changes: Value| with(with(ec(), json!({"kid": number.to_string()})), changes);
     let other = (0..3).map(|number| numbered(number, json!({})));
     let encryption = (3..200).map(|number| numbered(number, json!({"use": "enc"})));
@@ -325,7 +325,7 @@ fn null_means_absent_and_a_certificate_chain_is_not_measured() {
 }
 
 #[test]
-fn each_reason_is_told_from_the_others() {
+fn each_reason_is_reported() {
     use UnusableKey::*;
     for (key, reason) in [
         (with(ec(), json!({"kid": 1})), Malformed),

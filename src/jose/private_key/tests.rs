@@ -1,4 +1,4 @@
-//! Keys are made, and signatures checked, by AWS-LC, whichever backend is under test.
+//! AWS-LC makes the keys and checks the signatures for both backends.
 
 use aws_lc_rs::encoding::AsDer as _;
 use aws_lc_rs::rand::SystemRandom;
@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::*;
 
-/// A key of one kind: PKCS #8, and the public key as the verifying side has it.
+/// A private key in PKCS #8, and its public key.
 struct Pair {
     kind: &'static str,
     pem: String,
@@ -69,7 +69,7 @@ fn part(text: &str) -> Value {
 }
 
 #[test]
-fn a_key_signs_with_its_own_algorithms_and_is_refused_for_all_others() {
+fn a_key_signs_only_with_its_own_algorithms() {
     let pairs = pairs();
     for algorithm in Algorithm::ALL {
         let (kind, verification) = kind_of(algorithm);
@@ -94,7 +94,7 @@ fn a_key_signs_with_its_own_algorithms_and_is_refused_for_all_others() {
 }
 
 #[test]
-fn a_key_is_named_only_if_it_has_a_name() {
+fn kid_is_written_only_if_it_is_set() {
     let key = || PrivateKey::from_pkcs8_pem(Algorithm::EdDSA, ED25519).unwrap();
     let header = |key: PrivateKey| part(key.sign_jwt("x", claims()).unwrap().split('.').next().unwrap());
     assert_eq!(header(key()), json!({ "alg": "EdDSA", "typ": "x" }));
@@ -102,7 +102,7 @@ fn a_key_is_named_only_if_it_has_a_name() {
 }
 
 #[test]
-fn a_known_key_is_read_as_files_have_it() {
+fn a_published_key_is_read() {
     // RFC 8410, section 10.3; the public key is that of section 10.1.
     let public = STANDARD.decode("Gb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=").unwrap();
     for text in [
@@ -142,7 +142,7 @@ fn what_is_no_pkcs8_key_in_pem_is_refused_with_the_command_that_helps() {
 }
 
 #[test]
-fn what_only_looks_like_a_key_is_refused() {
+fn texts_that_look_like_a_key_are_rejected() {
     for text in [
         pem(b""),
         pem(b"\x30\x00"),
@@ -162,7 +162,7 @@ fn what_only_looks_like_a_key_is_refused() {
 }
 
 #[test]
-fn a_key_does_not_print() {
+fn debug_output_does_not_contain_the_key() {
     let key = PrivateKey::from_pkcs8_pem(Algorithm::EdDSA, ED25519).unwrap().key_id("kid");
     assert_eq!(format!("{key:?}"), "PrivateKey { algorithm: EdDSA, .. }");
 }
