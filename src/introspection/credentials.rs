@@ -77,7 +77,9 @@ impl ClientCredentials {
             return Ok(());
         }
         if self.client_id.is_empty() {
-            return wrong("the client identifier for introspection is empty; use the one that the authorization server has");
+            return wrong(
+                "the client identifier for introspection is empty; use the one that the authorization server has",
+            );
         }
         if matches!(&self.method, AuthMethod::Basic(secret) | AuthMethod::Post(secret) if secret.is_empty()) {
             return wrong(

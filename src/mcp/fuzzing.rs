@@ -5,19 +5,19 @@ use std::ops::ControlFlow;
 use super::request::{self, Message, Operation, Target};
 use super::scopes::{McpScopes, RequiredRules, Rules};
 
-/// A request or notification as the layer reads it: its method, what kind of thing it names, and the names.
+/// The operation of a request or notification, as the layer reads it.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct ParsedOperation {
     /// The method.
     pub method: String,
-    /// The name of the kind.
+    /// The kind of its target.
     pub kind: &'static str,
-    /// One, or several resources.
+    /// The name of the target, or the URIs of several resources.
     pub names: Vec<String>,
 }
 
-/// The messages of a body, `None` for an answer; nothing if it cannot be read with certainty.
+/// The messages of a body, each `None` if it is a response. `None` for an ambiguous body.
 #[must_use]
 pub fn messages(body: &[u8]) -> Option<Vec<Option<ParsedOperation>>> {
     let mut messages = Vec::new();
@@ -42,16 +42,16 @@ fn parsed(operation: &Operation<'_>) -> ParsedOperation {
     ParsedOperation { method: operation.method.to_string(), kind, names }
 }
 
-/// Whether reading `uri` needs the scope of a rule for `template`, whether that of all other resources, and whether it is
-/// public where `template` is. `None` if that is no template.
+/// Whether reading `uri` needs the scope of a rule for `template`, whether it needs the scope of all other resources, and
+/// whether it is public if `template` is public. `None` if `template` is invalid.
 #[must_use]
 pub fn uri_standing(template: &str, uri: &str) -> Option<[bool; 3]> {
     let needs = |scopes: McpScopes| {
         let rules = Rules::new(scopes).ok()?;
-        let mut needs = RequiredRules::default();
+        let mut required = RequiredRules::default();
         let operation = Operation { method: "resources/read".into(), target: Target::Resource(uri.into()) };
-        rules.add(Some(&operation), &mut needs);
-        Some((rules.scopes_of(&needs), needs.token))
+        rules.add(Some(&operation), &mut required);
+        Some((rules.scopes_of(&required), required.token))
     };
     let (scopes, _) = needs(McpScopes::new().resource(template, ["guarded"]).any_resource(["other"]))?;
     let (_, needs_token) = needs(McpScopes::new().public_resources([template]))?;

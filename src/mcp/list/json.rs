@@ -44,7 +44,7 @@ impl<B> FilteredJson<B> {
         }
     }
 
-    /// What is sent in place of `body`.
+    /// Filters `body`, and decides what is sent.
     fn filtered(&self, mut body: ReadBody) -> Progress<B> {
         if !body.bytes.trim_ascii().is_empty() {
             match self.filter.filter(&body.bytes) {

@@ -3,7 +3,7 @@
 //! The layer decides by what it reads here, and the handler reads the same bytes again with another parser. JSON parsers
 //! differ: of a repeated name some take the first value and some the last, some compare names without case, and some end
 //! a text at a NUL. So a body is rejected if a member that matters is repeated, or if the name of another member could be
-//! taken for it. What does not matter, such as the arguments of a tool, may be anything that is JSON.
+//! taken for it. Members that do not matter, such as the arguments of a tool, may hold any JSON.
 
 use std::fmt;
 use std::ops::ControlFlow;
@@ -179,7 +179,7 @@ const MAY_REPEAT: [&str; 3] = ["id", "result", "error"];
 const MAX_ID: usize = 256;
 /// The most messages in a batch. Clients send fewer, and the layer decides about this many quickly.
 const MAX_BATCH: usize = 1_000;
-/// What remains of a capital I with a dot in lower case.
+/// The combining dot that remains of a capital I with a dot in lower case.
 const DOT_ABOVE: char = '\u{307}';
 
 #[cfg(test)]

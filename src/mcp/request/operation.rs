@@ -8,14 +8,14 @@ use serde_json::value::RawValue;
 use super::message::{is_object_or_null, members, text};
 use crate::json::Text;
 
-/// The operation of a request or a notification: its method and what the method is applied to.
+/// The operation of a request or a notification: its method and its target, such as a tool.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::mcp) struct Operation<'b> {
     pub(in crate::mcp) method: Cow<'b, str>,
     pub(in crate::mcp) target: Target<'b>,
 }
 
-/// What an operation is applied to.
+/// The target of an operation.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::mcp) enum Target<'b> {
     None,
@@ -73,7 +73,7 @@ impl<'b> Operation<'b> {
         }
     }
 
-    /// What the header `Mcp-Name` repeats; `None` for methods without it.
+    /// The name that the header `Mcp-Name` repeats; `None` for methods without this header.
     pub(in crate::mcp) fn name(&self) -> Option<&str> {
         match &self.target {
             Target::Tool(name) | Target::Task(name) => Some(name),
@@ -84,7 +84,7 @@ impl<'b> Operation<'b> {
     }
 }
 
-/// What a list method lists.
+/// The kind of entries in a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::mcp) enum ListKind {
     Tools,

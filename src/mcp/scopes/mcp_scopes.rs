@@ -2,20 +2,25 @@ use super::rules::Rules;
 use crate::bearer::Guard;
 use crate::error::BuildError;
 
-/// Which scopes an MCP operation needs, besides those that every request needs.
+/// The rules of an MCP server: which scopes each operation needs, and which operations need no token.
 ///
-/// What a token must grant is the bearer layer's required scopes followed by the operation's: those of its method, then those
-/// of its tool, prompt or resource. A challenge names them all, in that order.
+/// They go to [`ResourceServer::mcp_layer`](crate::ResourceServer::mcp_layer). A token needs the scopes that the layer requires
+/// for every request, then those of the method, then those of the tool, prompt or resource. A challenge names all of them in
+/// this order.
 ///
 /// ```
 /// use mcp_bearer::mcp::McpScopes;
 ///
 /// let scopes = McpScopes::new()
+///     // `add_note` needs `notes:write`, every other tool needs `mcp:tools`.
 ///     .tool("add_note", ["notes:write"])
 ///     .any_tool(["mcp:tools"])
+///     // `notes://1` and `notes://2` match this URI template.
 ///     .resource("notes://{id}", ["notes:read"])
 ///     .prompt("summary", ["notes:read"])
-///     .method("completion/complete", ["mcp:tools"]);
+///     .method("completion/complete", ["mcp:tools"])
+///     // Prompts and resources without a rule are rejected.
+///     .deny_unlisted();
 /// ```
 #[derive(Debug, Clone, Default)]
 #[must_use]
@@ -38,148 +43,109 @@ pub struct McpScopes {
 pub(super) type Rule = (String, Vec<String>);
 
 impl McpScopes {
-    /// No rules: every operation needs what the bearer layer requires, and no more.
+    /// Without rules, every operation needs only the scopes that the layer requires for every request.
     pub fn new() -> Self {
         Self::default()
     }
 
     /// Calls of this tool need all of `scopes`.
-    pub fn tool<I>(mut self, name: impl Into<String>, scopes: I) -> Self
-    where
-        I: IntoIterator,
-        I::Item: Into<String>,
-    {
+    pub fn tool(mut self, name: impl Into<String>, scopes: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.tools.push((name.into(), texts(scopes)));
         self
     }
 
-    /// Calls of tools without a rule of their own need all of `scopes`.
-    pub fn any_tool<I>(mut self, scopes: I) -> Self
-    where
-        I: IntoIterator,
-        I::Item: Into<String>,
-    {
+    /// Calls of every tool without its own [`tool`](Self::tool) rule need all of `scopes`.
+    pub fn any_tool(mut self, scopes: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.any_tool.get_or_insert_default().extend(texts(scopes));
         self
     }
 
     /// Getting this prompt, and completing its arguments, needs all of `scopes`.
-    pub fn prompt<I>(mut self, name: impl Into<String>, scopes: I) -> Self
-    where
-        I: IntoIterator,
-        I::Item: Into<String>,
-    {
+    pub fn prompt(mut self, name: impl Into<String>, scopes: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.prompts.push((name.into(), texts(scopes)));
         self
     }
 
-    /// Prompts without a rule of their own need all of `scopes`.
-    pub fn any_prompt<I>(mut self, scopes: I) -> Self
-    where
-        I: IntoIterator,
-        I::Item: Into<String>,
-    {
+    /// Every prompt without its own [`prompt`](Self::prompt) rule needs all of `scopes`.
+    pub fn any_prompt(mut self, scopes: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.any_prompt.get_or_insert_default().extend(texts(scopes));
         self
     }
 
     /// Reading these resources, subscribing to them and completing their URIs needs all of `scopes`.
     ///
-    /// `uri` is a URI or a URI template (RFC 6570). `{id}` matches anything without `/`, `?` and `#`, `{+path}` anything
-    /// without `?` and `#`. The other expressions match nothing, or what begins with their character: `{?query}`, `{&query}`,
-    /// `{#fragment}`, `{/path*}`, `{.extension}`, `{;parameter}`. A URI that several rules match needs the scopes of all.
+    /// `uri` is a URI or a URI template (RFC 6570). `{id}` matches any text without `/`, `?` and `#`; `{+path}` matches any text
+    /// without `?` and `#`. The expressions `{?query}`, `{&query}`, `{#fragment}`, `{/path*}`, `{.extension}` and `{;parameter}`
+    /// match nothing, or a text that begins with their character. A URI that several rules match needs the scopes of all of
+    /// them.
     ///
-    /// A URI is matched once, as it is written, if it is in canonical form:
+    /// **A URI in canonical form is matched as it is written. Any other URI needs the scopes of every resource rule**, those of
+    /// [`any_resource`](Self::any_resource) included, because servers read it in different ways. A URI is canonical if:
     ///
-    /// - It is ASCII and has no backslash, space, control character or other character that no URI has (RFC 3986). Its scheme
-    ///   and its host are in lower case.
-    /// - It has `//` after its scheme where a rule of this scheme has it, and only there.
-    /// - It has no user information, no empty port, and no port, query or fragment that the rule does not have.
-    /// - It has no segment `.` or `..`, and no empty segment but the last.
-    /// - Its percent-encoding is in upper case, and never of an unreserved character, a backslash or a control character.
+    /// - It has only characters of a URI (RFC 3986): ASCII, without backslashes, spaces and control characters.
+    /// - Its scheme and its host are in lower case.
+    /// - It has `//` after its scheme if the rules for this scheme have it, and only then.
+    /// - It does not have user information, an empty port, or a port, query or fragment that the rule does not have.
+    /// - It does not have a segment `.` or `..`, or an empty segment before its last one.
+    /// - Its percent-encoding is in upper case, and not of an unreserved character, a backslash or a control character.
     /// - It is not a `file` URI with a host, and URL parsers read the same host, port and path from it.
     ///
-    /// **Any other URI needs the scopes of every resource rule**, those of [`any_resource`](Self::any_resource) included,
-    /// because servers read it in different ways. A rule also counts if its URI lacks only a port, a query, a fragment or a
-    /// slash at the end of the requested one, has a slash at the end that the requested one lacks, has another query, equals it
-    /// once `%2F` and its like are decoded, or is a `file` URI that differs in the case of ASCII letters. A rule whose own URIs are not in canonical form matches nothing, and is an error at build.
-    pub fn resource<I>(mut self, uri: impl Into<String>, scopes: I) -> Self
-    where
-        I: IntoIterator,
-        I::Item: Into<String>,
-    {
+    /// A canonical URI also needs the scopes of a rule that it matches after one of these changes, because lenient servers make
+    /// them: its port, query, fragment or slash at the end is removed; a slash is added at the end; its query is replaced by
+    /// another one; `%2F` and similar are decoded; the case of ASCII letters in a `file` URI is changed.
+    ///
+    /// A rule whose own URIs are not canonical cannot match anything, and is an error when the layer is built.
+    pub fn resource(mut self, uri: impl Into<String>, scopes: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.resources.push((uri.into(), texts(scopes)));
         self
     }
 
-    /// Resources that no other rule matches need all of `scopes`. So does a URI that is not in
-    /// [canonical form](Self::resource).
-    pub fn any_resource<I>(mut self, scopes: I) -> Self
-    where
-        I: IntoIterator,
-        I::Item: Into<String>,
-    {
+    /// Every resource that no [`resource`](Self::resource) rule matches needs all of `scopes`. So does a URI that is not in
+    /// canonical form.
+    pub fn any_resource(mut self, scopes: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.any_resource.get_or_insert_default().extend(texts(scopes));
         self
     }
 
-    /// Requests and notifications of this method need all of `scopes`, whatever they are about.
-    pub fn method<I>(mut self, method: impl Into<String>, scopes: I) -> Self
-    where
-        I: IntoIterator,
-        I::Item: Into<String>,
-    {
+    /// Requests and notifications of this method need all of `scopes`, for every target.
+    pub fn method(mut self, method: impl Into<String>, scopes: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.methods.push((method.into(), texts(scopes)));
         self
     }
 
-    /// These methods need no token, where the bearer layer has
-    /// [`allow_anonymous`](crate::BearerAuthLayer::allow_anonymous) too. A bad token is refused all the same.
+    /// These methods can be used without a token, if the layer allows anonymous requests. An invalid token is rejected all the
+    /// same.
     ///
-    /// `notifications/initialized`, which ends an `initialize`, is public with it. A method that names a tool, a prompt or
-    /// a resource is no operation by itself: use [`public_tools`](Self::public_tools) and its like.
-    pub fn public<I>(mut self, methods: I) -> Self
-    where
-        I: IntoIterator,
-        I::Item: Into<String>,
-    {
+    /// With `initialize`, the notification `notifications/initialized` that follows it is public too. A method with a target,
+    /// such as `tools/call`, cannot be public: use [`public_tools`](Self::public_tools),
+    /// [`public_prompts`](Self::public_prompts) or [`public_resources`](Self::public_resources).
+    pub fn public(mut self, methods: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.public_methods.extend(texts(methods));
         self
     }
 
-    /// These tools can be called without a token, where the bearer layer allows anonymous requests too.
-    pub fn public_tools<I>(mut self, names: I) -> Self
-    where
-        I: IntoIterator,
-        I::Item: Into<String>,
-    {
+    /// These tools can be called without a token, if the layer allows anonymous requests.
+    pub fn public_tools(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.public_tools.extend(texts(names));
         self
     }
 
-    /// These prompts can be had without a token, where the bearer layer allows anonymous requests too.
-    pub fn public_prompts<I>(mut self, names: I) -> Self
-    where
-        I: IntoIterator,
-        I::Item: Into<String>,
-    {
+    /// These prompts can be fetched without a token, if the layer allows anonymous requests.
+    pub fn public_prompts(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.public_prompts.extend(texts(names));
         self
     }
 
-    /// These resources, by URI or template, can be read without a token, where the bearer layer allows anonymous requests
-    /// too. A URI that is not in [canonical form](Self::resource) is not one of them.
-    pub fn public_resources<I>(mut self, uris: I) -> Self
-    where
-        I: IntoIterator,
-        I::Item: Into<String>,
-    {
+    /// These resources, given by URI or URI template, can be read without a token, if the layer allows anonymous requests. A
+    /// URI that is not in [canonical form](Self::resource) is never public.
+    pub fn public_resources(mut self, uris: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.public_resources.extend(texts(uris));
         self
     }
 
-    /// Refuses tools, prompts and resources that no rule lists, by themselves or by `any_*`, whatever the token grants. A URI
-    /// that is not in [canonical form](Self::resource) is listed by [`any_resource`](Self::any_resource) only.
+    /// Rejects every tool, prompt and resource without a rule, whatever scopes the token has. `any_tool`, `any_prompt` and
+    /// `any_resource` count as rules. A URI that is not in [canonical form](Self::resource) is rejected unless there is an
+    /// `any_resource` rule.
     pub const fn deny_unlisted(mut self) -> Self {
         self.deny_unlisted = true;
         self
@@ -192,10 +158,6 @@ impl McpScopes {
     }
 }
 
-fn texts<I>(texts: I) -> Vec<String>
-where
-    I: IntoIterator,
-    I::Item: Into<String>,
-{
+fn texts(texts: impl IntoIterator<Item = impl Into<String>>) -> Vec<String> {
     texts.into_iter().map(Into::into).collect()
 }

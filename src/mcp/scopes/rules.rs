@@ -45,7 +45,7 @@ struct NamedRules {
     public: HashSet<Box<str>>,
 }
 
-/// What the rules say about one target.
+/// The result of a look-up of one target.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct TargetRules {
     pub(super) has_rule: bool,
@@ -117,7 +117,7 @@ impl Rules {
         if !matches!(operation.target, Target::Resources(_)) {
             target.is_public |= is_public_method;
         }
-        // What needs a scope is not public, whatever else matches it.
+        // An operation that needs a scope is not public, even if a public rule matches it too.
         required.token |= !target.is_public || target.has_rule || method_rule.is_some();
         required.unlisted |= self.deny_unlisted && !target.is_listed;
     }
@@ -184,7 +184,7 @@ impl Rules {
                 }
                 let what = format!("the {what} {name:?}");
                 if found.insert(name.as_str().into(), add(&what, texts)?).is_some() {
-                    return Err(wrong(format!("{what} has two rules: make them one")));
+                    return Err(wrong(format!("{what} has two rules; merge them into one")));
                 }
             }
             Ok(found)
@@ -198,7 +198,7 @@ impl Rules {
         let any_tool = any("`any_tool`", &scopes.any_tool)?;
         let any_prompt = any("`any_prompt`", &scopes.any_prompt)?;
         let any_resource = any("`any_resource`", &scopes.any_resource)?;
-        // In the order in which they were given, so that challenges name scopes in it.
+        // In the order of the configuration, which is the order of the scopes in a challenge.
         let mut resources: Vec<_> =
             resources.into_iter().map(|(uri, rule)| Ok((template(&uri)?, rule))).collect::<Result<_, BuildError>>()?;
         resources.sort_unstable_by_key(|(_, rule)| *rule);
@@ -211,8 +211,8 @@ impl Rules {
             prompts: NamedRules { own: prompts, any: any_prompt, public: set("prompt", &scopes.public_prompts)? },
             resources: ResourceRules::new(resources, any_resource, public_resources).map_err(|scheme| {
                 wrong(format!(
-                    "some resources of the scheme {scheme:?} are written with `{scheme}://` and some without the slashes: \
-                     write all with, or all without"
+                    "some resources of the scheme {scheme:?} are written with `{scheme}://` and some without the slashes; \
+                     write all with slashes, or all without"
                 ))
             })?,
             deny_unlisted: scopes.deny_unlisted,
@@ -226,11 +226,13 @@ impl Rules {
         for method in &self.public_methods {
             if let Some(instead) = names_its_target(method) {
                 return Err(wrong(format!(
-                    "{method:?} is not one operation, so it cannot be public: name what is, with `{instead}`"
+                    "the method {method:?} cannot be public, because it has a target; name the public ones with `{instead}`"
                 )));
             }
             if self.methods.contains_key(method) {
-                return Err(wrong(format!("the method {method:?} is public and needs scopes: remove one of the two")));
+                return Err(wrong(format!(
+                    "the method {method:?} is public and needs scopes; remove one of the two settings"
+                )));
             }
         }
         let publics = [
@@ -241,18 +243,22 @@ impl Rules {
         for (method, call, is_empty) in publics {
             if !is_empty && self.methods.contains_key(method) {
                 return Err(wrong(format!(
-                    "{method:?} needs scopes always, and `{call}` says never: remove one of the two"
+                    "the method {method:?} needs scopes, but `{call}` allows it without a token; remove one of the two settings"
                 )));
             }
         }
         if let Some(name) = self.tools.conflict() {
-            return Err(wrong(format!("the tool {name:?} is public and needs scopes: remove one of the two")));
+            return Err(wrong(format!("the tool {name:?} is public and needs scopes; remove one of the two settings")));
         }
         if let Some(name) = self.prompts.conflict() {
-            return Err(wrong(format!("the prompt {name:?} is public and needs scopes: remove one of the two")));
+            return Err(wrong(format!(
+                "the prompt {name:?} is public and needs scopes; remove one of the two settings"
+            )));
         }
         if let Some(uri) = self.resources.conflict() {
-            return Err(wrong(format!("the resource {uri:?} is public and needs scopes: remove one of the two")));
+            return Err(wrong(format!(
+                "the resource {uri:?} is public and needs scopes; remove one of the two settings"
+            )));
         }
         Ok(())
     }
@@ -273,7 +279,7 @@ impl Rules {
         let public = self.public();
         if !public.is_empty() {
             tracing::warn!(target: "mcp_bearer", operations = public.join(", "),
-                "these operations need no token where the bearer layer allows anonymous requests");
+                "these operations need no token if the layer allows anonymous requests");
         }
     }
 
@@ -302,8 +308,8 @@ fn names_its_target(method: &str) -> Option<&'static str> {
 fn template(uri: &str) -> Result<UriTemplate, BuildError> {
     UriTemplate::parse(uri).map_err(|error| {
         let message = match error {
-            InvalidTemplate::NotCanonical(reason) => format!("the resource {uri:?} can match no URI: {reason}"),
-            error => format!("{uri:?} is no URI template (RFC 6570): {error}"),
+            InvalidTemplate::NotCanonical(reason) => format!("the resource {uri:?} cannot match any URI: {reason}"),
+            error => format!("{uri:?} is not a URI template (RFC 6570): {error}"),
         };
         BuildError::new(BuildErrorKind::Setting, message)
     })
@@ -317,7 +323,7 @@ fn set(what: &str, names: &[String]) -> Result<HashSet<Box<str>>, BuildError> {
 }
 
 fn nameless(what: &str) -> BuildError {
-    wrong(format!("a {what} has no name: give it one"))
+    wrong(format!("a rule for a {what} has an empty name; write the name"))
 }
 
 fn wrong(message: String) -> BuildError {

@@ -56,7 +56,8 @@ impl UriPattern {
         uri.optional().is_within(self.template.optional()) && self.matches_text(uri.text())
     }
 
-    /// Whether the template matches `uri` for every server, also for one that decodes it first. What is public must.
+    /// Whether the template matches `uri` for every server, also for one that decodes it first. A public template must
+    /// match in this way.
     pub(super) fn surely_matches(&self, uri: &CanonicalUri<'_>) -> bool {
         self.matches(uri) && uri.decoded().is_none_or(|decoded| self.matches_text(decoded))
     }
