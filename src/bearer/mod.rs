@@ -8,14 +8,14 @@
 //! | an invalid access token | 401 | `error="invalid_token"` |
 //! | a valid access token that lacks a scope | 403 | `error="insufficient_scope"` |
 //! | an access token that cannot be verified now | 503 | none; `Retry-After` |
-//! | a handler needs [`AuthInfo`](crate::AuthInfo) on a route without the layer | 500 | none |
+//! | a handler needs [`AuthInfo`] on a route without the layer | 500 | none |
 //!
 //! Every rejected request is answered with `Cache-Control: no-store`, and the response has a [`Rejection`] in its extensions.
 //! No response contains a part of a token, of a claim, or of a response of another server.
 //!
 //! A layer that [allows anonymous requests](BearerAuthLayer::allow_anonymous) accepts requests without an `Authorization`
 //! header. The other rows of the table still apply. A CORS preflight passes without credentials. The layer removes an
-//! [`AuthInfo`](crate::AuthInfo) that is in the extensions of a request before it.
+//! [`AuthInfo`] that is in the extensions of a request before it.
 //!
 //! # gRPC
 //!

@@ -1,6 +1,6 @@
 //! Key sets: the public keys that verify the signatures of JWTs.
 //!
-//! [`refresh`] decides when a key set is fetched, [`fetch`] sends the request, and [`remote`] connects the two. A key set can
+//! `refresh` decides when a key set is fetched, `fetch` sends the request, and `remote` connects the two. A key set can
 //! also be fixed, or come from your own [`KeySource`].
 
 mod fetch;
