@@ -210,7 +210,8 @@ fn a_setter_without_try_panics_with_the_same_sentence() {
     let fixture = Fixture::cold();
     let server = &fixture.server;
     let mcp = || server.mcp_layer(McpScopes::new());
-    let panics: [(Box<dyn Fn() + '_>, &str); 9] = [
+    type Setter<'a> = Box<dyn Fn() + 'a>;
+    let panics: [(Setter, &str); 9] = [
         (Box::new(|| drop(server.bearer_layer().required_scopes(["two words"]))), r#""two words" is not a scope"#),
         (Box::new(|| drop(server.bearer_layer().any_scope([""; 0]))), "`any_scope` needs at least one scope"),
         (
