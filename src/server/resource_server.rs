@@ -74,30 +74,30 @@ impl ResourceServer {
         Ok(McpLayer::new(self.bearer_layer(), rules, Arc::clone(&self.inner.clock), self.inner.skew))
     }
 
-    /// The layer that lets no page call from a browser but those of these origins: a request with another `Origin` gets
-    /// 403, whatever its method and its token (MCP transport, "Security Warning", against DNS rebinding). A request
-    /// without `Origin` passes: programs send none.
+    /// A layer that accepts requests only from web pages of these origins, against DNS rebinding (MCP transport, "Security
+    /// Warning"). A request with another `Origin` header gets 403, whatever its method and token. A request without `Origin`
+    /// passes, because only browsers send the header.
     ///
     /// An origin is scheme, host and port, as in `https://app.example.com` or `http://localhost:6274`. Scheme and host are
-    /// compared without case, and the default port of http and https may be left out. A loopback host may have `*` as its
-    /// port, for tools on developers' machines. `null` is never allowed. An empty list allows no page at all.
+    /// compared without case, and the default port of http and https may be omitted. A loopback host may have the port `*`,
+    /// for tools on developers' machines. `null` is never allowed. An empty list allows no page.
     ///
-    /// It goes **outside** [`cors_layer`](Self::cors_layer): a preflight of another origin then gets 403 as well. Leave the
-    /// metadata out of it, which every page may read. In axum, the layer that is added last is the outermost:
+    /// Add the layer **outside** of [`cors_layer`](Self::cors_layer), so that it also rejects preflights. Merge the metadata
+    /// router after it, because every page may read the metadata. In axum, the layer that is added last is the outermost:
     ///
     /// ```
-    /// # #[cfg(all(feature = "axum", feature = "cors", feature = "testing", any(feature = "aws-lc-rs", feature = "rust-crypto")))] {
-    /// # use axum::{Router, routing::post};
-    /// # use mcp_bearer::{ResourceServer, testing::TestIssuer};
-    /// # let auth = TestIssuer::new("https://auth.example.com");
-    /// # let server = ResourceServer::builder("https://mcp.example.com/mcp").issuer(auth.issuer()).build_lazy().unwrap();
-    /// # let mcp = post(|| async {});
-    /// let app: Router = Router::new()
-    ///     .route("/mcp", mcp)
-    ///     .route_layer(server.bearer_layer())
-    ///     .layer(server.cors_layer())
-    ///     .layer(server.allowed_origins(["https://app.example.com", "http://localhost:*"]))
-    ///     .merge(server.metadata_router());
+    /// # #[cfg(all(feature = "axum", feature = "cors"))] {
+    /// use axum::{Router, routing::post};
+    /// use mcp_bearer::ResourceServer;
+    ///
+    /// fn app(server: &ResourceServer) -> Router {
+    ///     Router::new()
+    ///         .route("/mcp", post(|| async { "hello" }))
+    ///         .route_layer(server.bearer_layer())
+    ///         .layer(server.cors_layer())
+    ///         .layer(server.allowed_origins(["https://app.example.com", "http://localhost:*"]))
+    ///         .merge(server.metadata_router())
+    /// }
     /// # }
     /// ```
     ///

@@ -9,7 +9,7 @@ use crate::error::BuildError;
 /// this order.
 ///
 /// ```
-/// use mcp_bearer::mcp::McpScopes;
+/// use mcp_bearer::McpScopes;
 ///
 /// let scopes = McpScopes::new()
 ///     // `add_note` needs `notes:write`, every other tool needs `mcp:tools`.
@@ -22,6 +22,9 @@ use crate::error::BuildError;
 ///     // Prompts and resources without a rule are rejected.
 ///     .deny_unlisted();
 /// ```
+///
+/// The setters accept every value. [`ResourceServer::mcp_layer`](crate::ResourceServer::mcp_layer) checks the rules together and
+/// panics if one is invalid, and [`try_mcp_layer`](crate::ResourceServer::try_mcp_layer) returns an error.
 #[derive(Debug, Clone, Default)]
 #[must_use]
 pub struct McpScopes {
@@ -72,7 +75,7 @@ impl McpScopes {
         self
     }
 
-    /// Reading these resources, subscribing to them and completing their URIs needs all of `scopes`.
+    /// Reading these resources, subscribing to them and completing their URIs need all of `scopes`.
     ///
     /// `uri` is a URI or a URI template (RFC 6570). `{id}` matches any text without `/`, `?` and `#`; `{+path}` matches any text
     /// without `?` and `#`. The expressions `{?query}`, `{&query}`, `{#fragment}`, `{/path*}`, `{.extension}` and `{;parameter}`
