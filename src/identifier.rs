@@ -12,6 +12,15 @@ use url::{Host, Url};
 const MAX_IDENTIFIER: usize = 2048;
 
 /// An authorization server's issuer identifier: an https URL without query and fragment (RFC 8414, section 2).
+///
+/// ```
+/// use mcp_bearer::IssuerUrl;
+///
+/// let issuer = IssuerUrl::new("https://auth.example.com")?;
+/// assert_eq!(issuer.as_str(), "https://auth.example.com");
+/// assert!(IssuerUrl::new("http://auth.example.com").is_err());
+/// # Ok::<(), mcp_bearer::InvalidIdentifier>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct IssuerUrl {
     text: Box<str>,

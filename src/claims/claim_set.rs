@@ -119,8 +119,8 @@ impl Claims {
     /// All claims. They are parsed with the first call.
     #[must_use]
     pub fn members(&self) -> &Map<String, Value> {
-        // The text is an object. The only exception has no claim: with serde_json's `arbitrary_precision`, an object with
-        // one private name is a number.
+        // The text is an object. With serde_json's `arbitrary_precision`, an object whose only name is a private one is
+        // read as a number. It does not contain a claim.
         self.document.members().as_object().unwrap_or(&NO_MEMBERS)
     }
 

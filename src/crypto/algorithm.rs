@@ -4,6 +4,14 @@ use std::str::FromStr;
 /// An asymmetric signature algorithm (RFC 7518, section 3.1; RFC 8037).
 ///
 /// Symmetric algorithms are not supported: a resource server that knows the secret could issue tokens.
+///
+/// ```
+/// use mcp_bearer::jose::Algorithm;
+///
+/// assert_eq!("ES256".parse::<Algorithm>()?, Algorithm::ES256);
+/// assert!("HS256".parse::<Algorithm>().is_err());
+/// # Ok::<(), mcp_bearer::jose::UnknownAlgorithm>(())
+/// ```
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Algorithm {
@@ -115,6 +123,14 @@ pub struct UnknownAlgorithm {
 }
 
 /// A set of algorithms.
+///
+/// ```
+/// use mcp_bearer::jose::{Algorithm, AllowedAlgorithms};
+///
+/// let allowed: AllowedAlgorithms = [Algorithm::ES256, Algorithm::EdDSA].into_iter().collect();
+/// assert!(allowed.contains(Algorithm::ES256));
+/// assert!(!allowed.contains(Algorithm::RS256));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct AllowedAlgorithms {
     bits: u16,

@@ -70,7 +70,8 @@ pub(crate) fn decode(text: impl AsRef<[u8]>) -> Result<Vec<u8>, CheckFailure> {
 pub(crate) const MAX_TOKEN: usize = 64 * 1024;
 /// The default limit. Most tokens have less than 4 KiB, and common servers reject headers of more than 8 to 32 KiB.
 pub(crate) const DEFAULT_MAX_TOKEN: usize = 16 * 1024;
-/// The longest encoded header. It has room for a key id and names, but not for a certificate chain, which is never read.
+/// The longest encoded header. A key id and names fit in, but not a certificate chain, which is
+/// never read.
 const MAX_HEADER: usize = 4 * 1024;
 /// The longest encoded signature: RSA with 8192 bits has 1024 bytes, which are 1366 characters.
 const MAX_SIGNATURE: usize = 1366;

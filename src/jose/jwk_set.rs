@@ -17,6 +17,21 @@ use crate::json;
 /// Any other entry that is private, malformed, too small, or of an unknown type cannot be used. This includes an empty
 /// `use` or `alg`, and a `key_ops` that is a string. A token that names an entry that cannot be
 /// used is answered with 503, since its signature cannot be checked.
+///
+/// ```
+/// use mcp_bearer::jose::JwkSet;
+///
+/// let json = r#"{"keys": [{
+///     "kid": "2026-01",
+///     "kty": "OKP",
+///     "crv": "Ed25519",
+///     "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"
+/// }]}"#;
+/// let keys = JwkSet::from_json(json)?;
+/// assert_eq!(keys.keys().len(), 1);
+/// assert_eq!(keys.keys().next().and_then(|key| key.kid()), Some("2026-01"));
+/// # Ok::<(), mcp_bearer::jose::InvalidJwkSet>(())
+/// ```
 #[derive(Clone)]
 pub struct JwkSet {
     keys: Vec<Arc<VerificationKey>>,
@@ -26,7 +41,7 @@ pub struct JwkSet {
     unusable: Vec<UnusableEntry>,
 }
 
-/// The error for a document that is not a key set, or that has no usable key.
+/// The error for a document that is not a key set, or without a usable key.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidJwkSet {
@@ -37,7 +52,7 @@ pub enum InvalidJwkSet {
     #[error("the document begins with a byte order mark, which JSON must not have (RFC 8259, section 8.1)")]
     ByteOrderMark,
     /// No entry is a usable key for signatures.
-    #[error("the key set has no key that can check signatures")]
+    #[error("the key set does not have a key that can check signatures")]
     NoUsableKey,
 }
 

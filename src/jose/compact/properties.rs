@@ -14,7 +14,7 @@ proptest! {
     fn a_text_is_decoded_if_and_only_if_it_is_the_encoding_of_what_it_decodes_to(text in texts()) {
         match decode(&text) {
             Ok(bytes) => prop_assert_eq!(URL_SAFE_NO_PAD.encode(bytes), text),
-            // By counting bits, not by another decoder: what is refused is no encoding of anything.
+            // The bits are counted, without a decoder: a text that is rejected encodes nothing.
             Err(_) => {
                 let values: Option<Vec<u32>> = text.bytes().map(value).collect();
                 let is_encoding = values.is_some_and(|values| match (values.len() % 4, values.last()) {

@@ -225,7 +225,7 @@ fn a_token_may_name_a_key_that_cannot_be_used() {
     .unwrap();
     for (algorithm, name, expected) in [
         (Algorithm::RS256, Some("padded"), "unusable"),
-        // Whatever the algorithm: the entry may be wrong about its type, too.
+        // The algorithm does not matter, since the type of the entry may be wrong too.
         (Algorithm::ES256, Some("padded"), "unusable"),
         (Algorithm::RS256, Some("two"), "two or another"),
         (Algorithm::RS256, Some("enc"), "unfit"),
@@ -254,7 +254,7 @@ fn thumbprints_select_a_key_where_there_is_no_key_id() {
         (&x5t_only, None, Some("B"), None, "b"),
         (&x5t_only, None, Some("b"), None, "unknown"),
         (&x5t_only, None, Some(""), None, "unknown"),
-        // This set has no such thumbprint: it says nothing.
+        // The set does not have a thumbprint of this kind, so that it is ignored.
         (&x5t_only, None, Some("B"), Some("B256"), "b"),
         (&x5t_only, None, None, Some("B256"), "unfit"),
         (&x5t_only, Some("a"), Some("B"), None, "a"),
