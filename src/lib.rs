@@ -1,71 +1,74 @@
-//! Turns any tower or axum server, MCP servers first, into an OAuth 2.1 **resource server**: it lets a request pass that
-//! carries a good access token for this server, and tells everybody else where to get one.
+//! Turns any tower or axum server into an OAuth 2.1 **resource server**, MCP servers first. A request with a valid access
+//! token for this server passes. Every other request gets a challenge that says where to get a token.
 //!
-//! It logs nobody in and issues no token. The token's issuer is an authorization server of your choice.
+//! The crate does not log users in and does not issue tokens. An authorization server of your choice does that.
 //!
-//! ```
-//! # #[cfg(all(feature = "axum", feature = "aws-lc-rs", feature = "testing"))] {
+#![cfg_attr(all(feature = "axum", feature = "reqwest", feature = "aws-lc-rs"), doc = "```no_run")]
+#![cfg_attr(not(all(feature = "axum", feature = "reqwest", feature = "aws-lc-rs")), doc = "```ignore")]
 //! use axum::{Router, routing::get};
 //! use mcp_bearer::{AuthInfo, Issuer, ResourceServer};
 //!
 //! async fn whoami(auth: AuthInfo) -> String {
-//!     auth.subject().unwrap_or("service").to_owned()
+//!     auth.subject().unwrap_or("a service").to_owned()
 //! }
 //!
-//! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
-//! # use axum::{body::Body, http::{Request, StatusCode}};
-//! # use tower::ServiceExt as _;
-//! # let test_issuer = mcp_bearer::testing::TestIssuer::new("https://auth.example.com");
-//! let issuer = Issuer::discover("https://auth.example.com");
-//! # let issuer = issuer.http_client(test_issuer.http_client());
-//! let server = ResourceServer::builder("https://mcp.example.com/mcp")
-//!     .issuer(issuer)
-//!     .scopes_supported(["mcp:tools"])
-//!     .build()
-//!     .await?;
+//! #[tokio::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let server = ResourceServer::builder("https://mcp.example.com/mcp")
+//!         .issuer(Issuer::discover("https://auth.example.com"))
+//!         .scopes_supported(["mcp:tools"])
+//!         .build()
+//!         .await?;
 //!
-//! let app = Router::new()
-//!     .route("/mcp", get(whoami))
-//!     .route_layer(server.bearer_layer().required_scopes(["mcp:tools"]))
-//!     .merge(server.metadata_router());
-//! # let token = test_issuer.token().audience("https://mcp.example.com/mcp").scope("mcp:tools").sign();
-//! # let call = |token: &str| {
-//! #     let request = Request::get("/mcp").header("authorization", format!("Bearer {token}"));
-//! #     app.clone().oneshot(request.body(Body::empty()).unwrap())
-//! # };
-//! # assert_eq!(call(&token).await.unwrap().status(), StatusCode::OK);
-//! # assert_eq!(call("x").await.unwrap().status(), StatusCode::UNAUTHORIZED);
-//! # Ok::<(), mcp_bearer::BuildError>(()) }).unwrap(); }
+//!     let app = Router::new()
+//!         .route("/mcp", get(whoami))
+//!         .route_layer(server.bearer_layer().required_scopes(["mcp:tools"]))
+//!         .merge(server.metadata_router());
+//!
+//!     let listener = tokio::net::TcpListener::bind("127.0.0.1:8000").await?;
+//!     axum::serve(listener, app).await?;
+//!     Ok(())
+//! }
 //! ```
 //!
-//! # Where to look
+//! # Map
 //!
-//! | for | see |
+//! | to | see |
 //! |---|---|
-//! | the configuration of a resource | [`ResourceServerBuilder`] |
-//! | the configuration of an authorization server, and how its keys are had | [`Issuer`] |
-//! | Keycloak, Auth0, Logto, Entra, Okta, Cognito, step by step | [`issuer::providers`] |
-//! | what is checked, and in which order | [`verify`] |
-//! | how each refusal is answered | [`bearer`] |
-//! | what each MCP tool, prompt and resource needs; streams and sessions | [`mcp`] |
-//! | which pages may send requests from a browser | [`ResourceServer::allowed_origins`] |
-//! | who calls, in a handler | [`AuthInfo`]; `rmcp` for rmcp's handlers |
-//! | tokens that are no JWTs, and revocation | [`introspection`] |
-//! | the metadata document | [`resource`] |
-//! | starting without the authorization server, and readiness | [`ResourceServer`], [`server::Health`] |
-//! | an HTTP client, a key source or a verifier of your own | [`http_client`], [`keys`], [`verify::TokenVerifier`] |
-//! | an issuer and a clock for tests | `testing` |
+//! | configure the resource | [`ResourceServerBuilder`] |
+//! | configure an authorization server | [`Issuer`] |
+//! | set up Keycloak, Auth0, Logto, Entra, Okta or Cognito | [`issuer::providers`] |
+//! | protect routes | [`BearerAuthLayer`] |
+//! | protect MCP tools, prompts, resources, streams and sessions | [`McpLayer`], [`mcp`] |
+//! | read who calls, in a handler | [`AuthInfo`]; `rmcp` for handlers of rmcp |
+//! | allow web pages to send requests | [`ResourceServer::allowed_origins`] |
+//! | know what is checked, and in which order | [`verify`] |
+//! | know the response to each rejected request | [`bearer`], [`Rejection`] |
+//! | verify opaque tokens, and detect revocation | [`introspection`] |
+//! | publish metadata | [`resource`] |
+//! | start while an issuer is down, and answer readiness probes | [`ResourceServerBuilder::build_lazy`], [`ResourceServer::health`] |
+//! | bring an HTTP client, a key source, a token verifier or a clock | [`http_client`], [`keys::KeySource`], [`verify::TokenVerifier`], [`Clock`] |
+//! | test | `testing` |
 //!
-//! # Three kinds of errors
+//! # Errors
 //!
-//! [`BuildError`] is for the operator and says what to change. [`verify::VerifyError`] is for the author of a verifier.
-//! [`bearer::Rejection`] is what a request is refused with; the client is told little, the log says why.
+//! - [`BuildError`]: a mistake in the configuration, for the operator. It says what to change.
+//! - [`Rejection`]: why a request was rejected. The client gets a fixed sentence, and the log has the cause.
+//! - [`verify::VerifyError`]: why a token was not verified, for the author of a [`verify::TokenVerifier`].
 //!
 //! # Features
 //!
-//! On by default: `axum` (extractors, metadata router), `cors` ([`tower_http`](https://docs.rs/tower-http) layer for browser
-//! clients), `reqwest` (HTTP client), `aws-lc-rs` (signatures). On request: `rust-crypto` (signatures in pure Rust, all but
-//! ES512 and RSA above 4096 bits), `rmcp` ([rmcp](https://docs.rs/rmcp) handlers get `AuthInfo`), `testing`. Without `axum` the bearer layer and the metadata service are plain tower ones.
+//! | feature | default | |
+//! |---|---|---|
+//! | `axum` | yes | [`AuthInfo`] is an extractor, [`Rejection`] is a response, and `ResourceServer::metadata_router` exists |
+//! | `cors` | yes | `ResourceServer::cors_layer`, a layer of [`tower_http`](https://docs.rs/tower-http) for browser clients |
+//! | `reqwest` | yes | an HTTP client; without it, call [`Issuer::http_client`] |
+//! | `aws-lc-rs` | yes | signatures by AWS-LC |
+//! | `rust-crypto` | no | signatures in pure Rust, except ES512 and RSA keys above 4096 bits |
+//! | `rmcp` | no | [`AuthInfo`] in handlers of [rmcp](https://docs.rs/rmcp) |
+//! | `testing` | no | an authorization server, a client and a clock for tests |
+//!
+//! Without `axum`, the layers and the metadata service work with any tower server.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(feature = "axum")]

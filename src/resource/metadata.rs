@@ -5,60 +5,69 @@ use crate::identifier::{self, PlainHttp, ResourceUrl};
 use crate::jose::Algorithm;
 use crate::scope::Scopes;
 
-/// What a resource says about itself (RFC 9728, section 2).
+/// The protected resource metadata (RFC 9728, section 2).
 ///
-/// `resource`, `authorization_servers`, `scopes_supported` and `bearer_methods_supported` follow from the server's
-/// configuration; the rest is set here, see
-/// [`ResourceServerBuilder::metadata`](crate::ResourceServerBuilder::metadata). Members without a value are left out.
+/// `resource`, `authorization_servers`, `scopes_supported` and `bearer_methods_supported` follow from the configuration of
+/// the server. All other members are set here, see
+/// [`ResourceServerBuilder::metadata`](crate::ResourceServerBuilder::metadata). Members without a value are omitted.
+///
+/// ```
+/// use mcp_bearer::resource::ProtectedResourceMetadata;
+///
+/// let metadata = ProtectedResourceMetadata::default()
+///     .resource_name("Notes")
+///     .resource_name_in("fr", "Notes en fran\u{e7}ais")
+///     .resource_tos_uri("https://example.com/terms");
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct ProtectedResourceMetadata {
     members: Map<String, Value>,
 }
 
 impl ProtectedResourceMetadata {
-    /// The resource's name for people.
+    /// Sets the name of the resource for end users.
     #[must_use]
     pub fn resource_name(self, name: impl Into<String>) -> Self {
         self.member("resource_name", name.into())
     }
 
-    /// The resource's name for people who read this language, a tag such as `fr` (BCP 47; RFC 9728, section 2.1).
+    /// Sets the name of the resource in a language, a tag such as `fr` (BCP 47; RFC 9728, section 2.1).
     #[must_use]
     pub fn resource_name_in(self, language: &str, name: impl Into<String>) -> Self {
         self.member(format!("resource_name#{language}"), name.into())
     }
 
-    /// A page for developers.
+    /// Sets the URL of a page for developers.
     #[must_use]
     pub fn resource_documentation(self, url: impl Into<String>) -> Self {
         self.member("resource_documentation", url.into())
     }
 
-    /// A page on how the data may be used.
+    /// Sets the URL of a page on how clients may use the data.
     #[must_use]
     pub fn resource_policy_uri(self, url: impl Into<String>) -> Self {
         self.member("resource_policy_uri", url.into())
     }
 
-    /// The terms of service.
+    /// Sets the URL of the terms of service.
     #[must_use]
     pub fn resource_tos_uri(self, url: impl Into<String>) -> Self {
         self.member("resource_tos_uri", url.into())
     }
 
-    /// The resource's own key set, for what it signs itself.
+    /// Sets the URL of the key set with which the resource signs its own responses.
     #[must_use]
     pub fn jwks_uri(self, url: impl Into<String>) -> Self {
         self.member("jwks_uri", url.into())
     }
 
-    /// With which algorithms the resource signs its answers.
+    /// Sets the algorithms with which the resource signs its responses.
     #[must_use]
     pub fn resource_signing_alg_values_supported(self, algorithms: impl IntoIterator<Item = Algorithm>) -> Self {
         self.member("resource_signing_alg_values_supported", names(algorithms))
     }
 
-    /// Which `authorization_details` types are understood (RFC 9396).
+    /// Sets the supported types of `authorization_details` (RFC 9396).
     #[must_use]
     pub fn authorization_details_types_supported<I>(self, types: I) -> Self
     where
@@ -68,25 +77,26 @@ impl ProtectedResourceMetadata {
         self.member("authorization_details_types_supported", types.into_iter().map(Into::into).collect::<Vec<String>>())
     }
 
-    /// With which algorithms DPoP proofs may be signed (RFC 9449). An error at build: this server rejects tokens that are
-    /// bound to a key, and must not advertise them.
+    /// Sets the algorithms of DPoP proofs (RFC 9449). This is an error at build: the server rejects sender-constrained
+    /// tokens, and must not advertise them.
     #[must_use]
     pub fn dpop_signing_alg_values_supported(self, algorithms: impl IntoIterator<Item = Algorithm>) -> Self {
         self.member("dpop_signing_alg_values_supported", names(algorithms))
     }
 
-    /// Any other member, such as `signed_metadata`, one with a language tag, or an extension.
+    /// Sets any other member, such as `signed_metadata`, a member with a language tag, or an extension.
     ///
-    /// Members that follow from the server's configuration cannot be set here: `resource`, `authorization_servers`,
-    /// `scopes_supported` and `bearer_methods_supported`. Neither can `dpop_signing_alg_values_supported`, `dpop_bound_access_tokens_required` and
-    /// `tls_client_certificate_bound_access_tokens`, since sender-constrained tokens are rejected. Both are errors at build.
+    /// It is an error at build to set a member that follows from the configuration of the server (`resource`,
+    /// `authorization_servers`, `scopes_supported`, `bearer_methods_supported`), or one that advertises sender-constrained
+    /// tokens, which the server rejects (`dpop_signing_alg_values_supported`, `dpop_bound_access_tokens_required`,
+    /// `tls_client_certificate_bound_access_tokens`).
     #[must_use]
     pub fn member(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
         self.members.insert(name.into(), value.into());
         self
     }
 
-    /// The document as it is published.
+    /// The published document.
     pub(crate) fn document(
         mut self,
         resource: &ResourceUrl,
@@ -109,7 +119,7 @@ impl ProtectedResourceMetadata {
         for (name, value) in &self.members {
             let base = name.split('#').next().unwrap_or_default();
             if RESERVED.contains(&base) {
-                return Err(error(format!("the member {name:?} follows from the configuration: remove it")));
+                return Err(error(format!("the member {name:?} follows from the configuration; remove it")));
             }
             if SENDER_CONSTRAINED.contains(&base) && !is_empty(value) {
                 return Err(not_supported(name));
@@ -128,7 +138,7 @@ impl ProtectedResourceMetadata {
                     }
                 }
                 "resource_name" if !value.is_string() => {
-                    return Err(error(format!("the member {name:?} must be a text")));
+                    return Err(error(format!("the member {name:?} must be a string")));
                 }
                 "signed_metadata" => validate_signed(value)?,
                 _ => {}
@@ -148,9 +158,9 @@ fn validate_signed(value: &Value) -> Result<(), BuildError> {
             Err(not_supported("signed_metadata"))
         }
         Some(claims) if !claims.contains_key("signed_metadata") && claims.contains_key("iss") => Ok(()),
-        _ => {
-            Err(error("the member \"signed_metadata\" must be a JWT with an issuer and without signed metadata in it"))
-        }
+        _ => Err(error(
+            "the member \"signed_metadata\" must be a JWT whose claims have `iss` and do not have `signed_metadata`",
+        )),
     }
 }
 
@@ -169,7 +179,7 @@ fn is_empty(value: &Value) -> bool {
 
 fn not_supported(name: &str) -> BuildError {
     error(format!(
-        "the member {name:?} advertises sender-constrained tokens (DPoP, mTLS), which this server rejects: remove it"
+        "the member {name:?} advertises sender-constrained tokens (DPoP, mTLS), which this server rejects; remove it"
     ))
 }
 
@@ -178,7 +188,7 @@ fn error(message: impl Into<Box<str>>) -> BuildError {
 }
 
 const RESERVED: [&str; 4] = ["resource", "authorization_servers", "scopes_supported", "bearer_methods_supported"];
-/// Refused whatever they say, until such tokens can be verified.
+/// Rejected, because the server cannot verify sender-constrained tokens.
 const SENDER_CONSTRAINED: [&str; 3] = [
     "dpop_signing_alg_values_supported",
     "dpop_bound_access_tokens_required",

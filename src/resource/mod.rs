@@ -1,4 +1,4 @@
-//! The protected resource metadata of RFC 9728: the document, where it is, and the service that answers with it.
+//! The protected resource metadata of RFC 9728: the document, its URL, and the service that responds with it.
 
 mod metadata;
 mod service;

@@ -10,10 +10,26 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header
 use http_body::{Body, Frame, SizeHint};
 use tower_service::Service;
 
-/// Answers with the protected resource metadata (RFC 9728, section 3.2), on its own paths only.
+/// The service that responds with the protected resource metadata (RFC 9728, section 3.2).
 ///
-/// It waits for nobody: the document is written when the server is built, and served while the authorization server is
-/// down. GET and HEAD answer 200 or 304, OPTIONS 204, other methods 405, other paths 404. Any origin may read it.
+/// Make it with [`ResourceServer::metadata_service`](crate::ResourceServer::metadata_service). It never waits: the document
+/// is serialized when the server is built. On its [paths](Self::paths), GET and HEAD get 200 or 304, OPTIONS gets 204, and
+/// other methods get 405. Other paths get 404. Web pages of all origins may read the document.
+///
+/// ```
+/// # #[cfg(all(feature = "testing", any(feature = "aws-lc-rs", feature = "rust-crypto")))] {
+/// use mcp_bearer::ResourceServer;
+///
+/// fn print_metadata(server: &ResourceServer) {
+///     let service = server.metadata_service();
+///     println!("{}", String::from_utf8_lossy(service.document()));
+///     assert!(service.paths().any(|path| path == "/.well-known/oauth-protected-resource/mcp"));
+/// }
+/// # let auth = mcp_bearer::testing::TestIssuer::new("https://auth.example.com");
+/// # let server = ResourceServer::builder("https://mcp.example.com/mcp").issuer(auth.issuer()).build_lazy().unwrap();
+/// # print_metadata(&server);
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct MetadataService {
     state: Arc<State>,
@@ -32,12 +48,12 @@ impl MetadataService {
         Self { state: Arc::new(State { document: document.into(), etag, paths }) }
     }
 
-    /// The paths that are answered.
+    /// The paths of the document.
     pub fn paths(&self) -> impl Iterator<Item = &str> {
         self.state.paths.iter().map(AsRef::as_ref)
     }
 
-    /// The document.
+    /// The document, as JSON.
     #[must_use]
     pub fn document(&self) -> &[u8] {
         &self.state.document
@@ -45,7 +61,6 @@ impl MetadataService {
 
     fn respond(&self, method: &Method, path: &str, headers: &HeaderMap) -> Response<MetadataBody> {
         let (status, body) = match *method {
-            // Never reflected: an unknown path is none of the document's business.
             _ if !self.state.paths.iter().any(|known| known == path) => (StatusCode::NOT_FOUND, None),
             Method::GET | Method::HEAD if self.is_known_to(headers) => (StatusCode::NOT_MODIFIED, None),
             Method::GET | Method::HEAD => (StatusCode::OK, Some(self.state.document.clone())),
@@ -76,7 +91,7 @@ impl MetadataService {
         response
     }
 
-    /// RFC 9110, section 13.1.2, by weak comparison.
+    /// Whether `If-None-Match` has the current tag, by weak comparison (RFC 9110, section 13.1.2).
     fn is_known_to(&self, headers: &HeaderMap) -> bool {
         let tags = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
         let mut tags = tags.flat_map(|value| value.split(',')).map(str::trim);
@@ -104,7 +119,7 @@ impl fmt::Debug for MetadataService {
     }
 }
 
-/// The body of an answer of [`MetadataService`].
+/// The body of a response of [`MetadataService`].
 #[derive(Debug, Default)]
 pub struct MetadataBody(Option<Bytes>);
 
@@ -130,13 +145,13 @@ fn allow_cross_origin(answer: &mut HeaderMap, asked: &HeaderMap) {
     answer.insert(header::ALLOW, HeaderValue::from_static(METHODS));
     answer.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(METHODS));
     answer.insert(header::VARY, HeaderValue::from_static("Access-Control-Request-Headers"));
-    // Nothing here depends on a header, so any may be sent.
+    // No header changes the response, so all are allowed.
     if let Some(names) = asked.get(header::ACCESS_CONTROL_REQUEST_HEADERS) {
         answer.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, names.clone());
     }
 }
 
-/// FNV-1a: a fingerprint that is the same on every replica. Nothing secret hangs on it.
+/// FNV-1a, which is the same on every replica. It protects no secret.
 fn fingerprint(document: &[u8]) -> u64 {
     document.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }

@@ -1,25 +1,25 @@
 use crate::error::{BuildError, BuildErrorKind};
 use crate::identifier::{self, PlainHttp, ResourceUrl};
 
-/// Where the metadata of a resource is (RFC 9728, section 3.1): the well-known part goes between host and path, and a
-/// query stays at the end.
+/// The URL of the protected resource metadata (RFC 9728, section 3.1): the well-known part is between the host and the path,
+/// and the query stays at the end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct WellKnown {
-    /// The absolute URL that challenges name.
+    /// The absolute URL in challenges.
     pub(crate) url: String,
-    /// The paths that are answered.
+    /// The local paths of the document.
     pub(crate) paths: Vec<String>,
 }
 
 impl WellKnown {
     pub(crate) fn new(resource: &ResourceUrl, at_root: bool) -> Self {
         let url = resource.url();
-        // The slash of an empty path says nothing; every other one does.
+        // Only the slash of an empty path has no meaning.
         let path = if url.path() == "/" { "" } else { url.path() };
         let query = url.query().map(|query| ["?", query].concat()).unwrap_or_default();
         let origin = url.origin().ascii_serialization();
         let mut paths = vec![[PREFIX, path].concat()];
-        // Some clients keep the slash at the end, others take it off.
+        // Some clients remove the slash at the end.
         paths.extend(path.strip_suffix('/').map(|path| [PREFIX, path].concat()));
         if at_root && !path.is_empty() {
             paths.push(PREFIX.to_owned());
@@ -27,7 +27,7 @@ impl WellKnown {
         Self { url: [&origin, PREFIX, path, &query].concat(), paths }
     }
 
-    /// Names another URL in challenges, and serves its path too.
+    /// Changes the URL in challenges, and serves its path as well.
     pub(crate) fn move_to(
         &mut self,
         text: &str,
@@ -39,7 +39,7 @@ impl WellKnown {
         if url.origin() != origin {
             let origin = origin.ascii_serialization();
             return Err(wrong(format!(
-                "the metadata URL {text:?} has another origin than the resource: give one at {origin:?}"
+                "the metadata URL {text:?} has another origin than the resource; use a URL with the origin {origin:?}"
             )));
         }
         self.url = text.to_owned();
@@ -47,12 +47,12 @@ impl WellKnown {
         Ok(())
     }
 
-    /// Serves the document at another path too.
+    /// Serves the document at another path as well.
     pub(crate) fn serve_at(&mut self, path: &str) -> Result<(), BuildError> {
         let is_plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#' | b'{' | b'}');
         if !path.starts_with('/') || !path.bytes().all(is_plain) {
             return Err(wrong(format!(
-                "the metadata path {path:?} is not a plain path: begin it with '/', without query, fragment and braces"
+                "the metadata path {path:?} is not a plain path; start it with '/', and remove query, fragment and braces"
             )));
         }
         self.add(path);

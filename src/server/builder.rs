@@ -12,8 +12,27 @@ use crate::jose::compact::DEFAULT_MAX_TOKEN;
 use crate::resource::ProtectedResourceMetadata;
 use crate::verify::RouteOpaque;
 
-/// The configuration of a [`ResourceServer`]. Mistakes are found by [`build`](Self::build) and
-/// [`build_lazy`](Self::build_lazy).
+/// The configuration of a [`ResourceServer`].
+///
+/// The setters do not fail. [`build`](Self::build) and [`build_lazy`](Self::build_lazy) report mistakes.
+///
+/// ```
+/// # #[cfg(all(feature = "reqwest", feature = "aws-lc-rs"))] {
+/// use std::time::Duration;
+///
+/// use mcp_bearer::{BuildError, Issuer, ResourceServer};
+///
+/// fn server() -> Result<ResourceServer, BuildError> {
+///     ResourceServer::builder("https://mcp.example.com/mcp")
+///         .issuer(Issuer::discover("https://auth.example.com"))
+///         .scopes_supported(["notes:read", "notes:write"])
+///         .scope_implies("notes:write", ["notes:read"])
+///         .clock_skew(Duration::from_secs(30))
+///         .build_lazy()
+/// }
+/// # server().unwrap();
+/// # }
+/// ```
 #[must_use]
 pub struct ResourceServerBuilder {
     pub(super) resource: Box<str>,
@@ -63,15 +82,16 @@ impl ResourceServerBuilder {
         }
     }
 
-    /// Accepts the tokens of this authorization server. Call it once for each; at least one is needed.
+    /// Accepts the tokens of this authorization server. Call it once for each authorization server. At least one is needed.
     pub fn issuer(mut self, issuer: Issuer) -> Self {
         self.issuers.push(issuer);
         self
     }
 
-    /// Says whose a token is that says nothing itself: the identifier of the issuer that is to be asked about it, or
-    /// `None` to refuse it. Needed where several issuers introspect, since a token is never shown to one after the other.
-    /// Where `route` panics, the request gets 503.
+    /// Chooses the issuer of an opaque token: `route` returns the issuer identifier, or `None` to reject the token.
+    ///
+    /// It is needed if several issuers verify opaque tokens. A token is never sent to one issuer after the other. If `route`
+    /// panics, the request gets 503.
     ///
     /// ```
     /// use mcp_bearer::ResourceServer;
@@ -84,14 +104,15 @@ impl ResourceServerBuilder {
         self
     }
 
-    /// Accepts tokens for this audience too, of every issuer, such as `api://...`. It is compared as it is, and not
-    /// published. For a client id, use [`accept_client_id_as_audience`](Issuer::accept_client_id_as_audience).
+    /// Accepts another audience, such as `api://notes`, in the tokens of all issuers. It is compared byte for byte, and it
+    /// is not published. For a client id, use [`accept_client_id_as_audience`](Issuer::accept_client_id_as_audience).
     pub fn accept_audience(mut self, audience: impl Into<Box<str>>) -> Self {
         self.audiences.push(audience.into());
         self
     }
 
-    /// The scopes that the metadata names, for clients to choose from. What a route requires is set on its layer.
+    /// Adds scopes to `scopes_supported` of the metadata, from which clients choose. They have no effect on requests: the
+    /// layers require scopes.
     pub fn scopes_supported<I>(mut self, scopes: I) -> Self
     where
         I: IntoIterator,
@@ -101,7 +122,8 @@ impl ResourceServerBuilder {
         self
     }
 
-    /// Lets a token with `scope` do what needs one of `implied`. Transitive; circles are refused.
+    /// Adds to the scope hierarchy: a token with `scope` may do everything that needs one of `implied`. The relation is
+    /// transitive. A circle is an error.
     pub fn scope_implies<I>(mut self, scope: impl Into<String>, implied: I) -> Self
     where
         I: IntoIterator,
@@ -111,16 +133,24 @@ impl ResourceServerBuilder {
         self
     }
 
-    /// Calls `scope` by another name in challenges and in the metadata: the one under which clients must ask for it, where
-    /// tokens carry a shorter one. Entra grants `read` when it is asked for `api://notes/read`:
-    /// `.challenge_scope("read", "api://notes/read")`. Everywhere else, in
-    /// [`required_scopes`](crate::BearerAuthLayer::required_scopes) and here, a scope has the name that tokens carry.
+    /// Sets the name of `scope` in challenges and in the metadata, if clients must request a scope under another name than
+    /// tokens contain.
+    ///
+    /// Entra grants `read` to a client that requests `api://notes/read`: `.challenge_scope("read", "api://notes/read")`.
+    /// All other methods, such as [`required_scopes`](crate::BearerAuthLayer::required_scopes), use the name in tokens.
     pub fn challenge_scope(mut self, scope: impl Into<String>, requested: impl Into<String>) -> Self {
         self.challenge_scopes.push((scope.into(), requested.into()));
         self
     }
 
-    /// Sets further members of the protected resource metadata.
+    /// Sets other members of the protected resource metadata.
+    ///
+    /// ```
+    /// use mcp_bearer::ResourceServer;
+    ///
+    /// let builder = ResourceServer::builder("https://mcp.example.com/mcp")
+    ///     .metadata(|metadata| metadata.resource_name("Notes").resource_documentation("https://example.com/docs"));
+    /// ```
     pub fn metadata(mut self, set: impl FnOnce(ProtectedResourceMetadata) -> ProtectedResourceMetadata) -> Self {
         self.metadata = set(self.metadata);
         self
@@ -133,18 +163,19 @@ impl ResourceServerBuilder {
         self
     }
 
-    /// Serves the metadata at this local path too, where a proxy in front changes paths. Each call adds a path. What clients
-    /// are told does not change: it follows from the resource identifier, or is the [`metadata_url`](Self::metadata_url).
+    /// Serves the metadata at another local path as well, for a proxy that changes paths. Each call adds a path. The URL in
+    /// challenges does not change: it follows from the resource identifier, or is the
+    /// [`metadata_url`](Self::metadata_url).
     pub fn metadata_path(mut self, path: impl Into<Box<str>>) -> Self {
         self.metadata_paths.push(path.into());
         self
     }
 
-    /// Sets the URL of the metadata that challenges name as `resource_metadata` (RFC 9728, section 5.1), for a gateway at
-    /// which the [well-known URL](crate::ResourceServer::metadata_url) of the resource cannot be reached. It must have the
-    /// resource's own origin. Its path is served too.
+    /// Sets `resource_metadata` of challenges (RFC 9728, section 5.1), for a gateway that does not forward the
+    /// [well-known URL](crate::ResourceServer::metadata_url) of the resource. The URL must have the origin of the resource.
+    /// Its path is served as well.
     ///
-    /// A gateway routes `https://api.example.com/prod/*` only, and removes `/prod`:
+    /// For a gateway that forwards only `https://api.example.com/prod/*`, and removes `/prod`:
     ///
     /// ```
     /// use mcp_bearer::ResourceServer;
@@ -158,30 +189,30 @@ impl ResourceServerBuilder {
         self
     }
 
-    /// Names a realm in challenges (RFC 9110, section 11.5). Printable ASCII.
+    /// Sets the realm of challenges (RFC 9110, section 11.5): 1 to 256 printable ASCII characters. Not set by default.
     pub fn realm(mut self, realm: impl Into<Box<str>>) -> Self {
         self.realm = Some(realm.into());
         self
     }
 
-    /// How far the clocks of this server and of its issuers may be apart: 0 to 300 s, 60 s by default.
+    /// Sets the allowed difference between the clocks of this server and of its issuers: 0 to 300 s, 60 s by default.
     pub const fn clock_skew(mut self, skew: Duration) -> Self {
         self.skew = skew;
         self
     }
 
-    /// Refuses tokens that were issued for longer than this. Not set by default.
+    /// Rejects tokens with a longer lifetime, from `iat` (or now) to `exp`. Not set by default.
     pub const fn max_token_lifetime(mut self, lifetime: Duration) -> Self {
         self.max_lifetime = Some(lifetime);
         self
     }
 
-    /// The longest token that is accepted, in bytes: 1 KiB to 64 KiB, 16 KiB by default. A longer one gets 401; at most once
-    /// a minute, a `warn` in the log has the length.
+    /// Sets the length of the longest accepted token in bytes: 1 KiB to 64 KiB, 16 KiB by default. A longer token gets 401.
+    /// At most once a minute, a `warn` event has its length.
     ///
-    /// Users with hundreds of roles or groups have such tokens. HTTP servers limit headers too: over HTTP/2, hyper answers
-    /// with 431 as soon as all headers of a request take more than 16 KiB, a token of about 14.5 KiB. Raise
-    /// `max_header_list_size` there as well.
+    /// Users with hundreds of roles or groups have long tokens. HTTP servers limit headers as well: over HTTP/2, hyper
+    /// answers 431 if all headers of a request take more than 16 KiB, which leaves about 14.5 KiB for a token. Raise
+    /// `max_header_list_size` there too.
     ///
     /// ```
     /// use mcp_bearer::ResourceServer;
@@ -218,48 +249,50 @@ impl ResourceServerBuilder {
         self
     }
 
-    /// How long one request waits for the key of its token, from the issuer or from a
-    /// [`KeySource`](crate::keys::KeySource), and for a [`TokenVerifier`](crate::verify::TokenVerifier): 100 ms to 60 s, 10 s
-    /// by default. Then it is answered with 503.
+    /// Sets how long a request waits for the key of its token, and for a [`TokenVerifier`](crate::verify::TokenVerifier):
+    /// 100 ms to 60 s, 10 s by default. After that it gets 503.
     ///
-    /// Introspection has its own limits. A panic in a verifier, a key source, an HTTP client or a clock of your own is
-    /// answered with 503 too, unless the program is built with `panic = "abort"`. Code that blocks its thread cannot be
-    /// interrupted.
+    /// The limits of introspection are set on [`Introspection`](crate::introspection::Introspection). A panic in the
+    /// application's `TokenVerifier`, [`KeySource`](crate::keys::KeySource), HTTP client or clock gets 503 as well, unless
+    /// the program is built with `panic = "abort"`. Code that blocks its thread cannot be interrupted.
     pub const fn verification_timeout(mut self, limit: Duration) -> Self {
         self.verification_timeout = limit;
         self
     }
 
-    /// Tells the time by this clock.
+    /// Sets the clock that the times of tokens are compared with: the system's clock by default.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
         self
     }
 
-    /// Accepts a resource identifier with plain http beyond loopback, where anybody on the way can read tokens.
+    /// Accepts a resource identifier with plain http that is not a loopback address. Everybody on the network path can then
+    /// read the tokens.
     pub const fn dangerously_allow_http(mut self) -> Self {
         self.plain_http = PlainHttp::Anywhere;
         self
     }
 
-    /// Builds the server and waits until the keys and the introspection endpoint of every issuer are at hand.
+    /// Builds the server, and waits until the keys and the introspection endpoint of every issuer are available.
     ///
     /// # Errors
-    /// [`BuildError`] if the configuration cannot work, or if an issuer cannot be reached now.
+    /// [`BuildError`] if the configuration cannot work, or if an issuer cannot be reached.
     pub async fn build(self) -> Result<ResourceServer, BuildError> {
-        let server = self.assemble()?;
+        let server = self.to_server()?;
         server.warm_up().await?;
         Ok(server)
     }
 
-    /// Builds the server without any I/O. Inside a tokio runtime it then fetches keys in the background until it has
-    /// them; tokens that cannot be judged before that are answered with 503. A request that waits starts an attempt too, at
-    /// most one per second and issuer, so that the first valid token after an outage is accepted.
+    /// Builds the server without I/O, so that it starts while an issuer is down.
+    ///
+    /// In a tokio runtime it then fetches the keys in the background until it has them. Until then, requests whose token
+    /// cannot be verified get 503. A waiting request starts an attempt as well, at most one per second and issuer, so that
+    /// the first valid token after an outage is accepted.
     ///
     /// # Errors
     /// [`BuildError`] if the configuration cannot work.
     pub fn build_lazy(self) -> Result<ResourceServer, BuildError> {
-        let server = self.assemble()?;
+        let server = self.to_server()?;
         server.warm_up_in_background();
         Ok(server)
     }
@@ -274,5 +307,5 @@ impl fmt::Debug for ResourceServerBuilder {
     }
 }
 
-/// Clients and proxies give up after 30 to 60 s: the answer must be there before.
+/// Clients and proxies give up after 30 to 60 s.
 const DEFAULT_VERIFICATION_TIMEOUT: Duration = Duration::from_secs(10);

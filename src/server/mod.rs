@@ -1,6 +1,6 @@
-//! One protected resource, assembled.
+//! The protected resource: its configuration, its layers and its health.
 
-mod assembly;
+mod build;
 mod builder;
 mod health;
 mod resource_server;

@@ -13,7 +13,9 @@ use crate::origin::{AllowedOrigins, OriginLayer};
 use crate::resource::MetadataService;
 use crate::verify::{IssuerVerifier, Verifier};
 
-/// One protected resource: what guards it and what describes it. Immutable; cloning costs one atomic increment.
+/// A protected resource: the layers that protect it, its metadata and its health.
+///
+/// It is immutable, and cheap to clone.
 ///
 /// ```
 /// # #[cfg(all(feature = "testing", any(feature = "aws-lc-rs", feature = "rust-crypto")))] {
@@ -43,13 +45,13 @@ pub(super) struct Inner {
 }
 
 impl ResourceServer {
-    /// Starts the configuration of the resource with this identifier: its URL as clients know it, https and without
-    /// fragment (RFC 9728, section 1.2). It is published as written, and tokens must be issued for it.
+    /// Starts the configuration of the resource with this resource identifier: its URL as clients use it, with https and
+    /// without a fragment (RFC 9728, section 1.2). It is published as written, and must be the audience of tokens.
     pub fn builder(resource: impl Into<Box<str>>) -> ResourceServerBuilder {
         ResourceServerBuilder::new(resource.into())
     }
 
-    /// The layer that guards the resource. Without further calls any good token of its issuers passes.
+    /// The layer that verifies access tokens. Unless it requires scopes, it accepts every valid token.
     #[must_use]
     pub fn bearer_layer(&self) -> BearerAuthLayer {
         BearerAuthLayer::new(Arc::clone(&self.inner.verifier), Arc::clone(&self.inner.guard))
@@ -137,13 +139,14 @@ impl ResourceServer {
         &self.inner.guard.metadata_url
     }
 
-    /// Waits until the keys and the introspection endpoint of every issuer are at hand, all at once.
+    /// Waits until the keys and the introspection endpoint of every issuer are available. All issuers are asked at the same
+    /// time.
     ///
     /// # Errors
-    /// [`BuildErrorKind::Unreachable`] if an attempt fails. Later requests try again by themselves.
+    /// [`BuildErrorKind::Unreachable`] if an attempt fails. Later requests try again.
     pub async fn warm_up(&self) -> Result<(), BuildError> {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
-            let message = "there is no tokio runtime here: build inside one, or with `build_lazy`";
+            let message = "this code does not run in a tokio runtime; call it in one, or use `build_lazy`";
             return Err(BuildError::new(BuildErrorKind::Unreachable, message));
         };
         // All at once: the slowest issuer determines the time, not the sum of all.
@@ -161,16 +164,16 @@ impl ResourceServer {
         result
     }
 
-    /// Forgets what the authorization servers said of this token when it was introspected, so that they are asked again, and
-    /// that its signature was good: for a logout that the application hears of (OpenID Connect Back-Channel Logout 1.0), say.
+    /// Removes this token from all caches, so that it is verified or introspected again. Call it, for example, after a
+    /// logout (OpenID Connect Back-Channel Logout 1.0).
     pub fn forget(&self, token: &str) {
         self.inner.verifier.forget(token.as_bytes());
     }
 
-    /// Whether tokens can be judged, and if not, why: an answer for a readiness probe.
+    /// Whether tokens can be verified, and if not, why. Use it to answer a readiness probe.
     ///
-    /// It waits for nothing. Inside a tokio runtime it starts a fetch that is due, so that a server which gets no
-    /// traffic while it is not ready becomes ready all the same.
+    /// It does not wait. In a tokio runtime it starts the fetches that are due, so that a server without traffic becomes
+    /// ready as well.
     #[must_use]
     pub fn health(&self) -> Health {
         Health::new(self.inner.verifier.issuers().iter().map(|issuer| IssuerHealth::new(issuer)).collect())
@@ -180,7 +183,7 @@ impl ResourceServer {
         Self { inner: Arc::new(inner) }
     }
 
-    /// Tries until every issuer has answered once, at the pace that the key sources allow.
+    /// Tries until every issuer has answered once.
     pub(super) fn warm_up_in_background(&self) {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         for issuer in self.issuers_to_fetch() {

@@ -1,4 +1,4 @@
-//! From the settings of a [`ResourceServerBuilder`] to the server: every mistake is found here.
+//! Builds the server from the settings of a [`ResourceServerBuilder`], and finds the mistakes in them.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::scope::{OFFLINE_ACCESS, RequestedScopes, ScopeHierarchy, Scopes};
 use crate::verify::{IssuerVerifier, OpaqueRoute, VerifiedTokens, Verifier};
 
 impl ResourceServerBuilder {
-    pub(super) fn assemble(self) -> Result<ResourceServer, BuildError> {
+    pub(super) fn to_server(self) -> Result<ResourceServer, BuildError> {
         let resource = ResourceUrl::parse(&self.resource, self.plain_http)
             .map_err(|error| BuildError::new(BuildErrorKind::Resource, format!("the resource {error}")))?;
         self.check_settings()?;
@@ -25,7 +25,7 @@ impl ResourceServerBuilder {
         let implications = self.implications.iter().map(|(broad, narrow)| (broad.as_str(), narrow.as_slice()));
         let hierarchy = ScopeHierarchy::new(implications)?;
         let verifiers = self.verifiers(&resource)?;
-        let for_opaque = self.for_opaque(&verifiers)?;
+        let opaque_route = self.opaque_route(&verifiers)?;
         let verified = self.verified_tokens(&verifiers)?;
         let mut well_known = WellKnown::new(&resource, self.metadata_at_root);
         if let Some(url) = &self.metadata_url {
@@ -37,7 +37,7 @@ impl ResourceServerBuilder {
         let authorization_servers: Vec<&str> = self.issuers.iter().filter_map(Issuer::published).collect();
         if authorization_servers.is_empty() {
             tracing::warn!(target: "mcp_bearer",
-                "no issuer is an https URL, so the metadata names no authorization server and MCP clients cannot find one");
+                "no issuer is an https URL, so the metadata names no authorization server and MCP clients cannot log in");
         }
         let requested = RequestedScopes::new(&self.challenge_scopes)?;
         let published = requested.translate(&scopes_supported);
@@ -52,7 +52,7 @@ impl ResourceServerBuilder {
         Ok(ResourceServer::new(Inner {
             verifier: Arc::new(Verifier::new(
                 verifiers,
-                for_opaque,
+                opaque_route,
                 self.max_token_length,
                 verified,
                 Arc::clone(&self.clock),
@@ -67,29 +67,27 @@ impl ResourceServerBuilder {
     fn check_settings(&self) -> Result<(), BuildError> {
         let wrong = |message: String| Err(BuildError::new(BuildErrorKind::Setting, message));
         if self.skew > MAX_SKEW {
-            return wrong(format!("the clock skew is {:?}: give at most {MAX_SKEW:?}", self.skew));
+            return wrong(format!("the clock skew is {:?}; use at most {MAX_SKEW:?}", self.skew));
         }
         if !(LEAST_MAX_TOKEN..=MAX_TOKEN).contains(&self.max_token_length) {
             let length = self.max_token_length;
-            return wrong(format!(
-                "`max_token_length` is {length}: give between {LEAST_MAX_TOKEN} and {MAX_TOKEN} bytes"
-            ));
+            return wrong(format!("`max_token_length` is {length}; use {LEAST_MAX_TOKEN} to {MAX_TOKEN} bytes"));
         }
         if self.max_lifetime.is_some_and(|lifetime| lifetime.is_zero()) {
-            return wrong("the maximum token lifetime is 0, which no token has: give a longer one".to_owned());
+            return wrong("`max_token_lifetime` is 0 s, so every token is rejected; use a longer time".to_owned());
         }
         if !(MIN_VERIFICATION_TIMEOUT..=MAX_VERIFICATION_TIMEOUT).contains(&self.verification_timeout) {
             return wrong(format!(
-                "the verification timeout is {:?}: give {MIN_VERIFICATION_TIMEOUT:?} to {MAX_VERIFICATION_TIMEOUT:?}",
+                "`verification_timeout` is {:?}; use {MIN_VERIFICATION_TIMEOUT:?} to {MAX_VERIFICATION_TIMEOUT:?}",
                 self.verification_timeout
             ));
         }
         if self.audiences.iter().any(|audience| audience.is_empty()) {
-            return wrong("an accepted audience is empty: remove it".to_owned());
+            return wrong("an accepted audience is empty; remove it".to_owned());
         }
         let printable = |text: &str| !text.is_empty() && text.bytes().all(|byte| matches!(byte, 0x20..=0x7e));
         if self.realm.as_ref().is_some_and(|realm| !printable(realm) || realm.len() > MAX_REALM) {
-            return wrong(format!("the realm must be 1 to {MAX_REALM} printable ASCII characters"));
+            return wrong(format!("the realm must have 1 to {MAX_REALM} printable ASCII characters"));
         }
         Ok(())
     }
@@ -98,7 +96,7 @@ impl ResourceServerBuilder {
         let scopes = Scopes::new(&self.scopes_supported)
             .map_err(|error| BuildError::new(BuildErrorKind::Scope, error.to_string()))?;
         if scopes.contains(OFFLINE_ACCESS) {
-            tracing::warn!(target: "mcp_bearer", "`offline_access` is not a scope of a resource: it is left out (MCP 2026-07-28)");
+            tracing::warn!(target: "mcp_bearer", "`offline_access` is not a scope of a resource, so the metadata does not contain it (MCP 2026-07-28)");
         }
         Ok(scopes.without(OFFLINE_ACCESS))
     }
@@ -107,7 +105,7 @@ impl ResourceServerBuilder {
         let wrong = |message: String| Err(BuildError::new(BuildErrorKind::Issuer, message));
         if self.issuers.is_empty() {
             return wrong(
-                "there is no issuer: call `issuer` with the authorization server whose tokens are good".into(),
+                "no issuer is configured; call `issuer` with the authorization server whose tokens are accepted".into(),
             );
         }
         let audiences = AcceptedAudiences::new(resource);
@@ -120,7 +118,7 @@ impl ResourceServerBuilder {
         let mut seen = HashSet::new();
         for issuer in verifiers.iter().flat_map(|verifier| verifier.names()) {
             if !seen.insert(issuer) {
-                return wrong(format!("the issuer {issuer:?} stands twice: remove one"));
+                return wrong(format!("the issuer {issuer:?} is configured twice; remove one"));
             }
         }
         Ok(verifiers)
@@ -153,18 +151,20 @@ impl ResourceServerBuilder {
         Ok(Some(tokens))
     }
 
-    /// The issuer that introspects opaque tokens. It must be unambiguous.
-    fn for_opaque(&self, verifiers: &[Arc<IssuerVerifier>]) -> Result<OpaqueRoute, BuildError> {
-        let asked: Vec<_> = verifiers.iter().filter(|verifier| verifier.accepts_opaque()).collect();
+    /// The issuer of opaque tokens. It must be unambiguous.
+    fn opaque_route(&self, verifiers: &[Arc<IssuerVerifier>]) -> Result<OpaqueRoute, BuildError> {
+        let accepting: Vec<_> = verifiers.iter().filter(|verifier| verifier.accepts_opaque()).collect();
         let wrong = |message: &str| Err(BuildError::new(BuildErrorKind::Issuer, message));
-        match (asked.as_slice(), &self.route_opaque) {
-            ([], Some(_)) => wrong("`route_opaque` has no effect where no issuer takes opaque tokens: remove it"),
+        match (accepting.as_slice(), &self.route_opaque) {
+            ([], Some(_)) => wrong(
+                "`route_opaque` needs an issuer that verifies opaque tokens; call `introspect_opaque` on one, or remove the call",
+            ),
             ([], None) => Ok(OpaqueRoute::None),
             (_, Some(route)) => Ok(OpaqueRoute::Chosen(Arc::clone(route))),
             ([only], None) => Ok(OpaqueRoute::One(Arc::clone(only))),
-            (_, None) => wrong(
-                "two issuers take opaque tokens, and nobody could tell whose a token is: keep one, or call `route_opaque`",
-            ),
+            (_, None) => {
+                wrong("several issuers verify opaque tokens; call `route_opaque` to choose the issuer of each token")
+            }
         }
     }
 }
@@ -173,11 +173,11 @@ impl ResourceServerBuilder {
 const DEFAULT_VERIFIED_TOKENS: usize = 10_000;
 /// The largest cache of verified tokens. It takes about a gigabyte, or several if claims are long.
 const MAX_VERIFIED_TOKENS: usize = 1_000_000;
-/// Less than one round trip to another host.
+/// A shorter time is less than one round trip to another host.
 const MIN_VERIFICATION_TIMEOUT: Duration = Duration::from_millis(100);
-/// Each request that waits holds a connection and its memory.
+/// Each waiting request keeps a connection and memory.
 const MAX_VERIFICATION_TIMEOUT: Duration = Duration::from_secs(60);
-/// The least value of `max_token_length`: shorter tokens have hardly any claims.
+/// The minimum of `max_token_length`, in bytes. Shorter tokens have hardly any claims.
 const LEAST_MAX_TOKEN: usize = 1024;
-/// The longest realm: it is part of every challenge.
+/// The longest realm, in bytes. It is part of every challenge.
 const MAX_REALM: usize = 256;
