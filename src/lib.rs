@@ -35,6 +35,7 @@
 //!
 //! | to | see |
 //! |---|---|
+//! | learn by task | [`guide`] |
 //! | configure the resource | [`ResourceServerBuilder`] |
 //! | configure an authorization server | [`Issuer`] |
 //! | set up Keycloak, Auth0, Logto, Entra, Okta or Cognito | [`issuer::providers`] |
