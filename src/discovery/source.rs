@@ -20,13 +20,13 @@ pub(crate) enum EndpointSource {
 
 /// The metadata of one issuer for all callers that need a part of it. It is fetched when it is needed, and cached.
 pub(crate) struct MetadataSource {
-    shared: Arc<Shared>,
+    shared: Arc<SharedSource>,
     flights: SingleFlight<(), FetchResult>,
 }
 
 type FetchResult = Result<AuthorizationServerMetadata, Arc<FetchError>>;
 
-struct Shared {
+struct SharedSource {
     discovery: Discovery,
     client: Arc<dyn HttpClient>,
     /// Locked for a few instructions.
@@ -37,7 +37,7 @@ struct Shared {
 
 impl MetadataSource {
     pub(crate) fn new(discovery: Discovery, client: Arc<dyn HttpClient>) -> Self {
-        let shared = Shared { discovery, client, cache: Mutex::default(), events: Arc::default() };
+        let shared = SharedSource { discovery, client, cache: Mutex::default(), events: Arc::default() };
         Self { shared: Arc::new(shared), flights: SingleFlight::new() }
     }
 
@@ -97,7 +97,7 @@ impl MetadataSource {
     }
 }
 
-impl Shared {
+impl SharedSource {
     fn lock(&self) -> MutexGuard<'_, MetadataCache> {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }

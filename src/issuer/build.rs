@@ -223,7 +223,7 @@ impl Issuer {
 
 /// The parts that clones of an [`Issuer`] share. Each is made once, when it is needed.
 #[derive(Default)]
-pub(super) struct Parts {
+pub(super) struct SharedParts {
     pub(super) client: Once<Arc<dyn HttpClient>>,
     pub(super) metadata: Once<Arc<MetadataSource>>,
     pub(super) keys: Once<Keys>,

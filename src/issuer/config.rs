@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::AuthorizationServerMetadata;
-use super::build::Parts;
+use super::build::SharedParts;
 use crate::claims::WithoutAudience;
 use crate::discovery::{DiscoveryMethod, MapMetadata};
 use crate::http_client::HttpClient;
@@ -57,7 +57,7 @@ pub struct Issuer {
     pub(super) introspection: Option<(Introspected, Introspection)>,
     pub(super) revocation_check: Option<Duration>,
     /// What clones share.
-    pub(super) parts: Arc<Parts>,
+    pub(super) parts: Arc<SharedParts>,
 }
 
 #[derive(Clone)]

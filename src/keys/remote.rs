@@ -19,17 +19,17 @@ use crate::log::{Cause, is_shown, limited};
 
 /// The key set of one issuer: fetched when it is needed, cached, and refreshed.
 pub(crate) struct RemoteKeys {
-    shared: Arc<Shared>,
+    shared: Arc<SharedKeys>,
     flights: SingleFlight<Fetch, ()>,
 }
 
-struct Shared {
+struct SharedKeys {
     fetcher: KeySetFetcher,
     /// Replaced as a whole while `state` is locked. Readers take no lock.
     snapshot: ArcSwapOption<Snapshot>,
     epoch: Instant,
     /// Locked for a few instructions, never across an await.
-    state: Mutex<State>,
+    state: Mutex<KeysState>,
     /// Limits the log lines about failures.
     events: Arc<EventLimit>,
 }
@@ -47,7 +47,7 @@ struct Snapshot {
     quiet_until: AtomicU64,
 }
 
-struct State {
+struct KeysState {
     refresh: Refresh,
     /// The number of the last set.
     generation: u64,
@@ -57,8 +57,8 @@ struct State {
 impl RemoteKeys {
     pub(crate) fn new(fetcher: KeySetFetcher, policy: RefreshPolicy) -> Self {
         let now = Instant::now();
-        let state = State { refresh: Refresh::new(policy, now.into_std()), generation: 0, last_error: None };
-        let shared = Shared {
+        let state = KeysState { refresh: Refresh::new(policy, now.into_std()), generation: 0, last_error: None };
+        let shared = SharedKeys {
             fetcher,
             snapshot: ArcSwapOption::empty(),
             epoch: now,
@@ -204,8 +204,8 @@ impl RemoteKeys {
     }
 }
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
+impl SharedKeys {
+    fn lock(&self) -> MutexGuard<'_, KeysState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -220,7 +220,7 @@ impl Shared {
     }
 
     /// `state` is locked, so the snapshot is the one that it knows of.
-    fn publish_quiet(&self, state: &State, now: Instant) {
+    fn publish_quiet(&self, state: &KeysState, now: Instant) {
         if let Some(snapshot) = self.snapshot.load().as_ref() {
             let quiet_until = state.refresh.quiet_until(now.into_std());
             snapshot.quiet_until.store(self.nanos(Instant::from_std(quiet_until)), Ordering::Relaxed);
@@ -296,7 +296,7 @@ impl Shared {
 
 /// Reports a fetch that a panic or the end of its runtime has interrupted.
 struct Interruption {
-    shared: Arc<Shared>,
+    shared: Arc<SharedKeys>,
     /// `None` if the fetch was not interrupted.
     fetch: Option<Fetch>,
 }
