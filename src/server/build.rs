@@ -17,7 +17,7 @@ use crate::scope::{OFFLINE_ACCESS, RequestedScopes, ScopeHierarchy, Scopes};
 use crate::verify::{IssuerVerifier, OpaqueRoute, VerifiedTokens, Verifier};
 
 impl ResourceServerBuilder {
-    pub(super) fn to_server(self) -> Result<ResourceServer, BuildError> {
+    pub(super) fn into_server(self) -> Result<ResourceServer, BuildError> {
         let resource = ResourceUrl::parse(&self.resource, self.plain_http)
             .map_err(|error| BuildError::new(BuildErrorKind::Resource, format!("the resource {error}")))?;
         self.check_settings()?;

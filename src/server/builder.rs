@@ -278,7 +278,7 @@ impl ResourceServerBuilder {
     /// # Errors
     /// [`BuildError`] if the configuration cannot work, or if an issuer cannot be reached.
     pub async fn build(self) -> Result<ResourceServer, BuildError> {
-        let server = self.to_server()?;
+        let server = self.into_server()?;
         server.warm_up().await?;
         Ok(server)
     }
@@ -292,7 +292,7 @@ impl ResourceServerBuilder {
     /// # Errors
     /// [`BuildError`] if the configuration cannot work.
     pub fn build_lazy(self) -> Result<ResourceServer, BuildError> {
-        let server = self.to_server()?;
+        let server = self.into_server()?;
         server.warm_up_in_background();
         Ok(server)
     }
