@@ -224,7 +224,7 @@ impl Rejection {
             (None, None) => Bytes::new(),
             // JSON would escape none of the characters of these texts.
             (None, Some(code)) => {
-                Bytes::from(format!("{{\"error\":\"{code}\",\"error_description\":\"{}\"}}", self.description()))
+                Bytes::from(["{\"error\":\"", code, "\",\"error_description\":\"", self.description(), "\"}"].concat())
             }
         }
     }
