@@ -9,8 +9,7 @@ use http::{Request, Response};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::layer::BearerState;
-use super::service::conclude;
+use super::admission::{BearerState, conclude};
 use super::{BearerBody, Guard};
 use crate::verify::PendingVerification;
 

@@ -5,7 +5,8 @@ use bytes::Bytes;
 use http::Response;
 use tower_layer::Layer;
 
-use super::{BearerAuth, Guard, OnRejection, Rejection};
+use super::admission::BearerState;
+use super::{BearerAuth, Guard, Rejection};
 use crate::error::{BuildError, BuildErrorKind, valid_or_panic};
 use crate::scope::{InvalidScope, ScopeRequirement};
 use crate::verify::Verifier;
@@ -62,15 +63,6 @@ use crate::verify::Verifier;
 #[derive(Clone)]
 pub struct BearerAuthLayer {
     state: Arc<BearerState>,
-}
-
-/// The configuration that all requests share.
-#[derive(Clone)]
-pub(super) struct BearerState {
-    pub(super) verifier: Arc<Verifier>,
-    pub(super) guard: Arc<Guard>,
-    pub(super) anonymous_allowed: bool,
-    pub(super) on_rejection: Option<OnRejection>,
 }
 
 impl BearerAuthLayer {

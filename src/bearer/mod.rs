@@ -23,6 +23,7 @@
 //! `grpc-status`. That is 16 (unauthenticated) for 400 and 401, 7 (permission denied) for 403, 14 (unavailable) for 503,
 //! and 13 (internal) for 500. The challenge is in the metadata.
 
+mod admission;
 mod auth_info;
 mod body;
 mod challenge;
@@ -36,6 +37,8 @@ mod response;
 mod service;
 mod token;
 
+use admission::Unauthenticated;
+pub(crate) use admission::{Caller, is_preflight};
 pub use auth_info::AuthInfo;
 pub use body::BearerBody;
 pub use future::ResponseFuture;
@@ -45,6 +48,4 @@ pub use layer::BearerAuthLayer;
 pub use rejection::{Rejection, RejectionKind, RequestFailure};
 pub(crate) use response::OnRejection;
 pub use service::BearerAuth;
-use service::Unauthenticated;
-pub(crate) use service::{Caller, is_preflight};
 pub(crate) use token::BearerToken;

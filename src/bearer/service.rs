@@ -2,56 +2,18 @@ use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
-use http::{Extensions, HeaderMap, Method, Request, Response, header};
+use http::{Request, Response};
 use tower_service::Service;
 
+use super::admission::{Admission, BearerState, remove_marks};
 use super::future::PendingRequest;
-use super::layer::BearerState;
-use super::token::NoToken;
-use super::{AuthInfo, BearerBody, BearerToken, Guard, Rejection, ResponseFuture, log, readable_by};
-use crate::scope::Scopes;
-use crate::verify::{PendingVerification, Verification, Verified};
+use super::{BearerBody, ResponseFuture};
 
 /// The service that [`BearerAuthLayer`](super::BearerAuthLayer) makes.
 #[derive(Clone)]
 pub struct BearerAuth<S> {
     inner: S,
     state: Arc<BearerState>,
-}
-
-/// Marks a request that a layer accepted without credentials. It is in the extensions of the request.
-#[derive(Clone)]
-pub(super) struct Unauthenticated {
-    /// For the challenge of a handler that needs credentials.
-    pub(super) guard: Arc<Guard>,
-    /// Whether the layer allows anonymous requests. If not, the request is a preflight.
-    pub(super) anonymous_allowed: bool,
-}
-
-/// The caller of a request that a bearer layer accepted.
-#[derive(Clone)]
-pub(crate) enum Caller {
-    Anonymous(Arc<Guard>),
-    Token(AuthInfo),
-}
-
-impl Caller {
-    /// `None` if no bearer layer has accepted the request, or if it is a preflight of a layer that rejects anonymous requests.
-    pub(crate) fn from_extensions(extensions: &Extensions) -> Option<Self> {
-        match (extensions.get::<AuthInfo>(), extensions.get::<Unauthenticated>()) {
-            (Some(auth), _) => Some(Self::Token(auth.clone())),
-            (None, Some(mark)) if mark.anonymous_allowed => Some(Self::Anonymous(Arc::clone(&mark.guard))),
-            (None, _) => None,
-        }
-    }
-
-    pub(crate) fn guard(&self) -> &Arc<Guard> {
-        match self {
-            Self::Anonymous(guard) => guard,
-            Self::Token(auth) => auth.guard(),
-        }
-    }
 }
 
 impl<S> BearerAuth<S> {
@@ -102,86 +64,4 @@ impl<S: fmt::Debug> fmt::Debug for BearerAuth<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BearerAuth").field("inner", &self.inner).finish_non_exhaustive()
     }
-}
-
-/// The decision about a request.
-enum Admission {
-    Unauthenticated(Unauthenticated),
-    Authenticated(AuthInfo),
-    Rejected(Rejection),
-    Pending(PendingVerification, Arc<Guard>),
-}
-
-impl BearerState {
-    fn admit(&self, method: &Method, headers: &HeaderMap, outer: Option<Arc<Guard>>) -> Admission {
-        let guard = self.guard_inside(outer);
-        let anonymous_allowed = self.anonymous_allowed;
-        if is_preflight(method, headers) {
-            return Admission::Unauthenticated(Unauthenticated { guard, anonymous_allowed });
-        }
-        let token = match BearerToken::find(headers) {
-            Ok(token) => token,
-            Err(NoToken::Missing) if anonymous_allowed => {
-                return Admission::Unauthenticated(Unauthenticated { guard, anonymous_allowed });
-            }
-            Err(reason) => {
-                let rejection = Rejection::from(reason).guarded_by(&guard);
-                log::refused(&guard, &rejection, None);
-                return Admission::Rejected(rejection);
-            }
-        };
-        match self.verifier.verify(token) {
-            Verification::Done(verified) => {
-                conclude(verified, guard).map_or_else(Admission::Rejected, Admission::Authenticated)
-            }
-            Verification::Pending(verification) => Admission::Pending(verification, guard),
-        }
-    }
-
-    /// Inside of a layer of the same server, this layer requires the scopes of both, in one challenge. The mark of the outer
-    /// layer may be a copy from another request: it can add requirements and cannot remove any.
-    fn guard_inside(&self, outer: Option<Arc<Guard>>) -> Arc<Guard> {
-        match outer.filter(|outer| Arc::ptr_eq(&outer.metadata_url, &self.guard.metadata_url)) {
-            None => Arc::clone(&self.guard),
-            Some(outer) => {
-                let required = outer.required.and(&self.guard.required);
-                Arc::new(Guard { required, ..Guard::clone(&self.guard) })
-            }
-        }
-    }
-
-    /// The response to a request with these headers.
-    pub(super) fn respond(&self, rejection: &Rejection, headers: &HeaderMap) -> Response<Bytes> {
-        readable_by(headers, rejection, rejection.to_response_by(self.on_rejection.as_ref()))
-    }
-}
-
-/// Removes the marks of bearer layers from a request. Returns the guard of the layer outside, if there is one.
-fn remove_marks(extensions: &mut Extensions) -> Option<Arc<Guard>> {
-    let unauthenticated = extensions.remove::<Unauthenticated>().map(|mark| mark.guard);
-    let authenticated = extensions.remove::<AuthInfo>().map(|auth| Arc::clone(auth.guard()));
-    authenticated.or(unauthenticated)
-}
-
-/// Makes the caller of a verified token, unless the token lacks a scope: the last check.
-pub(super) fn conclude(verified: Verified, guard: Arc<Guard>) -> Result<AuthInfo, Rejection> {
-    let claims = verified.map_err(|error| {
-        let rejection = Rejection::from(error.kind()).guarded_by(&guard);
-        log::refused(&guard, &rejection, Some(&error));
-        rejection
-    })?;
-    let auth = AuthInfo::new(claims, guard);
-    let guard = auth.guard();
-    if guard.required.is_met(auth.scopes(), &guard.hierarchy) {
-        return Ok(auth);
-    }
-    log::insufficient_scope(guard, auth.issuer());
-    Err(Rejection::insufficient_scope(guard, Scopes::EMPTY))
-}
-
-/// Whether a request is a CORS preflight (Fetch standard), with which browsers send no credentials.
-pub(crate) fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
-    *method == Method::OPTIONS
-        && headers.contains_key(header::ORIGIN)
-        && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
 }

@@ -22,7 +22,6 @@
 
 use std::time::{Duration, Instant};
 
-use super::concurrency::FIRST;
 use crate::crypto::Fingerprint;
 
 /// The circuit breaker of one endpoint.
@@ -245,6 +244,8 @@ impl CircuitBreaker {
 
 /// Fewer failures may be coincidence.
 const FAILURES_IN_A_ROW: u32 = 5;
+/// The initial limit: low enough for a slow endpoint, and high enough to find out soon whether it is slow.
+pub(super) const FIRST: usize = 8;
 /// The first pause: long enough for a restart of the endpoint.
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
 /// The longest pause, so that the end of an outage is noticed within a minute.

@@ -10,7 +10,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::breaker::Outcome;
+use super::breaker::{FIRST, Outcome};
 
 /// The state of the endpoint when a request ends.
 #[derive(Debug, Clone, Copy, Default)]
@@ -206,8 +206,6 @@ impl Best {
     }
 }
 
-/// The initial limit: low enough for a slow endpoint, and high enough to find out soon whether it is slow.
-pub(super) const FIRST: usize = 8;
 /// How long timeouts do not lower the limit after one request timed out alone at an endpoint that works.
 const TOKENS_ARE_BLAMED: Duration = Duration::from_secs(2 * 60);
 /// One request in four is reserved for tokens that were active before.

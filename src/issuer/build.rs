@@ -1,7 +1,7 @@
 //! Builds the verifier of an issuer from its settings.
 
 use std::ops::RangeInclusive;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use url::Url;
@@ -218,33 +218,6 @@ impl Issuer {
         let named = [self.jwks_uri.as_deref(), self.introspection_endpoint.as_deref()];
         let is_https = |url: &str| url.get(..8).is_some_and(|start| start.eq_ignore_ascii_case("https://"));
         metadata.into_iter().chain(named).flatten().any(is_https)
-    }
-}
-
-/// The parts that clones of an [`Issuer`] share. Each is made once, when it is needed.
-#[derive(Default)]
-pub(super) struct SharedParts {
-    pub(super) client: Once<Arc<dyn HttpClient>>,
-    pub(super) metadata: Once<Arc<MetadataSource>>,
-    pub(super) keys: Once<Keys>,
-    pub(super) introspector: Once<Arc<Introspector>>,
-}
-
-pub(super) struct Once<T>(OnceLock<T>);
-
-impl<T: Clone> Once<T> {
-    pub(super) fn get_or_make(&self, make: impl FnOnce() -> Result<T, BuildError>) -> Result<T, BuildError> {
-        if let Some(made) = self.0.get() {
-            return Ok(made.clone());
-        }
-        let made = make()?;
-        Ok(self.0.get_or_init(|| made).clone())
-    }
-}
-
-impl<T> Default for Once<T> {
-    fn default() -> Self {
-        Self(OnceLock::new())
     }
 }
 

@@ -1,18 +1,18 @@
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use serde_json::Value;
 
 use super::AuthorizationServerMetadata;
-use super::build::SharedParts;
 use crate::claims::WithoutAudience;
-use crate::discovery::{DiscoveryMethod, MapMetadata};
+use crate::discovery::{DiscoveryMethod, MapMetadata, MetadataSource};
+use crate::error::BuildError;
 use crate::http_client::HttpClient;
 use crate::identifier::PlainHttp;
-use crate::introspection::Introspection;
+use crate::introspection::{Introspection, Introspector};
 use crate::jose::{Algorithm, DEFAULT_MAX_KEYS, JwkSet};
-use crate::keys::{KeySetLimits, KeySource};
+use crate::keys::{KeySetLimits, KeySource, Keys};
 use crate::verify::TokenVerifier;
 
 /// An authorization server whose access tokens are accepted.
@@ -58,6 +58,33 @@ pub struct Issuer {
     pub(super) revocation_check: Option<Duration>,
     /// What clones share.
     pub(super) parts: Arc<SharedParts>,
+}
+
+/// The parts that clones of an [`Issuer`] share. Each is made once, when it is needed.
+#[derive(Default)]
+pub(super) struct SharedParts {
+    pub(super) client: Once<Arc<dyn HttpClient>>,
+    pub(super) metadata: Once<Arc<MetadataSource>>,
+    pub(super) keys: Once<Keys>,
+    pub(super) introspector: Once<Arc<Introspector>>,
+}
+
+pub(super) struct Once<T>(OnceLock<T>);
+
+impl<T: Clone> Once<T> {
+    pub(super) fn get_or_make(&self, make: impl FnOnce() -> Result<T, BuildError>) -> Result<T, BuildError> {
+        if let Some(made) = self.0.get() {
+            return Ok(made.clone());
+        }
+        let made = make()?;
+        Ok(self.0.get_or_init(|| made).clone())
+    }
+}
+
+impl<T> Default for Once<T> {
+    fn default() -> Self {
+        Self(OnceLock::new())
+    }
 }
 
 #[derive(Clone)]

@@ -4,12 +4,15 @@
 //! also be fixed, or come from your own [`KeySource`].
 
 mod fetch;
+mod found;
 mod refresh;
 mod remote;
 mod source;
 
 pub(crate) use fetch::{KeySetFetcher, KeySetLimits, UnusableKeys};
+pub use found::KeyError;
+pub(crate) use found::{FoundKeys, Signature};
 pub(crate) use refresh::RefreshPolicy;
 pub(crate) use remote::RemoteKeys;
-pub(crate) use source::{FoundKeys, Keys, Reporting, Signature};
-pub use source::{KeyError, KeySetFuture, KeySource};
+pub use source::{KeySetFuture, KeySource};
+pub(crate) use source::{Keys, Reporting};

@@ -1,14 +1,11 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
-use smallvec::SmallVec;
 use tokio::time::Instant;
 
-use super::{RemoteKeys, UnusableKeys};
-use crate::http_client::FetchError;
-use crate::jose::{Algorithm, JwkSet, KeyName, Selection, VerificationKey};
+use super::{FoundKeys, KeyError, RemoteKeys, UnusableKeys};
+use crate::jose::{Algorithm, JwkSet, KeyName, Selection};
 
 /// A source of the key set of one issuer.
 ///
@@ -45,85 +42,12 @@ pub trait KeySource: Send + Sync + 'static {
 /// The future of [`KeySource::key_set`].
 pub type KeySetFuture<'a> = Pin<Box<dyn Future<Output = Result<Arc<JwkSet>, KeyError>> + Send + 'a>>;
 
-/// Why there is no key for a token.
-#[non_exhaustive]
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum KeyError {
-    /// The issuer's current key set has no such key. The token is rejected.
-    #[error("the key set has no such key")]
-    Unknown,
-    /// The issuer's key for this token cannot be used, so the token cannot be verified. The log has the reason.
-    #[error("the key set has a key for this token that cannot be used")]
-    Unusable,
-    /// The key set is not available, so the token cannot be verified.
-    #[error("the key set is not available")]
-    #[non_exhaustive]
-    Unavailable {
-        /// The `Retry-After` of the authorization server.
-        retry_after: Option<Duration>,
-        /// The error of the last fetch, if there is one.
-        #[source]
-        source: Option<Arc<FetchError>>,
-    },
-}
-
-impl KeyError {
-    /// The error of a [`KeySource`] that cannot fetch its key set. `retry_after` is sent to the client.
-    #[must_use]
-    pub const fn unavailable(retry_after: Option<Duration>) -> Self {
-        Self::Unavailable { retry_after, source: None }
-    }
-}
-
 /// The kinds of key sources. An enum, so that a known key needs no boxed future.
 #[derive(Clone)]
 pub(crate) enum Keys {
     Fixed(Arc<JwkSet>),
     Remote(Arc<RemoteKeys>),
     Custom(Arc<dyn KeySource>),
-}
-
-/// The keys for a token: one, or several if the issuer gave them the same key id.
-#[derive(Debug)]
-pub(crate) struct FoundKeys {
-    keys: SmallVec<[Arc<VerificationKey>; 2]>,
-    /// If none of these keys verifies the signature, a key that cannot be used may have made it.
-    undecided: bool,
-    /// The number of their set. `None` if the source has no numbers.
-    pub(crate) generation: Option<u64>,
-}
-
-/// The result of checking a signature with the keys for a token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Signature {
-    Valid,
-    Invalid,
-    /// A key that cannot be used may have made it.
-    Undecided,
-}
-
-impl FoundKeys {
-    pub(crate) fn verify(&self, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> Signature {
-        if self.keys.iter().any(|key| key.verifies(algorithm, message, signature)) {
-            Signature::Valid
-        } else if self.undecided {
-            Signature::Undecided
-        } else {
-            Signature::Invalid
-        }
-    }
-
-    pub(super) fn new(selection: &Selection<'_>, generation: Option<u64>) -> Result<Self, KeyError> {
-        match selection {
-            Selection::Keys(found) => Ok(Self {
-                keys: found.keys.iter().map(|key| Arc::clone(key)).collect(),
-                undecided: found.undecided,
-                generation,
-            }),
-            Selection::Unusable => Err(KeyError::Unusable),
-            Selection::Unknown | Selection::Unfit => Err(KeyError::Unknown),
-        }
-    }
 }
 
 impl Keys {

@@ -12,14 +12,14 @@ use crate::scope::Scopes;
 
 /// What the response to an accepted request needs to know of the body.
 #[derive(Debug, Default)]
-pub(super) struct Permit {
+pub(super) struct AcceptedBody {
     /// The requirements, which are checked again during a streaming response.
     pub(super) needs: RequiredRules,
     /// Whether the response may contain a list to filter.
     pub(super) lists: bool,
 }
 
-impl Permit {
+impl AcceptedBody {
     /// Adds what was known before the body was read.
     pub(super) const fn and(mut self, before: &Self) -> Self {
         self.lists |= before.lists;
@@ -67,7 +67,12 @@ impl BodySummary {
 }
 
 /// Decides before the handler runs, because the status of a response cannot change later.
-pub(super) fn decide(rules: &Rules, caller: &Caller, headers: &HeaderMap, body: &[u8]) -> Result<Permit, Rejection> {
+pub(super) fn decide(
+    rules: &Rules,
+    caller: &Caller,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<AcceptedBody, Rejection> {
     let rejected =
         |failure, id: Option<Box<str>>| logged(caller.guard(), Rejection::for_operation(failure, id.as_deref()));
     let repeated = OperationHeaders::parse(headers);
@@ -84,7 +89,7 @@ pub(super) fn decide(rules: &Rules, caller: &Caller, headers: &HeaderMap, body: 
             {
                 Err(rejected(OperationFailure::Unreadable, None))
             }
-            Caller::Token(_) => Ok(Permit { needs: everything, lists: true }),
+            Caller::Token(_) => Ok(AcceptedBody { needs: everything, lists: true }),
         };
     }
     let BodySummary { needs, lists, mismatch, id, .. } = summary;
@@ -96,9 +101,9 @@ pub(super) fn decide(rules: &Rules, caller: &Caller, headers: &HeaderMap, body: 
             Err(logged(guard, Rejection::missing_token(guard, rules.scopes_of(&needs))))
         }
         _ if needs.unlisted => Err(rejected(OperationFailure::Unlisted, id)),
-        Caller::Anonymous(_) => Ok(Permit { needs, lists }),
+        Caller::Anonymous(_) => Ok(AcceptedBody { needs, lists }),
         Caller::Token(auth) if rules.are_met(&needs, auth.scopes(), &auth.guard().hierarchy) => {
-            Ok(Permit { needs, lists })
+            Ok(AcceptedBody { needs, lists })
         }
         Caller::Token(auth) => {
             log::insufficient_scope(auth.guard(), auth.issuer());

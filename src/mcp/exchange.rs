@@ -10,18 +10,34 @@ use http_body::Body;
 use tokio::time::Sleep;
 
 use super::McpResponseBody;
-use super::decision::Permit;
-use super::layer::McpState;
+use super::decision::AcceptedBody;
 use super::list::{FilteredBody, FilteredEvents, FilteredJson, ListFilter};
-use super::session::Owner;
+use super::scopes::Rules;
+use super::session::{Owner, SessionBinding};
 use super::stream::{BoxError, Revalidation, StreamEnd, TokenLifetime};
-use crate::bearer::{BearerToken, Caller, Rejection, RejectionKind, log};
+use crate::bearer::{BearerAuthLayer, BearerToken, Caller, Rejection, RejectionKind, log};
+use crate::clock::Clock;
+
+/// The configuration that all requests share.
+#[derive(Clone)]
+pub(super) struct McpState {
+    pub(super) bearer: BearerAuthLayer,
+    pub(super) rules: Arc<Rules>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) skew: Duration,
+    pub(super) filters_lists: bool,
+    pub(super) streams_may_outlive_token: bool,
+    pub(super) revalidation_interval: Option<Duration>,
+    pub(super) sessions: Option<Arc<SessionBinding>>,
+    pub(super) max_body: usize,
+    pub(super) max_anonymous_body: usize,
+}
 
 /// An accepted request, with what its response needs.
 pub(super) struct Exchange {
     pub(super) state: Arc<McpState>,
     pub(super) caller: Caller,
-    pub(super) permit: Permit,
+    pub(super) accepted: AcceptedBody,
     /// Only for [`revalidate_streams`](super::McpLayer::revalidate_streams).
     pub(super) token: Option<BearerToken>,
     /// Only for [`bind_sessions`](super::McpLayer::bind_sessions).
@@ -82,7 +98,7 @@ impl Exchange {
             sessions.seal(&mut parts.headers, self.session_owner.as_ref(), self.caller.guard());
         }
         let media = Media::from_headers(&parts.headers);
-        let is_filtered = self.permit.lists && self.state.filters_lists && media != Media::Other;
+        let is_filtered = self.accepted.lists && self.state.filters_lists && media != Media::Other;
         if is_filtered && parts.headers.contains_key(header::CONTENT_ENCODING) {
             log::misconfigured(
                 self.caller.guard(),
@@ -120,10 +136,10 @@ impl Exchange {
 
     /// The time until the response must end; `None` if it may last as long as it likes.
     fn lifetime(self) -> Option<TokenLifetime> {
-        let Self { state, caller, permit, token, .. } = self;
+        let Self { state, caller, accepted, token, .. } = self;
         let Caller::Token(auth) = caller else { return None };
         let revalidation = state.revalidation_interval.zip(token).map(|(interval, token)| {
-            Revalidation::new(interval, state.bearer.verifier(), token, &auth, &state.rules, permit.needs)
+            Revalidation::new(interval, state.bearer.verifier(), token, &auth, &state.rules, accepted.needs)
         });
         let expires_at = auth.expires_since_epoch().filter(|_| !state.streams_may_outlive_token);
         TokenLifetime::new(&state.clock, state.skew, expires_at, revalidation)

@@ -100,8 +100,8 @@ where
                     };
                     let allowed = read.map_err(failed).and_then(|read| {
                         let Exchange { state, caller, .. } = exchange.as_ref();
-                        let permit = decide(&state.rules, caller, &parts.headers, &read.bytes)?;
-                        exchange.permit = permit.and(&exchange.permit);
+                        let accepted = decide(&state.rules, caller, &parts.headers, &read.bytes)?;
+                        exchange.accepted = accepted.and(&exchange.accepted);
                         Ok(read)
                     });
                     match allowed {

@@ -7,6 +7,7 @@ use http::Response;
 use tower_layer::Layer;
 
 use super::McpAuth;
+use super::exchange::McpState;
 use super::scopes::Rules;
 use super::session::SessionBinding;
 use crate::bearer::{BearerAuth, BearerAuthLayer, Rejection};
@@ -48,21 +49,6 @@ use crate::error::{BuildError, BuildErrorKind, valid_or_panic};
 #[must_use]
 pub struct McpLayer {
     state: Arc<McpState>,
-}
-
-/// The configuration that all requests share.
-#[derive(Clone)]
-pub(super) struct McpState {
-    pub(super) bearer: BearerAuthLayer,
-    pub(super) rules: Arc<Rules>,
-    pub(super) clock: Arc<dyn Clock>,
-    pub(super) skew: Duration,
-    pub(super) filters_lists: bool,
-    pub(super) streams_may_outlive_token: bool,
-    pub(super) revalidation_interval: Option<Duration>,
-    pub(super) sessions: Option<Arc<SessionBinding>>,
-    pub(super) max_body: usize,
-    pub(super) max_anonymous_body: usize,
 }
 
 impl McpLayer {

@@ -7,9 +7,8 @@ use http::{Method, Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
-use super::decision::{Permit, logged};
-use super::exchange::Exchange;
-use super::layer::McpState;
+use super::decision::{AcceptedBody, logged};
+use super::exchange::{Exchange, McpState};
 use super::stream::BoxError;
 use super::{McpRequestBody, McpResponseBody, McpResponseFuture, OperationFailure};
 use crate::bearer::{BearerToken, Caller, Rejection, is_preflight};
@@ -102,8 +101,8 @@ impl McpState {
             }
         }
         // A resumed stream may contain the response to a list request.
-        let permit = Permit { lists: !carries_message, ..Permit::default() };
-        let exchange = Box::new(Exchange { state: Arc::clone(self), caller, permit, token, session_owner });
+        let accepted = AcceptedBody { lists: !carries_message, ..AcceptedBody::default() };
+        let exchange = Box::new(Exchange { state: Arc::clone(self), caller, accepted, token, session_owner });
         // If a GET has a body, the handler might read it.
         let is_bare = !carries_message && request.body().is_end_stream();
         if is_bare { McpAdmission::Unread(exchange) } else { McpAdmission::ToBeRead(exchange) }

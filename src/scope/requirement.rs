@@ -93,7 +93,7 @@ impl RequestedScopes {
         for (granted, requested) in pairs {
             Scopes::new([granted, requested]).map_err(|error| wrong(error.to_string()))?;
             if requested == OFFLINE_ACCESS {
-                let message = "`challenge_scope` requests `offline_access`, which no challenge names (MCP 2026-07-28)";
+                let message = "`challenge_scope` requests `offline_access`, which no challenge names";
                 return Err(wrong(format!("{message}: remove the call")));
             }
             if names.insert(granted.as_str().into(), requested.as_str().into()).is_some() {

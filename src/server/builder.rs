@@ -57,6 +57,14 @@ pub struct ResourceServerBuilder {
     pub(super) verification_timeout: Duration,
 }
 
+impl ResourceServer {
+    /// Starts the configuration of the resource with this resource identifier: its URL as clients use it, with https and
+    /// without a fragment (RFC 9728, section 1.2). It is published as written, and must be the audience of tokens.
+    pub fn builder(resource: impl Into<Box<str>>) -> ResourceServerBuilder {
+        ResourceServerBuilder::new(resource.into())
+    }
+}
+
 impl ResourceServerBuilder {
     pub(super) fn new(resource: Box<str>) -> Self {
         Self {

@@ -2,7 +2,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Health, IssuerHealth, ResourceServerBuilder};
+use super::{Health, IssuerHealth};
 use crate::bearer::{BearerAuthLayer, Guard, Rejection};
 use crate::clock::Clock;
 use crate::error::{BuildError, BuildErrorKind, valid_or_panic};
@@ -45,12 +45,6 @@ pub(super) struct Inner {
 }
 
 impl ResourceServer {
-    /// Starts the configuration of the resource with this resource identifier: its URL as clients use it, with https and
-    /// without a fragment (RFC 9728, section 1.2). It is published as written, and must be the audience of tokens.
-    pub fn builder(resource: impl Into<Box<str>>) -> ResourceServerBuilder {
-        ResourceServerBuilder::new(resource.into())
-    }
-
     /// The layer that verifies access tokens. Unless it requires scopes, it accepts every valid token.
     #[must_use]
     pub fn bearer_layer(&self) -> BearerAuthLayer {

@@ -37,6 +37,13 @@ pub struct TestIssuerBuilder {
     client: Option<TrustedClient>,
 }
 
+impl TestIssuer {
+    /// Starts the configuration of an issuer: its algorithm, documents, clock and more.
+    pub fn builder(url: &str) -> TestIssuerBuilder {
+        TestIssuerBuilder::new(url)
+    }
+}
+
 impl TestIssuerBuilder {
     pub(super) fn new(url: &str) -> Self {
         Self {

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::builder::TestIssuerBuilder;
 use super::documents::Endpoint;
 use super::fault::Fault;
 use super::http_client::TestHttpClient;
@@ -12,7 +11,6 @@ use super::requests::ReceivedRequest;
 use super::signing_key::TestSigningKey;
 use super::socket::{Socket, router};
 use super::state::{IssuerState, Scripted};
-use super::token::{TestToken, compact};
 use crate::issuer::Issuer;
 use crate::jose::Algorithm;
 
@@ -40,7 +38,7 @@ use crate::jose::Algorithm;
 /// # Ok::<(), mcp_bearer::BuildError>(()) }).unwrap(); }
 /// ```
 pub struct TestIssuer {
-    state: Arc<IssuerState>,
+    pub(super) state: Arc<IssuerState>,
     socket: Option<Socket>,
 }
 
@@ -72,11 +70,6 @@ impl TestIssuer {
     /// Those of [`serve`](Self::serve), and [`io::ErrorKind::InvalidInput`] if an issuer identifier cannot have this path.
     pub fn serve_at(path: &str) -> io::Result<Self> {
         Self::builder(&format!("http://127.0.0.1:0{path}")).serve()
-    }
-
-    /// Starts the configuration of an issuer: its algorithm, documents, clock and more.
-    pub fn builder(url: &str) -> TestIssuerBuilder {
-        TestIssuerBuilder::new(url)
     }
 
     pub(super) const fn from_parts(state: Arc<IssuerState>, socket: Option<Socket>) -> Self {
@@ -129,21 +122,6 @@ impl TestIssuer {
 
 /// Tokens.
 impl TestIssuer {
-    /// A token of this issuer that expires in five minutes. Add at least an audience.
-    pub fn token(&self) -> TestToken<'_> {
-        TestToken::new(self, self.state.clock.since_epoch())
-    }
-
-    /// Signs any header and payload with a key that this issuer has or had.
-    ///
-    /// # Panics
-    /// If the issuer never had a key with this id.
-    #[must_use]
-    #[track_caller]
-    pub fn sign_raw(&self, kid: &str, header: impl AsRef<[u8]>, payload: impl AsRef<[u8]>) -> String {
-        compact(&self.key(kid), header.as_ref(), payload.as_ref())
-    }
-
     #[track_caller]
     #[expect(clippy::panic, reason = "a mistake in a test stops the test")]
     pub(super) fn key(&self, kid: &str) -> Arc<TestSigningKey> {

@@ -41,6 +41,23 @@ enum Key {
     Named(String),
 }
 
+impl TestIssuer {
+    /// A token of this issuer that expires in five minutes. Add at least an audience.
+    pub fn token(&self) -> TestToken<'_> {
+        TestToken::new(self, self.state.clock.since_epoch())
+    }
+
+    /// Signs any header and payload with a key that this issuer has or had.
+    ///
+    /// # Panics
+    /// If the issuer never had a key with this id.
+    #[must_use]
+    #[track_caller]
+    pub fn sign_raw(&self, kid: &str, header: impl AsRef<[u8]>, payload: impl AsRef<[u8]>) -> String {
+        compact(&self.key(kid), header.as_ref(), payload.as_ref())
+    }
+}
+
 impl<'a> TestToken<'a> {
     pub(super) fn new(issuer: &'a TestIssuer, now: Duration) -> Self {
         let token =

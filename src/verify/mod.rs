@@ -42,13 +42,14 @@ mod delegated;
 mod error;
 mod jwt;
 mod routing;
+mod token_verifier;
 mod verifier;
 
 #[doc(inline)]
 pub use crate::failure::CheckFailure;
 
 pub(crate) use cache::VerifiedTokens;
-pub use delegated::{TokenVerifier, VerifyFuture};
 pub use error::{VerifyError, VerifyErrorKind};
 pub(crate) use routing::{OpaqueRoute, RouteOpaque, Verifier};
+pub use token_verifier::{TokenVerifier, VerifyFuture};
 pub(crate) use verifier::{IssuerVerifier, JwtKeys, Method, PendingVerification, Verification, Verified};

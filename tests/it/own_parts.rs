@@ -115,7 +115,7 @@ impl TokenVerifier for AcceptAll {
 fn two_custom_verifiers_are_a_build_error() {
     let issuer = |url: &str| Issuer::with_verifier(url, AcceptAll);
     let builder = ResourceServer::builder(RESOURCE).issuer(issuer("https://a")).issuer(issuer("https://b"));
-    assert!(builder.build_lazy().unwrap_err().to_string().contains("keep one"));
+    assert!(builder.build_lazy().unwrap_err().to_string().contains("call `route_opaque`"));
 }
 
 /// A key source that returns a newer key set if it is calls for a missing key.

@@ -58,6 +58,3 @@ where
         }
     }
 }
-
-/// The most bytes of a response, or of one event, that are held to be filtered: a list of ten thousand tools fits.
-pub(super) const MAX_HELD: usize = 16 * 1024 * 1024;

@@ -6,8 +6,7 @@ use http::HeaderMap;
 use http_body::{Body, Frame};
 use pin_project_lite::pin_project;
 
-use super::body::MAX_HELD;
-use super::filter::ListFilter;
+use super::filter::{ListFilter, MAX_HELD};
 use crate::mcp::stream::{BoxError, EventBoundaries};
 
 pin_project! {

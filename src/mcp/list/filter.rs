@@ -158,6 +158,8 @@ impl<V: Serialize> Serialize for RawObject<'_, V> {
     }
 }
 
+/// The most bytes of a response, or of one event, that are held to be filtered: a list of ten thousand tools fits.
+pub(super) const MAX_HELD: usize = 16 * 1024 * 1024;
 const CACHE_SCOPE: &str = "cacheScope";
 
 #[cfg(test)]

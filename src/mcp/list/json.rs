@@ -6,8 +6,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http_body::{Body, Frame};
 
-use super::body::MAX_HELD;
-use super::filter::ListFilter;
+use super::filter::{ListFilter, MAX_HELD};
 use crate::mcp::request::{BodyReadError, BodyReader, ReadBody};
 use crate::mcp::stream::BoxError;
 

@@ -2,6 +2,7 @@
 
 mod body;
 mod headers;
+mod members;
 mod message;
 mod operation;
 

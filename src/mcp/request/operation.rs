@@ -5,7 +5,7 @@ use serde::Deserializer as _;
 use serde::de::{Error as _, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::message::{is_object_or_null, members, text};
+use super::members::{is_object_or_null, members, text};
 use crate::json::Text;
 
 /// The operation of a request or a notification: its method and its target, such as a tool.

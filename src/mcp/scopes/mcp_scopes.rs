@@ -1,7 +1,3 @@
-use super::rules::Rules;
-use crate::bearer::Guard;
-use crate::error::BuildError;
-
 /// The rules of an MCP server: which scopes each operation needs, and which operations need no token.
 ///
 /// They go to [`ResourceServer::mcp_layer`](crate::ResourceServer::mcp_layer). A token needs the scopes that the layer requires
@@ -152,12 +148,6 @@ impl McpScopes {
     pub const fn deny_unlisted(mut self) -> Self {
         self.deny_unlisted = true;
         self
-    }
-
-    pub(crate) fn compile(self, guard: &Guard) -> Result<Rules, BuildError> {
-        let rules = Rules::new(self)?;
-        rules.warn_of(guard);
-        Ok(rules)
     }
 }
 

@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 
-use super::rules::{RequiredRules, RuleId, TargetRules};
+use super::required::{RequiredRules, RuleId, TargetRules};
 use super::uri::{CanonicalUri, OptionalComponents};
 use super::uri_pattern::UriPattern;
 use super::uri_template::UriTemplate;

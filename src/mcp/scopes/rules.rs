@@ -1,6 +1,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::mcp_scopes::{McpScopes, Rule};
+use super::required::{RequiredRules, RuleId, TargetRules};
 use super::resources::ResourceRules;
 use super::uri_template::{InvalidTemplate, UriTemplate};
 use crate::bearer::{Caller, Guard};
@@ -21,58 +22,12 @@ pub(crate) struct Rules {
     deny_unlisted: bool,
 }
 
-/// The index of a rule in [`Rules::scopes`].
-pub(super) type RuleId = usize;
-
-/// The rules that the messages of one body need together.
-#[derive(Debug, Default)]
-pub(in crate::mcp) struct RequiredRules {
-    /// In the order in which a challenge names their scopes.
-    rules: Vec<RuleId>,
-    /// Whether each rule is in `rules`.
-    contains: Vec<bool>,
-    /// Some message is not public.
-    pub(in crate::mcp) token: bool,
-    /// Some message is not allowed to anybody, because no rule lists its target.
-    pub(in crate::mcp) unlisted: bool,
-}
-
 /// The rules for tools, or for prompts.
 #[derive(Debug)]
 struct NamedRules {
     own: HashMap<Box<str>, RuleId>,
     any: Option<RuleId>,
     public: HashSet<Box<str>>,
-}
-
-/// The result of a look-up of one target.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct TargetRules {
-    pub(super) has_rule: bool,
-    pub(super) is_public: bool,
-    pub(super) is_listed: bool,
-}
-
-impl RequiredRules {
-    pub(super) fn add(&mut self, rule: RuleId) {
-        if self.contains.len() <= rule {
-            self.contains.resize(rule.saturating_add(1), false);
-        }
-        if let Some(contains @ false) = self.contains.get_mut(rule) {
-            *contains = true;
-            self.rules.push(rule);
-        }
-    }
-}
-
-impl TargetRules {
-    fn and(self, other: Self) -> Self {
-        Self {
-            has_rule: self.has_rule || other.has_rule,
-            is_public: self.is_public && other.is_public,
-            is_listed: self.is_listed && other.is_listed,
-        }
-    }
 }
 
 impl NamedRules {
@@ -86,6 +41,14 @@ impl NamedRules {
     /// A name that is public and needs scopes.
     fn conflict(&self) -> Option<&str> {
         self.public.iter().find(|name| self.own.contains_key(*name)).map(AsRef::as_ref)
+    }
+}
+
+impl McpScopes {
+    pub(crate) fn compile(self, guard: &Guard) -> Result<Rules, BuildError> {
+        let rules = Rules::new(self)?;
+        rules.warn_of(guard);
+        Ok(rules)
     }
 }
 
@@ -124,7 +87,8 @@ impl Rules {
 
     /// Every rule: what a body needs that cannot be read with certainty.
     pub(in crate::mcp) fn everything(&self) -> RequiredRules {
-        let mut required = RequiredRules { token: true, unlisted: self.deny_unlisted, ..RequiredRules::default() };
+        let mut required = RequiredRules::default();
+        (required.token, required.unlisted) = (true, self.deny_unlisted);
         (0..self.scopes.len()).for_each(|rule| required.add(rule));
         required
     }

@@ -1,0 +1,136 @@
+//! The decision about a request: who sends it, or why it is rejected.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Extensions, HeaderMap, Method, Response, header};
+
+use super::token::NoToken;
+use super::{AuthInfo, BearerToken, Guard, OnRejection, Rejection, log, readable_by};
+use crate::scope::Scopes;
+use crate::verify::{PendingVerification, Verification, Verified, Verifier};
+
+/// The configuration that all requests share.
+#[derive(Clone)]
+pub(super) struct BearerState {
+    pub(super) verifier: Arc<Verifier>,
+    pub(super) guard: Arc<Guard>,
+    pub(super) anonymous_allowed: bool,
+    pub(super) on_rejection: Option<OnRejection>,
+}
+
+/// The decision about a request.
+pub(super) enum Admission {
+    Unauthenticated(Unauthenticated),
+    Authenticated(AuthInfo),
+    Rejected(Rejection),
+    Pending(PendingVerification, Arc<Guard>),
+}
+
+/// Marks a request that a layer accepted without credentials. It is in the extensions of the request.
+#[derive(Clone)]
+pub(super) struct Unauthenticated {
+    /// For the challenge of a handler that needs credentials.
+    pub(super) guard: Arc<Guard>,
+    /// Whether the layer allows anonymous requests. If not, the request is a preflight.
+    pub(super) anonymous_allowed: bool,
+}
+
+/// The caller of a request that a bearer layer accepted.
+#[derive(Clone)]
+pub(crate) enum Caller {
+    Anonymous(Arc<Guard>),
+    Token(AuthInfo),
+}
+
+impl Caller {
+    /// `None` if no bearer layer has accepted the request, or if it is a preflight of a layer that rejects anonymous requests.
+    pub(crate) fn from_extensions(extensions: &Extensions) -> Option<Self> {
+        match (extensions.get::<AuthInfo>(), extensions.get::<Unauthenticated>()) {
+            (Some(auth), _) => Some(Self::Token(auth.clone())),
+            (None, Some(mark)) if mark.anonymous_allowed => Some(Self::Anonymous(Arc::clone(&mark.guard))),
+            (None, _) => None,
+        }
+    }
+
+    pub(crate) fn guard(&self) -> &Arc<Guard> {
+        match self {
+            Self::Anonymous(guard) => guard,
+            Self::Token(auth) => auth.guard(),
+        }
+    }
+}
+
+impl BearerState {
+    pub(super) fn admit(&self, method: &Method, headers: &HeaderMap, outer: Option<Arc<Guard>>) -> Admission {
+        let guard = self.guard_inside(outer);
+        let anonymous_allowed = self.anonymous_allowed;
+        if is_preflight(method, headers) {
+            return Admission::Unauthenticated(Unauthenticated { guard, anonymous_allowed });
+        }
+        let token = match BearerToken::find(headers) {
+            Ok(token) => token,
+            Err(NoToken::Missing) if anonymous_allowed => {
+                return Admission::Unauthenticated(Unauthenticated { guard, anonymous_allowed });
+            }
+            Err(reason) => {
+                let rejection = Rejection::from(reason).guarded_by(&guard);
+                log::refused(&guard, &rejection, None);
+                return Admission::Rejected(rejection);
+            }
+        };
+        match self.verifier.verify(token) {
+            Verification::Done(verified) => {
+                conclude(verified, guard).map_or_else(Admission::Rejected, Admission::Authenticated)
+            }
+            Verification::Pending(verification) => Admission::Pending(verification, guard),
+        }
+    }
+
+    /// Inside of a layer of the same server, this layer requires the scopes of both, in one challenge. The mark of the outer
+    /// layer may be a copy from another request: it can add requirements and cannot remove any.
+    fn guard_inside(&self, outer: Option<Arc<Guard>>) -> Arc<Guard> {
+        match outer.filter(|outer| Arc::ptr_eq(&outer.metadata_url, &self.guard.metadata_url)) {
+            None => Arc::clone(&self.guard),
+            Some(outer) => {
+                let required = outer.required.and(&self.guard.required);
+                Arc::new(Guard { required, ..Guard::clone(&self.guard) })
+            }
+        }
+    }
+
+    /// The response to a request with these headers.
+    pub(super) fn respond(&self, rejection: &Rejection, headers: &HeaderMap) -> Response<Bytes> {
+        readable_by(headers, rejection, rejection.to_response_by(self.on_rejection.as_ref()))
+    }
+}
+
+/// Removes the marks of bearer layers from a request. Returns the guard of the layer outside, if there is one.
+pub(super) fn remove_marks(extensions: &mut Extensions) -> Option<Arc<Guard>> {
+    let unauthenticated = extensions.remove::<Unauthenticated>().map(|mark| mark.guard);
+    let authenticated = extensions.remove::<AuthInfo>().map(|auth| Arc::clone(auth.guard()));
+    authenticated.or(unauthenticated)
+}
+
+/// Makes the caller of a verified token, unless the token lacks a scope: the last check.
+pub(super) fn conclude(verified: Verified, guard: Arc<Guard>) -> Result<AuthInfo, Rejection> {
+    let claims = verified.map_err(|error| {
+        let rejection = Rejection::from(error.kind()).guarded_by(&guard);
+        log::refused(&guard, &rejection, Some(&error));
+        rejection
+    })?;
+    let auth = AuthInfo::new(claims, guard);
+    let guard = auth.guard();
+    if guard.required.is_met(auth.scopes(), &guard.hierarchy) {
+        return Ok(auth);
+    }
+    log::insufficient_scope(guard, auth.issuer());
+    Err(Rejection::insufficient_scope(guard, Scopes::EMPTY))
+}
+
+/// Whether a request is a CORS preflight (Fetch standard), with which browsers send no credentials.
+pub(crate) fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
+    *method == Method::OPTIONS
+        && headers.contains_key(header::ORIGIN)
+        && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+}

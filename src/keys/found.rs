@@ -1,0 +1,80 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use smallvec::SmallVec;
+
+use crate::http_client::FetchError;
+use crate::jose::{Algorithm, Selection, VerificationKey};
+
+/// The keys for a token: one, or several if the issuer gave them the same key id.
+#[derive(Debug)]
+pub(crate) struct FoundKeys {
+    keys: SmallVec<[Arc<VerificationKey>; 2]>,
+    /// If none of these keys verifies the signature, a key that cannot be used may have made it.
+    undecided: bool,
+    /// The number of their set. `None` if the source has no numbers.
+    pub(crate) generation: Option<u64>,
+}
+
+/// The result of checking a signature with the keys for a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Signature {
+    Valid,
+    Invalid,
+    /// A key that cannot be used may have made it.
+    Undecided,
+}
+
+impl FoundKeys {
+    pub(crate) fn verify(&self, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> Signature {
+        if self.keys.iter().any(|key| key.verifies(algorithm, message, signature)) {
+            Signature::Valid
+        } else if self.undecided {
+            Signature::Undecided
+        } else {
+            Signature::Invalid
+        }
+    }
+
+    pub(super) fn new(selection: &Selection<'_>, generation: Option<u64>) -> Result<Self, KeyError> {
+        match selection {
+            Selection::Keys(found) => Ok(Self {
+                keys: found.keys.iter().map(|key| Arc::clone(key)).collect(),
+                undecided: found.undecided,
+                generation,
+            }),
+            Selection::Unusable => Err(KeyError::Unusable),
+            Selection::Unknown | Selection::Unfit => Err(KeyError::Unknown),
+        }
+    }
+}
+
+/// Why there is no key for a token.
+#[non_exhaustive]
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum KeyError {
+    /// The issuer's current key set has no such key. The token is rejected.
+    #[error("the key set has no such key")]
+    Unknown,
+    /// The issuer's key for this token cannot be used, so the token cannot be verified. The log has the reason.
+    #[error("the key set has a key for this token that cannot be used")]
+    Unusable,
+    /// The key set is not available, so the token cannot be verified.
+    #[error("the key set is not available")]
+    #[non_exhaustive]
+    Unavailable {
+        /// The `Retry-After` of the authorization server.
+        retry_after: Option<Duration>,
+        /// The error of the last fetch, if there is one.
+        #[source]
+        source: Option<Arc<FetchError>>,
+    },
+}
+
+impl KeyError {
+    /// The error of a [`KeySource`] that cannot fetch its key set. `retry_after` is sent to the client.
+    #[must_use]
+    pub const fn unavailable(retry_after: Option<Duration>) -> Self {
+        Self::Unavailable { retry_after, source: None }
+    }
+}
