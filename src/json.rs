@@ -39,14 +39,16 @@ pub(crate) fn is_unique_object(document: &[u8]) -> bool {
 /// Whether no object in a value repeats a name.
 pub(crate) fn is_unique(value: &RawValue) -> bool {
     let mut deserializer = serde_json::Deserializer::from_str(value.get());
-    CheckNames(&mut Names { seen: SmallVec::new(), is_strict: true }).deserialize(&mut deserializer).is_ok()
+    CheckNames(&mut Names { seen: SmallVec::new(), is_strict: true, is_outermost: false })
+        .deserialize(&mut deserializer)
+        .is_ok()
 }
 
 /// Checks the names of a document, and returns its text.
 fn check(document: &[u8], is_strict: bool) -> Result<&str, Error> {
     let document = std::str::from_utf8(document).map_err(Error::custom)?;
     let mut deserializer = serde_json::Deserializer::from_str(document);
-    deserializer.deserialize_map(CheckNames(&mut Names { seen: SmallVec::new(), is_strict }))?;
+    deserializer.deserialize_map(CheckNames(&mut Names { seen: SmallVec::new(), is_strict, is_outermost: true }))?;
     deserializer.end()?;
     Ok(document)
 }
@@ -56,6 +58,8 @@ struct Names<'de> {
     seen: SmallVec<[Cow<'de, str>; USUAL_NAMES]>,
     /// Whether objects below the outermost one are checked too.
     is_strict: bool,
+    /// Whether the next object is the document itself.
+    is_outermost: bool,
 }
 
 /// Reads any value and keeps only the names. [`Value`] can read whatever passes, whichever of its features are on.
@@ -107,6 +111,7 @@ impl<'de> Visitor<'de> for CheckNames<'_, 'de> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
         let start = self.0.seen.len();
+        let is_document = std::mem::take(&mut self.0.is_outermost);
         while let Some(Text(name)) = members.next_key()? {
             if name.starts_with(PRIVATE) {
                 // With the feature `arbitrary_precision`, which any crate of the build may enable, serde_json presents a
@@ -115,7 +120,11 @@ impl<'de> Visitor<'de> for CheckNames<'_, 'de> {
                 let is_number =
                     self.0.seen.len() == start && name == PRIVATE_NUMBER && number.parse::<Number>().is_ok();
                 let is_alone = members.next_key::<IgnoredAny>()?.is_none();
-                return if is_number && is_alone { Ok(()) } else { Err(A::Error::custom("a name is reserved")) };
+                return if is_number && is_alone && !is_document {
+                    Ok(())
+                } else {
+                    Err(A::Error::custom("a name is reserved"))
+                };
             }
             self.0.seen.push(name);
             members.next_value_seed(CheckNames(&mut *self.0))?;

@@ -94,13 +94,13 @@ impl Claims {
         self.all_scopes.as_deref().unwrap_or(&self.registered().scopes)
     }
 
-    /// `exp`: when the token expires. `None` too for a time that [`SystemTime`] cannot hold.
+    /// `exp`: when the token expires.
     #[must_use]
     pub fn expires_at(&self) -> Option<SystemTime> {
         self.exp().and_then(|exp| UNIX_EPOCH.checked_add(exp))
     }
 
-    /// `iat`: when the token was issued. `None` too for a time that [`SystemTime`] cannot hold.
+    /// `iat`: when the token was issued.
     #[must_use]
     pub fn issued_at(&self) -> Option<SystemTime> {
         self.iat().and_then(|iat| UNIX_EPOCH.checked_add(iat))
@@ -119,8 +119,7 @@ impl Claims {
     /// All claims. They are parsed with the first call.
     #[must_use]
     pub fn members(&self) -> &Map<String, Value> {
-        // The text is an object. With serde_json's `arbitrary_precision`, an object whose only name is a private one is
-        // read as a number. It does not contain a claim.
+        // The text is an object, so this default is never used.
         self.document.members().as_object().unwrap_or(&NO_MEMBERS)
     }
 

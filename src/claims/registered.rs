@@ -1,8 +1,10 @@
+use std::borrow::Cow;
+use std::fmt;
 use std::ops::Range;
 use std::time::Duration;
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Number;
 use smallvec::SmallVec;
 
@@ -116,13 +118,73 @@ struct Stated<'d> {
 }
 
 /// A claim that servers write with different types.
-#[derive(Deserialize)]
-#[serde(untagged)]
 enum Claim<'d> {
-    #[serde(borrow)]
     Text(Text<'d>),
+    /// An array of strings.
     List(Vec<Text<'d>>),
-    Other(IgnoredAny),
+    Other,
+}
+
+// `serde(untagged)` would copy the whole value first, and allocate an error for each type that it does not have.
+impl<'de: 'd, 'd> Deserialize<'de> for Claim<'d> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ClaimVisitor)
+    }
+}
+
+struct ClaimVisitor;
+
+impl<'d> Visitor<'d> for ClaimVisitor {
+    type Value = Claim<'d>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any value")
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'d str) -> Result<Claim<'d>, E> {
+        Ok(Claim::Text(Text(Cow::Borrowed(text))))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Claim<'d>, E> {
+        Ok(Claim::Text(Text(Cow::Owned(text.to_owned()))))
+    }
+
+    fn visit_seq<A: SeqAccess<'d>>(self, mut elements: A) -> Result<Claim<'d>, A::Error> {
+        let mut texts = Vec::new();
+        while let Some(element) = elements.next_element()? {
+            let Claim::Text(text) = element else {
+                while elements.next_element::<IgnoredAny>()?.is_some() {}
+                return Ok(Claim::Other);
+            };
+            texts.push(text);
+        }
+        Ok(Claim::List(texts))
+    }
+
+    fn visit_map<A: MapAccess<'d>>(self, mut members: A) -> Result<Claim<'d>, A::Error> {
+        while members.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Claim::Other)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Claim<'d>, E> {
+        Ok(Claim::Other)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Claim<'d>, E> {
+        Ok(Claim::Other)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Claim<'d>, E> {
+        Ok(Claim::Other)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Claim<'d>, E> {
+        Ok(Claim::Other)
+    }
+
+    fn visit_unit<E>(self) -> Result<Claim<'d>, E> {
+        Ok(Claim::Other)
+    }
 }
 
 /// The time since 1970 (RFC 7519, section 2), with or without a fraction.
@@ -147,7 +209,7 @@ impl<'d> Stated<'d> {
                 None => SmallVec::new(),
                 Some(Claim::Text(audience)) => std::iter::once(text(audience)).collect(),
                 Some(Claim::List(audiences)) => audiences.iter().map(text).collect(),
-                Some(Claim::Other(_)) => return Err(CheckFailure::Claims),
+                Some(Claim::Other) => return Err(CheckFailure::Claims),
             },
             expires_at: self.exp.flatten().map(|date| date.0),
             not_before: self.nbf.map(|date| date.0),
@@ -203,7 +265,7 @@ impl Claim<'_> {
         match self {
             Self::Text(text) => Some(Scopes::granted(text)),
             Self::List(texts) => Some(Scopes::granted_list(texts.iter().map(|text| &**text))),
-            Self::Other(_) => None,
+            Self::Other => None,
         }
     }
 }

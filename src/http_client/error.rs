@@ -211,6 +211,7 @@ impl DocumentError {
             [] => Self::new("the document is empty"),
             [0xef, 0xbb, 0xbf, ..] => Self::new(BYTE_ORDER_MARK).repaired_by("serve the document without it"),
             [b'<', ..] => Self::new("the document is HTML or XML, not JSON").repaired_by("check the URL"),
+            _ if std::str::from_utf8(document).is_err() => Self::new("the document is not UTF-8"),
             // The message of `serde_json` can contain a part of the document.
             _ => Self::new(format!(
                 "the document is not a JSON object with unique names (line {}, column {})",
