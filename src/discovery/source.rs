@@ -7,7 +7,7 @@ use url::Url;
 use super::policy::{MetadataCache, NextStep};
 use super::{AuthorizationServerMetadata, Discovery};
 use crate::event_limit::{EventLimit, EventSummary};
-use crate::http_client::{FetchError, FetchErrorKind, HttpClient, SingleFlight};
+use crate::http_client::{FetchError, FetchErrorKind, HttpClient, SingleFlight, catch_panic};
 use crate::log::{Cause, is_shown, limited};
 
 /// Where an endpoint of an issuer is found.
@@ -75,9 +75,7 @@ impl MetadataSource {
     /// Fetches the metadata, even if it is fresh.
     pub(crate) async fn fetch(&self) -> FetchResult {
         let fetched = self.flights.join((), DISCOVERY_LIMIT, || Arc::clone(&self.shared).fetch()).await;
-        fetched.unwrap_or_else(|| {
-            Err(FetchError::new(FetchErrorKind::Interrupted, self.shared.discovery.issuer.as_str()).into())
-        })
+        fetched.unwrap_or_else(|| Err(self.shared.interrupted().into()))
     }
 
     /// The metadata of the last successful fetch.
@@ -102,8 +100,14 @@ impl SharedSource {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn interrupted(&self) -> FetchError {
+        FetchError::new(FetchErrorKind::Interrupted, self.discovery.issuer.as_str())
+    }
+
     async fn fetch(self: Arc<Self>) -> FetchResult {
-        let fetched = self.discovery.run(self.client.as_ref()).await;
+        // `map_metadata` is code of the application.
+        let fetched = catch_panic("the discovery", self.discovery.run(self.client.as_ref())).await;
+        let fetched = fetched.unwrap_or_else(|panicked| Err(self.interrupted().with_source(panicked)));
         let mut cache = self.lock();
         let (now, jitter) = (Instant::now().into_std(), fastrand::f64());
         match fetched {

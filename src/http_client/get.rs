@@ -3,6 +3,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 
+use super::catch_panic::catch_panic;
 use super::retry::{may_be_retried, retry_pause};
 use super::{FetchError, HttpClient, HttpError, HttpErrorKind, RequestLimits};
 
@@ -38,7 +39,8 @@ pub(crate) async fn attempt(
     limits: &RequestLimits,
 ) -> Result<Response<Bytes>, HttpError> {
     request.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    let response = client.send(request, limits.clone()).await?;
+    let sent = catch_panic("the HTTP client", async { client.send(request, limits.clone()).await }).await;
+    let response = sent.unwrap_or_else(|panicked| Err(HttpError::new(HttpErrorKind::Other).with_source(panicked)))?;
     // A client written by the user may ignore the limit.
     if response.body().len() > limits.body {
         return Err(HttpError::new(HttpErrorKind::TooLarge));

@@ -4,6 +4,7 @@
 //! [`HttpClient`] and pass it to [`Issuer::http_client`](crate::Issuer::http_client).
 
 mod address;
+mod catch_panic;
 mod error;
 mod get;
 #[cfg(feature = "reqwest")]
@@ -23,6 +24,7 @@ use http::{Request, Response};
 #[cfg(feature = "reqwest")]
 pub(crate) use address::Reach;
 pub use address::{AddressPolicy, RemoteAddress};
+pub(crate) use catch_panic::{Panicked, catch_panic};
 pub(crate) use error::DocumentError;
 pub use error::{FetchError, FetchErrorKind, HttpError, HttpErrorKind};
 pub(crate) use get::{attempt, get, retry_after};

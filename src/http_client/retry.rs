@@ -68,6 +68,6 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const MIN_PAUSE: Duration = Duration::from_millis(250);
 /// The longest pause, so that the end of an outage is noticed within a minute.
 const MAX_PAUSE: Duration = Duration::from_secs(60);
-/// The pause before a waiting request may start an attempt, whatever the back-off is. One attempt per second is little load
-/// for an authorization server, and a second is a short wait for a request.
+/// The longest pause before a waiting request may start an attempt, whatever the back-off is. About one attempt per second
+/// is little load for an authorization server, and a second is a short wait for a request.
 const REQUEST_PAUSE: Duration = Duration::from_secs(1);

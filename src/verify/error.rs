@@ -121,11 +121,6 @@ impl From<IntrospectionError> for VerifyError {
     }
 }
 
-/// The panic's message may contain a token, so it is not logged. The panic hook of the process prints it.
-#[derive(Debug, thiserror::Error)]
-#[error("the verification of the token panicked")]
-pub(super) struct Panicked;
-
 #[derive(Debug, thiserror::Error)]
 #[error("{what} took longer than {limit:?}")]
 pub(super) struct TimedOut {

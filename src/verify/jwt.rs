@@ -16,8 +16,7 @@ impl Verifier {
     /// `keys` are given if the token is to be verified with these keys, however its issuer's JWTs are verified otherwise.
     /// `found` are the keys for this token, if an earlier run had to wait for them.
     pub(super) fn verify_jwt(self: &Arc<Self>, token: &[u8], keys: Option<&JwtKeys>, found: Option<FoundKeys>) -> Step {
-        // 1. Length.
-        self.length_limit.check(token.len())?;
+        // 1. Length: `Verifier::verify` checks it before it looks for a cached result.
 
         // 2. Compact form: three parts of strict base64url.
         let compact = Compact::parse(token)?;

@@ -1,12 +1,9 @@
-use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::Poll;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::error::Panicked;
 use super::verifier::{Accepted, Step};
 use super::{
     IssuerVerifier, PendingVerification, Verification, Verified, VerifiedTokens, VerifyError, VerifyErrorKind,
@@ -14,6 +11,7 @@ use super::{
 use crate::claims::Claims;
 use crate::clock::Clock;
 use crate::failure::CheckFailure;
+use crate::http_client::{Panicked, catch_panic};
 use crate::jose::AllowedAlgorithms;
 use crate::jose::compact::Compact;
 use crate::json;
@@ -29,7 +27,7 @@ pub(crate) struct Verifier {
     /// Whether the JWTs of at least one issuer are not verified with keys.
     pub(super) delegates_jwts: bool,
     opaque: OpaqueRoute,
-    pub(super) length_limit: LengthLimit,
+    length_limit: LengthLimit,
     cache: Option<Arc<VerifiedTokens>>,
     pub(super) clock: Arc<dyn Clock>,
 }
@@ -67,15 +65,19 @@ impl Verifier {
     /// A panic in code of the application (token verifiers, key sources, HTTP clients, clocks, `route_opaque`) becomes an
     /// error. It leaves nothing half-changed: the crate calls no such code while it holds a lock.
     pub(crate) fn verify(self: &Arc<Self>, token: &[u8]) -> Verification {
-        let verify = || match &self.cache {
-            Some(cache) => cache.verify(token, &self.clock, || self.verify_uncached(token)),
-            None => self.verify_uncached(token),
+        let verify = || {
+            // Row 1 of the table, for opaque tokens as well, and before the token is hashed for the cache.
+            self.length_limit.check(token.len())?;
+            match &self.cache {
+                Some(cache) => cache.verify(token, &self.clock, || self.verify_uncached(token)),
+                None => self.verify_uncached(token),
+            }
         };
         match catch_unwind(AssertUnwindSafe(verify)) {
             Ok(Ok(Verification::Done(accepted))) => Verification::Done(accepted.map(|accepted| accepted.claims)),
             Ok(Ok(Verification::Pending(pending))) => Verification::Pending(Box::pin(catch_panics(pending))),
             Ok(Err(error)) => Verification::Done(Err(error)),
-            Err(_) => Verification::Done(Err(VerifyError::unavailable(None).with_source(Panicked))),
+            Err(_) => Verification::Done(Err(VerifyError::unavailable(None).with_source(Panicked(VERIFICATION)))),
         }
     }
 
@@ -95,7 +97,6 @@ impl Verifier {
 
     fn verify_uncached(self: &Arc<Self>, token: &[u8]) -> Step {
         if !matches!(self.opaque, OpaqueRoute::None) && !is_jwt(token) {
-            self.length_limit.check(token.len())?;
             return self.opaque_issuer(token)?.delegate_opaque(self, token);
         }
         self.verify_jwt(token, None, None)
@@ -125,12 +126,9 @@ impl Verifier {
     }
 }
 
-async fn catch_panics(mut pending: PendingVerification<Accepted>) -> Verified {
-    let accepted = poll_fn(|cx| {
-        let polled = catch_unwind(AssertUnwindSafe(|| pending.as_mut().poll(cx)));
-        polled.unwrap_or_else(|_| Poll::Ready(Err(VerifyError::unavailable(None).with_source(Panicked))))
-    });
-    accepted.await.map(|accepted| accepted.claims)
+async fn catch_panics(pending: PendingVerification<Accepted>) -> Verified {
+    let accepted = catch_panic(VERIFICATION, pending).await;
+    accepted.unwrap_or_else(|panicked| Err(VerifyError::unavailable(None).with_source(panicked))).map(|it| it.claims)
 }
 
 /// Whether a token is a JWT: an opaque token may have two dots as well, but its first part is not a JSON object.
@@ -143,13 +141,13 @@ fn is_jwt(token: &[u8]) -> bool {
 ///
 /// It tells the operator the length. The user of such a token, who may have many roles, logs in again and again, and
 /// only the log can say why that does not help.
-pub(super) struct LengthLimit {
+struct LengthLimit {
     max: usize,
     warned_at: Mutex<Option<Instant>>,
 }
 
 impl LengthLimit {
-    pub(super) fn check(&self, length: usize) -> Result<(), VerifyError> {
+    fn check(&self, length: usize) -> Result<(), VerifyError> {
         if length <= self.max {
             return Ok(());
         }
@@ -178,5 +176,7 @@ struct TooLong {
 #[error("`route_opaque` returned the name of an issuer that is not configured or does not verify opaque tokens")]
 struct UnknownRoute;
 
+/// The name of a verification in the error of a panic.
+const VERIFICATION: &str = "the verification of the token";
 /// At most one line a minute, since anybody can send long tokens.
 const WARNING_INTERVAL: Duration = Duration::from_secs(60);

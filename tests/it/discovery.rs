@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use mcp_bearer::introspection::ClientCredentials;
 use mcp_bearer::issuer::AuthorizationServerMetadata;
 use mcp_bearer::jose::JwkSet;
 use mcp_bearer::testing::{Documents, Endpoint, Fault, TestIssuer};
@@ -241,4 +242,19 @@ async fn clones_of_an_issuer_share_discovery_and_keys() {
     let independent = shared.clone().key_set_lifetime(Duration::from_secs(60));
     build(independent).await.unwrap();
     assert_eq!(issuer.total_requests(), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_in_discovery_counts_as_a_failed_fetch() {
+    let auth = TestIssuer::new("https://auth.example.com");
+    let issuer = auth
+        .issuer()
+        .map_metadata(|_| panic!("the application's code"))
+        .introspect_all(ClientCredentials::basic("client", "secret"));
+    let server = ResourceServer::builder(RESOURCE).issuer(issuer).build_lazy().unwrap();
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    // The back-off grows to a minute: without it, an attempt would follow every 250 ms.
+    let attempts = auth.requests(Endpoint::OauthMetadata);
+    assert!((5..30).contains(&attempts), "{attempts}");
+    assert!(!server.health().is_ready());
 }
