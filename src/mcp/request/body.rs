@@ -141,6 +141,7 @@ impl<B: Body<Data = Bytes>> Future for BodyReader<B> {
                     if read == 0 {
                         *this.first = data;
                     } else {
+                        this.rest.extend_from_slice(&std::mem::take(this.first));
                         this.rest.extend_from_slice(&data);
                     }
                 }
@@ -148,8 +149,8 @@ impl<B: Body<Data = Bytes>> Future for BodyReader<B> {
                 Err(error) => return Poll::Ready(Err(BodyReadError::Body(error))),
             }
         }
-        let first = std::mem::take(this.first);
-        let bytes = if this.rest.is_empty() { first } else { [&first[..], this.rest].concat().into() };
+        let (first, rest) = (std::mem::take(this.first), std::mem::take(this.rest));
+        let bytes = if rest.is_empty() { first } else { rest.freeze() };
         Poll::Ready(Ok(ReadBody { bytes, trailers: this.trailers.take() }))
     }
 }
