@@ -1,6 +1,6 @@
 //! The cryptography of the crate: signatures, HMAC-SHA-256, and random bytes.
 //!
-//! Each backend has its own file, and no other file names its crates. All backends have the same items. `aws-lc-rs` is
+//! Each backend has its own file, and no other file but those of `testing` names its crates. All backends have the same items. `aws-lc-rs` is
 //! used where both features are on. A build without a backend compiles, and accepts no JWT.
 
 mod algorithm;

@@ -15,7 +15,7 @@
 //! | 400, 413, 414, 422 or 431 for any other token | never |
 //! | any other failure | once for each token, and only towards opening the breaker: it never makes a pause longer |
 //!
-//! So one token that was never confirmed cannot open the breaker. Five failures that count, without an answer between them,
+//! So a token that was never confirmed cannot open the breaker by its own responses alone. Five failures that count, without an answer between them,
 //! open it: no request is sent for 5 s. Then the breaker is half-open: requests are sent one at a time, or a few at a time
 //! after one has failed in a way that does not count. An answer closes it. A failure that counts opens it again, for twice as
 //! long, up to 60 s.

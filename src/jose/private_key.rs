@@ -24,7 +24,9 @@ pub enum InvalidPrivateKey {
     #[error("the text is not an unencrypted PKCS #8 key in PEM: convert it with `openssl pkcs8 -topk8 -nocrypt`")]
     Format,
     /// The key is for another algorithm, or this build does not support it.
-    #[error("the key is not for {0}, or this build does not support it: give the algorithm of the key")]
+    #[error(
+        "the key is not for {0}, or this build does not support it: give the algorithm of the key, or an RSA key of at least 2048 bits"
+    )]
     Algorithm(Algorithm),
 }
 

@@ -77,4 +77,13 @@ impl KeyError {
     pub const fn unavailable(retry_after: Option<Duration>) -> Self {
         Self::Unavailable { retry_after, source: None }
     }
+
+    /// Adds the cause of [`unavailable`](Self::unavailable) for the log. Other errors have no cause.
+    #[must_use]
+    pub fn with_source(self, error: FetchError) -> Self {
+        match self {
+            Self::Unavailable { retry_after, .. } => Self::Unavailable { retry_after, source: Some(Arc::new(error)) },
+            other => other,
+        }
+    }
 }
