@@ -109,7 +109,8 @@ impl AuthInfo {
     /// [`client_id`](Self::client_id), or if the token has neither `sub` nor `username`.
     ///
     /// `false` does not prove that a user calls. Some authorization servers give the client a subject of another form:
-    /// Keycloak the id of a service account, Auth0 `<client_id>@clients`, Entra the id of a service principal.
+    /// Keycloak the id of a service account, Auth0 `<client_id>@clients`, Entra the id of a service principal. `true` does
+    /// not prove that a client calls either if users can choose a subject that equals a client id (RFC 9700, section 4.15).
     #[must_use]
     pub fn is_client_credentials(&self) -> bool {
         match self.subject() {

@@ -141,14 +141,15 @@ impl ResourceServerBuilder {
                 ),
             };
         }
-        let Some(tokens) = VerifiedTokens::new(capacity) else {
+        let tokens = VerifiedTokens::new(capacity);
+        if tokens.is_none() && self.verified_tokens.is_some() {
             return wrong(
                 "verified tokens cannot be cached, because this machine has no source of randomness; call \
                  `cache_verified_tokens(0)`"
                     .to_owned(),
             );
-        };
-        Ok(Some(tokens))
+        }
+        Ok(tokens)
     }
 
     /// The issuer of opaque tokens. It must be unambiguous.

@@ -238,10 +238,10 @@ impl ResourceServerBuilder {
     /// again. Everything else is checked with each request: times, audience, the other claims, scopes, and
     /// [`revocation_check`](crate::Issuer::revocation_check).
     ///
-    /// An entry lasts for 60 s at most, never beyond the token's `exp`, and only until the issuer's key set changes. The key
+    /// An entry is used for 60 s at most, never beyond the token's `exp`, and only until the issuer's key set changes. The key
     /// of an entry is a keyed hash (HMAC) of the token. An entry takes as much memory as the token's claims and some
-    /// hundred bytes, and several times that once a handler has read [`AuthInfo::claims`](crate::AuthInfo::claims). A token
-    /// with more than 4 KiB of claims counts several times. JWTs that are verified with a
+    /// hundred bytes, and several times that once a handler or a [`scope_claim`](crate::Issuer::scope_claim) has read
+    /// [`AuthInfo::claims`](crate::AuthInfo::claims). A token with more than 4 KiB of claims counts several times. JWTs that are verified with a
     /// [`KeySource`](crate::keys::KeySource) of your own are not cached.
     ///
     /// ```
