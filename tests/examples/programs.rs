@@ -111,7 +111,7 @@ async fn an_invalid_setting_gives_a_one_line_error() {
         ("MCP_ISSUER", "auth.example.com", "is not an absolute URL"),
         ("MCP_REQUIRED_SCOPES", "caf\u{e9}", "is not a scope"),
         ("MCP_DEV_AS_BIND", "0.0.0.0:0", "listens on loopback only"),
-        ("MCP_ALLOWED_ORIGINS", "https://app.example.com/", "an origin has no path"),
+        ("MCP_ALLOWED_ORIGINS", "https://app.example.com/", "an origin does not have a path"),
     ] {
         let mut variables = vec![("MCP_BIND", "127.0.0.1:0"), ("MCP_DEV_AS_BIND", "127.0.0.1:0")];
         variables.push((variable, value));
