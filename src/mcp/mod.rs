@@ -11,7 +11,7 @@
 //! | no token, and the operation is not [public](McpScopes::public) | 401 with a challenge that names them too |
 //! | no rule lists the tool, with [`deny_unlisted`](McpScopes::deny_unlisted) | 403 without a challenge |
 //! | `Mcp-Method` or `Mcp-Name` contradicts the body | 400, JSON-RPC error -32020 |
-//! | the body is ambiguous JSON, or not a JSON-RPC message | passes if the token satisfies every rule, else 400 |
+//! | the body is ambiguous JSON, or not a JSON-RPC message | passes if the token satisfies every rule and there is no [`deny_unlisted`](McpScopes::deny_unlisted), else 400; 401 without a token |
 //! | a content coding, more than one `Content-Type`, or a charset other than UTF-8 and US-ASCII | the same |
 //! | more than 256 URIs in a body, or more than 64 KiB of them | the same |
 //! | a body over the [limit](McpLayer::max_body), or one that does not arrive within 30 s | 413, 408 |
