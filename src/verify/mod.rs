@@ -11,18 +11,18 @@
 //! | 4 | claims: a JSON object without repeated names, in which each registered claim has its type; `null` means absent, except for `iss`, `aud`, `exp` and `cnf` | [`Claims`](CheckFailure::Claims) |
 //! | 5 | issuer: `iss` is one of the configured issuers, byte for byte; then `alg` and `typ` again, as this issuer requires them | [`Issuer`](CheckFailure::Issuer), [`Algorithm`](CheckFailure::Algorithm), [`TokenType`](CheckFailure::TokenType) |
 //! | 6 | audience: `aud` is this resource, an alias or an accepted client id | [`Audience`](CheckFailure::Audience) |
-//! | 7 | times: `exp`, `nbf`, `iat` | [`NoExpiry`](CheckFailure::NoExpiry), [`Expired`](CheckFailure::Expired), [`NotYetValid`](CheckFailure::NotYetValid), [`LifetimeTooLong`](CheckFailure::LifetimeTooLong) |
-//! | 8 | kind of token: no `cnf` and no mark of a token that is not an access token; with `require_at_jwt` the claims of RFC 9068; scopes at configured places; with an accepted client id as the only audience a scope, `roles` or `typ: at+jwt` | [`SenderConstrained`](CheckFailure::SenderConstrained), [`TokenType`](CheckFailure::TokenType), [`Claims`](CheckFailure::Claims) |
-//! | 9 | key: a key of this issuer for this `kid` (else `x5t#S256`, `x5t`) and `alg`, fetched if necessary | [`UnknownKey`](CheckFailure::UnknownKey); 503 if the only such key cannot be used |
+//! | 7 | times: `exp`, `nbf`, `iat` | [`Expired`](CheckFailure::Expired), [`NotYetValid`](CheckFailure::NotYetValid), [`NoExpiry`](CheckFailure::NoExpiry), [`LifetimeTooLong`](CheckFailure::LifetimeTooLong) |
+//! | 8 | kind of token: no `cnf` and no mark of a token that is not an access token; with `require_at_jwt` the claims of RFC 9068; scopes at configured places; with an accepted client id as the only audience a scope, `roles` or `typ: at+jwt`; claims that the header repeats have the same value there | [`SenderConstrained`](CheckFailure::SenderConstrained), [`TokenType`](CheckFailure::TokenType), [`Claims`](CheckFailure::Claims), [`Header`](CheckFailure::Header) |
+//! | 9 | key: a key of this issuer for this `kid` (else `x5t#S256`, `x5t`) and `alg`, fetched if necessary | [`UnknownKey`](CheckFailure::UnknownKey); 503 if the key set is not available, or if the only such key cannot be used |
 //! | 10 | signature, with at most four keys of one name | [`Signature`](CheckFailure::Signature); 503 if a key of this name cannot be used |
-//! | 11 | revocation, with [`revocation_check`](crate::Issuer::revocation_check): an introspection answer that is recent enough | [`Inactive`](CheckFailure::Inactive) |
+//! | 11 | revocation, with [`revocation_check`](crate::Issuer::revocation_check): an introspection answer that is recent enough | [`Inactive`](CheckFailure::Inactive); 503 if there is no answer |
 //!
 //! If a key has to be fetched for row 9, the token passes the rows again with that key, so that it cannot expire in the
 //! meantime.
 //!
 //! # Cached tokens
 //!
-//! A JWT that was verified less than a minute ago passes rows 5 to 8 and 11 with every request, and skips the others as
+//! A JWT that was verified less than a minute ago passes rows 1, 5 to 8 and 11 with every request, and skips the others as
 //! long as its issuer's key set has not changed. See
 //! [`cache_verified_tokens`](crate::ResourceServerBuilder::cache_verified_tokens).
 //!
