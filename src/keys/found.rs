@@ -72,7 +72,7 @@ pub enum KeyError {
 }
 
 impl KeyError {
-    /// The error of a [`KeySource`] that cannot fetch its key set. `retry_after` is sent to the client.
+    /// The error of a [`KeySource`](super::KeySource) that cannot fetch its key set. `retry_after` is sent to the client.
     #[must_use]
     pub const fn unavailable(retry_after: Option<Duration>) -> Self {
         Self::Unavailable { retry_after, source: None }

@@ -172,7 +172,7 @@ impl TestIssuer {
     }
 
     /// Replaces the signing key by a new one of the same algorithm, and returns its id. The old key is no longer published,
-    /// and [`TestToken::key`] can still sign with it.
+    /// and [`TestToken::key`](super::TestToken::key) can still sign with it.
     pub fn rotate(&self) -> String {
         self.state.publish(|changing| changing.ring.rotate())
     }
