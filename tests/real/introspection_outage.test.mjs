@@ -47,7 +47,7 @@ const faults = {
   'the endpoint redirects': [instead(307, { location: `${bystander.issuer}/token/introspection` }), 1, /status 307/],
   'the endpoint fails': [instead(500), 1, /status 500/],
   'the gateway fails twice': [instead(502, HTML, PAGE), 2, /status 502/],
-  'the endpoint never responds': [hang, 1, /in time/],
+  'the endpoint never responds': [hang, 1, /timed out/],
   'the response is an HTML page': [instead(200, HTML, PAGE), 1, /expected document/],
   'the response is empty': [insteadOfJson(''), 1, /expected document/],
   'the response has status 204': [instead(204), 1, /status 204/],
