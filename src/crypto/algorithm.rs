@@ -77,7 +77,7 @@ impl Algorithm {
         }
     }
 
-    /// Whether the signature backend of this build supports the algorithm.
+    /// Whether the cryptography backend of this build supports the algorithm.
     #[must_use]
     pub const fn is_supported(self) -> bool {
         let pure_rust = cfg!(feature = "rust-crypto") && !matches!(self, Self::ES512);

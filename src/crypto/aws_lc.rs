@@ -1,4 +1,4 @@
-//! The backend AWS-LC, by the crate `aws-lc-rs`.
+//! The cryptography backend AWS-LC, through the crate `aws-lc-rs`.
 
 use aws_lc_rs::hmac;
 use aws_lc_rs::rand::{self, SystemRandom};
@@ -9,14 +9,14 @@ use rustls_pki_types::pem::PemObject as _;
 
 use super::{Algorithm, Fingerprint, KeyMaterial};
 
-/// The longest RSA modulus. A check with a longer one takes milliseconds.
+/// The longest RSA modulus, in bits. To verify a signature with a longer one takes milliseconds.
 pub(crate) const MAX_RSA_BITS: usize = 8192;
 
 /// A public key, imported for one algorithm.
 pub(crate) struct PublicKey(ParsedPublicKey);
 
 impl PublicKey {
-    /// Imports a key. `None` if it is not a valid key for this algorithm: its point may be off the curve.
+    /// Imports a key. `None` if it is not a valid key for this algorithm. For example, its point is not on the curve.
     pub(crate) fn import(algorithm: Algorithm, material: KeyMaterial<'_>) -> Option<Self> {
         let key = match (algorithm, material) {
             (Algorithm::ES256, KeyMaterial::Ec { point }) => {
@@ -83,7 +83,7 @@ impl SigningKey {
         }
     }
 
-    /// Signs `message`. `None` if the machine gives no random bytes.
+    /// Signs `message`. `None` if the backend fails, for example because the machine gives no random bytes.
     pub(crate) fn sign(&self, message: &[u8]) -> Option<Vec<u8>> {
         let random = SystemRandom::new();
         match self {
@@ -107,7 +107,7 @@ impl Hmac {
         hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new()).ok().map(Self)
     }
 
-    /// Takes a key that replicas share. `None` in a build without a backend.
+    /// Takes a key that replicas share. `None` only in a build without a cryptography backend.
     #[expect(clippy::unnecessary_wraps, reason = "`none.rs` has the same function, and returns `None`")]
     pub(crate) fn with_key(key: &[u8; 32]) -> Option<Self> {
         Some(Self(hmac::Key::new(hmac::HMAC_SHA256, key)))
@@ -118,7 +118,7 @@ impl Hmac {
         hmac::sign(&self.0, message).as_ref().try_into().expect("HMAC-SHA-256 has 32 bytes")
     }
 
-    /// Whether `tag` is the whole HMAC of `message`, compared in constant time.
+    /// Whether `tag` is the HMAC of `message`, compared in constant time. A truncated HMAC is rejected.
     pub(crate) fn verifies(&self, message: &[u8], tag: &[u8]) -> bool {
         hmac::verify(&self.0, message, tag).is_ok()
     }

@@ -1,7 +1,8 @@
 //! The cryptography of the crate: signatures, HMAC-SHA-256, and random bytes.
 //!
-//! Each backend has its own file, and no other file but those of `testing` names its crates. All backends have the same items. `aws-lc-rs` is
-//! used where both features are on. A build without a backend compiles, and accepts no JWT.
+//! Each cryptography backend has its own file with the same items. Only that file and the module `testing` use its
+//! crates. If the features `aws-lc-rs` and `rust-crypto` are both enabled, `aws-lc-rs` is used. A build without a
+//! cryptography backend compiles, and accepts no JWT.
 
 mod algorithm;
 #[cfg(feature = "aws-lc-rs")]
@@ -22,11 +23,12 @@ pub(crate) use rust_crypto::{Hmac, MAX_RSA_BITS, PublicKey, SigningKey, random};
 /// The HMAC-SHA-256 of a token or of a session id, under a key that only this server knows.
 pub(crate) type Fingerprint = [u8; 32];
 
-/// The numbers of a public key. Their lengths, sizes and curve are checked before.
+/// The parameters of a public key (RFC 7518, section 6). The caller has checked their lengths, their sizes and the
+/// curve.
 #[derive(Debug, Clone, Copy)]
 #[cfg_attr(
     not(any(feature = "aws-lc-rs", feature = "rust-crypto")),
-    expect(dead_code, reason = "a build without a backend imports no key")
+    expect(dead_code, reason = "a build without a cryptography backend imports no key")
 )]
 pub(crate) enum KeyMaterial<'k> {
     /// Modulus and exponent, big-endian, without leading zeros.

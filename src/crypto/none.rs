@@ -1,4 +1,4 @@
-//! The types of a build without a backend. No value of them exists.
+//! The types of a build without a cryptography backend. They are empty enums, so no value of them can exist.
 
 use super::{Algorithm, Fingerprint, KeyMaterial};
 

@@ -197,7 +197,7 @@ impl McpLayer {
     /// check.
     ///
     /// # Panics
-    /// If this build has no cryptography, or the machine has no source of randomness.
+    /// In a build without a cryptography backend, or if the machine gives no random bytes.
     /// [`try_bind_sessions`](Self::try_bind_sessions) returns an error instead.
     #[track_caller]
     pub fn bind_sessions(self) -> Self {
@@ -215,8 +215,8 @@ impl McpLayer {
     /// [`bind_sessions`](Self::bind_sessions) with a key that replicas share: 32 random bytes that only they know.
     ///
     /// # Panics
-    /// If this build has no cryptography. [`try_bind_sessions_with_key`](Self::try_bind_sessions_with_key) returns an error
-    /// instead.
+    /// In a build without a cryptography backend. [`try_bind_sessions_with_key`](Self::try_bind_sessions_with_key)
+    /// returns an error instead.
     #[track_caller]
     pub fn bind_sessions_with_key(self, key: &[u8; 32]) -> Self {
         valid_or_panic(self.try_bind_sessions_with_key(key))
@@ -225,7 +225,7 @@ impl McpLayer {
     /// [`bind_sessions_with_key`](Self::bind_sessions_with_key), with an error in place of a panic.
     ///
     /// # Errors
-    /// [`BuildErrorKind::Setting`] if this build has no cryptography.
+    /// [`BuildErrorKind::Setting`] in a build without a cryptography backend.
     pub fn try_bind_sessions_with_key(self, key: &[u8; 32]) -> Result<Self, BuildError> {
         self.bind(SessionBinding::keyed(key))
     }

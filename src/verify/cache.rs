@@ -27,7 +27,8 @@ struct Entry {
 }
 
 impl VerifiedTokens {
-    /// A cache for `capacity` tokens. `None` if the build has no signature backend, or if the machine has no randomness.
+    /// A cache for `capacity` tokens. `None` in a build without a cryptography backend, or if the machine gives no
+    /// random bytes.
     pub(crate) fn new(capacity: usize) -> Option<Self> {
         Some(Self { hmac: Hmac::random()?, entries: TokenCache::new(capacity) })
     }
