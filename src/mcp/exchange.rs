@@ -95,7 +95,7 @@ impl Exchange {
     pub(super) fn respond<B: Body<Data = Bytes>>(self, response: Response<B>) -> HandlerResponse<B> {
         let (mut parts, body) = response.into_parts();
         if let Some(sessions) = &self.state.sessions {
-            sessions.seal(&mut parts.headers, self.session_owner.as_ref(), self.caller.guard());
+            sessions.bind_response(&mut parts.headers, self.session_owner.as_ref(), self.caller.guard());
         }
         let media = Media::from_headers(&parts.headers);
         let is_filtered = self.accepted.lists && self.state.filters_lists && media != Media::Other;

@@ -95,7 +95,7 @@ impl McpState {
         let mut session_owner = None;
         if let Some(sessions) = &self.sessions {
             session_owner = sessions.owner(request.headers(), &caller);
-            if sessions.open(request.headers_mut(), session_owner.as_ref()).is_err() {
+            if sessions.unbind_request(request.headers_mut(), session_owner.as_ref()).is_err() {
                 let rejection = Rejection::for_operation(OperationFailure::UnknownSession, None);
                 return McpAdmission::Rejected(logged(caller.guard(), rejection));
             }

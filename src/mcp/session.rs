@@ -5,13 +5,15 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use crate::bearer::{BearerToken, Caller, Guard, log};
 use crate::crypto::Hmac;
 
-/// Binds session ids to the caller that opened the session. Nothing is stored: the id that the client sees contains an HMAC
-/// over the server's id and the owner.
+/// Binds each session id to the caller that opened the session.
+///
+/// Nothing is stored. The client gets a *bound id*: the session id that the MCP server issued, a dot, and an HMAC. The
+/// HMAC covers the server's session id and the owner of the session, so it is invalid for every other caller.
 pub(super) struct SessionBinding {
     key: Hmac,
 }
 
-/// The owner of a session, in the form that the HMAC covers.
+/// The owner of a session, encoded as the bytes that the HMAC covers.
 pub(super) struct Owner(Vec<u8>);
 
 /// The session id is unknown, or belongs to another caller. The client cannot tell which.
@@ -19,26 +21,29 @@ pub(super) struct Owner(Vec<u8>);
 pub(super) struct UnknownSession;
 
 impl SessionBinding {
-    /// With a random key. `None` if this build has no cryptography, or the machine no source of randomness.
+    /// Uses a random key. `None` in a build without a cryptography backend, or if the machine gives no random bytes.
     pub(super) fn random() -> Option<Self> {
         Hmac::random().map(|key| Self { key })
     }
 
-    /// With a key that replicas share. `None` if this build has no cryptography.
+    /// Uses a key that replicas share. `None` in a build without a cryptography backend.
     pub(super) fn keyed(key: &[u8; 32]) -> Option<Self> {
         Hmac::with_key(key).map(|key| Self { key })
     }
 
-    /// The owner of the sessions of this request; `None` if it cannot be determined.
+    /// The owner of a session that this request opens or uses.
     ///
-    /// It consists of issuer, subject and client (MCP 2025-11-25, Security Best Practices), each with its length, so that two
-    /// callers never have the same form. Without `sub`, the `username` of an introspection response is used (RFC 7662,
-    /// section 2.2). Without both, the session belongs to this token alone.
+    /// All callers without a token are one common owner. For a token, the owner consists of issuer, user and client
+    /// (MCP 2025-11-25, Security Best Practices). The user is `sub`. If the token has no `sub`, it is the `username` of
+    /// the introspection response (RFC 7662, section 2.2). If the token has neither, the session belongs to this token
+    /// alone.
+    ///
+    /// `None` if the owner follows from the token itself, and the headers do not have it any more.
     pub(super) fn owner(&self, headers: &HeaderMap, caller: &Caller) -> Option<Owner> {
         let Caller::Token(auth) = caller else { return Some(Owner(encoded([None; 3]))) };
-        let named = |name: Option<&str>| name.filter(|name| !name.is_empty()).map(str::to_owned);
-        let username = || named(auth.claims().get("username").and_then(|name| name.as_str()));
-        let user = match named(auth.subject()).map(|subject| (SUBJECT, subject.into_bytes())) {
+        let non_empty = |name: Option<&str>| name.filter(|name| !name.is_empty()).map(str::to_owned);
+        let username = || non_empty(auth.claims().get("username").and_then(|name| name.as_str()));
+        let user = match non_empty(auth.subject()).map(|subject| (SUBJECT, subject.into_bytes())) {
             Some(user) => user,
             None => match username() {
                 Some(username) => (USERNAME, username.into_bytes()),
@@ -53,54 +58,64 @@ impl SessionBinding {
         Some(Owner(encoded([issuer, Some((user.0, &user.1)), client])))
     }
 
-    /// Replaces the client's session id by the server's, if the session belongs to the caller. `Last-Event-ID` without a
-    /// session id is rejected, because it does not show which caller the stream belongs to.
-    pub(super) fn open(&self, headers: &mut HeaderMap, owner: Option<&Owner>) -> Result<(), UnknownSession> {
-        let mut shown = headers.get_all(&SESSION_ID).iter();
-        let (Some(shown), None) = (shown.next(), shown.next()) else {
-            let says_something = headers.contains_key(&SESSION_ID) || headers.contains_key(&LAST_EVENT_ID);
-            return if says_something { Err(UnknownSession) } else { Ok(()) };
+    /// Replaces the bound id in a request by the server's session id, if the session belongs to the caller.
+    ///
+    /// Two session ids are rejected, because the server could use another one than the one that is checked here.
+    /// `Last-Event-ID` resumes an SSE stream. Without a session id it is rejected, because nothing shows whose stream
+    /// it is.
+    pub(super) fn unbind_request(&self, headers: &mut HeaderMap, owner: Option<&Owner>) -> Result<(), UnknownSession> {
+        let mut ids = headers.get_all(&SESSION_ID).iter();
+        let (Some(bound_id), None) = (ids.next(), ids.next()) else {
+            let refers_to_session = headers.contains_key(&SESSION_ID) || headers.contains_key(&LAST_EVENT_ID);
+            return if refers_to_session { Err(UnknownSession) } else { Ok(()) };
         };
-        let id = owner.and_then(|owner| self.opened(shown.as_bytes().trim_ascii(), owner)).ok_or(UnknownSession)?;
-        headers.insert(SESSION_ID, id);
+        let bound_id = bound_id.as_bytes().trim_ascii();
+        let server_id = owner.and_then(|owner| self.server_id(bound_id, owner)).ok_or(UnknownSession)?;
+        headers.insert(SESSION_ID, server_id);
         Ok(())
     }
 
-    fn opened(&self, shown: &[u8], owner: &Owner) -> Option<HeaderValue> {
-        if shown.len() > MAX_SESSION_ID {
+    /// The server's session id in a bound id. `None` if the HMAC is not valid for this owner.
+    fn server_id(&self, bound_id: &[u8], owner: &Owner) -> Option<HeaderValue> {
+        if bound_id.len() > MAX_BOUND_ID {
             return None;
         }
-        let dot = memchr::memrchr(b'.', shown)?;
-        let (id, mac) = (shown.get(..dot)?, shown.get(dot.saturating_add(1)..)?);
+        let dot = memchr::memrchr(b'.', bound_id)?;
+        let (server_id, mac) = (bound_id.get(..dot)?, bound_id.get(dot.saturating_add(1)..)?);
         let mac = BASE64_URL_SAFE_NO_PAD.decode(mac).ok()?;
-        self.key.verifies(&signed(id, owner), &mac).then(|| HeaderValue::from_bytes(id).ok())?
+        self.key.verifies(&hmac_message(server_id, owner), &mac).then(|| HeaderValue::from_bytes(server_id).ok())?
     }
 
-    /// Binds the session id in a response, and removes one that cannot be bound.
-    pub(super) fn seal(&self, headers: &mut HeaderMap, owner: Option<&Owner>, guard: &Guard) {
-        let Some(id) = headers.remove(&SESSION_ID) else { return };
-        match owner.and_then(|owner| self.sealed(id.as_bytes(), owner)) {
-            Some(sealed) => _ = headers.insert(SESSION_ID, sealed),
+    /// Replaces the server's session id in a response by the bound id. An id that cannot be bound is removed, because
+    /// the session would be open to every caller.
+    pub(super) fn bind_response(&self, headers: &mut HeaderMap, owner: Option<&Owner>, guard: &Guard) {
+        let Some(server_id) = headers.remove(&SESSION_ID) else { return };
+        match owner.and_then(|owner| self.bound_id(server_id.as_bytes(), owner)) {
+            Some(bound_id) => _ = headers.insert(SESSION_ID, bound_id),
             None => log::misconfigured(
                 guard,
                 "unbindable_session",
-                "the server's session id is too long to be bound, and is removed from the response",
+                "the session id is removed from the response, because it cannot be bound to the caller: it is longer \
+                 than 980 bytes, or the request has no access token",
             ),
         }
     }
 
-    fn sealed(&self, id: &[u8], owner: &Owner) -> Option<HeaderValue> {
-        let mac = BASE64_URL_SAFE_NO_PAD.encode(self.key.sign(&signed(id, owner)));
-        let sealed = [id, b".", mac.as_bytes()].concat();
-        (sealed.len() <= MAX_SESSION_ID).then(|| HeaderValue::from_bytes(&sealed).ok())?
+    /// The bound id for a session id of the server. `None` if it would be too long.
+    fn bound_id(&self, server_id: &[u8], owner: &Owner) -> Option<HeaderValue> {
+        let mac = BASE64_URL_SAFE_NO_PAD.encode(self.key.sign(&hmac_message(server_id, owner)));
+        let bound_id = [server_id, b".", mac.as_bytes()].concat();
+        (bound_id.len() <= MAX_BOUND_ID).then(|| HeaderValue::from_bytes(&bound_id).ok())?
     }
 }
 
-/// The message of the HMAC.
-fn signed(id: &[u8], Owner(owner): &Owner) -> Vec<u8> {
-    [PURPOSE, owner, id].concat()
+/// The message that the HMAC covers.
+fn hmac_message(server_id: &[u8], Owner(owner): &Owner) -> Vec<u8> {
+    [PURPOSE, owner, server_id].concat()
 }
 
+/// Encodes issuer, user and client, each with its kind and its length. So two different owners never have the same
+/// bytes.
 fn encoded(parts: [Option<(u8, &[u8])>; 3]) -> Vec<u8> {
     let mut encoded = Vec::new();
     for part in parts {
@@ -112,14 +127,21 @@ fn encoded(parts: [Option<(u8, &[u8])>; 3]) -> Vec<u8> {
     encoded
 }
 
-/// The longest session id with its HMAC, in bytes: much longer than a UUID, much shorter than the limit of a header.
-const MAX_SESSION_ID: usize = 1_024;
-/// Separates these HMACs from those of another use of the same key.
+/// The longest bound id, in bytes: much longer than a UUID, much shorter than the limit of a header. The dot and the
+/// HMAC take 44 bytes of it.
+const MAX_BOUND_ID: usize = 1_024;
+/// Domain separation: an HMAC that was made for another purpose under the same key is never valid here. `1` is the
+/// version of the encoding.
 const PURPOSE: &[u8] = b"mcp-bearer session 1\0";
+/// Domain separation for the HMAC of a token. That HMAC identifies the user if the token has neither `sub` nor
+/// `username`.
 const TOKEN_PURPOSE: &[u8] = b"mcp-bearer session token 1\0";
-/// The kinds of the parts of an owner.
+/// The kind of a part that the token does not have.
 const ABSENT: u8 = 0;
+/// The kind of an issuer and of a client. It may be equal to [`SUBJECT`], because the position of a part separates
+/// them.
 const NAME: u8 = 1;
+/// The kinds of a user.
 const SUBJECT: u8 = 1;
 const USERNAME: u8 = 2;
 const TOKEN: u8 = 3;
