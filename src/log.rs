@@ -17,21 +17,23 @@ macro_rules! limited {
 }
 pub(crate) use limited;
 
-/// Counts an event that anybody can cause, and returns whether it appears at its own level. `report` writes the summary of a
-/// minute in which some events did not: at the end of the minute, or with the next event outside a tokio runtime.
+/// Counts an event that anybody can cause, and returns whether it appears at its own level.
+///
+/// `report` writes the summary of a window in which some events did not appear at their own level. It is called at the end
+/// of the window. Outside a tokio runtime, it is called at the first event after that.
 pub(crate) fn is_shown(
     limit: &Arc<EventLimit>,
     cause: &'static str,
     report: impl FnOnce(EventSummary) + Send + 'static,
 ) -> bool {
-    let counted = limit.count(cause, Instant::now().into_std());
+    let decision = limit.count(cause, Instant::now().into_std());
     let runtime = tokio::runtime::Handle::try_current();
-    match (counted.finished, counted.summary_due, runtime) {
-        (Some(finished), ..) => report(finished),
+    match (decision.previous_summary, decision.summary_due, runtime) {
+        (Some(previous), ..) => report(previous),
         (None, Some(due), Ok(runtime)) => {
             let limit = Arc::clone(limit);
             runtime.spawn(async move {
-                tokio::time::sleep(due.after).await;
+                tokio::time::sleep(due.time_left).await;
                 if let Some(summary) = limit.finish(due) {
                     report(summary);
                 }
@@ -39,7 +41,7 @@ pub(crate) fn is_shown(
         }
         (None, _, _) => {}
     }
-    counted.is_shown
+    decision.is_shown
 }
 
 /// An error and its sources as one short text without control characters. It has no byte of a fetched document.
