@@ -50,7 +50,7 @@ enum BreakerState {
 pub(super) struct Sent {
     pub(super) token: Fingerprint,
     /// Whether the token was active before.
-    pub(super) is_known: bool,
+    pub(super) was_active: bool,
     pub(super) at: Instant,
 }
 
@@ -224,11 +224,11 @@ impl CircuitBreaker {
             Outcome::Active | Outcome::NotActive | Outcome::NotSent => Evidence::None,
             Outcome::Unreachable => Evidence::Endpoint,
             Outcome::ClientRejected if self.confirmed.is_none() => Evidence::Conclusive,
-            Outcome::RateLimited { retry_after: Some(_) } if call.is_known => Evidence::Conclusive,
+            Outcome::RateLimited { retry_after: Some(_) } if call.was_active => Evidence::Conclusive,
             Outcome::TimedOut if self.has_responded_since(call.at) => Evidence::None,
-            Outcome::TimedOut | Outcome::Broken if call.is_known => Evidence::Endpoint,
+            Outcome::TimedOut | Outcome::Broken if call.was_active => Evidence::Endpoint,
             _ if self.has_confirmed_another(&call.token, now) => Evidence::None,
-            _ if call.is_known => Evidence::Endpoint,
+            _ if call.was_active => Evidence::Endpoint,
             Outcome::RequestRejected => Evidence::None,
             _ => Evidence::Unclear,
         }

@@ -74,10 +74,10 @@ pub(super) struct IntrospectionClient {
 pub(super) struct CallError {
     pub(super) error: Arc<FetchError>,
     pub(super) outcome: Outcome,
-    /// The same request may succeed a moment later.
+    /// Whether the same request may succeed a moment later.
     pub(super) may_be_retried: bool,
-    /// The error code blames the request, so the token may be the reason.
-    pub(super) blames_request: bool,
+    /// Whether the status is 400 and the error code is about the request. Then the token may be the cause.
+    pub(super) token_may_be_cause: bool,
 }
 
 impl IntrospectionClient {
@@ -129,7 +129,7 @@ impl IntrospectionClient {
 impl CallError {
     /// The endpoint could not be discovered. Discovery has its own back-off.
     pub(super) const fn from_discovery(error: Arc<FetchError>) -> Self {
-        Self { error, outcome: Outcome::NotSent, may_be_retried: false, blames_request: false }
+        Self { error, outcome: Outcome::NotSent, may_be_retried: false, token_may_be_cause: false }
     }
 
     fn from_exchange(url: &str, error: HttpError) -> Self {
@@ -143,7 +143,7 @@ impl CallError {
             _ if error.is_unreachable() => Outcome::Unreachable,
             _ => Outcome::Broken,
         };
-        Self { error: Arc::new(error), outcome, may_be_retried: false, blames_request: false }
+        Self { error: Arc::new(error), outcome, may_be_retried: false, token_may_be_cause: false }
     }
 
     fn from_response(unreadable: InvalidResponse, url: &str, retry_after: Option<Duration>) -> Self {
@@ -166,8 +166,8 @@ impl CallError {
         if kind == FetchErrorKind::Document {
             error = error.with_source(unreadable);
         }
-        let blames_request = unreadable == InvalidResponse::Request;
-        Self { error: Arc::new(error), outcome, may_be_retried: false, blames_request }
+        let token_may_be_cause = unreadable == InvalidResponse::Request;
+        Self { error: Arc::new(error), outcome, may_be_retried: false, token_may_be_cause }
     }
 }
 

@@ -1,12 +1,23 @@
 //! The limit of concurrent requests to one introspection endpoint. It is a pure state machine: the time is an argument.
 //!
-//! Some authorization servers need 0.2 s of CPU time for each introspection, others a millisecond. So the limit adapts like
-//! the window of a TCP connection (additive increase, multiplicative decrease). It grows by one after a round of answers that
-//! came in time, and is halved if the endpoint shows overload. A round has as many answers as the limit. Only requests that
-//! were sent while the limit was reached count, because the others show nothing about more requests.
+//! Some authorization servers need 0.2 s of CPU time for each introspection, others a millisecond. So the limit adapts
+//! like the window of a TCP connection (additive increase, multiplicative decrease). A round has as many answers as the
+//! limit.
 //!
-//! Made-up tokens may get no response at all. They lower the limit until one request times out although it was sent alone.
-//! That is not overload. Then the limit returns to its initial value, and timeouts do not lower it for two minutes.
+//! - The limit is halved after a round whose average latency is at least twice the best average of about the last
+//!   minute.
+//! - It grows by one after any other round whose average latency is at most half of the time limit.
+//! - It is halved if the endpoint responds with 503.
+//! - It is halved if a request times out, and no other request got a response while that one was in flight.
+//!
+//! A request counts only if the limit was reached at some time while it was in flight. Other requests do not show
+//! whether the endpoint can handle as many requests as the limit allows. A round counts only if most of its requests
+//! count.
+//!
+//! Some endpoints do not respond to made-up tokens at all. Such timeouts halve the limit until it is one. Then a
+//! request that times out was alone, so overload is not the cause. If the endpoint recently confirmed a token as
+//! active, the token of the request is the cause. Then the limit returns to its initial value, and timeouts do not
+//! lower it for two minutes.
 
 use std::time::{Duration, Instant};
 
@@ -15,118 +26,134 @@ use super::breaker::{FIRST, Outcome};
 /// The state of the endpoint when a request ends.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Observed {
-    /// Another request got a response while this one was in flight.
+    /// Whether another request got a response while this one was in flight.
     pub(super) others_responded: bool,
-    /// The endpoint confirmed a token as active recently.
+    /// Whether the endpoint recently confirmed any token as active.
     pub(super) is_confirmed: bool,
 }
 
-/// How many requests may be in flight, and how many are.
+/// The number of requests that may be in flight, and the number that is.
 #[derive(Debug)]
 pub(super) struct ConcurrencyLimit {
+    /// The current limit. Requests with priority may exceed it by a quarter, see
+    /// [`allows_request`](Self::allows_request).
     limit: usize,
-    most: usize,
+    /// The upper bound for all requests.
+    max: usize,
     in_flight: usize,
-    /// The limit does not grow if answers take more than half of this on average, because they would soon be too late.
+    /// The time limit of one request. If answers take more than half of it on average, the limit does not grow, because
+    /// more requests would soon time out.
     time_limit: Duration,
-    /// When the limit was last reached.
-    full_at: Option<Instant>,
+    /// When the limit for requests without priority was last reached.
+    reached_at: Option<Instant>,
     /// When the limit was last halved. Requests that were sent before that do not halve it again.
     halved_at: Option<Instant>,
-    /// When a request timed out although it was sent alone and the endpoint works. For a while after that, tokens are
-    /// considered the reason for timeouts.
+    /// When a token was last found to be the cause of a timeout, because its request was alone and the endpoint worked.
+    /// For [`TOKENS_ARE_BLAMED`] after that, timeouts do not lower the limit.
     blames_tokens_since: Option<Instant>,
-    /// For active tokens, and for all others. Many endpoints answer faster for tokens that they do not know.
-    rounds: [Round; 2],
-    /// How long a request takes, averaged over the last few.
-    usual: Option<Duration>,
+    /// The round of answers for active tokens. It is separate, because many endpoints answer faster for unknown tokens.
+    active_round: Round,
+    /// The round of all other answers.
+    other_round: Round,
+    /// The moving average of the latency of requests. The last request has a weight of one eighth.
+    average_latency: Option<Duration>,
 }
 
-/// The answers since the limit was last considered.
+/// The answers of the current round. It ends when it has as many answers as the limit, or when the limit changes.
 #[derive(Debug, Default)]
 struct Round {
     answers: u32,
-    /// How many of them came while the limit was reached.
-    full: u32,
-    total: Duration,
-    best: Best,
+    /// The number of answers whose requests were in flight while the limit was reached.
+    at_limit: u32,
+    total_latency: Duration,
+    /// It covers earlier rounds too.
+    best: BestLatency,
 }
 
-/// The shortest average of a round in the last minute, or in the last half of it.
+/// The shortest average latency of a round in the current half minute and in the half minute before it.
 #[derive(Debug, Default)]
-struct Best {
+struct BestLatency {
+    /// When the current half minute began.
     since: Option<Instant>,
     current: Option<Duration>,
     previous: Option<Duration>,
 }
 
 impl ConcurrencyLimit {
-    /// At most `most` requests, each with this time limit.
-    pub(super) fn new(most: usize, time_limit: Duration) -> Self {
+    /// Allows at most `max` requests, each with this time limit.
+    pub(super) fn new(max: usize, time_limit: Duration) -> Self {
         Self {
-            limit: FIRST.min(most),
-            most,
+            limit: FIRST.min(max),
+            max,
             in_flight: 0,
             time_limit,
-            full_at: None,
+            reached_at: None,
             halved_at: None,
             blames_tokens_since: None,
-            rounds: Default::default(),
-            usual: None,
+            active_round: Round::default(),
+            other_round: Round::default(),
+            average_latency: None,
         }
     }
 
-    /// Whether another request may be sent. A quarter is reserved for tokens that were active before, so that made-up tokens
-    /// cannot use all of it.
-    pub(super) fn admits(&self, is_known: bool) -> bool {
-        let limit = if is_known {
-            self.limit.saturating_add(self.limit / KEPT).min(self.most)
+    /// Whether another request may be sent.
+    ///
+    /// Tokens that cannot be made up have priority: those that were active before, and JWTs with a valid signature.
+    /// They may use a quarter more than the limit. All other tokens together may use three quarters of the upper bound
+    /// at most. So made-up tokens can never use all requests.
+    pub(super) fn allows_request(&self, has_priority: bool) -> bool {
+        let limit = if has_priority {
+            self.limit.saturating_add(self.limit / RESERVE_DIVISOR).min(self.max)
         } else {
-            self.limit.min(self.most.saturating_sub(self.most / KEPT))
+            self.limit_without_priority()
         };
         self.in_flight < limit
     }
 
-    /// A request is sent.
-    pub(super) fn begin(&mut self, now: Instant) {
-        self.in_flight = self.in_flight.saturating_add(1);
-        self.note_full(now);
+    fn limit_without_priority(&self) -> usize {
+        self.limit.min(self.max.saturating_sub(self.max / RESERVE_DIVISOR))
     }
 
-    /// A request has ended, or no caller waits for it any more.
+    /// Counts a request that is sent now.
+    pub(super) fn begin(&mut self, now: Instant) {
+        self.in_flight = self.in_flight.saturating_add(1);
+        self.note_if_reached(now);
+    }
+
+    /// Counts a request as ended without an outcome, because it was cancelled or not sent.
     pub(super) fn leave(&mut self, now: Instant) {
-        self.note_full(now);
+        self.note_if_reached(now);
         self.in_flight = self.in_flight.saturating_sub(1);
     }
 
-    /// A request that was sent at `sent` ends now.
+    /// Counts a request as ended, and adapts the limit to its outcome. It was sent at `sent`.
     pub(super) fn end(&mut self, sent: Instant, outcome: Outcome, endpoint: Observed, now: Instant) {
         self.leave(now);
-        let took = now.saturating_duration_since(sent);
-        self.usual = Some(
-            self.usual
-                .map_or(took, |usual| usual.saturating_mul(7).saturating_add(took).checked_div(8).unwrap_or(took)),
-        );
+        let latency = now.saturating_duration_since(sent);
+        self.average_latency = Some(self.average_latency.map_or(latency, |average| {
+            average.saturating_mul(7).saturating_add(latency).checked_div(8).unwrap_or(latency)
+        }));
         if self.halved_at.is_some_and(|at| sent < at) {
             return;
         }
-        let was_full = self.full_at.is_some_and(|at| at >= sent);
+        let reached_limit = self.reached_at.is_some_and(|at| at >= sent);
         match outcome {
-            Outcome::Overloaded { .. } if was_full => self.halve(now),
-            Outcome::TimedOut if was_full && !endpoint.others_responded => self.timed_out(endpoint, now),
-            Outcome::Active => self.answered(0, took, was_full, now),
+            Outcome::Overloaded { .. } if reached_limit => self.halve(now),
+            Outcome::TimedOut if reached_limit && !endpoint.others_responded => self.timed_out(endpoint, now),
+            Outcome::Active => self.answered(true, latency, reached_limit, now),
             Outcome::NotActive | Outcome::ClientRejected | Outcome::RequestRejected | Outcome::Unexpected => {
-                self.answered(1, took, was_full, now)
+                self.answered(false, latency, reached_limit, now)
             }
             _ => {}
         }
     }
 
-    /// A request timed out, and no other was answered meanwhile. The endpoint is overloaded, or the token is the reason.
+    /// A request timed out, and no other got a response meanwhile. The endpoint is overloaded, or the token is the
+    /// cause.
     fn timed_out(&mut self, endpoint: Observed, now: Instant) {
         let blames_tokens = |since: Instant| now.saturating_duration_since(since) < TOKENS_ARE_BLAMED;
         if self.limit == 1 && endpoint.is_confirmed {
-            // It was sent alone, so overload is not the reason, and a lower limit does not help.
+            // The request was alone, so overload is not the cause. The endpoint works, so the token is the cause.
             self.blames_tokens_since = Some(now);
             self.set(FIRST);
         } else if !self.blames_tokens_since.is_some_and(blames_tokens) {
@@ -134,47 +161,49 @@ impl ConcurrencyLimit {
         }
     }
 
-    /// How many requests are in flight.
+    /// The number of requests in flight.
     pub(super) const fn in_flight(&self) -> usize {
         self.in_flight
     }
 
-    /// The endpoint works again.
+    /// Begins with a limit of one, because the circuit breaker has closed: the endpoint has just recovered.
     pub(super) fn restart(&mut self, now: Instant) {
         self.set(1);
         self.halved_at = Some(now);
     }
 
-    /// How long it takes to send this number of requests, as far as is known.
+    /// The estimated time until this number of waiting requests has been sent. Zero if no request has ended yet,
+    /// because the latency is not known then.
     pub(super) fn time_for(&self, calls: usize) -> Duration {
         let calls = u32::try_from(calls).unwrap_or(u32::MAX);
         let limit = u32::try_from(self.limit).unwrap_or(u32::MAX);
-        self.usual.unwrap_or_default().saturating_mul(calls).checked_div(limit).unwrap_or_default()
+        self.average_latency.unwrap_or_default().saturating_mul(calls).checked_div(limit).unwrap_or_default()
     }
 
-    fn note_full(&mut self, now: Instant) {
-        if self.in_flight >= self.limit.min(self.most.saturating_sub(self.most / KEPT)) {
-            self.full_at = Some(now);
+    fn note_if_reached(&mut self, now: Instant) {
+        if self.in_flight >= self.limit_without_priority() {
+            self.reached_at = Some(now);
         }
     }
 
-    fn answered(&mut self, class: usize, took: Duration, was_full: bool, now: Instant) {
+    /// Adds an answer to its round, and adapts the limit if that ends the round.
+    fn answered(&mut self, is_active: bool, latency: Duration, reached_limit: bool, now: Instant) {
         let limit = u32::try_from(self.limit).unwrap_or(u32::MAX);
-        let Some(round) = self.rounds.get_mut(class) else { return };
+        let round = if is_active { &mut self.active_round } else { &mut self.other_round };
         round.answers = round.answers.saturating_add(1);
-        round.full = round.full.saturating_add(u32::from(was_full));
-        round.total = round.total.saturating_add(took);
+        round.at_limit = round.at_limit.saturating_add(u32::from(reached_limit));
+        round.total_latency = round.total_latency.saturating_add(latency);
         if round.answers < limit {
             return;
         }
-        let average = round.total.checked_div(round.answers).unwrap_or_default();
-        let was_full = round.full > round.answers / 2;
+        let average = round.total_latency.checked_div(round.answers).unwrap_or_default();
+        let most_reached_limit = round.at_limit > round.answers / 2;
         let is_slow =
-            round.answers >= MEANINGFUL && average >= round.best.record(average, now).saturating_mul(2).max(NOISE);
-        (round.answers, round.full, round.total) = (0, 0, Duration::ZERO);
-        if was_full && is_slow {
+            round.answers >= MIN_ANSWERS && average >= round.best.record(average, now).saturating_mul(2).max(NOISE);
+        round.begin();
+        if most_reached_limit && is_slow {
             self.halve(now);
-        } else if was_full && average.saturating_mul(2) <= self.time_limit {
+        } else if most_reached_limit && average.saturating_mul(2) <= self.time_limit {
             self.set(self.limit.saturating_add(1));
         }
     }
@@ -184,16 +213,22 @@ impl ConcurrencyLimit {
         self.halved_at = Some(now);
     }
 
-    /// A new limit begins a new round.
+    /// Changes the limit. Both rounds begin again, because their answers belong to the old limit.
     fn set(&mut self, limit: usize) {
-        self.limit = limit.clamp(1, self.most);
-        for round in &mut self.rounds {
-            (round.answers, round.full, round.total) = (0, 0, Duration::ZERO);
-        }
+        self.limit = limit.clamp(1, self.max);
+        self.active_round.begin();
+        self.other_round.begin();
     }
 }
 
-impl Best {
+impl Round {
+    const fn begin(&mut self) {
+        (self.answers, self.at_limit, self.total_latency) = (0, 0, Duration::ZERO);
+    }
+}
+
+impl BestLatency {
+    /// Records the average latency of a round, and returns the best one.
     fn record(&mut self, average: Duration, now: Instant) -> Duration {
         let since = *self.since.get_or_insert(now);
         let age = now.saturating_duration_since(since);
@@ -206,15 +241,15 @@ impl Best {
     }
 }
 
-/// How long timeouts do not lower the limit after one request timed out alone at an endpoint that works.
+/// How long timeouts do not lower the limit, after a token was found to be the cause of a timeout.
 const TOKENS_ARE_BLAMED: Duration = Duration::from_secs(2 * 60);
-/// One request in four is reserved for tokens that were active before.
-const KEPT: usize = 4;
-/// The average latency of fewer answers is not meaningful.
-const MEANINGFUL: u32 = 4;
-/// Below this, a doubled latency is noise of the network and of this machine.
+/// The reserve for tokens with priority is the limit divided by this: one quarter.
+const RESERVE_DIVISOR: usize = 4;
+/// The least number of answers for an average latency. With fewer, one slow answer could halve the limit.
+const MIN_ANSWERS: u32 = 4;
+/// A shorter average latency never halves the limit. It may have doubled only by chance.
 const NOISE: Duration = Duration::from_millis(50);
-/// How long the best latency is remembered, because load and machines change.
+/// The best latency is forgotten after about this time, because the load and the machines of the endpoint change.
 const BEST_HOLDS: Duration = Duration::from_secs(60);
 
 #[cfg(test)]

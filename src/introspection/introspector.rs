@@ -16,8 +16,8 @@ use crate::event_limit::{EventLimit, EventSummary};
 use crate::http_client::{FetchError, FetchErrorKind, HttpClient, SingleFlight, retry_pause};
 use crate::log::{Cause, is_shown, limited};
 
-/// Introspects tokens at one authorization server: with a cache, a single flight for each token, a limit of concurrent
-/// requests, and a circuit breaker.
+/// Introspects tokens at one authorization server. It has a cache, a single flight for each token, a limit of
+/// concurrent requests, and a circuit breaker.
 pub(crate) struct Introspector {
     shared: Arc<SharedIntrospector>,
     flights: SingleFlight<Fingerprint, Result<TokenStatus, IntrospectionError>>,
@@ -34,7 +34,7 @@ struct SharedIntrospector {
 }
 
 impl Introspector {
-    /// `None` if the build has no signature backend, or if the machine has no randomness.
+    /// `None` in a build without a cryptography backend, or if the machine gives no random bytes.
     pub(crate) fn new(
         issuer: &str,
         client: Arc<dyn HttpClient>,
@@ -45,7 +45,8 @@ impl Introspector {
         let endpoint = IntrospectionEndpoint(endpoint);
         let shared = SharedIntrospector {
             client: IntrospectionClient { issuer: issuer.into(), client, credentials, endpoint },
-            // Each issuer has its own key, so that a cached result is never used for another issuer.
+            // Each issuer has its own random key. So the same token has another fingerprint at another issuer, where it
+            // never finds this issuer's cached result.
             hmac: Hmac::random()?,
             cache: ResponseCache::new(lifetimes),
             queue: Arc::new(Queue::new(limits)),
@@ -55,19 +56,23 @@ impl Introspector {
         Some(Self { shared: Arc::new(shared), flights: SingleFlight::new() })
     }
 
-    /// The HMAC under which the result for a token is cached.
+    /// The HMAC of a token. The cache uses it as the key for the result, so that it does not keep the token.
     pub(crate) fn fingerprint(&self, token: &[u8]) -> Fingerprint {
         self.shared.hmac.sign(token)
     }
 
-    /// The cached result for a token, if it is fresh. Nearly every request ends here. `max_age` replaces the configured
-    /// lifetime of an active token.
+    /// The cached result for a token, if it is fresh. Most requests to the resource server need nothing else.
+    ///
+    /// `max_age` is how long a cached result for an active token is fresh. `None` means the configured
+    /// `positive_cache`.
     pub(crate) fn cached(&self, token: &Fingerprint, max_age: Option<Duration>) -> Option<TokenStatus> {
         self.shared.cache.get(token, max_age)
     }
 
-    /// Introspects a token. Concurrent callers with the same token share one request. `expires_at` is the `exp` of a JWT, as
-    /// the time since 1970: no result is cached beyond it.
+    /// Introspects a token. Concurrent callers with the same token share one request.
+    ///
+    /// `expires_at` is the `exp` of a JWT, as the time since 1970. No result is cached beyond it. `max_age` is as for
+    /// [`cached`](Self::cached).
     pub(crate) async fn introspect(
         &self,
         fingerprint: Fingerprint,
@@ -77,7 +82,8 @@ impl Introspector {
         clock: &Arc<dyn Clock>,
     ) -> Result<TokenStatus, IntrospectionError> {
         let result = match self.shared.queue.check() {
-            // A caller still gets the result of a request that was sent before the circuit breaker opened.
+            // While the circuit breaker is open, no request is sent. But a caller may join a request for its token that
+            // was sent before.
             Err(no_permit) if !self.flights.is_running(&fingerprint) => Err(self.shared.no_permit(no_permit)),
             _ => {
                 let was_active = self.shared.cache.was_active(&fingerprint);
@@ -87,6 +93,8 @@ impl Introspector {
                 result.unwrap_or(Err(IntrospectionError::Interrupted))
             }
         };
+        // If introspection fails, a cached result may be used although it is not fresh any more. The operator limits
+        // that time with `stale_on_error`, which is zero by default. No result is used after the token has expired.
         match (result, self.shared.cache.get_stale(&fingerprint, max_age)) {
             (Err(error), Some(claims)) => {
                 let (issuer, cause) = (&*self.shared.client.issuer, Cause::new(&error));
@@ -97,21 +105,24 @@ impl Introspector {
         }
     }
 
-    /// Removes the cached result for a token. The result of a request in flight is not cached either.
+    /// Removes the cached result for a token. If the token is being introspected now, that result is not cached either.
     pub(crate) fn forget(&self, token: &[u8]) {
         let fingerprint = self.fingerprint(token);
         self.flights.forget(&fingerprint);
         self.shared.cache.remove(&fingerprint);
     }
 
-    /// Discovers the endpoint.
+    /// Discovers the endpoint, and waits for that.
     pub(crate) async fn warm_up(&self) -> Result<(), Arc<FetchError>> {
         self.shared.client.endpoint.find().await.map(drop)
     }
 
-    /// Discovers the endpoint in the background, if it is not known. Without this, an idle server that fails its readiness
-    /// probe would never become ready.
-    pub(crate) fn nudge(&self) {
+    /// Starts the discovery of the endpoint in the background, unless the endpoint is known or the back-off still
+    /// lasts.
+    ///
+    /// The health check calls this. A server that fails its readiness probe gets no requests, so no request would ever
+    /// start the discovery.
+    pub(crate) fn start_discovery_if_due(&self) {
         let endpoint = &self.shared.client.endpoint;
         if endpoint.is_known() || endpoint.last_error().is_some_and(|(_, retry_in)| !retry_in.is_zero()) {
             return;
@@ -122,7 +133,7 @@ impl Introspector {
         }
     }
 
-    /// Whether a token can be introspected now, as far as is known.
+    /// Whether a token can be introspected now: the endpoint is known, and the circuit breaker is not open.
     pub(crate) fn is_ready(&self) -> bool {
         self.shared.client.endpoint.is_known() && self.retry_in().is_zero()
     }
@@ -132,7 +143,7 @@ impl Introspector {
         self.shared.queue.last_error().or_else(of_discovery)
     }
 
-    /// How long no token is introspected.
+    /// The time until the next request to the authorization server is allowed. Zero if it is allowed now.
     pub(crate) fn retry_in(&self) -> Duration {
         self.shared.retry_in().unwrap_or_default()
     }
@@ -144,9 +155,10 @@ struct Lookup {
     token: Box<str>,
     /// The `exp` of a JWT, as the time since 1970.
     expires_at: Option<Duration>,
-    /// Replaces the configured lifetime of an active token. Only JWTs that were verified locally have it.
+    /// How long a cached result is fresh if the token is active. Set only for a JWT that was verified locally. `None`
+    /// means the configured `positive_cache`.
     max_age: Option<Duration>,
-    /// Whether the token was active before.
+    /// Whether the last result for the token was active.
     was_active: bool,
     clock: Arc<dyn Clock>,
 }
@@ -157,8 +169,9 @@ impl Lookup {
         self.max_age.is_some()
     }
 
-    /// Whether the token cannot be made up.
-    const fn is_known(&self) -> bool {
+    /// Whether the token goes first in the queue, because it cannot be made up: it was active before, or its signature
+    /// is valid.
+    const fn has_priority(&self) -> bool {
         self.was_active || self.is_signed()
     }
 }
@@ -169,22 +182,25 @@ impl SharedIntrospector {
             return Err(IntrospectionError::RateLimited { retry_in });
         }
         let deadline = self.queue.deadline();
-        let permit = self.queue.acquire(lookup.is_known(), deadline).await;
+        let permit = self.queue.acquire(lookup.has_priority(), deadline).await;
         let permit = permit.map_err(|no_permit| self.no_permit(no_permit))?;
-        // Another result may have been cached while this one waited.
+        // While this introspection waited for its permit, another one may have cached a result for the token.
         if let Some(status) = self.cache.get(&lookup.fingerprint, lookup.max_age) {
             return Ok(status);
         }
-        let sent = Sent { token: lookup.fingerprint, is_known: lookup.was_active, at: Instant::now().into_std() };
+        let sent = Sent { token: lookup.fingerprint, was_active: lookup.was_active, at: Instant::now().into_std() };
         let pending = self.cache.begin(lookup.fingerprint);
         let now = lookup.clock.since_epoch();
         let result = self.call(&lookup, permit, deadline).await;
         let transition = self.report(&sent, &result);
         let status = match result {
             Ok(status) => status,
-            // The endpoint and the credentials work, so the opaque token is the reason. A JWT with a valid signature is not
-            // rejected, whatever the endpoint makes of it.
-            Err(failed) if failed.blames_request && !lookup.is_signed() && self.queue.has_confirmed_another(&sent) => {
+            // The error code is about the request. The endpoint and the credentials work, because the endpoint recently
+            // confirmed another token as active. So the token is the cause, and counts as inactive. This does not apply
+            // to a JWT with a valid signature: an error never makes such a token inactive.
+            Err(failed)
+                if failed.token_may_be_cause && !lookup.is_signed() && self.queue.has_confirmed_another(&sent) =>
+            {
                 TokenStatus::Inactive
             }
             Err(failed) => {
@@ -205,19 +221,20 @@ impl SharedIntrospector {
         Ok(status)
     }
 
-    /// Sends one request, and retries it once if that may help. The permit is free during the pause between the two.
+    /// Sends one request, and retries it once after a pause if the failure may be temporary. The permit is returned
+    /// before the pause, so that another request can use it. The retry needs a new permit.
     async fn call(&self, lookup: &Lookup, permit: Permit, deadline: Instant) -> Result<TokenStatus, CallError> {
         let endpoint = self.client.endpoint.find().await.map_err(CallError::from_discovery)?;
         let started_at = Instant::now();
         let first = self.attempt(lookup, &endpoint, permit, self.limits.time_limit).await;
         let may_be_retried = matches!(&first, Err(failed) if failed.may_be_retried);
-        // A half-open circuit breaker spares the endpoint.
+        // Until the circuit breaker closes, the endpoint gets as few requests as possible, so there is no retry.
         if !may_be_retried || self.queue.is_half_open() {
             return first;
         }
         tokio::time::sleep(retry_pause()).await;
         let time_left = self.limits.time_limit.saturating_sub(started_at.elapsed());
-        match self.queue.acquire(lookup.is_known(), deadline).await {
+        match self.queue.acquire(lookup.has_priority(), deadline).await {
             Ok(permit) if !time_left.is_zero() => self.attempt(lookup, &endpoint, permit, time_left).await,
             _ => first,
         }
@@ -240,13 +257,14 @@ impl SharedIntrospector {
         IntrospectionError::from_no_permit(no_permit, self.queue.last_error())
     }
 
-    /// How long no token is introspected. `None` if one may be introspected now.
+    /// The time until the next request to the authorization server is allowed. `None` if it is allowed now.
     fn retry_in(&self) -> Option<Duration> {
         let of_discovery = self.client.endpoint.last_error().map(|(_, retry_in)| retry_in).unwrap_or_default();
         Some(self.queue.retry_in().max(of_discovery)).filter(|retry_in| !retry_in.is_zero())
     }
 
-    /// Tells the circuit breaker, the log and the endpoint how a call ended.
+    /// Updates the circuit breaker after an introspection, and logs a failure. If the failure shows that the endpoint
+    /// may have moved, the next request discovers it again.
     fn report(&self, sent: &Sent, result: &Result<TokenStatus, CallError>) -> Transition {
         let outcome = outcome(result);
         if let Outcome::RateLimited { retry_after: Some(time) } = outcome {
@@ -261,7 +279,8 @@ impl SharedIntrospector {
                 tracing::error!(target: "mcp_bearer::introspection", issuer = &*self.client.issuer, %cause,
                     "introspection is rejected, and no token was confirmed as active yet: check the client credentials");
             }
-            // The endpoint may have moved, unless it works for another token.
+            // These statuses mean that the endpoint may have moved. It has not moved if it recently confirmed another
+            // token as active.
             Some((FetchErrorKind::Status(404 | 405 | 410), _)) if !self.queue.has_confirmed_another(sent) => {
                 self.client.endpoint.suspect();
             }
@@ -270,7 +289,8 @@ impl SharedIntrospector {
         transition
     }
 
-    /// Logs a failure and a change of the circuit breaker. No log line has a token, a secret, or a byte of a response.
+    /// Logs a failure, and a change of the circuit breaker. A log line never has a token, a secret, or a byte of a
+    /// response.
     fn log(&self, failed: Option<&CallError>, transition: Transition) {
         let issuer = &*self.client.issuer;
         if let Some(CallError { error, .. }) = failed {

@@ -10,8 +10,11 @@ use super::concurrency::{ConcurrencyLimit, Observed};
 use super::settings::Limits;
 use crate::http_client::FetchError;
 
-/// Decides when a request is sent: none while the circuit breaker is open, one or a few at a time while it is half-open, and
-/// otherwise as many as the concurrency limit allows. Other callers wait in order. Tokens that were active before go first.
+/// Decides when a request is sent.
+///
+/// While the circuit breaker is open, no request is sent. While it is half-open, one or a few may be in flight. Otherwise
+/// the concurrency limit decides. Other callers wait in order. Tokens that cannot be made up have priority: those that
+/// were active before, and JWTs with a valid signature.
 pub(super) struct Queue {
     /// Locked for a few instructions, never across an await.
     state: Mutex<QueueState>,
@@ -21,9 +24,9 @@ pub(super) struct Queue {
 struct QueueState {
     breaker: CircuitBreaker,
     limit: ConcurrencyLimit,
-    /// Tokens that were active before have their own waiting line, which made-up tokens cannot fill.
-    known: WaitingLine,
-    unknown: WaitingLine,
+    /// Tokens that cannot be made up have their own waiting line, which made-up tokens cannot fill.
+    priority: WaitingLine,
+    others: WaitingLine,
     last_error: Option<Arc<FetchError>>,
     /// Whether the log has a line that the credentials may be wrong.
     has_reported_credentials: bool,
@@ -32,7 +35,7 @@ struct QueueState {
 /// The callers that wait, by the number of their ticket.
 struct WaitingLine {
     waiting: BTreeMap<u64, oneshot::Sender<()>>,
-    most: usize,
+    max: usize,
     /// The last ticket that was issued, and the last one that got its permit.
     tickets: u64,
     called: u64,
@@ -50,7 +53,7 @@ pub(super) enum NoPermit {
 /// A place in the queue, and later the right to send one request. Dropping it passes it to the next caller.
 pub(super) struct Permit {
     queue: Arc<Queue>,
-    is_known: bool,
+    has_priority: bool,
     ticket: u64,
     call: oneshot::Receiver<()>,
     state: PermitState,
@@ -68,8 +71,8 @@ impl Queue {
         let state = QueueState {
             breaker: CircuitBreaker::new(),
             limit: ConcurrencyLimit::new(limits.max_in_flight, limits.time_limit),
-            known: WaitingLine::new(MAX_WAITING_KNOWN),
-            unknown: WaitingLine::new(MAX_WAITING_UNKNOWN),
+            priority: WaitingLine::new(MAX_WAITING_PRIORITY),
+            others: WaitingLine::new(MAX_WAITING_OTHER),
             last_error: None,
             has_reported_credentials: false,
         };
@@ -77,15 +80,15 @@ impl Queue {
     }
 
     /// Waits for the right to send a request, until `deadline` at the latest.
-    pub(super) async fn acquire(self: &Arc<Self>, is_known: bool, deadline: Instant) -> Result<Permit, NoPermit> {
-        let (ticket, call) = self.join(is_known)?;
-        let mut permit = Permit { queue: Arc::clone(self), is_known, ticket, call, state: PermitState::Waiting };
+    pub(super) async fn acquire(self: &Arc<Self>, has_priority: bool, deadline: Instant) -> Result<Permit, NoPermit> {
+        let (ticket, call) = self.join(has_priority)?;
+        let mut permit = Permit { queue: Arc::clone(self), has_priority, ticket, call, state: PermitState::Waiting };
         if let Ok(Ok(())) = timeout_at(deadline, &mut permit.call).await {
             permit.state = PermitState::Called;
             return Ok(permit);
         }
         self.check()?;
-        let retry_in = self.lock().time_until(is_known, ticket);
+        let retry_in = self.lock().time_until(has_priority, ticket);
         Err(NoPermit::Busy { retry_in })
     }
 
@@ -145,12 +148,12 @@ impl Queue {
         state.breaker.has_never_confirmed() && !std::mem::replace(&mut state.has_reported_credentials, true)
     }
 
-    fn join(&self, is_known: bool) -> Result<(u64, oneshot::Receiver<()>), NoPermit> {
+    fn join(&self, has_priority: bool) -> Result<(u64, oneshot::Receiver<()>), NoPermit> {
         self.check()?;
         let mut state = self.lock();
-        let line = state.line(is_known);
+        let line = state.line(has_priority);
         let length = line.waiting.len();
-        if length >= line.most {
+        if length >= line.max {
             return Err(NoPermit::Busy { retry_in: state.limit.time_for(length) });
         }
         line.tickets = line.tickets.saturating_add(1);
@@ -169,8 +172,8 @@ impl QueueState {
     /// Gives a permit to each waiting caller that may have one.
     fn call_next(&mut self) {
         let now = Instant::now().into_std();
-        while let Some(is_known) = self.next() {
-            let line = self.line(is_known);
+        while let Some(has_priority) = self.next() {
+            let line = self.line(has_priority);
             let Some((ticket, sender)) = line.waiting.pop_first() else { return };
             line.called = ticket;
             self.limit.begin(now);
@@ -179,40 +182,40 @@ impl QueueState {
         }
     }
 
-    /// The line that gets the next permit: that of known tokens (`true`), or the other one.
+    /// The line that gets the next permit: that of the tokens with priority (`true`), or the other one.
     fn next(&self) -> Option<bool> {
-        let lines = [(true, &self.known), (false, &self.unknown)];
-        let may_begin = |is_known| {
+        let lines = [(true, &self.priority), (false, &self.others)];
+        let may_begin = |has_priority| {
             if self.breaker.is_closed() {
-                self.limit.admits(is_known)
+                self.limit.allows_request(has_priority)
             } else {
                 self.limit.in_flight() < self.breaker.probes()
             }
         };
-        let next = lines.into_iter().find(|(is_known, line)| !line.waiting.is_empty() && may_begin(*is_known));
-        next.map(|(is_known, _)| is_known)
+        let next = lines.into_iter().find(|(has_priority, line)| !line.waiting.is_empty() && may_begin(*has_priority));
+        next.map(|(has_priority, _)| has_priority)
     }
 
     /// The circuit breaker has opened, so no caller waits any longer.
     fn dismiss(&mut self) {
-        self.known.waiting.clear();
-        self.unknown.waiting.clear();
+        self.priority.waiting.clear();
+        self.others.waiting.clear();
     }
 
     /// How long the permit for a ticket would have taken. Callers before it that have gone away are expected to come back.
-    fn time_until(&self, is_known: bool, ticket: u64) -> Duration {
-        let line = if is_known { &self.known } else { &self.unknown };
+    fn time_until(&self, has_priority: bool, ticket: u64) -> Duration {
+        let line = if has_priority { &self.priority } else { &self.others };
         self.limit.time_for(usize::try_from(ticket.saturating_sub(line.called)).unwrap_or(usize::MAX))
     }
 
-    const fn line(&mut self, is_known: bool) -> &mut WaitingLine {
-        if is_known { &mut self.known } else { &mut self.unknown }
+    const fn line(&mut self, has_priority: bool) -> &mut WaitingLine {
+        if has_priority { &mut self.priority } else { &mut self.others }
     }
 }
 
 impl WaitingLine {
-    const fn new(most: usize) -> Self {
-        Self { waiting: BTreeMap::new(), most, tickets: 0, called: 0 }
+    const fn new(max: usize) -> Self {
+        Self { waiting: BTreeMap::new(), max, tickets: 0, called: 0 }
     }
 }
 
@@ -244,13 +247,13 @@ impl Drop for Permit {
         if self.state == PermitState::Called || self.call.try_recv().is_ok() {
             state.limit.leave(Instant::now().into_std());
         } else {
-            state.line(self.is_known).waiting.remove(&self.ticket);
+            state.line(self.has_priority).waiting.remove(&self.ticket);
         }
         state.call_next();
     }
 }
 
-/// The most waiting tokens that were not active before. Each has at most 16 KiB, and its HTTP request has it too.
-const MAX_WAITING_UNKNOWN: usize = 768;
-/// The most waiting tokens that were active before.
-const MAX_WAITING_KNOWN: usize = 256;
+/// The most waiting tokens without priority. Each has at most 16 KiB, and its HTTP request has it too.
+const MAX_WAITING_OTHER: usize = 768;
+/// The most waiting tokens with priority.
+const MAX_WAITING_PRIORITY: usize = 256;

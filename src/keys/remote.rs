@@ -144,7 +144,7 @@ impl RemoteKeys {
 
     /// Starts a fetch in the background if one is due. Without this, an idle server that fails its readiness probe would
     /// get no traffic, and without traffic no keys.
-    pub(crate) fn nudge(&self) {
+    pub(crate) fn start_fetch_if_due(&self) {
         // Outside a runtime, a fetch that cannot start would count as a failure of the issuer.
         if tokio::runtime::Handle::try_current().is_ok()
             && let (Action::Serve { start } | Action::Wait { start, .. }, _) = self.ask_any()

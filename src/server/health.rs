@@ -53,7 +53,7 @@ impl IssuerHealth {
         };
         match verifier.keys().map(|keys| &keys.keys) {
             Some(Keys::Remote(remote)) => {
-                remote.nudge();
+                remote.start_fetch_if_due();
                 health.ready = remote.is_usable();
                 health.key_count = remote.key_count();
                 health.unusable_key_count = remote.unusable_key_count();
@@ -67,7 +67,7 @@ impl IssuerHealth {
             Some(Keys::Custom(_)) | None => {}
         }
         if let Some(introspector) = verifier.introspector() {
-            introspector.nudge();
+            introspector.start_discovery_if_due();
             health.ready &= introspector.is_ready();
             health.last_error = health.last_error.or_else(|| introspector.last_error());
             health.retry_in = health.retry_in.max(introspector.retry_in());

@@ -71,7 +71,7 @@ impl Model {
                 prop_assert_eq!(self.breaker.retry_in(self.now), left);
                 prop_assert_eq!(self.breaker.is_closed(), self.pause.is_none());
                 if left.is_zero() {
-                    self.calls.push(Sent { token: [token; 32], is_known: token < 3, at: self.now });
+                    self.calls.push(Sent { token: [token; 32], was_active: token < 3, at: self.now });
                 }
             }
             Event::End(call, outcome) if !self.calls.is_empty() => {
@@ -91,7 +91,7 @@ impl Model {
 
     fn end(&mut self, call: &Sent, outcome: Outcome) -> Result<(), TestCaseError> {
         let is_conclusive = matches!(outcome, Outcome::ClientRejected)
-            || (call.is_known && matches!(outcome, Outcome::RateLimited { retry_after: Some(_) }));
+            || (call.was_active && matches!(outcome, Outcome::RateLimited { retry_after: Some(_) }));
         if outcome.is_response() {
             self.breaker.responded(self.now);
         }
@@ -101,7 +101,7 @@ impl Model {
                 match self.pause {
                     // A second pause has a reason that no stranger's token can be.
                     Some((last, until)) => {
-                        prop_assert!(call.is_known || is_conclusive || outcome == Outcome::Unreachable);
+                        prop_assert!(call.was_active || is_conclusive || outcome == Outcome::Unreachable);
                         prop_assert!(pause >= last && call.at >= until && self.now >= until);
                     }
                     None => prop_assert!(is_conclusive || self.failures >= 4, "after {} failures", self.failures),

@@ -18,14 +18,14 @@ impl World {
     }
 
     fn known(&mut self, outcome: Outcome) -> Transition {
-        let call = Sent { token: KNOWN, is_known: true, at: self.now };
+        let call = Sent { token: KNOWN, was_active: true, at: self.now };
         self.breaker.report(&call, outcome, self.now)
     }
 
     /// A token that nobody has seen before.
     fn stranger(&mut self, outcome: Outcome) -> Transition {
         self.strangers += 1;
-        let call = Sent { token: [self.strangers; 32], is_known: false, at: self.now };
+        let call = Sent { token: [self.strangers; 32], was_active: false, at: self.now };
         self.breaker.report(&call, outcome, self.now)
     }
 
@@ -91,7 +91,7 @@ fn the_pause_doubles_to_a_minute_and_begins_anew_after_an_answer() {
 #[test]
 fn a_call_that_was_sent_before_it_opened_makes_no_pause_longer() {
     let mut world = World::opened();
-    let call = Sent { token: KNOWN, is_known: true, at: world.now };
+    let call = Sent { token: KNOWN, was_active: true, at: world.now };
     world.now += 6 * SECOND;
     assert_eq!(world.breaker.report(&call, Outcome::Unreachable, world.now), Transition::None);
     assert_eq!(world.retry_in(), Duration::ZERO);
@@ -133,7 +133,7 @@ fn what_the_confirmed_token_itself_meets_with_counts() {
 fn strangers_make_no_pause_longer_and_one_of_them_alone_opens_nothing() {
     for outcome in ODD.into_iter().filter(|outcome| *outcome != Outcome::ClientRejected) {
         let mut world = World::new();
-        let alone = Sent { token: [9; 32], is_known: false, at: world.now };
+        let alone = Sent { token: [9; 32], was_active: false, at: world.now };
         assert_eq!(world.breaker.report(&alone, outcome, world.now), Transition::Suspected);
         for _ in 0..20 {
             assert_eq!(world.breaker.report(&alone, outcome, world.now), Transition::None);
@@ -171,7 +171,7 @@ fn a_client_that_was_never_accepted_opens_it_at_once() {
 fn a_timeout_counts_only_where_nothing_was_answered_meanwhile() {
     let mut world = World::new();
     for _ in 0..20 {
-        let call = Sent { token: KNOWN, is_known: true, at: world.now };
+        let call = Sent { token: KNOWN, was_active: true, at: world.now };
         world.now += SECOND;
         world.breaker.responded(world.now);
         world.now += SECOND;

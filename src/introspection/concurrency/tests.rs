@@ -18,7 +18,7 @@ impl World {
     /// As many calls as strangers may send at once, each with this outcome after this time.
     fn round(&mut self, outcome: Outcome, millis: u32) {
         let (sent, mut calls) = (self.now, 0);
-        while self.limit.admits(false) {
+        while self.limit.allows_request(false) {
             self.limit.begin(sent);
             calls += 1;
         }
@@ -55,11 +55,11 @@ fn it_grows_by_one_with_each_round_to_its_limit_and_strangers_get_three_quarters
     }
     assert_eq!(world.limit.limit, 64);
     let (mut strangers, mut known) = (0, 0);
-    while world.limit.admits(false) {
+    while world.limit.allows_request(false) {
         world.limit.begin(world.now);
         strangers += 1;
     }
-    while world.limit.admits(true) {
+    while world.limit.allows_request(true) {
         world.limit.begin(world.now);
         known += 1;
     }
@@ -94,7 +94,7 @@ fn a_503_and_silence_halve_it_once_for_all_calls_that_were_sent_together() {
 fn a_timeout_halves_nothing_where_other_calls_are_answered() {
     let mut world = World::new();
     let sent = world.now;
-    while world.limit.admits(false) {
+    while world.limit.allows_request(false) {
         world.limit.begin(sent);
     }
     world.now += 3_000 * MILLISECOND;
@@ -141,17 +141,17 @@ fn it_does_not_grow_where_answers_come_late() {
 
 #[test]
 fn it_never_exceeds_a_setting() {
-    for most in 1..=64 {
-        let mut world = World { limit: ConcurrencyLimit::new(most, Duration::from_secs(3)), now: Instant::now() };
+    for max in 1..=64 {
+        let mut world = World { limit: ConcurrencyLimit::new(max, Duration::from_secs(3)), now: Instant::now() };
         for _ in 0..80 {
             world.round(Outcome::Active, 10);
         }
         let mut calls = 0;
-        while world.limit.admits(true) {
+        while world.limit.allows_request(true) {
             world.limit.begin(world.now);
             calls += 1;
         }
-        assert_eq!(calls, most);
+        assert_eq!(calls, max);
     }
 }
 

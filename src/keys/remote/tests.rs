@@ -213,7 +213,7 @@ async fn a_runtime_that_stands_still_in_a_fetch_does_not_block_the_source_for_ev
     let idle = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
     let other = Arc::clone(&keys);
     let idle = std::thread::spawn(move || {
-        idle.block_on(async move { other.nudge() });
+        idle.block_on(async move { other.start_fetch_if_due() });
         idle
     });
     let idle = idle.join().unwrap();
