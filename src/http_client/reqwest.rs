@@ -1,4 +1,4 @@
-//! THE ONLY FILE that names the crate reqwest.
+//! The default HTTP client. No other file uses the crate `reqwest`, so that it can be replaced or left out.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -19,18 +19,21 @@ use crate::identifier::is_loopback_name;
 
 /// The default [`HttpClient`]: `reqwest` with rustls and the platform's trust anchors.
 ///
-/// It follows no redirect, decompresses nothing, uses no proxy, and closes idle connections after 90 s.
+/// It follows no redirect, decompresses nothing, uses no proxy, and closes idle connections after 90 s. Its time limits
+/// are 2 s for a connection, and 30 s for a request.
 #[derive(Clone)]
 pub struct ReqwestClient {
-    anywhere: Client,
-    // Connects to public addresses only, whatever a name resolves to. It has its own connections.
+    // Connects to any address.
+    any_address: Client,
+    // Connects to public addresses only. It is a separate client, so that it never reuses a connection to a private
+    // address.
     public_only: Client,
-    // Whether connections end at the server itself, and not at a proxy.
+    // Whether the remote address of a connection is that of the server, and not that of a proxy.
     connects_directly: bool,
 }
 
 impl ReqwestClient {
-    /// A client with the settings above.
+    /// Makes a client with the settings that the documentation of the type describes.
     ///
     /// # Errors
     /// [`HttpErrorKind::Setup`] if TLS cannot be set up on this machine, usually because it has no CA certificates.
@@ -38,10 +41,11 @@ impl ReqwestClient {
         Self::configured(|builder| builder)
     }
 
-    /// A client with additional settings, such as your own root certificate, a client certificate, or a longer time limit for
-    /// connections. Redirects, decompression, proxies and name resolution cannot be changed.
+    /// Makes a client with additional settings, such as your own root certificate, a client certificate, or a longer
+    /// time limit for connections. Redirects, decompression, proxies and name resolution cannot be changed.
     ///
-    /// `configure` is called twice, because requests to public addresses only have their own connections.
+    /// `configure` is called twice, because there are two clients inside: one that connects to any address, and one
+    /// that connects to public addresses only.
     ///
     /// # Errors
     /// [`HttpErrorKind::Setup`] if `reqwest` does not accept the settings, or TLS cannot be set up on this machine.
@@ -55,7 +59,7 @@ impl ReqwestClient {
     /// # Ok::<(), mcp_bearer::http_client::HttpError>(())
     /// ```
     pub fn configured(configure: impl Fn(ClientBuilder) -> ClientBuilder) -> Result<Self, HttpError> {
-        Self::with_names(Arc::new(SystemNames), configure)
+        Self::with_resolver(Arc::new(SystemResolver), configure)
     }
 
     /// Uses your own client, for a proxy or other settings that [`configured`](Self::configured) does not allow.
@@ -65,47 +69,50 @@ impl ReqwestClient {
     /// address instead of a name are checked. A response has no [`RemoteAddress`], because that may be the address of a proxy.
     #[must_use]
     pub fn from_client(client: Client) -> Self {
-        Self { anywhere: client.clone(), public_only: client, connects_directly: false }
+        Self { any_address: client.clone(), public_only: client, connects_directly: false }
     }
 
-    /// A client for plain http, on a machine without CA certificates.
+    /// Makes a client for plain http on a machine without CA certificates. It trusts no certificate, so every https
+    /// request fails.
     pub(crate) fn without_certificates() -> Result<Self, HttpError> {
         Self::configured(|builder| builder.tls_certs_only([]))
     }
 
-    fn with_names(
-        names: Arc<dyn Resolve>,
+    fn with_resolver(
+        resolver: Arc<dyn Resolve>,
         configure: impl Fn(ClientBuilder) -> ClientBuilder,
     ) -> Result<Self, HttpError> {
-        let build = |names| restricted(configure(preset())).dns_resolver(names).build().map_err(not_set_up);
-        let names: Arc<dyn Resolve> = Arc::new(PinnedLoopback(names));
-        let public: Arc<dyn Resolve> = Arc::new(PublicOnly(Arc::clone(&names)));
-        Ok(Self { anywhere: build(names)?, public_only: build(public)?, connects_directly: true })
+        let build = |resolver| {
+            with_fixed_settings(configure(default_settings())).dns_resolver(resolver).build().map_err(not_set_up)
+        };
+        let resolver: Arc<dyn Resolve> = Arc::new(PinnedLoopback(resolver));
+        let public: Arc<dyn Resolve> = Arc::new(PublicOnly(Arc::clone(&resolver)));
+        Ok(Self { any_address: build(resolver)?, public_only: build(public)?, connects_directly: true })
     }
 
-    async fn exchange(&self, request: Request<Bytes>, limits: RequestLimits) -> Result<Response<Bytes>, HttpError> {
+    async fn send_request(&self, request: Request<Bytes>, limits: RequestLimits) -> Result<Response<Bytes>, HttpError> {
         let client = self.client_for(request.uri(), &limits.addresses)?;
         let request = ::reqwest::Request::try_from(request).map_err(other)?;
         let url = request.url().clone();
-        let mut answer = client.execute(request).await.map_err(classify)?;
-        // A client of the user may have followed a redirect.
-        if *answer.url() != url {
+        let mut received = client.execute(request).await.map_err(classify)?;
+        // A client that was passed to `from_client` may follow redirects, although it must not.
+        if *received.url() != url {
             return Err(HttpError::new(HttpErrorKind::Redirected));
         }
         let mut response = Response::new(Bytes::new());
-        *response.status_mut() = answer.status();
-        *response.headers_mut() = std::mem::take(answer.headers_mut());
-        if let Some(address) = answer.remote_addr().filter(|_| self.connects_directly) {
+        *response.status_mut() = received.status();
+        *response.headers_mut() = std::mem::take(received.headers_mut());
+        if let Some(address) = received.remote_addr().filter(|_| self.connects_directly) {
             response.extensions_mut().insert(RemoteAddress::new(address));
         }
-        *response.body_mut() = read_body(answer, limits.body).await?;
+        *response.body_mut() = read_body(received, limits.body).await?;
         Ok(response)
     }
 
     fn client_for(&self, uri: &http::Uri, addresses: &AddressPolicy) -> Result<&Client, HttpError> {
         let url = Url::parse(&uri.to_string()).map_err(other)?;
         match addresses.reach(&url) {
-            Reach::Anywhere => Ok(&self.anywhere),
+            Reach::Anywhere => Ok(&self.any_address),
             Reach::PublicOnly => Ok(&self.public_only),
             Reach::Forbidden => Err(forbidden()),
         }
@@ -120,13 +127,13 @@ impl fmt::Debug for ReqwestClient {
 
 impl HttpClient for ReqwestClient {
     fn send(&self, request: Request<Bytes>, limits: RequestLimits) -> HttpFuture<'_> {
-        Box::pin(self.exchange(request, limits))
+        Box::pin(self.send_request(request, limits))
     }
 }
 
-async fn read_body(mut answer: ::reqwest::Response, limit: usize) -> Result<Bytes, HttpError> {
+async fn read_body(mut response: ::reqwest::Response, limit: usize) -> Result<Bytes, HttpError> {
     let mut body = BytesMut::new();
-    while let Some(chunk) = answer.chunk().await.map_err(classify)? {
+    while let Some(chunk) = response.chunk().await.map_err(classify)? {
         if body.len().saturating_add(chunk.len()) > limit {
             return Err(HttpError::new(HttpErrorKind::TooLarge));
         }
@@ -135,8 +142,8 @@ async fn read_body(mut answer: ::reqwest::Response, limit: usize) -> Result<Byte
     Ok(body.freeze())
 }
 
-/// The defaults, which the user can change.
-fn preset() -> ClientBuilder {
+/// The settings that the user can change.
+fn default_settings() -> ClientBuilder {
     Client::builder().connect_timeout(super::CONNECT_TIMEOUT).timeout(REQUEST_TIMEOUT).user_agent(concat!(
         env!("CARGO_PKG_NAME"),
         "/",
@@ -144,24 +151,24 @@ fn preset() -> ClientBuilder {
     ))
 }
 
-/// The settings that the user cannot change.
-fn restricted(builder: ClientBuilder) -> ClientBuilder {
+/// Adds the settings that the user cannot change.
+fn with_fixed_settings(builder: ClientBuilder) -> ClientBuilder {
     builder
         .redirect(Policy::none())
         .no_proxy()
         .referer(false)
-        // Another crate in the build may enable these features.
+        // Another crate in the build may enable these features of `reqwest`, which would then decompress responses.
         .no_gzip()
         .no_brotli()
         .no_deflate()
         .no_zstd()
 }
 
-/// The machine's resolver.
+/// The resolver of the operating system.
 #[derive(Debug)]
-struct SystemNames;
+struct SystemResolver;
 
-impl Resolve for SystemNames {
+impl Resolve for SystemResolver {
     fn resolve(&self, name: Name) -> Resolving {
         Box::pin(async move {
             let addresses: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
@@ -171,8 +178,8 @@ impl Resolve for SystemNames {
     }
 }
 
-/// A resolver that resolves `localhost` names without DNS (RFC 6761, section 6.3). Plain http is allowed for such names, and a
-/// DNS server could point them elsewhere.
+/// A resolver that resolves `localhost` names without DNS (RFC 6761, section 6.3). Plain http is allowed for such
+/// names, so a DNS server must not be able to point them to another machine.
 struct PinnedLoopback(Arc<dyn Resolve>);
 
 impl Resolve for PinnedLoopback {
@@ -186,7 +193,10 @@ impl Resolve for PinnedLoopback {
     }
 }
 
-/// A resolver that removes every address that is not public. The connection uses the addresses that were checked.
+/// A resolver that removes every address that is not public.
+///
+/// `reqwest` resolves a name once for each connection, and connects only to the addresses that this resolver returns.
+/// So a DNS server cannot replace an address after the check (DNS rebinding).
 struct PublicOnly(Arc<dyn Resolve>);
 
 impl Resolve for PublicOnly {
@@ -229,7 +239,7 @@ fn classify(error: ::reqwest::Error) -> HttpError {
     HttpError::new(kind).with_source(error.without_url())
 }
 
-/// Whether a connection ended before the head of an answer was complete.
+/// Whether the connection was closed before the head of the response was complete.
 fn is_closed(error: &(dyn StdError + 'static)) -> bool {
     use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
     let mut cause = Some(error);
@@ -272,12 +282,14 @@ fn other(error: impl Into<Box<dyn StdError + Send + Sync>>) -> HttpError {
     HttpError::new(HttpErrorKind::Other).with_source(error)
 }
 
-/// The message of hyper for a connection that was closed without a response. Its error type would need a dependency. A test
-/// fails if the message changes.
+/// hyper's error message for a connection that was closed without a response. The message is compared, because the
+/// error type would need a direct dependency on hyper. A test fails if the message changes.
 const INCOMPLETE: &str = "connection closed before message completed";
-/// The message of rustls-platform-verifier if there are no CA certificates. A test fails if the message changes.
+/// The error message of rustls-platform-verifier if the machine has no CA certificates. A test fails if the message
+/// changes.
 const NO_CERTIFICATES: &str = "No CA certificates";
-/// A last resort: callers have shorter time limits.
+/// The time limit of a request if its caller sets none. The callers in this crate set their own, which are never
+/// longer.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 #[cfg(test)]

@@ -81,7 +81,7 @@ struct World {
 impl World {
     fn new() -> Self {
         let names = Arc::<Names>::default();
-        let client = ReqwestClient::with_names(Arc::<Names>::clone(&names), |builder| builder).unwrap();
+        let client = ReqwestClient::with_resolver(Arc::<Names>::clone(&names), |builder| builder).unwrap();
         Self { names, client, canary: Canary::start() }
     }
 
@@ -291,9 +291,9 @@ async fn settings_of_ones_own_do_not_open_what_is_closed() {
     let names = Arc::<Names>::default();
     names.set("inward.example", &[&["127.0.0.1"]]);
     let careless = |builder: ClientBuilder| {
-        builder.redirect(Policy::limited(5)).dns_resolver(Arc::new(SystemNames)).user_agent("of my own")
+        builder.redirect(Policy::limited(5)).dns_resolver(Arc::new(SystemResolver)).user_agent("of my own")
     };
-    let client = ReqwestClient::with_names(Arc::<Names>::clone(&names), careless).unwrap();
+    let client = ReqwestClient::with_resolver(Arc::<Names>::clone(&names), careless).unwrap();
     let world = World { names, client, canary: Canary::start() };
     let refused = world.get("inward.example", than("issuer.example")).await;
     assert_eq!((refused, world.canary.connections()), (Some(HttpErrorKind::ForbiddenAddress), 0));
