@@ -88,7 +88,7 @@ impl Discovery {
                 Ok(metadata) => {
                     let merged = match found {
                         None => metadata,
-                        Some(found) => found.completed_by(&metadata).unwrap_or(found),
+                        Some(found) => found.with_missing_members_of(&metadata).unwrap_or(found),
                     };
                     if self.required.are_in(&merged) {
                         return Ok((merged, true));
@@ -124,7 +124,7 @@ impl Discovery {
         let document = json::unique_object(response.body()).map_err(|source| {
             error(FetchErrorKind::Document).with_source(DocumentError::not_json(response.body(), &source))
         })?;
-        let (document, written_by_operator) = self.mapped(document).ok_or_else(|| {
+        let (document, set_by_operator) = self.mapped(document).ok_or_else(|| {
             let source =
                 DocumentError::new("`map_metadata` has replaced the document by a value that is not an object");
             error(FetchErrorKind::Document).with_source(source)
@@ -136,7 +136,7 @@ impl Discovery {
         };
         let (issuer, plain_http) = (self.issuer.clone(), self.plain_http);
         let metadata = AuthorizationServerMetadata::parse(&document, issuer, &self.expected_issuer, plain_http);
-        metadata.map(|metadata| metadata.restricted_to(&addresses, &written_by_operator)).map_err(|invalid| {
+        metadata.map(|metadata| metadata.restricted_to(&addresses, &set_by_operator)).map_err(|invalid| {
             let kind = match invalid {
                 InvalidMetadata::Mismatch => FetchErrorKind::IssuerMismatch,
                 _ => FetchErrorKind::Document,

@@ -5,8 +5,9 @@ use crate::http_client::AddressPolicy;
 use crate::identifier::{self, IssuerUrl, PlainHttp};
 use crate::json;
 
-/// The metadata document of an authorization server (RFC 8414, section 2; OpenID Connect Discovery 1.0, section 3): the
-/// members that a resource server needs.
+/// The metadata document of an authorization server (RFC 8414, section 2; OpenID Connect Discovery 1.0, section 3).
+///
+/// It has only the members that a resource server needs.
 ///
 /// ```
 /// use mcp_bearer::Issuer;
@@ -35,7 +36,7 @@ pub(crate) struct EndpointUrl {
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidMetadata {
-    /// Not a JSON object with unique names.
+    /// The document is not a JSON object, or an object in it has two members with the same name.
     #[error("the document is not a JSON object with unique names")]
     Malformed,
     /// `issuer` is missing, not a string, or not an issuer identifier.
@@ -44,40 +45,46 @@ pub enum InvalidMetadata {
     /// `issuer` is not equal to the configured issuer, byte for byte (RFC 8414, section 3.3).
     #[error("the member \"issuer\" is not equal to the configured issuer, byte for byte (RFC 8414, section 3.3)")]
     Mismatch,
-    /// `jwks_uri` is not an https URL.
+    /// `jwks_uri` is not an https URL. An http URL is accepted only for a loopback host, or, in a fetched
+    /// document, with [`Issuer::dangerously_allow_http`](crate::Issuer::dangerously_allow_http).
     #[error("the member \"jwks_uri\" is not an https URL")]
     JwksUri,
-    /// `introspection_endpoint` is not an https URL.
+    /// `introspection_endpoint` is not an https URL. The exceptions are those of [`JwksUri`](Self::JwksUri).
     #[error("the member \"introspection_endpoint\" is not an https URL")]
     IntrospectionEndpoint,
 }
 
 impl AuthorizationServerMetadata {
-    /// Reads a metadata document that does not have to be fetched.
+    /// Parses a metadata document that the application already has, for example in a file.
     ///
     /// # Errors
-    /// [`InvalidMetadata`] if a member is missing or invalid.
+    /// [`InvalidMetadata`] if the document is not JSON, if `issuer` is missing, or if `issuer`, `jwks_uri` or
+    /// `introspection_endpoint` is invalid. `jwks_uri` and `introspection_endpoint` may be missing.
     pub fn from_json(document: impl AsRef<[u8]>) -> Result<Self, InvalidMetadata> {
         let document = json::unique_object(document.as_ref()).map_err(|_| InvalidMetadata::Malformed)?;
         let text = document.get("issuer").and_then(Value::as_str).ok_or(InvalidMetadata::Issuer)?;
         let issuer = IssuerUrl::new(text).map_err(|_| InvalidMetadata::Issuer)?;
         let metadata = Self::parse(&document, issuer, text, PlainHttp::LoopbackOnly)?;
-        let is_named = document.get("introspection_endpoint").is_some_and(|named| !named.is_null());
-        if is_named && metadata.introspection_endpoint.is_none() {
+        // `parse` ignores an invalid URL. Here the operator wrote the document, so it is an error.
+        let has_endpoint = document.get("introspection_endpoint").is_some_and(|value| !value.is_null());
+        if has_endpoint && metadata.introspection_endpoint.is_none() {
             return Err(InvalidMetadata::IntrospectionEndpoint);
         }
         Ok(metadata)
     }
 
-    /// Reads the document that was fetched for `issuer`. Its member `issuer` must be equal to `expected`.
+    /// Parses the metadata document of `issuer`.
+    ///
+    /// Its member `issuer` must be equal to `expected`. That is the issuer itself, except for an issuer with many
+    /// tenants: then it is a template with a placeholder for the tenant.
     pub(crate) fn parse(
         document: &Map<String, Value>,
         issuer: IssuerUrl,
         expected: &str,
         plain_http: PlainHttp,
     ) -> Result<Self, InvalidMetadata> {
-        let named = document.get("issuer").and_then(Value::as_str).ok_or(InvalidMetadata::Issuer)?;
-        if named != expected {
+        let found = document.get("issuer").and_then(Value::as_str).ok_or(InvalidMetadata::Issuer)?;
+        if found != expected {
             return Err(InvalidMetadata::Mismatch);
         }
         let url = |member: &str, invalid: InvalidMetadata| match document.get(member) {
@@ -95,17 +102,19 @@ impl AuthorizationServerMetadata {
         Ok(Self { issuer, jwks_uri, introspection_endpoint })
     }
 
-    /// Adds the missing members from another document of the same issuer. `None` if a member has different values in the
-    /// two documents, because then none of the other document's members can be trusted.
-    pub(super) fn completed_by(&self, other: &Self) -> Option<Self> {
-        let both = |ours: &Option<EndpointUrl>, theirs: &Option<EndpointUrl>| match (ours, theirs) {
+    /// This document, with the members that it lacks from another document of the same issuer.
+    ///
+    /// `None` if a member has different values in the two documents. They may describe different servers then. A token
+    /// that one server signed must not be introspected at another, so the caller uses this document alone.
+    pub(super) fn with_missing_members_of(&self, other: &Self) -> Option<Self> {
+        let merge = |ours: &Option<EndpointUrl>, theirs: &Option<EndpointUrl>| match (ours, theirs) {
             (Some(ours), Some(theirs)) if ours.url != theirs.url => None,
             _ => Some(ours.as_ref().or(theirs.as_ref()).cloned()),
         };
         Some(Self {
             issuer: self.issuer.clone(),
-            jwks_uri: both(&self.jwks_uri, &other.jwks_uri)?,
-            introspection_endpoint: both(&self.introspection_endpoint, &other.introspection_endpoint)?,
+            jwks_uri: merge(&self.jwks_uri, &other.jwks_uri)?,
+            introspection_endpoint: merge(&self.introspection_endpoint, &other.introspection_endpoint)?,
         })
     }
 
@@ -135,12 +144,13 @@ impl AuthorizationServerMetadata {
         self.introspection_endpoint.as_ref()
     }
 
-    /// Restricts the addresses of each endpoint, except for the members that the operator has written.
-    pub(super) fn restricted_to(mut self, addresses: &AddressPolicy, written_by_operator: &[&str]) -> Self {
+    /// Restricts the addresses that requests to the endpoints may connect to. The members in `set_by_operator` keep
+    /// their addresses, because the operator's own code set their URLs.
+    pub(super) fn restricted_to(mut self, addresses: &AddressPolicy, set_by_operator: &[&str]) -> Self {
         let endpoints =
             [("jwks_uri", &mut self.jwks_uri), ("introspection_endpoint", &mut self.introspection_endpoint)];
         for (member, endpoint) in endpoints {
-            if let (Some(endpoint), false) = (endpoint, written_by_operator.contains(&member)) {
+            if let (Some(endpoint), false) = (endpoint, set_by_operator.contains(&member)) {
                 endpoint.addresses = addresses.clone();
             }
         }

@@ -102,7 +102,7 @@ impl MetadataCache {
         now: Instant,
     ) -> AuthorizationServerMetadata {
         let metadata = match &self.known {
-            Some(known) if !is_complete => metadata.completed_by(&known.metadata).unwrap_or(metadata),
+            Some(known) if !is_complete => metadata.with_missing_members_of(&known.metadata).unwrap_or(metadata),
             _ => metadata,
         };
         let lifetime = if is_complete { LIFETIME } else { RETRY };
