@@ -7,8 +7,8 @@ use crate::scope::Scopes;
 
 /// The protected resource metadata (RFC 9728, section 2).
 ///
-/// `resource`, `authorization_servers`, `scopes_supported` and `bearer_methods_supported` follow from the configuration of
-/// the server. All other members are set here, see
+/// The server sets `resource`, `authorization_servers`, `scopes_supported` and `bearer_methods_supported` from its
+/// configuration. All other members are set here. Pass the value to
 /// [`ResourceServerBuilder::metadata`](crate::ResourceServerBuilder::metadata). Members without a value are omitted.
 ///
 /// ```
@@ -31,7 +31,8 @@ impl ProtectedResourceMetadata {
         self.member("resource_name", name.into())
     }
 
-    /// Sets the name of the resource in a language, a tag such as `fr` (BCP 47; RFC 9728, section 2.1).
+    /// Sets the name of the resource in one language. `language` is a language tag, such as `fr` (BCP 47; RFC 9728,
+    /// section 2.1).
     #[must_use]
     pub fn resource_name_in(self, language: &str, name: impl Into<String>) -> Self {
         self.member(format!("resource_name#{language}"), name.into())
@@ -77,8 +78,9 @@ impl ProtectedResourceMetadata {
         self.member("authorization_details_types_supported", types.into_iter().map(Into::into).collect::<Vec<String>>())
     }
 
-    /// Sets the algorithms of DPoP proofs (RFC 9449). This is an error at build: the server rejects sender-constrained
-    /// tokens, and must not advertise them.
+    /// Sets the algorithms of DPoP proofs (RFC 9449). An empty list is omitted. With any other list,
+    /// [`ResourceServerBuilder::build`](crate::ResourceServerBuilder::build) returns an error: the server rejects
+    /// sender-constrained tokens, so it must not advertise them.
     #[must_use]
     pub fn dpop_signing_alg_values_supported(self, algorithms: impl IntoIterator<Item = Algorithm>) -> Self {
         self.member("dpop_signing_alg_values_supported", names(algorithms))
@@ -86,17 +88,20 @@ impl ProtectedResourceMetadata {
 
     /// Sets any other member, such as `signed_metadata`, a member with a language tag, or an extension.
     ///
-    /// It is an error at build to set a member that follows from the configuration of the server (`resource`,
-    /// `authorization_servers`, `scopes_supported`, `bearer_methods_supported`), or one that advertises sender-constrained
-    /// tokens, which the server rejects (`dpop_signing_alg_values_supported`, `dpop_bound_access_tokens_required`,
-    /// `tls_client_certificate_bound_access_tokens`).
+    /// [`ResourceServerBuilder::build`](crate::ResourceServerBuilder::build) returns an error for two kinds of members:
+    ///
+    /// - `resource`, `authorization_servers`, `scopes_supported` and `bearer_methods_supported`, which the server sets
+    ///   from its configuration.
+    /// - `dpop_signing_alg_values_supported`, `dpop_bound_access_tokens_required` and
+    ///   `tls_client_certificate_bound_access_tokens`, even with the value `false`. They are about sender-constrained
+    ///   tokens, which the server rejects. `null`, an empty string and an empty list are omitted.
     #[must_use]
     pub fn member(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
         self.members.insert(name.into(), value.into());
         self
     }
 
-    /// The published document.
+    /// The published document, as JSON.
     pub(crate) fn document(
         mut self,
         resource: &ResourceUrl,
@@ -111,20 +116,21 @@ impl ProtectedResourceMetadata {
         document.insert("bearer_methods_supported".to_owned(), ["header"].as_slice().into());
         document.append(&mut self.members);
         // "Parameters with zero values MUST be omitted" (RFC 9728, section 3.2).
-        document.retain(|_, value| !is_empty(value));
+        document.retain(|_, value| !has_no_value(value));
         serde_json::to_vec(&document).map_err(|source| error("the metadata cannot be written").with_source(source))
     }
 
     fn validate(&self) -> Result<(), BuildError> {
         for (name, value) in &self.members {
-            let base = name.split('#').next().unwrap_or_default();
-            if RESERVED.contains(&base) {
+            // A member in one language has a name such as `resource_name#fr`.
+            let untagged_name = name.split('#').next().unwrap_or_default();
+            if RESERVED.contains(&untagged_name) {
                 return Err(error(format!("the member {name:?} follows from the configuration; remove it")));
             }
-            if SENDER_CONSTRAINED.contains(&base) && !is_empty(value) {
+            if SENDER_CONSTRAINED.contains(&untagged_name) && !has_no_value(value) {
                 return Err(not_supported(name));
             }
-            match base {
+            match untagged_name {
                 "jwks_uri" | "resource_documentation" | "resource_policy_uri" | "resource_tos_uri" => {
                     let text = value.as_str().ok_or_else(|| error(format!("the member {name:?} must be a URL")))?;
                     identifier::endpoint(text, PlainHttp::LoopbackOnly)
@@ -148,7 +154,9 @@ impl ProtectedResourceMetadata {
     }
 }
 
-/// The claims of signed metadata must not hold signed metadata again (RFC 9728, section 2.2).
+/// Checks the claims of `signed_metadata` (RFC 9728, section 2.2). They must have `iss`, and must not have
+/// `signed_metadata`. They must not advertise sender-constrained tokens either. The signature is for clients to verify,
+/// and is not checked.
 fn validate_signed(value: &Value) -> Result<(), BuildError> {
     let payload = value
         .as_str()
@@ -168,7 +176,8 @@ fn names(algorithms: impl IntoIterator<Item = Algorithm>) -> Vec<&'static str> {
     algorithms.into_iter().map(Algorithm::name).collect()
 }
 
-fn is_empty(value: &Value) -> bool {
+/// Whether a value is a "zero value" (RFC 9728, section 3.2), which is not published.
+fn has_no_value(value: &Value) -> bool {
     match value {
         Value::Null => true,
         Value::Array(members) => members.is_empty(),
@@ -187,8 +196,10 @@ fn error(message: impl Into<Box<str>>) -> BuildError {
     BuildError::new(BuildErrorKind::Metadata, message)
 }
 
+/// The members that the server sets from its configuration.
 const RESERVED: [&str; 4] = ["resource", "authorization_servers", "scopes_supported", "bearer_methods_supported"];
-/// Rejected, because the server cannot verify sender-constrained tokens.
+/// The members that advertise sender-constrained tokens. They are rejected, because the server cannot verify such
+/// tokens.
 const SENDER_CONSTRAINED: [&str; 3] = [
     "dpop_signing_alg_values_supported",
     "dpop_bound_access_tokens_required",
