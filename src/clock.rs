@@ -1,29 +1,31 @@
-//! The wall clock. Everything that reads it gets it through [`Clock`].
+//! The wall clock. All code of the crate reads the wall clock through [`Clock`], so that tests can set the time.
 
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The clock that `exp`, `nbf` and `iat` are compared with.
 ///
-/// Set it with [`ResourceServerBuilder::clock`](crate::ResourceServerBuilder::clock). Only tokens depend on it. Key sets
-/// are refreshed by tokio's monotonic clock, so a wall clock that jumps causes no additional requests to an issuer.
+/// Set it with [`ResourceServerBuilder::clock`](crate::ResourceServerBuilder::clock). The clock decides when a token is
+/// valid, and when a streaming response ends because its token has expired. A client assertion (`private_key_jwt`) gets
+/// its times from it too. Key sets and metadata documents are refreshed by tokio's monotonic clock. So a wall clock
+/// that jumps causes no additional fetch.
 ///
 /// ```
 /// use std::time::SystemTime;
 ///
 /// use mcp_bearer::{Clock, ResourceServer};
 ///
-/// /// Shows the time of another program's log, for example.
+/// /// A clock that stands still, for example to verify a token as of the time of a recorded request.
 /// #[derive(Debug)]
-/// struct Recorded(SystemTime);
+/// struct FixedClock(SystemTime);
 ///
-/// impl Clock for Recorded {
+/// impl Clock for FixedClock {
 ///     fn now(&self) -> SystemTime {
 ///         self.0
 ///     }
 /// }
 ///
-/// let clock = Recorded(SystemTime::UNIX_EPOCH);
+/// let clock = FixedClock(SystemTime::UNIX_EPOCH);
 /// let builder = ResourceServer::builder("https://mcp.example.com/mcp").clock(clock);
 /// ```
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
@@ -32,9 +34,12 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
 }
 
 impl dyn Clock {
-    /// The current time in the form of claims: the time since 1970 (`NumericDate`, RFC 7519, section 2).
+    /// The current time as the time since 1970-01-01, like the `NumericDate` of `exp`, `nbf` and `iat` (RFC 7519,
+    /// section 2).
     pub(crate) fn since_epoch(&self) -> Duration {
-        // A time before 1970 counts as 1970. Every `nbf` and `iat` is then in the future, so tokens are rejected.
+        // A time before 1970 counts as 1970. Then the `nbf` and `iat` of real tokens are in the future, so these tokens
+        // are rejected. For a token with neither, no `exp` seems to have passed, so it is accepted even if it has
+        // expired.
         self.now().duration_since(UNIX_EPOCH).unwrap_or_default()
     }
 }
@@ -44,7 +49,7 @@ impl dyn Clock {
 pub struct SystemClock;
 
 impl Clock for SystemClock {
-    #[expect(clippy::disallowed_methods, reason = "the one place that asks the operating system")]
+    #[expect(clippy::disallowed_methods, reason = "the only place that reads the clock of the operating system")]
     fn now(&self) -> SystemTime {
         SystemTime::now()
     }
