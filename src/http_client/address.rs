@@ -25,6 +25,13 @@ pub enum AddressPolicy {
 ///
 /// An [`HttpClient`](super::HttpClient) adds it to the extensions of a response. The URLs of a metadata document may be private
 /// if it came from a private address. Without this extension they may not.
+///
+/// ```
+/// use mcp_bearer::http_client::RemoteAddress;
+///
+/// let mut response = http::Response::new("{}");
+/// response.extensions_mut().insert(RemoteAddress::new(([192, 0, 2, 1], 443).into()));
+/// ```
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RemoteAddress(pub SocketAddr);

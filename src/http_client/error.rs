@@ -6,6 +6,13 @@ use std::time::Duration;
 use http::StatusCode;
 
 /// Why a request got no response.
+///
+/// ```
+/// use mcp_bearer::http_client::{HttpError, HttpErrorKind};
+///
+/// let error = HttpError::new(HttpErrorKind::Connect).with_source(std::io::Error::other("connection refused"));
+/// assert_eq!(error.kind(), HttpErrorKind::Connect);
+/// ```
 #[derive(Debug, thiserror::Error)]
 pub struct HttpError {
     kind: HttpErrorKind,
@@ -82,6 +89,13 @@ impl fmt::Display for HttpError {
 }
 
 /// Why a request to an authorization server failed, or its response cannot be used.
+///
+/// ```
+/// use mcp_bearer::http_client::{FetchError, FetchErrorKind};
+///
+/// let error = FetchError::new(FetchErrorKind::Status(503), "https://auth.example.com/jwks");
+/// assert_eq!(error.kind(), FetchErrorKind::Status(503));
+/// ```
 #[derive(Debug, thiserror::Error)]
 pub struct FetchError {
     kind: FetchErrorKind,

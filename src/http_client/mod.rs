@@ -46,6 +46,22 @@ pub(crate) use single_flight::SingleFlight;
 /// - It adds the [`RemoteAddress`] of the connection to the extensions of the response.
 ///
 /// The caller limits the total time by dropping the future. A panic counts as a failed request.
+///
+/// ```
+/// use bytes::Bytes;
+/// use http::Request;
+/// use mcp_bearer::http_client::{HttpClient, HttpFuture, RequestLimits};
+///
+/// /// Prints the URI of each request, and sends it with another client.
+/// struct Printed<C>(C);
+///
+/// impl<C: HttpClient> HttpClient for Printed<C> {
+///     fn send(&self, request: Request<Bytes>, limits: RequestLimits) -> HttpFuture<'_> {
+///         println!("request to {}", request.uri());
+///         self.0.send(request, limits)
+///     }
+/// }
+/// ```
 pub trait HttpClient: Send + Sync + 'static {
     /// Sends `request`, whose URI is absolute, and reads the whole response.
     fn send(&self, request: Request<Bytes>, limits: RequestLimits) -> HttpFuture<'_>;

@@ -10,6 +10,18 @@ use crate::crypto::SigningKey;
 /// A private key for client authentication with `private_key_jwt` (OpenID Connect Core 1.0, section 9).
 ///
 /// This crate signs no access tokens.
+///
+/// ```no_run
+/// use mcp_bearer::introspection::ClientCredentials;
+/// use mcp_bearer::jose::{Algorithm, PrivateKey};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let pem = std::fs::read_to_string("client_key.pem")?;
+/// let key = PrivateKey::from_pkcs8_pem(Algorithm::ES256, &pem)?.key_id("2026-01");
+/// let credentials = ClientCredentials::private_key_jwt("my-server", key);
+/// # Ok(())
+/// # }
+/// ```
 pub struct PrivateKey {
     algorithm: Algorithm,
     kid: Option<Box<str>>,

@@ -50,6 +50,16 @@ impl FoundKeys {
 }
 
 /// Why there is no key for a token.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use mcp_bearer::keys::KeyError;
+///
+/// // For a KeySource whose database is down for a while: the client may retry after five seconds.
+/// let error = KeyError::unavailable(Some(Duration::from_secs(5)));
+/// assert_eq!(error.to_string(), "the key set is not available");
+/// ```
 #[non_exhaustive]
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum KeyError {
