@@ -4,7 +4,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Verification;
-use super::verifier::{Accepted, Step, VerifiedSignature};
+use super::issuer_verifier::{Accepted, Step, VerifiedSignature};
 use crate::claims::{Claims, check};
 use crate::clock::Clock;
 use crate::crypto::{Fingerprint, Hmac};

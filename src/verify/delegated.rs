@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::verifier::{Accepted, Step};
+use super::issuer_verifier::{Accepted, Step};
 use super::{IssuerVerifier, Method, Verification, Verifier, VerifyError, VerifyErrorKind};
 use crate::claims::Claims;
 use crate::clock::Clock;

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use super::verifier::{Accepted, Step, VerifiedSignature};
+use super::issuer_verifier::{Accepted, Step, VerifiedSignature};
 use super::{IssuerVerifier, JwtKeys, Verification, Verifier, VerifyError};
 use crate::claims::{Claims, check_before_asking};
 use crate::failure::CheckFailure;

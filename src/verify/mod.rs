@@ -40,8 +40,8 @@
 mod cache;
 mod delegated;
 mod error;
+mod issuer_verifier;
 mod jwt;
-mod routing;
 mod token_verifier;
 mod verifier;
 
@@ -50,6 +50,6 @@ pub use crate::failure::CheckFailure;
 
 pub(crate) use cache::VerifiedTokens;
 pub use error::{VerifyError, VerifyErrorKind};
-pub(crate) use routing::{OpaqueRoute, RouteOpaque, Verifier};
+pub(crate) use issuer_verifier::{IssuerVerifier, JwtKeys, Method, PendingVerification, Verification, Verified};
 pub use token_verifier::{TokenVerifier, VerifyFuture};
-pub(crate) use verifier::{IssuerVerifier, JwtKeys, Method, PendingVerification, Verification, Verified};
+pub(crate) use verifier::{OpaqueRoute, RouteOpaque, Verifier};

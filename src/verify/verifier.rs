@@ -1,164 +1,182 @@
-use std::future::Future;
-use std::pin::Pin;
-use std::sync::Arc;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::error::TimedOut;
-use super::{TokenVerifier, VerifyError};
-use crate::claims::{Claims, Policy, ahead_by, check, check_client_audience};
+use tokio::time::Instant;
+
+use super::issuer_verifier::{Accepted, Step};
+use super::{
+    IssuerVerifier, PendingVerification, Verification, Verified, VerifiedTokens, VerifyError, VerifyErrorKind,
+};
+use crate::claims::Claims;
+use crate::clock::Clock;
 use crate::failure::CheckFailure;
-use crate::introspection::Introspector;
+use crate::http_client::{Panicked, catch_panic};
 use crate::jose::AllowedAlgorithms;
-use crate::keys::Keys;
+use crate::jose::compact::Compact;
+use crate::json;
 
-/// Verifies the access tokens of one issuer.
-pub(crate) struct IssuerVerifier {
-    /// The issuer identifier, as it is configured and published.
-    pub(crate) issuer: Box<str>,
-    pub(crate) policy: Policy,
-    /// JSON pointers to further scopes in the claims.
-    pub(crate) scope_claims: Vec<String>,
-    pub(crate) method: Method,
-    /// How long a request waits for a key or for a [`TokenVerifier`].
-    pub(crate) time_limit: Duration,
+/// Verifies the access tokens of all issuers of a resource server.
+///
+/// A JWT goes to the issuer that it names, an opaque token to the issuer that is configured for opaque tokens. It never
+/// goes to one issuer after the other: then one issuer could vouch for the tokens of another.
+pub(crate) struct Verifier {
+    issuers: Vec<Arc<IssuerVerifier>>,
+    /// The algorithms that at least one issuer accepts.
+    pub(super) algorithms: AllowedAlgorithms,
+    /// Whether the JWTs of at least one issuer are not verified with keys.
+    pub(super) delegates_jwts: bool,
+    opaque: OpaqueRoute,
+    length_limit: LengthLimit,
+    cache: Option<Arc<VerifiedTokens>>,
+    pub(super) clock: Arc<dyn Clock>,
 }
 
-/// How the tokens of an issuer are verified.
-pub(crate) enum Method {
-    /// JWTs with the issuer's keys. Opaque tokens are rejected.
-    Jwt(JwtKeys),
-    /// JWTs with the issuer's keys, opaque tokens by introspection.
-    JwtOrIntrospection {
-        keys: JwtKeys,
-        introspector: Arc<Introspector>,
-        /// Set if JWTs are introspected as well: how old an answer may be.
-        revocation_check: Option<Duration>,
-    },
-    /// All tokens by introspection. The keys are used for JWTs that the authorization server cannot introspect: they tell
-    /// an invalid token from a valid one that cannot be accepted.
-    Introspection { introspector: Arc<Introspector>, keys: Option<JwtKeys> },
-    /// All tokens by the application's verifier.
-    Custom(Arc<dyn TokenVerifier>),
+/// The issuer of opaque tokens.
+pub(crate) enum OpaqueRoute {
+    /// Opaque tokens are rejected.
+    None,
+    /// The only issuer that can verify them.
+    One(Arc<IssuerVerifier>),
+    /// The issuer that the application chooses.
+    Chosen(RouteOpaque),
 }
 
-/// The keys for an issuer's JWTs.
-#[derive(Clone)]
-pub(crate) struct JwtKeys {
-    pub(crate) keys: Keys,
-    pub(crate) algorithms: AllowedAlgorithms,
-}
+/// The application's choice of the issuer of an opaque token.
+pub(crate) type RouteOpaque = Arc<dyn Fn(&str) -> Option<Box<str>> + Send + Sync>;
 
-/// The verification of a token.
-pub(crate) enum Verification<T = Claims> {
-    /// The result, without waiting for anything: the usual case.
-    Done(Result<T, VerifyError>),
-    /// A key or an answer has to be fetched first.
-    Pending(PendingVerification<T>),
-}
-
-pub(crate) type Verified = Result<Claims, VerifyError>;
-pub(crate) type PendingVerification<T = Claims> = Pin<Box<dyn Future<Output = Result<T, VerifyError>> + Send>>;
-
-/// A verification, or the error of a check that comes before anything has to be fetched.
-pub(super) type Step = Result<Verification<Accepted>, VerifyError>;
-
-/// A token that passed all checks.
-pub(super) struct Accepted {
-    pub(super) claims: Claims,
-    /// Set for a JWT whose signature was verified with a key set that can be told from the next one.
-    pub(super) signature: Option<VerifiedSignature>,
-}
-
-/// What an accepted signature depends on.
-pub(super) struct VerifiedSignature {
-    pub(super) issuer: Arc<IssuerVerifier>,
-    /// The header has `typ: at+jwt`.
-    pub(super) explicitly_typed: bool,
-    /// The number of the key set that has the key.
-    pub(super) generation: u64,
-}
-
-impl IssuerVerifier {
-    /// The names that no other issuer may have: its own, and the accepted values of `iss`.
-    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        let accepted = self.policy.issuers.iter().map(AsRef::as_ref);
-        std::iter::once(&*self.issuer).chain(accepted.filter(|accepted| *accepted != &*self.issuer))
+impl Verifier {
+    pub(crate) fn new(
+        issuers: Vec<Arc<IssuerVerifier>>,
+        opaque: OpaqueRoute,
+        max_token_length: usize,
+        cache: Option<VerifiedTokens>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let algorithms = issuers.iter().filter_map(|issuer| issuer.keys()).map(|keys| keys.algorithms);
+        let algorithms = algorithms.fold(AllowedAlgorithms::from_iter([]), AllowedAlgorithms::union);
+        let delegates_jwts = issuers.iter().any(|issuer| issuer.keys().is_none());
+        let length_limit = LengthLimit { max: max_token_length, warned_at: Mutex::new(None) };
+        Self { issuers, algorithms, delegates_jwts, opaque, length_limit, cache: cache.map(Arc::new), clock }
     }
 
-    /// The keys that JWTs are verified with. `None` if they are introspected, or verified by the application.
-    pub(crate) const fn keys(&self) -> Option<&JwtKeys> {
-        match &self.method {
-            Method::Jwt(keys) | Method::JwtOrIntrospection { keys, .. } => Some(keys),
-            Method::Introspection { .. } | Method::Custom(_) => None,
-        }
-    }
-
-    pub(crate) const fn introspector(&self) -> Option<&Arc<Introspector>> {
-        match &self.method {
-            Method::JwtOrIntrospection { introspector, .. } | Method::Introspection { introspector, .. } => {
-                Some(introspector)
+    /// Verifies the text after `Bearer`.
+    ///
+    /// A panic in code of the application (token verifiers, key sources, HTTP clients, clocks, `route_opaque`) becomes an
+    /// error. It leaves nothing half-changed: the crate calls no such code while it holds a lock.
+    pub(crate) fn verify(self: &Arc<Self>, token: &[u8]) -> Verification {
+        let verify = || {
+            // Row 1 of the table, for opaque tokens as well, and before the token is hashed for the cache.
+            self.length_limit.check(token.len())?;
+            match &self.cache {
+                Some(cache) => cache.verify(token, &self.clock, || self.verify_uncached(token)),
+                None => self.verify_uncached(token),
             }
-            Method::Jwt(_) | Method::Custom(_) => None,
+        };
+        match catch_unwind(AssertUnwindSafe(verify)) {
+            Ok(Ok(Verification::Done(accepted))) => Verification::Done(accepted.map(|accepted| accepted.claims)),
+            Ok(Ok(Verification::Pending(pending))) => Verification::Pending(Box::pin(catch_panics(pending))),
+            Ok(Err(error)) => Verification::Done(Err(error)),
+            Err(_) => Verification::Done(Err(VerifyError::unavailable(None).with_source(Panicked(VERIFICATION)))),
         }
     }
 
-    /// Whether opaque tokens can be verified.
-    pub(crate) const fn accepts_opaque(&self) -> bool {
-        !matches!(self.method, Method::Jwt(_))
+    pub(crate) fn issuers(&self) -> &[Arc<IssuerVerifier>] {
+        &self.issuers
     }
 
-    /// Rows 5 to 8 of the table: checks claims at the time `now` since 1970, and adds the scopes at configured places.
-    pub(super) fn check_claims(
-        &self,
-        mut claims: Claims,
-        explicitly_typed: bool,
-        now: Duration,
-    ) -> Result<Claims, VerifyError> {
-        check(&claims, &self.policy, explicitly_typed, now).map_err(|failure| match failure {
-            CheckFailure::NotYetValid => VerifyError::from(failure).with_source(ClockBehind::new(&claims, now)),
-            failure => failure.into(),
-        })?;
-        for pointer in &self.scope_claims {
-            claims.add_scopes_from(pointer)?;
+    /// Removes a token from all caches.
+    pub(crate) fn forget(&self, token: &[u8]) {
+        if let Some(cache) = &self.cache {
+            cache.forget(token);
         }
-        check_client_audience(&claims, &self.policy, explicitly_typed)?;
-        Ok(claims)
+        for introspector in self.issuers.iter().filter_map(|issuer| issuer.introspector()) {
+            introspector.forget(token);
+        }
     }
 
-    /// Waits for `work`, at most as long as a request waits for `what`.
-    pub(super) async fn within_limit<T>(
-        &self,
-        what: &'static str,
-        work: impl Future<Output = T>,
-    ) -> Result<T, VerifyError> {
-        // Timers need the runtime that tower servers run on.
-        if tokio::runtime::Handle::try_current().is_err() {
-            return Ok(work.await);
+    fn verify_uncached(self: &Arc<Self>, token: &[u8]) -> Step {
+        if !matches!(self.opaque, OpaqueRoute::None) && !is_jwt(token) {
+            return self.opaque_issuer(token)?.delegate_opaque(self, token);
         }
-        let timed_out = |_| VerifyError::unavailable(None).with_source(TimedOut { what, limit: self.time_limit });
-        tokio::time::timeout(self.time_limit, work).await.map_err(timed_out)
+        self.verify_jwt(token, None, None)
+    }
+
+    fn opaque_issuer(&self, token: &[u8]) -> Result<&Arc<IssuerVerifier>, VerifyError> {
+        let issuer = match &self.opaque {
+            OpaqueRoute::None => None,
+            OpaqueRoute::One(issuer) => Some(issuer),
+            OpaqueRoute::Chosen(choose) => match std::str::from_utf8(token).ok().and_then(|token| choose(token)) {
+                None => None,
+                Some(chosen) => {
+                    let is_chosen =
+                        |issuer: &&Arc<IssuerVerifier>| issuer.accepts_opaque() && *issuer.issuer == *chosen;
+                    let unknown = || VerifyError::new(VerifyErrorKind::Misconfigured).with_source(UnknownRoute);
+                    Some(self.issuers.iter().find(is_chosen).ok_or_else(unknown)?)
+                }
+            },
+        };
+        issuer.ok_or_else(|| CheckFailure::Issuer.into())
+    }
+
+    /// The issuer that accepts `iss`.
+    pub(super) fn issuer_of(&self, claims: &Claims) -> Option<&Arc<IssuerVerifier>> {
+        let iss = claims.issuer()?;
+        self.issuers.iter().find(|issuer| issuer.policy.issuers.iter().any(|accepted| **accepted == *iss))
     }
 }
 
-impl<T> Verification<T> {
-    pub(super) async fn finish(self) -> Result<T, VerifyError> {
-        match self {
-            Self::Done(result) => result,
-            Self::Pending(pending) => pending.await,
+async fn catch_panics(pending: PendingVerification<Accepted>) -> Verified {
+    let accepted = catch_panic(VERIFICATION, pending).await;
+    accepted.unwrap_or_else(|panicked| Err(VerifyError::unavailable(None).with_source(panicked))).map(|it| it.claims)
+}
+
+/// Whether a token is a JWT: an opaque token may have two dots as well, but its first part is not a JSON object.
+fn is_jwt(token: &[u8]) -> bool {
+    let header = Compact::parse(token).and_then(|compact| compact.header());
+    header.is_ok_and(|header| json::is_unique_object(&header))
+}
+
+/// Row 1 of the table: rejects tokens that are too long.
+///
+/// It tells the operator the length. The user of such a token, who may have many roles, logs in again and again, and
+/// only the log can say why that does not help.
+struct LengthLimit {
+    max: usize,
+    warned_at: Mutex<Option<Instant>>,
+}
+
+impl LengthLimit {
+    fn check(&self, length: usize) -> Result<(), VerifyError> {
+        if length <= self.max {
+            return Ok(());
         }
+        let now = Instant::now();
+        let mut warned_at = self.warned_at.lock().unwrap_or_else(PoisonError::into_inner);
+        if warned_at.is_none_or(|at| now.saturating_duration_since(at) >= WARNING_INTERVAL) {
+            *warned_at = Some(now);
+            drop(warned_at);
+            tracing::warn!(
+                target: "mcp_bearer::rejection", length, max_token_length = self.max,
+                "access token rejected: too long"
+            );
+        }
+        Err(VerifyError::from(CheckFailure::TooLong).with_source(TooLong { length, max: self.max }))
     }
 }
 
-/// The token is from the future. The most frequent reason is that the clock of this machine is wrong.
 #[derive(Debug, thiserror::Error)]
-#[error("`nbf` or `iat` is {seconds} s ahead of the clock of this machine, which may be behind")]
-struct ClockBehind {
-    seconds: u64,
+#[error("the token has {length} bytes; `max_token_length` is {max}")]
+struct TooLong {
+    length: usize,
+    max: usize,
 }
 
-impl ClockBehind {
-    fn new(claims: &Claims, now: Duration) -> Self {
-        // Rounded up, so that it never says 0 s.
-        Self { seconds: ahead_by(claims, now).saturating_add(Duration::from_nanos(999_999_999)).as_secs() }
-    }
-}
+#[derive(Debug, thiserror::Error)]
+#[error("`route_opaque` returned the name of an issuer that is not configured or does not verify opaque tokens")]
+struct UnknownRoute;
+
+/// The name of a verification in the error of a panic.
+const VERIFICATION: &str = "the verification of the token";
+/// At most one line a minute, since anybody can send long tokens.
+const WARNING_INTERVAL: Duration = Duration::from_secs(60);

@@ -1,0 +1,164 @@
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::error::TimedOut;
+use super::{TokenVerifier, VerifyError};
+use crate::claims::{Claims, Policy, ahead_by, check, check_client_audience};
+use crate::failure::CheckFailure;
+use crate::introspection::Introspector;
+use crate::jose::AllowedAlgorithms;
+use crate::keys::Keys;
+
+/// Verifies the access tokens of one issuer.
+pub(crate) struct IssuerVerifier {
+    /// The issuer identifier, as it is configured and published.
+    pub(crate) issuer: Box<str>,
+    pub(crate) policy: Policy,
+    /// JSON pointers to further scopes in the claims.
+    pub(crate) scope_claims: Vec<String>,
+    pub(crate) method: Method,
+    /// How long a request waits for a key or for a [`TokenVerifier`].
+    pub(crate) time_limit: Duration,
+}
+
+/// How the tokens of an issuer are verified.
+pub(crate) enum Method {
+    /// JWTs with the issuer's keys. Opaque tokens are rejected.
+    Jwt(JwtKeys),
+    /// JWTs with the issuer's keys, opaque tokens by introspection.
+    JwtOrIntrospection {
+        keys: JwtKeys,
+        introspector: Arc<Introspector>,
+        /// Set if JWTs are introspected as well: how old an answer may be.
+        revocation_check: Option<Duration>,
+    },
+    /// All tokens by introspection. The keys are used for JWTs that the authorization server cannot introspect: they tell
+    /// an invalid token from a valid one that cannot be accepted.
+    Introspection { introspector: Arc<Introspector>, keys: Option<JwtKeys> },
+    /// All tokens by the application's verifier.
+    Custom(Arc<dyn TokenVerifier>),
+}
+
+/// The keys for an issuer's JWTs.
+#[derive(Clone)]
+pub(crate) struct JwtKeys {
+    pub(crate) keys: Keys,
+    pub(crate) algorithms: AllowedAlgorithms,
+}
+
+/// The verification of a token.
+pub(crate) enum Verification<T = Claims> {
+    /// The result, without waiting for anything: the usual case.
+    Done(Result<T, VerifyError>),
+    /// A key or an answer has to be fetched first.
+    Pending(PendingVerification<T>),
+}
+
+pub(crate) type Verified = Result<Claims, VerifyError>;
+pub(crate) type PendingVerification<T = Claims> = Pin<Box<dyn Future<Output = Result<T, VerifyError>> + Send>>;
+
+/// A verification, or the error of a check that comes before anything has to be fetched.
+pub(super) type Step = Result<Verification<Accepted>, VerifyError>;
+
+/// A token that passed all checks.
+pub(super) struct Accepted {
+    pub(super) claims: Claims,
+    /// Set for a JWT whose signature was verified with a key set that can be told from the next one.
+    pub(super) signature: Option<VerifiedSignature>,
+}
+
+/// What an accepted signature depends on.
+pub(super) struct VerifiedSignature {
+    pub(super) issuer: Arc<IssuerVerifier>,
+    /// The header has `typ: at+jwt`.
+    pub(super) explicitly_typed: bool,
+    /// The number of the key set that has the key.
+    pub(super) generation: u64,
+}
+
+impl IssuerVerifier {
+    /// The names that no other issuer may have: its own, and the accepted values of `iss`.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        let accepted = self.policy.issuers.iter().map(AsRef::as_ref);
+        std::iter::once(&*self.issuer).chain(accepted.filter(|accepted| *accepted != &*self.issuer))
+    }
+
+    /// The keys that JWTs are verified with. `None` if they are introspected, or verified by the application.
+    pub(crate) const fn keys(&self) -> Option<&JwtKeys> {
+        match &self.method {
+            Method::Jwt(keys) | Method::JwtOrIntrospection { keys, .. } => Some(keys),
+            Method::Introspection { .. } | Method::Custom(_) => None,
+        }
+    }
+
+    pub(crate) const fn introspector(&self) -> Option<&Arc<Introspector>> {
+        match &self.method {
+            Method::JwtOrIntrospection { introspector, .. } | Method::Introspection { introspector, .. } => {
+                Some(introspector)
+            }
+            Method::Jwt(_) | Method::Custom(_) => None,
+        }
+    }
+
+    /// Whether opaque tokens can be verified.
+    pub(crate) const fn accepts_opaque(&self) -> bool {
+        !matches!(self.method, Method::Jwt(_))
+    }
+
+    /// Rows 5 to 8 of the table: checks claims at the time `now` since 1970, and adds the scopes at configured places.
+    pub(super) fn check_claims(
+        &self,
+        mut claims: Claims,
+        explicitly_typed: bool,
+        now: Duration,
+    ) -> Result<Claims, VerifyError> {
+        check(&claims, &self.policy, explicitly_typed, now).map_err(|failure| match failure {
+            CheckFailure::NotYetValid => VerifyError::from(failure).with_source(ClockBehind::new(&claims, now)),
+            failure => failure.into(),
+        })?;
+        for pointer in &self.scope_claims {
+            claims.add_scopes_from(pointer)?;
+        }
+        check_client_audience(&claims, &self.policy, explicitly_typed)?;
+        Ok(claims)
+    }
+
+    /// Waits for `work`, at most as long as a request waits for `what`.
+    pub(super) async fn within_limit<T>(
+        &self,
+        what: &'static str,
+        work: impl Future<Output = T>,
+    ) -> Result<T, VerifyError> {
+        // Timers need the runtime that tower servers run on.
+        if tokio::runtime::Handle::try_current().is_err() {
+            return Ok(work.await);
+        }
+        let timed_out = |_| VerifyError::unavailable(None).with_source(TimedOut { what, limit: self.time_limit });
+        tokio::time::timeout(self.time_limit, work).await.map_err(timed_out)
+    }
+}
+
+impl<T> Verification<T> {
+    pub(super) async fn finish(self) -> Result<T, VerifyError> {
+        match self {
+            Self::Done(result) => result,
+            Self::Pending(pending) => pending.await,
+        }
+    }
+}
+
+/// The token is from the future. The most frequent reason is that the clock of this machine is wrong.
+#[derive(Debug, thiserror::Error)]
+#[error("`nbf` or `iat` is {seconds} s ahead of the clock of this machine, which may be behind")]
+struct ClockBehind {
+    seconds: u64,
+}
+
+impl ClockBehind {
+    fn new(claims: &Claims, now: Duration) -> Self {
+        // Rounded up, so that it never says 0 s.
+        Self { seconds: ahead_by(claims, now).saturating_add(Duration::from_nanos(999_999_999)).as_secs() }
+    }
+}
