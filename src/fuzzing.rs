@@ -52,7 +52,7 @@ pub fn judge(claims: &Claims, issuer: &str, resource: &str, now: Duration) -> Re
     let policy = Policy {
         issuers: vec![issuer.into()],
         audiences: AcceptedAudiences::new(&resource),
-        without_audience: WithoutAudience::Refused,
+        without_audience: WithoutAudience::Rejected,
         skew: DEFAULT_SKEW,
         max_lifetime: None,
         rfc9068_required: false,

@@ -180,7 +180,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn repeated_names_are_refused_at_every_level() {
+    fn repeated_names_are_rejected_at_every_level() {
         for document in [
             r#"{"a":1,"a":1}"#,
             r#"{"a":{"b":1,"b":2}}"#,

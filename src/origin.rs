@@ -80,7 +80,7 @@ where
         if origins.allow(request.headers()) {
             return ResponseFuture::inner(self.inner.call(request));
         }
-        log::refused(guard, rejection, None);
+        log::rejected(guard, rejection, None);
         ResponseFuture::rejected(readable_by(request.headers(), rejection, rejection.to_response()))
     }
 }

@@ -17,7 +17,7 @@ fuzz_target!(|lines: &[u8]| {
     match (expected(&fields), &parsed) {
         (Expected::Token(token), Ok(parsed)) => assert_eq!(token, parsed.as_slice()),
         (Expected::Malformed, Err(reason)) => assert_eq!(reason, "Malformed"),
-        (Expected::TooLong, Err(reason)) => assert_eq!(reason, "Refused(TooLong)"),
+        (Expected::TooLong, Err(reason)) => assert_eq!(reason, "Rejected(TooLong)"),
         (Expected::OtherScheme, Err(reason)) => assert!(reason == "OtherScheme" || reason == "Malformed"),
         (expected, parsed) => panic!("expected {expected:?}, but found {parsed:?}"),
     }

@@ -75,7 +75,7 @@ impl BearerState {
             }
             Err(reason) => {
                 let rejection = Rejection::from(reason).guarded_by(&guard);
-                log::refused(&guard, &rejection, None);
+                log::rejected(&guard, &rejection, None);
                 return Admission::Rejected(rejection);
             }
         };
@@ -116,7 +116,7 @@ pub(super) fn remove_marks(extensions: &mut Extensions) -> Option<Arc<Guard>> {
 pub(super) fn conclude(verified: Verified, guard: Arc<Guard>) -> Result<AuthInfo, Rejection> {
     let claims = verified.map_err(|error| {
         let rejection = Rejection::from(error.kind()).guarded_by(&guard);
-        log::refused(&guard, &rejection, Some(&error));
+        log::rejected(&guard, &rejection, Some(&error));
         rejection
     })?;
     let auth = AuthInfo::new(claims, guard);

@@ -52,7 +52,7 @@ impl AuthInfo {
         }
         if let Some(mark) = extensions.get::<Unauthenticated>() {
             let rejection = Rejection::missing_token(&mark.guard, Scopes::EMPTY);
-            log::refused(&mark.guard, &rejection, None);
+            log::rejected(&mark.guard, &rejection, None);
             return Err(rejection);
         }
         log::misconfigured_outside(

@@ -14,7 +14,7 @@ use crate::log::{Cause, Escaped, MAX_CAUSE, is_shown, limited};
 use crate::verify::VerifyError;
 
 /// Logs a rejected request, with the error of the verifier if there is one.
-pub(crate) fn refused(guard: &Guard, rejection: &Rejection, error: Option<&VerifyError>) {
+pub(crate) fn rejected(guard: &Guard, rejection: &Rejection, error: Option<&VerifyError>) {
     let kind = rejection.label();
     let cause = match rejection.kind() {
         RejectionKind::InvalidToken(failure) => failure.label(),

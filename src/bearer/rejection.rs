@@ -235,7 +235,7 @@ impl From<NoToken> for Rejection {
         Self::new(match reason {
             NoToken::Missing | NoToken::OtherScheme => RejectionKind::MissingToken,
             NoToken::Malformed => RejectionKind::InvalidRequest,
-            NoToken::Refused(failure) => RejectionKind::InvalidToken(failure),
+            NoToken::Rejected(failure) => RejectionKind::InvalidToken(failure),
         })
     }
 }

@@ -27,7 +27,7 @@ pub(crate) enum NoToken {
     /// The credentials are not one bearer token.
     Malformed,
     /// The token is rejected before it is parsed.
-    Refused(CheckFailure),
+    Rejected(CheckFailure),
 }
 
 impl BearerToken {
@@ -84,7 +84,7 @@ fn token_in(value: &[u8]) -> Result<Range<usize>, NoToken> {
     let token = rest.get(spaces..).unwrap_or_default();
     // The length is checked before any byte.
     if token.len() > MAX_TOKEN {
-        return Err(NoToken::Refused(CheckFailure::TooLong));
+        return Err(NoToken::Rejected(CheckFailure::TooLong));
     }
     if spaces == 0 || !is_token68(token) {
         return Err(NoToken::Malformed);
@@ -189,7 +189,7 @@ mod tests {
     fn a_token_over_the_limit_is_rejected_by_its_length() {
         for length in [MAX_TOKEN + 1, 1 << 20, 16 << 20] {
             let field = [b"Bearer ".to_vec(), vec![b'A'; length]].concat();
-            assert_eq!(read(&[&field]), Err(NoToken::Refused(CheckFailure::TooLong)));
+            assert_eq!(read(&[&field]), Err(NoToken::Rejected(CheckFailure::TooLong)));
         }
         assert!(read(&[&[b"Bearer ".to_vec(), vec![b'A'; MAX_TOKEN]].concat()]).is_ok());
     }

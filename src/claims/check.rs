@@ -22,7 +22,7 @@ pub(crate) struct Policy {
 /// How a token without an audience is treated.
 #[derive(Debug, Clone)]
 pub(crate) enum WithoutAudience {
-    Refused,
+    Rejected,
     /// Accepted if it was issued to one of these clients.
     Clients(Vec<Box<str>>),
     Accepted,
@@ -36,7 +36,7 @@ impl WithoutAudience {
 
     fn accepts(&self, client_id: Option<&str>) -> bool {
         match self {
-            Self::Refused => false,
+            Self::Rejected => false,
             Self::Clients(clients) => client_id.is_some_and(|id| clients.iter().any(|client| **client == *id)),
             Self::Accepted => true,
         }

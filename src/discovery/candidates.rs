@@ -186,10 +186,10 @@ fn explained(invalid: InvalidMetadata, document: &Map<String, Value>) -> Documen
 const fn severity(error: &FetchError) -> u8 {
     match error.kind() {
         FetchErrorKind::IssuerMismatch => 4,
-        FetchErrorKind::NoAnswer | FetchErrorKind::Status(500..) | FetchErrorKind::Interrupted => 3,
+        FetchErrorKind::NoResponse | FetchErrorKind::Status(500..) | FetchErrorKind::Interrupted => 3,
         FetchErrorKind::Status(401 | 403) => 2,
         FetchErrorKind::Document => 1,
-        FetchErrorKind::Status(_) | FetchErrorKind::CredentialsRefused(_) | FetchErrorKind::Unsendable => 0,
+        FetchErrorKind::Status(_) | FetchErrorKind::CredentialsRejected(_) | FetchErrorKind::Unsendable => 0,
     }
 }
 

@@ -109,7 +109,7 @@ pub struct FetchError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FetchErrorKind {
     /// There was no response. The source is an [`HttpError`](crate::http_client::HttpError).
-    NoAnswer,
+    NoResponse,
     /// The response has this status instead of 200.
     Status(u16),
     /// The response is not the expected document.
@@ -117,7 +117,7 @@ pub enum FetchErrorKind {
     /// The metadata document has another issuer than the configured one (RFC 8414, section 3.3).
     IssuerMismatch,
     /// The authorization server rejected the client credentials of this server with this status (RFC 7662, section 2.3).
-    CredentialsRefused(u16),
+    CredentialsRejected(u16),
     /// The request could not be built and was not sent. See the source.
     Unsendable,
     /// The request was interrupted by a panic, or by the end of its runtime.
@@ -136,7 +136,7 @@ impl FetchError {
         let kind = match error.kind() {
             HttpErrorKind::TooLarge | HttpErrorKind::Encoded => FetchErrorKind::Document,
             HttpErrorKind::Unsendable => FetchErrorKind::Unsendable,
-            _ => FetchErrorKind::NoAnswer,
+            _ => FetchErrorKind::NoResponse,
         };
         Self::new(kind, url).with_source(error)
     }
@@ -190,11 +190,11 @@ impl fmt::Display for FetchError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let url = &self.url;
         match self.kind {
-            FetchErrorKind::NoAnswer => write!(f, "no response from {url}"),
+            FetchErrorKind::NoResponse => write!(f, "no response from {url}"),
             FetchErrorKind::Status(status) => write!(f, "status {status} from {url}"),
             FetchErrorKind::Document => write!(f, "{url} did not respond with the expected document"),
             FetchErrorKind::IssuerMismatch => write!(f, "{url} has another issuer than the configured one"),
-            FetchErrorKind::CredentialsRefused(status) => {
+            FetchErrorKind::CredentialsRejected(status) => {
                 write!(f, "{url} rejects the client credentials of this server with status {status}")
             }
             FetchErrorKind::Unsendable => write!(f, "the request to {url} cannot be built"),

@@ -149,7 +149,7 @@ impl CallError {
     fn from_response(unreadable: InvalidResponse, url: &str, retry_after: Option<Duration>) -> Self {
         let (kind, outcome) = match unreadable {
             InvalidResponse::Credentials(status) => {
-                (FetchErrorKind::CredentialsRefused(status), Outcome::ClientRejected)
+                (FetchErrorKind::CredentialsRejected(status), Outcome::ClientRejected)
             }
             InvalidResponse::Status(429) => (FetchErrorKind::Status(429), Outcome::RateLimited { retry_after }),
             InvalidResponse::Status(503) => (FetchErrorKind::Status(503), Outcome::Overloaded { retry_after }),

@@ -206,7 +206,7 @@ impl SharedIntrospector {
             Err(failed) => {
                 let is_misconfiguration = match failed.error.kind() {
                     FetchErrorKind::Unsendable => true,
-                    FetchErrorKind::CredentialsRefused(_) => transition != Transition::None,
+                    FetchErrorKind::CredentialsRejected(_) => transition != Transition::None,
                     _ => false,
                 };
                 let retry_in = failed.error.retry_after().max(self.retry_in());
@@ -296,7 +296,7 @@ impl SharedIntrospector {
         if let Some(CallError { error, .. }) = failed {
             let cause = Cause::new(error);
             match (error.kind(), transition) {
-                (FetchErrorKind::CredentialsRefused(_), Transition::Opened(_) | Transition::Counted)
+                (FetchErrorKind::CredentialsRejected(_), Transition::Opened(_) | Transition::Counted)
                 | (FetchErrorKind::Unsendable, _) => {
                     limited!(self.is_shown("credentials"), error, target: "mcp_bearer::introspection", issuer, %cause,
                         "the client credentials of this server cannot be used for introspection: check them");

@@ -131,7 +131,7 @@ impl Issuer {
             (
                 "dangerously_accept_missing_token_type",
                 self.missing_token_type_accepted
-                    && (!introspects || matches!(self.without_audience, WithoutAudience::Refused)),
+                    && (!introspects || matches!(self.without_audience, WithoutAudience::Rejected)),
             ),
             ("max_keys", self.key_set_limits.keys != DEFAULT_KEY_SET_LIMITS.keys && !fetches_keys),
             ("max_key_set_size", self.key_set_limits.bytes != DEFAULT_KEY_SET_LIMITS.bytes && !fetches_keys),

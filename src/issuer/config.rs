@@ -348,7 +348,7 @@ impl Issuer {
             algorithms: None,
             audiences: Vec::new(),
             client_audiences: Vec::new(),
-            without_audience: WithoutAudience::Refused,
+            without_audience: WithoutAudience::Rejected,
             missing_token_type_accepted: false,
             id_token_claims_accepted: false,
             scope_claims: Vec::new(),

@@ -141,7 +141,7 @@ fn is_utf8(headers: &HeaderMap) -> bool {
 
 /// Logs a rejection.
 pub(super) fn logged(guard: &Guard, rejection: Rejection) -> Rejection {
-    log::refused(guard, &rejection, None);
+    log::rejected(guard, &rejection, None);
     rejection
 }
 

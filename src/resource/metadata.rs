@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn what_must_not_be_published_is_refused() {
+    fn what_must_not_be_published_is_rejected() {
         let nested = "e30.eyJpc3MiOiJ4Iiwic2lnbmVkX21ldGFkYXRhIjoieCJ9.AA";
         for (name, value) in [
             ("resource", json!("https://evil")),

@@ -238,7 +238,7 @@ fn remote_keys(issuer: &IssuerVerifier) -> Option<&RemoteKeys> {
 
 fn unreachable(issuer: &str, cause: Option<Arc<FetchError>>) -> BuildError {
     let repair = match cause.as_deref().map(FetchError::kind) {
-        Some(FetchErrorKind::NoAnswer) => {
+        Some(FetchErrorKind::NoResponse) => {
             "check its URL and whether it runs; if this machine reaches it by another URL, as from inside a container, call \
              `well_known_url(..)` or `jwks_uri(..)` with that URL, and `dangerously_allow_http()` if it is plain http"
         }

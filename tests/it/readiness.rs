@@ -170,7 +170,7 @@ async fn build_fetches_from_all_issuers_at_once_and_fails_if_one_is_down() {
 #[tokio::test(start_paused = true)]
 async fn health_distinguishes_no_answer_from_an_invalid_answer() {
     for (fault, expected) in [
-        (Fault::Drop, FetchErrorKind::NoAnswer),
+        (Fault::Drop, FetchErrorKind::NoResponse),
         (Fault::Status(404), FetchErrorKind::Status(404)),
         (Fault::Oversize, FetchErrorKind::Document),
         (Fault::Html, FetchErrorKind::Document),

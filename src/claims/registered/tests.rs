@@ -9,7 +9,7 @@ fn policy() -> Policy {
     Policy {
         issuers: vec!["https://as.example.com".into()],
         audiences: AcceptedAudiences::new(&ResourceUrl::new(RESOURCE).unwrap()),
-        without_audience: WithoutAudience::Refused,
+        without_audience: WithoutAudience::Rejected,
         skew: DEFAULT_SKEW,
         max_lifetime: None,
         rfc9068_required: false,

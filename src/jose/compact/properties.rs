@@ -23,7 +23,7 @@ proptest! {
                     (3, Some(last)) => last.trailing_zeros() >= 2 || *last == 0,
                     _ => false,
                 });
-                prop_assert!(!is_encoding, "{:?} was refused", text);
+                prop_assert!(!is_encoding, "{:?} was rejected", text);
             }
         }
     }

@@ -121,7 +121,7 @@ fn a_published_key_is_read() {
 }
 
 #[test]
-fn what_is_no_pkcs8_key_in_pem_is_refused_with_the_command_that_helps() {
+fn text_that_is_not_a_pkcs8_key_in_pem_is_rejected_with_a_command_that_helps() {
     for text in [
         String::new(),
         "secret".to_owned(),

@@ -284,7 +284,7 @@ fn attempts_count_not_successes() {
 }
 
 #[test]
-fn while_limited_a_token_is_refused_only_if_the_last_attempt_succeeded() {
+fn while_limited_a_token_is_rejected_only_if_the_last_attempt_succeeded() {
     let mut model = Model::warm(Some(seconds(3600)));
     for kid in ["a", "b"] {
         let flight = model.flight_of(|model| model.unknown(kid));

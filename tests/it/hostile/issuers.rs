@@ -201,7 +201,7 @@ async fn metadata_cannot_point_into_the_private_network() {
         server.warm_up().await.unwrap_err();
         let health = server.health();
         let error = health.issuers()[0].last_error().unwrap();
-        assert_eq!(error.kind(), FetchErrorKind::NoAnswer, "{id} {uri}");
+        assert_eq!(error.kind(), FetchErrorKind::NoResponse, "{id} {uri}");
         let cause = error.source().unwrap().downcast_ref::<mcp_bearer::http_client::HttpError>().unwrap();
         // The machine may not resolve every name. If it does, the connection must be forbidden.
         let unknown_name = uri.contains("anything.") && cause.kind() == HttpErrorKind::Connect;

@@ -435,14 +435,14 @@ async fn breaker_and_its_last_error_are_visible_in_health() {
     let health = server.health();
     let issuer = &health.issuers()[0];
     assert!(!health.is_ready() && !issuer.is_ready());
-    assert_eq!(issuer.last_error().unwrap().kind(), FetchErrorKind::NoAnswer);
+    assert_eq!(issuer.last_error().unwrap().kind(), FetchErrorKind::NoResponse);
     assert_eq!(issuer.retry_in(), 5 * SECOND);
     // The server is ready again, since without traffic no request could close the circuit breaker.
     advance(5 * SECOND).await;
     assert!(server.health().is_ready());
     assert_eq!(app.with_token("probe").await.verdict(), "R503");
     let health = server.health();
-    assert_eq!(health.issuers()[0].last_error().unwrap().kind(), FetchErrorKind::NoAnswer);
+    assert_eq!(health.issuers()[0].last_error().unwrap().kind(), FetchErrorKind::NoResponse);
     assert_eq!((health.is_ready(), health.issuers()[0].retry_in()), (false, 10 * SECOND));
     advance(10 * SECOND).await;
     stub.set_page(Page::json(&active()));

@@ -251,7 +251,7 @@ async fn rejected_credentials_are_503_and_logged_as_an_error() {
             assert!(line.contains(ISSUER) && line.contains("rejects"), "{line}");
             assert_nothing_secret(&seen(&answer, &log), token);
             let health = server.health();
-            assert!(matches!(health.issuers()[0].last_error().unwrap().kind(), FetchErrorKind::CredentialsRefused(_)));
+            assert!(matches!(health.issuers()[0].last_error().unwrap().kind(), FetchErrorKind::CredentialsRejected(_)));
             assert_nothing_secret(&format!("{health:?}"), token);
         }
     }
