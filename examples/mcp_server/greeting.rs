@@ -19,7 +19,11 @@ impl fmt::Display for Greeting<'_> {
         }
         if let Some(development) = self.development {
             let token = development.ready_token("curl", TOKEN_LIFETIME);
-            writeln!(f, "Authorization server   {} (for development only: it has no passwords)", development.url())?;
+            writeln!(
+                f,
+                "Authorization server   {} (for development only: it does not check passwords)",
+                development.url()
+            )?;
             writeln!(f, "\nA token, valid for {} hours:\n\n{token}", TOKEN_LIFETIME.as_secs() / 3600)?;
             writeln!(f, "\nUse it:\n\n{}", curl(resource, &token))?;
         }

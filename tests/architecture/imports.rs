@@ -1,4 +1,5 @@
-//! Which file of `src` uses which, read from their `use` declarations and paths.
+//! No two files import each other, neither directly nor through other files. The imports are read from `use` declarations
+//! and paths.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +9,7 @@ use crate::Source;
 type Module = Vec<String>;
 
 #[test]
-fn no_files_import_each_other_in_a_circle() {
+fn there_are_no_import_circles_between_files() {
     let sources = crate::sources();
     let files = sources.iter().filter(|source| source.name != "lib.rs" && !source.is_test());
     let imports = Imports::read(files);
@@ -27,7 +28,7 @@ fn no_files_import_each_other_in_a_circle() {
     assert!(in_circles.is_empty(), "these files use each other in circles:\n{}", in_circles.join("\n"));
 }
 
-/// The paths that each file names, and what each `mod.rs` re-exports.
+/// The paths in each file, and the re-exports of each `mod.rs`.
 struct Imports {
     files: BTreeMap<Module, Vec<Module>>,
     exports: BTreeMap<Module, BTreeMap<String, Module>>,
@@ -68,13 +69,13 @@ impl Imports {
         imports
     }
 
-    /// The files that `file` uses, beside itself and the files below it that it consists of.
+    /// The files that `file` uses. The file itself and the files of its submodules are left out.
     fn used_by(&self, file: &Module) -> BTreeSet<Module> {
         let used = self.files[file].iter().filter_map(|path| self.file_of(path.clone()));
         used.filter(|used| !used.starts_with(file)).collect()
     }
 
-    /// The file that defines what `path` names.
+    /// The file that defines the item at `path`.
     fn file_of(&self, mut path: Module) -> Option<Module> {
         for length in (1..=path.len()).rev() {
             let (module, rest) = path.split_at(length);
@@ -101,7 +102,7 @@ fn module(name: &str) -> Module {
 }
 
 fn is_visibility(text: &str) -> bool {
-    // What precedes the last `use` of a statement: nothing, attributes, items that need no semicolon, and a visibility.
+    // Before the last `use` of a statement there may be attributes, items without a semicolon, and a visibility.
     let last = text.lines().last().unwrap_or_default().trim();
     last.is_empty() || last == "pub" || last.starts_with("pub(") && last.ends_with(')')
 }

@@ -1,4 +1,5 @@
-//! The rules of the house, read from the source: imports go downhill, each foreign crate has its room, files stay small.
+//! The rules of CONTRIBUTING that a program can check in the source: the direction of imports, the files that may name a
+//! foreign crate, the size of files, the names of types.
 #![allow(
     missing_docs,
     clippy::unwrap_used,
@@ -15,9 +16,9 @@ mod names;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// From the bottom up: a module uses only what stands before it.
+/// The modules from the lowest to the highest. A module imports only from those before it.
 const ORDER: &[&str] = &[
-    // rank 0: words
+    // rank 0: types that all other modules use
     "error",
     "clock",
     "failure",
@@ -56,11 +57,11 @@ const ORDER: &[&str] = &[
     "guide",
 ];
 
-/// How many of `ORDER` do no I/O and know no clock.
+/// This many of the first modules of `ORDER` do no I/O and do not read the time.
 const PURE: usize = 11;
 
-/// Foreign crates, as code names them, and the only files that may.
-const ROOMS: &[(&str, &[&str])] = &[
+/// The foreign crates that only these files may name.
+const FOREIGN_CRATES: &[(&str, &[&str])] = &[
     ("aws_lc_rs::", &["crypto/aws_lc.rs", "testing/signing_key.rs"]),
     ("rustls_pki_types::", &["crypto/aws_lc.rs"]),
     ("jsonwebtoken::", &["crypto/rust_crypto.rs"]),
@@ -83,7 +84,7 @@ struct Source {
 }
 
 impl Source {
-    /// The top module that it belongs to.
+    /// The module at the root of `src` that the file belongs to.
     fn module(&self) -> &str {
         self.name.split(['/', '.']).next().unwrap()
     }
@@ -92,7 +93,7 @@ impl Source {
         self.name.ends_with("tests.rs") || self.name.contains("properties")
     }
 
-    /// Its lines up to the tests, without comments.
+    /// The lines of the file before its tests, without comments.
     fn code(&self) -> impl Iterator<Item = &str> {
         let lines = self.lines.iter().map(String::as_str).take_while(|line| *line != "#[cfg(test)]");
         lines.filter(|line| !line.trim_start().starts_with("//")).map(|line| line.split(" // ").next().unwrap())
@@ -116,30 +117,30 @@ fn sources() -> Vec<Source> {
         let lines = fs::read_to_string(&path).unwrap().lines().map(str::to_owned).collect();
         sources.push(Source { name, lines });
     }
-    assert!(sources.len() > 50, "the sources are not where they should be");
+    assert!(sources.len() > 50, "only {} source files were found", sources.len());
     sources
 }
 
 fn rank(module: &str) -> usize {
-    ORDER.iter().position(|known| *known == module).unwrap_or_else(|| panic!("{module} has no place in the order"))
+    ORDER.iter().position(|known| *known == module).unwrap_or_else(|| panic!("add {module} to ORDER"))
 }
 
 #[test]
-fn every_import_goes_downhill() {
+fn a_module_imports_only_from_lower_modules() {
     for source in sources().iter().filter(|source| source.name != "lib.rs" && !source.is_test()) {
         for line in source.code() {
             for used in line.split("crate::").skip(1) {
                 let used =
                     used.split(|character: char| !character.is_alphanumeric() && character != '_').next().unwrap();
-                let downhill = used == source.module() || rank(used) < rank(source.module());
-                assert!(downhill, "{} uses {used}, which stands above it: {line}", source.name);
+                let is_lower = used == source.module() || rank(used) < rank(source.module());
+                assert!(is_lower, "{} imports from the higher module {used}: {line}", source.name);
             }
         }
     }
 }
 
 #[test]
-fn the_core_does_no_input_or_output_and_knows_no_clock() {
+fn pure_modules_do_no_io_and_do_not_read_the_time() {
     for source in sources().iter().filter(|source| source.name != "lib.rs" && !source.is_test()) {
         let is_pure = rank(source.module()) < PURE
             || ["discovery/policy.rs", "keys/refresh.rs", "introspection/breaker.rs", "introspection/concurrency.rs"]
@@ -148,24 +149,24 @@ fn the_core_does_no_input_or_output_and_knows_no_clock() {
             for word in ["tokio", "reqwest", "async fn", ".await", "std::net::Tcp", "std::fs"] {
                 assert!(!is_pure || !line.contains(word) || line.contains("tokio` "), "{}: {line}", source.name);
             }
-            let asks = line.contains("SystemTime::now");
-            assert!(!asks || source.name == "clock.rs", "{} asks the system for the time: {line}", source.name);
+            let reads_time = line.contains("SystemTime::now");
+            assert!(!reads_time || source.name == "clock.rs", "{} reads the time of the system: {line}", source.name);
         }
     }
 }
 
 #[test]
-fn each_foreign_crate_has_its_room() {
+fn each_foreign_crate_is_named_by_its_files_only() {
     for source in sources().iter().filter(|source| !source.is_test()) {
         for line in source.code() {
-            for (name, rooms) in ROOMS {
-                // `crate::axum` and the like are ours.
+            for (name, files) in FOREIGN_CRATES {
+                // `crate::axum` is a module of this crate.
                 let foreign = line.match_indices(name).any(|(at, _)| {
                     let before = line.get(..at).unwrap();
                     !before.ends_with("crate::")
                         && !before.ends_with(|character: char| character.is_alphanumeric() || character == '_')
                 });
-                assert!(!foreign || rooms.contains(&source.name.as_str()), "{} names {name}: {line}", source.name);
+                assert!(!foreign || files.contains(&source.name.as_str()), "{} names {name}: {line}", source.name);
             }
         }
     }
@@ -176,12 +177,12 @@ fn no_file_is_longer_than_four_hundred_lines() {
     for source in sources() {
         assert!(source.lines.len() <= 400, "{} has {} lines", source.name, source.lines.len());
         let tests = source.lines.iter().skip_while(|line| *line != "#[cfg(test)]").count();
-        assert!(tests <= 90, "{} has {tests} lines of tests: move them to a file of their own", source.name);
+        assert!(tests <= 90, "{} has {tests} lines of tests: move them to another file", source.name);
     }
 }
 
 #[test]
-fn every_test_that_the_threats_name_is_there() {
+fn every_test_that_security_md_names_exists() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let text = fs::read_to_string(root.join("SECURITY.md")).unwrap();
     let rows =
@@ -193,12 +194,12 @@ fn every_test_that_the_threats_name_is_there() {
             // `hostile::claims` is a module of `tests/it`; everything else is a path.
             let path =
                 if name.contains('/') { name.to_owned() } else { format!("tests/it/{}.rs", name.replace("::", "/")) };
-            // Not in a package.
+            // A published package does not contain these directories.
             let is_elsewhere = |folder: &str| path.starts_with(folder) && !root.join(folder).exists();
             let is_there = root.join(&path).exists() || is_elsewhere("tests/real/") || is_elsewhere("fuzz/");
-            assert!(is_there, "there is no {path}: {row}");
+            assert!(is_there, "{path} does not exist: {row}");
             named += 1;
         }
     }
-    assert!(named > 30, "the threats are not where they should be");
+    assert!(named > 30, "SECURITY.md names only {named} tests");
 }

@@ -1,4 +1,4 @@
-//! Names: each type has one of its own, and no module speaks of what is above it.
+//! Each type has a unique name, and a lower module does not use the words of a higher one.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use crate::{rank, sources};
 const BACKENDS: &str = "crypto/";
 
 #[test]
-fn no_two_types_have_one_name() {
+fn no_two_types_have_the_same_name() {
     let mut files = BTreeMap::<String, Vec<String>>::new();
     for source in sources().iter().filter(|source| !source.is_test() && !source.name.starts_with(BACKENDS)) {
         for line in source.code() {
@@ -23,13 +23,13 @@ fn no_two_types_have_one_name() {
             files.entry(name).or_default().push(source.name.clone());
         }
     }
-    assert!(files.len() > 100, "the types are not where they should be");
+    assert!(files.len() > 100, "only {} types were found", files.len());
     files.retain(|_, files| files.len() > 1);
-    assert!(files.is_empty(), "these names stand for more than one type: {files:#?}");
+    assert!(files.is_empty(), "several types have the same name: {files:#?}");
 }
 
 #[test]
-fn no_module_below_mcp_speaks_of_mcp() {
+fn no_module_below_mcp_uses_words_of_mcp() {
     let mcp = rank("mcp");
     for source in sources().iter().filter(|source| source.name != "lib.rs" && !source.is_test()) {
         if rank(source.module()) >= mcp {
@@ -43,7 +43,7 @@ fn no_module_below_mcp_speaks_of_mcp() {
             let found = words.iter().find(|word| ["mcp", "jsonrpc", "tool", "tools"].contains(&word.as_str()));
             let pair = words.windows(2).any(|pair| matches!(pair, [one, other] if one == "json" && other == "rpc"));
             let camel = ["Mcp", "JsonRpc", "Tool"].into_iter().find(|word| line.contains(word));
-            assert!(found.is_none() && !pair && camel.is_none(), "{} speaks of what is above it: {line}", source.name);
+            assert!(found.is_none() && !pair && camel.is_none(), "{} uses a word of MCP: {line}", source.name);
         }
     }
 }

@@ -196,12 +196,12 @@ impl Realm {
 
     fn client(&self, id: &str) -> &Value {
         let client = self.list("clients").iter().find(|client| client["clientId"] == id && client["enabled"] == true);
-        client.unwrap_or_else(|| panic!("the realm has no client {id}"))
+        client.unwrap_or_else(|| panic!("the realm does not have the client {id}"))
     }
 
     fn scope(&self, name: &str) -> &Value {
         let scope = self.list("clientScopes").iter().find(|scope| scope["name"] == name);
-        scope.unwrap_or_else(|| panic!("the realm has no client scope {name}"))
+        scope.unwrap_or_else(|| panic!("the realm does not have the client scope {name}"))
     }
 
     /// The resource identifier that `mcp_server` has by default.

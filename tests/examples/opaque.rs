@@ -39,7 +39,7 @@ async fn ending_a_login_revokes_its_access_tokens() {
         let code = server.code(&client, &[]).await;
         let (_, tokens) = server.exchange(&client, &code, &[]).await;
         assert_eq!(server.revoke(&client, &tokens[revoked]).await.0, 200);
-        // The server has not seen this token before, so it has no cached result.
+        // The server has not seen this token before, so no result is cached for it.
         assert_eq!(server.status_for(tokens["access_token"].as_str().unwrap()).await, 401, "{revoked}");
     }
     assert_eq!(server.status_for("unheard-of").await, 401);

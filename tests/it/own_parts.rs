@@ -28,9 +28,8 @@ impl TokenVerifier for Table {
             match token {
                 "valid" => Ok(Claims::from_json(self.0.to_string())?),
                 "down" => Err(VerifyError::unavailable(Some(Duration::from_secs(7)))),
-                "broken" => {
-                    Err(VerifyError::new(VerifyErrorKind::Misconfigured).with_source("the database has no table"))
-                }
+                "broken" => Err(VerifyError::new(VerifyErrorKind::Misconfigured)
+                    .with_source("the table does not exist in the database")),
                 _ => Err(CheckFailure::Inactive.into()),
             }
         })

@@ -105,7 +105,7 @@ async fn a_new_key_is_used_within_half_a_minute_during_a_flood() {
         waited += 1;
         assert!(waited <= 30);
     }
-    assert!(waited > 20, "{waited}: there was no flood");
+    assert!(waited > 20, "{waited}: the flood did not happen");
     // The published keys are unknown now, so no token is rejected as invalid.
     fixture.issuer.fault(Endpoint::KeySet, Fault::Status(503));
     fixture.issuer.rotate();

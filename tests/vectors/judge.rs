@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use crate::ledger::Outcome;
 use crate::trial::{self, Trial, from_base64url, parts};
 
-/// Creates a server whose issuer publishes these keys and a key of its own. The server has not fetched the keys yet: if
+/// Creates a server whose issuer publishes these keys and one more key. The server has not fetched the keys yet: if
 /// it looks up a key for a token, the test sees a request.
 pub fn trial_with_keys(keys: &[Value]) -> Trial {
     let (issuer, clock) = trial::issuer(Algorithm::ES256);

@@ -42,7 +42,7 @@ fn page(status: StatusCode, title: &str, body: &str) -> Response {
     let html = format!(
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width\"><title>{title}</title><style>{STYLE}</style></head>\
-         <body><main>{body}<footer>Development authorization server: it has no passwords.</footer></main></body></html>"
+         <body><main>{body}<footer>Development authorization server: it does not check passwords.</footer></main></body></html>"
     );
     let headers = [
         (header::CACHE_CONTROL, "no-store"),

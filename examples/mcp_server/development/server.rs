@@ -77,7 +77,7 @@ impl AuthorizationServer {
     async fn start_with(configuration: Configuration, access: AccessTokens) -> io::Result<Self> {
         let Configuration { bind, resource, default_scopes, mut scopes } = configuration;
         if !bind.ip().is_loopback() {
-            let what = "the development authorization server has no passwords, so it listens on loopback only";
+            let what = "the development authorization server does not check passwords, so it listens on loopback only";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
         }
         let listener = TcpListener::bind(bind).await?;

@@ -107,7 +107,7 @@ impl Shared {
 
     fn by_credentials(&self, client: &Client, form: &Parameters) -> Result<Value, OAuthError> {
         let scopes = self.known_scopes(form.optional("scope")?)?;
-        // There is no user: the token is for the client itself (RFC 9068, section 2.2).
+        // No user is involved: the token is for the client itself (RFC 9068, section 2.2).
         Ok(self.answer(client, &client.id(), scopes, None))
     }
 

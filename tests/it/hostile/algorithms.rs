@@ -198,7 +198,7 @@ async fn every_algorithm_of_a_mixed_allow_list_is_accepted() {
 #[test]
 fn an_allow_list_contains_only_asymmetric_algorithms() {
     for (id, name) in [("C25", "HS256"), ("C25", "HS512"), ("C26", "none"), ("C26", ""), ("C26", "A256GCM")] {
-        // `Algorithm` has no value for this name, so it cannot be allowed.
+        // `Algorithm` does not have a value for this name, so it cannot be allowed.
         let error = name.parse::<Algorithm>().unwrap_err().to_string();
         assert!(error.contains("use one of RS256"), "{id} {error}");
     }

@@ -132,7 +132,7 @@ async fn a_token_without_a_key_id_needs_exactly_one_suitable_key() {
         trial.token(id, &format!("{others:?}"), &token, verdict).await;
         assert_eq!(trial.requests(), before, "{id} {others:?}");
     }
-    // The key set has no key for this algorithm.
+    // The key set does not contain a key for this algorithm.
     let trial = Trial::warm().await;
     let token = own_key::sign(&json!({"alg": "EdDSA"}), &trial.claims());
     trial.token("D09", "none", &token, "R401").await;

@@ -76,7 +76,7 @@ async fn every_part_is_strict_base64url() {
             let answer = trial.reject(id, &format!("part {index} {token}"), &token).await;
             assert_eq!(kind(&answer), CheckFailure::Malformed, "{id} part {index}");
         }
-        assert!(!aliases.is_empty(), "the last character of part {index} has no spare bits");
+        assert!(!aliases.is_empty(), "the last character of part {index} does not have spare bits");
     }
     // The syntax of credentials allows padding at the end. The token must still be rejected.
     trial.reject("B04", "padding", &format!("{valid}=")).await;
@@ -271,7 +271,7 @@ async fn an_encrypted_token_is_not_opened() {
         ("B16", json!({"alg": "ECDH-ES", "enc": "A256GCM", "epk": {"kty": "EC"}})),
         ("B16", json!({"alg": "PBES2-HS256+A128KW", "enc": "A256GCM", "p2c": 2147483647, "p2s": "AA"})),
         ("B16", json!({"alg": "dir", "enc": "A256GCM", "zip": "DEF"})),
-        // The crate has no decryption keys, so the contents do not matter. The number of parts is enough to reject the
+        // The crate does not have decryption keys, so the contents do not matter. The number of parts is enough to reject the
         // token.
         ("B17", json!({"alg": "RSA-OAEP-256", "enc": "A256GCM", "cty": "JWT", "kid": trial.fixture.issuer.key_id()})),
     ] {

@@ -70,7 +70,7 @@ async fn one_unlisted_target_stops_the_batch() {
     let server = McpServer::new(&fixture, scopes().deny_unlisted());
     let token = fixture.token_for("mcp:tools notes:read notes:write notes:delete");
     for batch in [[ping(), tool("unlisted")], [tool("unlisted"), ping()], [tool("unlisted"), tool("add")]] {
-        // The error has no id, since several requests could have caused it.
+        // The error does not have an id, since several requests could have caused it.
         assert_eq!(verdict(&server.call(&token, &json!(batch)).await), "403 -32602", "{batch:?}");
         assert!(server.take_reached().is_empty(), "{batch:?}");
     }

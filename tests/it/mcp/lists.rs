@@ -156,7 +156,7 @@ async fn a_response_is_filtered_with_any_split_into_frames() {
                 let frames = vec![Bytes::copy_from_slice(one), Bytes::copy_from_slice(two)];
                 let server = answering(&fixture, rules(), content_type, frames);
                 let seen = server.post(&token, &[], LIST).await.body;
-                // If a frame ends within a CRLF, an empty line may follow, which has no meaning in an event stream.
+                // If a frame ends within a CRLF, an empty line may follow, which means nothing in an event stream.
                 let same =
                     seen == expected || (line_end == "\r\n" && without_returns(&seen) == without_returns(&expected));
                 assert!(same, "{at} of {answer:?}: {seen:?} instead of {expected:?}");

@@ -90,7 +90,7 @@ async fn accepts(router: &Router, subject: &Subject) -> Result<(), SetupError> {
     Err(SetupError::NeverAccepts(status))
 }
 
-/// The reason why a peer has no router.
+/// The reason why a peer does not have a router.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SetupError {
