@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::ops::RangeInclusive;
 
 /// A mistake in the configuration of a [`ResourceServer`](crate::ResourceServer) or of one of its layers.
 ///
@@ -59,9 +60,34 @@ impl BuildError {
         Self { kind, message: message.into(), source: None }
     }
 
+    /// A mistake of the kind [`BuildErrorKind::Issuer`].
+    pub(crate) fn issuer(message: impl Into<Box<str>>) -> Self {
+        Self::new(BuildErrorKind::Issuer, message)
+    }
+
+    /// A mistake of the kind [`BuildErrorKind::Setting`].
+    pub(crate) fn setting(message: impl Into<Box<str>>) -> Self {
+        Self::new(BuildErrorKind::Setting, message)
+    }
+
     pub(crate) fn with_source(mut self, source: impl StdError + Send + Sync + 'static) -> Self {
         self.source = Some(Box::new(source));
         self
+    }
+}
+
+/// Checks that the value of the setting `name` is in its range. If not, the error is a [`BuildErrorKind::Setting`].
+pub(crate) fn check_range<T>(name: &str, value: T, range: RangeInclusive<T>) -> Result<(), BuildError>
+where
+    T: PartialOrd + Default + fmt::Debug,
+{
+    let (least, most) = range.into_inner();
+    if least <= value && value <= most {
+        Ok(())
+    } else if least == T::default() {
+        Err(BuildError::setting(format!("`{name}` is {value:?}; use at most {most:?}")))
+    } else {
+        Err(BuildError::setting(format!("`{name}` is {value:?}; use between {least:?} and {most:?}")))
     }
 }
 

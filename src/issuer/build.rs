@@ -1,6 +1,5 @@
 //! Builds the verifier of an issuer from its settings.
 
-use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,15 +10,13 @@ use super::config::{Introspected, Source};
 use crate::claims::{AcceptedAudiences, Policy};
 use crate::discovery::{
     AuthorizationServerMetadata, Discovery, DiscoveryMethod, EndpointSource, EndpointUrl, MetadataSource,
-    RequiredMembers,
 };
 use crate::error::{BuildError, BuildErrorKind};
 use crate::http_client::HttpClient;
 use crate::identifier;
-use crate::introspection::{Introspection, Introspector};
-use crate::jose::AllowedAlgorithms;
-use crate::keys::{KeySetFetcher, Keys, RefreshPolicy, RemoteKeys, Reporting, UnusableKeys};
-use crate::verify::{IssuerVerifier, JwtKeys, Method};
+use crate::introspection::Introspector;
+use crate::keys::{KeySetFetcher, Keys, RemoteKeys, UnusableKeys};
+use crate::verify::{IssuerVerifier, Method};
 
 impl Issuer {
     /// The verifier of this issuer's tokens for a resource that accepts `audiences`.
@@ -43,183 +40,131 @@ impl Issuer {
             id_token_claims_accepted: self.id_token_claims_accepted,
             missing_token_type_accepted: self.missing_token_type_accepted,
         };
-        let method = match (&self.source, &self.introspection) {
-            (Source::Verifier(custom), _) => Method::Custom(Arc::clone(custom)),
-            (_, None) => Method::Jwt(self.jwt_keys()?),
-            (_, Some((Introspected::Opaque, settings))) => Method::JwtOrIntrospection {
-                introspector: self.introspector(settings)?,
-                keys: self.jwt_keys()?,
-                revocation_check: self.revocation_check,
-            },
-            (_, Some((Introspected::All, settings))) => Method::Introspection {
-                introspector: self.introspector(settings)?,
-                // An issuer whose tokens are introspected needs no keys.
-                keys: self.jwt_keys().ok(),
-            },
-        };
-        let (issuer, scope_claims) = (self.url.clone(), self.scope_claims.clone());
-        Ok(IssuerVerifier { issuer, policy, scope_claims, method, time_limit })
+        Ok(IssuerVerifier {
+            issuer: self.url.clone(),
+            policy,
+            scope_claims: self.scope_claims.clone(),
+            algorithms: self.accepted_algorithms()?,
+            method: self.shared_method()?,
+            revocation_check: self.revocation_check,
+            time_limit,
+        })
     }
 
     /// The accepted values of `aud`: those of the resource, and those of this issuer.
     fn accepted_audiences(&self, common: &AcceptedAudiences) -> Result<AcceptedAudiences, BuildError> {
         let accepted = self.audiences.iter().fold(common.clone(), |accepted, alias| accepted.with_alias(alias));
         if let Some(client) = self.client_audiences.iter().find(|client| accepted.accept(client)) {
-            let message = format!(
+            return Err(BuildError::setting(format!(
                 "`accept_client_id_as_audience({client:?})` has no effect, because this audience is already \
                  accepted by `accept_audience` or as the resource; remove one"
-            );
-            return Err(BuildError::new(BuildErrorKind::Setting, message));
+            )));
         }
         Ok(self.client_audiences.iter().fold(accepted, |accepted, client| accepted.with_client(client)))
     }
 
-    /// The members that discovered metadata must have.
-    pub(super) fn required_members(&self) -> RequiredMembers {
-        let which = self.introspection.as_ref().map(|(which, _)| *which);
-        RequiredMembers {
-            jwks_uri: self.jwks_uri.is_none() && which != Some(Introspected::All),
-            introspection_endpoint: self.introspection_endpoint.is_none() && which.is_some(),
+    /// The method of this issuer and of its clones. The first one that is built makes it.
+    fn shared_method(&self) -> Result<Method, BuildError> {
+        if let Some(method) = self.method.get() {
+            return Ok(method.clone());
         }
+        let method = match (&self.source, &self.introspection) {
+            (Source::Verifier(custom), _) => Method::Custom(Arc::clone(custom)),
+            (Source::Keys(keys), None) => Method::Jwt(keys.clone()),
+            _ => self.remote_method()?,
+        };
+        if let Source::Keys(Keys::Fixed(set)) = &self.source {
+            UnusableKeys::default().report(&self.url, set);
+        }
+        Ok(self.method.get_or_init(|| method).clone())
     }
 
-    fn jwt_keys(&self) -> Result<JwtKeys, BuildError> {
-        Ok(JwtKeys { keys: self.parts.keys.get_or_make(|| self.keys())?, algorithms: self.allowed_algorithms()? })
-    }
-
-    fn allowed_algorithms(&self) -> Result<AllowedAlgorithms, BuildError> {
-        let supported = AllowedAlgorithms::supported();
-        let wrong = |message: String| Err(BuildError::new(BuildErrorKind::Algorithm, message));
-        if supported.is_empty() {
-            return wrong("no signature can be verified; enable the feature `aws-lc-rs` or `rust-crypto`".to_owned());
-        }
-        let Some(algorithms) = &self.algorithms else { return Ok(supported) };
-        if let Some(unsupported) = algorithms.iter().find(|algorithm| !algorithm.is_supported()) {
-            return wrong(format!("{unsupported} cannot be verified by this build; enable the feature `aws-lc-rs`"));
-        }
-        if algorithms.is_empty() {
-            return wrong("the list of accepted algorithms is empty; add at least one, or remove the call".to_owned());
-        }
-        Ok(algorithms.iter().copied().collect())
-    }
-
-    fn keys(&self) -> Result<Keys, BuildError> {
-        Ok(match &self.source {
-            Source::Jwks(keys) => {
-                UnusableKeys::default().report(&self.url, keys);
-                Keys::Fixed(Arc::new(keys.clone()))
+    /// A method that sends requests.
+    fn remote_method(&self) -> Result<Method, BuildError> {
+        let client = self.client()?;
+        let discovered = match &self.source {
+            Source::Discover(method) => {
+                Some(Arc::new(MetadataSource::new(self.discovery(*method)?, Arc::clone(&client))))
             }
-            Source::Keys(source) => {
-                let (issuer, source) = (self.url.clone(), Arc::clone(source));
-                Keys::Custom(Arc::new(Reporting { issuer, source, unusable: UnusableKeys::default() }))
+            _ => None,
+        };
+        let endpoint = |name: &str, configured: Option<&str>, of_metadata: EndpointOf| {
+            if let Some(url) = configured {
+                return Ok(EndpointSource::Configured(self.parse_url(url)?));
             }
-            _ => Keys::Remote(Arc::new(self.remote_keys()?)),
+            if let Some(metadata) = &discovered {
+                return Ok(EndpointSource::Discovered(Arc::clone(metadata)));
+            }
+            let found = match &self.source {
+                Source::Metadata(metadata) => of_metadata(metadata),
+                _ => None,
+            };
+            let missing = format!("there is no metadata with {name:?}; add it, or call `{name}` with the URL");
+            let endpoint = found.ok_or_else(|| BuildError::issuer(missing))?;
+            Ok(EndpointSource::Configured(endpoint.url.clone()))
+        };
+        let keys = match &self.source {
+            Source::Keys(keys) => Ok(keys.clone()),
+            _ => endpoint("jwks_uri", self.jwks_uri.as_deref(), AuthorizationServerMetadata::key_set).map(|endpoint| {
+                let fetcher = KeySetFetcher::new(&self.url, Arc::clone(&client), endpoint, self.key_set_limits);
+                Keys::Remote(Arc::new(RemoteKeys::new(fetcher, self.refresh_policy)))
+            }),
+        };
+        let Some((which, settings)) = &self.introspection else { return Ok(Method::Jwt(keys?)) };
+        let configured = self.introspection_endpoint.as_deref();
+        let endpoint = endpoint("introspection_endpoint", configured, AuthorizationServerMetadata::introspection)?;
+        let introspector = Introspector::new(&self.url, client, endpoint, settings.clone()).ok_or_else(|| {
+            let message = "introspection results cannot be cached; enable the feature `aws-lc-rs` or `rust-crypto`";
+            BuildError::setting(message)
+        })?;
+        let introspector = Arc::new(introspector);
+        Ok(match which {
+            Introspected::Opaque => Method::JwtOrIntrospection { keys: keys?, introspector },
+            // An issuer whose tokens are introspected needs no keys.
+            Introspected::All => Method::Introspection { keys: keys.ok(), introspector },
         })
     }
 
-    fn remote_keys(&self) -> Result<RemoteKeys, BuildError> {
-        let in_range = |name: &str, value: Duration, least: Duration| {
-            if (least..=DAY).contains(&value) {
-                return Ok(value);
-            }
-            let message = format!("`{name}` is {value:?}; use between {least:?} and 24 h");
-            Err(BuildError::new(BuildErrorKind::Setting, message))
+    fn discovery(&self, method: DiscoveryMethod) -> Result<Discovery, BuildError> {
+        let issuer = self.parse(&self.url)?;
+        let candidates = match &self.well_known_url {
+            Some(url) => vec![self.parse_url(url)?],
+            None => method.candidates(&issuer),
         };
-        let policy = RefreshPolicy {
-            lifetime: in_range("key_set_lifetime", self.key_set_lifetime, MINUTE)?,
-            last_known_good: in_range("last_known_good", self.last_known_good, Duration::ZERO)?,
-        };
-        let limits = self.key_set_limits;
-        for (name, value, range) in
-            [("max_keys", limits.keys, MAX_KEYS), ("max_key_set_size", limits.bytes, MAX_KEY_SET_SIZE)]
-        {
-            if !range.contains(&value) {
-                let message = format!("`{name}` is {value}; use between {} and {}", range.start(), range.end());
-                return Err(BuildError::new(BuildErrorKind::Setting, message));
-            }
-        }
-        let missing = "the metadata has no \"jwks_uri\": add it, or call `jwks_uri`";
-        let endpoint = self.endpoint(self.jwks_uri.as_deref(), AuthorizationServerMetadata::key_set, missing)?;
-        Ok(RemoteKeys::new(KeySetFetcher::new(&self.url, self.client()?, endpoint, limits), policy))
-    }
-
-    fn introspector(&self, settings: &Introspection) -> Result<Arc<Introspector>, BuildError> {
-        self.parts.introspector.get_or_make(|| {
-            let configured = self.introspection_endpoint.as_deref();
-            let missing = "the metadata has no \"introspection_endpoint\": add it, or call `introspection_endpoint`";
-            let endpoint = self.endpoint(configured, AuthorizationServerMetadata::introspection, missing)?;
-            let introspector = Introspector::new(&self.url, self.client()?, endpoint, settings.clone());
-            introspector.map(Arc::new).ok_or_else(|| {
-                let message = "introspection results cannot be cached; enable the feature `aws-lc-rs` or \
-                               `rust-crypto`";
-                BuildError::new(BuildErrorKind::Setting, message)
-            })
-        })
-    }
-
-    /// The source of an endpoint's URL: the configured URL, else the configured metadata, else the discovered metadata.
-    fn endpoint(
-        &self,
-        configured: Option<&str>,
-        of_metadata: fn(&AuthorizationServerMetadata) -> Option<&EndpointUrl>,
-        missing: &str,
-    ) -> Result<EndpointSource, BuildError> {
-        match (configured, &self.source) {
-            (Some(url), _) => Ok(EndpointSource::Configured(self.parse_url(url)?)),
-            (None, Source::Metadata(metadata)) => match of_metadata(metadata) {
-                Some(endpoint) => Ok(EndpointSource::Configured(endpoint.url.clone())),
-                None => Err(BuildError::new(BuildErrorKind::Issuer, missing)),
-            },
-            _ => Ok(EndpointSource::Discovered(self.metadata()?)),
-        }
-    }
-
-    fn metadata(&self) -> Result<Arc<MetadataSource>, BuildError> {
-        self.parts.metadata.get_or_make(|| {
-            let issuer = self.parse(&self.url)?;
-            let candidates = match (&self.well_known_url, &self.source) {
-                (Some(url), _) => vec![self.parse_url(url)?],
-                (None, Source::Discover(method)) => method.candidates(&issuer),
-                (None, _) => DiscoveryMethod::Any.candidates(&issuer),
-            };
-            let template = self.tenants.as_ref().map(|tenants| &tenants.template);
-            let discovery = Discovery {
-                issuer,
-                expected_issuer: template.unwrap_or(&self.url).clone(),
-                candidates,
-                required: self.required_members(),
-                map: self.map_metadata.clone(),
-                plain_http: self.plain_http,
-            };
-            Ok(Arc::new(MetadataSource::new(discovery, self.client()?)))
+        let template = self.tenants.as_ref().map(|tenants| &tenants.template);
+        Ok(Discovery {
+            issuer,
+            expected_issuer: template.unwrap_or(&self.url).clone(),
+            candidates,
+            required: self.required_members(),
+            map: self.map_metadata.clone(),
+            plain_http: self.plain_http,
         })
     }
 
     fn parse_url(&self, text: &str) -> Result<Url, BuildError> {
-        identifier::endpoint(text, self.plain_http)
-            .map_err(|error| BuildError::new(BuildErrorKind::Issuer, format!("the URL {error}")))
+        identifier::endpoint(text, self.plain_http).map_err(|error| BuildError::issuer(format!("the URL {error}")))
     }
 
     fn client(&self) -> Result<Arc<dyn HttpClient>, BuildError> {
-        if let Some(client) = &self.http_client {
-            return Ok(Arc::clone(client));
-        }
-        self.parts.client.get_or_make(|| default_client(self.names_https()))
+        self.http_client.clone().map_or_else(|| default_client(self.names_https()), Ok)
     }
 
-    /// Whether one of the known URLs is https.
+    /// Whether one of the URLs from which something is fetched is https, as far as they are known.
     fn names_https(&self) -> bool {
-        let required = self.required_members();
-        let is_found = self.well_known_url.is_none() && (required.jwks_uri || required.introspection_endpoint);
         let metadata = match &self.source {
             Source::Metadata(metadata) => [metadata.jwks_uri(), metadata.introspection_endpoint()],
-            _ => [is_found.then_some(&*self.url), self.well_known_url.as_deref()],
+            _ if self.fetches_metadata() => [Some(self.well_known_url.as_deref().unwrap_or(&self.url)), None],
+            _ => [None, None],
         };
-        let named = [self.jwks_uri.as_deref(), self.introspection_endpoint.as_deref()];
+        let configured = [self.jwks_uri.as_deref(), self.introspection_endpoint.as_deref()];
         let is_https = |url: &str| url.get(..8).is_some_and(|start| start.eq_ignore_ascii_case("https://"));
-        metadata.into_iter().chain(named).flatten().any(is_https)
+        metadata.into_iter().chain(configured).flatten().any(is_https)
     }
 }
+
+/// The member of a metadata document that has the URL of an endpoint.
+type EndpointOf = fn(&AuthorizationServerMetadata) -> Option<&EndpointUrl>;
 
 #[cfg(feature = "reqwest")]
 fn default_client(names_https: bool) -> Result<Arc<dyn HttpClient>, BuildError> {
@@ -240,15 +185,6 @@ fn default_client(names_https: bool) -> Result<Arc<dyn HttpClient>, BuildError> 
 
 #[cfg(not(feature = "reqwest"))]
 fn default_client(_: bool) -> Result<Arc<dyn HttpClient>, BuildError> {
-    Err(BuildError::new(
-        BuildErrorKind::HttpClient,
-        "there is no HTTP client; enable the feature `reqwest`, or pass your own to `Issuer::http_client`",
-    ))
+    let message = "there is no HTTP client; enable the feature `reqwest`, or pass your own to `Issuer::http_client`";
+    Err(BuildError::new(BuildErrorKind::HttpClient, message))
 }
-
-/// More keys would make each look-up slow, because key ids are compared one by one.
-const MAX_KEYS: RangeInclusive<usize> = 1..=1_000;
-/// In bytes. A key has a few hundred bytes; a thousand keys with certificates have a few megabytes.
-const MAX_KEY_SET_SIZE: RangeInclusive<usize> = 1024..=4 * 1024 * 1024;
-const MINUTE: Duration = Duration::from_secs(60);
-const DAY: Duration = Duration::from_secs(24 * 3600);

@@ -4,164 +4,181 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::Issuer;
-use super::config::{DEFAULT_KEY_SET_LIFETIME, DEFAULT_KEY_SET_LIMITS, DEFAULT_LAST_KNOWN_GOOD, Introspected, Source};
+use super::config::{DEFAULT_KEY_SET_LIMITS, DEFAULT_REFRESH_POLICY, Introspected, Source, Tenants};
 use crate::claims::WithoutAudience;
-use crate::error::{BuildError, BuildErrorKind};
-use crate::identifier::{self, IssuerUrl};
+use crate::discovery::RequiredMembers;
+use crate::error::{BuildError, BuildErrorKind, check_range};
+use crate::identifier::{self, InvalidIdentifier, IssuerUrl};
+use crate::jose::AllowedAlgorithms;
 
 impl Issuer {
-    /// Records a wrong argument of a function of [`providers`](super::providers). The build fails with this message.
-    pub(super) fn mistaken(mut self, message: String) -> Self {
-        self.mistake = Some(message.into());
-        self
-    }
-
     /// Whether the identifier is a URL, if something is fetched from it, else at least a name.
     pub(crate) fn check_identifier(&self) -> Result<(), BuildError> {
         if let Some(mistake) = &self.mistake {
-            return Err(BuildError::new(BuildErrorKind::Issuer, mistake.clone()));
+            return Err(BuildError::issuer(mistake.clone()));
         }
         if let Some(issuer) = before_well_known(&self.url) {
-            let message = format!(
+            return Err(BuildError::issuer(format!(
                 "the issuer {:?} is the URL of a metadata document; use the issuer {issuer:?}, and pass that URL to \
                  `well_known_url(..)` if the metadata is not at a well-known URL",
                 self.url
-            );
-            return Err(BuildError::new(BuildErrorKind::Issuer, message));
+            )));
         }
         match &self.source {
-            Source::Jwks(_) | Source::Keys(_) | Source::Verifier(_) => check_name(&self.url),
+            Source::Keys(_) | Source::Verifier(_) => check_name(&self.url),
             Source::Discover(_) | Source::Metadata(_) => self.parse(&self.url).map(drop),
         }
     }
 
     pub(super) fn parse(&self, issuer: &str) -> Result<IssuerUrl, BuildError> {
-        IssuerUrl::parse(issuer, self.plain_http)
-            .map_err(|error| BuildError::new(BuildErrorKind::Issuer, format!("the issuer {error}")))
+        IssuerUrl::parse(issuer, self.plain_http).map_err(invalid_issuer)
     }
 
     /// The URL for `authorization_servers` (RFC 9728, section 2), from which clients fetch metadata. `None` if the identifier
     /// is only a name.
     pub(crate) fn published(&self) -> Option<&str> {
-        IssuerUrl::parse(&self.url, self.plain_http).is_ok().then_some(&*self.url)
+        self.parse(&self.url).is_ok().then_some(&*self.url)
     }
 
     /// The accepted values of `iss`.
     pub(super) fn accepted_issuers(&self) -> Result<Vec<Box<str>>, BuildError> {
-        let wrong = |message: String| Err(BuildError::new(BuildErrorKind::Issuer, message));
+        self.also_issued_as.iter().try_for_each(|name| check_name(name))?;
+        let mut accepted = self.also_issued_as.clone();
+        let Some(Tenants { template, accepted: tenants }) = &self.tenants else {
+            accepted.push(self.url.clone());
+            return Ok(accepted);
+        };
         // No token has the URL of a multi-tenant endpoint as its issuer.
-        let own = self.tenants.is_none().then(|| self.url.clone());
-        let mut accepted: Vec<_> = own.into_iter().chain(self.also_issued_as.iter().cloned()).collect();
-        if let Some(tenants) = &self.tenants {
-            if !tenants.template.contains(TENANT) {
-                return wrong(format!(
-                    "the tenant template {:?} has no {TENANT:?}; use the `issuer` of the metadata as it is",
-                    tenants.template
-                ));
-            }
-            if tenants.accepted.is_empty() {
-                return wrong("the list of tenants is empty; add at least one".to_owned());
-            }
-            for tenant in &tenants.accepted {
-                if tenant.is_empty()
-                    || !tenant.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
-                {
-                    return wrong(format!(
-                        "{tenant:?} in the list of tenants is not an identifier of letters, digits, '-', '.' and '_'"
-                    ));
-                }
-                let issuer: Box<str> = tenants.template.replace(TENANT, tenant).into();
-                self.parse(&issuer)?;
-                accepted.push(issuer);
-            }
+        if !template.contains(TENANT) {
+            return Err(BuildError::issuer(format!(
+                "the tenant template {template:?} has no {TENANT:?}; use the `issuer` of the metadata as it is"
+            )));
         }
-        for name in &self.also_issued_as {
-            check_name(name)?;
+        if tenants.is_empty() {
+            return Err(BuildError::issuer("the list of tenants is empty; add at least one"));
         }
-        for (index, issuer) in accepted.iter().enumerate() {
-            if accepted.iter().take(index).any(|other| other == issuer) {
-                return wrong(format!("the issuer {issuer:?} is configured twice; remove one"));
+        for tenant in tenants {
+            if tenant.is_empty() || !tenant.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte)) {
+                return Err(BuildError::issuer(format!(
+                    "{tenant:?} in the list of tenants is not an identifier of letters, digits, '-', '.' and '_'"
+                )));
             }
+            let issuer = template.replace(TENANT, tenant);
+            self.parse(&issuer)?;
+            accepted.push(issuer.into());
         }
         Ok(accepted)
     }
 
+    pub(super) fn accepted_algorithms(&self) -> Result<AllowedAlgorithms, BuildError> {
+        let supported = AllowedAlgorithms::supported();
+        let accepted = self.algorithms.unwrap_or(supported);
+        let message = if matches!(self.source, Source::Verifier(_)) {
+            return Ok(accepted);
+        } else if supported.is_empty() {
+            "no signature can be verified; enable the feature `aws-lc-rs` or `rust-crypto`".to_owned()
+        } else if let Some(unsupported) = accepted.iter().find(|algorithm| !algorithm.is_supported()) {
+            format!("{unsupported} cannot be verified by this build; enable the feature `aws-lc-rs`")
+        } else if accepted.is_empty() {
+            "the list of accepted algorithms is empty; add at least one, or remove the call".to_owned()
+        } else {
+            return Ok(accepted);
+        };
+        Err(BuildError::new(BuildErrorKind::Algorithm, message))
+    }
+
     pub(super) fn check_values(&self) -> Result<(), BuildError> {
-        let wrong = |message: String| Err(BuildError::new(BuildErrorKind::Setting, message));
         if let Some(message) = self.scope_claims.iter().find_map(|pointer| pointer_mistake(pointer)) {
-            return wrong(message);
+            return Err(BuildError::setting(message));
         }
         if self.audiences.iter().chain(&self.client_audiences).any(|alias| alias.is_empty()) {
-            return wrong("an accepted audience is empty; remove it".to_owned());
+            return Err(BuildError::setting("an accepted audience is empty; remove it"));
         }
         if !self.without_audience.is_meaningful() {
-            return wrong(
-                "`dangerously_accept_clients_without_audience` has no client, or an empty one; list each client id"
-                    .to_owned(),
-            );
+            return Err(BuildError::setting(
+                "`dangerously_accept_clients_without_audience` lists no client, or an empty one; list each client id",
+            ));
         }
-        if let Some(interval) = self.revocation_check.filter(|interval| !REVOCATION_CHECK.contains(interval)) {
-            return wrong(format!("`revocation_check` is {interval:?}; use between 1 s and 1 h"));
+        check_range("key_set_lifetime", self.refresh_policy.lifetime, KEY_SET_LIFETIME)?;
+        check_range("last_known_good", self.refresh_policy.last_known_good, LAST_KNOWN_GOOD)?;
+        check_range("max_keys", self.key_set_limits.keys, MAX_KEYS)?;
+        check_range("max_key_set_size", self.key_set_limits.bytes, MAX_KEY_SET_SIZE)?;
+        if let Some(interval) = self.revocation_check {
+            check_range("revocation_check", interval, REVOCATION_CHECK)?;
         }
         self.introspection.as_ref().map_or(Ok(()), |(_, settings)| settings.check())
     }
 
     /// A setting that is not used is a mistake, and so is a missing one.
     pub(super) fn check_combination(&self) -> Result<(), BuildError> {
-        let wrong = |kind, message: String| Err(BuildError::new(kind, message));
         let which = self.introspection.as_ref().map(|(which, _)| *which);
         let is_custom = matches!(self.source, Source::Verifier(_));
-        let has_keys = matches!(self.source, Source::Jwks(_) | Source::Keys(_));
+        let has_keys = matches!(self.source, Source::Keys(_));
         let verifies_jwts = !is_custom && which != Some(Introspected::All);
         let fetches_keys = verifies_jwts && !has_keys;
         let introspects = which.is_some() && !is_custom;
-        let required = self.required_members();
-        let fetches_metadata =
-            matches!(self.source, Source::Discover(_)) && (required.jwks_uri || required.introspection_endpoint);
-        let unused = [
-            ("well_known_url", self.well_known_url.is_some() && !fetches_metadata),
-            ("map_metadata", self.map_metadata.is_some() && !fetches_metadata),
-            ("tenant_template", self.tenants.is_some() && !fetches_metadata),
-            ("jwks_uri", self.jwks_uri.is_some() && !fetches_keys),
-            ("algorithms", self.algorithms.is_some() && !verifies_jwts),
-            ("require_at_jwt", self.at_jwt_required && !verifies_jwts),
-            ("http_client", self.http_client.is_some() && !fetches_keys && !introspects),
-            ("key_set_lifetime", self.key_set_lifetime != DEFAULT_KEY_SET_LIFETIME && !fetches_keys),
-            ("last_known_good", self.last_known_good != DEFAULT_LAST_KNOWN_GOOD && !fetches_keys),
+        let fetches_metadata = self.fetches_metadata();
+        let is_audience_optional = !matches!(self.without_audience, WithoutAudience::Rejected);
+        let (refresh, limits) = (self.refresh_policy, self.key_set_limits);
+        for (setter, is_set, is_used) in [
+            ("well_known_url", self.well_known_url.is_some(), fetches_metadata),
+            ("map_metadata", self.map_metadata.is_some(), fetches_metadata),
+            ("tenant_template", self.tenants.is_some(), fetches_metadata),
+            ("jwks_uri", self.jwks_uri.is_some(), fetches_keys),
+            ("algorithms", self.algorithms.is_some(), verifies_jwts),
+            ("require_at_jwt", self.at_jwt_required, verifies_jwts),
+            ("http_client", self.http_client.is_some(), fetches_keys || introspects),
+            ("key_set_lifetime", refresh.lifetime != DEFAULT_REFRESH_POLICY.lifetime, fetches_keys),
+            ("last_known_good", refresh.last_known_good != DEFAULT_REFRESH_POLICY.last_known_good, fetches_keys),
             (
                 "dangerously_accept_missing_token_type",
-                self.missing_token_type_accepted
-                    && (!introspects || matches!(self.without_audience, WithoutAudience::Rejected)),
+                self.missing_token_type_accepted,
+                introspects && is_audience_optional,
             ),
-            ("max_keys", self.key_set_limits.keys != DEFAULT_KEY_SET_LIMITS.keys && !fetches_keys),
-            ("max_key_set_size", self.key_set_limits.bytes != DEFAULT_KEY_SET_LIMITS.bytes && !fetches_keys),
-            ("introspect_opaque", which == Some(Introspected::Opaque) && is_custom),
-            ("introspect_all", which == Some(Introspected::All) && (is_custom || has_keys)),
-            ("introspection_endpoint", self.introspection_endpoint.is_some() && !introspects),
-        ];
-        if let Some((setter, _)) = unused.iter().find(|(_, is_unused)| *is_unused) {
-            let message = format!(
-                "`{setter}` has no effect with the other settings of the issuer {:?}; remove it, or what replaces it",
-                self.url
-            );
-            return wrong(BuildErrorKind::Setting, message);
+            ("max_keys", limits.keys != DEFAULT_KEY_SET_LIMITS.keys, fetches_keys),
+            ("max_key_set_size", limits.bytes != DEFAULT_KEY_SET_LIMITS.bytes, fetches_keys),
+            ("introspect_opaque", which == Some(Introspected::Opaque), !is_custom),
+            ("introspect_all", which == Some(Introspected::All), !is_custom && !has_keys),
+            ("introspection_endpoint", self.introspection_endpoint.is_some(), introspects),
+        ] {
+            if is_set && !is_used {
+                return Err(BuildError::setting(format!(
+                    "`{setter}` has no effect with the other settings of the issuer {:?}; remove it, or what replaces it",
+                    self.url
+                )));
+            }
         }
         if self.revocation_check.is_some() && which != Some(Introspected::Opaque) {
-            let message = "`revocation_check` needs the credentials of `introspect_opaque`; call both, or use \
-                           `introspect_all` instead";
-            return wrong(BuildErrorKind::Setting, message.to_owned());
-        }
-        if introspects && self.introspection_endpoint.is_none() && has_keys {
-            let message = "the introspection endpoint is not known; call `introspection_endpoint` with its URL";
-            return wrong(BuildErrorKind::Issuer, message.to_owned());
+            return Err(BuildError::setting(
+                "`revocation_check` needs the credentials of `introspect_opaque`; call both, or use `introspect_all` \
+                 instead",
+            ));
         }
         Ok(())
+    }
+
+    /// The members that discovered metadata must have.
+    pub(super) fn required_members(&self) -> RequiredMembers {
+        let which = self.introspection.as_ref().map(|(which, _)| *which);
+        RequiredMembers {
+            jwks_uri: self.jwks_uri.is_none() && which != Some(Introspected::All),
+            introspection_endpoint: self.introspection_endpoint.is_none() && which.is_some(),
+        }
+    }
+
+    pub(super) fn fetches_metadata(&self) -> bool {
+        let required = self.required_members();
+        matches!(self.source, Source::Discover(_)) && (required.jwks_uri || required.introspection_endpoint)
     }
 }
 
 /// Checks an issuer identifier that is only compared.
 fn check_name(name: &str) -> Result<(), BuildError> {
-    identifier::check_name(name).map_err(|error| BuildError::new(BuildErrorKind::Issuer, format!("the issuer {error}")))
+    identifier::check_name(name).map_err(invalid_issuer)
+}
+
+fn invalid_issuer(error: InvalidIdentifier) -> BuildError {
+    BuildError::issuer(format!("the issuer {error}"))
 }
 
 /// The issuer whose metadata document has this URL (RFC 8414, section 3.1; OpenID Connect Discovery 1.0, section 4.1).
@@ -195,6 +212,13 @@ fn pointer_mistake(pointer: &str) -> Option<String> {
 
 /// The placeholder for a tenant in Entra's metadata.
 const TENANT: &str = "{tenantid}";
+const KEY_SET_LIFETIME: RangeInclusive<Duration> = Duration::from_secs(60)..=DAY;
+const LAST_KNOWN_GOOD: RangeInclusive<Duration> = Duration::ZERO..=DAY;
+const DAY: Duration = Duration::from_secs(24 * 3600);
+/// More keys would make each look-up slow, because key ids are compared one by one.
+const MAX_KEYS: RangeInclusive<usize> = 1..=1_000;
+/// In bytes. A key has a few hundred bytes; a thousand keys with certificates have a few megabytes.
+const MAX_KEY_SET_SIZE: RangeInclusive<usize> = 1024..=4 * 1024 * 1024;
 /// For a shorter interval, use `introspect_all`. After a longer one, most tokens have expired.
 const REVOCATION_CHECK: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
 

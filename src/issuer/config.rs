@@ -6,14 +6,13 @@ use serde_json::Value;
 
 use super::AuthorizationServerMetadata;
 use crate::claims::WithoutAudience;
-use crate::discovery::{DiscoveryMethod, MapMetadata, MetadataSource};
-use crate::error::BuildError;
+use crate::discovery::{DiscoveryMethod, MapMetadata};
 use crate::http_client::HttpClient;
 use crate::identifier::PlainHttp;
-use crate::introspection::{Introspection, Introspector};
-use crate::jose::{Algorithm, DEFAULT_MAX_KEYS, JwkSet};
-use crate::keys::{KeySetLimits, KeySource, Keys};
-use crate::verify::TokenVerifier;
+use crate::introspection::Introspection;
+use crate::jose::{Algorithm, AllowedAlgorithms, DEFAULT_MAX_KEYS, JwkSet};
+use crate::keys::{KeySetLimits, KeySource, Keys, RefreshPolicy, Reporting, UnusableKeys};
+use crate::verify::{Method, TokenVerifier};
 
 /// An authorization server whose access tokens are accepted.
 ///
@@ -43,10 +42,9 @@ pub struct Issuer {
     pub(super) map_metadata: Option<MapMetadata>,
     pub(super) http_client: Option<Arc<dyn HttpClient>>,
     pub(super) plain_http: PlainHttp,
-    pub(super) key_set_lifetime: Duration,
-    pub(super) last_known_good: Duration,
+    pub(super) refresh_policy: RefreshPolicy,
     pub(super) key_set_limits: KeySetLimits,
-    pub(super) algorithms: Option<Vec<Algorithm>>,
+    pub(super) algorithms: Option<AllowedAlgorithms>,
     pub(super) audiences: Vec<Box<str>>,
     pub(super) client_audiences: Vec<Box<str>>,
     pub(super) without_audience: WithoutAudience,
@@ -56,43 +54,15 @@ pub struct Issuer {
     pub(super) at_jwt_required: bool,
     pub(super) introspection: Option<(Introspected, Introspection)>,
     pub(super) revocation_check: Option<Duration>,
-    /// What clones share.
-    pub(super) parts: Arc<SharedParts>,
-}
-
-/// The parts that clones of an [`Issuer`] share. Each is made once, when it is needed.
-#[derive(Default)]
-pub(super) struct SharedParts {
-    pub(super) client: Once<Arc<dyn HttpClient>>,
-    pub(super) metadata: Once<Arc<MetadataSource>>,
-    pub(super) keys: Once<Keys>,
-    pub(super) introspector: Once<Arc<Introspector>>,
-}
-
-pub(super) struct Once<T>(OnceLock<T>);
-
-impl<T: Clone> Once<T> {
-    pub(super) fn get_or_make(&self, make: impl FnOnce() -> Result<T, BuildError>) -> Result<T, BuildError> {
-        if let Some(made) = self.0.get() {
-            return Ok(made.clone());
-        }
-        let made = make()?;
-        Ok(self.0.get_or_init(|| made).clone())
-    }
-}
-
-impl<T> Default for Once<T> {
-    fn default() -> Self {
-        Self(OnceLock::new())
-    }
+    /// The keys and cached results. Clones share them.
+    pub(super) method: Arc<OnceLock<Method>>,
 }
 
 #[derive(Clone)]
 pub(super) enum Source {
     Discover(DiscoveryMethod),
     Metadata(Box<AuthorizationServerMetadata>),
-    Jwks(JwkSet),
-    Keys(Arc<dyn KeySource>),
+    Keys(Keys),
     Verifier(Arc<dyn TokenVerifier>),
 }
 
@@ -143,12 +113,14 @@ impl Issuer {
     /// `url` is compared with the `iss` of tokens. It need not be a URL: any visible ASCII text without quotes, of at most
     /// 2,048 bytes, is accepted. Only an https URL (or http on loopback) is published in `authorization_servers`.
     pub fn with_jwks(url: impl Into<Box<str>>, keys: JwkSet) -> Self {
-        Self::new(url, Source::Jwks(keys))
+        Self::new(url, Source::Keys(Keys::Fixed(Arc::new(keys))))
     }
 
     /// Uses your own [`KeySource`]. `url` is compared with the `iss` of tokens, as with [`with_jwks`](Self::with_jwks).
     pub fn with_key_source(url: impl Into<Box<str>>, source: impl KeySource) -> Self {
-        Self::new(url, Source::Keys(Arc::new(source)))
+        let (url, source) = (url.into(), Arc::new(source));
+        let reporting = Reporting { issuer: url.clone(), source, unusable: UnusableKeys::default() };
+        Self::new(url, Source::Keys(Keys::Custom(Arc::new(reporting))))
     }
 
     /// Uses your own [`TokenVerifier`] for this issuer's JWTs and for opaque tokens.
@@ -198,7 +170,7 @@ impl Issuer {
     /// How long a key set is fresh if its response has no cache header: 1 minute to 24 hours, 5 minutes by default.
     #[must_use]
     pub fn key_set_lifetime(mut self, lifetime: Duration) -> Self {
-        self.key_set_lifetime = lifetime;
+        self.refresh_policy.lifetime = lifetime;
         self.independent()
     }
 
@@ -206,7 +178,7 @@ impl Issuer {
     /// withdrawn key is accepted for at most this time longer.
     #[must_use]
     pub fn last_known_good(mut self, time: Duration) -> Self {
-        self.last_known_good = time;
+        self.refresh_policy.last_known_good = time;
         self.independent()
     }
 
@@ -342,8 +314,7 @@ impl Issuer {
             map_metadata: None,
             http_client: None,
             plain_http: PlainHttp::LoopbackOnly,
-            key_set_lifetime: DEFAULT_KEY_SET_LIFETIME,
-            last_known_good: DEFAULT_LAST_KNOWN_GOOD,
+            refresh_policy: DEFAULT_REFRESH_POLICY,
             key_set_limits: DEFAULT_KEY_SET_LIMITS,
             algorithms: None,
             audiences: Vec::new(),
@@ -355,7 +326,7 @@ impl Issuer {
             at_jwt_required: false,
             introspection: None,
             revocation_check: None,
-            parts: Arc::default(),
+            method: Arc::default(),
         }
     }
 
@@ -365,7 +336,7 @@ impl Issuer {
     }
 
     fn independent(mut self) -> Self {
-        self.parts = Arc::default();
+        self.method = Arc::default();
         self
     }
 }
@@ -378,7 +349,9 @@ impl fmt::Debug for Issuer {
 
 /// 256 KiB: a hundred RSA keys with certificates are smaller.
 pub(super) const DEFAULT_KEY_SET_LIMITS: KeySetLimits = KeySetLimits { keys: DEFAULT_MAX_KEYS, bytes: 256 * 1024 };
-/// The usual time between the publication of a new key and its first signature.
-pub(super) const DEFAULT_KEY_SET_LIFETIME: Duration = Duration::from_secs(300);
-/// Longer than most outages, and short enough that a withdrawn key expires soon.
-pub(super) const DEFAULT_LAST_KNOWN_GOOD: Duration = Duration::from_secs(3600);
+pub(super) const DEFAULT_REFRESH_POLICY: RefreshPolicy = RefreshPolicy {
+    // The usual time between the publication of a new key and its first signature.
+    lifetime: Duration::from_secs(300),
+    // Longer than most outages, and short enough that a withdrawn key expires soon.
+    last_known_good: Duration::from_secs(3600),
+};

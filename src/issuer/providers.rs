@@ -144,7 +144,8 @@ fn only_if(is_right: bool, issuer: Issuer, written: &str, needs: &str, repaired:
     if is_right {
         return issuer;
     }
-    issuer.mistaken(format!("`providers::{written}` needs {needs}: write `providers::{repaired}`"))
+    let mistake = format!("`providers::{written}` needs {needs}: write `providers::{repaired}`");
+    Issuer { mistake: Some(mistake.into()), ..issuer }
 }
 
 fn is_host(text: &str) -> bool {

@@ -130,7 +130,7 @@ impl ResourceServerBuilder {
         if capacity > MAX_VERIFIED_TOKENS {
             return wrong(format!("`cache_verified_tokens` is {capacity}; use at most {MAX_VERIFIED_TOKENS}"));
         }
-        let can_cache = |issuer: &Arc<IssuerVerifier>| issuer.keys().is_some_and(|keys| keys.keys.have_generations());
+        let can_cache = |issuer: &Arc<IssuerVerifier>| issuer.keys().is_some_and(|keys| keys.have_generations());
         if capacity == 0 || !issuers.iter().any(can_cache) {
             return match self.verified_tokens {
                 None | Some(0) => Ok(None),

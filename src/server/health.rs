@@ -51,7 +51,7 @@ impl IssuerHealth {
             last_error: None,
             retry_in: Duration::ZERO,
         };
-        match verifier.keys().map(|keys| &keys.keys) {
+        match verifier.keys() {
             Some(Keys::Remote(remote)) => {
                 remote.start_fetch_if_due();
                 health.ready = remote.is_usable();

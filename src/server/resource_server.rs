@@ -230,7 +230,7 @@ fn retry_in(issuer: &IssuerVerifier) -> Duration {
 }
 
 fn remote_keys(issuer: &IssuerVerifier) -> Option<&RemoteKeys> {
-    match issuer.keys().map(|keys| &keys.keys) {
+    match issuer.keys() {
         Some(Keys::Remote(keys)) => Some(keys),
         _ => None,
     }

@@ -78,7 +78,7 @@ impl Entry {
     /// `now` is read from the monotonic clock, and `since_epoch` from the clock that `exp` is compared with.
     fn is_valid(&self, now: Instant, since_epoch: Duration) -> bool {
         let VerifiedSignature { issuer, explicitly_typed, generation } = &self.signature;
-        let current = issuer.keys().and_then(|keys| keys.keys.generation(now));
+        let current = issuer.keys().and_then(|keys| keys.generation(now));
         now.saturating_duration_since(self.verified_at) < MAX_AGE
             // Without the clock skew: an expired token is verified with every request.
             && self.claims.exp().is_some_and(|exp| since_epoch < exp)

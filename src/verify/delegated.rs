@@ -115,15 +115,16 @@ impl IssuerVerifier {
 
     /// Row 11 of the table.
     pub(super) fn check_revocation(self: &Arc<Self>, token: &[u8], accepted: Accepted, clock: &Arc<dyn Clock>) -> Step {
-        let Method::JwtOrIntrospection { introspector, revocation_check: Some(interval), .. } = &self.method else {
+        let (Method::JwtOrIntrospection { introspector, .. }, Some(interval)) = (&self.method, self.revocation_check)
+        else {
             return Ok(Verification::Done(Ok(accepted)));
         };
         let fingerprint = introspector.fingerprint(token);
-        if let Some(verdict) = introspector.cached(&fingerprint, Some(*interval)) {
+        if let Some(verdict) = introspector.cached(&fingerprint, Some(interval)) {
             return Ok(Verification::Done(self.unless_revoked(accepted, &verdict)));
         }
         let (this, introspector, clock) = (Arc::clone(self), Arc::clone(introspector), Arc::clone(clock));
-        let (token, interval) = (text(token), *interval);
+        let token = text(token);
         Ok(Verification::Pending(Box::pin(async move {
             let verdict = introspector.introspect(fingerprint, token, None, Some(interval), &clock).await;
             let verdict = verdict.map_err(|error| this.error(error))?;

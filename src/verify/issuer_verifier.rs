@@ -19,33 +19,26 @@ pub(crate) struct IssuerVerifier {
     /// JSON pointers to further scopes in the claims.
     pub(crate) scope_claims: Vec<String>,
     pub(crate) method: Method,
+    /// The accepted signature algorithms of JWTs that are verified with keys.
+    pub(crate) algorithms: AllowedAlgorithms,
+    /// Set if JWTs that are verified with keys are introspected as well: how old an answer may be.
+    pub(crate) revocation_check: Option<Duration>,
     /// How long a request waits for a key or for a [`TokenVerifier`].
     pub(crate) time_limit: Duration,
 }
 
-/// How the tokens of an issuer are verified.
+/// How the tokens of an issuer are verified. Clones share keys and cached results.
+#[derive(Clone)]
 pub(crate) enum Method {
     /// JWTs with the issuer's keys. Opaque tokens are rejected.
-    Jwt(JwtKeys),
+    Jwt(Keys),
     /// JWTs with the issuer's keys, opaque tokens by introspection.
-    JwtOrIntrospection {
-        keys: JwtKeys,
-        introspector: Arc<Introspector>,
-        /// Set if JWTs are introspected as well: how old an answer may be.
-        revocation_check: Option<Duration>,
-    },
+    JwtOrIntrospection { keys: Keys, introspector: Arc<Introspector> },
     /// All tokens by introspection. The keys are used for JWTs that the authorization server cannot introspect: they tell
     /// an invalid token from a valid one that cannot be accepted.
-    Introspection { introspector: Arc<Introspector>, keys: Option<JwtKeys> },
+    Introspection { introspector: Arc<Introspector>, keys: Option<Keys> },
     /// All tokens by the application's verifier.
     Custom(Arc<dyn TokenVerifier>),
-}
-
-/// The keys for an issuer's JWTs.
-#[derive(Clone)]
-pub(crate) struct JwtKeys {
-    pub(crate) keys: Keys,
-    pub(crate) algorithms: AllowedAlgorithms,
 }
 
 /// The verification of a token.
@@ -81,12 +74,13 @@ pub(super) struct VerifiedSignature {
 impl IssuerVerifier {
     /// The names that no other issuer may have: its own, and the accepted values of `iss`.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        let accepted = self.policy.issuers.iter().map(AsRef::as_ref);
-        std::iter::once(&*self.issuer).chain(accepted.filter(|accepted| *accepted != &*self.issuer))
+        let accepted = &self.policy.issuers;
+        let own = (!accepted.contains(&self.issuer)).then_some(&self.issuer);
+        own.into_iter().chain(accepted).map(AsRef::as_ref)
     }
 
     /// The keys that JWTs are verified with. `None` if they are introspected, or verified by the application.
-    pub(crate) const fn keys(&self) -> Option<&JwtKeys> {
+    pub(crate) const fn keys(&self) -> Option<&Keys> {
         match &self.method {
             Method::Jwt(keys) | Method::JwtOrIntrospection { keys, .. } => Some(keys),
             Method::Introspection { .. } | Method::Custom(_) => None,

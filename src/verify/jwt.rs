@@ -1,13 +1,13 @@
 use std::sync::Arc;
 
 use super::issuer_verifier::{Accepted, Step, VerifiedSignature};
-use super::{IssuerVerifier, JwtKeys, Verification, Verifier, VerifyError};
+use super::{IssuerVerifier, Verification, Verifier, VerifyError};
 use crate::claims::{Claims, check_before_asking};
 use crate::failure::CheckFailure;
 use crate::jose::compact::Compact;
 use crate::jose::header::Header;
 use crate::jose::{Algorithm, KeyName};
-use crate::keys::{FoundKeys, KeyError, Signature};
+use crate::keys::{FoundKeys, KeyError, Keys, Signature};
 
 impl Verifier {
     /// Runs all checks of a JWT, in the order of the table in the [module's documentation](super) (RFC 7519, section 7.2;
@@ -15,7 +15,7 @@ impl Verifier {
     ///
     /// `keys` are given if the token is to be verified with these keys, however its issuer's JWTs are verified otherwise.
     /// `found` are the keys for this token, if an earlier run had to wait for them.
-    pub(super) fn verify_jwt(self: &Arc<Self>, token: &[u8], keys: Option<&JwtKeys>, found: Option<FoundKeys>) -> Step {
+    pub(super) fn verify_jwt(self: &Arc<Self>, token: &[u8], keys: Option<&Keys>, found: Option<FoundKeys>) -> Step {
         // 1. Length: `Verifier::verify` checks it before it looks for a cached result.
 
         // 2. Compact form: three parts of strict base64url.
@@ -40,7 +40,7 @@ impl Verifier {
             check_before_asking(&claims, &issuer.policy, now).map_err(about(iss, kid))?;
             return issuer.delegate_jwt(self, token, claims.exp());
         };
-        let algorithm = header.check(keys.algorithms).map_err(about(iss, kid))?;
+        let algorithm = header.check(issuer.algorithms).map_err(about(iss, kid))?;
         if issuer.policy.rfc9068_required && !explicitly_typed {
             return Err(about(iss, kid)(CheckFailure::TokenType));
         }
@@ -50,7 +50,7 @@ impl Verifier {
         check_replicated(&header, &claims).map_err(about(iss, kid))?;
 
         // 9. Key. The only check for which a JWT may have to wait.
-        let found = match found.map(Ok).or_else(|| keys.keys.find_now(algorithm, header.key_name())) {
+        let found = match found.map(Ok).or_else(|| keys.find_now(algorithm, header.key_name())) {
             Some(found) => found.map_err(about(iss, kid))?,
             None => return Ok(self.wait_for_key(token, issuer, keys, algorithm, header.key_name())),
         };
@@ -76,14 +76,14 @@ impl Verifier {
         self: &Arc<Self>,
         token: &[u8],
         issuer: &Arc<IssuerVerifier>,
-        keys: &JwtKeys,
+        keys: &Keys,
         algorithm: Algorithm,
         name: KeyName<'_>,
     ) -> Verification<Accepted> {
         let (this, issuer, keys) = (Arc::clone(self), Arc::clone(issuer), keys.clone());
         let (token, name) = (Box::<[u8]>::from(token), name.to_owned());
         Verification::Pending(Box::pin(async move {
-            let find = keys.keys.find(algorithm, name.as_ref());
+            let find = keys.find(algorithm, name.as_ref());
             let found = issuer.within_limit("the key of the token", find).await;
             let found = found.and_then(|found| Ok(found?));
             let found = found.map_err(about(&issuer.issuer, name.kid.as_deref()))?;

@@ -50,6 +50,6 @@ pub use crate::failure::CheckFailure;
 
 pub(crate) use cache::VerifiedTokens;
 pub use error::{VerifyError, VerifyErrorKind};
-pub(crate) use issuer_verifier::{IssuerVerifier, JwtKeys, Method, PendingVerification, Verification, Verified};
+pub(crate) use issuer_verifier::{IssuerVerifier, Method, PendingVerification, Verification, Verified};
 pub use token_verifier::{TokenVerifier, VerifyFuture};
 pub(crate) use verifier::{OpaqueRoute, RouteOpaque, Verifier};

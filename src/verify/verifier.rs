@@ -53,7 +53,7 @@ impl Verifier {
         cache: Option<VerifiedTokens>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        let algorithms = issuers.iter().filter_map(|issuer| issuer.keys()).map(|keys| keys.algorithms);
+        let algorithms = issuers.iter().filter(|issuer| issuer.keys().is_some()).map(|issuer| issuer.algorithms);
         let algorithms = algorithms.fold(AllowedAlgorithms::from_iter([]), AllowedAlgorithms::union);
         let delegates_jwts = issuers.iter().any(|issuer| issuer.keys().is_none());
         let length_limit = LengthLimit { max: max_token_length, warned_at: Mutex::new(None) };
