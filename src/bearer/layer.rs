@@ -52,7 +52,8 @@ use crate::verify::Verifier;
 /// use tower::util::{MapResponseLayer, option_layer};
 ///
 /// fn app(server: &ResourceServer, is_protected: bool) -> Router {
-///     let guard = is_protected.then(|| (MapResponseLayer::new(IntoResponse::into_response), server.bearer_layer()));
+///     let into_response = MapResponseLayer::new(IntoResponse::into_response);
+///     let guard = is_protected.then(|| (into_response, server.bearer_layer()));
 ///     Router::new().route("/notes", get(|| async {})).route_layer(option_layer(guard))
 /// }
 /// # let auth = mcp_bearer::testing::TestIssuer::new("https://auth.example.com");

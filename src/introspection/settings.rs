@@ -15,7 +15,11 @@ use crate::error::{BuildError, BuildErrorKind};
 ///
 /// let credentials = ClientCredentials::basic("mcp-server", "s3cret");
 /// let issuer = Issuer::discover("https://auth.example.com")
-///     .introspect_all(Introspection::new(credentials).positive_cache(Duration::from_secs(10)));
+///     .introspect_all(
+///         Introspection::new(credentials)
+///             .positive_cache(Duration::from_secs(10))
+///             .max_in_flight(4),
+///     );
 /// ```
 #[derive(Clone)]
 pub struct Introspection {
@@ -81,12 +85,6 @@ impl Introspection {
     /// The actual limit adapts to the authorization server. It starts at 8, grows by one after each round of answers that came
     /// in time, and is halved if the latency doubles, at a 503, and if there is no response. A quarter is reserved for tokens
     /// that were active before. Use a lower bound if other clients need the capacity of the authorization server.
-    ///
-    /// ```
-    /// # use mcp_bearer::introspection::{ClientCredentials, Introspection};
-    /// # let credentials = ClientCredentials::basic("mcp-server", "s3cret");
-    /// let introspection = Introspection::new(credentials).max_in_flight(4);
-    /// ```
     #[must_use]
     pub const fn max_in_flight(mut self, requests: usize) -> Self {
         self.limits.max_in_flight = requests;
@@ -95,13 +93,6 @@ impl Introspection {
 
     /// The time limit of one introspection: 100 ms to 30 s, 3 s by default. It begins when the request is sent, and includes
     /// the whole response and the retry. The time in the waiting line does not count.
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// # use mcp_bearer::introspection::{ClientCredentials, Introspection};
-    /// # let credentials = ClientCredentials::basic("mcp-server", "s3cret");
-    /// let introspection = Introspection::new(credentials).time_limit(Duration::from_secs(10));
-    /// ```
     #[must_use]
     pub const fn time_limit(mut self, time: Duration) -> Self {
         self.limits.time_limit = time;
@@ -110,13 +101,6 @@ impl Introspection {
 
     /// How long a token waits while the limit of concurrent requests is reached: 0 to 30 s, 5 s by default. After that, the
     /// client gets 503, with a `Retry-After` that says when its introspection would have begun.
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// # use mcp_bearer::introspection::{ClientCredentials, Introspection};
-    /// # let credentials = ClientCredentials::basic("mcp-server", "s3cret");
-    /// let introspection = Introspection::new(credentials).max_wait(Duration::from_secs(1));
-    /// ```
     #[must_use]
     pub const fn max_wait(mut self, time: Duration) -> Self {
         self.limits.max_wait = time;

@@ -23,7 +23,8 @@ impl Issuer {
     /// ```
     /// use mcp_bearer::Issuer;
     ///
-    /// let issuer = Issuer::discover("https://auth.example.com").accept_client_id_as_audience("notes-client");
+    /// let issuer = Issuer::discover("https://auth.example.com")
+    ///     .accept_client_id_as_audience("notes-client");
     /// ```
     #[must_use]
     pub fn accept_client_id_as_audience(mut self, client_id: impl Into<Box<str>>) -> Self {

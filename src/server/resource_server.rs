@@ -17,19 +17,20 @@ use crate::verify::{IssuerVerifier, Verifier};
 ///
 /// It is immutable, and cheap to clone.
 ///
-/// ```
-/// # #[cfg(all(feature = "testing", any(feature = "aws-lc-rs", feature = "rust-crypto")))] {
-/// # use mcp_bearer::{Issuer, ResourceServer, testing::TestIssuer};
-/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
-/// # let auth = TestIssuer::new("https://auth.example.com");
-/// let server = ResourceServer::builder("https://mcp.example.com/mcp")
-///     .issuer(Issuer::discover("https://auth.example.com").http_client(auth.http_client()))
-///     .scopes_supported(["mcp:tools"])
-///     .build()
-///     .await?;
-/// let layer = server.bearer_layer().required_scopes(["mcp:tools"]);
-/// assert_eq!(server.metadata_url(), "https://mcp.example.com/.well-known/oauth-protected-resource/mcp");
-/// # Ok::<(), mcp_bearer::BuildError>(()) }).unwrap(); }
+/// ```no_run
+/// use mcp_bearer::{BuildError, Issuer, ResourceServer};
+///
+/// #[tokio::main]
+/// async fn main() -> Result<(), BuildError> {
+///     let server = ResourceServer::builder("https://mcp.example.com/mcp")
+///         .issuer(Issuer::discover("https://auth.example.com"))
+///         .scopes_supported(["mcp:tools"])
+///         .build()
+///         .await?;
+///     let layer = server.bearer_layer().required_scopes(["mcp:tools"]);
+///     println!("{layer:?}, metadata at {}", server.metadata_url());
+///     Ok(())
+/// }
 /// ```
 #[derive(Clone)]
 pub struct ResourceServer {

@@ -17,25 +17,31 @@ use crate::jose::Algorithm;
 /// An authorization server for tests, in memory or on a loopback socket.
 ///
 /// ```
-/// # #[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))] {
-/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
-/// use mcp_bearer::ResourceServer;
 /// use mcp_bearer::testing::{Endpoint, Fault, TestIssuer};
+/// use mcp_bearer::{BuildError, ResourceServer};
 ///
-/// let issuer = TestIssuer::new("https://auth.example.com");
-/// let server = ResourceServer::builder("https://mcp.example.com/mcp").issuer(issuer.issuer()).build().await?;
+/// const RESOURCE: &str = "https://mcp.example.com/mcp";
 ///
-/// // A valid token, one that has expired, and an opaque one.
-/// let valid = issuer.token().audience("https://mcp.example.com/mcp").scope("notes:read").sign();
-/// let expired = issuer.token().audience("https://mcp.example.com/mcp").expired().sign();
-/// let opaque = issuer.token().audience("https://mcp.example.com/mcp").opaque();
+/// # #[cfg(not(any(feature = "aws-lc-rs", feature = "rust-crypto")))]
+/// # fn main() {}
+/// # #[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))]
+/// #[tokio::main]
+/// async fn main() -> Result<(), BuildError> {
+///     let issuer = TestIssuer::new("https://auth.example.com");
+///     let server = ResourceServer::builder(RESOURCE).issuer(issuer.issuer()).build().await?;
 ///
-/// // A key rotation, an outage, and its end.
-/// issuer.rotate();
-/// issuer.fault(Endpoint::KeySet, Fault::Status(503));
-/// issuer.heal();
-/// assert_eq!(issuer.requests(Endpoint::KeySet), 1);
-/// # Ok::<(), mcp_bearer::BuildError>(()) }).unwrap(); }
+///     // A valid token, an expired one, and an opaque one.
+///     let valid = issuer.token().audience(RESOURCE).scope("notes:read").sign();
+///     let expired = issuer.token().audience(RESOURCE).expired().sign();
+///     let opaque = issuer.token().audience(RESOURCE).opaque();
+///
+///     // A key rotation, an outage, and its end.
+///     issuer.rotate();
+///     issuer.fault(Endpoint::KeySet, Fault::Status(503));
+///     issuer.heal();
+///     assert_eq!(issuer.requests(Endpoint::KeySet), 1);
+///     Ok(())
+/// }
 /// ```
 pub struct TestIssuer {
     pub(super) state: Arc<IssuerState>,

@@ -7,7 +7,6 @@
 //! A handler can be tested without a request: see [`TestToken::auth_info`]. A test of the whole application needs no network:
 //!
 //! ```
-//! # #[cfg(all(feature = "axum", any(feature = "aws-lc-rs", feature = "rust-crypto")))] {
 //! use axum::{Router, body::Body, http::{Request, StatusCode}, routing::get};
 //! use mcp_bearer::{AuthInfo, ResourceServer, testing::TestIssuer};
 //! use tower::ServiceExt as _;
@@ -16,16 +15,25 @@
 //!     format!("{:?}", auth.subject())
 //! }
 //!
-//! # async fn test() -> Result<(), Box<dyn std::error::Error>> {
-//! let issuer = TestIssuer::new("https://auth.example.com");
-//! let server = ResourceServer::builder("https://mcp.example.com/mcp").issuer(issuer.issuer()).build().await?;
-//! let app = Router::new().route("/mcp", get(whoami)).route_layer(server.bearer_layer());
-//! let token = issuer.token().audience("https://mcp.example.com/mcp").subject("alice").sign();
-//! let request = Request::get("/mcp").header("authorization", format!("Bearer {token}")).body(Body::empty())?;
-//! assert_eq!(app.oneshot(request).await?.status(), StatusCode::OK);
-//! # Ok(()) }
-//! # tokio::runtime::Runtime::new().unwrap().block_on(test()).unwrap();
-//! # }
+//! # #[cfg(not(all(feature = "axum", any(feature = "aws-lc-rs", feature = "rust-crypto"))))]
+//! # fn main() {}
+//! # #[cfg(all(feature = "axum", any(feature = "aws-lc-rs", feature = "rust-crypto")))]
+//! #[tokio::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let issuer = TestIssuer::new("https://auth.example.com");
+//!     let server = ResourceServer::builder("https://mcp.example.com/mcp")
+//!         .issuer(issuer.issuer())
+//!         .build()
+//!         .await?;
+//!     let app = Router::new().route("/mcp", get(whoami)).route_layer(server.bearer_layer());
+//!
+//!     let token = issuer.token().audience("https://mcp.example.com/mcp").subject("alice").sign();
+//!     let request = Request::get("/mcp")
+//!         .header("authorization", format!("Bearer {token}"))
+//!         .body(Body::empty())?;
+//!     assert_eq!(app.oneshot(request).await?.status(), StatusCode::OK);
+//!     Ok(())
+//! }
 //! ```
 //!
 //! # Introspection and revocation

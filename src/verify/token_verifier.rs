@@ -27,8 +27,8 @@ use crate::claims::Claims;
 ///             if token != "an-api-key" {
 ///                 return Err(CheckFailure::Inactive.into());
 ///             }
-///             let claims = r#"{"iss": "urn:example:keys", "sub": "service-1", "aud": "https://mcp.example.com/mcp",
-///                 "exp": 4102444800, "scope": "mcp:tools"}"#;
+///             let claims = r#"{"iss": "urn:example:keys", "sub": "service-1", "exp": 4102444800,
+///                 "aud": "https://mcp.example.com/mcp", "scope": "mcp:tools"}"#;
 ///             Ok(Claims::from_json(claims)?)
 ///         })
 ///     }
