@@ -21,7 +21,7 @@ use std::ops::RangeInclusive;
 pub struct BuildError {
     kind: BuildErrorKind,
     message: Box<str>,
-    source: Option<Box<dyn StdError + Send + Sync>>,
+    source: Option<BoxError>,
 }
 
 /// The part of the configuration that a [`BuildError`] is about.
@@ -103,6 +103,9 @@ pub(crate) fn valid_or_panic<T>(value: Result<T, BuildError>) -> T {
         Err(error) => panic!("{error:?}"),
     }
 }
+
+/// Any error, for bodies and causes whose type only the application knows.
+pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
 
 impl fmt::Debug for BuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -14,9 +14,10 @@ use super::decision::AcceptedBody;
 use super::list::{FilteredBody, FilteredEvents, FilteredJson, ListFilter};
 use super::scopes::Rules;
 use super::session::{Owner, SessionBinding};
-use super::stream::{BoxError, Revalidation, StreamEnd, TokenLifetime};
+use super::stream::{Revalidation, StreamEnd, TokenLifetime};
 use crate::bearer::{BearerAuthLayer, BearerToken, Caller, Rejection, RejectionKind, log};
 use crate::clock::Clock;
+use crate::error::BoxError;
 
 /// The configuration that all requests share.
 #[derive(Clone)]
@@ -86,7 +87,7 @@ where
         if json.is_unreadable() {
             return exchange.internal_error();
         }
-        let end = exchange.lifetime().map(|lifetime| StreamEnd::new(lifetime, false));
+        let end = exchange.stream_end(false);
         Response::from_parts(parts, McpResponseBody::from_service(FilteredBody::Json { json }, end))
     }
 }
@@ -125,8 +126,7 @@ impl Exchange {
         // The ends of compressed events cannot be found. A body with a known length must have that length.
         let is_compressed = parts.headers.contains_key(header::CONTENT_ENCODING);
         let has_events = media == Media::Events && !is_compressed && (is_filtered || !has_length);
-        let lifetime = if is_empty { None } else { self.lifetime() };
-        let end = lifetime.map(|lifetime| StreamEnd::new(lifetime, has_events));
+        let end = if is_empty { None } else { self.stream_end(has_events) };
         HandlerResponse::Ready(Response::from_parts(parts, McpResponseBody::from_service(body, end)))
     }
 
@@ -134,15 +134,16 @@ impl Exchange {
         self.state.bearer.respond(&Rejection::new(RejectionKind::Internal)).map(McpResponseBody::from_rejection)
     }
 
-    /// The time until the response must end; `None` if it may last as long as it likes.
-    fn lifetime(self) -> Option<TokenLifetime> {
+    /// When the response must end; `None` if nothing limits it.
+    fn stream_end(self, is_event_stream: bool) -> Option<StreamEnd> {
         let Self { state, caller, accepted, token, .. } = self;
         let Caller::Token(auth) = caller else { return None };
         let revalidation = state.revalidation_interval.zip(token).map(|(interval, token)| {
             Revalidation::new(interval, state.bearer.verifier(), token, &auth, &state.rules, accepted.needs)
         });
         let expires_at = auth.expires_since_epoch().filter(|_| !state.streams_may_outlive_token);
-        TokenLifetime::new(&state.clock, state.skew, expires_at, revalidation)
+        let lifetime = TokenLifetime { clock: Arc::clone(&state.clock), skew: state.skew, expires_at, revalidation };
+        Some(StreamEnd::new(lifetime.end()?, is_event_stream))
     }
 }
 

@@ -13,9 +13,9 @@ use super::decision::{decide, logged};
 use super::exchange::{Exchange, HandlerResponse, Listing};
 use super::list::FilteredBody;
 use super::request::RequestReader;
-use super::stream::BoxError;
 use super::{McpRequestBody, McpResponseBody, OperationFailure};
 use crate::bearer::{Caller, Rejection};
+use crate::error::BoxError;
 use crate::scope::Scopes;
 
 pin_project! {

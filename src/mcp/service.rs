@@ -9,9 +9,9 @@ use tower_service::Service;
 
 use super::decision::{AcceptedBody, logged};
 use super::exchange::{Exchange, McpState};
-use super::stream::BoxError;
 use super::{McpRequestBody, McpResponseBody, McpResponseFuture, OperationFailure};
 use crate::bearer::{BearerToken, Caller, Rejection, is_preflight};
+use crate::error::BoxError;
 use crate::scope::Scopes;
 
 /// The service that [`McpLayer`](super::McpLayer) makes, inside of a [`BearerAuth`](crate::bearer::BearerAuth).

@@ -135,7 +135,7 @@ impl IssuerVerifier {
 }
 
 impl<T> Verification<T> {
-    pub(super) async fn finish(self) -> Result<T, VerifyError> {
+    pub(crate) async fn finish(self) -> Result<T, VerifyError> {
         match self {
             Self::Done(result) => result,
             Self::Pending(pending) => pending.await,

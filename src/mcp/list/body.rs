@@ -7,7 +7,7 @@ use pin_project_lite::pin_project;
 
 use super::events::FilteredEvents;
 use super::json::FilteredJson;
-use crate::mcp::stream::BoxError;
+use crate::error::BoxError;
 
 pin_project! {
     /// The body of a response, without what the caller may not use.

@@ -7,7 +7,8 @@ use http_body::{Body, Frame};
 use pin_project_lite::pin_project;
 
 use super::filter::{ListFilter, MAX_HELD};
-use crate::mcp::stream::{BoxError, EventBoundaries};
+use crate::error::BoxError;
+use crate::mcp::stream::EventBoundaries;
 
 pin_project! {
     /// The body of an event stream with lists in the data of its events. Each event is sent once it is complete.

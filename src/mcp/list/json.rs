@@ -7,8 +7,8 @@ use bytes::Bytes;
 use http_body::{Body, Frame};
 
 use super::filter::{ListFilter, MAX_HELD};
+use crate::error::BoxError;
 use crate::mcp::request::{BodyReadError, BodyReader, ReadBody};
-use crate::mcp::stream::BoxError;
 
 /// The body of a JSON response with a list. It is read to its end before any of it is sent, because a body that cannot be
 /// parsed cannot be filtered.

@@ -1,25 +1,27 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::time::{Instant, Sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::bearer::{AuthInfo, BearerToken};
 use crate::clock::Clock;
 use crate::mcp::scopes::{RequiredRules, Rules};
-use crate::verify::{PendingVerification, Verification, Verified, Verifier, VerifyErrorKind};
+use crate::verify::{PendingVerification, Verified, Verifier, VerifyErrorKind};
+
+/// Ready when the token of a response ends. The mutex is never locked. It only makes the body `Sync`, which some servers
+/// require.
+pub(in crate::mcp) struct TokenEnd(Mutex<Pin<Box<dyn Future<Output = ()> + Send>>>);
 
 /// How long a response may continue: as long as its access token is valid.
 pub(in crate::mcp) struct TokenLifetime {
-    clock: Arc<dyn Clock>,
-    skew: Duration,
+    pub(in crate::mcp) clock: Arc<dyn Clock>,
+    pub(in crate::mcp) skew: Duration,
     /// When the token expires, since the Unix epoch; `None` if it does not say, or if responses may outlive it.
-    expires_at: Option<Duration>,
-    revalidation: Option<Revalidation>,
-    /// Fires when something may have changed. Set when the body is first polled.
-    timer: Option<Pin<Box<Sleep>>>,
+    pub(in crate::mcp) expires_at: Option<Duration>,
+    pub(in crate::mcp) revalidation: Option<Revalidation>,
 }
 
 /// Verifies a token again at an interval.
@@ -32,88 +34,97 @@ pub(in crate::mcp) struct Revalidation {
     required: RequiredRules,
     due: Instant,
     last_valid: Instant,
-    /// It is never locked. The mutex only makes the body `Sync`, which some servers require.
-    pending: Option<Mutex<PendingVerification>>,
 }
 
-/// The result of one revalidation.
-enum Revalidated {
-    Valid {
-        expires_at: Option<Duration>,
-    },
-    Invalid,
-    /// The token could not be verified, which does not make it invalid.
-    Unknown,
+impl TokenEnd {
+    fn new(end: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self(Mutex::new(Box::pin(end)))
+    }
+
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.0.get_mut().unwrap_or_else(PoisonError::into_inner).as_mut().poll(cx)
+    }
+}
+
+/// Ready when the last event of a stream has taken too long to complete after the token has ended.
+pub(super) fn last_event_timeout() -> TokenEnd {
+    TokenEnd::new(sleep(LAST_EVENT))
 }
 
 impl TokenLifetime {
     /// `None` if nothing can end the response.
-    pub(in crate::mcp) fn new(
-        clock: &Arc<dyn Clock>,
-        skew: Duration,
-        expires_at: Option<Duration>,
-        revalidation: Option<Revalidation>,
-    ) -> Option<Self> {
-        let can_end = expires_at.is_some() || revalidation.is_some();
-        can_end.then(|| Self { clock: Arc::clone(clock), skew, expires_at, revalidation, timer: None })
+    pub(in crate::mcp) fn end(self) -> Option<TokenEnd> {
+        let can_end = self.expires_at.is_some() || self.revalidation.is_some();
+        can_end.then(|| {
+            TokenEnd::new(async {
+                self.wait().await;
+                tracing::debug!(target: "mcp_bearer", "a streaming response ends with its access token");
+            })
+        })
     }
 
-    /// Ready once the token has expired, is invalid, or could not be verified for too long.
-    pub(in crate::mcp) fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Waits until the token has expired, is invalid, or could not be verified for too long.
+    async fn wait(mut self) {
+        let mut pending: Option<PendingVerification> = None;
         loop {
-            if let Some(Poll::Ready(result)) = self.revalidation.as_mut().and_then(|asked| asked.poll_pending(cx)) {
-                if self.is_ended_by(&result) {
-                    return Poll::Ready(());
-                }
-                self.reset_timer();
+            let outage_left = self.revalidation.as_ref().map_or(Duration::MAX, Revalidation::outage_left);
+            if self.time_left().is_zero() {
+                return;
             }
-            let Some(timer) = &mut self.timer else {
-                // The token may have expired before the body was polled.
-                self.timer = Some(Box::pin(tokio::time::sleep(Duration::ZERO)));
-                continue;
-            };
-            ready!(timer.as_mut().poll(cx));
-            if self.time_left().is_some_and(|left| left.is_zero()) {
-                return Poll::Ready(());
-            }
-            if self.revalidation.as_ref().is_some_and(|asked| Instant::now() >= asked.outage_ends_at()) {
+            if outage_left.is_zero() {
                 tracing::debug!(target: "mcp_bearer", "a streaming response ends: its token could not be verified for too long");
-                return Poll::Ready(());
+                return;
             }
-            if let Some(result) = self.revalidation.as_mut().and_then(Revalidation::start_if_due)
-                && self.is_ended_by(&result)
-            {
-                return Poll::Ready(());
+            let mut due_in = Duration::MAX;
+            if let (Some(revalidation), None) = (&self.revalidation, &pending) {
+                due_in = revalidation.due.saturating_duration_since(Instant::now());
+                if due_in.is_zero() {
+                    let verification = revalidation.verifier.verify(revalidation.token.as_bytes());
+                    pending = Some(Box::pin(verification.finish()));
+                }
             }
-            self.reset_timer();
+            let time = self.time_left().min(outage_left).min(MAX_SLEEP);
+            match &mut pending {
+                None => sleep(time.min(due_in)).await,
+                Some(verification) => {
+                    let Ok(verified) = timeout(time, verification).await else { continue };
+                    pending = None;
+                    if !self.may_continue(verified) {
+                        return;
+                    }
+                }
+            }
         }
-    }
-
-    fn is_ended_by(&mut self, result: &Revalidated) -> bool {
-        // A response that may outlive its token keeps no expiry.
-        if let (Revalidated::Valid { expires_at: Some(later) }, Some(expires_at)) = (result, &mut self.expires_at) {
-            *expires_at = *later;
-        }
-        matches!(result, Revalidated::Invalid)
     }
 
     /// Until `exp` plus the clock skew, as for a request.
-    fn time_left(&self) -> Option<Duration> {
-        let end = self.expires_at?.saturating_add(self.skew);
-        Some(end.saturating_sub(self.clock.since_epoch()))
+    fn time_left(&self) -> Duration {
+        let Some(expires_at) = self.expires_at else { return Duration::MAX };
+        expires_at.saturating_add(self.skew).saturating_sub(self.clock.since_epoch())
     }
 
-    /// Sets the timer to the next moment at which the response may end or a revalidation is due.
-    fn reset_timer(&mut self) {
-        let now = Instant::now();
-        let expiry = self.time_left().map(|left| left.min(MAX_SLEEP));
-        let due = self.revalidation.as_ref().filter(|asked| asked.pending.is_none());
-        let due = due.map(|asked| asked.due.saturating_duration_since(now));
-        let outage = self.revalidation.as_ref().map(|asked| asked.outage_ends_at().saturating_duration_since(now));
-        let sleep = expiry.into_iter().chain(due).chain(outage).min().unwrap_or(MAX_SLEEP);
-        if let Some(timer) = &mut self.timer {
-            timer.as_mut().reset(now.checked_add(sleep).unwrap_or(now));
+    /// Whether the result of a revalidation lets the response continue.
+    fn may_continue(&mut self, verified: Verified) -> bool {
+        let Some(revalidation) = &mut self.revalidation else { return true };
+        revalidation.schedule();
+        let claims = match verified.map_err(|error| error.kind()) {
+            Ok(claims) => claims,
+            Err(VerifyErrorKind::Invalid(_)) => return false,
+            // The token could not be verified, which does not make it invalid.
+            Err(VerifyErrorKind::Unavailable { .. } | VerifyErrorKind::Misconfigured) => return true,
+        };
+        let (scopes, guard) = (claims.scopes(), revalidation.auth.guard());
+        if !guard.required.is_met(scopes, &guard.hierarchy)
+            || !revalidation.rules.are_met(&revalidation.required, scopes, &guard.hierarchy)
+        {
+            return false;
         }
+        revalidation.last_valid = Instant::now();
+        // A response that may outlive its token keeps no expiry.
+        if let (Some(expires_at), Some(later)) = (&mut self.expires_at, claims.exp()) {
+            *expires_at = later;
+        }
+        true
     }
 }
 
@@ -126,65 +137,16 @@ impl Revalidation {
         rules: &Arc<Rules>,
         required: RequiredRules,
     ) -> Self {
-        let mut revalidation = Self {
-            interval,
-            verifier: Arc::clone(verifier),
-            token,
-            auth: auth.clone(),
-            rules: Arc::clone(rules),
-            required,
-            due: Instant::now(),
-            last_valid: Instant::now(),
-            pending: None,
-        };
+        let now = Instant::now();
+        let (verifier, auth, rules) = (Arc::clone(verifier), auth.clone(), Arc::clone(rules));
+        let mut revalidation = Self { interval, verifier, token, auth, rules, required, due: now, last_valid: now };
         revalidation.schedule();
         revalidation
     }
 
-    /// Starts a verification if it is due; `None` if none is due or its result is not available yet.
-    fn start_if_due(&mut self) -> Option<Revalidated> {
-        if self.pending.is_some() || Instant::now() < self.due {
-            return None;
-        }
-        match self.verifier.verify(self.token.as_bytes()) {
-            Verification::Done(verified) => Some(self.result(verified)),
-            Verification::Pending(verification) => {
-                self.pending = Some(Mutex::new(verification));
-                None
-            }
-        }
-    }
-
-    /// The result of the pending verification; `None` if none is pending.
-    fn poll_pending(&mut self, cx: &mut Context<'_>) -> Option<Poll<Revalidated>> {
-        let pending = self.pending.as_mut()?.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let Poll::Ready(verified) = pending.as_mut().poll(cx) else { return Some(Poll::Pending) };
-        self.pending = None;
-        Some(Poll::Ready(self.result(verified)))
-    }
-
-    fn result(&mut self, verified: Verified) -> Revalidated {
-        self.schedule();
-        let claims = match verified.map_err(|error| error.kind()) {
-            Ok(claims) => claims,
-            Err(VerifyErrorKind::Invalid(_)) => return Revalidated::Invalid,
-            Err(VerifyErrorKind::Unavailable { .. } | VerifyErrorKind::Misconfigured) => return Revalidated::Unknown,
-        };
-        let auth = AuthInfo::new(claims, Arc::clone(self.auth.guard()));
-        let (scopes, guard) = (auth.scopes(), auth.guard());
-        let is_sufficient = guard.required.is_met(scopes, &guard.hierarchy)
-            && self.rules.are_met(&self.required, scopes, &guard.hierarchy);
-        if !is_sufficient {
-            return Revalidated::Invalid;
-        }
-        self.last_valid = Instant::now();
-        Revalidated::Valid { expires_at: auth.expires_since_epoch() }
-    }
-
-    /// When a token that cannot be verified ends its response.
-    fn outage_ends_at(&self) -> Instant {
-        let longest = self.interval.saturating_add(MAX_OUTAGE);
-        self.last_valid.checked_add(longest).unwrap_or(self.last_valid)
+    /// The time until a token that cannot be verified ends its response.
+    fn outage_left(&self) -> Duration {
+        self.interval.saturating_add(MAX_OUTAGE).saturating_sub(self.last_valid.elapsed())
     }
 
     /// Sets the next revalidation, up to a tenth of the interval early, so that streams are spread.
@@ -200,3 +162,5 @@ const MAX_SLEEP: Duration = Duration::from_secs(60);
 const MAX_OUTAGE: Duration = Duration::from_secs(3_600);
 /// Spreads the streams that were opened at the same time.
 const JITTER: f64 = 0.1;
+/// How long the last event of a stream may take to complete after the token has ended.
+const LAST_EVENT: Duration = Duration::from_secs(5);
