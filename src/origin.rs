@@ -10,7 +10,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 use url::Url;
 
-use crate::bearer::{BearerBody, Guard, Rejection, ResponseFuture, log, readable_by};
+use crate::bearer::{BearerBody, Guard, Rejection, ResponseFuture, readable_by};
 use crate::error::{BuildError, BuildErrorKind};
 use crate::identifier;
 
@@ -80,8 +80,8 @@ where
         if origins.allow(request.headers()) {
             return ResponseFuture::inner(self.inner.call(request));
         }
-        log::rejected(guard, rejection, None);
-        ResponseFuture::rejected(readable_by(request.headers(), rejection, rejection.to_response()))
+        let rejection = rejection.clone().logged(guard);
+        ResponseFuture::rejected(readable_by(request.headers(), &rejection, rejection.to_response()))
     }
 }
 

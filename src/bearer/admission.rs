@@ -1,12 +1,13 @@
 //! The decision about a request: who sends it, or why it is rejected.
 
+use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{Extensions, HeaderMap, Method, Response, header};
 
 use super::token::NoToken;
-use super::{AuthInfo, BearerToken, Guard, OnRejection, Rejection, log, readable_by};
+use super::{AuthInfo, BearerToken, Guard, OnRejection, Rejection, readable_by};
 use crate::scope::Scopes;
 use crate::verify::{PendingVerification, Verification, Verified, Verifier};
 
@@ -22,8 +23,7 @@ pub(super) struct BearerState {
 /// The decision about a request.
 pub(super) enum Admission {
     Unauthenticated(Unauthenticated),
-    Authenticated(AuthInfo),
-    Rejected(Rejection),
+    Decided(Result<AuthInfo, Rejection>),
     Pending(PendingVerification, Arc<Guard>),
 }
 
@@ -64,26 +64,16 @@ impl Caller {
 impl BearerState {
     pub(super) fn admit(&self, method: &Method, headers: &HeaderMap, outer: Option<Arc<Guard>>) -> Admission {
         let guard = self.guard_inside(outer);
-        let anonymous_allowed = self.anonymous_allowed;
-        if is_preflight(method, headers) {
+        let token = BearerToken::find(headers);
+        let is_anonymous = self.anonymous_allowed && matches!(token, Err(NoToken::Missing));
+        if is_anonymous || is_preflight(method, headers) {
+            let anonymous_allowed = self.anonymous_allowed;
             return Admission::Unauthenticated(Unauthenticated { guard, anonymous_allowed });
         }
-        let token = match BearerToken::find(headers) {
-            Ok(token) => token,
-            Err(NoToken::Missing) if anonymous_allowed => {
-                return Admission::Unauthenticated(Unauthenticated { guard, anonymous_allowed });
-            }
-            Err(reason) => {
-                let rejection = Rejection::from(reason).guarded_by(&guard);
-                log::rejected(&guard, &rejection, None);
-                return Admission::Rejected(rejection);
-            }
-        };
-        match self.verifier.verify(token) {
-            Verification::Done(verified) => {
-                conclude(verified, guard).map_or_else(Admission::Rejected, Admission::Authenticated)
-            }
-            Verification::Pending(verification) => Admission::Pending(verification, guard),
+        match token.map(|token| self.verifier.verify(token)) {
+            Ok(Verification::Done(verified)) => Admission::Decided(conclude(verified, guard)),
+            Ok(Verification::Pending(verification)) => Admission::Pending(verification, guard),
+            Err(reason) => Admission::Decided(Err(Rejection::from(reason).logged(&guard))),
         }
     }
 
@@ -114,18 +104,19 @@ pub(super) fn remove_marks(extensions: &mut Extensions) -> Option<Arc<Guard>> {
 
 /// Makes the caller of a verified token, unless the token lacks a scope: the last check.
 pub(super) fn conclude(verified: Verified, guard: Arc<Guard>) -> Result<AuthInfo, Rejection> {
-    let claims = verified.map_err(|error| {
-        let rejection = Rejection::from(error.kind()).guarded_by(&guard);
-        log::rejected(&guard, &rejection, Some(&error));
-        rejection
-    })?;
+    let claims = verified.map_err(|error| Rejection::from_error(&error, &guard))?;
     let auth = AuthInfo::new(claims, guard);
-    let guard = auth.guard();
-    if guard.required.is_met(auth.scopes(), &guard.hierarchy) {
-        return Ok(auth);
+    let is_sufficient = auth.guard().is_satisfied_by(auth.scopes());
+    if is_sufficient { Ok(auth) } else { Err(auth.lacks(Scopes::EMPTY)) }
+}
+
+impl fmt::Debug for BearerState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BearerState")
+            .field("guard", &self.guard)
+            .field("anonymous_allowed", &self.anonymous_allowed)
+            .finish_non_exhaustive()
     }
-    log::insufficient_scope(guard, auth.issuer());
-    Err(Rejection::insufficient_scope(guard, Scopes::EMPTY))
 }
 
 /// Whether a request is a CORS preflight (Fetch standard), with which browsers send no credentials.

@@ -51,9 +51,7 @@ impl AuthInfo {
             return Ok(auth);
         }
         if let Some(mark) = extensions.get::<Unauthenticated>() {
-            let rejection = Rejection::missing_token(&mark.guard, Scopes::EMPTY);
-            log::rejected(&mark.guard, &rejection, None);
-            return Err(rejection);
+            return Err(Rejection::new(RejectionKind::MissingToken).logged(&mark.guard));
         }
         log::misconfigured_outside(
             "no_layer",
@@ -159,8 +157,12 @@ impl AuthInfo {
         if ScopeRequirement::from(scopes.clone()).is_met(self.scopes(), &self.guard.hierarchy) {
             return Ok(());
         }
-        log::insufficient_scope(&self.guard, self.issuer());
-        Err(Rejection::insufficient_scope(&self.guard, scopes))
+        Err(self.lacks(scopes))
+    }
+
+    /// The rejection of this token, which lacks scopes of the layer or `more`.
+    pub(crate) fn lacks(&self, more: Scopes) -> Rejection {
+        Rejection::insufficient_scope(&self.guard, self.issuer(), more)
     }
 
     /// When the access token expires (`exp`). Requests are accepted for up to the clock skew longer. `None` if only the

@@ -1,6 +1,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use http::HeaderValue;
+
 use crate::event_limit::EventLimit;
 use crate::scope::{OFFLINE_ACCESS, RequestedScopes, ScopeHierarchy, ScopeRequirement, Scopes};
 
@@ -35,6 +37,11 @@ impl Guard {
         }
     }
 
+    /// Whether a token with these scopes may use the route.
+    pub(crate) fn is_satisfied_by(&self, scopes: &Scopes) -> bool {
+        self.required.is_met(scopes, &self.hierarchy)
+    }
+
     /// Warns the operator of a requirement that clients may be unable to meet.
     pub(crate) fn warn_of(&self, requirement: &ScopeRequirement) {
         let supported = &self.scopes_supported;
@@ -45,6 +52,38 @@ impl Guard {
             tracing::warn!(target: "mcp_bearer", "`offline_access` is required but left out of challenges");
         }
     }
+
+    /// A `Bearer` challenge (RFC 6750, section 3; RFC 9728, section 5.1). It names the required scopes and `more`: older
+    /// clients request exactly the scopes of one challenge (MCP 2026-07-28). Each parameter is quoted and appears once.
+    pub(super) fn challenge(&self, error: Option<(&str, &str)>, more: &Scopes) -> HeaderValue {
+        let required = self.required.challenge(&self.hierarchy);
+        let scopes = required.union(more).without(OFFLINE_ACCESS);
+        let (code, description) = error.unwrap_or_default();
+        let scope = self.requested.translate(&scopes);
+        let parameters = [
+            ("realm", self.realm.as_deref().unwrap_or_default()),
+            ("error", code),
+            ("error_description", description),
+            ("resource_metadata", &self.metadata_url),
+            ("scope", scope.as_str()),
+        ];
+        let mut text = String::from("Bearer");
+        let mut separator = " ";
+        for (name, value) in parameters.into_iter().filter(|(_, value)| !value.is_empty()) {
+            text.extend([separator, name, "=\""]);
+            // A quoted-string (RFC 9110, section 5.6.4).
+            for character in value.chars() {
+                if matches!(character, '"' | '\\') {
+                    text.push('\\');
+                }
+                text.push(character);
+            }
+            text.push('"');
+            separator = ", ";
+        }
+        // The builder rejects a configuration with characters that a header cannot have.
+        HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("Bearer"))
+    }
 }
 
 impl fmt::Debug for Guard {
@@ -53,5 +92,35 @@ impl fmt::Debug for Guard {
             .field("metadata_url", &self.metadata_url)
             .field("required", &self.required)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_independent_parser_reads_the_challenge() {
+        for realm in ["plain", "with \"quotes\" and \\ back\\\\slashes", "a, Bearer error=\"x\""] {
+            let url = "https://h/.well-known/oauth-protected-resource/mcp?x=%22";
+            let guard = Guard { realm: Some(realm.into()), ..Guard::new(url) };
+            let scopes = Scopes::new(["a:b", "c/d"]).unwrap();
+            let header = guard.challenge(Some(("invalid_token", "The access token expired")), &scopes);
+            let parsed = http_auth::parse_challenges(header.to_str().unwrap()).unwrap();
+            assert_eq!(parsed.len(), 1);
+            assert_eq!(parsed[0].scheme, "Bearer");
+            let parameters: Vec<_> =
+                parsed[0].params.iter().map(|(name, value)| (*name, value.to_unescaped())).collect();
+            assert_eq!(
+                parameters,
+                [
+                    ("realm", realm.to_owned()),
+                    ("error", "invalid_token".to_owned()),
+                    ("error_description", "The access token expired".to_owned()),
+                    ("resource_metadata", url.to_owned()),
+                    ("scope", "a:b c/d".to_owned()),
+                ]
+            );
+        }
     }
 }

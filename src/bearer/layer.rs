@@ -1,4 +1,3 @@
-use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -61,7 +60,7 @@ use crate::verify::Verifier;
 /// # app(&server.build_lazy().unwrap(), true);
 /// # }
 /// ```
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct BearerAuthLayer {
     state: Arc<BearerState>,
 }
@@ -179,14 +178,5 @@ impl<S> Layer<S> for BearerAuthLayer {
 
     fn layer(&self, inner: S) -> Self::Service {
         BearerAuth::new(inner, Arc::clone(&self.state))
-    }
-}
-
-impl fmt::Debug for BearerAuthLayer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BearerAuthLayer")
-            .field("guard", &self.state.guard)
-            .field("anonymous_allowed", &self.state.anonymous_allowed)
-            .finish_non_exhaustive()
     }
 }

@@ -11,17 +11,38 @@ use super::{Guard, Rejection, RejectionKind};
 use crate::event_limit::{EventLimit, EventSummary};
 use crate::introspection::IntrospectionError;
 use crate::log::{Cause, Escaped, MAX_CAUSE, is_shown, limited};
+use crate::scope::Scopes;
 use crate::verify::VerifyError;
 
-/// Logs a rejected request, with the error of the verifier if there is one.
-pub(crate) fn rejected(guard: &Guard, rejection: &Rejection, error: Option<&VerifyError>) {
+impl Rejection {
+    /// Takes the challenge from `guard`, and logs the rejection.
+    pub(crate) fn logged(self, guard: &Arc<Guard>) -> Self {
+        log(guard, &self, None, None);
+        self.guarded_by(guard)
+    }
+
+    /// The same for a token that cannot be verified.
+    pub(super) fn from_error(error: &VerifyError, guard: &Arc<Guard>) -> Self {
+        let rejection = Self::from(error.kind());
+        log(guard, &rejection, error.issuer(), Some(error));
+        rejection.guarded_by(guard)
+    }
+
+    /// The same for a valid token of this issuer that lacks scopes: those of `guard`, and `more`.
+    pub(super) fn insufficient_scope(guard: &Arc<Guard>, issuer: Option<&str>, more: Scopes) -> Self {
+        let rejection = Self::new(RejectionKind::InsufficientScope).with_scopes(more);
+        log(guard, &rejection, issuer, None);
+        rejection.guarded_by(guard)
+    }
+}
+
+fn log(guard: &Guard, rejection: &Rejection, issuer: Option<&str>, error: Option<&VerifyError>) {
     let kind = rejection.label();
     let cause = match rejection.kind() {
         RejectionKind::InvalidToken(failure) => failure.label(),
         RejectionKind::Request(failure) => failure.label(),
         _ => kind,
     };
-    let issuer = error.and_then(VerifyError::issuer);
     let kid = error.and_then(VerifyError::kid).map(|kid| tracing::field::display(Escaped::new(kid, MAX_KID)));
     let source = error.and_then(StdError::source);
     let reason = source.map(|source| tracing::field::display(Cause::new(source)));
@@ -45,13 +66,6 @@ pub(crate) fn rejected(guard: &Guard, rejection: &Rejection, error: Option<&Veri
                 "request rejected");
         }
     }
-}
-
-/// Logs a request whose valid token lacks a scope.
-pub(crate) fn insufficient_scope(guard: &Guard, issuer: Option<&str>) {
-    let kind = "insufficient_scope";
-    let is_shown = is_counted(guard, kind);
-    limited!(is_shown, info, target: "mcp_bearer::rejection", kind, cause = kind, issuer, "request rejected");
 }
 
 /// Logs a mistake in the program that a request has shown. `message` says how to repair it.

@@ -6,10 +6,9 @@ use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
 
 use super::Guard;
-use super::challenge::challenge;
 use super::token::NoToken;
 use crate::failure::CheckFailure;
-use crate::scope::{OFFLINE_ACCESS, Scopes};
+use crate::scope::Scopes;
 use crate::verify::{VerifyError, VerifyErrorKind};
 
 /// Why a request was rejected, and what its sender is told.
@@ -178,11 +177,7 @@ impl Rejection {
             | RejectionKind::InvalidRequest
             | RejectionKind::InvalidToken(_)
             | RejectionKind::InsufficientScope => {
-                // One challenge names all scopes of the operation: older clients request exactly these (MCP 2026-07-28).
-                let required = guard.required.challenge(&guard.hierarchy);
-                let all = if self.scopes.is_empty() { required } else { required.union(&self.scopes) };
-                let all = if all.contains(OFFLINE_ACCESS) { all.without(OFFLINE_ACCESS) } else { all };
-                Some(challenge(guard, code.map(|code| (code, self.description())), &all))
+                Some(guard.challenge(code.map(|code| (code, self.description())), &self.scopes))
             }
             RejectionKind::Unavailable { .. }
             | RejectionKind::Misconfigured
@@ -196,17 +191,13 @@ impl Rejection {
         Self { kind, guard: None, scopes: Scopes::EMPTY, body: None }
     }
 
-    /// The access token does not grant the scopes of the layer and these.
-    pub(crate) fn insufficient_scope(guard: &Arc<Guard>, scopes: Scopes) -> Self {
-        Self { scopes, ..Self::new(RejectionKind::InsufficientScope).guarded_by(guard) }
+    /// Names these scopes in the challenge, besides those of the layer.
+    pub(crate) fn with_scopes(mut self, scopes: Scopes) -> Self {
+        self.scopes = scopes;
+        self
     }
 
-    /// The request has no credentials, and needs the scopes of the layer and these.
-    pub(crate) fn missing_token(guard: &Arc<Guard>, scopes: Scopes) -> Self {
-        Self { scopes, ..Self::new(RejectionKind::MissingToken).guarded_by(guard) }
-    }
-
-    pub(crate) fn guarded_by(mut self, guard: &Arc<Guard>) -> Self {
+    pub(super) fn guarded_by(mut self, guard: &Arc<Guard>) -> Self {
         self.guard = Some(Arc::clone(guard));
         self
     }

@@ -1,11 +1,9 @@
-//! The response to a rejected request.
-
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 
 use super::{Rejection, RejectionKind, log};
 
@@ -84,7 +82,90 @@ fn is_bearer(challenge: &HeaderValue) -> bool {
     scheme.eq_ignore_ascii_case(b"Bearer")
 }
 
+/// Changes the response to a gRPC request to the form that gRPC clients read, and leaves all other responses as they are.
+///
+/// A gRPC client takes another HTTP status or a JSON body for a broken connection. It gets headers only: HTTP status 200,
+/// `grpc-status`, `grpc-message` ("Trailers-Only"), and the other headers of the response.
+pub(crate) fn readable_by(headers: &HeaderMap, rejection: &Rejection, response: Response<Bytes>) -> Response<Bytes> {
+    if !is_grpc(headers) {
+        return response;
+    }
+    // Clients choose between a login, no retry, and a later retry by this code.
+    let code: u16 = match rejection.status() {
+        StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED => 16,
+        StatusCode::FORBIDDEN => 7,
+        StatusCode::SERVICE_UNAVAILABLE => 14,
+        _ => 13,
+    };
+    let mut response = response.map(|_| Bytes::new());
+    *response.status_mut() = StatusCode::OK;
+    let answer = response.headers_mut();
+    for about_the_body in [header::CONTENT_LENGTH, header::CONTENT_ENCODING] {
+        answer.remove(about_the_body);
+    }
+    answer.insert(header::CONTENT_TYPE, HeaderValue::from_static(GRPC));
+    answer.insert(HeaderName::from_static("grpc-status"), HeaderValue::from(code));
+    // Each description is printable ASCII without `%`, so it needs no percent-encoding (gRPC over HTTP/2, `Status-Message`).
+    answer.insert(HeaderName::from_static("grpc-message"), HeaderValue::from_static(rejection.description()));
+    response
+}
+
+/// Whether a request is a gRPC or gRPC-Web call (gRPC over HTTP/2, "Requests").
+fn is_grpc(headers: &HeaderMap) -> bool {
+    let Some(value) = headers.get(header::CONTENT_TYPE) else { return false };
+    let value = value.as_bytes().trim_ascii();
+    let Some((start, rest)) = value.split_at_checked(GRPC.len()) else { return false };
+    start.eq_ignore_ascii_case(GRPC.as_bytes())
+        && rest.first().is_none_or(|next| matches!(next, b'+' | b';' | b'-' | b' '))
+}
+
+const GRPC: &str = "application/grpc";
 const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(5);
 /// With `Retry-After: 0`, all clients would retry at once.
 const MIN_RETRY_AFTER: Duration = Duration::from_secs(1);
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::failure::CheckFailure::*;
+
+    /// So no description is escaped, neither in JSON nor by percent-encoding in a `grpc-message`.
+    #[test]
+    fn every_description_is_printable_ascii_without_special_characters() {
+        let kinds = [
+            RejectionKind::MissingToken,
+            RejectionKind::InvalidRequest,
+            RejectionKind::InsufficientScope,
+            RejectionKind::Unavailable { retry_after: None },
+            RejectionKind::Misconfigured,
+            RejectionKind::Origin,
+            RejectionKind::Internal,
+        ];
+        let failures = [
+            TooLong,
+            Malformed,
+            Encrypted,
+            Header,
+            CriticalHeader,
+            Algorithm,
+            TokenType,
+            Claims,
+            Issuer,
+            Audience,
+            NoExpiry,
+            Expired,
+            NotYetValid,
+            LifetimeTooLong,
+            SenderConstrained,
+            UnknownKey,
+            Signature,
+            Inactive,
+        ];
+        for kind in kinds.into_iter().chain(failures.map(RejectionKind::InvalidToken)) {
+            let description = Rejection::new(kind).description();
+            assert!(description.bytes().all(|byte| matches!(byte, b' '..=b'~')), "{description}");
+            assert!(!description.contains(['%', '"', '\\']), "{description}");
+        }
+    }
+}

@@ -1,19 +1,51 @@
 use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
+use bytes::Bytes;
 use http::{Request, Response};
+use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::admission::{Admission, BearerState, remove_marks};
-use super::future::PendingRequest;
-use super::{BearerBody, ResponseFuture};
+use super::admission::{Admission, BearerState, conclude, remove_marks};
+use super::{AuthInfo, BearerBody, Guard, Rejection};
+use crate::verify::PendingVerification;
 
 /// The service that [`BearerAuthLayer`](super::BearerAuthLayer) makes.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct BearerAuth<S> {
     inner: S,
     state: Arc<BearerState>,
+}
+
+pin_project! {
+    /// The response future of [`BearerAuth`] and of [`OriginCheck`](crate::origin::OriginCheck).
+    pub struct ResponseFuture<S, B>
+    where
+        S: Service<Request<B>>,
+    {
+        #[pin]
+        stage: ResponseStage<S, B, S::Future>,
+    }
+}
+
+pin_project! {
+    #[project = ResponseStageProjection]
+    enum ResponseStage<S, B, F> {
+        Verifying { verification: PendingVerification, next: Option<Box<PendingRequest<S, B>>> },
+        Calling { #[pin] future: F },
+        Rejected { response: Option<Response<Bytes>> },
+    }
+}
+
+/// A request that waits for the verification of its token, and the service that is ready for it.
+struct PendingRequest<S, B> {
+    service: S,
+    request: Request<B>,
+    state: Arc<BearerState>,
+    guard: Arc<Guard>,
 }
 
 impl<S> BearerAuth<S> {
@@ -37,31 +69,83 @@ where
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
         // Only this layer decides who the caller is, so earlier marks are removed first.
         let outer = remove_marks(request.extensions_mut());
-        match self.state.admit(request.method(), request.headers(), outer) {
+        let stage = match self.state.admit(request.method(), request.headers(), outer) {
             Admission::Unauthenticated(mark) => {
                 request.extensions_mut().insert(mark);
-                ResponseFuture::inner(self.inner.call(request))
+                ResponseStage::Calling { future: self.inner.call(request) }
             }
-            Admission::Authenticated(auth) => {
-                request.extensions_mut().insert(auth);
-                ResponseFuture::inner(self.inner.call(request))
-            }
-            Admission::Rejected(rejection) => {
-                ResponseFuture::rejected(self.state.respond(&rejection, request.headers()))
-            }
+            Admission::Decided(decision) => ResponseStage::decided(decision, &mut self.inner, request, &self.state),
             Admission::Pending(verification, guard) => {
                 // The clone is not ready. The service that was polled ready is called later.
                 let clone = self.inner.clone();
-                let ready = std::mem::replace(&mut self.inner, clone);
-                let next = PendingRequest { service: ready, request, state: Arc::clone(&self.state), guard };
-                ResponseFuture::pending(verification, next)
+                let service = std::mem::replace(&mut self.inner, clone);
+                let next = PendingRequest { service, request, state: Arc::clone(&self.state), guard };
+                ResponseStage::Verifying { verification, next: Some(Box::new(next)) }
             }
+        };
+        ResponseFuture { stage }
+    }
+}
+
+impl<S: Service<Request<B>>, B> ResponseStage<S, B, S::Future> {
+    /// Calls the service, or rejects the request.
+    fn decided(
+        decision: Result<AuthInfo, Rejection>,
+        service: &mut S,
+        mut request: Request<B>,
+        state: &BearerState,
+    ) -> Self {
+        match decision {
+            Ok(auth) => {
+                request.extensions_mut().insert(auth);
+                Self::Calling { future: service.call(request) }
+            }
+            Err(rejection) => Self::Rejected { response: Some(state.respond(&rejection, request.headers())) },
         }
     }
 }
 
-impl<S: fmt::Debug> fmt::Debug for BearerAuth<S> {
+impl<S: Service<Request<B>>, B> ResponseFuture<S, B> {
+    pub(crate) const fn inner(future: S::Future) -> Self {
+        Self { stage: ResponseStage::Calling { future } }
+    }
+
+    pub(crate) const fn rejected(response: Response<Bytes>) -> Self {
+        Self { stage: ResponseStage::Rejected { response: Some(response) } }
+    }
+}
+
+impl<S, B, ResBody> Future for ResponseFuture<S, B>
+where
+    S: Service<Request<B>, Response = Response<ResBody>>,
+{
+    type Output = Result<Response<BearerBody<ResBody>>, S::Error>;
+
+    #[expect(clippy::expect_used, reason = "as `async fn`, the future panics if it is polled after completion")]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        loop {
+            let stage = match self.as_mut().project().stage.project() {
+                ResponseStageProjection::Verifying { verification, next } => {
+                    let verified = ready!(verification.as_mut().poll(cx));
+                    let PendingRequest { mut service, request, state, guard } =
+                        *next.take().expect("`ResponseFuture` polled after a panic");
+                    ResponseStage::decided(conclude(verified, guard), &mut service, request, &state)
+                }
+                ResponseStageProjection::Calling { future } => {
+                    return future.poll(cx).map_ok(|response| response.map(BearerBody::from_service));
+                }
+                ResponseStageProjection::Rejected { response } => {
+                    let response = response.take().expect("`ResponseFuture` polled after completion");
+                    return Poll::Ready(Ok(response.map(BearerBody::from_rejection)));
+                }
+            };
+            self.as_mut().project().stage.set(stage);
+        }
+    }
+}
+
+impl<S: Service<Request<B>>, B> fmt::Debug for ResponseFuture<S, B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BearerAuth").field("inner", &self.inner).finish_non_exhaustive()
+        f.debug_struct("ResponseFuture").finish_non_exhaustive()
     }
 }

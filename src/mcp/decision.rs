@@ -1,13 +1,14 @@
 //! The decision about a request, when its body is read.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use http::{HeaderMap, header};
 
 use super::OperationFailure;
 use super::request::{self, ListKind, MAX_URI_BYTES, MAX_URIS, Message, Operation, OperationHeaders};
 use super::scopes::{RequiredRules, Rules};
-use crate::bearer::{Caller, Guard, Rejection, log};
+use crate::bearer::{Caller, Guard, Rejection, RejectionKind};
 use crate::scope::Scopes;
 
 /// What the response to an accepted request needs to know of the body.
@@ -17,14 +18,6 @@ pub(super) struct AcceptedBody {
     pub(super) needs: RequiredRules,
     /// Whether the response may contain a list to filter.
     pub(super) lists: bool,
-}
-
-impl AcceptedBody {
-    /// Adds what was known before the body was read.
-    pub(super) const fn and(mut self, before: &Self) -> Self {
-        self.lists |= before.lists;
-        self
-    }
 }
 
 /// The operations of all messages in a body.
@@ -74,7 +67,7 @@ pub(super) fn decide(
     body: &[u8],
 ) -> Result<AcceptedBody, Rejection> {
     let rejected =
-        |failure, id: Option<Box<str>>| logged(caller.guard(), Rejection::for_operation(failure, id.as_deref()));
+        |failure, id: Option<Box<str>>| Err(Rejection::for_operation(failure, id.as_deref()).logged(caller.guard()));
     let repeated = OperationHeaders::parse(headers);
     let mut summary = BodySummary { mismatch: repeated.is_err(), ..BodySummary::default() };
     let read = request::read(body, |message| summary.add(&message, repeated.as_ref().ok(), rules));
@@ -83,32 +76,27 @@ pub(super) fn decide(
         // The handler may read any operation from this body, so the token must satisfy every rule.
         let everything = rules.everything();
         return match caller {
-            Caller::Anonymous(guard) => Err(logged(guard, Rejection::missing_token(guard, Scopes::EMPTY))),
+            Caller::Anonymous(guard) => Err(missing_token(guard, Scopes::EMPTY)),
             Caller::Token(auth)
                 if everything.unlisted || !rules.are_met(&everything, auth.scopes(), &auth.guard().hierarchy) =>
             {
-                Err(rejected(OperationFailure::Unreadable, None))
+                rejected(OperationFailure::Unreadable, None)
             }
             Caller::Token(_) => Ok(AcceptedBody { needs: everything, lists: true }),
         };
     }
     let BodySummary { needs, lists, mismatch, id, .. } = summary;
     if mismatch {
-        return Err(rejected(OperationFailure::HeaderMismatch, id.filter(|_| is_readable)));
+        return rejected(OperationFailure::HeaderMismatch, id.filter(|_| is_readable));
     }
     match caller {
-        Caller::Anonymous(guard) if needs.token => {
-            Err(logged(guard, Rejection::missing_token(guard, rules.scopes_of(&needs))))
-        }
-        _ if needs.unlisted => Err(rejected(OperationFailure::Unlisted, id)),
+        Caller::Anonymous(guard) if needs.token => Err(missing_token(guard, rules.scopes_of(&needs))),
+        _ if needs.unlisted => rejected(OperationFailure::Unlisted, id),
         Caller::Anonymous(_) => Ok(AcceptedBody { needs, lists }),
         Caller::Token(auth) if rules.are_met(&needs, auth.scopes(), &auth.guard().hierarchy) => {
             Ok(AcceptedBody { needs, lists })
         }
-        Caller::Token(auth) => {
-            log::insufficient_scope(auth.guard(), auth.issuer());
-            Err(Rejection::insufficient_scope(auth.guard(), rules.scopes_of(&needs)))
-        }
+        Caller::Token(auth) => Err(auth.lacks(rules.scopes_of(&needs))),
     }
 }
 
@@ -139,10 +127,9 @@ fn is_utf8(headers: &HeaderMap) -> bool {
     })
 }
 
-/// Logs a rejection.
-pub(super) fn logged(guard: &Guard, rejection: Rejection) -> Rejection {
-    log::rejected(guard, &rejection, None);
-    rejection
+/// Rejects a request without a token that needs the scopes of the layer and these.
+pub(super) fn missing_token(guard: &Arc<Guard>, scopes: Scopes) -> Rejection {
+    Rejection::new(RejectionKind::MissingToken).with_scopes(scopes).logged(guard)
 }
 
 const CHARSET: &[u8] = b"charset";

@@ -9,18 +9,20 @@ use http::{HeaderMap, Response, header, response};
 use http_body::Body;
 use tokio::time::Sleep;
 
-use super::McpResponseBody;
-use super::decision::AcceptedBody;
+use super::decision::{AcceptedBody, decide, missing_token};
 use super::list::{FilteredBody, FilteredEvents, FilteredJson, ListFilter};
+use super::request::ReadBody;
 use super::scopes::Rules;
 use super::session::{Owner, SessionBinding};
 use super::stream::{Revalidation, StreamEnd, TokenLifetime};
+use super::{McpResponseBody, OperationFailure};
 use crate::bearer::{BearerAuthLayer, BearerToken, Caller, Rejection, RejectionKind, log};
 use crate::clock::Clock;
 use crate::error::BoxError;
+use crate::scope::Scopes;
 
 /// The configuration that all requests share.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub(super) struct McpState {
     pub(super) bearer: BearerAuthLayer,
     pub(super) rules: Arc<Rules>,
@@ -53,14 +55,7 @@ enum Media {
     Other,
 }
 
-/// The response, or a list that must be read before the response is known.
-pub(super) enum HandlerResponse<B> {
-    Ready(Response<McpResponseBody<B>>),
-    /// The status depends on the body.
-    Listing(Box<Listing<B>>),
-}
-
-/// A JSON response with a list, whose body is being read.
+/// A JSON response with a list, whose body is being read: the status of the response depends on it.
 pub(super) struct Listing<B> {
     exchange: Exchange,
     parts: response::Parts,
@@ -93,7 +88,35 @@ where
 }
 
 impl Exchange {
-    pub(super) fn respond<B: Body<Data = Bytes>>(self, response: Response<B>) -> HandlerResponse<B> {
+    /// The largest body that this caller may send, in bytes.
+    pub(super) fn max_body(&self) -> usize {
+        match self.caller {
+            Caller::Anonymous(_) => self.state.max_anonymous_body.min(self.state.max_body),
+            Caller::Token(_) => self.state.max_body,
+        }
+    }
+
+    /// Decides about the body of the request.
+    pub(super) fn decide(
+        &mut self,
+        headers: &HeaderMap,
+        read: Result<ReadBody, OperationFailure>,
+    ) -> Result<ReadBody, Rejection> {
+        let read = read.map_err(|failure| match (failure, &self.caller) {
+            // With a token, the limit may be higher.
+            (OperationFailure::TooLarge, Caller::Anonymous(guard)) => missing_token(guard, Scopes::EMPTY),
+            (failure, caller) => Rejection::for_operation(failure, None).logged(caller.guard()),
+        })?;
+        let accepted = decide(&self.state.rules, &self.caller, headers, &read.bytes)?;
+        self.accepted = AcceptedBody { lists: self.accepted.lists || accepted.lists, ..accepted };
+        Ok(read)
+    }
+
+    /// The response, or a list that must be read first.
+    pub(super) fn respond<B>(self, response: Response<B>) -> Result<Response<McpResponseBody<B>>, Box<Listing<B>>>
+    where
+        B: Body<Data = Bytes>,
+    {
         let (mut parts, body) = response.into_parts();
         if let Some(sessions) = &self.state.sessions {
             sessions.bind_response(&mut parts.headers, self.session_owner.as_ref(), self.caller.guard());
@@ -106,7 +129,7 @@ impl Exchange {
                 "compressed_list",
                 "a compressed list cannot be filtered: add the compression layer outside of the `McpLayer`",
             );
-            return HandlerResponse::Ready(self.internal_error());
+            return Ok(self.internal_error());
         }
         let has_length = parts.headers.contains_key(header::CONTENT_LENGTH) || body.size_hint().exact().is_some();
         let is_empty = body.is_end_stream();
@@ -115,7 +138,7 @@ impl Exchange {
             Media::Json if is_filtered => {
                 parts.headers.remove(header::CONTENT_LENGTH);
                 let json = Box::new(FilteredJson::new(body, filter(), parts.status.is_success()));
-                return HandlerResponse::Listing(Box::new(Listing { exchange: self, parts, json, timeout: None }));
+                return Err(Box::new(Listing { exchange: self, parts, json, timeout: None }));
             }
             Media::Events if is_filtered => {
                 parts.headers.remove(header::CONTENT_LENGTH);
@@ -127,7 +150,7 @@ impl Exchange {
         let is_compressed = parts.headers.contains_key(header::CONTENT_ENCODING);
         let has_events = media == Media::Events && !is_compressed && (is_filtered || !has_length);
         let end = if is_empty { None } else { self.stream_end(has_events) };
-        HandlerResponse::Ready(Response::from_parts(parts, McpResponseBody::from_service(body, end)))
+        Ok(Response::from_parts(parts, McpResponseBody::from_service(body, end)))
     }
 
     fn internal_error<B>(&self) -> Response<McpResponseBody<B>> {

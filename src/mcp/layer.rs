@@ -1,4 +1,3 @@
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,7 +44,7 @@ use crate::error::{BuildError, BuildErrorKind, valid_or_panic};
 ///
 /// A bearer layer or another MCP layer of the same server may be outside of it, as in a router inside a router. A request
 /// then needs the scopes of both.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 #[must_use]
 pub struct McpLayer {
     state: Arc<McpState>,
@@ -298,16 +297,6 @@ impl<S> Layer<S> for McpLayer {
 
     fn layer(&self, inner: S) -> Self::Service {
         self.state.bearer.layer(McpAuth::new(inner, Arc::clone(&self.state)))
-    }
-}
-
-impl fmt::Debug for McpLayer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("McpLayer")
-            .field("bearer", &self.state.bearer)
-            .field("rules", &self.state.rules)
-            .field("filters_lists", &self.state.filters_lists)
-            .finish_non_exhaustive()
     }
 }
 

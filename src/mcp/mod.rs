@@ -34,7 +34,6 @@
 mod decision;
 mod exchange;
 mod failure;
-mod future;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
 mod layer;
@@ -47,12 +46,11 @@ mod session;
 mod stream;
 
 pub use failure::OperationFailure;
-pub use future::McpResponseFuture;
 pub use layer::McpLayer;
 pub use request::McpRequestBody;
 pub use scopes::McpScopes;
 #[cfg(feature = "testing")]
 #[doc(hidden)]
 pub use scopes::uri_comparisons;
-pub use service::McpAuth;
+pub use service::{McpAuth, McpResponseFuture};
 pub use stream::McpResponseBody;

@@ -1,24 +1,58 @@
 use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::{Method, Request, Response};
+use http::{Method, Request, Response, request};
 use http_body::Body;
+use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::decision::{AcceptedBody, logged};
-use super::exchange::{Exchange, McpState};
-use super::{McpRequestBody, McpResponseBody, McpResponseFuture, OperationFailure};
+use super::decision::{AcceptedBody, missing_token};
+use super::exchange::{Exchange, Listing, McpState};
+use super::list::FilteredBody;
+use super::request::RequestReader;
+use super::{McpRequestBody, McpResponseBody, OperationFailure};
 use crate::bearer::{BearerToken, Caller, Rejection, is_preflight};
 use crate::error::BoxError;
 use crate::scope::Scopes;
 
 /// The service that [`McpLayer`](super::McpLayer) makes, inside of a [`BearerAuth`](crate::bearer::BearerAuth).
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct McpAuth<S> {
     inner: S,
     state: Arc<McpState>,
+}
+
+pin_project! {
+    /// The response future of [`McpAuth`].
+    pub struct McpResponseFuture<S, B, R>
+    where
+        S: Service<Request<McpRequestBody<B>>>,
+    {
+        #[pin]
+        stage: McpStage<S, B, S::Future, R>,
+    }
+}
+
+pin_project! {
+    #[project = McpStageProjection]
+    enum McpStage<S, B, F, R> {
+        Reading { #[pin] reading: RequestReader<B>, next: Option<Box<UnreadRequest<S>>> },
+        // A preflight has no exchange.
+        Calling { #[pin] future: F, exchange: Option<Box<Exchange>> },
+        Listing { listing: Option<Box<Listing<R>>> },
+        Rejected { response: Option<Response<Bytes>> },
+    }
+}
+
+/// A request whose body is not read yet, and the service that is ready for it.
+struct UnreadRequest<S> {
+    service: S,
+    parts: request::Parts,
+    exchange: Box<Exchange>,
 }
 
 impl<S> McpAuth<S> {
@@ -43,68 +77,120 @@ where
     }
 
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
-        let state = &self.state;
-        match state.admit(&mut request) {
+        let stage = if is_preflight(request.method(), request.headers()) {
             // A preflight does not have a body.
-            McpAdmission::Preflight => {
-                McpResponseFuture::untouched(self.inner.call(request.map(|_| McpRequestBody::default())))
+            let future = self.inner.call(request.map(|_| McpRequestBody::default()));
+            McpStage::Calling { future, exchange: None }
+        } else {
+            match self.state.admit(&mut request) {
+                Err(rejection) => McpStage::Rejected { response: Some(self.state.bearer.respond(&rejection)) },
+                // If a GET has a body, the handler might read it.
+                Ok(exchange) if !carries_message(request.method()) && request.body().is_end_stream() => {
+                    let future = self.inner.call(request.map(McpRequestBody::untouched));
+                    McpStage::Calling { future, exchange: Some(exchange) }
+                }
+                Ok(exchange) => {
+                    // The clone is not ready. The service that was polled ready is called later.
+                    let clone = self.inner.clone();
+                    let service = std::mem::replace(&mut self.inner, clone);
+                    let (parts, body) = request.into_parts();
+                    let reading = RequestReader::new(body, exchange.max_body());
+                    McpStage::Reading { reading, next: Some(Box::new(UnreadRequest { service, parts, exchange })) }
+                }
             }
-            McpAdmission::Rejected(rejection) => McpResponseFuture::rejected(state.bearer.respond(&rejection)),
-            McpAdmission::Unread(exchange) => {
-                McpResponseFuture::calling(self.inner.call(request.map(McpRequestBody::untouched)), exchange)
-            }
-            McpAdmission::ToBeRead(exchange) => {
-                // The clone is not ready. The service that was polled ready is called later.
-                let clone = self.inner.clone();
-                let ready = std::mem::replace(&mut self.inner, clone);
-                let (parts, body) = request.into_parts();
-                McpResponseFuture::reading(body, ready, parts, exchange)
-            }
-        }
+        };
+        McpResponseFuture { stage }
     }
-}
-
-impl<S: fmt::Debug> fmt::Debug for McpAuth<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("McpAuth").field("inner", &self.inner).finish_non_exhaustive()
-    }
-}
-
-/// The decision about a request before its body is read.
-enum McpAdmission {
-    Preflight,
-    Rejected(Rejection),
-    Unread(Box<Exchange>),
-    ToBeRead(Box<Exchange>),
 }
 
 impl McpState {
-    fn admit<B: Body>(self: &Arc<Self>, request: &mut Request<B>) -> McpAdmission {
-        if is_preflight(request.method(), request.headers()) {
-            return McpAdmission::Preflight;
-        }
+    /// Decides about a request before its body is read.
+    fn admit<B>(self: &Arc<Self>, request: &mut Request<B>) -> Result<Box<Exchange>, Rejection> {
         #[expect(clippy::expect_used, reason = "`McpLayer::layer` alone makes this service, inside of a `BearerAuth`")]
         let caller =
             Caller::from_extensions(request.extensions()).expect("the bearer layer outside accepted the request");
-        let carries_message =
-            !matches!(*request.method(), Method::GET | Method::HEAD | Method::DELETE | Method::OPTIONS);
+        let carries_message = carries_message(request.method());
         if let (Caller::Anonymous(guard), false) = (&caller, carries_message) {
-            return McpAdmission::Rejected(logged(guard, Rejection::missing_token(guard, Scopes::EMPTY)));
+            return Err(missing_token(guard, Scopes::EMPTY));
         }
         let token = self.revalidation_interval.and_then(|_| BearerToken::from_headers(request.headers()).ok());
         let mut session_owner = None;
         if let Some(sessions) = &self.sessions {
             session_owner = sessions.owner(request.headers(), &caller);
             if sessions.unbind_request(request.headers_mut(), session_owner.as_ref()).is_err() {
-                let rejection = Rejection::for_operation(OperationFailure::UnknownSession, None);
-                return McpAdmission::Rejected(logged(caller.guard(), rejection));
+                return Err(Rejection::for_operation(OperationFailure::UnknownSession, None).logged(caller.guard()));
             }
         }
         // A resumed stream may contain the response to a list request.
         let accepted = AcceptedBody { lists: !carries_message, ..AcceptedBody::default() };
-        let exchange = Box::new(Exchange { state: Arc::clone(self), caller, accepted, token, session_owner });
-        // If a GET has a body, the handler might read it.
-        let is_bare = !carries_message && request.body().is_end_stream();
-        if is_bare { McpAdmission::Unread(exchange) } else { McpAdmission::ToBeRead(exchange) }
+        Ok(Box::new(Exchange { state: Arc::clone(self), caller, accepted, token, session_owner }))
+    }
+}
+
+const fn carries_message(method: &Method) -> bool {
+    !matches!(*method, Method::GET | Method::HEAD | Method::DELETE | Method::OPTIONS)
+}
+
+impl<S, B, ResBody> Future for McpResponseFuture<S, B, ResBody>
+where
+    S: Service<Request<McpRequestBody<B>>, Response = Response<ResBody>>,
+    B: Body<Data = Bytes>,
+    ResBody: Body<Data = Bytes>,
+    ResBody::Error: Into<BoxError>,
+{
+    type Output = Result<Response<McpResponseBody<ResBody>>, S::Error>;
+
+    #[expect(clippy::expect_used, reason = "as `async fn`, the future panics if it is polled after completion")]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        loop {
+            let stage = match self.as_mut().project().stage.project() {
+                McpStageProjection::Reading { reading, next } => {
+                    let read = ready!(reading.poll(cx));
+                    let UnreadRequest { mut service, parts, mut exchange } =
+                        *next.take().expect("`McpResponseFuture` polled after a panic");
+                    match exchange.decide(&parts.headers, read) {
+                        Ok(body) => {
+                            let request = Request::from_parts(parts, McpRequestBody::read(body));
+                            McpStage::Calling { future: service.call(request), exchange: Some(exchange) }
+                        }
+                        Err(rejection) => {
+                            McpStage::Rejected { response: Some(exchange.state.bearer.respond(&rejection)) }
+                        }
+                    }
+                }
+                McpStageProjection::Calling { future, exchange } => {
+                    let response = ready!(future.poll(cx))?;
+                    let Some(exchange) = exchange.take() else {
+                        let untouched = |body| McpResponseBody::from_service(FilteredBody::Untouched { body }, None);
+                        return Poll::Ready(Ok(response.map(untouched)));
+                    };
+                    match exchange.respond(response) {
+                        Ok(response) => return Poll::Ready(Ok(response)),
+                        Err(listing) => McpStage::Listing { listing: Some(listing) },
+                    }
+                }
+                McpStageProjection::Listing { listing } => {
+                    if let Some(listing) = listing {
+                        ready!(listing.poll_read(cx));
+                    }
+                    let listing = listing.take().expect("`McpResponseFuture` polled after completion");
+                    return Poll::Ready(Ok(listing.respond()));
+                }
+                McpStageProjection::Rejected { response } => {
+                    let response = response.take().expect("`McpResponseFuture` polled after completion");
+                    return Poll::Ready(Ok(response.map(McpResponseBody::from_rejection)));
+                }
+            };
+            self.as_mut().project().stage.set(stage);
+        }
+    }
+}
+
+impl<S, B, R> fmt::Debug for McpResponseFuture<S, B, R>
+where
+    S: Service<Request<McpRequestBody<B>>>,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("McpResponseFuture").finish_non_exhaustive()
     }
 }

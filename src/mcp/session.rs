@@ -1,3 +1,5 @@
+use std::fmt;
+
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -106,6 +108,12 @@ impl SessionBinding {
         let mac = BASE64_URL_SAFE_NO_PAD.encode(self.key.sign(&hmac_message(server_id, owner)));
         let bound_id = [server_id, b".", mac.as_bytes()].concat();
         (bound_id.len() <= MAX_BOUND_ID).then(|| HeaderValue::from_bytes(&bound_id).ok())?
+    }
+}
+
+impl fmt::Debug for SessionBinding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionBinding").finish_non_exhaustive()
     }
 }
 

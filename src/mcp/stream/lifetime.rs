@@ -114,7 +114,7 @@ impl TokenLifetime {
             Err(VerifyErrorKind::Unavailable { .. } | VerifyErrorKind::Misconfigured) => return true,
         };
         let (scopes, guard) = (claims.scopes(), revalidation.auth.guard());
-        if !guard.required.is_met(scopes, &guard.hierarchy)
+        if !guard.is_satisfied_by(scopes)
             || !revalidation.rules.are_met(&revalidation.required, scopes, &guard.hierarchy)
         {
             return false;
