@@ -29,18 +29,15 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// let builder = ResourceServer::builder("https://mcp.example.com/mcp").clock(clock);
 /// ```
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
-    /// The current time.
+    /// The current time. Before 1970, every token is rejected as expired.
     fn now(&self) -> SystemTime;
 }
 
 impl dyn Clock {
     /// The current time as the time since 1970-01-01, like the `NumericDate` of `exp`, `nbf` and `iat` (RFC 7519,
-    /// section 2).
+    /// section 2). [`Duration::MAX`] before 1970: such a clock is wrong, so every token counts as expired.
     pub(crate) fn since_epoch(&self) -> Duration {
-        // A time before 1970 counts as 1970. Then the `nbf` and `iat` of real tokens are in the future, so these tokens
-        // are rejected. For a token with neither, no `exp` seems to have passed, so it is accepted even if it has
-        // expired.
-        self.now().duration_since(UNIX_EPOCH).unwrap_or_default()
+        self.now().duration_since(UNIX_EPOCH).unwrap_or(Duration::MAX)
     }
 }
 

@@ -134,8 +134,8 @@ pub(crate) fn ahead_by(claims: &Claims, now: Duration) -> Duration {
 }
 
 fn check_times(claims: &Claims, policy: &Policy, now: Duration) -> Result<(), CheckFailure> {
-    // The current time must be *before* `exp` (RFC 7519, section 4.1.4).
-    if claims.exp().is_some_and(|expires_at| now >= expires_at.saturating_add(policy.skew)) {
+    // The current time must be *before* `exp` (RFC 7519, section 4.1.4). A clock before 1970 shows `Duration::MAX`.
+    if now >= claims.exp().map_or(Duration::MAX, |expires_at| expires_at.saturating_add(policy.skew)) {
         return Err(CheckFailure::Expired);
     }
     let latest_start = now.saturating_add(policy.skew);

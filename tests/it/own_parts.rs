@@ -2,17 +2,18 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::{Request, Response};
 use mcp_bearer::claims::Claims;
 use mcp_bearer::http_client::{HttpClient, HttpFuture, RequestLimits, ReqwestClient};
+use mcp_bearer::introspection::ClientCredentials;
 use mcp_bearer::jose::JwkSet;
 use mcp_bearer::keys::{KeyError, KeySetFuture, KeySource};
 use mcp_bearer::testing::{Endpoint, Fault, TestClock, TestIssuer};
 use mcp_bearer::verify::{CheckFailure, TokenVerifier, VerifyError, VerifyErrorKind, VerifyFuture};
-use mcp_bearer::{Issuer, ResourceServer};
+use mcp_bearer::{Clock, Issuer, ResourceServer};
 use serde_json::{Value, json};
 
 use crate::support::{App, ISSUER, RESOURCE};
@@ -57,6 +58,34 @@ async fn a_custom_verifier_decides_and_its_outage_is_503() {
         assert_eq!(app.with_token(token).await.verdict(), verdict, "{token}");
     }
     assert_eq!(app.with_token("down").await.header("retry-after"), Some("7"));
+}
+
+/// A clock that is wrong: no token was issued before 1970.
+#[derive(Debug)]
+struct ClockBefore1970;
+
+impl Clock for ClockBefore1970 {
+    fn now(&self) -> SystemTime {
+        UNIX_EPOCH - Duration::from_secs(1)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_token_is_rejected_if_the_clock_is_before_1970() {
+    let issuer = TestIssuer::new(ISSUER);
+    let introspected = || issuer.issuer().introspect_opaque(ClientCredentials::basic("client", "secret"));
+    let server = ResourceServer::builder(RESOURCE).issuer(introspected()).clock(ClockBefore1970).build().await.unwrap();
+    let app = App::new(server.bearer_layer());
+    let token = || issuer.token().audience(RESOURCE).without("iat").without("nbf");
+    for (what, token) in [
+        ("an expired token", token().claim("exp", 1_000).sign()),
+        ("a token that would be valid", token().sign()),
+        ("a token with `iat`", issuer.token().audience(RESOURCE).sign()),
+        ("an introspected token", token().opaque()),
+        ("an introspected token without `exp`", token().without("exp").opaque()),
+    ] {
+        assert_eq!(app.with_token(&token).await.verdict(), "R401", "{what}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
