@@ -53,9 +53,13 @@ fn a_request_needs_few_allocations() {
     let issuer = TestIssuer::new("https://auth.example.com");
     let builder = ResourceServer::builder(RESOURCE).issuer(issuer.issuer()).cache_verified_tokens(0);
     let server = runtime().block_on(builder.build()).unwrap();
-    let valid = bearer(&issuer.token().audience(RESOURCE).scope("mcp:tools notes:read").sign());
+    let token = || issuer.token().audience(RESOURCE).scope("mcp:tools notes:read");
+    let valid = bearer(&token().sign());
+    let two_audiences = bearer(&token().audience("https://auth.example.com/userinfo").sign());
     let garbage = HeaderValue::from_static("Bearer garbage");
-    for (name, value, most) in [("accepted", &valid, ACCEPTED), ("rejected", &garbage, 9)] {
+    for (name, value, most) in
+        [("accepted", &valid, ACCEPTED), ("two audiences", &two_audiences, ACCEPTED), ("rejected", &garbage, 9)]
+    {
         // The first request initializes everything that is only initialized once.
         allocations(&server, value);
         let count = allocations(&server, value);

@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use super::registered::TokenKind;
 use super::{AcceptedAudiences, Claims};
 use crate::failure::CheckFailure;
 
@@ -71,7 +72,7 @@ pub(crate) fn check(
     }
     check_times(claims, policy, now)?;
     check_lifetime(claims, policy, now)?;
-    check_marks(claims, policy, explicitly_typed)?;
+    check_kind(claims, policy, explicitly_typed)?;
     let is_introspected = claims.registered().is_introspected;
     if policy.rfc9068_required && !is_introspected && !claims.registered().is_rfc9068_complete() {
         return Err(CheckFailure::Claims);
@@ -102,16 +103,16 @@ pub(crate) fn check_client_audience(
 /// The first [`CheckFailure`].
 pub(crate) fn check_before_asking(claims: &Claims, policy: &Policy, now: Duration) -> Result<(), CheckFailure> {
     check_times(claims, policy, now)?;
-    check_marks(claims, policy, true)
+    check_kind(claims, policy, true)
 }
 
-fn check_marks(claims: &Claims, policy: &Policy, explicitly_typed: bool) -> Result<(), CheckFailure> {
-    let marks = &claims.registered().marks;
-    if marks.sender_constrained {
-        return Err(CheckFailure::SenderConstrained);
+fn check_kind(claims: &Claims, policy: &Policy, explicitly_typed: bool) -> Result<(), CheckFailure> {
+    match claims.registered().kind {
+        TokenKind::Bearer => Ok(()),
+        TokenKind::LikeIdToken if explicitly_typed || policy.id_token_claims_accepted => Ok(()),
+        TokenKind::Foreign | TokenKind::LikeIdToken => Err(CheckFailure::TokenType),
+        TokenKind::SenderConstrained => Err(CheckFailure::SenderConstrained),
     }
-    let like_id_token = marks.like_id_token && !marks.access && !explicitly_typed && !policy.id_token_claims_accepted;
-    if marks.foreign || like_id_token { Err(CheckFailure::TokenType) } else { Ok(()) }
 }
 
 fn check_lifetime(claims: &Claims, policy: &Policy, now: Duration) -> Result<(), CheckFailure> {

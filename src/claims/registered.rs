@@ -1,11 +1,10 @@
-use std::borrow::Cow;
-use std::fmt;
 use std::ops::Range;
 use std::time::Duration;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::IgnoredAny;
 use serde_json::Number;
+use serde_json::value::RawValue;
 use smallvec::SmallVec;
 
 use crate::failure::CheckFailure;
@@ -23,7 +22,7 @@ pub(super) struct Registered {
     pub(super) issued_at: Option<Duration>,
     pub(super) client_id: Option<ClaimText>,
     pub(super) scopes: Scopes,
-    pub(super) marks: Marks,
+    pub(super) kind: TokenKind,
     pub(super) has_token_type: bool,
     /// Whether `roles` has at least one role.
     pub(super) has_roles: bool,
@@ -34,18 +33,18 @@ pub(super) struct Registered {
     pub(super) is_introspected: bool,
 }
 
-/// Claims that show whether a token is a bearer access token.
-#[derive(Debug, Default, Clone, Copy)]
-pub(super) struct Marks {
+/// The kind of token that the claims show.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum TokenKind {
+    /// Nothing shows another kind than a bearer access token.
+    Bearer,
     /// `cnf` is present, with any value.
-    pub(super) sender_constrained: bool,
+    SenderConstrained,
     /// The issuer names the token an ID token, a refresh token, a logout token, or another foreign token.
-    pub(super) foreign: bool,
-    /// `nonce`, `at_hash` or `c_hash` is present, as in ID tokens. Access tokens of a few servers have them too. Access
-    /// tokens of Azure AD B2C are recognized, and not marked.
-    pub(super) like_id_token: bool,
-    /// `typ` is `Bearer`, or `token_use` is `access`: the issuer names the token an access token.
-    pub(super) access: bool,
+    Foreign,
+    /// `nonce`, `at_hash` or `c_hash` is present, as in ID tokens, and the issuer does not name the token an access token.
+    /// Access tokens of a few servers are like this. Those of Azure AD B2C are recognized as access tokens.
+    LikeIdToken,
 }
 
 impl Registered {
@@ -118,72 +117,25 @@ struct Stated<'d> {
 }
 
 /// A claim that servers write with different types.
+#[derive(Deserialize)]
+#[serde(from = "&'d RawValue")]
 enum Claim<'d> {
-    Text(Text<'d>),
+    Text(#[serde(borrow)] Text<'d>),
     /// An array of strings.
-    List(Vec<Text<'d>>),
+    List(SmallVec<[Text<'d>; 2]>),
     Other,
 }
 
 // `serde(untagged)` would copy the whole value first, and allocate an error for each type that it does not have.
-impl<'de: 'd, 'd> Deserialize<'de> for Claim<'d> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ClaimVisitor)
-    }
-}
-
-struct ClaimVisitor;
-
-impl<'d> Visitor<'d> for ClaimVisitor {
-    type Value = Claim<'d>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("any value")
-    }
-
-    fn visit_borrowed_str<E>(self, text: &'d str) -> Result<Claim<'d>, E> {
-        Ok(Claim::Text(Text(Cow::Borrowed(text))))
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Claim<'d>, E> {
-        Ok(Claim::Text(Text(Cow::Owned(text.to_owned()))))
-    }
-
-    fn visit_seq<A: SeqAccess<'d>>(self, mut elements: A) -> Result<Claim<'d>, A::Error> {
-        let mut texts = Vec::new();
-        while let Some(element) = elements.next_element()? {
-            let Claim::Text(text) = element else {
-                while elements.next_element::<IgnoredAny>()?.is_some() {}
-                return Ok(Claim::Other);
-            };
-            texts.push(text);
-        }
-        Ok(Claim::List(texts))
-    }
-
-    fn visit_map<A: MapAccess<'d>>(self, mut members: A) -> Result<Claim<'d>, A::Error> {
-        while members.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(Claim::Other)
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<Claim<'d>, E> {
-        Ok(Claim::Other)
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<Claim<'d>, E> {
-        Ok(Claim::Other)
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<Claim<'d>, E> {
-        Ok(Claim::Other)
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<Claim<'d>, E> {
-        Ok(Claim::Other)
-    }
-
-    fn visit_unit<E>(self) -> Result<Claim<'d>, E> {
-        Ok(Claim::Other)
+impl<'d> From<&'d RawValue> for Claim<'d> {
+    fn from(value: &'d RawValue) -> Self {
+        let json = value.get();
+        let read = match json.as_bytes().first() {
+            Some(b'"') => serde_json::from_str(json).map(Self::Text),
+            Some(b'[') => serde_json::from_str(json).map(Self::List),
+            _ => return Self::Other,
+        };
+        read.unwrap_or(Self::Other)
     }
 }
 
@@ -216,7 +168,7 @@ impl<'d> Stated<'d> {
             issued_at: self.iat.map(|date| date.0),
             client_id: client_id.map(|id| ClaimText::new(id, document)),
             scopes: scopes.map_or(Some(Scopes::default()), Claim::scopes).ok_or(CheckFailure::Claims)?,
-            marks: self.marks(),
+            kind: self.kind(),
             has_token_type: self.token_type.is_some(),
             has_roles: self.roles.as_ref().and_then(Claim::scopes).is_some_and(|roles| !roles.is_empty()),
             has_client_id_and_jti: name(&self.client_id).and(name(&self.jti)).is_some(),
@@ -224,21 +176,26 @@ impl<'d> Stated<'d> {
         })
     }
 
-    fn marks(&self) -> Marks {
+    fn kind(&self) -> TokenKind {
         let is = |claim: &Option<Text<'_>>, names: &[&str]| {
             claim.as_ref().map(|claim| names.iter().any(|name| claim.eq_ignore_ascii_case(name)))
         };
         let usage = is(&self.token_use, &["access", "access_token"]);
+        let is_foreign = is(&self.typ, &FOREIGN_TYPES) == Some(true)
+            || usage == Some(false)
+            || is(&self.token_type, &ACCESS_TOKEN_TYPES) == Some(false)
+            || matches!(name(&self.r#type), Some("refresh_token" | "refresh" | "id_token"))
+            || self.events.is_some();
         let has_id_token_claim = self.nonce.is_some() || self.at_hash.is_some() || self.c_hash.is_some();
-        Marks {
-            sender_constrained: self.cnf.is_some(),
-            foreign: is(&self.typ, &FOREIGN_TYPES) == Some(true)
-                || usage == Some(false)
-                || is(&self.token_type, &ACCESS_TOKEN_TYPES) == Some(false)
-                || matches!(name(&self.r#type), Some("refresh_token" | "refresh" | "id_token"))
-                || self.events.is_some(),
-            like_id_token: has_id_token_claim && !self.is_b2c_access_token(),
-            access: is(&self.typ, &["bearer"]) == Some(true) || usage == Some(true),
+        let is_named_access_token = is(&self.typ, &["bearer"]) == Some(true) || usage == Some(true);
+        if self.cnf.is_some() {
+            TokenKind::SenderConstrained
+        } else if is_foreign {
+            TokenKind::Foreign
+        } else if has_id_token_claim && !is_named_access_token && !self.is_b2c_access_token() {
+            TokenKind::LikeIdToken
+        } else {
+            TokenKind::Bearer
         }
     }
 
