@@ -1,8 +1,9 @@
 use std::time::Duration;
 
+use super::Claims;
 use super::registered::TokenKind;
-use super::{AcceptedAudiences, Claims};
 use crate::failure::CheckFailure;
+use crate::identifier::ResourceUrl;
 
 /// The rules that claims must satisfy.
 #[derive(Debug, Clone)]
@@ -18,6 +19,31 @@ pub(crate) struct Policy {
     pub(crate) id_token_claims_accepted: bool,
     /// An introspection response may lack both an audience and a `token_type`.
     pub(crate) missing_token_type_accepted: bool,
+}
+
+/// The audiences that are accepted.
+#[derive(Debug, Clone)]
+pub(crate) struct AcceptedAudiences {
+    /// The resource identifier after [`normalize`].
+    resource: Option<String>,
+    /// The resource identifier and its aliases, which are compared byte by byte.
+    pub(crate) exact: Vec<Box<str>>,
+    /// Client ids, which are compared byte by byte. ID tokens have such an audience too.
+    pub(crate) clients: Vec<Box<str>>,
+}
+
+impl AcceptedAudiences {
+    /// Accepts only the resource identifier.
+    pub(crate) fn new(resource: &ResourceUrl) -> Self {
+        let resource = resource.as_str();
+        Self { resource: normalize(resource), exact: vec![resource.into()], clients: Vec::new() }
+    }
+
+    /// Whether `audience` is an alias or this resource. The resource identifier may differ in the case of scheme and host,
+    /// in the default port, and in the slash of an empty path (RFC 3986, section 6.2.3), and in nothing else.
+    pub(crate) fn accept(&self, audience: &str) -> bool {
+        contains(&self.exact, audience) || (self.resource.is_some() && self.resource == normalize(audience))
+    }
 }
 
 /// How a token without an audience is treated.
@@ -38,7 +64,7 @@ impl WithoutAudience {
     fn accepts(&self, client_id: Option<&str>) -> bool {
         match self {
             Self::Rejected => false,
-            Self::Clients(clients) => client_id.is_some_and(|id| clients.iter().any(|client| **client == *id)),
+            Self::Clients(clients) => client_id.is_some_and(|id| contains(clients, id)),
             Self::Accepted => true,
         }
     }
@@ -58,14 +84,13 @@ pub(crate) fn check(
     explicitly_typed: bool,
     now: Duration,
 ) -> Result<(), CheckFailure> {
-    let issuer = claims.issuer().ok_or(CheckFailure::Issuer)?;
-    if !policy.issuers.iter().any(|accepted| **accepted == *issuer) {
+    if !claims.issuer().is_some_and(|issuer| contains(&policy.issuers, issuer)) {
         return Err(CheckFailure::Issuer);
     }
     let mut audience = claims.audience();
     let accepted = match audience.len() {
         0 => policy.without_audience.accepts(claims.client_id()),
-        _ => audience.any(|audience| policy.audiences.accept(audience) || policy.audiences.accept_client(audience)),
+        _ => audience.any(|one| policy.audiences.accept(one) || contains(&policy.audiences.clients, one)),
     };
     if !accepted {
         return Err(CheckFailure::Audience);
@@ -73,12 +98,12 @@ pub(crate) fn check(
     check_times(claims, policy, now)?;
     check_lifetime(claims, policy, now)?;
     check_kind(claims, policy, explicitly_typed)?;
-    let is_introspected = claims.registered().is_introspected;
-    if policy.rfc9068_required && !is_introspected && !claims.registered().is_rfc9068_complete() {
+    let registered = claims.registered();
+    if policy.rfc9068_required && !registered.is_introspected && !registered.is_rfc9068_complete() {
         return Err(CheckFailure::Claims);
     }
     // Some servers introspect a refresh token like an access token, but without `token_type` and `aud`.
-    let is_untyped = is_introspected && claims.audience().len() == 0 && !claims.registered().has_token_type;
+    let is_untyped = registered.is_introspected && registered.audience.is_empty() && !registered.has_token_type;
     if is_untyped && !policy.missing_token_type_accepted { Err(CheckFailure::TokenType) } else { Ok(()) }
 }
 
@@ -97,13 +122,40 @@ pub(crate) fn check_client_audience(
     if is_for_client_only && !grants && !explicitly_typed { Err(CheckFailure::TokenType) } else { Ok(()) }
 }
 
-/// Checks the claims of a JWT before it is introspected. A JWT that fails here is rejected whatever the response would be.
+/// Checks the claims of a JWT before it is introspected. A JWT that fails here is rejected whatever the response would
+/// be.
 ///
 /// # Errors
 /// The first [`CheckFailure`].
 pub(crate) fn check_before_asking(claims: &Claims, policy: &Policy, now: Duration) -> Result<(), CheckFailure> {
     check_times(claims, policy, now)?;
     check_kind(claims, policy, true)
+}
+
+fn check_times(claims: &Claims, policy: &Policy, now: Duration) -> Result<(), CheckFailure> {
+    // The current time must be *before* `exp` (RFC 7519, section 4.1.4). A clock before 1970 shows `Duration::MAX`.
+    if now >= claims.exp().map_or(Duration::MAX, |expires_at| expires_at.saturating_add(policy.skew)) {
+        return Err(CheckFailure::Expired);
+    }
+    if ahead_by(claims, now) > policy.skew { Err(CheckFailure::NotYetValid) } else { Ok(()) }
+}
+
+/// The time from `now` until both `nbf` and `iat` are in the past.
+pub(crate) fn ahead_by(claims: &Claims, now: Duration) -> Duration {
+    let registered = claims.registered();
+    registered.not_before.max(registered.issued_at).unwrap_or_default().saturating_sub(now)
+}
+
+fn check_lifetime(claims: &Claims, policy: &Policy, now: Duration) -> Result<(), CheckFailure> {
+    let registered = claims.registered();
+    let lifetime = claims.exp().map(|expires_at| expires_at.saturating_sub(registered.issued_at.unwrap_or(now)));
+    match (lifetime, policy.max_lifetime) {
+        (Some(lifetime), Some(longest)) if lifetime > longest => Err(CheckFailure::LifetimeTooLong),
+        (Some(_), _) => Ok(()),
+        // An introspection response may lack `exp` (RFC 7662, section 2.2), unless there is a limit for the lifetime.
+        (None, None) if registered.is_introspected => Ok(()),
+        (None, _) => Err(CheckFailure::NoExpiry),
+    }
 }
 
 fn check_kind(claims: &Claims, policy: &Policy, explicitly_typed: bool) -> Result<(), CheckFailure> {
@@ -115,40 +167,94 @@ fn check_kind(claims: &Claims, policy: &Policy, explicitly_typed: bool) -> Resul
     }
 }
 
-fn check_lifetime(claims: &Claims, policy: &Policy, now: Duration) -> Result<(), CheckFailure> {
-    let Some(expires_at) = claims.exp() else {
-        // An introspection response may lack `exp` (RFC 7662, section 2.2), unless there is a limit for the lifetime.
-        let needed = !claims.registered().is_introspected || policy.max_lifetime.is_some();
-        return if needed { Err(CheckFailure::NoExpiry) } else { Ok(()) };
+/// The form in which resource identifiers are compared. `None` for a text that is not an http or https URL.
+fn normalize(text: &str) -> Option<String> {
+    let (scheme, rest) = text.split_once("://")?;
+    let scheme = scheme.to_ascii_lowercase();
+    let default_port = match scheme.as_str() {
+        "https" => ":443",
+        "http" => ":80",
+        _ => return None,
     };
-    let lifetime = expires_at.saturating_sub(claims.iat().unwrap_or(now));
-    if policy.max_lifetime.is_some_and(|longest| lifetime > longest) {
-        return Err(CheckFailure::LifetimeTooLong);
+    let (authority, path) = rest.split_at_checked(rest.find(['/', '?', '#']).unwrap_or(rest.len()))?;
+    if authority.is_empty() || authority.contains('@') {
+        return None;
     }
-    Ok(())
+    let authority = authority.to_ascii_lowercase();
+    let authority = authority.strip_suffix(default_port).unwrap_or(&authority);
+    let slash = if path.starts_with('/') { "" } else { "/" };
+    Some([&scheme, "://", authority, slash, path].concat())
 }
 
-/// The time from `now` until both `nbf` and `iat` are in the past.
-pub(crate) fn ahead_by(claims: &Claims, now: Duration) -> Duration {
-    let start = claims.registered().not_before.max(claims.iat());
-    start.unwrap_or_default().saturating_sub(now)
-}
-
-fn check_times(claims: &Claims, policy: &Policy, now: Duration) -> Result<(), CheckFailure> {
-    // The current time must be *before* `exp` (RFC 7519, section 4.1.4). A clock before 1970 shows `Duration::MAX`.
-    if now >= claims.exp().map_or(Duration::MAX, |expires_at| expires_at.saturating_add(policy.skew)) {
-        return Err(CheckFailure::Expired);
-    }
-    let latest_start = now.saturating_add(policy.skew);
-    if claims.registered().not_before.is_some_and(|time| time > latest_start)
-        || claims.iat().is_some_and(|time| time > latest_start)
-    {
-        return Err(CheckFailure::NotYetValid);
-    }
-    Ok(())
+fn contains(texts: &[Box<str>], text: &str) -> bool {
+    texts.iter().any(|known| **known == *text)
 }
 
 /// The default clock skew. RFC 7519, section 4.1.4 allows "a few minutes".
 pub(crate) const DEFAULT_SKEW: Duration = Duration::from_secs(60);
 /// The greatest clock skew that can be configured.
 pub(crate) const MAX_SKEW: Duration = Duration::from_secs(300);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn accepts(resource: &str, audience: &str) -> bool {
+        let mut accepted = AcceptedAudiences::new(&ResourceUrl::new(resource).unwrap());
+        accepted.exact.extend(["api://6e74172b", "https://alias.example.com/x"].map(Box::from));
+        accepted.accept(audience)
+    }
+
+    #[test]
+    fn the_same_resource_is_accepted() {
+        for (resource, audience) in [
+            ("https://rs.example.com/mcp", "https://rs.example.com/mcp"),
+            ("https://rs.example.com/mcp", "HTTPS://RS.Example.com/mcp"),
+            ("https://rs.example.com/mcp", "https://rs.example.com:443/mcp"),
+            ("https://rs.example.com:443/mcp", "https://rs.example.com/mcp"),
+            ("https://rs.example.com", "https://rs.example.com/"),
+            ("https://rs.example.com/", "https://rs.example.com"),
+            ("http://127.0.0.1:80/mcp", "http://127.0.0.1/mcp"),
+            ("https://rs.example.com/mcp", "api://6e74172b"),
+            ("https://rs.example.com/mcp", "https://alias.example.com/x"),
+        ] {
+            assert!(accepts(resource, audience), "{resource} {audience}");
+        }
+    }
+
+    #[test]
+    fn nothing_else_is() {
+        for audience in [
+            "",
+            " ",
+            "*",
+            "https://rs.example.com",
+            "https://rs.example.com/",
+            "https://rs.example.com/mcp/",
+            "https://rs.example.com/MCP",
+            "https://rs.example.com/mcp-evil",
+            "https://rs.example.com/mcp/../admin",
+            "https://rs.example.com/./mcp",
+            "https://rs.example.com/%6dcp",
+            "https://rs.example.com/mcp#x",
+            "https://rs.example.com/mcp?x",
+            "https://rs.example.com/*",
+            "https://rs.example.com.evil.org/mcp",
+            "https://rs.example.com@evil.org/mcp",
+            "https://user@rs.example.com/mcp",
+            "https://rs.example.com:444/mcp",
+            "https://rs.example.com:80/mcp",
+            "http://rs.example.com/mcp",
+            "https://evil.org/?https://rs.example.com/mcp",
+            " https://rs.example.com/mcp",
+            "https://rs.example.com/mcp ",
+            "a,https://rs.example.com/mcp",
+            "a https://rs.example.com/mcp",
+            "API://6e74172b",
+            "https://ALIAS.example.com/x",
+            "https://rs.ex\u{e4}mple.com/mcp",
+        ] {
+            assert!(!accepts("https://rs.example.com/mcp", audience), "{audience}");
+        }
+    }
+}

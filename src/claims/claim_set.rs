@@ -103,17 +103,12 @@ impl Claims {
     /// `iat`: when the token was issued.
     #[must_use]
     pub fn issued_at(&self) -> Option<SystemTime> {
-        self.iat().and_then(|iat| UNIX_EPOCH.checked_add(iat))
+        self.registered().issued_at.and_then(|iat| UNIX_EPOCH.checked_add(iat))
     }
 
     /// `exp`, as the time since 1970.
     pub(crate) fn exp(&self) -> Option<Duration> {
         self.registered().expires_at
-    }
-
-    /// `iat`, as the time since 1970.
-    pub(crate) fn iat(&self) -> Option<Duration> {
-        self.registered().issued_at
     }
 
     /// All claims. They are parsed with the first call.

@@ -3,13 +3,12 @@
 //! The payload of a JWT, an introspection response and the result of a [`TokenVerifier`](crate::verify::TokenVerifier)
 //! become the same [`Claims`], and the same pure function checks them.
 
-mod audience;
 mod check;
 mod claim_set;
 mod registered;
 
-pub(crate) use audience::AcceptedAudiences;
 pub(crate) use check::{
-    DEFAULT_SKEW, MAX_SKEW, Policy, WithoutAudience, ahead_by, check, check_before_asking, check_client_audience,
+    AcceptedAudiences, DEFAULT_SKEW, MAX_SKEW, Policy, WithoutAudience, ahead_by, check, check_before_asking,
+    check_client_audience,
 };
 pub use claim_set::Claims;

@@ -53,14 +53,16 @@ impl Issuer {
 
     /// The accepted values of `aud`: those of the resource, and those of this issuer.
     fn accepted_audiences(&self, common: &AcceptedAudiences) -> Result<AcceptedAudiences, BuildError> {
-        let accepted = self.audiences.iter().fold(common.clone(), |accepted, alias| accepted.with_alias(alias));
+        let mut accepted = common.clone();
+        accepted.exact.extend_from_slice(&self.audiences);
         if let Some(client) = self.client_audiences.iter().find(|client| accepted.accept(client)) {
             return Err(BuildError::setting(format!(
                 "`accept_client_id_as_audience({client:?})` has no effect, because this audience is already \
                  accepted by `accept_audience` or as the resource; remove one"
             )));
         }
-        Ok(self.client_audiences.iter().fold(accepted, |accepted, client| accepted.with_client(client)))
+        accepted.clients.clone_from(&self.client_audiences);
+        Ok(accepted)
     }
 
     /// The method of this issuer and of its clones. The first one that is built makes it.

@@ -108,8 +108,8 @@ impl ResourceServerBuilder {
                 "no issuer is configured; call `issuer` with the authorization server whose tokens are accepted".into(),
             );
         }
-        let audiences = AcceptedAudiences::new(resource);
-        let audiences = self.audiences.iter().fold(audiences, |accepted, alias| accepted.with_alias(alias));
+        let mut audiences = AcceptedAudiences::new(resource);
+        audiences.exact.extend_from_slice(&self.audiences);
         let verifiers = self
             .issuers
             .iter()
