@@ -10,62 +10,38 @@ use std::ops::Deref;
 
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde_json::value::RawValue;
-use serde_json::{Error, Map, Number, Value};
+use serde_json::{Error, Number};
 use smallvec::SmallVec;
 
 /// Reads a document that is one object, in which no object at any level repeats a name.
 pub(crate) fn parse<'d, T: Deserialize<'d>>(document: &'d [u8]) -> Result<T, Error> {
-    let document = check(document, true)?;
-    serde_json::from_str(document)
+    read(document, true)
 }
 
-/// Reads a document that is one object and repeats no name. Objects in it may: [`is_unique`] tells for each value.
+/// Reads a document that is one object and repeats no name. Objects in it may repeat names.
 pub(crate) fn parse_outermost<'d, T: Deserialize<'d>>(document: &'d [u8]) -> Result<T, Error> {
-    let document = check(document, false)?;
-    serde_json::from_str(document)
+    read(document, false)
 }
 
-/// [`parse`], with all members.
-pub(crate) fn unique_object(document: &[u8]) -> Result<Map<String, Value>, Error> {
-    parse(document)
-}
-
-/// Whether [`unique_object`] can read a document.
-pub(crate) fn is_unique_object(document: &[u8]) -> bool {
-    check(document, true).is_ok()
-}
-
-/// Whether no object in a value repeats a name.
-pub(crate) fn is_unique(value: &RawValue) -> bool {
-    let mut deserializer = serde_json::Deserializer::from_str(value.get());
-    CheckNames(&mut Names { seen: SmallVec::new(), is_strict: true, is_outermost: false })
-        .deserialize(&mut deserializer)
-        .is_ok()
-}
-
-/// Checks the names of a document, and returns its text.
-fn check(document: &[u8], is_strict: bool) -> Result<&str, Error> {
+fn read<'d, T: Deserialize<'d>>(document: &'d [u8], is_strict: bool) -> Result<T, Error> {
     let document = std::str::from_utf8(document).map_err(Error::custom)?;
     let mut deserializer = serde_json::Deserializer::from_str(document);
-    deserializer.deserialize_map(CheckNames(&mut Names { seen: SmallVec::new(), is_strict, is_outermost: true }))?;
+    deserializer.deserialize_map(CheckNames { is_outermost: true, is_strict })?;
     deserializer.end()?;
-    Ok(document)
+    serde_json::from_str(document)
 }
 
-/// The names so far in each object that is still open, from the outermost one on.
-struct Names<'de> {
-    seen: SmallVec<[Cow<'de, str>; USUAL_NAMES]>,
+/// Reads any value and checks its names. [`Value`](serde_json::Value) can read whatever passes, whichever of its features
+/// are on.
+#[derive(Clone, Copy)]
+struct CheckNames {
+    /// Whether the value is the document itself.
+    is_outermost: bool,
     /// Whether objects below the outermost one are checked too.
     is_strict: bool,
-    /// Whether the next object is the document itself.
-    is_outermost: bool,
 }
 
-/// Reads any value and keeps only the names. [`Value`] can read whatever passes, whichever of its features are on.
-struct CheckNames<'n, 'de>(&'n mut Names<'de>);
-
-impl<'de> DeserializeSeed<'de> for CheckNames<'_, 'de> {
+impl<'de> DeserializeSeed<'de> for CheckNames {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -73,7 +49,7 @@ impl<'de> DeserializeSeed<'de> for CheckNames<'_, 'de> {
     }
 }
 
-impl<'de> Visitor<'de> for CheckNames<'_, 'de> {
+impl<'de> Visitor<'de> for CheckNames {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -105,36 +81,32 @@ impl<'de> Visitor<'de> for CheckNames<'_, 'de> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<(), A::Error> {
-        while elements.next_element_seed(CheckNames(&mut *self.0))?.is_some() {}
+        while elements.next_element_seed(Self { is_outermost: false, ..self })?.is_some() {}
         Ok(())
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
-        let start = self.0.seen.len();
-        let is_document = std::mem::take(&mut self.0.is_outermost);
+        let mut names: SmallVec<[Cow<'de, str>; USUAL_NAMES]> = SmallVec::new();
         while let Some(Text(name)) = members.next_key()? {
             if name.starts_with(PRIVATE) {
                 // With the feature `arbitrary_precision`, which any crate of the build may enable, serde_json presents a
                 // number as an object with this one name.
                 let Text(number) = members.next_value()?;
-                let is_number =
-                    self.0.seen.len() == start && name == PRIVATE_NUMBER && number.parse::<Number>().is_ok();
+                let is_number = names.is_empty() && name == PRIVATE_NUMBER && number.parse::<Number>().is_ok();
                 let is_alone = members.next_key::<IgnoredAny>()?.is_none();
-                return if is_number && is_alone && !is_document {
+                return if is_number && is_alone && !self.is_outermost {
                     Ok(())
                 } else {
                     Err(A::Error::custom("a name is reserved"))
                 };
             }
-            self.0.seen.push(name);
-            members.next_value_seed(CheckNames(&mut *self.0))?;
+            names.push(name);
+            members.next_value_seed(Self { is_outermost: false, ..self })?;
         }
         // Sorting keeps the check of an object with thousands of names fast.
-        let names = self.0.seen.get_mut(start..).unwrap_or_default();
         names.sort_unstable();
         let repeats = names.windows(2).any(|pair| matches!(pair, [one, next] if one == next));
-        self.0.seen.truncate(start);
-        let is_checked = start == 0 || self.0.is_strict;
+        let is_checked = self.is_outermost || self.is_strict;
         if repeats && is_checked { Err(A::Error::custom("an object repeats a name")) } else { Ok(()) }
     }
 }
@@ -177,7 +149,13 @@ const PRIVATE_NUMBER: &str = "$serde_json::private::Number";
 mod properties;
 #[cfg(test)]
 mod tests {
+    use serde_json::{Map, Value};
+
     use super::*;
+
+    fn unique_object(document: &[u8]) -> Result<Map<String, Value>, Error> {
+        parse(document)
+    }
 
     #[test]
     fn repeated_names_are_rejected_at_every_level() {

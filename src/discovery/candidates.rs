@@ -121,7 +121,7 @@ impl Discovery {
         let request = request.map_err(|source| error(FetchErrorKind::Document).with_source(source))?;
         let limits = RequestLimits::new(MAX_METADATA, AddressPolicy::Any);
         let response = get(client, &request, &limits, |status| status == StatusCode::OK).await?;
-        let document = json::unique_object(response.body()).map_err(|source| {
+        let document = json::parse(response.body()).map_err(|source| {
             error(FetchErrorKind::Document).with_source(DocumentError::not_json(response.body(), &source))
         })?;
         let (document, set_by_operator) = self.mapped(document).ok_or_else(|| {

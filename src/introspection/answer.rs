@@ -39,7 +39,7 @@ pub(crate) enum InvalidResponse {
 ///
 /// `{"active": false}` is a result with any status: some servers send it with status 401 for an unknown token.
 pub(crate) fn read(status: StatusCode, body: &[u8], issuer: &str) -> Result<TokenStatus, InvalidResponse> {
-    let document = json::unique_object(body);
+    let document = json::parse::<Map<String, Value>>(body);
     let member = |name: &str| document.as_ref().ok().and_then(|document| document.get(name));
     match (status, member("active")) {
         (_, Some(Value::Bool(false))) => Ok(TokenStatus::Inactive),

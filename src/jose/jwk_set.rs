@@ -113,8 +113,7 @@ impl JwkSet {
             return Err(InvalidJwkSet::ByteOrderMark);
         }
         let document: KeySetDocument<'_> = json::parse_outermost(document).map_err(|_| InvalidJwkSet::Malformed)?;
-        let entries = document.keys.into_iter().map(JwkEntry::new).collect::<Result<Vec<_>, _>>();
-        let entries = entries.map_err(|_| InvalidJwkSet::Malformed)?;
+        let entries: Vec<_> = document.keys.into_iter().map(JwkEntry::new).collect();
         let count = |purpose| entries.iter().filter(|entry| entry.purpose == purpose).count();
         let for_signatures = count(Purpose::Signatures).min(max_keys);
         let mut left = [for_signatures, max_keys.saturating_sub(for_signatures)];
@@ -242,23 +241,23 @@ struct KeySetDocument<'d> {
 /// An entry of a key set, without members that are `null`, and without the certificate chain, which is never read.
 struct JwkEntry {
     jwk: Map<String, Value>,
-    /// Whether an object in it repeats a name.
+    /// Whether the entry is not an object, or an object in it repeats a name.
     is_ambiguous: bool,
     purpose: Purpose,
 }
 
 impl JwkEntry {
-    fn new(entry: &RawValue) -> Result<Self, serde_json::Error> {
-        let is_ambiguous = !json::is_unique(entry);
-        let value: Value = serde_json::from_str(entry.get())?;
-        let is_null = value.is_null();
-        let Value::Object(mut jwk) = value else {
-            let purpose = if is_null { Purpose::Other } else { Purpose::Unspecified };
-            return Ok(Self { jwk: Map::new(), is_ambiguous, purpose });
+    fn new(entry: &RawValue) -> Self {
+        let unique = json::parse(entry.get().as_bytes());
+        let is_ambiguous = unique.is_err();
+        let mut jwk: Map<_, _> = unique.or_else(|_| serde_json::from_str(entry.get())).unwrap_or_default();
+        jwk.retain(|name, value: &mut Value| !value.is_null() && name != "x5c");
+        let purpose = match entry.get() {
+            "null" => Purpose::Other,
+            _ if is_ambiguous => Purpose::Unspecified,
+            _ => Purpose::from_jwk(&jwk),
         };
-        jwk.retain(|name, value| !value.is_null() && name != "x5c");
-        let purpose = if is_ambiguous { Purpose::Unspecified } else { Purpose::from_jwk(&jwk) };
-        Ok(Self { jwk, is_ambiguous, purpose })
+        Self { jwk, is_ambiguous, purpose }
     }
 }
 

@@ -4,9 +4,24 @@
 use std::collections::{HashMap, HashSet};
 
 use proptest::prelude::*;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 use super::*;
 use crate::properties::cases;
+
+fn unique_object(document: &[u8]) -> Result<Map<String, Value>, Error> {
+    parse(document)
+}
+
+fn is_unique_object(document: &[u8]) -> bool {
+    parse::<IgnoredAny>(document).is_ok()
+}
+
+/// Whether no object in a value repeats a name.
+fn is_unique(value: &RawValue) -> bool {
+    is_unique_object(format!("{{\"value\":{value}}}").as_bytes())
+}
 
 proptest! {
     #![proptest_config(cases(1_500))]

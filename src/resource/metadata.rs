@@ -161,7 +161,7 @@ fn validate_signed(value: &Value) -> Result<(), BuildError> {
     let payload = value
         .as_str()
         .and_then(|jwt| crate::jose::compact::Compact::parse(jwt.as_bytes()).and_then(|jwt| jwt.payload()).ok());
-    match payload.and_then(|payload| crate::json::unique_object(&payload).ok()) {
+    match payload.and_then(|payload| crate::json::parse::<Map<String, Value>>(&payload).ok()) {
         Some(claims) if SENDER_CONSTRAINED.iter().any(|name| claims.contains_key(*name)) => {
             Err(not_supported("signed_metadata"))
         }
