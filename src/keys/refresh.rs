@@ -58,7 +58,8 @@ pub(super) struct Refresh {
     started: u64,
     last: Option<LastFetch>,
     back_off: BackOff,
-    bucket: Bucket,
+    /// When the token bucket for fetches that unknown key ids cause is full again. `None` before the first one.
+    bucket_full_at: Option<Instant>,
     missing: MissingKeys,
 }
 
@@ -76,7 +77,7 @@ enum LastFetch {
 }
 
 impl Refresh {
-    pub(super) fn new(policy: RefreshPolicy, now: Instant) -> Self {
+    pub(super) fn new(policy: RefreshPolicy) -> Self {
         Self {
             policy,
             set: None,
@@ -84,7 +85,7 @@ impl Refresh {
             started: 0,
             last: None,
             back_off: BackOff::default(),
-            bucket: Bucket::full(now),
+            bucket_full_at: None,
             missing: MissingKeys::default(),
         }
     }
@@ -141,7 +142,7 @@ impl Refresh {
         if self.is_backing_off(now) {
             return Action::Unavailable;
         }
-        if self.bucket.take(now) {
+        if self.take_permit(now) {
             return Action::Wait { start: Some(self.start(now, true)), limit: UNKNOWN_WAIT };
         }
         match self.last {
@@ -247,6 +248,16 @@ impl Refresh {
         fetch
     }
 
+    /// Takes a permit from the token bucket, if it has one. The time until the bucket is full says how many it has.
+    fn take_permit(&mut self, now: Instant) -> bool {
+        let full_at = self.bucket_full_at.map_or(now, |at| at.max(now));
+        let has_permit = full_at.saturating_duration_since(now) <= BUCKET_REFILL.saturating_mul(BUCKET_SIZE - 1);
+        if has_permit {
+            self.bucket_full_at = full_at.checked_add(BUCKET_REFILL);
+        }
+        has_permit
+    }
+
     /// A fetch never ends if nobody drives its runtime any more.
     fn give_up_lost_fetch(&mut self, now: Instant) {
         if let Some(fetch) = self.running
@@ -301,36 +312,6 @@ impl MissingKeys {
         }
         let until = now.checked_add(penalty).unwrap_or(now);
         self.0.insert(kid.into(), Missing { until, penalty, asked_at: now });
-    }
-}
-
-/// A token bucket for the fetches that tokens with unknown key ids cause.
-#[derive(Debug)]
-struct Bucket {
-    permits: u32,
-    refilled_at: Instant,
-}
-
-impl Bucket {
-    const fn full(now: Instant) -> Self {
-        Self { permits: BUCKET_SIZE, refilled_at: now }
-    }
-
-    fn take(&mut self, now: Instant) -> bool {
-        while self.permits < BUCKET_SIZE && now.saturating_duration_since(self.refilled_at) >= BUCKET_REFILL {
-            self.permits = self.permits.saturating_add(1);
-            self.refilled_at = self.refilled_at.checked_add(BUCKET_REFILL).unwrap_or(now);
-        }
-        if self.permits == BUCKET_SIZE {
-            self.refilled_at = now;
-        }
-        match self.permits.checked_sub(1) {
-            Some(left) => {
-                self.permits = left;
-                true
-            }
-            None => false,
-        }
     }
 }
 

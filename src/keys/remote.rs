@@ -57,7 +57,7 @@ struct KeysState {
 impl RemoteKeys {
     pub(crate) fn new(fetcher: KeySetFetcher, policy: RefreshPolicy) -> Self {
         let now = Instant::now();
-        let state = KeysState { refresh: Refresh::new(policy, now.into_std()), generation: 0, last_error: None };
+        let state = KeysState { refresh: Refresh::new(policy), generation: 0, last_error: None };
         let shared = SharedKeys {
             fetcher,
             snapshot: ArcSwapOption::empty(),

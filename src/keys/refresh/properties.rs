@@ -78,7 +78,7 @@ impl Model {
     fn new(policy: RefreshPolicy) -> Self {
         let now = Instant::now();
         Self {
-            state: Refresh::new(policy, now),
+            state: Refresh::new(policy),
             policy,
             now,
             flights: Vec::new(),

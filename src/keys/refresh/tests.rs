@@ -19,7 +19,7 @@ impl Model {
 
     fn with(policy: RefreshPolicy) -> Self {
         let now = Instant::now();
-        Self { state: Refresh::new(policy, now), now }
+        Self { state: Refresh::new(policy), now }
     }
 
     /// A model whose set was fetched just now, with this cache header.
