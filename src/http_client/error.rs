@@ -1,4 +1,3 @@
-use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
 use std::time::Duration;
@@ -14,6 +13,7 @@ use http::StatusCode;
 /// assert_eq!(error.kind(), HttpErrorKind::Connect);
 /// ```
 #[derive(Debug, thiserror::Error)]
+#[error("{kind}")]
 pub struct HttpError {
     kind: HttpErrorKind,
     source: Option<Box<dyn StdError + Send + Sync>>,
@@ -21,29 +21,41 @@ pub struct HttpError {
 
 /// The kind of an [`HttpError`].
 #[non_exhaustive]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum HttpErrorKind {
-    /// No connection could be made: the name was not found, the connection was refused, or the TLS handshake failed. The
-    /// request is retried once.
+    /// The name was not found, the connection was refused, or the TLS handshake failed. The request is retried once.
+    #[error("no connection could be made")]
     Connect,
     /// The connection was closed before the head of a response was complete. This happens to idle connections at any time.
     /// The request is retried once.
+    #[error("the connection was closed before a response")]
     Closed,
     /// The request exceeded its time limit.
+    #[error("the request timed out")]
     Timeout,
     /// The response body was larger than [`RequestLimits::body`](super::RequestLimits::body).
+    #[error("the response is too large")]
     TooLarge,
     /// [`RequestLimits::addresses`](super::RequestLimits::addresses) forbids the address.
+    #[error(
+        "the address is private, link-local or loopback, where a URL from a fetched document must not lead; if it is \
+         correct, call `jwks_uri(..)` or `introspection_endpoint(..)` with the URL"
+    )]
     ForbiddenAddress,
     /// The response has a content coding (RFC 9110, section 8.4), although the request asks for none.
+    #[error("the response has a content coding, although the request asks for none")]
     Encoded,
     /// The client followed a redirect, which it must not do.
+    #[error("the response comes from another URL; build the client without redirects")]
     Redirected,
     /// The request could not be built.
+    #[error("the request cannot be built")]
     Unsendable,
     /// The client could not be set up, for example because this machine has no CA certificates.
+    #[error("the HTTP client cannot be set up")]
     Setup,
     /// Any other failure, such as a broken connection.
+    #[error("the request failed")]
     Other,
 }
 
@@ -65,26 +77,6 @@ impl HttpError {
     #[must_use]
     pub const fn kind(&self) -> HttpErrorKind {
         self.kind
-    }
-}
-
-impl fmt::Display for HttpError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.kind {
-            HttpErrorKind::Connect => "no connection could be made",
-            HttpErrorKind::Closed => "the connection was closed before a response",
-            HttpErrorKind::Timeout => "the request timed out",
-            HttpErrorKind::TooLarge => "the response is too large",
-            HttpErrorKind::ForbiddenAddress => {
-                "the address is private, link-local or loopback, where a URL from a fetched document must not lead; if it \
-                 is correct, call `jwks_uri(..)` or `introspection_endpoint(..)` with the URL"
-            }
-            HttpErrorKind::Encoded => "the response has a content coding, although the request asks for none",
-            HttpErrorKind::Redirected => "the response comes from another URL; build the client without redirects",
-            HttpErrorKind::Unsendable => "the request cannot be built",
-            HttpErrorKind::Setup => "the HTTP client cannot be set up",
-            HttpErrorKind::Other => "the request failed",
-        })
     }
 }
 
@@ -207,16 +199,16 @@ impl fmt::Display for FetchError {
 ///
 /// `Display` shows the invalid value to the operator who configures the server. Log lines leave it out.
 #[derive(Debug, thiserror::Error)]
+#[error("{message}{found}{repair}")]
 pub(crate) struct DocumentError {
-    message: Cow<'static, str>,
-    /// The invalid value, escaped and cut.
-    found: Option<Box<str>>,
-    repair: Option<&'static str>,
+    message: String,
+    found: String,
+    repair: String,
 }
 
 impl DocumentError {
-    pub(crate) fn new(message: impl Into<Cow<'static, str>>) -> Self {
-        Self { message: message.into(), found: None, repair: None }
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), found: String::new(), repair: String::new() }
     }
 
     /// The document is not valid JSON.
@@ -235,33 +227,22 @@ impl DocumentError {
         }
     }
 
-    /// Adds the invalid value.
+    /// Adds the invalid value, escaped and cut.
     pub(crate) fn found(mut self, value: &str) -> Self {
         let escaped: String = value.chars().flat_map(char::escape_default).take(MAX_FOUND).collect();
-        self.found = Some(escaped.into());
+        self.found = format!(": \"{escaped}\"");
         self
     }
 
     /// Adds what the operator can do.
-    pub(crate) const fn repaired_by(mut self, repair: &'static str) -> Self {
-        self.repair = Some(repair);
+    pub(crate) fn repaired_by(mut self, repair: &str) -> Self {
+        self.repair = format!("; {repair}");
         self
     }
 
     /// The text for log lines, without any byte of the document.
     pub(crate) fn for_log(&self) -> String {
-        let repair = self.repair.map(|repair| format!("; {repair}"));
-        [&*self.message, &repair.unwrap_or_default()].concat()
-    }
-}
-
-impl fmt::Display for DocumentError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)?;
-        if let Some(found) = &self.found {
-            write!(f, ": \"{found}\"")?;
-        }
-        self.repair.map_or(Ok(()), |repair| write!(f, "; {repair}"))
+        [&*self.message, &*self.repair].concat()
     }
 }
 

@@ -3,34 +3,30 @@
 //! The feature `reqwest` (on by default) brings an implementation. To send requests through another client, implement
 //! [`HttpClient`] and pass it to [`Issuer::http_client`](crate::Issuer::http_client).
 
-mod address;
-mod catch_panic;
-mod error;
-mod get;
 #[cfg(feature = "reqwest")]
-mod public_address;
+mod address;
+mod back_off;
+mod error;
 #[cfg(feature = "reqwest")]
 mod reqwest;
-mod retry;
+mod send;
 mod single_flight;
 
 use std::future::Future;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
+use url::Url;
 
-#[cfg(feature = "reqwest")]
-pub(crate) use address::Reach;
-pub use address::{AddressPolicy, RemoteAddress};
-pub(crate) use catch_panic::{Panicked, catch_panic};
+pub(crate) use back_off::BackOff;
 pub(crate) use error::DocumentError;
 pub use error::{FetchError, FetchErrorKind, HttpError, HttpErrorKind};
-pub(crate) use get::{attempt, get, retry_after};
 #[cfg(feature = "reqwest")]
 pub use reqwest::ReqwestClient;
-pub(crate) use retry::{BackOff, may_be_retried, retry_pause};
+pub(crate) use send::{Panicked, attempt, catch_panic, get, may_be_retried, retry_after, retry_pause};
 pub(crate) use single_flight::SingleFlight;
 
 /// Sends requests to authorization servers.
@@ -94,6 +90,74 @@ impl RequestLimits {
     #[must_use]
     pub const fn new(body: usize, addresses: AddressPolicy) -> Self {
         Self { body, connect: CONNECT_TIMEOUT, addresses }
+    }
+}
+
+/// The addresses that a request may connect to.
+#[non_exhaustive]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AddressPolicy {
+    /// Any address. The operator configured the URL, or it is from a document that was fetched from a private address.
+    Any,
+    /// Only public addresses, because the URL is from a document that somebody else wrote. The value is the host of the URL that
+    /// the operator configured, with its port unless that is 443. It has two exceptions:
+    ///
+    /// 1. A request to exactly this host and port may connect to any address.
+    /// 2. If the host is `localhost` or is written as a private address, every address is allowed.
+    ///
+    /// DNS records do not make this host a private one, because an attacker may control them.
+    NoMorePrivateThan(Box<str>),
+}
+
+impl AddressPolicy {
+    /// The policy for the URLs in a document that was fetched from a configured URL.
+    pub(crate) fn for_document_at(url: &Url) -> Self {
+        Self::NoMorePrivateThan(authority(url).into())
+    }
+}
+
+/// The host of a URL, with its port unless that is 443.
+fn authority(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default().trim_end_matches('.');
+    match url.port_or_known_default() {
+        None | Some(443) => host.to_owned(),
+        Some(port) => format!("{host}:{port}"),
+    }
+}
+
+/// The address that a response came from.
+///
+/// An [`HttpClient`] adds it to the extensions of a response. The URLs of a metadata document may be private if it came from a
+/// private address. Without this extension they may not.
+///
+/// ```
+/// use mcp_bearer::http_client::RemoteAddress;
+///
+/// let mut response = http::Response::new("{}");
+/// response.extensions_mut().insert(RemoteAddress::new(([192, 0, 2, 1], 443).into()));
+/// ```
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RemoteAddress(pub SocketAddr);
+
+impl RemoteAddress {
+    /// The address of the server.
+    #[must_use]
+    pub const fn new(address: SocketAddr) -> Self {
+        Self(address)
+    }
+
+    /// Whether only a host on a private network can have this address.
+    pub(crate) fn is_private(self) -> bool {
+        match self.0.ip().to_canonical() {
+            IpAddr::V4(address) => {
+                let is_shared = matches!(address.octets(), [100, 64..=127, ..]);
+                address.is_private() || address.is_loopback() || address.is_link_local() || is_shared
+            }
+            IpAddr::V6(address) => {
+                address.is_loopback() || address.is_unique_local() || address.is_unicast_link_local()
+            }
+        }
     }
 }
 

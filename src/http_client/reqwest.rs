@@ -2,19 +2,20 @@
 
 use std::error::Error as StdError;
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use ::reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use ::reqwest::redirect::Policy;
 use ::reqwest::{Client, ClientBuilder};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{Request, Response};
+use http_body_util::{BodyExt as _, Limited};
 use url::Url;
 
-use super::public_address::is_public;
-use super::{AddressPolicy, HttpClient, HttpError, HttpErrorKind, HttpFuture, Reach, RemoteAddress, RequestLimits};
+use super::address::{Reach, is_public};
+use super::{AddressPolicy, HttpClient, HttpError, HttpErrorKind, HttpFuture, RemoteAddress, RequestLimits};
 use crate::identifier::is_loopback_name;
 
 /// The default [`HttpClient`]: `reqwest` with rustls and the platform's trust anchors.
@@ -25,8 +26,7 @@ use crate::identifier::is_loopback_name;
 pub struct ReqwestClient {
     // Connects to any address.
     any_address: Client,
-    // Connects to public addresses only. It is a separate client, so that it never reuses a connection to a private
-    // address.
+    // Connects to public addresses only. It is a separate client, so it never reuses a connection to a private address.
     public_only: Client,
     // Whether the remote address of a connection is that of the server, and not that of a proxy.
     connects_directly: bool,
@@ -79,34 +79,43 @@ impl ReqwestClient {
     }
 
     fn with_resolver(
-        resolver: Arc<dyn Resolve>,
+        names: Arc<dyn Resolve>,
         configure: impl Fn(ClientBuilder) -> ClientBuilder,
     ) -> Result<Self, HttpError> {
-        let build = |resolver| {
-            with_fixed_settings(configure(default_settings())).dns_resolver(resolver).build().map_err(not_set_up)
+        let build = |public_only| {
+            let default = Client::builder().connect_timeout(super::CONNECT_TIMEOUT).timeout(REQUEST_TIMEOUT);
+            let configured =
+                configure(default.user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"))));
+            let fixed = configured.redirect(Policy::none()).no_proxy().referer(false);
+            // Another crate in the build may enable these features of `reqwest`, which would then decompress responses.
+            let fixed = fixed.no_gzip().no_brotli().no_deflate().no_zstd();
+            let resolver = CheckedResolver { names: Arc::clone(&names), public_only };
+            fixed.dns_resolver(Arc::new(resolver)).build().map_err(not_set_up)
         };
-        let resolver: Arc<dyn Resolve> = Arc::new(PinnedLoopback(resolver));
-        let public: Arc<dyn Resolve> = Arc::new(PublicOnly(Arc::clone(&resolver)));
-        Ok(Self { any_address: build(resolver)?, public_only: build(public)?, connects_directly: true })
+        Ok(Self { any_address: build(false)?, public_only: build(true)?, connects_directly: true })
     }
 
     async fn send_request(&self, request: Request<Bytes>, limits: RequestLimits) -> Result<Response<Bytes>, HttpError> {
         let client = self.client_for(request.uri(), &limits.addresses)?;
         let request = ::reqwest::Request::try_from(request).map_err(other)?;
         let url = request.url().clone();
-        let mut received = client.execute(request).await.map_err(classify)?;
+        let received = client.execute(request).await.map_err(classify)?;
         // A client that was passed to `from_client` may follow redirects, although it must not.
         if *received.url() != url {
             return Err(HttpError::new(HttpErrorKind::Redirected));
         }
-        let mut response = Response::new(Bytes::new());
-        *response.status_mut() = received.status();
-        *response.headers_mut() = std::mem::take(received.headers_mut());
-        if let Some(address) = received.remote_addr().filter(|_| self.connects_directly) {
-            response.extensions_mut().insert(RemoteAddress::new(address));
+        let address = received.remote_addr().filter(|_| self.connects_directly);
+        let (mut head, body) = Response::<::reqwest::Body>::from(received).into_parts();
+        head.extensions.clear();
+        if let Some(address) = address {
+            head.extensions.insert(RemoteAddress::new(address));
         }
-        *response.body_mut() = read_body(received, limits.body).await?;
-        Ok(response)
+        let body = Limited::new(body, limits.body).collect().await;
+        let body = body.map_err(|error| match error.downcast::<::reqwest::Error>() {
+            Ok(error) => classify(*error),
+            Err(_) => HttpError::new(HttpErrorKind::TooLarge),
+        })?;
+        Ok(Response::from_parts(head, body.to_bytes()))
     }
 
     fn client_for(&self, uri: &http::Uri, addresses: &AddressPolicy) -> Result<&Client, HttpError> {
@@ -114,7 +123,7 @@ impl ReqwestClient {
         match addresses.reach(&url) {
             Reach::Anywhere => Ok(&self.any_address),
             Reach::PublicOnly => Ok(&self.public_only),
-            Reach::Forbidden => Err(forbidden()),
+            Reach::Forbidden => Err(HttpError::new(HttpErrorKind::ForbiddenAddress)),
         }
     }
 }
@@ -131,39 +140,6 @@ impl HttpClient for ReqwestClient {
     }
 }
 
-async fn read_body(mut response: ::reqwest::Response, limit: usize) -> Result<Bytes, HttpError> {
-    let mut body = BytesMut::new();
-    while let Some(chunk) = response.chunk().await.map_err(classify)? {
-        if body.len().saturating_add(chunk.len()) > limit {
-            return Err(HttpError::new(HttpErrorKind::TooLarge));
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body.freeze())
-}
-
-/// The settings that the user can change.
-fn default_settings() -> ClientBuilder {
-    Client::builder().connect_timeout(super::CONNECT_TIMEOUT).timeout(REQUEST_TIMEOUT).user_agent(concat!(
-        env!("CARGO_PKG_NAME"),
-        "/",
-        env!("CARGO_PKG_VERSION")
-    ))
-}
-
-/// Adds the settings that the user cannot change.
-fn with_fixed_settings(builder: ClientBuilder) -> ClientBuilder {
-    builder
-        .redirect(Policy::none())
-        .no_proxy()
-        .referer(false)
-        // Another crate in the build may enable these features of `reqwest`, which would then decompress responses.
-        .no_gzip()
-        .no_brotli()
-        .no_deflate()
-        .no_zstd()
-}
-
 /// The resolver of the operating system.
 #[derive(Debug)]
 struct SystemResolver;
@@ -178,38 +154,36 @@ impl Resolve for SystemResolver {
     }
 }
 
-/// A resolver that resolves `localhost` names without DNS (RFC 6761, section 6.3). Plain http is allowed for such
-/// names, so a DNS server must not be able to point them to another machine.
-struct PinnedLoopback(Arc<dyn Resolve>);
-
-impl Resolve for PinnedLoopback {
-    fn resolve(&self, name: Name) -> Resolving {
-        if !is_loopback_name(name.as_str()) {
-            return self.0.resolve(name);
-        }
-        let loopback = [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)];
-        let addresses: Addrs = Box::new(loopback.into_iter().map(|address| SocketAddr::new(address, 0)));
-        Box::pin(std::future::ready(Ok(addresses)))
-    }
+/// A resolver that resolves `localhost` names without DNS (RFC 6761, section 6.3), and can remove every address that is not
+/// public.
+///
+/// Plain http is allowed for `localhost` names, so a DNS server must not be able to point them to another machine. `reqwest`
+/// resolves a name once for each connection, and connects only to the addresses that this resolver returns. So a DNS server
+/// cannot replace an address after the check (DNS rebinding).
+struct CheckedResolver {
+    names: Arc<dyn Resolve>,
+    public_only: bool,
 }
 
-/// A resolver that removes every address that is not public.
-///
-/// `reqwest` resolves a name once for each connection, and connects only to the addresses that this resolver returns.
-/// So a DNS server cannot replace an address after the check (DNS rebinding).
-struct PublicOnly(Arc<dyn Resolve>);
-
-impl Resolve for PublicOnly {
+impl Resolve for CheckedResolver {
     fn resolve(&self, name: Name) -> Resolving {
-        let resolving = self.0.resolve(name);
+        let public_only = self.public_only;
+        let resolving = if is_loopback_name(name.as_str()) {
+            let loopback = [(Ipv4Addr::LOCALHOST, 0).into(), (Ipv6Addr::LOCALHOST, 0).into()];
+            let loopback: Addrs = Box::new(loopback.into_iter());
+            Box::pin(std::future::ready(Ok(loopback)))
+        } else {
+            self.names.resolve(name)
+        };
         Box::pin(async move {
-            let addresses: Vec<SocketAddr> = resolving.await?.collect();
-            let public: Vec<SocketAddr> = addresses.iter().copied().filter(|address| is_public(address.ip())).collect();
-            if public.is_empty() && !addresses.is_empty() {
+            let mut addresses: Vec<SocketAddr> = resolving.await?.collect();
+            let is_found = !addresses.is_empty();
+            addresses.retain(|address| !public_only || is_public(address.ip()));
+            if is_found && addresses.is_empty() {
                 return Err(NotPublic.into());
             }
-            let public: Addrs = Box::new(public.into_iter());
-            Ok(public)
+            let addresses: Addrs = Box::new(addresses.into_iter());
+            Ok(addresses)
         })
     }
 }
@@ -219,18 +193,14 @@ impl Resolve for PublicOnly {
 struct NotPublic;
 
 fn classify(error: ::reqwest::Error) -> HttpError {
-    let mut cause: Option<&(dyn StdError + 'static)> = Some(&error);
-    while let Some(current) = cause {
-        if current.is::<NotPublic>() {
-            return forbidden();
-        }
-        cause = current.source();
+    if chain(&error).any(|cause| cause.is::<NotPublic>()) {
+        return HttpError::new(HttpErrorKind::ForbiddenAddress);
     }
-    let kind = if error.is_timeout() && !error.is_connect() {
-        HttpErrorKind::Timeout
-    } else if error.is_connect() {
+    let kind = if error.is_connect() {
         HttpErrorKind::Connect
-    } else if error.is_request() && is_closed(&error) {
+    } else if error.is_timeout() {
+        HttpErrorKind::Timeout
+    } else if error.is_request() && chain(&error).any(is_closed) {
         HttpErrorKind::Closed
     } else {
         HttpErrorKind::Other
@@ -239,32 +209,24 @@ fn classify(error: ::reqwest::Error) -> HttpError {
     HttpError::new(kind).with_source(error.without_url())
 }
 
-/// Whether the connection was closed before the head of the response was complete.
-fn is_closed(error: &(dyn StdError + 'static)) -> bool {
+/// Whether this cause shows that the connection was closed before the head of the response was complete.
+fn is_closed(cause: &(dyn StdError + 'static)) -> bool {
     use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
-    let mut cause = Some(error);
-    while let Some(current) = cause {
-        let is_closed = match current.downcast_ref::<std::io::Error>() {
-            Some(error) => matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof),
-            None => current.to_string() == INCOMPLETE,
-        };
-        if is_closed {
-            return true;
-        }
-        cause = current.source();
+    match cause.downcast_ref::<std::io::Error>() {
+        Some(error) => matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof),
+        None => cause.to_string() == INCOMPLETE,
     }
-    false
 }
 
 fn not_set_up(error: ::reqwest::Error) -> HttpError {
-    let mut cause: Option<&(dyn StdError + 'static)> = Some(&error);
-    while let Some(current) = cause {
-        if current.to_string().contains(NO_CERTIFICATES) {
-            return HttpError::new(HttpErrorKind::Setup).with_source(NoCertificates);
-        }
-        cause = current.source();
-    }
-    HttpError::new(HttpErrorKind::Setup).with_source(error)
+    let has_no_certificates = chain(&error).any(|cause| cause.to_string().contains(NO_CERTIFICATES));
+    let setup = HttpError::new(HttpErrorKind::Setup);
+    if has_no_certificates { setup.with_source(NoCertificates) } else { setup.with_source(error) }
+}
+
+/// An error and all its sources.
+fn chain<'e>(error: &'e (dyn StdError + 'static)) -> impl Iterator<Item = &'e (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |error| (**error).source())
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -273,10 +235,6 @@ fn not_set_up(error: ::reqwest::Error) -> HttpError {
      `SSL_CERT_FILE` and `SSL_CERT_DIR`, or add your own with `ReqwestClient::configured`"
 )]
 struct NoCertificates;
-
-fn forbidden() -> HttpError {
-    HttpError::new(HttpErrorKind::ForbiddenAddress)
-}
 
 fn other(error: impl Into<Box<dyn StdError + Send + Sync>>) -> HttpError {
     HttpError::new(HttpErrorKind::Other).with_source(error)

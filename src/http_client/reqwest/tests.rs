@@ -92,6 +92,10 @@ impl World {
     }
 }
 
+fn public_only(names: &Arc<Names>) -> CheckedResolver {
+    CheckedResolver { names: Arc::<Names>::clone(names), public_only: true }
+}
+
 async fn resolve(names: &dyn Resolve, name: &str) -> Result<Addrs, Box<dyn StdError + Send + Sync>> {
     names.resolve(name.parse()?).await
 }
@@ -125,7 +129,7 @@ async fn a_name_that_leads_inwards_is_not_connected_to() {
         "fd00:ec2::254",
     ] {
         world.names.set("inward.example", &[&[address]]);
-        let guarded = PublicOnly(Arc::<Names>::clone(&world.names));
+        let guarded = public_only(&world.names);
         assert!(resolve(&guarded, "inward.example").await.is_err_and(|error| error.is::<NotPublic>()), "{address}");
         // Were the guard broken, this would be a connection to it: so only to this machine.
         if !address.parse::<IpAddr>().unwrap().to_canonical().is_loopback() {
@@ -192,7 +196,7 @@ async fn a_name_is_judged_by_the_answer_that_it_is_connected_by() {
 #[tokio::test]
 async fn of_several_addresses_only_the_public_ones_are_tried() {
     let names = Arc::<Names>::default();
-    let guarded = PublicOnly(Arc::<Names>::clone(&names));
+    let guarded = public_only(&names);
     let answer = async || -> Option<Vec<String>> {
         let addresses = resolve(&guarded, "several.example").await.ok()?;
         Some(addresses.map(|address| address.ip().to_string()).collect())

@@ -1,27 +1,4 @@
-//! Repeated attempts: the one immediate retry of a request, and the back-off after failures in a row.
-
 use std::time::{Duration, Instant};
-
-use bytes::Bytes;
-use http::{Response, StatusCode};
-
-use super::{HttpError, HttpErrorKind};
-
-/// Whether the same request may succeed a moment later.
-pub(crate) fn may_be_retried(result: &Result<Response<Bytes>, HttpError>) -> bool {
-    match result {
-        Ok(response) => matches!(
-            response.status(),
-            StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT
-        ),
-        Err(error) => matches!(error.kind(), HttpErrorKind::Connect | HttpErrorKind::Closed),
-    }
-}
-
-/// The random pause before the immediate retry.
-pub(crate) fn retry_pause() -> Duration {
-    Duration::from_millis(fastrand::u64(RETRY_PAUSE_MILLIS))
-}
 
 /// Exponential back-off with full jitter for the documents of one authorization server. It is pure: time and chance are
 /// arguments.
@@ -60,8 +37,6 @@ impl BackOff {
     }
 }
 
-/// Long enough for a restarted process to listen, short enough to fit into the time limit twice.
-const RETRY_PAUSE_MILLIS: std::ops::Range<u64> = 50..150;
 /// The upper bound of the pause after the first failure. It doubles with each further failure.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// The shortest pause, whatever the jitter is.

@@ -1,10 +1,14 @@
+//! Sends requests: once, or with one retry.
+
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 
-use super::catch_panic::catch_panic;
-use super::retry::{may_be_retried, retry_pause};
 use super::{FetchError, HttpClient, HttpError, HttpErrorKind, RequestLimits};
 
 /// Fetches a document, with one retry if the server cannot be reached, closes the connection before it responds, or is busy.
@@ -51,6 +55,36 @@ pub(crate) async fn attempt(
     }
 }
 
+/// The application's code panicked. The panic hook of the process prints the message of the panic. It is not logged, because
+/// it may contain a token.
+#[derive(Debug, thiserror::Error)]
+#[error("{0} panicked")]
+pub(crate) struct Panicked(pub(crate) &'static str);
+
+/// Turns a panic of `work` into an error, which names it as `what`. The caller makes sure that a panic leaves nothing
+/// half-changed.
+pub(crate) async fn catch_panic<F: Future>(what: &'static str, work: F) -> Result<F::Output, Panicked> {
+    let mut work = pin!(work);
+    poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))) {
+        Ok(polled) => polled.map(Ok),
+        Err(_) => Poll::Ready(Err(Panicked(what))),
+    })
+    .await
+}
+
+/// Whether the same request may succeed a moment later.
+pub(crate) fn may_be_retried(result: &Result<Response<Bytes>, HttpError>) -> bool {
+    match result {
+        Ok(response) => matches!(response.status().as_u16(), 502..=504),
+        Err(error) => matches!(error.kind(), HttpErrorKind::Connect | HttpErrorKind::Closed),
+    }
+}
+
+/// The random pause before the retry.
+pub(crate) fn retry_pause() -> Duration {
+    Duration::from_millis(fastrand::u64(RETRY_PAUSE_MILLIS))
+}
+
 /// The name of the first content coding, escaped and cut. No coding is decoded, because a few bytes could expand to
 /// gigabytes.
 fn content_coding(headers: &HeaderMap) -> Option<String> {
@@ -73,5 +107,7 @@ pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 
 /// The time limit of one document, its retry included.
 const GET_TIMEOUT: Duration = Duration::from_secs(5);
+/// Long enough for a restarted process to listen, short enough to fit into the time limit twice.
+const RETRY_PAUSE_MILLIS: std::ops::Range<u64> = 50..150;
 /// The most characters of a coding's name in an error: the longest registered name has 11.
 const MAX_CODING: usize = 32;
