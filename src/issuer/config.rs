@@ -11,7 +11,7 @@ use crate::http_client::HttpClient;
 use crate::identifier::PlainHttp;
 use crate::introspection::Introspection;
 use crate::jose::{Algorithm, AllowedAlgorithms, DEFAULT_MAX_KEYS, JwkSet};
-use crate::keys::{KeySetLimits, KeySource, Keys, RefreshPolicy, Reporting, UnusableKeys};
+use crate::keys::{CustomKeys, KeySetLimits, KeySource, Keys, RefreshPolicy, UnusableKeys};
 use crate::verify::{Method, TokenVerifier};
 
 /// An authorization server whose access tokens are accepted.
@@ -119,8 +119,8 @@ impl Issuer {
     /// Uses your own [`KeySource`]. `url` is compared with the `iss` of tokens, as with [`with_jwks`](Self::with_jwks).
     pub fn with_key_source(url: impl Into<Box<str>>, source: impl KeySource) -> Self {
         let (url, source) = (url.into(), Arc::new(source));
-        let reporting = Reporting { issuer: url.clone(), source, unusable: UnusableKeys::default() };
-        Self::new(url, Source::Keys(Keys::Custom(Arc::new(reporting))))
+        let custom = CustomKeys { issuer: url.clone(), source, unusable: UnusableKeys::default() };
+        Self::new(url, Source::Keys(Keys::Custom(Arc::new(custom))))
     }
 
     /// Uses your own [`TokenVerifier`] for this issuer's JWTs and for opaque tokens.

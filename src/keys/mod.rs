@@ -14,5 +14,5 @@ pub use found::KeyError;
 pub(crate) use found::{FoundKeys, Signature};
 pub(crate) use refresh::RefreshPolicy;
 pub(crate) use remote::RemoteKeys;
+pub(crate) use source::{CustomKeys, Keys};
 pub use source::{KeySetFuture, KeySource};
-pub(crate) use source::{Keys, Reporting};

@@ -47,14 +47,21 @@ pub type KeySetFuture<'a> = Pin<Box<dyn Future<Output = Result<Arc<JwkSet>, KeyE
 pub(crate) enum Keys {
     Fixed(Arc<JwkSet>),
     Remote(Arc<RemoteKeys>),
-    Custom(Arc<dyn KeySource>),
+    Custom(Arc<CustomKeys>),
+}
+
+/// A key source of the application, whose unusable keys are logged too.
+pub(crate) struct CustomKeys {
+    pub(crate) issuer: Box<str>,
+    pub(crate) source: Arc<dyn KeySource>,
+    pub(crate) unusable: UnusableKeys,
 }
 
 impl Keys {
     /// The result, if it is known without waiting.
     pub(crate) fn find_now(&self, algorithm: Algorithm, name: KeyName<'_>) -> Option<Result<FoundKeys, KeyError>> {
         match self {
-            Self::Fixed(set) => Some(found(set, algorithm, name, Some(FIXED))),
+            Self::Fixed(set) => Some(FoundKeys::new(&set.select(algorithm, name), Some(FIXED))),
             Self::Remote(remote) => remote.find_now(algorithm, name),
             Self::Custom(_) => None,
         }
@@ -77,43 +84,24 @@ impl Keys {
 
     pub(crate) async fn find(&self, algorithm: Algorithm, name: KeyName<'_>) -> Result<FoundKeys, KeyError> {
         match self {
-            Self::Fixed(set) => found(set, algorithm, name, Some(FIXED)),
+            Self::Fixed(set) => FoundKeys::new(&set.select(algorithm, name), Some(FIXED)),
             Self::Remote(remote) => remote.find(algorithm, name).await,
-            Self::Custom(source) => {
-                let set = source.key_set(None).await?;
-                if !matches!(set.select(algorithm, name), Selection::Unknown) {
-                    return found(&set, algorithm, name, None);
+            Self::Custom(custom) => {
+                let mut set = custom.key_set(None).await?;
+                if matches!(set.select(algorithm, name), Selection::Unknown) {
+                    set = custom.key_set(Some(name.kid.unwrap_or_default())).await?;
                 }
-                let set = source.key_set(Some(name.kid.unwrap_or_default())).await?;
-                found(&set, algorithm, name, None)
+                FoundKeys::new(&set.select(algorithm, name), None)
             }
         }
     }
 }
 
-fn found(
-    set: &JwkSet,
-    algorithm: Algorithm,
-    name: KeyName<'_>,
-    generation: Option<u64>,
-) -> Result<FoundKeys, KeyError> {
-    FoundKeys::new(&set.select(algorithm, name), generation)
-}
-
-/// A key source of the user, whose unusable keys are logged too.
-pub(crate) struct Reporting {
-    pub(crate) issuer: Box<str>,
-    pub(crate) source: Arc<dyn KeySource>,
-    pub(crate) unusable: UnusableKeys,
-}
-
-impl KeySource for Reporting {
-    fn key_set<'a>(&'a self, missing_kid: Option<&'a str>) -> KeySetFuture<'a> {
-        Box::pin(async move {
-            let set = self.source.key_set(missing_kid).await?;
-            self.unusable.report(&self.issuer, &set);
-            Ok(set)
-        })
+impl CustomKeys {
+    async fn key_set(&self, missing_kid: Option<&str>) -> Result<Arc<JwkSet>, KeyError> {
+        let set = self.source.key_set(missing_kid).await?;
+        self.unusable.report(&self.issuer, &set);
+        Ok(set)
     }
 }
 
