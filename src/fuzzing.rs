@@ -10,7 +10,7 @@ use crate::bearer::BearerToken;
 use crate::claims::{AcceptedAudiences, Claims, DEFAULT_SKEW, Policy, WithoutAudience, check};
 use crate::failure::CheckFailure;
 use crate::identifier::{IssuerUrl, PlainHttp, ResourceUrl};
-use crate::introspection::{TokenStatus, read_answer};
+use crate::introspection::{TokenStatus, read_response};
 use crate::issuer::AuthorizationServerMetadata;
 use crate::jose::compact::Compact;
 use crate::jose::header::Header;
@@ -65,7 +65,7 @@ pub fn judge(claims: &Claims, issuer: &str, resource: &str, now: Duration) -> Re
 
 /// The claims of a token that an introspection answer calls active; `None` if it says that it is not.
 pub fn introspection_answer(status: StatusCode, body: &[u8], issuer: &str) -> Result<Option<Claims>, String> {
-    match read_answer(status, body, issuer) {
+    match read_response(status, body, issuer) {
         Ok(TokenStatus::Active(claims)) => Ok(Some(claims)),
         Ok(TokenStatus::Inactive | TokenStatus::Unsupported) => Ok(None),
         Err(unreadable) => Err(unreadable.to_string()),

@@ -1,28 +1,25 @@
 //! The cached introspection results, and how long they are fresh. Tokens are not kept: the key is the HMAC of a token.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::{Lifetimes, TokenStatus};
-use crate::claims::Claims;
 use crate::crypto::Fingerprint;
 use crate::token_cache::{TokenCache, Weighed};
 
 /// Active and other tokens have separate caches, so that made-up tokens cannot evict active ones.
 pub(super) struct ResponseCache {
     lifetimes: Lifetimes,
-    positives: TokenCache<Positive>,
-    negatives: TokenCache<Negative>,
+    positives: TokenCache<CachedResult>,
+    negatives: TokenCache<CachedResult>,
     /// Until when a token must not be introspected, because the endpoint responded with `Retry-After`.
-    held_back: TokenCache<HeldBack>,
+    held_back: TokenCache<Instant>,
     /// How often a result was removed, by the first byte of its fingerprint. The result of a request that was sent before a
-    /// removal is not cached after it.
-    removals: [AtomicU64; 256],
-    /// Locked for a few instructions by each change. Reading takes no lock.
-    write_lock: Mutex<()>,
+    /// removal is not cached after it. Locked for a few instructions by each change; [`get`](Self::get) takes no lock.
+    removals: Mutex<BTreeMap<u8, u64>>,
 }
 
 /// An introspection in progress, and the state of the cache when it began.
@@ -34,22 +31,11 @@ pub(super) struct PendingLookup {
 }
 
 #[derive(Clone)]
-struct Positive {
-    claims: Claims,
-    asked_at: Instant,
-    /// When the token expires, however fresh the result is.
-    expires_at: Option<Instant>,
-}
-
-#[derive(Clone, Copy)]
-struct HeldBack {
-    until: Instant,
-}
-
-#[derive(Clone)]
-struct Negative {
+struct CachedResult {
     status: TokenStatus,
-    asked_at: Instant,
+    requested_at: Instant,
+    /// When an active token expires, however fresh the result is.
+    expires_at: Option<Instant>,
 }
 
 impl ResponseCache {
@@ -59,33 +45,26 @@ impl ResponseCache {
             positives: TokenCache::new(MAX_POSITIVES),
             negatives: TokenCache::new(MAX_NEGATIVES),
             held_back: TokenCache::new(MAX_NEGATIVES),
-            removals: std::array::from_fn(|_| AtomicU64::new(0)),
-            write_lock: Mutex::new(()),
+            removals: Mutex::default(),
         }
     }
 
     /// The cached result, if it is fresh. `max_age` replaces the configured lifetime of an active token.
     pub(super) fn get(&self, token: &Fingerprint, max_age: Option<Duration>) -> Option<TokenStatus> {
         let now = Instant::now();
-        let age = |asked_at: Instant| now.saturating_duration_since(asked_at);
-        if let Some(positive) = self.positives.get(token)
-            && age(positive.asked_at) < max_age.unwrap_or(self.lifetimes.positive)
-            && positive.is_valid(now)
-        {
-            return Some(TokenStatus::Active(positive.claims));
-        }
-        let negative = self.negatives.get(token)?;
-        (age(negative.asked_at) < self.lifetimes.negative).then_some(negative.status)
+        let lifetime = max_age.unwrap_or(self.lifetimes.positive);
+        let active = self.positives.get(token).filter(|result| result.is_usable(lifetime, now));
+        let other = || self.negatives.get(token).filter(|result| result.is_usable(self.lifetimes.negative, now));
+        active.or_else(other).map(|result| result.status)
     }
 
-    /// The claims of an active token whose result is not fresh any more, for use while introspection fails. The token itself
-    /// must not have expired.
-    pub(super) fn get_stale(&self, token: &Fingerprint, max_age: Option<Duration>) -> Option<Claims> {
-        let (now, stale) = (Instant::now(), self.lifetimes.stale);
+    /// The result for an active token that is not fresh any more, for use while introspection fails. The token itself must
+    /// not have expired.
+    pub(super) fn get_stale(&self, token: &Fingerprint, max_age: Option<Duration>) -> Option<TokenStatus> {
+        let stale = self.lifetimes.stale;
         let positive = self.positives.get(token).filter(|_| !stale.is_zero())?;
         let longest = max_age.unwrap_or(self.lifetimes.positive).saturating_add(stale);
-        let usable = now.saturating_duration_since(positive.asked_at) < longest && positive.is_valid(now);
-        usable.then_some(positive.claims)
+        positive.is_usable(longest, Instant::now()).then_some(positive.status)
     }
 
     /// Whether the last result for a token was active, however old it is.
@@ -96,88 +75,81 @@ impl ResponseCache {
     /// Blocks the introspection of a token for this time.
     pub(super) fn hold_back(&self, token: Fingerprint, time: Duration) {
         if let Some(until) = Instant::now().checked_add(time.min(LONGEST_HOLD)) {
-            self.held_back.insert(token, HeldBack { until });
+            self.held_back.insert(token, until);
         }
     }
 
     /// How long a token must not be introspected. `None` if it may be introspected now.
     pub(super) fn held_back(&self, token: &Fingerprint) -> Option<Duration> {
-        let HeldBack { until } = self.held_back.get(token)?;
-        Some(until.saturating_duration_since(Instant::now())).filter(|left| !left.is_zero())
+        let left = self.held_back.get(token)?.saturating_duration_since(Instant::now());
+        (!left.is_zero()).then_some(left)
     }
 
     /// Begins an introspection.
     pub(super) fn begin(&self, token: Fingerprint) -> PendingLookup {
-        PendingLookup { token, at: Instant::now(), removals: self.removals(&token) }
+        PendingLookup { token, at: Instant::now(), removals: *count(&mut self.lock(), &token) }
     }
 
     /// Caches the result of an introspection, with the age of its beginning. `lifetime` is how long the token itself was valid
     /// at that time, if that is known.
     pub(super) fn insert(&self, pending: PendingLookup, status: &TokenStatus, lifetime: Option<Duration>) {
-        let PendingLookup { token, at, removals } = pending;
-        let _guard = self.write_lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let PendingLookup { token, at: requested_at, removals } = pending;
+        let mut guard = self.lock();
+        let is_later = |result: CachedResult| result.requested_at > requested_at;
         // If a runtime stood still during this introspection, a later one may have ended before it. The later result stays.
-        if self.removals(&token) != removals || self.has_later_result(&token, at) {
+        if *count(&mut guard, &token) != removals
+            || self.positives.peek(&token).is_some_and(is_later)
+            || self.negatives.peek(&token).is_some_and(is_later)
+        {
             return;
         }
-        match status {
-            TokenStatus::Active(claims) => {
-                self.negatives.remove(&token);
-                // A time that the clock cannot represent means no expiry.
-                let expires_at = lifetime.and_then(|lifetime| at.checked_add(lifetime));
-                self.positives.insert(token, Positive { claims: claims.clone(), asked_at: at, expires_at });
-            }
-            TokenStatus::Inactive | TokenStatus::Unsupported => {
-                self.positives.remove(&token);
-                // Even with a lifetime of zero, it shows that the results of earlier introspections are out of date.
-                self.negatives.insert(token, Negative { status: status.clone(), asked_at: at });
-            }
+        // A time that the clock cannot represent means no expiry.
+        let expires_at = lifetime.and_then(|lifetime| requested_at.checked_add(lifetime));
+        let result = CachedResult { status: status.clone(), requested_at, expires_at };
+        if matches!(status, TokenStatus::Active(_)) {
+            self.negatives.remove(&token);
+            self.positives.insert(token, result);
+        } else {
+            self.positives.remove(&token);
+            // Even with a lifetime of zero, it shows that the results of earlier introspections are out of date.
+            self.negatives.insert(token, result);
         }
     }
 
     pub(super) fn remove(&self, token: &Fingerprint) {
-        let _guard = self.write_lock.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(removals) = self.counter(token) {
-            removals.fetch_add(1, Ordering::AcqRel);
-        }
+        let mut guard = self.lock();
+        let removals = count(&mut guard, token);
+        *removals = removals.wrapping_add(1);
         self.positives.remove(token);
         self.negatives.remove(token);
         self.held_back.remove(token);
     }
 
-    fn has_later_result(&self, token: &Fingerprint, at: Instant) -> bool {
-        self.positives.peek(token).is_some_and(|positive| positive.asked_at > at)
-            || self.negatives.peek(token).is_some_and(|negative| negative.asked_at > at)
-    }
-
-    fn removals(&self, token: &Fingerprint) -> u64 {
-        self.counter(token).map_or(0, |removals| removals.load(Ordering::Acquire))
-    }
-
-    fn counter(&self, token: &Fingerprint) -> Option<&AtomicU64> {
-        self.removals.get(usize::from(*token.first()?))
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u8, u64>> {
+        self.removals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Positive {
-    fn is_valid(&self, now: Instant) -> bool {
-        self.expires_at.is_none_or(|expires_at| now < expires_at)
+fn count<'m>(removals: &'m mut BTreeMap<u8, u64>, [first, ..]: &Fingerprint) -> &'m mut u64 {
+    removals.entry(*first).or_default()
+}
+
+impl CachedResult {
+    fn is_usable(&self, lifetime: Duration, now: Instant) -> bool {
+        now.saturating_duration_since(self.requested_at) < lifetime && self.expires_at.is_none_or(|at| now < at)
     }
 }
 
-impl Weighed for Positive {
+impl Weighed for CachedResult {
     fn bytes(&self) -> usize {
-        self.claims.size()
+        match &self.status {
+            TokenStatus::Active(claims) => claims.size(),
+            TokenStatus::Inactive | TokenStatus::Unsupported => 0,
+        }
     }
 }
 
-impl Weighed for HeldBack {
-    fn bytes(&self) -> usize {
-        0
-    }
-}
-
-impl Weighed for Negative {
+impl Weighed for Instant {
     fn bytes(&self) -> usize {
         0
     }
@@ -187,7 +159,6 @@ impl Weighed for Negative {
 const MAX_POSITIVES: usize = 10_000;
 /// Other tokens: enough for clients that repeat a request, not for a flood.
 const MAX_NEGATIVES: usize = 1_000;
-
 /// The longest time for which a token is not introspected: the longest `Retry-After` for clients.
 const LONGEST_HOLD: Duration = Duration::from_secs(60);
 
@@ -196,6 +167,7 @@ mod properties;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::claims::Claims;
     use crate::introspection::{ClientCredentials, Introspection};
     use crate::token_cache::PAGE;
     use crate::token_cache::tests::fingerprint;

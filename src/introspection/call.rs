@@ -1,72 +1,72 @@
+use std::error::Error as StdError;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, header};
+use http::{HeaderValue, Request, StatusCode, header};
+use serde_json::{Map, Value, json};
 use tokio::time::timeout;
 use url::form_urlencoded;
 
 use super::ClientCredentials;
-use super::answer::{self, InvalidResponse, TokenStatus};
 use super::breaker::Outcome;
+use crate::claims::Claims;
 use crate::clock::Clock;
 use crate::discovery::{EndpointSource, EndpointUrl};
 use crate::http_client::{
     AddressPolicy, FetchError, FetchErrorKind, HttpClient, HttpError, HttpErrorKind, RequestLimits, attempt,
     may_be_retried, retry_after,
 };
+use crate::json;
 
-/// The introspection endpoint of one issuer.
-pub(super) struct IntrospectionEndpoint(pub(super) EndpointSource);
-
-impl IntrospectionEndpoint {
-    /// Its URL, which is discovered if it is not known.
-    pub(super) async fn find(&self) -> Result<EndpointUrl, Arc<FetchError>> {
-        let source = match &self.0 {
-            EndpointSource::Configured(url) => {
-                return Ok(EndpointUrl { url: url.clone(), addresses: AddressPolicy::Any });
-            }
-            EndpointSource::Discovered(source) => source,
-        };
-        let metadata = source.for_request().await?;
-        let endpoint = metadata.introspection().cloned();
-        Ok(endpoint.ok_or_else(|| {
-            FetchError::new(FetchErrorKind::Document, metadata.issuer().as_str()).with_source(NoIntrospectionEndpoint)
-        })?)
-    }
-
-    /// It responds as if it had moved, so it is discovered again.
-    pub(super) fn suspect(&self) {
-        if let EndpointSource::Discovered(source) = &self.0 {
-            source.suspect();
-        }
-    }
-
-    pub(super) fn is_known(&self) -> bool {
-        match &self.0 {
-            EndpointSource::Configured(_) => true,
-            EndpointSource::Discovered(source) => {
-                source.known().is_some_and(|metadata| metadata.introspection().is_some())
-            }
-        }
-    }
-
-    /// Why it is not known, and how long it is not discovered again. `None` if it is known, or may be discovered now.
-    pub(super) fn last_error(&self) -> Option<(Arc<FetchError>, Duration)> {
-        match &self.0 {
-            // If it is known, a later failure of discovery does not matter.
-            EndpointSource::Discovered(source) if !self.is_known() => source.last_error(),
-            EndpointSource::Configured(_) | EndpointSource::Discovered(_) => None,
-        }
-    }
-}
-
-/// Sends introspection requests (RFC 7662, section 2.1).
+/// The introspection endpoint of one issuer, and how requests are sent to it (RFC 7662, section 2.1).
 pub(super) struct IntrospectionClient {
     pub(super) issuer: Box<str>,
     pub(super) client: Arc<dyn HttpClient>,
     pub(super) credentials: ClientCredentials,
-    pub(super) endpoint: IntrospectionEndpoint,
+    pub(super) endpoint: EndpointSource,
+}
+
+/// The result of an introspection.
+#[derive(Debug, Clone)]
+pub(crate) enum TokenStatus {
+    /// The token is active and has these claims.
+    Active(Claims),
+    Inactive,
+    /// The authorization server does not introspect tokens of this kind (`unsupported_token_type`, as in RFC 7009, section
+    /// 2.2.1).
+    Unsupported,
+}
+
+/// Why a token could not be introspected.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(crate) enum IntrospectionError {
+    /// There was no response, or an invalid one.
+    #[error("introspection failed")]
+    Failed {
+        /// When another attempt is possible, if that is known.
+        retry_in: Option<Duration>,
+        /// Whether an operator must change the configuration first.
+        is_misconfiguration: bool,
+        #[source]
+        source: Arc<FetchError>,
+    },
+    /// The circuit breaker is open.
+    #[error("introspection is suspended after consecutive failures")]
+    Suspended {
+        retry_in: Duration,
+        #[source]
+        last: Option<Arc<FetchError>>,
+    },
+    /// The endpoint limits the rate of requests for this token (RFC 6585, section 4).
+    #[error("the authorization server limits the rate of requests for this token")]
+    RateLimited { retry_in: Duration },
+    /// The limit of concurrent requests is reached, and the permit for this token did not come in time.
+    #[error("too many introspection requests are waiting")]
+    Busy { retry_in: Duration },
+    /// The introspection took too long, or was interrupted by a panic or by the end of its runtime.
+    #[error("introspection was interrupted")]
+    Interrupted,
 }
 
 /// Why a request got no result for the token.
@@ -80,7 +80,68 @@ pub(super) struct CallError {
     pub(super) token_may_be_cause: bool,
 }
 
+/// Why a response is not a result for a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum InvalidResponse {
+    /// The error code says that the client credentials of this server are rejected. The value is the status.
+    #[error("the client credentials are rejected with status {0}")]
+    Credentials(u16),
+    #[error("the status is {0}")]
+    Status(u16),
+    /// Status 400, with an error code that blames the request. Some servers send it for unknown tokens.
+    #[error("the status is 400, and the error code blames the request")]
+    Request,
+    #[error("the response is not a JSON object with unique names")]
+    Malformed,
+    #[error("the response has no boolean \"active\"")]
+    Active,
+    /// The value is the name of the claim.
+    #[error("the token is active, but its claim \"{0}\" has a wrong type")]
+    Claims(&'static str),
+}
+
 impl IntrospectionClient {
+    /// The URL of the endpoint. It is discovered if it is not known.
+    pub(super) async fn find_endpoint(&self) -> Result<EndpointUrl, Arc<FetchError>> {
+        let source = match &self.endpoint {
+            EndpointSource::Configured(url) => {
+                return Ok(EndpointUrl { url: url.clone(), addresses: AddressPolicy::Any });
+            }
+            EndpointSource::Discovered(source) => source,
+        };
+        let metadata = source.for_request().await?;
+        let endpoint = metadata.introspection().cloned();
+        Ok(endpoint.ok_or_else(|| {
+            FetchError::new(FetchErrorKind::Document, metadata.issuer().as_str()).with_source(NoIntrospectionEndpoint)
+        })?)
+    }
+
+    /// The endpoint responds as if it had moved, so it is discovered again.
+    pub(super) fn suspect_endpoint(&self) {
+        if let EndpointSource::Discovered(source) = &self.endpoint {
+            source.suspect();
+        }
+    }
+
+    pub(super) fn knows_endpoint(&self) -> bool {
+        match &self.endpoint {
+            EndpointSource::Configured(_) => true,
+            EndpointSource::Discovered(source) => {
+                source.known().is_some_and(|metadata| metadata.introspection().is_some())
+            }
+        }
+    }
+
+    /// Why the endpoint is not known, and how long it is not discovered again. `None` if it is known, or may be discovered
+    /// now.
+    pub(super) fn discovery_error(&self) -> Option<(Arc<FetchError>, Duration)> {
+        match &self.endpoint {
+            // If it is known, a later failure of discovery does not matter.
+            EndpointSource::Discovered(source) if !self.knows_endpoint() => source.last_error(),
+            EndpointSource::Configured(_) | EndpointSource::Discovered(_) => None,
+        }
+    }
+
     /// Sends one request, and reads the result for `token`.
     pub(super) async fn call(
         &self,
@@ -90,37 +151,34 @@ impl IntrospectionClient {
         clock: &dyn Clock,
     ) -> Result<TokenStatus, CallError> {
         let url = endpoint.url.as_str();
-        let limits = RequestLimits::new(MAX_ANSWER, endpoint.addresses.clone());
+        let limits = RequestLimits::new(MAX_RESPONSE, endpoint.addresses.clone());
         let sent = match self.request(url, token, clock) {
             Ok(request) => timeout(time_limit, attempt(self.client.as_ref(), request, &limits)).await,
-            Err(unsendable) => Ok(Err(unsendable)),
+            Err(source) => Ok(Err(HttpError::new(HttpErrorKind::Unsendable).with_source(source))),
         };
         let response = sent.unwrap_or_else(|_| Err(HttpError::new(HttpErrorKind::Timeout)));
         let may_be_retried = may_be_retried(&response);
-        let read = match response {
-            Ok(response) => self.read(url, &response),
-            Err(error) => Err(CallError::from_exchange(url, error)),
+        let status = match response {
+            Ok(response) => read(response.status(), response.body(), &self.issuer)
+                .map_err(|invalid| CallError::from_response(invalid, url, retry_after(response.headers()))),
+            Err(error) => Err(CallError::from_http_error(url, error)),
         };
-        read.map_err(|error| CallError { may_be_retried, ..error })
+        status.map_err(|error| CallError { may_be_retried, ..error })
     }
 
-    fn read(&self, url: &str, response: &Response<Bytes>) -> Result<TokenStatus, CallError> {
-        answer::read(response.status(), response.body(), &self.issuer)
-            .map_err(|unreadable| CallError::from_response(unreadable, url, retry_after(response.headers())))
-    }
-
-    fn request(&self, url: &str, token: &str, clock: &dyn Clock) -> Result<Request<Bytes>, HttpError> {
-        let unsendable = |source: Box<dyn std::error::Error + Send + Sync>| {
-            HttpError::new(HttpErrorKind::Unsendable).with_source(source)
-        };
-        let mut request = Request::post(url).body(Bytes::new()).map_err(|error| unsendable(error.into()))?;
+    fn request(
+        &self,
+        url: &str,
+        token: &str,
+        clock: &dyn Clock,
+    ) -> Result<Request<Bytes>, Box<dyn StdError + Send + Sync>> {
+        let mut request = Request::post(url).body(Bytes::new())?;
         let headers = request.headers_mut();
         headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
         let mut form = form_urlencoded::Serializer::new(String::new());
         form.append_pair("token", token).append_pair("token_type_hint", "access_token");
-        let written = self.credentials.write(&self.issuer, clock.since_epoch(), headers, &mut form);
-        written.map_err(|error| unsendable(error.into()))?;
+        self.credentials.write(&self.issuer, clock.since_epoch(), headers, &mut form)?;
         *request.body_mut() = form.finish().into();
         Ok(request)
     }
@@ -132,7 +190,7 @@ impl CallError {
         Self { error, outcome: Outcome::NotSent, may_be_retried: false, token_may_be_cause: false }
     }
 
-    fn from_exchange(url: &str, error: HttpError) -> Self {
+    fn from_http_error(url: &str, error: HttpError) -> Self {
         let kind = error.kind();
         let error = FetchError::from_http_error(url, error);
         let outcome = match kind {
@@ -146,29 +204,91 @@ impl CallError {
         Self { error: Arc::new(error), outcome, may_be_retried: false, token_may_be_cause: false }
     }
 
-    fn from_response(unreadable: InvalidResponse, url: &str, retry_after: Option<Duration>) -> Self {
-        let (kind, outcome) = match unreadable {
+    fn from_response(invalid: InvalidResponse, url: &str, retry_after: Option<Duration>) -> Self {
+        let error = |kind| FetchError::new(kind, url).with_retry_after(retry_after);
+        let (error, outcome) = match invalid {
             InvalidResponse::Credentials(status) => {
-                (FetchErrorKind::CredentialsRejected(status), Outcome::ClientRejected)
+                (error(FetchErrorKind::CredentialsRejected(status)), Outcome::ClientRejected)
             }
-            InvalidResponse::Status(429) => (FetchErrorKind::Status(429), Outcome::RateLimited { retry_after }),
-            InvalidResponse::Status(503) => (FetchErrorKind::Status(503), Outcome::Overloaded { retry_after }),
-            InvalidResponse::Status(status @ (400 | 413 | 414 | 422 | 431)) => {
-                (FetchErrorKind::Status(status), Outcome::RequestRejected)
+            InvalidResponse::Request => (error(FetchErrorKind::Status(400)), Outcome::RequestRejected),
+            InvalidResponse::Status(status) => {
+                let outcome = match status {
+                    429 => Outcome::RateLimited { retry_after },
+                    503 => Outcome::Overloaded { retry_after },
+                    400 | 413 | 414 | 422 | 431 => Outcome::RequestRejected,
+                    _ => Outcome::Unexpected,
+                };
+                (error(FetchErrorKind::Status(status)), outcome)
             }
-            InvalidResponse::Status(status) => (FetchErrorKind::Status(status), Outcome::Unexpected),
-            InvalidResponse::Request => (FetchErrorKind::Status(400), Outcome::RequestRejected),
             InvalidResponse::Malformed | InvalidResponse::Active | InvalidResponse::Claims(_) => {
-                (FetchErrorKind::Document, Outcome::Unexpected)
+                (error(FetchErrorKind::Document).with_source(invalid), Outcome::Unexpected)
             }
         };
-        let mut error = FetchError::new(kind, url).with_retry_after(retry_after);
-        if kind == FetchErrorKind::Document {
-            error = error.with_source(unreadable);
-        }
-        let token_may_be_cause = unreadable == InvalidResponse::Request;
+        let token_may_be_cause = invalid == InvalidResponse::Request;
         Self { error: Arc::new(error), outcome, may_be_retried: false, token_may_be_cause }
     }
+}
+
+impl IntrospectionError {
+    /// Whether an operator must change the configuration.
+    pub(crate) const fn is_misconfiguration(&self) -> bool {
+        matches!(self, Self::Failed { is_misconfiguration: true, .. })
+    }
+
+    /// The `Retry-After` for the client. If many clients get the same, a random part spreads their requests.
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Failed { retry_in, .. } => *retry_in,
+            Self::RateLimited { retry_in } => Some(*retry_in),
+            Self::Suspended { retry_in, .. } | Self::Busy { retry_in } => Some(with_jitter(*retry_in)),
+            Self::Interrupted => None,
+        }
+    }
+}
+
+/// Reads a response strictly (RFC 7662, section 2.2).
+///
+/// `{"active": false}` is a result with any status: some servers send it with status 401 for an unknown token.
+pub(crate) fn read(status: StatusCode, body: &[u8], issuer: &str) -> Result<TokenStatus, InvalidResponse> {
+    let document = json::parse::<Map<String, Value>>(body);
+    let member = |name: &str| document.as_ref().ok().and_then(|document| document.get(name));
+    match (status, member("active")) {
+        (_, Some(Value::Bool(false))) => Ok(TokenStatus::Inactive),
+        (StatusCode::OK, Some(Value::Bool(true))) => Claims::from_introspection(body, issuer)
+            .map(TokenStatus::Active)
+            .map_err(|_| InvalidResponse::Claims(document.as_ref().ok().and_then(ill_typed).unwrap_or("unknown"))),
+        (StatusCode::OK, _) if document.is_ok() => Err(InvalidResponse::Active),
+        (StatusCode::OK, _) => Err(InvalidResponse::Malformed),
+        _ => rejected(status, member("error").and_then(Value::as_str)),
+    }
+}
+
+/// Reads a response with another status than 200 by its error code (RFC 6749, section 5.2).
+fn rejected(status: StatusCode, code: Option<&str>) -> Result<TokenStatus, InvalidResponse> {
+    let number = status.as_u16();
+    match (number, code) {
+        (400, Some("unsupported_token_type")) => Ok(TokenStatus::Unsupported),
+        (400 | 401 | 403, Some("invalid_client" | "unauthorized_client")) => Err(InvalidResponse::Credentials(number)),
+        (400, Some(code)) if !matches!(code, "server_error" | "temporarily_unavailable") => {
+            Err(InvalidResponse::Request)
+        }
+        _ => Err(InvalidResponse::Status(number)),
+    }
+}
+
+/// The first claim that alone makes a response invalid, for the log.
+fn ill_typed(document: &Map<String, Value>) -> Option<&'static str> {
+    let is_ill_typed = |name: &&str| {
+        let response = document.get(*name).map(|value| json!({ "active": true, *name: value }).to_string());
+        response.is_some_and(|response| Claims::from_introspection(response.as_bytes(), "").is_err())
+    };
+    TYPED_CLAIMS.split(' ').find(is_ill_typed)
+}
+
+/// Rounds up to whole seconds, and adds up to 30 % at random. The result is at most one minute.
+fn with_jitter(time: Duration) -> Duration {
+    let seconds = time.as_secs().saturating_add(u64::from(time.subsec_nanos() > 0)).clamp(1, LONGEST);
+    Duration::from_secs(seconds.saturating_add(fastrand::u64(0..=seconds.saturating_mul(3) / 10)).min(LONGEST))
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -179,4 +299,13 @@ impl CallError {
 struct NoIntrospectionEndpoint;
 
 /// The most bytes of a response: real responses have 1 KiB.
-const MAX_ANSWER: usize = 64 * 1024;
+const MAX_RESPONSE: usize = 64 * 1024;
+/// The claims whose type is checked.
+const TYPED_CLAIMS: &str = "iss sub aud resource exp nbf iat scope scp scopes client_id azp cid appid cnf typ token_use \
+                            token_type type jti roles username events";
+
+/// The longest `Retry-After`, in seconds.
+const LONGEST: u64 = 60;
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderValue, header};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use url::form_urlencoded;
 use zeroize::Zeroizing;
 
@@ -72,21 +72,15 @@ impl ClientCredentials {
     }
 
     pub(super) fn check(&self) -> Result<(), BuildError> {
-        let wrong = |message: &str| Err(BuildError::new(BuildErrorKind::Setting, message));
-        if matches!(self.method, AuthMethod::Bearer(_)) {
-            return Ok(());
-        }
-        if self.client_id.is_empty() {
-            return wrong(
-                "the client identifier for introspection is empty; use the one that the authorization server has",
-            );
-        }
-        if matches!(&self.method, AuthMethod::Basic(secret) | AuthMethod::Post(secret) if secret.is_empty()) {
-            return wrong(
-                "the client secret for introspection is empty; use the one that the authorization server has",
-            );
-        }
-        Ok(())
+        let empty = match &self.method {
+            AuthMethod::Bearer(_) => return Ok(()),
+            _ if self.client_id.is_empty() => "identifier",
+            AuthMethod::Basic(secret) | AuthMethod::Post(secret) if secret.is_empty() => "secret",
+            _ => return Ok(()),
+        };
+        let message =
+            format!("the client {empty} for introspection is empty; use the one that the authorization server has");
+        Err(BuildError::new(BuildErrorKind::Setting, message))
     }
 
     /// Writes the credentials into a request to the authorization server `issuer`.
@@ -117,17 +111,16 @@ impl ClientCredentials {
     }
 
     fn assertion(&self, key: &PrivateKey, issuer: &str, now: Duration) -> Option<String> {
-        let text = |text: &str| Value::from(text);
         let claims = [
-            ("iss", text(&self.client_id)),
-            ("sub", text(&self.client_id)),
+            ("iss", Value::from(&*self.client_id)),
+            ("sub", Value::from(&*self.client_id)),
             // Only the issuer: with an endpoint as the audience, one server could replay the assertion at another.
-            ("aud", text(issuer)),
+            ("aud", issuer.into()),
             ("jti", format!("{:032x}", u128::from_ne_bytes(random()?)).into()),
             ("iat", now.as_secs().into()),
             ("exp", now.saturating_add(ASSERTION_LIFETIME).as_secs().into()),
         ];
-        let claims: Map<String, Value> = claims.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let claims = claims.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         key.sign_jwt(ASSERTION_TYP, claims)
     }
 }

@@ -5,8 +5,8 @@ use tokio::time::Instant;
 
 use super::breaker::{Outcome, Sent, Transition};
 use super::cache::ResponseCache;
-use super::call::{CallError, IntrospectionClient, IntrospectionEndpoint};
-use super::queue::{NoPermit, Permit, Queue};
+use super::call::{CallError, IntrospectionClient};
+use super::queue::{Permit, Queue};
 use super::settings::Limits;
 use super::{Introspection, IntrospectionError, TokenStatus};
 use crate::clock::Clock;
@@ -19,18 +19,28 @@ use crate::log::{Cause, is_shown, limited};
 /// Introspects tokens at one authorization server. It has a cache, a single flight for each token, a limit of
 /// concurrent requests, and a circuit breaker.
 pub(crate) struct Introspector {
-    shared: Arc<SharedIntrospector>,
-    flights: SingleFlight<Fingerprint, Result<TokenStatus, IntrospectionError>>,
-}
-
-struct SharedIntrospector {
     client: IntrospectionClient,
     hmac: Hmac,
     cache: ResponseCache,
+    flights: SingleFlight<Fingerprint, Result<TokenStatus, IntrospectionError>>,
     queue: Arc<Queue>,
     limits: Limits,
     /// Limits the log lines about failures.
     events: Arc<EventLimit>,
+}
+
+/// One introspection of a token.
+struct Lookup {
+    fingerprint: Fingerprint,
+    token: Arc<str>,
+    /// The `exp` of a JWT, as the time since 1970.
+    expires_at: Option<Duration>,
+    /// How long a cached result is fresh if the token is active. Set only for a JWT that was verified locally. `None`
+    /// means the configured `positive_cache`.
+    max_age: Option<Duration>,
+    /// Whether the last result for the token was active.
+    was_active: bool,
+    clock: Arc<dyn Clock>,
 }
 
 impl Introspector {
@@ -42,23 +52,22 @@ impl Introspector {
         settings: Introspection,
     ) -> Option<Self> {
         let Introspection { credentials, lifetimes, limits } = settings;
-        let endpoint = IntrospectionEndpoint(endpoint);
-        let shared = SharedIntrospector {
+        Some(Self {
             client: IntrospectionClient { issuer: issuer.into(), client, credentials, endpoint },
             // Each issuer has its own random key. So the same token has another fingerprint at another issuer, where it
             // never finds this issuer's cached result.
             hmac: Hmac::random()?,
             cache: ResponseCache::new(lifetimes),
+            flights: SingleFlight::new(),
             queue: Arc::new(Queue::new(limits)),
             limits,
             events: Arc::default(),
-        };
-        Some(Self { shared: Arc::new(shared), flights: SingleFlight::new() })
+        })
     }
 
     /// The HMAC of a token. The cache uses it as the key for the result, so that it does not keep the token.
     pub(crate) fn fingerprint(&self, token: &[u8]) -> Fingerprint {
-        self.shared.hmac.sign(token)
+        self.hmac.sign(token)
     }
 
     /// The cached result for a token, if it is fresh. Most requests to the resource server need nothing else.
@@ -66,7 +75,7 @@ impl Introspector {
     /// `max_age` is how long a cached result for an active token is fresh. `None` means the configured
     /// `positive_cache`.
     pub(crate) fn cached(&self, token: &Fingerprint, max_age: Option<Duration>) -> Option<TokenStatus> {
-        self.shared.cache.get(token, max_age)
+        self.cache.get(token, max_age)
     }
 
     /// Introspects a token. Concurrent callers with the same token share one request.
@@ -74,32 +83,34 @@ impl Introspector {
     /// `expires_at` is the `exp` of a JWT, as the time since 1970. No result is cached beyond it. `max_age` is as for
     /// [`cached`](Self::cached).
     pub(crate) async fn introspect(
-        &self,
+        self: &Arc<Self>,
         fingerprint: Fingerprint,
-        token: Box<str>,
+        token: Arc<str>,
         expires_at: Option<Duration>,
         max_age: Option<Duration>,
-        clock: &Arc<dyn Clock>,
+        clock: Arc<dyn Clock>,
     ) -> Result<TokenStatus, IntrospectionError> {
-        let result = match self.shared.queue.check() {
+        let result = match self.queue.check() {
             // While the circuit breaker is open, no request is sent. But a caller may join a request for its token that
             // was sent before.
-            Err(no_permit) if !self.flights.is_running(&fingerprint) => Err(self.shared.no_permit(no_permit)),
+            Err(suspended) if !self.flights.is_running(&fingerprint) => Err(suspended),
             _ => {
-                let was_active = self.shared.cache.was_active(&fingerprint);
-                let lookup = Lookup { fingerprint, token, expires_at, max_age, was_active, clock: Arc::clone(clock) };
-                let work = || Arc::clone(&self.shared).run(lookup);
-                let result = self.flights.join(fingerprint, self.shared.limits.longest(), work).await;
+                let was_active = self.cache.was_active(&fingerprint);
+                let lookup = Lookup { fingerprint, token, expires_at, max_age, was_active, clock };
+                let work = || Arc::clone(self).run(lookup);
+                // The longest time that a caller waits: in the waiting line, and for the result.
+                let longest = self.limits.max_wait.saturating_add(self.limits.time_limit);
+                let result = self.flights.join(fingerprint, longest, work).await;
                 result.unwrap_or(Err(IntrospectionError::Interrupted))
             }
         };
         // If introspection fails, a cached result may be used although it is not fresh any more. The operator limits
         // that time with `stale_on_error`, which is zero by default. No result is used after the token has expired.
-        match (result, self.shared.cache.get_stale(&fingerprint, max_age)) {
-            (Err(error), Some(claims)) => {
-                let (issuer, cause) = (&*self.shared.client.issuer, Cause::new(&error));
+        match (result, self.cache.get_stale(&fingerprint, max_age)) {
+            (Err(error), Some(status)) => {
+                let (issuer, cause) = (&*self.client.issuer, Cause::new(&error));
                 tracing::debug!(target: "mcp_bearer::introspection", issuer, %cause, "the last cached result is used");
-                Ok(TokenStatus::Active(claims))
+                Ok(status)
             }
             (result, _) => result,
         }
@@ -109,12 +120,12 @@ impl Introspector {
     pub(crate) fn forget(&self, token: &[u8]) {
         let fingerprint = self.fingerprint(token);
         self.flights.forget(&fingerprint);
-        self.shared.cache.remove(&fingerprint);
+        self.cache.remove(&fingerprint);
     }
 
     /// Discovers the endpoint, and waits for that.
     pub(crate) async fn warm_up(&self) -> Result<(), Arc<FetchError>> {
-        self.shared.client.endpoint.find().await.map(drop)
+        self.client.find_endpoint().await.map(drop)
     }
 
     /// Starts the discovery of the endpoint in the background, unless the endpoint is known or the back-off still
@@ -122,68 +133,40 @@ impl Introspector {
     ///
     /// The health check calls this. A server that fails its readiness probe gets no requests, so no request would ever
     /// start the discovery.
-    pub(crate) fn start_discovery_if_due(&self) {
-        let endpoint = &self.shared.client.endpoint;
-        if endpoint.is_known() || endpoint.last_error().is_some_and(|(_, retry_in)| !retry_in.is_zero()) {
-            return;
-        }
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            let shared = Arc::clone(&self.shared);
-            runtime.spawn(async move { shared.client.endpoint.find().await.map(drop) });
+    pub(crate) fn start_discovery_if_due(self: &Arc<Self>) {
+        let is_backing_off = self.client.discovery_error().is_some_and(|(_, retry_in)| !retry_in.is_zero());
+        if !self.client.knows_endpoint()
+            && !is_backing_off
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            let this = Arc::clone(self);
+            runtime.spawn(async move { this.warm_up().await });
         }
     }
 
     /// Whether a token can be introspected now: the endpoint is known, and the circuit breaker is not open.
     pub(crate) fn is_ready(&self) -> bool {
-        self.shared.client.endpoint.is_known() && self.retry_in().is_zero()
+        self.client.knows_endpoint() && self.retry_in().is_zero()
     }
 
     pub(crate) fn last_error(&self) -> Option<Arc<FetchError>> {
-        let of_discovery = || self.shared.client.endpoint.last_error().map(|(error, _)| error);
-        self.shared.queue.last_error().or_else(of_discovery)
+        let of_discovery = || self.client.discovery_error().map(|(error, _)| error);
+        self.queue.last_error().or_else(of_discovery)
     }
 
     /// The time until the next request to the authorization server is allowed. Zero if it is allowed now.
     pub(crate) fn retry_in(&self) -> Duration {
-        self.shared.retry_in().unwrap_or_default()
-    }
-}
-
-/// One introspection of a token.
-struct Lookup {
-    fingerprint: Fingerprint,
-    token: Box<str>,
-    /// The `exp` of a JWT, as the time since 1970.
-    expires_at: Option<Duration>,
-    /// How long a cached result is fresh if the token is active. Set only for a JWT that was verified locally. `None`
-    /// means the configured `positive_cache`.
-    max_age: Option<Duration>,
-    /// Whether the last result for the token was active.
-    was_active: bool,
-    clock: Arc<dyn Clock>,
-}
-
-impl Lookup {
-    /// Whether the token is a JWT with a valid signature.
-    const fn is_signed(&self) -> bool {
-        self.max_age.is_some()
+        let of_discovery = self.client.discovery_error().map(|(_, retry_in)| retry_in);
+        self.queue.retry_in().max(of_discovery.unwrap_or_default())
     }
 
-    /// Whether the token goes first in the queue, because it cannot be made up: it was active before, or its signature
-    /// is valid.
-    const fn has_priority(&self) -> bool {
-        self.was_active || self.is_signed()
-    }
-}
-
-impl SharedIntrospector {
     async fn run(self: Arc<Self>, lookup: Lookup) -> Result<TokenStatus, IntrospectionError> {
         if let Some(retry_in) = self.cache.held_back(&lookup.fingerprint) {
             return Err(IntrospectionError::RateLimited { retry_in });
         }
-        let deadline = self.queue.deadline();
-        let permit = self.queue.acquire(lookup.has_priority(), deadline).await;
-        let permit = permit.map_err(|no_permit| self.no_permit(no_permit))?;
+        let now = Instant::now();
+        let deadline = now.checked_add(self.limits.max_wait).unwrap_or(now);
+        let permit = self.queue.acquire(lookup.has_priority(), deadline).await?;
         // While this introspection waited for its permit, another one may have cached a result for the token.
         if let Some(status) = self.cache.get(&lookup.fingerprint, lookup.max_age) {
             return Ok(status);
@@ -203,14 +186,15 @@ impl SharedIntrospector {
             {
                 TokenStatus::Inactive
             }
-            Err(failed) => {
-                let is_misconfiguration = match failed.error.kind() {
+            Err(CallError { error, .. }) => {
+                let is_misconfiguration = match error.kind() {
                     FetchErrorKind::Unsendable => true,
                     FetchErrorKind::CredentialsRejected(_) => transition != Transition::None,
                     _ => false,
                 };
-                let retry_in = failed.error.retry_after().max(self.retry_in());
-                return Err(IntrospectionError::Failed { retry_in, is_misconfiguration, source: failed.error });
+                let retry_in = Some(self.retry_in()).filter(|retry_in| !retry_in.is_zero());
+                let retry_in = error.retry_after().max(retry_in);
+                return Err(IntrospectionError::Failed { retry_in, is_misconfiguration, source: error });
             }
         };
         let expires_at = match &status {
@@ -224,7 +208,7 @@ impl SharedIntrospector {
     /// Sends one request, and retries it once after a pause if the failure may be temporary. The permit is returned
     /// before the pause, so that another request can use it. The retry needs a new permit.
     async fn call(&self, lookup: &Lookup, permit: Permit, deadline: Instant) -> Result<TokenStatus, CallError> {
-        let endpoint = self.client.endpoint.find().await.map_err(CallError::from_discovery)?;
+        let endpoint = self.client.find_endpoint().await.map_err(CallError::from_discovery)?;
         let started_at = Instant::now();
         let first = self.attempt(lookup, &endpoint, permit, self.limits.time_limit).await;
         let may_be_retried = matches!(&first, Err(failed) if failed.may_be_retried);
@@ -253,63 +237,20 @@ impl SharedIntrospector {
         result
     }
 
-    fn no_permit(&self, no_permit: NoPermit) -> IntrospectionError {
-        IntrospectionError::from_no_permit(no_permit, self.queue.last_error())
-    }
-
-    /// The time until the next request to the authorization server is allowed. `None` if it is allowed now.
-    fn retry_in(&self) -> Option<Duration> {
-        let of_discovery = self.client.endpoint.last_error().map(|(_, retry_in)| retry_in).unwrap_or_default();
-        Some(self.queue.retry_in().max(of_discovery)).filter(|retry_in| !retry_in.is_zero())
-    }
-
-    /// Updates the circuit breaker after an introspection, and logs a failure. If the failure shows that the endpoint
-    /// may have moved, the next request discovers it again.
+    /// Updates the circuit breaker after an introspection, and logs a failure or a change of the circuit breaker. If the
+    /// failure shows that the endpoint may have moved, the next request discovers it again.
+    ///
+    /// A log line never has a token, a secret, or a byte of a response.
     fn report(&self, sent: &Sent, result: &Result<TokenStatus, CallError>) -> Transition {
         let outcome = outcome(result);
         if let Outcome::RateLimited { retry_after: Some(time) } = outcome {
             self.cache.hold_back(sent.token, time);
         }
-        let failed = result.as_ref().err();
-        let transition = self.queue.report(sent, outcome, failed.map(|failed| &failed.error));
-        self.log(failed, transition);
-        match failed.map(|failed| (failed.error.kind(), &failed.error)) {
-            Some((FetchErrorKind::Status(401 | 403), error)) if self.queue.should_report_credentials() => {
-                let cause = Cause::new(error);
-                tracing::error!(target: "mcp_bearer::introspection", issuer = &*self.client.issuer, %cause,
-                    "introspection is rejected, and no token was confirmed as active yet: check the client credentials");
-            }
-            // These statuses mean that the endpoint may have moved. It has not moved if it recently confirmed another
-            // token as active.
-            Some((FetchErrorKind::Status(404 | 405 | 410), _)) if !self.queue.has_confirmed_another(sent) => {
-                self.client.endpoint.suspect();
-            }
-            _ => {}
-        }
-        transition
-    }
-
-    /// Logs a failure, and a change of the circuit breaker. A log line never has a token, a secret, or a byte of a
-    /// response.
-    fn log(&self, failed: Option<&CallError>, transition: Transition) {
+        let error = result.as_ref().err().map(|failed| &failed.error);
+        let transition = self.queue.report(sent, outcome, error);
         let issuer = &*self.client.issuer;
-        if let Some(CallError { error, .. }) = failed {
-            let cause = Cause::new(error);
-            match (error.kind(), transition) {
-                (FetchErrorKind::CredentialsRejected(_), Transition::Opened(_) | Transition::Counted)
-                | (FetchErrorKind::Unsendable, _) => {
-                    limited!(self.is_shown("credentials"), error, target: "mcp_bearer::introspection", issuer, %cause,
-                        "the client credentials of this server cannot be used for introspection: check them");
-                }
-                (_, Transition::None | Transition::Suspected | Transition::Closed) => {
-                    tracing::debug!(target: "mcp_bearer::introspection", issuer, %cause,
-                        "introspection failed for a token");
-                }
-                (_, Transition::Counted | Transition::Opened(_)) => {
-                    limited!(self.is_shown("failed"), warn, target: "mcp_bearer::introspection", issuer, %cause,
-                        "introspection failed");
-                }
-            }
+        if let Some(error) = error {
+            self.log_failure(error, transition);
         }
         match transition {
             Transition::None | Transition::Suspected | Transition::Counted => {}
@@ -320,6 +261,37 @@ impl SharedIntrospector {
                 tracing::info!(target: "mcp_bearer::introspection", issuer, "introspection resumed");
             }
         }
+        match error.map(|error| (error.kind(), Cause::new(error))) {
+            Some((FetchErrorKind::Status(401 | 403), cause)) if self.queue.should_report_credentials() => {
+                tracing::error!(target: "mcp_bearer::introspection", issuer, %cause,
+                    "introspection is rejected, and no token was confirmed as active yet: check the client credentials");
+            }
+            // These statuses mean that the endpoint may have moved. It has not moved if it recently confirmed another
+            // token as active.
+            Some((FetchErrorKind::Status(404 | 405 | 410), _)) if !self.queue.has_confirmed_another(sent) => {
+                self.client.suspect_endpoint();
+            }
+            _ => {}
+        }
+        transition
+    }
+
+    fn log_failure(&self, error: &Arc<FetchError>, transition: Transition) {
+        let (issuer, cause) = (&*self.client.issuer, Cause::new(error));
+        match (error.kind(), transition) {
+            (FetchErrorKind::CredentialsRejected(_), Transition::Opened(_) | Transition::Counted)
+            | (FetchErrorKind::Unsendable, _) => {
+                limited!(self.is_shown("credentials"), error, target: "mcp_bearer::introspection", issuer, %cause,
+                    "the client credentials of this server cannot be used for introspection: check them");
+            }
+            (_, Transition::None | Transition::Suspected | Transition::Closed) => {
+                tracing::debug!(target: "mcp_bearer::introspection", issuer, %cause, "introspection failed for a token");
+            }
+            (_, Transition::Counted | Transition::Opened(_)) => {
+                limited!(self.is_shown("failed"), warn, target: "mcp_bearer::introspection", issuer, %cause,
+                    "introspection failed");
+            }
+        }
     }
 
     fn is_shown(&self, cause: &'static str) -> bool {
@@ -328,6 +300,19 @@ impl SharedIntrospector {
             tracing::warn!(target: "mcp_bearer::introspection", issuer = &*issuer, cause, count = events, hidden,
                 "many introspection requests failed within a minute: only the first appear above `debug`");
         })
+    }
+}
+
+impl Lookup {
+    /// Whether the token is a JWT with a valid signature.
+    const fn is_signed(&self) -> bool {
+        self.max_age.is_some()
+    }
+
+    /// Whether the token goes first in the queue, because it cannot be made up: it was active before, or its signature
+    /// is valid.
+    const fn has_priority(&self) -> bool {
+        self.was_active || self.is_signed()
     }
 }
 

@@ -51,22 +51,19 @@
 //! Results are cached under the HMAC-SHA-256 of the token with a random key of this process. The tokens themselves are not
 //! kept.
 
-mod answer;
 mod breaker;
 mod cache;
 mod call;
 mod concurrency;
 mod credentials;
-mod error;
 mod introspector;
 mod queue;
 mod settings;
 
-pub(crate) use answer::TokenStatus;
 #[cfg(fuzzing)]
-pub(crate) use answer::read as read_answer;
+pub(crate) use call::read as read_response;
+pub(crate) use call::{IntrospectionError, TokenStatus};
 pub use credentials::ClientCredentials;
-pub(crate) use error::IntrospectionError;
 pub(crate) use introspector::Introspector;
 pub use settings::Introspection;
 use settings::Lifetimes;

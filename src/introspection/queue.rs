@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -6,6 +6,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use super::breaker::{CircuitBreaker, Outcome, Sent, Transition};
+use super::call::IntrospectionError;
 use super::concurrency::{ConcurrencyLimit, Observed};
 use super::settings::Limits;
 use crate::http_client::FetchError;
@@ -18,7 +19,6 @@ use crate::http_client::FetchError;
 pub(super) struct Queue {
     /// Locked for a few instructions, never across an await.
     state: Mutex<QueueState>,
-    max_wait: Duration,
 }
 
 struct QueueState {
@@ -32,76 +32,57 @@ struct QueueState {
     has_reported_credentials: bool,
 }
 
-/// The callers that wait, by the number of their ticket.
+/// The callers that wait for a permit, in order. A caller that has gone away stays until its turn, or until the line is full.
 struct WaitingLine {
-    waiting: BTreeMap<u64, oneshot::Sender<()>>,
+    waiting: VecDeque<oneshot::Sender<Permit>>,
     max: usize,
-    /// The last ticket that was issued, and the last one that got its permit.
-    tickets: u64,
-    called: u64,
+    /// How many callers have left the line.
+    called: usize,
 }
 
-/// Why a request is not sent.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum NoPermit {
-    /// The circuit breaker is open.
-    Suspended { retry_in: Duration },
-    /// The waiting line is full, or the permit did not come in time.
-    Busy { retry_in: Duration },
-}
-
-/// A place in the queue, and later the right to send one request. Dropping it passes it to the next caller.
-pub(super) struct Permit {
-    queue: Arc<Queue>,
-    has_priority: bool,
-    ticket: u64,
-    call: oneshot::Receiver<()>,
-    state: PermitState,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum PermitState {
-    Waiting,
-    Called,
-    Ended,
-}
+/// The right to send one request. Dropping it passes it to the next caller. `None` after the request has ended.
+pub(super) struct Permit(Option<Arc<Queue>>);
 
 impl Queue {
     pub(super) fn new(limits: Limits) -> Self {
-        let state = QueueState {
-            breaker: CircuitBreaker::new(),
-            limit: ConcurrencyLimit::new(limits.max_in_flight, limits.time_limit),
-            priority: WaitingLine::new(MAX_WAITING_PRIORITY),
-            others: WaitingLine::new(MAX_WAITING_OTHER),
-            last_error: None,
-            has_reported_credentials: false,
-        };
-        Self { state: Mutex::new(state), max_wait: limits.max_wait }
+        let line = |max| WaitingLine { waiting: VecDeque::new(), max, called: 0 };
+        Self {
+            state: Mutex::new(QueueState {
+                breaker: CircuitBreaker::new(),
+                limit: ConcurrencyLimit::new(limits.max_in_flight, limits.time_limit),
+                priority: line(MAX_WAITING_PRIORITY),
+                others: line(MAX_WAITING_OTHER),
+                last_error: None,
+                has_reported_credentials: false,
+            }),
+        }
     }
 
     /// Waits for the right to send a request, until `deadline` at the latest.
-    pub(super) async fn acquire(self: &Arc<Self>, has_priority: bool, deadline: Instant) -> Result<Permit, NoPermit> {
-        let (ticket, call) = self.join(has_priority)?;
-        let mut permit = Permit { queue: Arc::clone(self), has_priority, ticket, call, state: PermitState::Waiting };
-        if let Ok(Ok(())) = timeout_at(deadline, &mut permit.call).await {
-            permit.state = PermitState::Called;
+    pub(super) async fn acquire(
+        self: &Arc<Self>,
+        has_priority: bool,
+        deadline: Instant,
+    ) -> Result<Permit, IntrospectionError> {
+        self.check()?;
+        let (place, call) = self.lock().join(has_priority)?;
+        self.call_next();
+        if let Ok(Ok(permit)) = timeout_at(deadline, call).await {
             return Ok(permit);
         }
         self.check()?;
-        let retry_in = self.lock().time_until(has_priority, ticket);
-        Err(NoPermit::Busy { retry_in })
+        let mut state = self.lock();
+        // Callers that have gone away are expected to come back, so they count.
+        let before = place.saturating_sub(state.line(has_priority).called);
+        Err(IntrospectionError::Busy { retry_in: state.limit.time_for(before) })
     }
 
-    /// When a caller that arrives now stops waiting for its permit.
-    pub(super) fn deadline(&self) -> Instant {
-        let now = Instant::now();
-        now.checked_add(self.max_wait).unwrap_or(now)
-    }
-
-    /// Whether the circuit breaker lets requests through.
-    pub(super) fn check(&self) -> Result<(), NoPermit> {
-        let retry_in = self.retry_in();
-        if retry_in.is_zero() { Ok(()) } else { Err(NoPermit::Suspended { retry_in }) }
+    /// The error while the circuit breaker is open.
+    pub(super) fn check(&self) -> Result<(), IntrospectionError> {
+        match self.retry_in() {
+            Duration::ZERO => Ok(()),
+            retry_in => Err(IntrospectionError::Suspended { retry_in, last: self.last_error() }),
+        }
     }
 
     pub(super) fn retry_in(&self) -> Duration {
@@ -122,22 +103,30 @@ impl Queue {
     }
 
     /// An introspection has ended, with one request or two.
-    pub(super) fn report(&self, call: &Sent, outcome: Outcome, error: Option<&Arc<FetchError>>) -> Transition {
+    pub(super) fn report(
+        self: &Arc<Self>,
+        call: &Sent,
+        outcome: Outcome,
+        error: Option<&Arc<FetchError>>,
+    ) -> Transition {
         let now = Instant::now().into_std();
         let mut state = self.lock();
         let transition = state.breaker.report(call, outcome, now);
         match transition {
-            Transition::Opened(_) => state.dismiss(),
+            // No caller waits any longer.
+            Transition::Opened(_) => {
+                state.priority.waiting.clear();
+                state.others.waiting.clear();
+            }
             Transition::Closed => state.limit.restart(now),
             Transition::Counted | Transition::Suspected | Transition::None => {}
         }
-        match (transition, error) {
-            (_, None) => state.last_error = None,
-            // The token alone may be the reason of this failure.
-            (Transition::None | Transition::Closed, Some(_)) => {}
-            (_, Some(error)) => state.last_error = Some(Arc::clone(error)),
+        // If the failure has no effect, its token alone may be the reason.
+        if error.is_none() || !matches!(transition, Transition::None | Transition::Closed) {
+            state.last_error = error.cloned();
         }
-        state.call_next();
+        drop(state);
+        self.call_next();
         transition
     }
 
@@ -148,19 +137,13 @@ impl Queue {
         state.breaker.has_never_confirmed() && !std::mem::replace(&mut state.has_reported_credentials, true)
     }
 
-    fn join(&self, has_priority: bool) -> Result<(u64, oneshot::Receiver<()>), NoPermit> {
-        self.check()?;
-        let mut state = self.lock();
-        let line = state.line(has_priority);
-        let length = line.waiting.len();
-        if length >= line.max {
-            return Err(NoPermit::Busy { retry_in: state.limit.time_for(length) });
+    /// Gives a permit to each waiting caller that may have one.
+    fn call_next(self: &Arc<Self>) {
+        loop {
+            let Some(caller) = self.lock().next_caller() else { return };
+            // If the caller has just gone away, its permit is dropped here. So the lock must not be held.
+            _ = caller.send(Permit(Some(Arc::clone(self))));
         }
-        line.tickets = line.tickets.saturating_add(1);
-        let ((sender, receiver), ticket) = (oneshot::channel(), line.tickets);
-        line.waiting.insert(ticket, sender);
-        state.call_next();
-        Ok((ticket, receiver))
     }
 
     fn lock(&self) -> MutexGuard<'_, QueueState> {
@@ -169,43 +152,36 @@ impl Queue {
 }
 
 impl QueueState {
-    /// Gives a permit to each waiting caller that may have one.
-    fn call_next(&mut self) {
-        let now = Instant::now().into_std();
-        while let Some(has_priority) = self.next() {
-            let line = self.line(has_priority);
-            let Some((ticket, sender)) = line.waiting.pop_first() else { return };
-            line.called = ticket;
-            self.limit.begin(now);
-            // A caller that has gone away returns its permit when it is dropped.
-            _ = sender.send(());
+    /// Adds a caller to its line, and returns the value of [`WaitingLine::called`] when it is called.
+    fn join(&mut self, has_priority: bool) -> Result<(usize, oneshot::Receiver<Permit>), IntrospectionError> {
+        let line = self.line(has_priority);
+        if line.waiting.len() >= line.max {
+            line.waiting.retain(|caller| !caller.is_closed());
         }
+        let length = line.waiting.len();
+        if length >= line.max {
+            return Err(IntrospectionError::Busy { retry_in: self.limit.time_for(length) });
+        }
+        let (sender, receiver) = oneshot::channel();
+        line.waiting.push_back(sender);
+        Ok((line.called.saturating_add(line.waiting.len()), receiver))
     }
 
-    /// The line that gets the next permit: that of the tokens with priority (`true`), or the other one.
-    fn next(&self) -> Option<bool> {
-        let lines = [(true, &self.priority), (false, &self.others)];
-        let may_begin = |has_priority| {
-            if self.breaker.is_closed() {
-                self.limit.allows_request(has_priority)
-            } else {
-                self.limit.in_flight() < self.breaker.probes()
+    /// Removes the next caller that may send a request from its line, and counts its request.
+    fn next_caller(&mut self) -> Option<oneshot::Sender<Permit>> {
+        let is_half_open = !self.breaker.is_closed();
+        let may_probe = self.limit.in_flight() < self.breaker.probes();
+        for (has_priority, line) in [(true, &mut self.priority), (false, &mut self.others)] {
+            let may_send = if is_half_open { may_probe } else { self.limit.allows_request(has_priority) };
+            while may_send && let Some(caller) = line.waiting.pop_front() {
+                line.called = line.called.saturating_add(1);
+                if !caller.is_closed() {
+                    self.limit.begin(Instant::now().into_std());
+                    return Some(caller);
+                }
             }
-        };
-        let next = lines.into_iter().find(|(has_priority, line)| !line.waiting.is_empty() && may_begin(*has_priority));
-        next.map(|(has_priority, _)| has_priority)
-    }
-
-    /// The circuit breaker has opened, so no caller waits any longer.
-    fn dismiss(&mut self) {
-        self.priority.waiting.clear();
-        self.others.waiting.clear();
-    }
-
-    /// How long the permit for a ticket would have taken. Callers before it that have gone away are expected to come back.
-    fn time_until(&self, has_priority: bool, ticket: u64) -> Duration {
-        let line = if has_priority { &self.priority } else { &self.others };
-        self.limit.time_for(usize::try_from(ticket.saturating_sub(line.called)).unwrap_or(usize::MAX))
+        }
+        None
     }
 
     const fn line(&mut self, has_priority: bool) -> &mut WaitingLine {
@@ -213,18 +189,12 @@ impl QueueState {
     }
 }
 
-impl WaitingLine {
-    const fn new(max: usize) -> Self {
-        Self { waiting: BTreeMap::new(), max, tickets: 0, called: 0 }
-    }
-}
-
 impl Permit {
     /// The request that was sent at `sent` has ended.
     pub(super) fn end(mut self, sent: Instant, outcome: Outcome) {
+        let Some(queue) = self.0.take() else { return };
         let (now, sent) = (Instant::now().into_std(), sent.into_std());
-        self.state = PermitState::Ended;
-        let mut state = self.queue.lock();
+        let mut state = queue.lock();
         let observed = Observed {
             others_responded: state.breaker.has_responded_since(sent),
             is_confirmed: state.breaker.has_confirmed_any(now),
@@ -233,23 +203,17 @@ impl Permit {
         if outcome.is_response() {
             state.breaker.responded(now);
         }
-        state.call_next();
+        drop(state);
+        queue.call_next();
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        if self.state == PermitState::Ended {
-            return;
+        if let Some(queue) = self.0.take() {
+            queue.lock().limit.leave(Instant::now().into_std());
+            queue.call_next();
         }
-        let mut state = self.queue.lock();
-        // The permit may have come at the moment when the caller stopped waiting for it.
-        if self.state == PermitState::Called || self.call.try_recv().is_ok() {
-            state.limit.leave(Instant::now().into_std());
-        } else {
-            state.line(self.has_priority).waiting.remove(&self.ticket);
-        }
-        state.call_next();
     }
 }
 

@@ -1,4 +1,3 @@
-use std::fmt;
 use std::time::Duration;
 
 use super::ClientCredentials;
@@ -14,14 +13,13 @@ use crate::error::{BuildError, BuildErrorKind};
 /// use mcp_bearer::introspection::{ClientCredentials, Introspection};
 ///
 /// let credentials = ClientCredentials::basic("mcp-server", "s3cret");
-/// let issuer = Issuer::discover("https://auth.example.com")
-///     .introspect_all(
-///         Introspection::new(credentials)
-///             .positive_cache(Duration::from_secs(10))
-///             .max_in_flight(4),
-///     );
+/// let introspection = Introspection::new(credentials)
+///     .positive_cache(Duration::from_secs(10))
+///     .max_in_flight(4)
+///     .max_wait(Duration::from_secs(1));
+/// let issuer = Issuer::discover("https://auth.example.com").introspect_all(introspection);
 /// ```
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Introspection {
     pub(super) credentials: ClientCredentials,
     pub(super) lifetimes: Lifetimes,
@@ -109,51 +107,30 @@ impl Introspection {
 
     pub(crate) fn check(&self) -> Result<(), BuildError> {
         let Lifetimes { positive, negative, stale } = self.lifetimes;
-        for (name, value, most) in [
-            ("positive_cache", positive, MAX_POSITIVE),
-            ("negative_cache", negative, MAX_NEGATIVE),
-            ("stale_on_error", stale, MAX_STALE),
-        ] {
-            if value > most {
-                let message = format!("`{name}` is {value:?}; use between 0 s and {most:?}");
-                return Err(BuildError::new(BuildErrorKind::Setting, message));
-            }
-        }
         let Limits { max_in_flight, time_limit, max_wait } = self.limits;
         let wrong = |message: String| Err(BuildError::new(BuildErrorKind::Setting, message));
+        for (name, time, least, most) in [
+            ("positive_cache", positive, Duration::ZERO, MAX_POSITIVE),
+            ("negative_cache", negative, Duration::ZERO, MAX_NEGATIVE),
+            ("stale_on_error", stale, Duration::ZERO, MAX_STALE),
+            ("time_limit", time_limit, MIN_TIME_LIMIT, MAX_TIME_LIMIT),
+            ("max_wait", max_wait, Duration::ZERO, MAX_MAX_WAIT),
+        ] {
+            if !(least..=most).contains(&time) {
+                let (least, most) = (least.as_secs_f64(), most.as_secs_f64());
+                return wrong(format!("`{name}` is {time:?}; use between {least} s and {most} s"));
+            }
+        }
         if !(1..=DEFAULT_IN_FLIGHT).contains(&max_in_flight) {
             return wrong(format!("`max_in_flight` is {max_in_flight}; use between 1 and {DEFAULT_IN_FLIGHT}"));
         }
-        if !(MIN_TIME_LIMIT..=MAX_TIME_LIMIT).contains(&time_limit) {
-            let (least, most) = (MIN_TIME_LIMIT, MAX_TIME_LIMIT);
-            return wrong(format!("`time_limit` is {time_limit:?}; use between {least:?} and {most:?}"));
-        }
-        if max_wait > MAX_MAX_WAIT {
-            return wrong(format!("`max_wait` is {max_wait:?}; use between 0 s and {MAX_MAX_WAIT:?}"));
-        }
         self.credentials.check()
-    }
-}
-
-impl Limits {
-    /// The longest time that a caller waits: in the waiting line, and for the result.
-    pub(super) const fn longest(self) -> Duration {
-        self.max_wait.saturating_add(self.time_limit)
     }
 }
 
 impl From<ClientCredentials> for Introspection {
     fn from(credentials: ClientCredentials) -> Self {
         Self::new(credentials)
-    }
-}
-
-impl fmt::Debug for Introspection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Introspection")
-            .field("lifetimes", &self.lifetimes)
-            .field("limits", &self.limits)
-            .finish_non_exhaustive()
     }
 }
 

@@ -8,138 +8,98 @@ use crate::clock::Clock;
 use crate::failure::CheckFailure;
 use crate::introspection::{Introspector, TokenStatus};
 
-/// The form of a token that is not verified with keys.
-#[derive(Clone, Copy)]
-enum Form {
-    Opaque,
-    /// `expires_at` is the token's own `exp`. Nobody has verified it, but no answer is used for longer.
-    Jwt {
-        expires_at: Option<Duration>,
-    },
-}
-
 impl IssuerVerifier {
-    pub(super) fn delegate_opaque(self: &Arc<Self>, verifier: &Arc<Verifier>, token: &[u8]) -> Step {
-        self.delegate(verifier, token, Form::Opaque)
-    }
-
-    pub(super) fn delegate_jwt(
-        self: &Arc<Self>,
-        verifier: &Arc<Verifier>,
-        token: &[u8],
-        expires_at: Option<Duration>,
-    ) -> Step {
-        self.delegate(verifier, token, Form::Jwt { expires_at })
-    }
-
-    fn delegate(self: &Arc<Self>, verifier: &Arc<Verifier>, token: &[u8], form: Form) -> Step {
+    /// Verifies a token without keys. `jwt` has the claims of a JWT, which are not verified. It is `None` for an opaque
+    /// token.
+    pub(super) fn delegate(self: &Arc<Self>, verifier: &Arc<Verifier>, token: &[u8], jwt: Option<&Claims>) -> Step {
+        let (is_jwt, verifier) = (jwt.is_some(), Arc::clone(verifier));
         match &self.method {
             Method::Jwt(_) => Err(self.error(CheckFailure::Issuer)),
             Method::JwtOrIntrospection { introspector, .. } | Method::Introspection { introspector, .. } => {
-                self.introspect(introspector, verifier, token, form)
+                let (expires_at, clock) = (jwt.and_then(Claims::exp), Arc::clone(&verifier.clock));
+                let conclude = move |this: &Arc<Self>, token: &[u8], status| match status {
+                    TokenStatus::Active(claims) => Verification::Done(this.check_result(claims, &verifier)),
+                    TokenStatus::Unsupported if is_jwt => this.explain_unsupported(&verifier, token),
+                    TokenStatus::Inactive | TokenStatus::Unsupported => {
+                        Verification::Done(Err(this.error(CheckFailure::Inactive)))
+                    }
+                };
+                self.introspect(introspector, token, expires_at, None, &clock, conclude)
             }
             Method::Custom(custom) => {
-                let (this, verifier) = (Arc::clone(self), Arc::clone(verifier));
-                let (custom, token) = (Arc::clone(custom), text(token));
+                let (this, custom, token) = (Arc::clone(self), Arc::clone(custom), text(token));
                 Ok(Verification::Pending(Box::pin(async move {
-                    let verify = async { custom.verify(&token).await };
-                    let answer = this.within_limit("the token verifier", verify).await;
-                    let claims = answer.and_then(|claims| claims).map_err(|error| this.error(error))?;
-                    this.check_answer(claims, verifier.clock.as_ref())
+                    let claims = this.within_limit("the token verifier", custom.verify(&token)).await;
+                    let claims = claims.and_then(|claims| claims).map_err(|error| this.error(error))?;
+                    this.check_result(claims, &verifier)
                 })))
             }
         }
     }
 
+    /// Row 11 of the table.
+    pub(super) fn check_revocation(self: &Arc<Self>, token: &[u8], accepted: Accepted, clock: &Arc<dyn Clock>) -> Step {
+        let (Method::JwtOrIntrospection { introspector, .. }, Some(_)) = (&self.method, self.revocation_check) else {
+            return Ok(Verification::Done(Ok(accepted)));
+        };
+        self.introspect(introspector, token, None, self.revocation_check, clock, |this, _, status| {
+            Verification::Done(match status {
+                TokenStatus::Active(_) => Ok(accepted),
+                TokenStatus::Inactive => Err(this.error(CheckFailure::Inactive)),
+                TokenStatus::Unsupported => Err(this.misconfigured(CannotBeRevoked)),
+            })
+        })
+    }
+
+    /// Calls `conclude` with the authorization server's result for a token: now if it is cached, else after a request.
+    ///
+    /// No result is cached beyond `expires_at`. `max_age` replaces the configured `positive_cache`.
     fn introspect(
         self: &Arc<Self>,
         introspector: &Arc<Introspector>,
-        verifier: &Arc<Verifier>,
         token: &[u8],
-        form: Form,
+        expires_at: Option<Duration>,
+        max_age: Option<Duration>,
+        clock: &Arc<dyn Clock>,
+        conclude: impl FnOnce(&Arc<Self>, &[u8], TokenStatus) -> Verification<Accepted> + Send + 'static,
     ) -> Step {
         let fingerprint = introspector.fingerprint(token);
-        let cached = introspector.cached(&fingerprint, None);
-        let unsupported =
-            |verdict: &TokenStatus| matches!((verdict, form), (TokenStatus::Unsupported, Form::Jwt { .. }));
-        if let Some(verdict) = cached.clone().filter(|verdict| !unsupported(verdict)) {
-            return Ok(Verification::Done(self.conclude(verdict, verifier.clock.as_ref())));
-        }
-        let (this, introspector, verifier) = (Arc::clone(self), Arc::clone(introspector), Arc::clone(verifier));
-        let token = text(token);
-        let expires_at = match form {
-            Form::Opaque => None,
-            Form::Jwt { expires_at } => expires_at,
-        };
-        Ok(Verification::Pending(Box::pin(async move {
-            let verdict = match cached {
-                Some(verdict) => verdict,
-                None => {
-                    let answer =
-                        introspector.introspect(fingerprint, token.clone(), expires_at, None, &verifier.clock).await;
-                    answer.map_err(|error| this.error(error))?
-                }
-            };
-            if matches!((&verdict, form), (TokenStatus::Unsupported, Form::Jwt { .. })) {
-                return Err(this.not_introspected(&verifier, token.as_bytes()).await);
-            }
-            this.conclude(verdict, verifier.clock.as_ref())
-        })))
-    }
-
-    /// The error for a JWT that the authorization server does not introspect: the failure of a check, or, if the JWT is valid
-    /// or there are no keys to verify it with, a wrong configuration.
-    async fn not_introspected(&self, verifier: &Arc<Verifier>, token: &[u8]) -> VerifyError {
-        let cannot_be_introspected =
-            || self.error(VerifyError::new(VerifyErrorKind::Misconfigured).with_source(CannotBeIntrospected));
-        let Method::Introspection { keys: Some(keys), .. } = &self.method else { return cannot_be_introspected() };
-        let verified = match verifier.verify_jwt(token, Some(keys), None) {
-            Ok(verification) => verification.finish().await.err(),
-            Err(error) => Some(error),
-        };
-        verified.unwrap_or_else(cannot_be_introspected)
-    }
-
-    fn conclude(&self, verdict: TokenStatus, clock: &dyn Clock) -> Result<Accepted, VerifyError> {
-        match verdict {
-            TokenStatus::Active(claims) => self.check_answer(claims, clock),
-            TokenStatus::Inactive | TokenStatus::Unsupported => Err(self.error(CheckFailure::Inactive)),
-        }
-    }
-
-    /// Rows 5 to 8 of the table. A cached answer passes them with every request.
-    fn check_answer(&self, claims: Claims, clock: &dyn Clock) -> Result<Accepted, VerifyError> {
-        let claims = self.check_claims(claims, false, clock.since_epoch()).map_err(|error| self.error(error))?;
-        Ok(Accepted { claims, signature: None })
-    }
-
-    /// Row 11 of the table.
-    pub(super) fn check_revocation(self: &Arc<Self>, token: &[u8], accepted: Accepted, clock: &Arc<dyn Clock>) -> Step {
-        let (Method::JwtOrIntrospection { introspector, .. }, Some(interval)) = (&self.method, self.revocation_check)
-        else {
-            return Ok(Verification::Done(Ok(accepted)));
-        };
-        let fingerprint = introspector.fingerprint(token);
-        if let Some(verdict) = introspector.cached(&fingerprint, Some(interval)) {
-            return Ok(Verification::Done(self.unless_revoked(accepted, &verdict)));
+        if let Some(status) = introspector.cached(&fingerprint, max_age) {
+            return Ok(conclude(self, token, status));
         }
         let (this, introspector, clock) = (Arc::clone(self), Arc::clone(introspector), Arc::clone(clock));
         let token = text(token);
         Ok(Verification::Pending(Box::pin(async move {
-            let verdict = introspector.introspect(fingerprint, token, None, Some(interval), &clock).await;
-            let verdict = verdict.map_err(|error| this.error(error))?;
-            this.unless_revoked(accepted, &verdict)
+            let status = introspector.introspect(fingerprint, Arc::clone(&token), expires_at, max_age, clock).await;
+            let status = status.map_err(|error| this.error(error))?;
+            conclude(&this, token.as_bytes(), status).finish().await
         })))
     }
 
-    fn unless_revoked(&self, accepted: Accepted, verdict: &TokenStatus) -> Result<Accepted, VerifyError> {
-        match verdict {
-            TokenStatus::Active(_) => Ok(accepted),
-            TokenStatus::Inactive => Err(self.error(CheckFailure::Inactive)),
-            TokenStatus::Unsupported => {
-                Err(self.error(VerifyError::new(VerifyErrorKind::Misconfigured).with_source(CannotBeRevoked)))
+    /// Verifies a JWT that the authorization server does not introspect, to find the cause: the failure of a check. If the
+    /// JWT is valid, or there are no keys to verify it with, the cause is the configuration.
+    fn explain_unsupported(self: &Arc<Self>, verifier: &Arc<Verifier>, token: &[u8]) -> Verification<Accepted> {
+        let misconfigured = Err(self.misconfigured(CannotBeIntrospected));
+        let Method::Introspection { keys: Some(keys), .. } = &self.method else {
+            return Verification::Done(misconfigured);
+        };
+        match verifier.verify_jwt(token, Some(keys), None) {
+            Ok(verification) => {
+                Verification::Pending(Box::pin(async move { verification.finish().await.and(misconfigured) }))
             }
+            Err(error) => Verification::Done(Err(error)),
         }
+    }
+
+    /// Rows 5 to 8 of the table. A cached result passes them with every request.
+    fn check_result(&self, claims: Claims, verifier: &Verifier) -> Result<Accepted, VerifyError> {
+        let claims =
+            self.check_claims(claims, false, verifier.clock.since_epoch()).map_err(|error| self.error(error))?;
+        Ok(Accepted { claims, signature: None })
+    }
+
+    fn misconfigured(&self, source: impl std::error::Error + Send + Sync + 'static) -> VerifyError {
+        self.error(VerifyError::new(VerifyErrorKind::Misconfigured).with_source(source))
     }
 
     fn error(&self, error: impl Into<VerifyError>) -> VerifyError {
@@ -158,6 +118,6 @@ struct CannotBeRevoked;
 struct CannotBeIntrospected;
 
 /// The token as text. The grammar of credentials allows ASCII only (RFC 6750, section 2.1), so nothing is replaced.
-fn text(token: &[u8]) -> Box<str> {
+fn text(token: &[u8]) -> Arc<str> {
     String::from_utf8_lossy(token).into()
 }

@@ -38,7 +38,7 @@ impl Verifier {
         let Some(keys) = keys.or_else(|| issuer.keys()) else {
             // Rows 7 and 8, as far as no answer could change the result. The answer passes rows 5 to 8.
             check_before_asking(&claims, &issuer.policy, now).map_err(about(iss, kid))?;
-            return issuer.delegate_jwt(self, token, claims.exp());
+            return issuer.delegate(self, token, Some(&claims));
         };
         let algorithm = header.check(issuer.algorithms).map_err(about(iss, kid))?;
         if issuer.policy.rfc9068_required && !explicitly_typed {

@@ -98,7 +98,7 @@ impl Verifier {
 
     fn verify_uncached(self: &Arc<Self>, token: &[u8]) -> Step {
         if !matches!(self.opaque, OpaqueRoute::None) && !is_jwt(token) {
-            return self.opaque_issuer(token)?.delegate_opaque(self, token);
+            return self.opaque_issuer(token)?.delegate(self, token, None);
         }
         self.verify_jwt(token, None, None)
     }
