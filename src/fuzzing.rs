@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::bearer::BearerToken;
 use crate::claims::{AcceptedAudiences, Claims, DEFAULT_SKEW, Policy, WithoutAudience, check};
 use crate::failure::CheckFailure;
+use crate::http_client::AddressPolicy;
 use crate::identifier::{IssuerUrl, PlainHttp, ResourceUrl};
 use crate::introspection::{TokenStatus, read_response};
 use crate::issuer::AuthorizationServerMetadata;
@@ -77,5 +78,5 @@ pub fn introspection_answer(status: StatusCode, body: &[u8], issuer: &str) -> Re
 pub fn fetched_metadata(document: &[u8], issuer: &str) -> Option<AuthorizationServerMetadata> {
     let document = json::parse(document).ok()?;
     let url = IssuerUrl::new(issuer).ok()?;
-    AuthorizationServerMetadata::parse(&document, url, issuer, PlainHttp::LoopbackOnly).ok()
+    AuthorizationServerMetadata::parse(&document, url, issuer, PlainHttp::LoopbackOnly, |_| AddressPolicy::Any).ok()
 }

@@ -1,7 +1,6 @@
 use std::sync::Arc;
 
-use bytes::Bytes;
-use http::{Request, StatusCode, header};
+use http::{HeaderMap, HeaderValue, header};
 use serde_json::{Map, Value};
 use url::Url;
 
@@ -47,31 +46,23 @@ pub(crate) struct RequiredMembers {
 impl DiscoveryMethod {
     /// The well-known URLs of an issuer, in the order in which they are tried.
     pub(crate) fn candidates(self, issuer: &IssuerUrl) -> Vec<Url> {
+        let path = issuer.url().path().trim_end_matches('/');
+        let at = |parts: [&str; 2]| {
+            let mut url = issuer.url().clone();
+            url.set_path(&parts.concat());
+            url
+        };
+        // RFC 8414, section 3, puts the well-known part between host and path. OpenID Connect Discovery 1.0, section 4.1, puts it
+        // after the path.
         let mut urls = match self {
-            Self::OAuth => vec![inserted(issuer, OAUTH)],
-            Self::OpenId => vec![appended(issuer, OPENID)],
-            Self::Any => vec![inserted(issuer, OAUTH), inserted(issuer, OPENID), appended(issuer, OPENID)],
+            Self::OAuth => vec![at([OAUTH, path])],
+            Self::OpenId => vec![at([path, OPENID])],
+            Self::Any => vec![at([OAUTH, path]), at([OPENID, path]), at([path, OPENID])],
         };
         // For an issuer without a path, the last two are equal.
         urls.dedup();
         urls
     }
-}
-
-/// The well-known part goes between host and path (RFC 8414, section 3).
-fn inserted(issuer: &IssuerUrl, well_known: &str) -> Url {
-    let mut url = issuer.url().clone();
-    let path = issuer.url().path().trim_end_matches('/');
-    url.set_path(&[well_known, path].concat());
-    url
-}
-
-/// The well-known part goes after the path (OpenID Connect Discovery 1.0, section 4.1).
-fn appended(issuer: &IssuerUrl, well_known: &str) -> Url {
-    let mut url = issuer.url().clone();
-    let path = issuer.url().path().trim_end_matches('/');
-    url.set_path(&[path, well_known].concat());
-    url
 }
 
 impl Discovery {
@@ -87,8 +78,8 @@ impl Discovery {
             let error = match self.fetch(client, url).await {
                 Ok(metadata) => {
                     let merged = match found {
+                        Some(found) => found.completed_by(&metadata),
                         None => metadata,
-                        Some(found) => found.with_missing_members_of(&metadata).unwrap_or(found),
                     };
                     if self.required.are_in(&merged) {
                         return Ok((merged, true));
@@ -116,51 +107,42 @@ impl Discovery {
     }
 
     async fn fetch(&self, client: &dyn HttpClient, url: &Url) -> Result<AuthorizationServerMetadata, FetchError> {
-        let error = |kind| FetchError::new(kind, url.as_str());
-        let request = Request::get(url.as_str()).header(header::ACCEPT, "application/json").body(Bytes::new());
-        let request = request.map_err(|source| error(FetchErrorKind::Document).with_source(source))?;
+        let headers = HeaderMap::from_iter([(header::ACCEPT, HeaderValue::from_static("application/json"))]);
         let limits = RequestLimits::new(MAX_METADATA, AddressPolicy::Any);
-        let response = get(client, &request, &limits, |status| status == StatusCode::OK).await?;
-        let document = json::parse(response.body()).map_err(|source| {
-            error(FetchErrorKind::Document).with_source(DocumentError::not_json(response.body(), &source))
-        })?;
-        let (document, set_by_operator) = self.mapped(document).ok_or_else(|| {
-            let source =
-                DocumentError::new("`map_metadata` has replaced the document by a value that is not an object");
-            error(FetchErrorKind::Document).with_source(source)
-        })?;
+        let response = get(client, url, headers, &limits).await?;
+        let error = |kind, source: DocumentError| FetchError::new(kind, url.as_str()).with_source(source);
+        let fetched: Map<String, Value> = json::parse(response.body())
+            .map_err(|invalid| error(FetchErrorKind::Document, DocumentError::not_json(response.body(), &invalid)))?;
+        let mut document = Value::Object(fetched.clone());
+        if let Some(map) = &self.map {
+            map(&mut document);
+        }
+        let Value::Object(document) = document else {
+            let what = "`map_metadata` has replaced the document by a value that is not an object";
+            return Err(error(FetchErrorKind::Document, DocumentError::new(what)));
+        };
         // The address is that of the connection itself, so the issuer cannot choose it later by a DNS record.
-        let addresses = match response.extensions().get::<RemoteAddress>() {
-            Some(address) if address.is_private() => AddressPolicy::Any,
-            _ => AddressPolicy::for_document_at(url),
+        let is_private = response.extensions().get::<RemoteAddress>().is_some_and(|address| address.is_private());
+        // A member that `map_metadata` has changed is from the operator.
+        let addresses = |member: &str| match is_private || document.get(member) != fetched.get(member) {
+            true => AddressPolicy::Any,
+            false => AddressPolicy::for_document_at(url),
         };
         let (issuer, plain_http) = (self.issuer.clone(), self.plain_http);
-        let metadata = AuthorizationServerMetadata::parse(&document, issuer, &self.expected_issuer, plain_http);
-        metadata.map(|metadata| metadata.restricted_to(&addresses, &set_by_operator)).map_err(|invalid| {
-            let kind = match invalid {
-                InvalidMetadata::Mismatch => FetchErrorKind::IssuerMismatch,
-                _ => FetchErrorKind::Document,
-            };
-            error(kind).with_source(explained(invalid, &document))
-        })
-    }
-
-    /// The document after `map_metadata`, and the members that it has changed. `None` if it is not an object any more.
-    fn mapped(&self, document: Map<String, Value>) -> Option<(Map<String, Value>, Vec<&'static str>)> {
-        let Some(map) = &self.map else { return Some((document, Vec::new())) };
-        let mut mapped = Value::Object(document.clone());
-        map(&mut mapped);
-        let Value::Object(mapped) = mapped else { return None };
-        let is_changed = |member: &&str| mapped.get(*member) != document.get(*member);
-        let changed = ["jwks_uri", "introspection_endpoint"].into_iter().filter(is_changed).collect();
-        Some((mapped, changed))
+        AuthorizationServerMetadata::parse(&document, issuer, &self.expected_issuer, plain_http, addresses).map_err(
+            |invalid| {
+                let is_mismatch = invalid == InvalidMetadata::Mismatch;
+                let kind = if is_mismatch { FetchErrorKind::IssuerMismatch } else { FetchErrorKind::Document };
+                error(kind, explained(invalid, &document))
+            },
+        )
     }
 }
 
 impl RequiredMembers {
     const fn are_in(self, metadata: &AuthorizationServerMetadata) -> bool {
-        (!self.jwks_uri || metadata.key_set().is_some())
-            && (!self.introspection_endpoint || metadata.introspection().is_some())
+        (!self.jwks_uri || metadata.jwks_uri.is_some())
+            && (!self.introspection_endpoint || metadata.introspection_endpoint.is_some())
     }
 }
 
@@ -219,8 +201,11 @@ mod tests {
             ),
         ] {
             let issuer = IssuerUrl::new(issuer).unwrap();
-            assert_eq!(inserted(&issuer, OPENID).as_str(), insert);
-            assert_eq!(appended(&issuer, OPENID).as_str(), append);
+            let urls = DiscoveryMethod::Any.candidates(&issuer);
+            assert_eq!([urls[1].as_str(), urls.last().unwrap().as_str()], [insert, append]);
+            assert_eq!(urls[0].as_str(), insert.replace("openid-configuration", "oauth-authorization-server"));
+            assert_eq!(DiscoveryMethod::OAuth.candidates(&issuer), urls[..1]);
+            assert_eq!(DiscoveryMethod::OpenId.candidates(&issuer), urls[urls.len() - 1..]);
         }
     }
 }

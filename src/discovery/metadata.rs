@@ -21,8 +21,8 @@ use crate::json;
 #[derive(Debug, Clone)]
 pub struct AuthorizationServerMetadata {
     issuer: IssuerUrl,
-    jwks_uri: Option<EndpointUrl>,
-    introspection_endpoint: Option<EndpointUrl>,
+    pub(crate) jwks_uri: Option<EndpointUrl>,
+    pub(crate) introspection_endpoint: Option<EndpointUrl>,
 }
 
 /// The URL of an endpoint, and the addresses that a request to it may connect to.
@@ -64,7 +64,7 @@ impl AuthorizationServerMetadata {
         let document: Map<String, Value> = json::parse(document.as_ref()).map_err(|_| InvalidMetadata::Malformed)?;
         let text = document.get("issuer").and_then(Value::as_str).ok_or(InvalidMetadata::Issuer)?;
         let issuer = IssuerUrl::new(text).map_err(|_| InvalidMetadata::Issuer)?;
-        let metadata = Self::parse(&document, issuer, text, PlainHttp::LoopbackOnly)?;
+        let metadata = Self::parse(&document, issuer, text, PlainHttp::LoopbackOnly, |_| AddressPolicy::Any)?;
         // `parse` ignores an invalid URL. Here the operator wrote the document, so it is an error.
         let has_endpoint = document.get("introspection_endpoint").is_some_and(|value| !value.is_null());
         if has_endpoint && metadata.introspection_endpoint.is_none() {
@@ -76,12 +76,14 @@ impl AuthorizationServerMetadata {
     /// Parses the metadata document of `issuer`.
     ///
     /// Its member `issuer` must be equal to `expected`. That is the issuer itself, except for an issuer with many
-    /// tenants: then it is a template with a placeholder for the tenant.
+    /// tenants: then it is a template with a placeholder for the tenant. A request to the URL of a member may connect to
+    /// `addresses` of that member.
     pub(crate) fn parse(
         document: &Map<String, Value>,
         issuer: IssuerUrl,
         expected: &str,
         plain_http: PlainHttp,
+        addresses: impl Fn(&str) -> AddressPolicy,
     ) -> Result<Self, InvalidMetadata> {
         let found = document.get("issuer").and_then(Value::as_str).ok_or(InvalidMetadata::Issuer)?;
         if found != expected {
@@ -91,7 +93,7 @@ impl AuthorizationServerMetadata {
             None | Some(Value::Null) => Ok(None),
             Some(Value::String(text)) => {
                 let url = identifier::endpoint(text, plain_http).map_err(|_| invalid)?;
-                Ok(Some(EndpointUrl { url, addresses: AddressPolicy::Any }))
+                Ok(Some(EndpointUrl { url, addresses: addresses(member) }))
             }
             Some(_) => Err(invalid),
         };
@@ -104,18 +106,20 @@ impl AuthorizationServerMetadata {
 
     /// This document, with the members that it lacks from another document of the same issuer.
     ///
-    /// `None` if a member has different values in the two documents. They may describe different servers then. A token
-    /// that one server signed must not be introspected at another, so the caller uses this document alone.
-    pub(super) fn with_missing_members_of(&self, other: &Self) -> Option<Self> {
-        let merge = |ours: &Option<EndpointUrl>, theirs: &Option<EndpointUrl>| match (ours, theirs) {
-            (Some(ours), Some(theirs)) if ours.url != theirs.url => None,
-            _ => Some(ours.as_ref().or(theirs.as_ref()).cloned()),
+    /// If a member has different values in the two documents, nothing is added: they may describe different servers, and a token
+    /// that one server signed must not be introspected at another.
+    pub(super) fn completed_by(mut self, other: &Self) -> Self {
+        let members =
+            [(&self.jwks_uri, &other.jwks_uri), (&self.introspection_endpoint, &other.introspection_endpoint)];
+        let differ = |(ours, theirs): &(&Option<EndpointUrl>, &Option<EndpointUrl>)| match (ours, theirs) {
+            (Some(ours), Some(theirs)) => ours.url != theirs.url,
+            _ => false,
         };
-        Some(Self {
-            issuer: self.issuer.clone(),
-            jwks_uri: merge(&self.jwks_uri, &other.jwks_uri)?,
-            introspection_endpoint: merge(&self.introspection_endpoint, &other.introspection_endpoint)?,
-        })
+        if !members.iter().any(differ) {
+            self.jwks_uri = self.jwks_uri.or_else(|| other.jwks_uri.clone());
+            self.introspection_endpoint = self.introspection_endpoint.or_else(|| other.introspection_endpoint.clone());
+        }
+        self
     }
 
     /// The issuer identifier, byte for byte.
@@ -134,27 +138,6 @@ impl AuthorizationServerMetadata {
     #[must_use]
     pub fn introspection_endpoint(&self) -> Option<&str> {
         self.introspection_endpoint.as_ref().map(|endpoint| endpoint.url.as_str())
-    }
-
-    pub(crate) const fn key_set(&self) -> Option<&EndpointUrl> {
-        self.jwks_uri.as_ref()
-    }
-
-    pub(crate) const fn introspection(&self) -> Option<&EndpointUrl> {
-        self.introspection_endpoint.as_ref()
-    }
-
-    /// Restricts the addresses that requests to the endpoints may connect to. The members in `set_by_operator` keep
-    /// their addresses, because the operator's own code set their URLs.
-    pub(super) fn restricted_to(mut self, addresses: &AddressPolicy, set_by_operator: &[&str]) -> Self {
-        let endpoints =
-            [("jwks_uri", &mut self.jwks_uri), ("introspection_endpoint", &mut self.introspection_endpoint)];
-        for (member, endpoint) in endpoints {
-            if let (Some(endpoint), false) = (endpoint, set_by_operator.contains(&member)) {
-                endpoint.addresses = addresses.clone();
-            }
-        }
-        self
     }
 }
 
@@ -176,8 +159,13 @@ mod tests {
             (r#"["https://as.example.com/tenant"]"#, Some(InvalidMetadata::Issuer)),
         ] {
             let document = json::parse(format!(r#"{{"issuer":{member}}}"#).as_bytes()).unwrap();
-            let read =
-                AuthorizationServerMetadata::parse(&document, issuer(), issuer().as_str(), PlainHttp::LoopbackOnly);
+            let read = AuthorizationServerMetadata::parse(
+                &document,
+                issuer(),
+                issuer().as_str(),
+                PlainHttp::LoopbackOnly,
+                |_| AddressPolicy::Any,
+            );
             assert_eq!(read.err(), expected, "{member}");
         }
     }

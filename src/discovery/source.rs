@@ -2,18 +2,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
-use url::Url;
 
-use super::policy::{MetadataCache, NextStep};
-use super::{AuthorizationServerMetadata, Discovery};
+use super::{AuthorizationServerMetadata, Discovery, EndpointUrl};
 use crate::event_limit::{EventLimit, EventSummary};
-use crate::http_client::{FetchError, FetchErrorKind, HttpClient, SingleFlight, catch_panic};
+use crate::http_client::{BackOff, FetchError, FetchErrorKind, HttpClient, SingleFlight, catch_panic};
 use crate::log::{Cause, is_shown, limited};
 
 /// Where an endpoint of an issuer is found.
 pub(crate) enum EndpointSource {
     /// The operator configured its URL.
-    Configured(Url),
+    Configured(EndpointUrl),
     /// The issuer's metadata has its URL.
     Discovered(Arc<MetadataSource>),
 }
@@ -35,40 +33,66 @@ struct SharedSource {
     events: Arc<EventLimit>,
 }
 
+/// The metadata of the last successful fetch, and the result of the last fetch.
+#[derive(Clone, Default)]
+struct MetadataCache {
+    known: Option<CachedMetadata>,
+    /// The error of the last fetch, if it failed.
+    error: Option<Arc<FetchError>>,
+    back_off: BackOff,
+}
+
+#[derive(Clone)]
+struct CachedMetadata {
+    metadata: AuthorizationServerMetadata,
+    /// When the last fetch ended, whether it succeeded or failed.
+    tried_at: Instant,
+    fresh_until: Instant,
+    /// An endpoint in it responds as if it had moved.
+    is_suspect: bool,
+}
+
 impl MetadataSource {
     pub(crate) fn new(discovery: Discovery, client: Arc<dyn HttpClient>) -> Self {
         let shared = SharedSource { discovery, client, cache: Mutex::default(), events: Arc::default() };
         Self { shared: Arc::new(shared), flights: SingleFlight::new() }
     }
 
-    /// The metadata for a background task: if it is not fresh, it is fetched first.
+    /// The metadata for a caller that is not a request. It may wait for a fetch, and has a back-off of its own.
     pub(crate) async fn for_background(&self) -> FetchResult {
-        let step = self.shared.lock().for_background(Instant::now().into_std());
-        self.follow(step).await
+        let known = self.shared.lock().known.clone();
+        match known {
+            Some(known) if Instant::now() < known.fresh_until => Ok(known.metadata),
+            Some(known) => self.fetch().await.or(Ok(known.metadata)),
+            None => self.fetch().await,
+        }
     }
 
-    /// The metadata for a request: if it is known but not fresh, it is fetched in the background.
+    /// The metadata for a request. It waits for a fetch only if nothing is known, or if what is known is suspect.
     pub(crate) async fn for_request(&self) -> FetchResult {
-        let step = self.shared.lock().for_request(Instant::now().into_std());
-        let NextStep::Pause { time, error } = step else { return self.follow(step).await };
-        tokio::time::sleep(time).await;
-        let step = self.shared.lock().after_pause(&error);
-        self.follow(step).await
-    }
-
-    async fn follow(&self, step: NextStep) -> FetchResult {
-        match step {
-            NextStep::Use { metadata, refresh } => {
-                if refresh {
+        let MetadataCache { known, error, back_off } = self.shared.lock().clone();
+        let now = Instant::now();
+        let may_fetch = back_off.time_left(now.into_std()).is_zero();
+        match (known, error) {
+            (Some(known), _) if known.is_suspect && may_fetch => self.fetch().await.or(Ok(known.metadata)),
+            (Some(known), _) => {
+                if may_fetch && now >= known.fresh_until {
                     self.flights.start((), || Arc::clone(&self.shared).fetch());
                 }
-                Ok(metadata)
+                Ok(known.metadata)
             }
-            NextStep::Fetch { fallback } => {
-                let fetched = self.fetch().await;
-                fetched.or_else(|error| fallback.ok_or(error))
+            (None, Some(error)) if !may_fetch => {
+                let Some(pause) = back_off.time_left_for_request(now.into_std()) else { return Err(error) };
+                tokio::time::sleep(pause).await;
+                // Another request may have fetched during the pause.
+                let MetadataCache { known, error: latest, .. } = self.shared.lock().clone();
+                match (known, latest.filter(|latest| !Arc::ptr_eq(latest, &error))) {
+                    (Some(known), _) => Ok(known.metadata),
+                    (None, Some(latest)) => Err(latest),
+                    (None, None) => self.fetch().await,
+                }
             }
-            NextStep::Pause { error, .. } | NextStep::Fail(error) => Err(error),
+            (None, _) => self.fetch().await,
         }
     }
 
@@ -80,18 +104,24 @@ impl MetadataSource {
 
     /// The metadata of the last successful fetch.
     pub(crate) fn known(&self) -> Option<AuthorizationServerMetadata> {
-        self.shared.lock().known().cloned()
+        self.shared.lock().known.as_ref().map(|known| known.metadata.clone())
     }
 
     /// The error of the last fetch, if it failed, and how long no fetch may start in the background.
     pub(crate) fn last_error(&self) -> Option<(Arc<FetchError>, Duration)> {
-        self.shared.lock().last_error(Instant::now().into_std())
+        let cache = self.shared.lock();
+        cache.error.clone().map(|error| (error, cache.back_off.time_left(Instant::now().into_std())))
     }
 
     /// An endpoint in the metadata responds as if it had moved. The next request fetches the metadata again, unless that has
     /// just been tried.
     pub(crate) fn suspect(&self) {
-        self.shared.lock().suspect(Instant::now().into_std());
+        let now = Instant::now();
+        if let Some(known) = &mut self.shared.lock().known
+            && now.saturating_duration_since(known.tried_at) >= RETRY
+        {
+            (known.fresh_until, known.is_suspect) = (now, true);
+        }
     }
 }
 
@@ -108,27 +138,36 @@ impl SharedSource {
         // `map_metadata` is code of the application.
         let fetched = catch_panic("the discovery", self.discovery.run(self.client.as_ref())).await;
         let fetched = fetched.unwrap_or_else(|panicked| Err(self.interrupted().with_source(panicked)));
-        let mut cache = self.lock();
-        let (now, jitter) = (Instant::now().into_std(), fastrand::f64());
         match fetched {
-            Ok((metadata, is_complete)) => {
-                let had_failed = cache.last_error(now).is_some();
-                let metadata = cache.succeeded(metadata, is_complete, jitter, now);
-                drop(cache);
-                if had_failed {
-                    let issuer = self.discovery.issuer.as_str();
-                    tracing::info!(target: "mcp_bearer::keys", issuer, "metadata available again");
-                }
-                Ok(metadata)
-            }
+            Ok((metadata, is_complete)) => Ok(self.commit(metadata, is_complete)),
             Err(error) => {
                 let error = Arc::new(error);
-                cache.failed(Arc::clone(&error), jitter, now);
-                drop(cache);
+                self.lock().failed(Arc::clone(&error));
                 self.log(&error);
                 Err(error)
             }
         }
+    }
+
+    /// Caches fetched metadata. If it is incomplete, the missing members are taken from the last metadata for a while.
+    fn commit(&self, fetched: AuthorizationServerMetadata, is_complete: bool) -> AuthorizationServerMetadata {
+        let mut cache = self.lock();
+        let had_failed = cache.error.is_some();
+        let metadata = match &cache.known {
+            Some(known) if !is_complete => fetched.completed_by(&known.metadata),
+            _ => fetched,
+        };
+        let (now, lifetime) = (Instant::now(), if is_complete { LIFETIME } else { RETRY });
+        let lifetime = lifetime.mul_f64(1.0 + JITTER * (2.0 * fastrand::f64() - 1.0));
+        let fresh_until = now.checked_add(lifetime).unwrap_or(now);
+        let known = CachedMetadata { metadata: metadata.clone(), tried_at: now, fresh_until, is_suspect: false };
+        *cache = MetadataCache { known: Some(known), ..MetadataCache::default() };
+        drop(cache);
+        if had_failed {
+            let issuer = self.discovery.issuer.as_str();
+            tracing::info!(target: "mcp_bearer::keys", issuer, "metadata available again");
+        }
+        metadata
     }
 
     fn log(&self, error: &Arc<FetchError>) {
@@ -148,5 +187,25 @@ impl SharedSource {
     }
 }
 
+impl MetadataCache {
+    /// A fetch failed. Known metadata stays in use.
+    fn failed(&mut self, error: Arc<FetchError>) {
+        let now = Instant::now();
+        self.back_off.fail(error.retry_after(), fastrand::f64(), now.into_std());
+        self.error = Some(error);
+        if let Some(known) = &mut self.known {
+            (known.tried_at, known.is_suspect) = (now, false);
+            known.fresh_until = now.checked_add(RETRY).unwrap_or(now);
+        }
+    }
+}
+
 /// Three documents of 5 s each, and one second more.
 const DISCOVERY_LIMIT: Duration = Duration::from_secs(16);
+/// How long metadata is fresh: it changes only when a server moves.
+const LIFETIME: Duration = Duration::from_secs(3600);
+/// How long metadata is fresh after a fetch that failed or was incomplete. A server that hangs must not delay every fetch of
+/// its key set.
+const RETRY: Duration = Duration::from_secs(60);
+/// The largest part of a lifetime that the jitter adds or removes.
+const JITTER: f64 = 0.1;

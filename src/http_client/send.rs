@@ -8,17 +8,22 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
+use url::Url;
 
-use super::{FetchError, HttpClient, HttpError, HttpErrorKind, RequestLimits};
+use super::{FetchError, FetchErrorKind, HttpClient, HttpError, HttpErrorKind, RequestLimits};
 
-/// Fetches a document, with one retry if the server cannot be reached, closes the connection before it responds, or is busy.
-/// A response whose status is not `accepted` is an error.
+/// Fetches the document at `url`, with one retry if the server cannot be reached, closes the connection before it responds, or
+/// is busy. The status of the response is 200, or 304 if `headers` makes the request conditional.
 pub(crate) async fn get(
     client: &dyn HttpClient,
-    request: &Request<Bytes>,
+    url: &Url,
+    headers: HeaderMap,
     limits: &RequestLimits,
-    accepted: impl Fn(StatusCode) -> bool,
 ) -> Result<Response<Bytes>, FetchError> {
+    let url = url.as_str();
+    let request = Request::get(url).body(Bytes::new());
+    let mut request = request.map_err(|error| FetchError::new(FetchErrorKind::Document, url).with_source(error))?;
+    *request.headers_mut() = headers;
     let attempts = async {
         let first = attempt(client, request.clone(), limits).await;
         if !may_be_retried(&first) {
@@ -27,12 +32,15 @@ pub(crate) async fn get(
         tokio::time::sleep(retry_pause()).await;
         attempt(client, request.clone(), limits).await
     };
-    let url = request.uri().to_string();
     let result = tokio::time::timeout(GET_TIMEOUT, attempts).await;
-    match result.unwrap_or_else(|_| Err(HttpError::new(HttpErrorKind::Timeout))) {
-        Ok(response) if accepted(response.status()) => Ok(response),
-        Ok(response) => Err(FetchError::from_status(&url, response.status(), retry_after(response.headers()))),
-        Err(error) => Err(FetchError::from_http_error(&url, error)),
+    let response = result.unwrap_or_else(|_| Err(HttpError::new(HttpErrorKind::Timeout)));
+    let response = response.map_err(|error| FetchError::from_http_error(url, error))?;
+    let is_conditional =
+        [header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE].iter().any(|name| request.headers().contains_key(name));
+    match response.status() {
+        StatusCode::OK => Ok(response),
+        StatusCode::NOT_MODIFIED if is_conditional => Ok(response),
+        status => Err(FetchError::from_status(url, status, retry_after(response.headers()))),
     }
 }
 

@@ -14,8 +14,8 @@ use crate::claims::Claims;
 use crate::clock::Clock;
 use crate::discovery::{EndpointSource, EndpointUrl};
 use crate::http_client::{
-    AddressPolicy, FetchError, FetchErrorKind, HttpClient, HttpError, HttpErrorKind, RequestLimits, attempt,
-    may_be_retried, retry_after,
+    FetchError, FetchErrorKind, HttpClient, HttpError, HttpErrorKind, RequestLimits, attempt, may_be_retried,
+    retry_after,
 };
 use crate::json;
 
@@ -104,14 +104,11 @@ impl IntrospectionClient {
     /// The URL of the endpoint. It is discovered if it is not known.
     pub(super) async fn find_endpoint(&self) -> Result<EndpointUrl, Arc<FetchError>> {
         let source = match &self.endpoint {
-            EndpointSource::Configured(url) => {
-                return Ok(EndpointUrl { url: url.clone(), addresses: AddressPolicy::Any });
-            }
+            EndpointSource::Configured(endpoint) => return Ok(endpoint.clone()),
             EndpointSource::Discovered(source) => source,
         };
         let metadata = source.for_request().await?;
-        let endpoint = metadata.introspection().cloned();
-        Ok(endpoint.ok_or_else(|| {
+        Ok(metadata.introspection_endpoint.clone().ok_or_else(|| {
             FetchError::new(FetchErrorKind::Document, metadata.issuer().as_str()).with_source(NoIntrospectionEndpoint)
         })?)
     }
@@ -127,7 +124,7 @@ impl IntrospectionClient {
         match &self.endpoint {
             EndpointSource::Configured(_) => true,
             EndpointSource::Discovered(source) => {
-                source.known().is_some_and(|metadata| metadata.introspection().is_some())
+                source.known().is_some_and(|metadata| metadata.introspection_endpoint.is_some())
             }
         }
     }

@@ -12,7 +12,7 @@ use crate::discovery::{
     AuthorizationServerMetadata, Discovery, DiscoveryMethod, EndpointSource, EndpointUrl, MetadataSource,
 };
 use crate::error::{BuildError, BuildErrorKind};
-use crate::http_client::HttpClient;
+use crate::http_client::{AddressPolicy, HttpClient};
 use crate::identifier;
 use crate::introspection::Introspector;
 use crate::keys::{KeySetFetcher, Keys, RemoteKeys, UnusableKeys};
@@ -92,7 +92,8 @@ impl Issuer {
         };
         let endpoint = |name: &str, configured: Option<&str>, of_metadata: EndpointOf| {
             if let Some(url) = configured {
-                return Ok(EndpointSource::Configured(self.parse_url(url)?));
+                let (url, addresses) = (self.parse_url(url)?, AddressPolicy::Any);
+                return Ok(EndpointSource::Configured(EndpointUrl { url, addresses }));
             }
             if let Some(metadata) = &discovered {
                 return Ok(EndpointSource::Discovered(Arc::clone(metadata)));
@@ -103,18 +104,21 @@ impl Issuer {
             };
             let missing = format!("there is no metadata with {name:?}; add it, or call `{name}` with the URL");
             let endpoint = found.ok_or_else(|| BuildError::issuer(missing))?;
-            Ok(EndpointSource::Configured(endpoint.url.clone()))
+            Ok(EndpointSource::Configured(endpoint.clone()))
         };
         let keys = match &self.source {
             Source::Keys(keys) => Ok(keys.clone()),
-            _ => endpoint("jwks_uri", self.jwks_uri.as_deref(), AuthorizationServerMetadata::key_set).map(|endpoint| {
-                let fetcher = KeySetFetcher::new(&self.url, Arc::clone(&client), endpoint, self.key_set_limits);
-                Keys::Remote(Arc::new(RemoteKeys::new(fetcher, self.refresh_policy)))
-            }),
+            _ => {
+                endpoint("jwks_uri", self.jwks_uri.as_deref(), |metadata| metadata.jwks_uri.as_ref()).map(|endpoint| {
+                    let fetcher = KeySetFetcher::new(&self.url, Arc::clone(&client), endpoint, self.key_set_limits);
+                    Keys::Remote(Arc::new(RemoteKeys::new(fetcher, self.refresh_policy)))
+                })
+            }
         };
         let Some((which, settings)) = &self.introspection else { return Ok(Method::Jwt(keys?)) };
         let configured = self.introspection_endpoint.as_deref();
-        let endpoint = endpoint("introspection_endpoint", configured, AuthorizationServerMetadata::introspection)?;
+        let endpoint =
+            endpoint("introspection_endpoint", configured, |metadata| metadata.introspection_endpoint.as_ref())?;
         let introspector = Introspector::new(&self.url, client, endpoint, settings.clone()).ok_or_else(|| {
             let message = "introspection results cannot be cached; enable the feature `aws-lc-rs` or `rust-crypto`";
             BuildError::setting(message)

@@ -1,22 +1,22 @@
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::de::IgnoredAny;
 use url::Url;
 
-use crate::discovery::{AuthorizationServerMetadata, EndpointSource, MetadataSource};
-use crate::http_client::{AddressPolicy, DocumentError, FetchError, FetchErrorKind, HttpClient, RequestLimits, get};
-use crate::jose::{InvalidJwkSet, JwkSet, OwnedKeyName, UnusableEntry, UnusableKey};
+use crate::discovery::{AuthorizationServerMetadata, EndpointSource, EndpointUrl};
+use crate::http_client::{DocumentError, FetchError, FetchErrorKind, HttpClient, RequestLimits, get};
+use crate::jose::{InvalidJwkSet, JwkSet, UnusableEntry, UnusableKey};
+use crate::log::Escaped;
 
 /// Fetches the key set of one issuer.
 pub(crate) struct KeySetFetcher {
-    issuer: Box<str>,
+    pub(super) issuer: Box<str>,
     client: Arc<dyn HttpClient>,
     endpoint: EndpointSource,
     limits: KeySetLimits,
-    unusable: UnusableKeys,
+    pub(super) unusable: UnusableKeys,
 }
 
 /// The limits of a fetched key set.
@@ -26,28 +26,18 @@ pub(crate) struct KeySetLimits {
     pub(crate) bytes: usize,
 }
 
-#[derive(Debug, Clone, Default)]
-pub(super) struct FetchRequest {
-    /// HTTP caches on the way must not respond.
-    pub(super) forced: bool,
-    /// The validators of the cached key set.
-    pub(super) validators: Option<Validators>,
-}
-
-/// The validators of a response, for conditional requests (RFC 9110, section 13.1).
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The headers of a conditional request (RFC 9110, section 13.1). They are valid for the document at this URL only.
+#[derive(Debug, Clone)]
 pub(super) struct Validators {
-    /// They are valid for the document at this URL only.
     url: Box<str>,
-    etag: Option<HeaderValue>,
-    last_modified: Option<HeaderValue>,
+    headers: HeaderMap,
 }
 
 /// A successful response.
 #[derive(Debug)]
 pub(super) struct Fetched {
     /// The key set and its validators. `None` if the cached one is not modified (304).
-    pub(super) modified: Option<(Arc<JwkSet>, Option<Validators>)>,
+    pub(super) modified: Option<(Arc<JwkSet>, Option<Arc<Validators>>)>,
     /// How long it is fresh, if the response says so.
     pub(super) lifetime: Option<Duration>,
 }
@@ -62,70 +52,60 @@ impl KeySetFetcher {
         Self { issuer: issuer.into(), client, endpoint, limits, unusable: UnusableKeys::default() }
     }
 
-    pub(super) fn issuer(&self) -> &str {
-        &self.issuer
-    }
-
-    /// How many keys of the last key set cannot be used.
-    pub(super) fn unusable_key_count(&self) -> usize {
-        self.unusable.count()
-    }
-
-    pub(super) async fn fetch(&self, request: FetchRequest) -> Result<Fetched, Arc<FetchError>> {
-        match &self.endpoint {
-            EndpointSource::Configured(url) => Ok(self.get(url, AddressPolicy::Any, &request).await?),
-            EndpointSource::Discovered(source) => self.fetch_discovered(source, request).await,
-        }
-    }
-
-    async fn fetch_discovered(
+    /// Fetches the key set. If `forced`, HTTP caches on the way must not respond.
+    pub(super) async fn fetch(
         &self,
-        source: &MetadataSource,
-        request: FetchRequest,
+        forced: bool,
+        validators: Option<&Validators>,
     ) -> Result<Fetched, Arc<FetchError>> {
+        let source = match &self.endpoint {
+            EndpointSource::Configured(endpoint) => return Ok(self.get(endpoint, forced, validators).await?),
+            EndpointSource::Discovered(source) => source,
+        };
         let was_known = source.known().is_some();
         let metadata = source.for_background().await?;
-        let fetched = self.get_discovered(&metadata, &request).await;
-        match &fetched {
-            // The key set may have moved (RFC 9110, sections 15.5.5 and 15.5.11). New metadata has its new URL.
-            Err(error) if was_known && matches!(error.kind(), FetchErrorKind::Status(404 | 410)) => {
-                let renewed = source.fetch().await?;
-                if renewed.jwks_uri() == metadata.jwks_uri() {
-                    return Ok(fetched?);
-                }
-                Ok(self.get_discovered(&renewed, &request).await?)
+        let endpoint = self.endpoint_in(&metadata)?;
+        let fetched = self.get(endpoint, forced, validators).await;
+        // The key set may have moved (RFC 9110, sections 15.5.5 and 15.5.11). New metadata has its new URL.
+        if was_known && fetched.as_ref().is_err_and(|error| matches!(error.kind(), FetchErrorKind::Status(404 | 410))) {
+            let metadata = source.fetch().await?;
+            let renewed = self.endpoint_in(&metadata)?;
+            if renewed.url != endpoint.url {
+                return Ok(self.get(renewed, forced, validators).await?);
             }
-            _ => Ok(fetched?),
         }
+        Ok(fetched?)
     }
 
-    async fn get_discovered(
+    fn endpoint_in<'m>(&self, metadata: &'m AuthorizationServerMetadata) -> Result<&'m EndpointUrl, FetchError> {
+        let missing = || FetchError::new(FetchErrorKind::Document, &self.issuer).with_source(NoJwksUri);
+        metadata.jwks_uri.as_ref().ok_or_else(missing)
+    }
+
+    async fn get(
         &self,
-        metadata: &AuthorizationServerMetadata,
-        request: &FetchRequest,
+        endpoint: &EndpointUrl,
+        forced: bool,
+        validators: Option<&Validators>,
     ) -> Result<Fetched, FetchError> {
-        let Some(endpoint) = metadata.key_set() else {
-            return Err(FetchError::new(FetchErrorKind::Document, &self.issuer).with_source(NoJwksUri));
-        };
-        self.get(&endpoint.url, endpoint.addresses.clone(), request).await
-    }
-
-    async fn get(&self, url: &Url, addresses: AddressPolicy, request: &FetchRequest) -> Result<Fetched, FetchError> {
-        let error = |kind| FetchError::new(kind, url.as_str());
+        let url = &endpoint.url;
+        let mut headers = HeaderMap::new();
+        headers.insert(header::ACCEPT, HeaderValue::from_static("application/jwk-set+json, application/json"));
+        if forced {
+            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        }
         // At another URL, an equal entity tag means nothing.
-        let validators = request.validators.as_ref().filter(|validators| *validators.url == *url.as_str());
-        let sent = conditional_get(url, request.forced, validators)
-            .map_err(|source| error(FetchErrorKind::Document).with_source(source))?;
-        let limits = RequestLimits::new(self.limits.bytes, addresses);
-        let is_conditional = validators.is_some();
-        let accepted = |status| status == StatusCode::OK || (status == StatusCode::NOT_MODIFIED && is_conditional);
-        let response = get(self.client.as_ref(), &sent, &limits, accepted).await?;
+        if let Some(validators) = validators.filter(|validators| *validators.url == *url.as_str()) {
+            headers.extend(validators.headers.clone());
+        }
+        let limits = RequestLimits::new(self.limits.bytes, endpoint.addresses.clone());
+        let response = get(self.client.as_ref(), url, headers, &limits).await?;
         let lifetime = lifetime(response.headers());
         if response.status() == StatusCode::NOT_MODIFIED {
             return Ok(Fetched { modified: None, lifetime });
         }
         let keys = self.read(response.body()).map_err(|invalid| {
-            let error = error(FetchErrorKind::Document);
+            let error = FetchError::new(FetchErrorKind::Document, url.as_str());
             match serde_json::from_slice::<IgnoredAny>(response.body()) {
                 Err(source) => error.with_source(DocumentError::not_json(response.body(), &source)),
                 Ok(IgnoredAny) => error.with_source(invalid),
@@ -146,28 +126,12 @@ impl KeySetFetcher {
 #[error("the metadata has no \"jwks_uri\": configure it with `Issuer::jwks_uri`")]
 struct NoJwksUri;
 
-fn conditional_get(url: &Url, forced: bool, validators: Option<&Validators>) -> Result<Request<Bytes>, http::Error> {
-    let mut request = Request::get(url.as_str())
-        .header(header::ACCEPT, "application/jwk-set+json, application/json")
-        .body(Bytes::new())?;
-    let headers = request.headers_mut();
-    if forced {
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    }
-    if let Some(etag) = validators.and_then(|validators| validators.etag.clone()) {
-        headers.insert(header::IF_NONE_MATCH, etag);
-    }
-    if let Some(last_modified) = validators.and_then(|validators| validators.last_modified.clone()) {
-        headers.insert(header::IF_MODIFIED_SINCE, last_modified);
-    }
-    Ok(request)
-}
-
 impl Validators {
-    fn from_response(url: &Url, headers: &HeaderMap) -> Option<Self> {
-        let (etag, last_modified) = (headers.get(header::ETAG).cloned(), headers.get(header::LAST_MODIFIED).cloned());
-        let url = url.as_str().into();
-        (etag.is_some() || last_modified.is_some()).then_some(Self { url, etag, last_modified })
+    fn from_response(url: &Url, headers: &HeaderMap) -> Option<Arc<Self>> {
+        let named = [(header::IF_NONE_MATCH, header::ETAG), (header::IF_MODIFIED_SINCE, header::LAST_MODIFIED)];
+        let sent = |(condition, validator)| Some((condition, headers.get(validator)?.clone()));
+        let headers: HeaderMap = named.into_iter().filter_map(sent).collect();
+        (!headers.is_empty()).then(|| Arc::new(Self { url: url.as_str().into(), headers }))
     }
 }
 
@@ -201,54 +165,45 @@ fn text<'h>(headers: &'h HeaderMap, name: &header::HeaderName) -> Option<&'h str
 
 /// Reports the keys of an issuer's key set that cannot be used: once for each change, however often the set is fetched.
 #[derive(Default)]
-pub(crate) struct UnusableKeys(Mutex<ReportedKeys>);
-
-#[derive(Default)]
-struct ReportedKeys {
-    entries: Vec<UnusableEntry>,
-    count: usize,
+pub(crate) struct UnusableKeys {
+    /// The unusable keys of the last set, and their number.
+    reported: Mutex<(Vec<UnusableEntry>, usize)>,
 }
 
 impl UnusableKeys {
     /// Logs each unusable key at `warn`, unless the last set had the same ones.
     pub(crate) fn report(&self, issuer: &str, set: &JwkSet) {
         let (entries, count) = (set.unusable(), set.unusable_count());
-        {
-            let mut reported = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            if reported.count == count && reported.entries == entries {
-                return;
-            }
-            *reported = ReportedKeys { entries: entries.to_vec(), count };
+        let previous = std::mem::replace(&mut *self.lock(), (entries.to_vec(), count));
+        if (previous.0.as_slice(), previous.1) == (entries, count) {
+            return;
         }
         // All keys beyond the limit have the same cause, and get one line.
         let (too_many, named): (Vec<_>, Vec<_>) =
             entries.iter().partition(|entry| entry.reason == UnusableKey::TooMany);
-        for entry in named.iter().take(MAX_LINES).chain(too_many.first()) {
-            let kid = logged(&entry.name);
+        let shown: Vec<_> = named.into_iter().take(MAX_LINES).chain(too_many.into_iter().take(1)).collect();
+        for entry in &shown {
+            let name = entry.name.as_ref();
+            let kid = name.kid.or(name.x5t_s256).or(name.x5t).map(|kid| Escaped::new(kid, MAX_LOGGED).to_string());
             tracing::warn!(
                 target: "mcp_bearer::keys", issuer, kid, reason = %entry.reason,
                 "a published key cannot be used: tokens under its key id get 503"
             );
         }
-        let written = named.len().min(MAX_LINES).saturating_add(usize::from(!too_many.is_empty()));
-        if count > written {
-            tracing::warn!(
-                target: "mcp_bearer::keys", issuer, more = count.saturating_sub(written),
-                "more published keys cannot be used"
-            );
+        let more = count.saturating_sub(shown.len());
+        if more > 0 {
+            tracing::warn!(target: "mcp_bearer::keys", issuer, more, "more published keys cannot be used");
         }
     }
 
     /// How many keys of the last set cannot be used.
-    fn count(&self) -> usize {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).count
+    pub(super) fn count(&self) -> usize {
+        self.lock().1
     }
-}
 
-/// The key id, else a thumbprint, for a log line: printable, on one line, and cut.
-fn logged(name: &OwnedKeyName) -> Option<String> {
-    let name = name.kid.as_deref().or(name.x5t_s256.as_deref()).or(name.x5t.as_deref())?;
-    Some(name.chars().flat_map(char::escape_default).take(MAX_LOGGED).collect())
+    fn lock(&self) -> MutexGuard<'_, (Vec<UnusableEntry>, usize)> {
+        self.reported.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The most log lines for one key set: its issuer chooses how many keys it has.

@@ -1,19 +1,17 @@
 //! Runs [`refresh`](super::refresh) over an HTTP client: fetches, caches and selects keys.
 
 use std::borrow::Cow;
-use std::future::Future;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use tokio::time::Instant;
 
-use super::fetch::{FetchRequest, Fetched, KeySetFetcher, Validators};
+use super::fetch::{Fetched, KeySetFetcher, Validators};
 use super::refresh::{Action, FETCH_LIMIT, Fetch, Refresh};
 use super::{FoundKeys, KeyError, RefreshPolicy};
 use crate::event_limit::{EventLimit, EventSummary};
-use crate::http_client::{FetchError, FetchErrorKind, SingleFlight};
+use crate::http_client::{FetchError, FetchErrorKind, SingleFlight, catch_panic};
 use crate::jose::{Algorithm, JwkSet, KeyName, Selection};
 use crate::log::{Cause, is_shown, limited};
 
@@ -27,24 +25,21 @@ struct SharedKeys {
     fetcher: KeySetFetcher,
     /// Replaced as a whole while `state` is locked. Readers take no lock.
     snapshot: ArcSwapOption<Snapshot>,
-    epoch: Instant,
     /// Locked for a few instructions, never across an await.
     state: Mutex<KeysState>,
     /// Limits the log lines about failures.
     events: Arc<EventLimit>,
 }
 
+#[derive(Clone)]
 struct Snapshot {
     keys: Arc<JwkSet>,
-    validators: Option<Validators>,
+    validators: Option<Arc<Validators>>,
     /// The number of this set. A set that is confirmed (304) keeps its number.
     generation: u64,
-    /// Until when, in nanoseconds after `epoch`, a known key may be used without asking `state`. 0 means never.
-    ///
-    /// It is a part of the snapshot, so that a reader that loads one pointer gets the set and its own time. If both were
-    /// loaded separately, a reader could combine an old set with the time of its successor, and accept a token with a key
-    /// of a set that has expired.
-    quiet_until: AtomicU64,
+    /// Until when a known key may be used without asking `state`. A reader that loads one pointer gets the set and its own time,
+    /// and never the time of its successor. So it accepts no token with a key of a set that has expired.
+    quiet_until: Instant,
 }
 
 struct KeysState {
@@ -56,13 +51,10 @@ struct KeysState {
 
 impl RemoteKeys {
     pub(crate) fn new(fetcher: KeySetFetcher, policy: RefreshPolicy) -> Self {
-        let now = Instant::now();
-        let state = KeysState { refresh: Refresh::new(policy), generation: 0, last_error: None };
         let shared = SharedKeys {
             fetcher,
             snapshot: ArcSwapOption::empty(),
-            epoch: now,
-            state: Mutex::new(state),
+            state: Mutex::new(KeysState { refresh: Refresh::new(policy), generation: 0, last_error: None }),
             events: Arc::default(),
         };
         Self { shared: Arc::new(shared), flights: SingleFlight::new() }
@@ -76,14 +68,13 @@ impl RemoteKeys {
         if matches!(selection, Selection::Unknown) {
             return None;
         }
-        let found = || FoundKeys::new(&selection, Some(snapshot.generation));
-        self.shared.is_quiet(snapshot, Instant::now()).then(found)
+        (Instant::now() < snapshot.quiet_until).then(|| FoundKeys::new(&selection, Some(snapshot.generation)))
     }
 
     /// The number of the set that is used at `now` without waiting.
     pub(super) fn generation(&self, now: Instant) -> Option<u64> {
         let snapshot = self.shared.snapshot.load();
-        snapshot.as_ref().filter(|snapshot| self.shared.is_quiet(snapshot, now)).map(|snapshot| snapshot.generation)
+        snapshot.as_ref().filter(|snapshot| now < snapshot.quiet_until).map(|snapshot| snapshot.generation)
     }
 
     pub(super) async fn find(&self, algorithm: Algorithm, name: KeyName<'_>) -> Result<FoundKeys, KeyError> {
@@ -114,8 +105,8 @@ impl RemoteKeys {
                 (found.unwrap_or(Err(KeyError::Unknown)), action, state.refresh.running())
             };
             match action {
-                Action::Serve { start } => {
-                    self.start(start);
+                Action::Serve { .. } => {
+                    self.start(running);
                     return found;
                 }
                 Action::Wait { limit, .. } => request.waited = !self.wait(running, limit).await,
@@ -131,8 +122,8 @@ impl RemoteKeys {
     pub(crate) async fn warm_up(&self) -> Result<(), KeyError> {
         for _ in 0..MAX_ROUNDS {
             match self.ask_any() {
-                (Action::Serve { start }, _) => {
-                    self.start(start);
+                (Action::Serve { .. }, running) => {
+                    self.start(running);
                     return Ok(());
                 }
                 (Action::Wait { .. }, running) => _ = self.wait(running, FETCH_LIMIT).await,
@@ -146,13 +137,12 @@ impl RemoteKeys {
     /// get no traffic, and without traffic no keys.
     pub(crate) fn start_fetch_if_due(&self) {
         // Outside a runtime, a fetch that cannot start would count as a failure of the issuer.
-        if tokio::runtime::Handle::try_current().is_ok()
-            && let (Action::Serve { start } | Action::Wait { start, .. }, _) = self.ask_any()
-        {
-            self.start(start);
+        if tokio::runtime::Handle::try_current().is_ok() {
+            self.start(self.ask_any().1);
         }
     }
 
+    /// What a caller without a token does, and the running fetch.
     fn ask_any(&self) -> (Action, Option<Fetch>) {
         let now = Instant::now();
         let mut state = self.shared.lock();
@@ -161,17 +151,17 @@ impl RemoteKeys {
         (action, state.refresh.running())
     }
 
-    /// Starts a fetch in the background.
-    fn start(&self, fetch: Option<Fetch>) {
-        if let Some(fetch) = fetch {
-            self.flights.start(fetch, || self.shared.run(fetch));
+    /// Makes sure that the running fetch has a task, also if the runtime of its first task has ended.
+    fn start(&self, running: Option<Fetch>) {
+        if let Some(fetch) = running {
+            self.flights.start(fetch, || Arc::clone(&self.shared).run(fetch));
         }
     }
 
-    /// Waits for the end of a fetch, which the first caller starts. `false` if that takes longer than `limit`.
-    async fn wait(&self, fetch: Option<Fetch>, limit: Duration) -> bool {
-        let Some(fetch) = fetch else { return false };
-        self.flights.join(fetch, limit, || self.shared.run(fetch)).await.is_some()
+    /// Waits for the end of the running fetch, which the first caller starts. `false` if that takes longer than `limit`.
+    async fn wait(&self, running: Option<Fetch>, limit: Duration) -> bool {
+        let Some(fetch) = running else { return false };
+        self.flights.join(fetch, limit, || Arc::clone(&self.shared).run(fetch)).await.is_some()
     }
 
     /// Whether there is a key set that may be used.
@@ -191,7 +181,7 @@ impl RemoteKeys {
 
     /// How many published keys cannot be used.
     pub(crate) fn unusable_key_count(&self) -> usize {
-        self.shared.fetcher.unusable_key_count()
+        self.shared.fetcher.unusable.count()
     }
 
     pub(crate) fn last_error(&self) -> Option<Arc<FetchError>> {
@@ -209,42 +199,29 @@ impl SharedKeys {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn nanos(&self, at: Instant) -> u64 {
-        u64::try_from(at.saturating_duration_since(self.epoch).as_nanos()).unwrap_or(u64::MAX)
-    }
-
-    /// Whether a known key may be used without asking `state`.
-    fn is_quiet(&self, snapshot: &Snapshot, now: Instant) -> bool {
-        // Relaxed: no other memory is read because of this value.
-        self.nanos(now) < snapshot.quiet_until.load(Ordering::Relaxed)
-    }
-
     /// `state` is locked, so the snapshot is the one that it knows of.
     fn publish_quiet(&self, state: &KeysState, now: Instant) {
-        if let Some(snapshot) = self.snapshot.load().as_ref() {
-            let quiet_until = state.refresh.quiet_until(now.into_std());
-            snapshot.quiet_until.store(self.nanos(Instant::from_std(quiet_until)), Ordering::Relaxed);
+        let quiet_until = Instant::from_std(state.refresh.quiet_until(now.into_std()));
+        if let Some(snapshot) = self.snapshot.load().as_deref().filter(|snapshot| snapshot.quiet_until != quiet_until) {
+            self.snapshot.store(Some(Arc::new(Snapshot { quiet_until, ..snapshot.clone() })));
         }
     }
 
-    /// Performs a fetch and commits its result. A fetch that is interrupted, even before its first poll, counts as failed.
-    fn run(self: &Arc<Self>, fetch: Fetch) -> impl Future<Output = ()> + Send + 'static {
-        let interruption = Interruption { shared: Arc::clone(self), fetch: Some(fetch) };
-        async move {
-            let shared = Arc::clone(&interruption.shared);
-            // A caller may join a fetch that has just ended.
-            if shared.lock().refresh.running() == Some(fetch) {
-                let validators = shared.snapshot.load().as_ref().and_then(|snapshot| snapshot.validators.clone());
-                let request = FetchRequest { forced: fetch.forced, validators };
-                let result = tokio::time::timeout(FETCH_LIMIT, shared.fetcher.fetch(request)).await;
-                shared.commit(fetch, result.unwrap_or_else(|_| Err(shared.interrupted())));
-            }
-            interruption.disarm();
+    /// Performs a fetch and commits its result. If its runtime ends, the next caller performs it again.
+    async fn run(self: Arc<Self>, fetch: Fetch) {
+        // A caller may join a fetch that has just ended.
+        if self.lock().refresh.running() != Some(fetch) {
+            return;
         }
-    }
-
-    fn interrupted(&self) -> Arc<FetchError> {
-        FetchError::new(FetchErrorKind::Interrupted, self.fetcher.issuer()).into()
+        let snapshot = self.snapshot.load_full();
+        let validators = snapshot.as_ref().and_then(|snapshot| snapshot.validators.as_deref());
+        let fetched = tokio::time::timeout(FETCH_LIMIT, self.fetcher.fetch(fetch.forced, validators));
+        let interrupted = || FetchError::new(FetchErrorKind::Interrupted, &self.fetcher.issuer);
+        let result = match catch_panic("the fetch of the key set", fetched).await {
+            Ok(fetched) => fetched.unwrap_or_else(|_| Err(interrupted().into())),
+            Err(panicked) => Err(interrupted().with_source(panicked).into()),
+        };
+        self.commit(fetch, result);
     }
 
     fn commit(&self, fetch: Fetch, result: Result<Fetched, Arc<FetchError>>) {
@@ -262,8 +239,7 @@ impl SharedKeys {
         if let Ok(Fetched { modified: Some((keys, validators)), .. }) = &result {
             state.generation = state.generation.wrapping_add(1);
             let (keys, validators, generation) = (Arc::clone(keys), validators.clone(), state.generation);
-            let snapshot = Snapshot { keys, validators, generation, quiet_until: AtomicU64::new(0) };
-            self.snapshot.store(Some(Arc::new(snapshot)));
+            self.snapshot.store(Some(Arc::new(Snapshot { keys, validators, generation, quiet_until: now })));
         }
         self.publish_quiet(&state, now);
         drop(state);
@@ -271,7 +247,7 @@ impl SharedKeys {
     }
 
     fn log(&self, result: &Result<Fetched, Arc<FetchError>>, had_failed: bool) {
-        let issuer = self.fetcher.issuer();
+        let issuer = &*self.fetcher.issuer;
         if result.is_ok() && had_failed {
             tracing::info!(target: "mcp_bearer::keys", issuer, "key set available again");
         }
@@ -290,27 +266,6 @@ impl SharedKeys {
                 });
                 limited!(is_shown, warn, target: "mcp_bearer::keys", issuer, %cause, "key set not available");
             }
-        }
-    }
-}
-
-/// Reports a fetch that a panic or the end of its runtime has interrupted.
-struct Interruption {
-    shared: Arc<SharedKeys>,
-    /// `None` if the fetch was not interrupted.
-    fetch: Option<Fetch>,
-}
-
-impl Interruption {
-    fn disarm(mut self) {
-        self.fetch = None;
-    }
-}
-
-impl Drop for Interruption {
-    fn drop(&mut self) {
-        if let Some(fetch) = self.fetch {
-            self.shared.commit(fetch, Err(self.shared.interrupted()));
         }
     }
 }

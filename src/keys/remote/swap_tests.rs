@@ -1,6 +1,6 @@
 //! Readers on threads of their own, while sets land and die: what they may see of it, however the threads interleave.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use bytes::Bytes;

@@ -1,5 +1,5 @@
 use std::collections::VecDeque;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use http::{Request, Response, header};
@@ -7,8 +7,8 @@ use serde_json::json;
 use tokio::time::{advance, sleep};
 
 use super::*;
-use crate::discovery::EndpointSource;
-use crate::http_client::{HttpClient, HttpFuture, RequestLimits};
+use crate::discovery::{EndpointSource, EndpointUrl};
+use crate::http_client::{AddressPolicy, HttpClient, HttpFuture, RequestLimits};
 use crate::keys::KeySetLimits;
 
 const POLICY: RefreshPolicy =
@@ -24,7 +24,8 @@ fn key_set(kids: &[&str]) -> Bytes {
 
 /// The key set of `https://as`, fetched through this client.
 pub(super) fn remote_keys(client: impl HttpClient, policy: RefreshPolicy) -> RemoteKeys {
-    let endpoint = EndpointSource::Configured("https://as/jwks".parse().unwrap());
+    let (url, addresses) = ("https://as/jwks".parse().unwrap(), AddressPolicy::Any);
+    let endpoint = EndpointSource::Configured(EndpointUrl { url, addresses });
     let limits = KeySetLimits { keys: 100, bytes: 64 * 1024 };
     RemoteKeys::new(KeySetFetcher::new("https://as", Arc::new(client), endpoint, limits), policy)
 }
