@@ -82,7 +82,6 @@ mod cors;
 mod crypto;
 mod discovery;
 mod error;
-mod event_limit;
 mod failure;
 #[cfg(fuzzing)]
 #[doc(hidden)]

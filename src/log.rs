@@ -1,12 +1,11 @@
 //! Parts of log lines: causes that are short and on one line, and events whose number is limited.
 
+use std::collections::BTreeMap;
 use std::error::Error as StdError;
 use std::fmt::{self, Write as _};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-use tokio::time::Instant;
-
-use crate::event_limit::{EventLimit, EventSummary};
 use crate::http_client::DocumentError;
 
 /// Writes an event at its own level if it is to be shown, else at `debug`.
@@ -17,43 +16,107 @@ macro_rules! limited {
 }
 pub(crate) use limited;
 
-/// Counts an event that anybody can cause, and returns whether it appears at its own level.
+/// Limits the log lines that anybody can cause.
 ///
-/// `report` writes the summary of a window in which some events did not appear at their own level. It is called at the end
-/// of the window. Outside a tokio runtime, it is called at the first event after that.
-pub(crate) fn is_shown(
-    limit: &Arc<EventLimit>,
-    cause: &'static str,
-    report: impl FnOnce(EventSummary) + Send + 'static,
-) -> bool {
-    let decision = limit.count(cause, Instant::now().into_std());
-    let runtime = tokio::runtime::Handle::try_current();
-    match (decision.previous_summary, decision.summary_due, runtime) {
-        (Some(previous), ..) => report(previous),
-        (None, Some(due), Ok(runtime)) => {
-            let limit = Arc::clone(limit);
+/// Events are counted in windows of one minute. The window of a cause begins with its first event. The first [`SHOWN`]
+/// events of a window appear at their own level, the others at `debug` only. If there are others, the window has a summary.
+///
+/// A cause is a name in the source of this crate, never a text from a request. So the number of causes is fixed.
+#[derive(Debug, Default)]
+pub(crate) struct EventLimit {
+    /// The current window of each cause. The lock is held only for a few instructions.
+    windows: Mutex<BTreeMap<&'static str, Window>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Window {
+    ends_at: Instant,
+    events: u64,
+}
+
+/// The number of events of one cause in one window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct EventSummary {
+    pub(crate) cause: &'static str,
+    pub(crate) events: u64,
+    /// How many of these events appeared at `debug` only.
+    pub(crate) hidden: u64,
+}
+
+/// What follows from one event.
+struct EventDecision {
+    is_shown: bool,
+    /// The summary of the previous window, which may have ended long ago. `None` if [`EventLimit::finish`] returned it.
+    previous_summary: Option<EventSummary>,
+    /// The end of the window. Set for its first event that is not shown: [`EventLimit::finish`] must be called then.
+    summary_due: Option<Instant>,
+}
+
+impl EventLimit {
+    /// Counts an event of `cause`, and returns whether it appears at its own level.
+    ///
+    /// `report` writes the summary of a window. It is called at the end of the window. Outside a tokio runtime, it is
+    /// called at the first event after that.
+    pub(crate) fn is_shown(
+        self: &Arc<Self>,
+        cause: &'static str,
+        report: impl FnOnce(EventSummary) + Send + 'static,
+    ) -> bool {
+        let decision = self.count(cause, tokio::time::Instant::now().into_std());
+        if let Some(previous) = decision.previous_summary {
+            report(previous);
+        } else if let Some(ends_at) = decision.summary_due
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            let this = Arc::clone(self);
             runtime.spawn(async move {
-                tokio::time::sleep(due.time_left).await;
-                if let Some(summary) = limit.finish(due) {
+                tokio::time::sleep_until(ends_at.into()).await;
+                if let Some(summary) = this.finish(cause, ends_at) {
                     report(summary);
                 }
             });
         }
-        (None, _, _) => {}
+        decision.is_shown
     }
-    decision.is_shown
+
+    fn count(&self, cause: &'static str, now: Instant) -> EventDecision {
+        let mut windows = self.lock();
+        let new = Window { ends_at: now.checked_add(WINDOW).unwrap_or(now), events: 0 };
+        let window = windows.entry(cause).or_insert(new);
+        let mut previous_summary = None;
+        if now >= window.ends_at {
+            previous_summary = window.summary(cause);
+            *window = new;
+        }
+        window.events = window.events.saturating_add(1);
+        let is_first_hidden = window.events == SHOWN.saturating_add(1);
+        let summary_due = is_first_hidden.then_some(window.ends_at);
+        EventDecision { is_shown: window.events <= SHOWN, previous_summary, summary_due }
+    }
+
+    /// Removes the window that ends at `ends_at`, and returns its summary. `None` if a later event has removed it.
+    fn finish(&self, cause: &'static str, ends_at: Instant) -> Option<EventSummary> {
+        let mut windows = self.lock();
+        windows.get(cause).filter(|window| window.ends_at == ends_at)?;
+        windows.remove(cause)?.summary(cause)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<&'static str, Window>> {
+        self.windows.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-/// An error and its sources as one short text without control characters. It has no byte of a fetched document.
+impl Window {
+    /// `None` if all events of the window were shown.
+    fn summary(&self, cause: &'static str) -> Option<EventSummary> {
+        let hidden = self.events.saturating_sub(SHOWN);
+        (hidden > 0).then_some(EventSummary { cause, events: self.events, hidden })
+    }
+}
+
+/// An error and all its sources as one short text without control characters. It has no byte of a fetched document.
 #[derive(Clone, Copy)]
-pub(crate) struct Cause<'e>(&'e (dyn StdError + 'static));
-
-impl<'e> Cause<'e> {
-    /// The error and all its sources.
-    pub(crate) fn new(error: &'e (dyn StdError + 'static)) -> Self {
-        Self(error)
-    }
-}
+pub(crate) struct Cause<'e>(pub(crate) &'e (dyn StdError + 'static));
 
 impl fmt::Display for Cause<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -71,23 +134,13 @@ impl fmt::Display for Cause<'_> {
     }
 }
 
-/// A text that anybody can choose: printable ASCII, on one line, and cut.
+/// A text that anybody can choose: printable ASCII, on one line, and cut after this number of characters.
 #[derive(Clone, Copy)]
-pub(crate) struct Escaped<'t> {
-    text: &'t str,
-    limit: usize,
-}
-
-impl<'t> Escaped<'t> {
-    /// At most `limit` characters.
-    pub(crate) const fn new(text: &'t str, limit: usize) -> Self {
-        Self { text, limit }
-    }
-}
+pub(crate) struct Escaped<'t>(pub(crate) &'t str, pub(crate) usize);
 
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Short { out: f, left: self.limit }.write_str(self.text)
+        Short { out: f, left: self.1 }.write_str(self.0)
     }
 }
 
@@ -114,47 +167,10 @@ impl fmt::Write for Short<'_, '_> {
 
 /// The most characters of a cause in one event: the error chain of a failed TLS handshake is shorter.
 pub(crate) const MAX_CAUSE: usize = 256;
+/// The number of events that are shown in each window: enough to see what they have in common.
+const SHOWN: u64 = 3;
+/// The length of a window. An operator needs longer than a minute to react to a log line, so more lines would not help.
+const WINDOW: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[derive(Debug, thiserror::Error)]
-    #[error("{text}")]
-    struct Layer {
-        text: String,
-        source: Option<Box<Layer>>,
-    }
-
-    fn layer(text: &str, source: Option<Layer>) -> Layer {
-        Layer { text: text.to_owned(), source: source.map(Box::new) }
-    }
-
-    #[test]
-    fn a_text_that_anybody_can_choose_cannot_break_a_log_line() {
-        assert_eq!(Escaped::new("a\r\n\u{1b}[31mé", 64).to_string(), "a\\r\\n\\u{1b}[31m\\u{e9}");
-        assert_eq!(Escaped::new(&"k".repeat(65_536), 64).to_string().len(), 64);
-    }
-
-    #[test]
-    fn a_cause_names_every_level_on_one_line() {
-        let error = layer("no answer", Some(layer("TLS\nhandshake", Some(layer("UnknownIssuer", None)))));
-        assert_eq!(Cause::new(&error).to_string(), "no answer: TLS\\nhandshake: UnknownIssuer");
-    }
-
-    #[test]
-    fn a_cause_is_cut_at_256_characters() {
-        for error in [layer(&"x".repeat(200_000), None), layer("no answer", Some(layer(&"\n".repeat(9_000), None)))] {
-            assert_eq!(Cause::new(&error).to_string().len(), MAX_CAUSE);
-        }
-    }
-
-    #[test]
-    fn log_lines_have_no_value_of_a_document() {
-        let source = DocumentError::new("the member \"jwks_uri\" is not an https URL").found("http://SECRET");
-        let error = crate::http_client::FetchError::new(crate::http_client::FetchErrorKind::Document, "https://as");
-        let error = Arc::new(error.with_source(source));
-        let shown = Cause::new(&error).to_string();
-        assert!(shown.contains("https://as") && shown.contains("jwks_uri") && !shown.contains("SECRET"), "{shown}");
-    }
-}
+mod tests;

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use http::HeaderValue;
 
-use crate::event_limit::EventLimit;
+use crate::log::EventLimit;
 use crate::scope::{OFFLINE_ACCESS, RequestedScopes, ScopeHierarchy, ScopeRequirement, Scopes};
 
 /// The configuration that challenges and scope checks of a route need. A layer computes it once, and all requests share it.

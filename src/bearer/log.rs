@@ -8,9 +8,8 @@ use std::error::Error as StdError;
 use std::sync::{Arc, LazyLock};
 
 use super::{Guard, Rejection, RejectionKind};
-use crate::event_limit::{EventLimit, EventSummary};
 use crate::introspection::IntrospectionError;
-use crate::log::{Cause, Escaped, MAX_CAUSE, is_shown, limited};
+use crate::log::{Cause, Escaped, EventLimit, EventSummary, MAX_CAUSE, limited};
 use crate::scope::Scopes;
 use crate::verify::VerifyError;
 
@@ -43,9 +42,9 @@ fn log(guard: &Guard, rejection: &Rejection, issuer: Option<&str>, error: Option
         RejectionKind::Request(failure) => failure.label(),
         _ => kind,
     };
-    let kid = error.and_then(VerifyError::kid).map(|kid| tracing::field::display(Escaped::new(kid, MAX_KID)));
+    let kid = error.and_then(VerifyError::kid).map(|kid| tracing::field::display(Escaped(kid, MAX_KID)));
     let source = error.and_then(StdError::source);
-    let reason = source.map(|source| tracing::field::display(Cause::new(source)));
+    let reason = source.map(|source| tracing::field::display(Cause(source)));
     let is_shown = is_counted(guard, cause);
     match rejection.kind() {
         RejectionKind::Unavailable { .. } => {
@@ -77,13 +76,13 @@ pub(crate) fn misconfigured(guard: &Guard, cause: &'static str, message: &'stati
 /// The same on a route without a layer, where no server counts the events.
 pub(crate) fn misconfigured_outside(cause: &'static str, path: Option<&str>, message: &'static str) {
     static LIMIT: LazyLock<Arc<EventLimit>> = LazyLock::new(Arc::default);
-    let is_shown = is_shown(&LIMIT, cause, summary);
-    let path = path.map(|path| tracing::field::display(Escaped::new(path, MAX_CAUSE)));
+    let is_shown = LIMIT.is_shown(cause, summary);
+    let path = path.map(|path| tracing::field::display(Escaped(path, MAX_CAUSE)));
     limited!(is_shown, error, target: "mcp_bearer::rejection", kind = "internal", cause, path, "{message}");
 }
 
 fn is_counted(guard: &Guard, cause: &'static str) -> bool {
-    is_shown(&guard.events, cause, summary)
+    guard.events.is_shown(cause, summary)
 }
 
 fn summary(EventSummary { cause, events, hidden }: EventSummary) {

@@ -89,7 +89,7 @@ impl Discovery {
                 }
                 Err(error) => error,
             };
-            let cause = Cause::new(&error);
+            let cause = Cause(&error);
             tracing::debug!(target: "mcp_bearer::keys", issuer = self.issuer.as_str(), %cause, "no metadata at this URL");
             // All candidates have the same host. If no connection can be made, the others are not tried.
             let is_unreachable = error.is_unreachable();

@@ -4,9 +4,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{AuthorizationServerMetadata, Discovery, EndpointUrl};
-use crate::event_limit::{EventLimit, EventSummary};
 use crate::http_client::{BackOff, FetchError, FetchErrorKind, HttpClient, SingleFlight, catch_panic};
-use crate::log::{Cause, is_shown, limited};
+use crate::log::{Cause, EventLimit, EventSummary, limited};
 
 /// Where an endpoint of an issuer is found.
 pub(crate) enum EndpointSource {
@@ -171,9 +170,9 @@ impl SharedSource {
     }
 
     fn log(&self, error: &Arc<FetchError>) {
-        let (issuer, cause) = (self.discovery.issuer.as_str(), Cause::new(error));
+        let (issuer, cause) = (self.discovery.issuer.as_str(), Cause(error));
         let owned: Box<str> = issuer.into();
-        let is_shown = is_shown(&self.events, "metadata", move |summary| {
+        let is_shown = self.events.is_shown("metadata", move |summary| {
             let EventSummary { cause, events, hidden } = summary;
             tracing::warn!(target: "mcp_bearer::keys", issuer = &*owned, cause, count = events, hidden,
                 "metadata could not be fetched many times within a minute: only the first appear above `debug`");

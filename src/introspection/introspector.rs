@@ -12,9 +12,8 @@ use super::{Introspection, IntrospectionError, TokenStatus};
 use crate::clock::Clock;
 use crate::crypto::{Fingerprint, Hmac};
 use crate::discovery::{EndpointSource, EndpointUrl};
-use crate::event_limit::{EventLimit, EventSummary};
 use crate::http_client::{FetchError, FetchErrorKind, HttpClient, SingleFlight, retry_pause};
-use crate::log::{Cause, is_shown, limited};
+use crate::log::{Cause, EventLimit, EventSummary, limited};
 
 /// Introspects tokens at one authorization server. It has a cache, a single flight for each token, a limit of
 /// concurrent requests, and a circuit breaker.
@@ -108,7 +107,7 @@ impl Introspector {
         // that time with `stale_on_error`, which is zero by default. No result is used after the token has expired.
         match (result, self.cache.get_stale(&fingerprint, max_age)) {
             (Err(error), Some(status)) => {
-                let (issuer, cause) = (&*self.client.issuer, Cause::new(&error));
+                let (issuer, cause) = (&*self.client.issuer, Cause(&error));
                 tracing::debug!(target: "mcp_bearer::introspection", issuer, %cause, "the last cached result is used");
                 Ok(status)
             }
@@ -261,7 +260,7 @@ impl Introspector {
                 tracing::info!(target: "mcp_bearer::introspection", issuer, "introspection resumed");
             }
         }
-        match error.map(|error| (error.kind(), Cause::new(error))) {
+        match error.map(|error| (error.kind(), Cause(error))) {
             Some((FetchErrorKind::Status(401 | 403), cause)) if self.queue.should_report_credentials() => {
                 tracing::error!(target: "mcp_bearer::introspection", issuer, %cause,
                     "introspection is rejected, and no token was confirmed as active yet: check the client credentials");
@@ -277,7 +276,7 @@ impl Introspector {
     }
 
     fn log_failure(&self, error: &Arc<FetchError>, transition: Transition) {
-        let (issuer, cause) = (&*self.client.issuer, Cause::new(error));
+        let (issuer, cause) = (&*self.client.issuer, Cause(error));
         match (error.kind(), transition) {
             (FetchErrorKind::CredentialsRejected(_), Transition::Opened(_) | Transition::Counted)
             | (FetchErrorKind::Unsendable, _) => {
@@ -296,7 +295,7 @@ impl Introspector {
 
     fn is_shown(&self, cause: &'static str) -> bool {
         let issuer = self.client.issuer.clone();
-        is_shown(&self.events, cause, move |EventSummary { cause, events, hidden }| {
+        self.events.is_shown(cause, move |EventSummary { cause, events, hidden }| {
             tracing::warn!(target: "mcp_bearer::introspection", issuer = &*issuer, cause, count = events, hidden,
                 "many introspection requests failed within a minute: only the first appear above `debug`");
         })

@@ -10,10 +10,9 @@ use tokio::time::Instant;
 use super::fetch::{Fetched, KeySetFetcher, Validators};
 use super::refresh::{Action, FETCH_LIMIT, Fetch, Refresh};
 use super::{FoundKeys, KeyError, RefreshPolicy};
-use crate::event_limit::{EventLimit, EventSummary};
 use crate::http_client::{FetchError, FetchErrorKind, SingleFlight, catch_panic};
 use crate::jose::{Algorithm, JwkSet, KeyName, Selection};
-use crate::log::{Cause, is_shown, limited};
+use crate::log::{Cause, EventLimit, EventSummary, limited};
 
 /// The key set of one issuer: fetched when it is needed, cached, and refreshed.
 pub(crate) struct RemoteKeys {
@@ -258,9 +257,9 @@ impl SharedKeys {
             }
             Ok(_) => tracing::debug!(target: "mcp_bearer::keys", issuer, "key set not modified"),
             Err(error) => {
-                let cause = Cause::new(error);
+                let cause = Cause(error);
                 let owned: Box<str> = issuer.into();
-                let is_shown = is_shown(&self.events, "key_set", move |EventSummary { cause, events, hidden }| {
+                let is_shown = self.events.is_shown("key_set", move |EventSummary { cause, events, hidden }| {
                     tracing::warn!(target: "mcp_bearer::keys", issuer = &*owned, cause, count = events, hidden,
                     "the key set could not be fetched many times within a minute: only the first appear above `debug`");
                 });
