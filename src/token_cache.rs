@@ -1,14 +1,12 @@
 //! A cache for results about tokens. The key is the HMAC of a token, and entries and bytes are bounded.
 
-use std::hash::{BuildHasherDefault, Hasher};
-
 use quick_cache::sync::{Cache, DefaultLifecycle};
-use quick_cache::{OptionsBuilder, Weighter};
+use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 
 use crate::crypto::Fingerprint;
 
 /// A bounded cache. Entries that were not used recently are evicted first.
-pub(crate) struct TokenCache<V>(Cache<Fingerprint, V, ByPages, BuildHasherDefault<Uniform>>);
+pub(crate) struct TokenCache<V>(Cache<Fingerprint, V, ByPages>);
 
 /// A value that has text on the heap.
 pub(crate) trait Weighed: Clone {
@@ -23,7 +21,7 @@ impl<V: Weighed> TokenCache<V> {
         let shards = if capacity < SHARDS * LEAST { 1 } else { SHARDS };
         let room = u64::try_from(if shards == 1 { capacity } else { (capacity / SHARDS).saturating_mul(SHARDS) })
             .unwrap_or(u64::MAX);
-        let (hasher, lifecycle) = (BuildHasherDefault::default(), DefaultLifecycle::default());
+        let (hasher, lifecycle) = (DefaultHashBuilder::default(), DefaultLifecycle::default());
         let mut options = OptionsBuilder::new();
         options.shards(shards).estimated_items_capacity(capacity).weight_capacity(room);
         Self(match options.build() {
@@ -57,25 +55,6 @@ struct ByPages;
 impl<V: Weighed> Weighter<Fingerprint, V> for ByPages {
     fn weight(&self, _: &Fingerprint, value: &V) -> u64 {
         u64::try_from(value.bytes().div_ceil(PAGE)).unwrap_or(u64::MAX).max(1)
-    }
-}
-
-/// The first bytes of an HMAC are a hash that nobody can choose.
-#[derive(Default)]
-struct Uniform(u64);
-
-impl Hasher for Uniform {
-    fn write(&mut self, fingerprint: &[u8]) {
-        if let Some(first) = fingerprint.first_chunk() {
-            self.0 = u64::from_le_bytes(*first);
-        }
-    }
-
-    /// The length before the bytes is constant.
-    fn write_usize(&mut self, _: usize) {}
-
-    fn finish(&self) -> u64 {
-        self.0
     }
 }
 

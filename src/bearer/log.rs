@@ -23,7 +23,7 @@ impl Rejection {
     /// The same for a token that cannot be verified.
     pub(super) fn from_error(error: &VerifyError, guard: &Arc<Guard>) -> Self {
         let rejection = Self::from(error.kind());
-        log(guard, &rejection, error.issuer(), Some(error));
+        log(guard, &rejection, error.issuer.as_deref(), Some(error));
         rejection.guarded_by(guard)
     }
 
@@ -42,7 +42,7 @@ fn log(guard: &Guard, rejection: &Rejection, issuer: Option<&str>, error: Option
         RejectionKind::Request(failure) => failure.label(),
         _ => kind,
     };
-    let kid = error.and_then(VerifyError::kid).map(|kid| tracing::field::display(Escaped(kid, MAX_KID)));
+    let kid = error.and_then(|error| error.kid.as_deref()).map(|kid| tracing::field::display(Escaped(kid, MAX_KID)));
     let source = error.and_then(StdError::source);
     let reason = source.map(|source| tracing::field::display(Cause(source)));
     let is_shown = is_counted(guard, cause);

@@ -46,7 +46,7 @@ impl IssuerVerifier {
             Verification::Done(match status {
                 TokenStatus::Active(_) => Ok(accepted),
                 TokenStatus::Inactive => Err(this.error(CheckFailure::Inactive)),
-                TokenStatus::Unsupported => Err(this.misconfigured(CannotBeRevoked)),
+                TokenStatus::Unsupported => Err(this.misconfigured(CANNOT_BE_REVOKED)),
             })
         })
     }
@@ -79,7 +79,7 @@ impl IssuerVerifier {
     /// Verifies a JWT that the authorization server does not introspect, to find the cause: the failure of a check. If the
     /// JWT is valid, or there are no keys to verify it with, the cause is the configuration.
     fn explain_unsupported(self: &Arc<Self>, verifier: &Arc<Verifier>, token: &[u8]) -> Verification<Accepted> {
-        let misconfigured = Err(self.misconfigured(CannotBeIntrospected));
+        let misconfigured = Err(self.misconfigured(CANNOT_BE_INTROSPECTED));
         let Method::Introspection { keys: Some(keys), .. } = &self.method else {
             return Verification::Done(misconfigured);
         };
@@ -98,7 +98,7 @@ impl IssuerVerifier {
         Ok(Accepted { claims, signature: None })
     }
 
-    fn misconfigured(&self, source: impl std::error::Error + Send + Sync + 'static) -> VerifyError {
+    fn misconfigured(&self, source: &'static str) -> VerifyError {
         self.error(VerifyError::new(VerifyErrorKind::Misconfigured).with_source(source))
     }
 
@@ -107,17 +107,12 @@ impl IssuerVerifier {
     }
 }
 
-#[derive(Debug, thiserror::Error)]
-#[error("the authorization server does not introspect JWTs, so `revocation_check` cannot work with it")]
-struct CannotBeRevoked;
-
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "the authorization server does not introspect JWTs: use `introspect_opaque`, which verifies them by their keys"
-)]
-struct CannotBeIntrospected;
-
 /// The token as text. The grammar of credentials allows ASCII only (RFC 6750, section 2.1), so nothing is replaced.
 fn text(token: &[u8]) -> Arc<str> {
     String::from_utf8_lossy(token).into()
 }
+
+const CANNOT_BE_REVOKED: &str =
+    "the authorization server does not introspect JWTs, so `revocation_check` cannot work with it";
+const CANNOT_BE_INTROSPECTED: &str =
+    "the authorization server does not introspect JWTs: use `introspect_opaque`, which verifies them by their keys";

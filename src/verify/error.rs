@@ -22,9 +22,9 @@ use crate::keys::KeyError;
 pub struct VerifyError {
     kind: VerifyErrorKind,
     /// The configured issuer, for the log.
-    issuer: Option<Box<str>>,
+    pub(crate) issuer: Option<Box<str>>,
     /// The key id in the token's header, for the log.
-    kid: Option<Box<str>>,
+    pub(crate) kid: Option<Box<str>>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -78,14 +78,6 @@ impl VerifyError {
         self.kid = kid.map(Box::from);
         self
     }
-
-    pub(crate) fn issuer(&self) -> Option<&str> {
-        self.issuer.as_deref()
-    }
-
-    pub(crate) fn kid(&self) -> Option<&str> {
-        self.kid.as_deref()
-    }
 }
 
 impl From<CheckFailure> for VerifyError {
@@ -100,11 +92,7 @@ impl From<KeyError> for VerifyError {
             KeyError::Unknown => CheckFailure::UnknownKey.into(),
             KeyError::Unusable => Self::unavailable(None).with_source(error),
             KeyError::Unavailable { retry_after, source } => {
-                let error = Self::unavailable(retry_after);
-                match source {
-                    Some(source) => error.with_source(source),
-                    None => error,
-                }
+                Self { source: source.map(Into::into), ..Self::unavailable(retry_after) }
             }
         }
     }
@@ -119,11 +107,4 @@ impl From<IntrospectionError> for VerifyError {
         };
         Self::new(kind).with_source(error)
     }
-}
-
-#[derive(Debug, thiserror::Error)]
-#[error("{what} took longer than {limit:?}")]
-pub(super) struct TimedOut {
-    pub(super) what: &'static str,
-    pub(super) limit: Duration,
 }

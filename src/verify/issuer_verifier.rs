@@ -3,8 +3,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::error::TimedOut;
-use super::{TokenVerifier, VerifyError};
+use super::VerifyError;
 use crate::claims::{Claims, Policy, ahead_by, check, check_client_audience};
 use crate::failure::CheckFailure;
 use crate::introspection::Introspector;
@@ -109,7 +108,14 @@ impl IssuerVerifier {
         now: Duration,
     ) -> Result<Claims, VerifyError> {
         check(&claims, &self.policy, explicitly_typed, now).map_err(|failure| match failure {
-            CheckFailure::NotYetValid => VerifyError::from(failure).with_source(ClockBehind::new(&claims, now)),
+            // The most frequent reason is that the clock of this machine is wrong.
+            CheckFailure::NotYetValid => {
+                // Rounded up, so that it never says 0 s.
+                let ahead = ahead_by(&claims, now).saturating_add(Duration::from_nanos(999_999_999)).as_secs();
+                VerifyError::from(failure).with_source(format!(
+                    "`nbf` or `iat` is {ahead} s ahead of the clock of this machine, which may be behind"
+                ))
+            }
             failure => failure.into(),
         })?;
         for pointer in &self.scope_claims {
@@ -129,8 +135,9 @@ impl IssuerVerifier {
         if tokio::runtime::Handle::try_current().is_err() {
             return Ok(work.await);
         }
-        let timed_out = |_| VerifyError::unavailable(None).with_source(TimedOut { what, limit: self.time_limit });
-        tokio::time::timeout(self.time_limit, work).await.map_err(timed_out)
+        let limit = self.time_limit;
+        let timed_out = |_| VerifyError::unavailable(None).with_source(format!("{what} took longer than {limit:?}"));
+        tokio::time::timeout(limit, work).await.map_err(timed_out)
     }
 }
 
@@ -143,16 +150,42 @@ impl<T> Verification<T> {
     }
 }
 
-/// The token is from the future. The most frequent reason is that the clock of this machine is wrong.
-#[derive(Debug, thiserror::Error)]
-#[error("`nbf` or `iat` is {seconds} s ahead of the clock of this machine, which may be behind")]
-struct ClockBehind {
-    seconds: u64,
+/// Verifies tokens by code of the application: another format than JWT, a database, a library of a vendor.
+///
+/// The crate calls it for opaque tokens, and for JWTs that name the verifier's issuer and are neither expired nor
+/// something else than an access token according to their own claims. It checks the returned claims like those of a JWT:
+/// issuer, audience, expiry, confirmation and the marks of tokens that are not access tokens.
+///
+/// A verifier has to bound the requests that it sends. If it takes longer than
+/// [`verification_timeout`](crate::ResourceServerBuilder::verification_timeout), or panics, the caller gets 503.
+///
+/// ```
+/// use mcp_bearer::Issuer;
+/// use mcp_bearer::claims::Claims;
+/// use mcp_bearer::verify::{CheckFailure, TokenVerifier, VerifyFuture};
+///
+/// struct ApiKeys;
+///
+/// impl TokenVerifier for ApiKeys {
+///     fn verify<'a>(&'a self, token: &'a str) -> VerifyFuture<'a> {
+///         Box::pin(async move {
+///             // Compare a hash with a database instead.
+///             if token != "an-api-key" {
+///                 return Err(CheckFailure::Inactive.into());
+///             }
+///             let claims = r#"{"iss": "urn:example:keys", "sub": "service-1", "exp": 4102444800,
+///                 "aud": "https://mcp.example.com/mcp", "scope": "mcp:tools"}"#;
+///             Ok(Claims::from_json(claims)?)
+///         })
+///     }
+/// }
+///
+/// let issuer = Issuer::with_verifier("urn:example:keys", ApiKeys);
+/// ```
+pub trait TokenVerifier: Send + Sync + 'static {
+    /// Verifies `token`, the text after `Bearer`, and returns its claims.
+    fn verify<'a>(&'a self, token: &'a str) -> VerifyFuture<'a>;
 }
 
-impl ClockBehind {
-    fn new(claims: &Claims, now: Duration) -> Self {
-        // Rounded up, so that it never says 0 s.
-        Self { seconds: ahead_by(claims, now).saturating_add(Duration::from_nanos(999_999_999)).as_secs() }
-    }
-}
+/// The future that [`TokenVerifier::verify`] returns.
+pub type VerifyFuture<'a> = Pin<Box<dyn Future<Output = Result<Claims, VerifyError>> + Send + 'a>>;

@@ -103,13 +103,10 @@ fn about<E: Into<VerifyError>>(issuer: &str, kid: Option<&str>) -> impl Fn(E) ->
 /// It is a media type in any case, with or without `application/` (RFC 7515, section 4.1.9).
 fn is_explicitly_typed(typ: Option<&str>) -> Result<bool, CheckFailure> {
     let Some(typ) = typ else { return Ok(false) };
-    let name = match typ.split_at_checked(PREFIX.len()) {
-        Some((prefix, name)) if prefix.eq_ignore_ascii_case(PREFIX) => name,
-        _ => typ,
-    };
-    if name.eq_ignore_ascii_case("at+jwt") {
+    let is_one_of = |names: [&str; 2]| names.iter().any(|name| typ.eq_ignore_ascii_case(name));
+    if is_one_of(["at+jwt", "application/at+jwt"]) {
         Ok(true)
-    } else if name.eq_ignore_ascii_case("jwt") {
+    } else if is_one_of(["jwt", "application/jwt"]) {
         Ok(false)
     } else {
         Err(CheckFailure::TokenType)
@@ -125,8 +122,6 @@ fn check_replicated(header: &Header<'_>, claims: &Claims) -> Result<(), CheckFai
         Err(CheckFailure::Header)
     }
 }
-
-const PREFIX: &str = "application/";
 
 #[cfg(test)]
 mod tests {

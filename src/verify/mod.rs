@@ -42,7 +42,6 @@ mod delegated;
 mod error;
 mod issuer_verifier;
 mod jwt;
-mod token_verifier;
 mod verifier;
 
 #[doc(inline)]
@@ -51,5 +50,5 @@ pub use crate::failure::CheckFailure;
 pub(crate) use cache::VerifiedTokens;
 pub use error::{VerifyError, VerifyErrorKind};
 pub(crate) use issuer_verifier::{IssuerVerifier, Method, PendingVerification, Verification, Verified};
-pub use token_verifier::{TokenVerifier, VerifyFuture};
+pub use issuer_verifier::{TokenVerifier, VerifyFuture};
 pub(crate) use verifier::{OpaqueRoute, RouteOpaque, Verifier};

@@ -28,7 +28,9 @@ pub(crate) struct Verifier {
     /// Whether the JWTs of at least one issuer are not verified with keys.
     pub(super) delegates_jwts: bool,
     opaque: OpaqueRoute,
-    length_limit: LengthLimit,
+    max_token_length: usize,
+    /// When the log last had a line about a token that is too long.
+    warned_at: Mutex<Option<Instant>>,
     cache: Option<Arc<VerifiedTokens>>,
     pub(super) clock: Arc<dyn Clock>,
 }
@@ -57,8 +59,16 @@ impl Verifier {
         let algorithms = issuers.iter().filter(|issuer| issuer.keys().is_some()).map(|issuer| issuer.algorithms);
         let algorithms = algorithms.fold(AllowedAlgorithms::from_iter([]), AllowedAlgorithms::union);
         let delegates_jwts = issuers.iter().any(|issuer| issuer.keys().is_none());
-        let length_limit = LengthLimit { max: max_token_length, warned_at: Mutex::new(None) };
-        Self { issuers, algorithms, delegates_jwts, opaque, length_limit, cache: cache.map(Arc::new), clock }
+        Self {
+            issuers,
+            algorithms,
+            delegates_jwts,
+            opaque,
+            max_token_length,
+            warned_at: Mutex::default(),
+            cache: cache.map(Arc::new),
+            clock,
+        }
     }
 
     /// Verifies the text after `Bearer`.
@@ -68,7 +78,7 @@ impl Verifier {
     pub(crate) fn verify(self: &Arc<Self>, token: &[u8]) -> Verification {
         let verify = || {
             // Row 1 of the table, for opaque tokens as well, and before the token is hashed for the cache.
-            self.length_limit.check(token.len())?;
+            self.check_length(token.len())?;
             match &self.cache {
                 Some(cache) => cache.verify(token, &self.clock, || self.verify_uncached(token)),
                 None => self.verify_uncached(token),
@@ -96,6 +106,29 @@ impl Verifier {
         }
     }
 
+    /// Row 1 of the table: rejects tokens that are too long.
+    ///
+    /// It tells the operator the length. The user of such a token, who may have many roles, logs in again and again, and
+    /// only the log can say why that does not help.
+    fn check_length(&self, length: usize) -> Result<(), VerifyError> {
+        let max_token_length = self.max_token_length;
+        if length <= max_token_length {
+            return Ok(());
+        }
+        let now = Instant::now();
+        let mut warned_at = self.warned_at.lock().unwrap_or_else(PoisonError::into_inner);
+        if warned_at.is_none_or(|at| now.saturating_duration_since(at) >= WARNING_INTERVAL) {
+            *warned_at = Some(now);
+            drop(warned_at);
+            tracing::warn!(
+                target: "mcp_bearer::rejection", length, max_token_length,
+                "access token rejected: too long"
+            );
+        }
+        let source = format!("the token has {length} bytes; `max_token_length` is {max_token_length}");
+        Err(VerifyError::from(CheckFailure::TooLong).with_source(source))
+    }
+
     fn verify_uncached(self: &Arc<Self>, token: &[u8]) -> Step {
         if !matches!(self.opaque, OpaqueRoute::None) && !is_jwt(token) {
             return self.opaque_issuer(token)?.delegate(self, token, None);
@@ -104,20 +137,17 @@ impl Verifier {
     }
 
     fn opaque_issuer(&self, token: &[u8]) -> Result<&Arc<IssuerVerifier>, VerifyError> {
-        let issuer = match &self.opaque {
-            OpaqueRoute::None => None,
-            OpaqueRoute::One(issuer) => Some(issuer),
-            OpaqueRoute::Chosen(choose) => match std::str::from_utf8(token).ok().and_then(|token| choose(token)) {
-                None => None,
-                Some(chosen) => {
-                    let is_chosen =
-                        |issuer: &&Arc<IssuerVerifier>| issuer.accepts_opaque() && *issuer.issuer == *chosen;
-                    let unknown = || VerifyError::new(VerifyErrorKind::Misconfigured).with_source(UnknownRoute);
-                    Some(self.issuers.iter().find(is_chosen).ok_or_else(unknown)?)
-                }
-            },
-        };
-        issuer.ok_or_else(|| CheckFailure::Issuer.into())
+        match &self.opaque {
+            OpaqueRoute::None => Err(CheckFailure::Issuer.into()),
+            OpaqueRoute::One(issuer) => Ok(issuer),
+            OpaqueRoute::Chosen(choose) => {
+                let chosen = std::str::from_utf8(token).ok().and_then(|token| choose(token));
+                let chosen = chosen.ok_or(CheckFailure::Issuer)?;
+                let is_chosen = |issuer: &&Arc<IssuerVerifier>| issuer.accepts_opaque() && *issuer.issuer == *chosen;
+                let unknown = || VerifyError::new(VerifyErrorKind::Misconfigured).with_source(UNKNOWN_ROUTE);
+                self.issuers.iter().find(is_chosen).ok_or_else(unknown)
+            }
+        }
     }
 
     /// The issuer that accepts `iss`.
@@ -138,45 +168,8 @@ fn is_jwt(token: &[u8]) -> bool {
     header.is_ok_and(|header| json::parse::<IgnoredAny>(&header).is_ok())
 }
 
-/// Row 1 of the table: rejects tokens that are too long.
-///
-/// It tells the operator the length. The user of such a token, who may have many roles, logs in again and again, and
-/// only the log can say why that does not help.
-struct LengthLimit {
-    max: usize,
-    warned_at: Mutex<Option<Instant>>,
-}
-
-impl LengthLimit {
-    fn check(&self, length: usize) -> Result<(), VerifyError> {
-        if length <= self.max {
-            return Ok(());
-        }
-        let now = Instant::now();
-        let mut warned_at = self.warned_at.lock().unwrap_or_else(PoisonError::into_inner);
-        if warned_at.is_none_or(|at| now.saturating_duration_since(at) >= WARNING_INTERVAL) {
-            *warned_at = Some(now);
-            drop(warned_at);
-            tracing::warn!(
-                target: "mcp_bearer::rejection", length, max_token_length = self.max,
-                "access token rejected: too long"
-            );
-        }
-        Err(VerifyError::from(CheckFailure::TooLong).with_source(TooLong { length, max: self.max }))
-    }
-}
-
-#[derive(Debug, thiserror::Error)]
-#[error("the token has {length} bytes; `max_token_length` is {max}")]
-struct TooLong {
-    length: usize,
-    max: usize,
-}
-
-#[derive(Debug, thiserror::Error)]
-#[error("`route_opaque` returned the name of an issuer that is not configured or does not verify opaque tokens")]
-struct UnknownRoute;
-
+const UNKNOWN_ROUTE: &str =
+    "`route_opaque` returned the name of an issuer that is not configured or does not verify opaque tokens";
 /// The name of a verification in the error of a panic.
 const VERIFICATION: &str = "the verification of the token";
 /// At most one line a minute, since anybody can send long tokens.
