@@ -1,12 +1,11 @@
 //! The decision about a request, when its body is read.
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use http::{HeaderMap, header};
 
 use super::OperationFailure;
-use super::request::{self, ListKind, MAX_URI_BYTES, MAX_URIS, Message, Operation, OperationHeaders};
+use super::request::{self, LIST_METHODS, OperationHeaders};
 use super::scopes::{RequiredRules, Rules};
 use crate::bearer::{Caller, Guard, Rejection, RejectionKind};
 use crate::scope::Scopes;
@@ -20,45 +19,6 @@ pub(super) struct AcceptedBody {
     pub(super) lists: bool,
 }
 
-/// The operations of all messages in a body.
-#[derive(Default)]
-struct BodySummary {
-    needs: RequiredRules,
-    lists: bool,
-    mismatch: bool,
-    /// The number of URIs, and their bytes together.
-    uris: usize,
-    uri_bytes: usize,
-    id: Option<Box<str>>,
-    messages: usize,
-}
-
-impl BodySummary {
-    /// Stops at more URIs than are compared with rules.
-    fn add(
-        &mut self,
-        message: &Message<'_>,
-        repeated: Option<&OperationHeaders<'_>>,
-        rules: &Rules,
-    ) -> ControlFlow<()> {
-        let operation = message.operation.as_ref();
-        for uri in operation.map_or(&[][..], Operation::uris) {
-            self.uris = self.uris.saturating_add(1);
-            self.uri_bytes = self.uri_bytes.saturating_add(uri.len());
-        }
-        if self.uris > MAX_URIS || self.uri_bytes > MAX_URI_BYTES {
-            return ControlFlow::Break(());
-        }
-        self.mismatch |= operation.zip(repeated).is_some_and(|(operation, headers)| !headers.agree_with(operation));
-        self.lists |= operation.is_some_and(|operation| ListKind::from_method(&operation.method).is_some());
-        rules.add(operation, &mut self.needs);
-        self.messages = self.messages.saturating_add(1);
-        // A batch is rejected as a whole, so only a single request has an id for the response.
-        self.id = if self.messages == 1 { message.request_id() } else { None };
-        ControlFlow::Continue(())
-    }
-}
-
 /// Decides before the handler runs, because the status of a response cannot change later.
 pub(super) fn decide(
     rules: &Rules,
@@ -66,13 +26,15 @@ pub(super) fn decide(
     headers: &HeaderMap,
     body: &[u8],
 ) -> Result<AcceptedBody, Rejection> {
-    let rejected =
-        |failure, id: Option<Box<str>>| Err(Rejection::for_operation(failure, id.as_deref()).logged(caller.guard()));
-    let repeated = OperationHeaders::parse(headers);
-    let mut summary = BodySummary { mismatch: repeated.is_err(), ..BodySummary::default() };
-    let read = request::read(body, |message| summary.add(&message, repeated.as_ref().ok(), rules));
-    let is_readable = read.is_ok() && !is_encoded(headers) && is_utf8(headers);
-    if !is_readable && repeated.is_ok() {
+    let messages = request::read(body).filter(|_| !is_encoded(headers) && is_utf8(headers));
+    let rejected = |failure| {
+        // A batch is rejected as a whole, so only a single request has an id for the response.
+        let id =
+            messages.as_deref().and_then(|messages| if let [message] = messages { message.request_id() } else { None });
+        Err(Rejection::for_operation(failure, id).logged(caller.guard()))
+    };
+    let Ok(repeated) = OperationHeaders::parse(headers) else { return rejected(OperationFailure::HeaderMismatch) };
+    let Some(messages) = &messages else {
         // The handler may read any operation from this body, so the token must satisfy every rule.
         let everything = rules.everything();
         return match caller {
@@ -80,18 +42,23 @@ pub(super) fn decide(
             Caller::Token(auth)
                 if everything.unlisted || !rules.are_met(&everything, auth.scopes(), &auth.guard().hierarchy) =>
             {
-                rejected(OperationFailure::Unreadable, None)
+                rejected(OperationFailure::Unreadable)
             }
             Caller::Token(_) => Ok(AcceptedBody { needs: everything, lists: true }),
         };
+    };
+    let mut operations = messages.iter().filter_map(|message| message.operation.as_ref());
+    if !operations.clone().all(|operation| repeated.agree_with(operation)) {
+        return rejected(OperationFailure::HeaderMismatch);
     }
-    let BodySummary { needs, lists, mismatch, id, .. } = summary;
-    if mismatch {
-        return rejected(OperationFailure::HeaderMismatch, id.filter(|_| is_readable));
+    let lists = operations.any(|operation| LIST_METHODS.contains(&operation.method.as_ref()));
+    let mut needs = RequiredRules::default();
+    for message in messages {
+        rules.add(message.operation.as_ref(), &mut needs);
     }
     match caller {
         Caller::Anonymous(guard) if needs.token => Err(missing_token(guard, rules.scopes_of(&needs))),
-        _ if needs.unlisted => rejected(OperationFailure::Unlisted, id),
+        _ if needs.unlisted => rejected(OperationFailure::Unlisted),
         Caller::Anonymous(_) => Ok(AcceptedBody { needs, lists }),
         Caller::Token(auth) if rules.are_met(&needs, auth.scopes(), &auth.guard().hierarchy) => {
             Ok(AcceptedBody { needs, lists })

@@ -1,8 +1,6 @@
 //! The part of this module that `crate::fuzzing` exports.
 
-use std::ops::ControlFlow;
-
-use super::request::{self, Message, Operation, Target};
+use super::request::{self, Operation, Target};
 use super::scopes::{McpScopes, RequiredRules, Rules};
 
 /// The operation of a request or notification, as the layer reads it.
@@ -20,13 +18,8 @@ pub struct ParsedOperation {
 /// The messages of a body, each `None` if it is a response. `None` for an ambiguous body.
 #[must_use]
 pub fn messages(body: &[u8]) -> Option<Vec<Option<ParsedOperation>>> {
-    let mut messages = Vec::new();
-    let show = |message: Message<'_>| {
-        messages.push(message.operation.as_ref().map(parsed));
-        ControlFlow::Continue(())
-    };
-    request::read(body, show).ok()?;
-    Some(messages)
+    let messages = request::read(body)?;
+    Some(messages.iter().map(|message| message.operation.as_ref().map(parsed)).collect())
 }
 
 fn parsed(operation: &Operation<'_>) -> ParsedOperation {

@@ -3,17 +3,19 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Request, Response, request};
 use http_body::Body;
 use pin_project_lite::pin_project;
+use tokio::time::Sleep;
 use tower_service::Service;
 
 use super::decision::{AcceptedBody, missing_token};
 use super::exchange::{Exchange, Listing, McpState};
 use super::list::FilteredBody;
-use super::request::RequestReader;
+use super::request::{BodyReadError, BodyReader};
 use super::{McpRequestBody, McpResponseBody, OperationFailure};
 use crate::bearer::{BearerToken, Caller, Rejection, is_preflight};
 use crate::error::BoxError;
@@ -40,7 +42,13 @@ pin_project! {
 pin_project! {
     #[project = McpStageProjection]
     enum McpStage<S, B, F, R> {
-        Reading { #[pin] reading: RequestReader<B>, next: Option<Box<UnreadRequest<S>>> },
+        Reading {
+            #[pin]
+            reader: BodyReader<B>,
+            // Set once the body is not available at once.
+            timeout: Option<Pin<Box<Sleep>>>,
+            next: Option<Box<UnreadRequest<S>>>,
+        },
         // A preflight has no exchange.
         Calling { #[pin] future: F, exchange: Option<Box<Exchange>> },
         Listing { listing: Option<Box<Listing<R>>> },
@@ -94,8 +102,9 @@ where
                     let clone = self.inner.clone();
                     let service = std::mem::replace(&mut self.inner, clone);
                     let (parts, body) = request.into_parts();
-                    let reading = RequestReader::new(body, exchange.max_body());
-                    McpStage::Reading { reading, next: Some(Box::new(UnreadRequest { service, parts, exchange })) }
+                    let reader = BodyReader::new(body, exchange.max_body());
+                    let next = Some(Box::new(UnreadRequest { service, parts, exchange }));
+                    McpStage::Reading { reader, timeout: None, next }
                 }
             }
         };
@@ -144,8 +153,18 @@ where
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         loop {
             let stage = match self.as_mut().project().stage.project() {
-                McpStageProjection::Reading { reading, next } => {
-                    let read = ready!(reading.poll(cx));
+                McpStageProjection::Reading { reader, timeout, next } => {
+                    let read = match reader.poll(cx) {
+                        Poll::Ready(read) => read.map_err(|error| match error {
+                            BodyReadError::TooLarge => OperationFailure::TooLarge,
+                            BodyReadError::Body(_) => OperationFailure::Incomplete,
+                        }),
+                        Poll::Pending => {
+                            let timeout = timeout.get_or_insert_with(|| Box::pin(tokio::time::sleep(READ_TIMEOUT)));
+                            ready!(timeout.as_mut().poll(cx));
+                            Err(OperationFailure::TooSlow)
+                        }
+                    };
                     let UnreadRequest { mut service, parts, mut exchange } =
                         *next.take().expect("`McpResponseFuture` polled after a panic");
                     match exchange.decide(&parts.headers, read) {
@@ -194,3 +213,6 @@ where
         f.debug_struct("McpResponseFuture").finish_non_exhaustive()
     }
 }
+
+/// How long the client may take for the whole body, from when the layer first waits for it.
+const READ_TIMEOUT: Duration = Duration::from_secs(30);

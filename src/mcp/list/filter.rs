@@ -2,13 +2,12 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
-use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
+use serde::de::Error as _;
 use serde::ser::{Serialize, Serializer};
 use serde_json::value::{RawValue, to_raw_value};
 
 use crate::bearer::{Caller, log};
-use crate::json::next_name;
-use crate::mcp::request::ListKind;
+use crate::mcp::request::{ListKind, each_member};
 use crate::mcp::scopes::Rules;
 
 /// Knows which entries of a list one caller may use.
@@ -40,7 +39,7 @@ impl fmt::Debug for ListFilter {
 }
 
 /// The members of a JSON object in their order. Names may repeat, and each value keeps its text.
-struct RawObject<'t, V = &'t RawValue>(Vec<(Cow<'t, str>, V)>);
+struct RawObject<'t>(Vec<(Cow<'t, str>, Cow<'t, RawValue>)>);
 
 /// Filters the lists of `json` by `is_usable`, and marks each result with a list as private to the caller (MCP 2026-07-28,
 /// Caching). Objects around a list are written anew, with all their members. Every other value keeps its text.
@@ -67,92 +66,73 @@ fn filter_message(
     is_usable: &impl Fn(ListKind, &str) -> bool,
 ) -> serde_json::Result<Option<Box<RawValue>>> {
     let mut is_changed = false;
-    let mut members = Vec::new();
-    for (name, value) in RawObject::parse(message)?.0 {
-        let filtered = if name == "result" { filter_result(value, is_usable)? } else { None };
-        is_changed |= filtered.is_some();
-        members.push((name, filtered.map_or(Cow::Borrowed(value), Cow::Owned)));
+    let mut message = RawObject::parse(message)?;
+    for (_, value) in message.0.iter_mut().filter(|(name, _)| name == "result") {
+        if let Some(filtered) = filter_result(value, is_usable)? {
+            *value = Cow::Owned(filtered);
+            is_changed = true;
+        }
     }
-    is_changed.then(|| to_raw_value(&RawObject(members))).transpose()
+    is_changed.then(|| to_raw_value(&message)).transpose()
 }
 
 fn filter_result(
     result: &RawValue,
     is_usable: &impl Fn(ListKind, &str) -> bool,
 ) -> serde_json::Result<Option<Box<RawValue>>> {
-    let RawObject(members) = RawObject::parse(result)?;
-    let list_kind = |name: &str, value: &RawValue| ListKind::from_member(name).filter(|_| value.get().starts_with('['));
-    if !members.iter().any(|(name, value)| list_kind(name, value).is_some()) {
+    let mut result = RawObject::parse(result)?;
+    let mut has_list = false;
+    for (name, value) in &mut result.0 {
+        if let Some(kind) = ListKind::from_member(name)
+            && value.get().starts_with('[')
+        {
+            has_list = true;
+            let entries: Vec<&RawValue> = serde_json::from_str(value.get())?;
+            let is_kept = |entry: &&RawValue| entry_name(kind, entry).is_some_and(|name| is_usable(kind, &name));
+            let kept: Vec<_> = entries.iter().copied().filter(is_kept).collect();
+            // A list that loses no entry keeps its text.
+            if kept.len() < entries.len() {
+                *value = Cow::Owned(to_raw_value(&kept)?);
+            }
+        }
+    }
+    if !has_list {
         return Ok(None);
     }
     let private = to_raw_value("private")?;
-    let mut filtered = Vec::new();
-    if !members.iter().any(|(name, _)| name == CACHE_SCOPE) {
-        filtered.push((CACHE_SCOPE.into(), Cow::Borrowed(&*private)));
+    if !result.0.iter().any(|(name, _)| name == CACHE_SCOPE) {
+        result.0.insert(0, (CACHE_SCOPE.into(), Cow::Borrowed(&private)));
     }
-    for (name, value) in members {
-        let value = match list_kind(&name, value) {
-            Some(kind) => filter_list(kind, value, is_usable)?,
-            None if name == CACHE_SCOPE => Cow::Borrowed(&*private),
-            None => Cow::Borrowed(value),
-        };
-        filtered.push((name, value));
+    for (_, value) in result.0.iter_mut().filter(|(name, _)| name == CACHE_SCOPE) {
+        *value = Cow::Borrowed(&private);
     }
-    to_raw_value(&RawObject(filtered)).map(Some)
+    to_raw_value(&result).map(Some)
 }
 
-/// A list that loses no entry keeps its text.
-fn filter_list<'t>(
-    kind: ListKind,
-    list: &'t RawValue,
-    is_usable: &impl Fn(ListKind, &str) -> bool,
-) -> serde_json::Result<Cow<'t, RawValue>> {
-    let entries: Vec<&RawValue> = serde_json::from_str(list.get())?;
-    let mut kept = Vec::with_capacity(entries.len());
-    for entry in &entries {
-        // Nobody can use an entry whose name is missing, repeated or not a string.
-        let mut names = RawObject::parse(entry)?.0.into_iter().filter(|(name, _)| name == kind.key());
-        if let (Some((_, name)), None) = (names.next(), names.next())
-            && serde_json::from_str::<String>(name.get()).is_ok_and(|name| is_usable(kind, &name))
-        {
-            kept.push(entry);
-        }
-    }
-    if kept.len() == entries.len() { Ok(Cow::Borrowed(list)) } else { to_raw_value(&kept).map(Cow::Owned) }
+/// The name of an entry of a list. `None` if nobody can use the entry: its name is missing, repeated or not a string, or it
+/// has a member whose name cannot be read.
+fn entry_name(kind: ListKind, entry: &RawValue) -> Option<String> {
+    let mut members = RawObject::parse(entry).ok()?.0;
+    members.retain(|(name, _)| name == kind.key());
+    let [(_, name)] = members.as_slice() else { return None };
+    serde_json::from_str(name.get()).ok()
 }
 
 impl<'t> RawObject<'t> {
     /// The members of `value`, which has none if it is not an object.
     fn parse(value: &'t RawValue) -> serde_json::Result<Self> {
-        if value.get().starts_with('{') { serde_json::from_str(value.get()) } else { Ok(Self(Vec::new())) }
-    }
-}
-
-impl<'t> Deserialize<'t> for RawObject<'t> {
-    fn deserialize<D: Deserializer<'t>>(deserializer: D) -> Result<Self, D::Error> {
-        struct RawObjectVisitor;
-
-        impl<'t> Visitor<'t> for RawObjectVisitor {
-            type Value = RawObject<'t>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'t>>(self, mut access: A) -> Result<RawObject<'t>, A::Error> {
-                let mut members = Vec::new();
-                while let Some(name) = next_name(&mut access)? {
-                    members.push((name, access.next_value()?));
-                }
-                Ok(RawObject(members))
-            }
+        let mut members = Vec::new();
+        if value.get().starts_with('{') {
+            each_member(value, |name, value| {
+                members.push((name, Cow::Borrowed(value)));
+                true
+            })?;
         }
-
-        deserializer.deserialize_map(RawObjectVisitor)
+        Ok(Self(members))
     }
 }
 
-impl<V: Serialize> Serialize for RawObject<'_, V> {
+impl Serialize for RawObject<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
     }
@@ -209,15 +189,18 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_not_text_or_is_reserved_by_the_parser_is_rejected() {
+    fn a_name_that_cannot_be_read_makes_an_entry_unusable_and_is_an_error_around_it() {
         for name in [r"\ud800", "$serde_json::private::RawValue", "$serde_json::private::Number"] {
             for answer in [
                 format!(r#"{{"{name}":"1","result":{{"tools":[]}}}}"#),
                 format!(r#"{{"result":{{"tools":[],"{name}":"1"}}}}"#),
-                format!(r#"{{"result":{{"tools":[{{"{name}":"1","name":"good"}}]}}}}"#),
             ] {
                 assert!(filtered(&answer).is_err(), "{answer}");
             }
+            let entries = format!(r#"{{"{name}":"1","name":"good"}},{{"name":"good","x":{{"{name}":"1"}}}}"#);
+            let answer = filtered(&format!(r#"{{"result":{{"tools":[{entries}]}}}}"#)).unwrap().unwrap();
+            let kept = format!(r#"[{{"name":"good","x":{{"{name}":"1"}}}}]"#);
+            assert_eq!(answer, format!(r#"{{"result":{{"cacheScope":"private","tools":{kept}}}}}"#));
         }
     }
 }

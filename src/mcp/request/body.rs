@@ -1,15 +1,11 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
-use tokio::time::Sleep;
-
-use crate::mcp::OperationFailure;
 
 pin_project! {
     /// The body of a request that passed the MCP layer: the same bytes and trailers that the client sent.
@@ -102,9 +98,7 @@ pin_project! {
     pub(in crate::mcp) struct BodyReader<B> {
         #[pin]
         body: B,
-        // The first frame is not copied if it is the only one.
-        first: Bytes,
-        rest: BytesMut,
+        read: BytesMut,
         trailers: Option<Box<HeaderMap>>,
         limit: usize,
     }
@@ -118,7 +112,7 @@ pub(in crate::mcp) enum BodyReadError<E> {
 
 impl<B> BodyReader<B> {
     pub(in crate::mcp) fn new(body: B, limit: usize) -> Self {
-        Self { body, first: Bytes::new(), rest: BytesMut::new(), trailers: None, limit }
+        Self { body, read: BytesMut::new(), trailers: None, limit }
     }
 }
 
@@ -134,59 +128,20 @@ impl<B: Body<Data = Bytes>> Future for BodyReader<B> {
         while let Some(frame) = ready!(this.body.as_mut().poll_frame(cx)) {
             match frame.map(Frame::into_data) {
                 Ok(Ok(data)) => {
-                    let read = this.first.len().saturating_add(this.rest.len());
-                    if data.len() > this.limit.saturating_sub(read) {
+                    if data.len() > this.limit.saturating_sub(this.read.len()) {
                         return Poll::Ready(Err(BodyReadError::TooLarge));
                     }
-                    if read == 0 {
-                        *this.first = data;
+                    if this.read.is_empty() {
+                        // Does not copy the data if nothing else refers to it.
+                        *this.read = data.into();
                     } else {
-                        this.rest.extend_from_slice(&std::mem::take(this.first));
-                        this.rest.extend_from_slice(&data);
+                        this.read.extend_from_slice(&data);
                     }
                 }
                 Ok(Err(other)) => *this.trailers = other.into_trailers().ok().map(Box::new),
                 Err(error) => return Poll::Ready(Err(BodyReadError::Body(error))),
             }
         }
-        let (first, rest) = (std::mem::take(this.first), std::mem::take(this.rest));
-        let bytes = if rest.is_empty() { first } else { rest.freeze() };
-        Poll::Ready(Ok(ReadBody { bytes, trailers: this.trailers.take() }))
+        Poll::Ready(Ok(ReadBody { bytes: std::mem::take(this.read).freeze(), trailers: this.trailers.take() }))
     }
 }
-
-pin_project! {
-    /// Reads the body of a request within [`READ_TIMEOUT`].
-    pub(in crate::mcp) struct RequestReader<B> {
-        #[pin]
-        reader: BodyReader<B>,
-        // Set once the body is not available at once.
-        timeout: Option<Pin<Box<Sleep>>>,
-    }
-}
-
-impl<B> RequestReader<B> {
-    pub(in crate::mcp) fn new(body: B, limit: usize) -> Self {
-        Self { reader: BodyReader::new(body, limit), timeout: None }
-    }
-}
-
-impl<B: Body<Data = Bytes>> Future for RequestReader<B> {
-    type Output = Result<ReadBody, OperationFailure>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        if let Poll::Ready(read) = this.reader.poll(cx) {
-            return Poll::Ready(read.map_err(|error| match error {
-                BodyReadError::TooLarge => OperationFailure::TooLarge,
-                BodyReadError::Body(_) => OperationFailure::Incomplete,
-            }));
-        }
-        let timeout = this.timeout.get_or_insert_with(|| Box::pin(tokio::time::sleep(READ_TIMEOUT)));
-        ready!(timeout.as_mut().poll(cx));
-        Poll::Ready(Err(OperationFailure::TooSlow))
-    }
-}
-
-/// How long the client may take for the whole body, from when the layer first waits for it.
-const READ_TIMEOUT: Duration = Duration::from_secs(30);

@@ -1,53 +1,68 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::json::{Text, next_name};
 
 /// The values of the members `names` of an object, in the order of `names`. `None` if the object is ambiguous.
-pub(super) fn members<'b, const N: usize>(
+pub(super) fn members<'b, const N: usize>(object: &'b RawValue, names: [&str; N]) -> Option<[Option<&'b RawValue>; N]> {
+    let mut values = [None; N];
+    let read =
+        each_member(object, |name, value| match names.iter().zip(&mut values).find(|(known, _)| **known == name) {
+            Some((known, found)) => found.replace(value).is_none() || MAY_REPEAT.contains(known),
+            None => !names.iter().any(|known| could_be(&name, known)),
+        });
+    read.ok().map(|()| values)
+}
+
+/// The elements of an array; `None` if there are more than `limit`.
+pub(super) fn elements(array: &RawValue, limit: usize) -> Option<Vec<&RawValue>> {
+    let mut elements = Vec::new();
+    let visitor = PartVisitor(|_: Option<Cow<'_, str>>, element| {
+        elements.push(element);
+        elements.len() <= limit
+    });
+    serde_json::Deserializer::from_str(array.get()).deserialize_seq(visitor).ok()?;
+    Some(elements)
+}
+
+/// Calls `visit` with each member of an object, until it returns `false`, which is an error.
+pub(in crate::mcp) fn each_member<'b>(
     object: &'b RawValue,
-    names: [&'static str; N],
-) -> Option<[Option<&'b RawValue>; N]> {
-    MembersSeed(names).deserialize(&mut serde_json::Deserializer::from_str(object.get())).ok()
+    mut visit: impl FnMut(Cow<'b, str>, &'b RawValue) -> bool,
+) -> serde_json::Result<()> {
+    let visitor = PartVisitor(|name: Option<_>, value| name.is_some_and(|name| visit(name, value)));
+    serde_json::Deserializer::from_str(object.get()).deserialize_map(visitor)
 }
 
-/// Reads an object and keeps the values of the named members.
-pub(super) struct MembersSeed<const N: usize>(pub(super) [&'static str; N]);
+/// Calls its function with each member of an object, or with each element of an array, which has no name.
+struct PartVisitor<F>(F);
 
-impl<'b, const N: usize> DeserializeSeed<'b> for MembersSeed<N> {
-    type Value = [Option<&'b RawValue>; N];
-
-    fn deserialize<D: Deserializer<'b>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'b, const N: usize> Visitor<'b> for MembersSeed<N> {
-    type Value = [Option<&'b RawValue>; N];
+impl<'b, F: FnMut(Option<Cow<'b, str>>, &'b RawValue) -> bool> Visitor<'b> for PartVisitor<F> {
+    type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
+        f.write_str("an object or an array")
     }
 
-    fn visit_map<A: MapAccess<'b>>(self, mut members: A) -> Result<Self::Value, A::Error> {
-        let mut values = [None; N];
+    fn visit_map<A: MapAccess<'b>>(mut self, mut members: A) -> Result<(), A::Error> {
         while let Some(name) = next_name(&mut members)? {
-            let place = self.0.iter().zip(&mut values).find(|(known, _)| **known == name);
-            let Some((known, value)) = place else {
-                if self.0.iter().any(|known| could_be(&name, known)) {
-                    return Err(A::Error::custom("an ambiguous name"));
-                }
-                members.next_value::<IgnoredAny>()?;
-                continue;
-            };
-            if value.replace(members.next_value()?).is_some() && !MAY_REPEAT.contains(known) {
-                return Err(A::Error::custom("a repeated name"));
+            if !(self.0)(Some(name), members.next_value()?) {
+                return Err(A::Error::custom("an unexpected member"));
             }
         }
-        Ok(values)
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'b>>(mut self, mut elements: A) -> Result<(), A::Error> {
+        while let Some(element) = elements.next_element()? {
+            if !(self.0)(None, element) {
+                return Err(A::Error::custom("an unexpected element"));
+            }
+        }
+        Ok(())
     }
 }
 

@@ -1,13 +1,12 @@
 //! Reads the body of a request, and the operations in it.
 
 mod body;
-mod headers;
 mod members;
 mod message;
 mod operation;
 
 pub use body::McpRequestBody;
-pub(super) use body::{BodyReadError, BodyReader, ReadBody, RequestReader};
-pub(super) use headers::OperationHeaders;
-pub(super) use message::{Message, read};
-pub(super) use operation::{ListKind, MAX_URI, MAX_URI_BYTES, MAX_URIS, Operation, RESOURCE_METHODS, Target};
+pub(super) use body::{BodyReadError, BodyReader, ReadBody};
+pub(super) use members::each_member;
+pub(super) use message::read;
+pub(super) use operation::{LIST_METHODS, ListKind, MAX_URI, Operation, OperationHeaders, RESOURCE_METHODS, Target};

@@ -115,7 +115,7 @@ impl Rules {
         let (method, target) = match kind {
             ListKind::Tools => ("tools/call", Target::Tool(name.into())),
             ListKind::Prompts => ("prompts/get", Target::Prompt(name.into())),
-            ListKind::Resources | ListKind::Skills => ("resources/read", Target::Resource(name.into())),
+            ListKind::Resources => ("resources/read", Target::Resource(name.into())),
             // A template is useful to a caller that may read one of its resources.
             ListKind::ResourceTemplates => {
                 let template = UriTemplate::parse(name);

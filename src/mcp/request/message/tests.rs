@@ -3,13 +3,8 @@ use std::borrow::Cow;
 use super::super::operation::Target;
 use super::*;
 
-fn operations(body: &str) -> Result<Vec<Option<Operation<'_>>>, AmbiguousBody> {
-    let mut found = Vec::new();
-    read(body.as_bytes(), |message| {
-        found.push(message.operation);
-        ControlFlow::Continue(())
-    })?;
-    Ok(found)
+fn operations(body: &str) -> Option<Vec<Option<Operation<'_>>>> {
+    Some(read(body.as_bytes())?.into_iter().map(|message| message.operation).collect())
 }
 
 fn operation<'b>(method: &'b str, target: Target<'b>) -> Option<Operation<'b>> {
@@ -41,7 +36,7 @@ fn an_operation_is_its_method_and_what_it_is_about() {
         (r#"{"method":"tools/execute","params":{"name":"t"}}"#, operation("tools/execute", Target::None)),
         (r#"{"id":1,"result":{"method":"ping"}}"#, None),
     ] {
-        assert_eq!(operations(body), Ok(vec![expected]), "{body}");
+        assert_eq!(operations(body), Some(vec![expected]), "{body}");
     }
 }
 
@@ -63,10 +58,10 @@ fn no_part_of_a_body_is_readable_by_itself() {
         r#"{"jsonrpc":"2.0","id":"1","method":"tools/call","params":{"name":"t","arguments":{"a":[1,{}]}}}"#,
         r#"[{"method":"ping"},{"id":1,"result":{}},{"method":"resources/read","params":{"uri":"u"}}]"#,
     ] {
-        assert!(operations(body).is_ok());
+        assert!(operations(body).is_some());
         for (end, _) in body.char_indices() {
             let (part, _) = body.split_at(end);
-            assert_eq!(operations(part), Err(AmbiguousBody), "{part}");
+            assert_eq!(operations(part), None, "{part}");
         }
     }
 }
@@ -81,12 +76,12 @@ fn a_second_member_of_the_same_name_is_found_wherever_it_stands() {
             let mut members = members.to_vec();
             members.insert(place, second);
             let body = format!("{{{}}}", members.join(","));
-            assert_eq!(operations(&body), Err(AmbiguousBody), "{body}");
+            assert_eq!(operations(&body), None, "{body}");
         }
     }
     let harmless = members.iter().chain(&[r#""Id":2"#, r#""id":3"#, r#""JSONRPC":1"#]);
     let body = format!("{{{}}}", harmless.copied().collect::<Vec<_>>().join(","));
-    assert!(operations(&body).is_ok(), "{body}");
+    assert!(operations(&body).is_some(), "{body}");
 }
 
 #[test]
@@ -100,32 +95,48 @@ fn what_other_readers_read_otherwise_is_not_readable() {
         "{\"method\":\"tasks/get\",\"params\":{\"taskId\":\"a\",\"tas\u{212a}id\":\"b\"}}",
         r#"{"method":"ping","method\u0000":"x"}"#,
     ] {
-        assert_eq!(operations(body), Err(AmbiguousBody), "{body}");
+        assert_eq!(operations(body), None, "{body}");
     }
     let body = b"{\"method\":\"tools/call\",\"params\":{\"name\":\"t\",\"arguments\":\"\xc0\xa2\"}}";
-    assert_eq!(read(body, |_| ControlFlow::Continue(())), Err(AmbiguousBody));
-    assert!(operations("{\"method\":\"ping\",\"params\":{\"gr\u{f6}\u{df}e\":1}}").is_ok());
+    assert!(read(body).is_none());
+    assert!(operations("{\"method\":\"ping\",\"params\":{\"gr\u{f6}\u{df}e\":1}}").is_some());
 }
 
 #[test]
-fn messages_of_a_batch_are_shown_as_they_come() {
-    let mut seen = Vec::new();
-    let read = read(br#"[{"id":1,"method":"a"},{"id":"b","method":"b"},{"id":3}]"#, |message| {
-        seen.push(message.request_id());
-        ControlFlow::Continue(())
-    });
-    assert_eq!((read, seen), (Err(AmbiguousBody), vec![Some("1".into()), Some("\"b\"".into())]));
+fn each_message_of_a_batch_is_read_and_has_its_id() {
+    let ids = |body: &str| {
+        let messages = read(body.as_bytes())?;
+        Some(messages.iter().map(|message| message.request_id().map(str::to_owned)).collect::<Vec<_>>())
+    };
+    let two = r#"{"id":1,"method":"a"},{"id":"b","method":"b"}"#;
+    assert_eq!(ids(&format!("[{two}]")), Some(vec![Some("1".into()), Some("\"b\"".into())]));
+    assert_eq!(ids(&format!(r#"[{two},{{"id":3}}]"#)), None);
 }
 
 #[test]
-fn a_body_is_not_read_any_further_once_it_is_broken_off() {
-    for body in [r#"[{"method":"a"},{"method":"b"},{"method":"c"}]"#, r#"[{"method":"a"},{"method":"b"},{]"#] {
-        let mut seen = 0;
-        let read = read(body.as_bytes(), |_| {
-            seen += 1;
-            if seen == 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        });
-        assert_eq!((read, seen), (Err(AmbiguousBody), 2), "{body}");
+fn a_body_with_more_messages_or_uris_than_are_compared_with_rules_is_rejected() {
+    let listen = |uris: usize, length: usize| {
+        let uris = vec![format!("{:?}", "u".repeat(length)); uris].join(",");
+        format!(
+            r#"{{"method":"subscriptions/listen","params":{{"notifications":{{"resourceSubscriptions":[{uris}]}}}}}}"#
+        )
+    };
+    let batch = |messages: &[String]| format!("[{}]", messages.join(","));
+    for (body, is_read) in [
+        (listen(256, 1), true),
+        (listen(257, 1), false),
+        (batch(&[listen(128, 1), listen(128, 1)]), true),
+        (batch(&[listen(128, 1), listen(129, 1)]), false),
+        (listen(1, 8 * 1024), true),
+        (listen(1, 8 * 1024 + 1), false),
+        (listen(8, 8 * 1024), true),
+        (batch(&[listen(8, 8 * 1024), listen(1, 1)]), false),
+        (batch(&vec![listen(0, 0); 1_000]), true),
+        (batch(&vec![listen(0, 0); 1_001]), false),
+        // The rest of the batch cannot make it readable.
+        (batch(&[listen(257, 1), r#"{"method":"ping"}"#.into()]), false),
+        (batch(&[]), false),
+    ] {
+        assert_eq!(read(body.as_bytes()).is_some(), is_read, "{body:.200}");
     }
-    assert_eq!(read(br#"{"method":"a"}"#, |_| ControlFlow::Break(())), Err(AmbiguousBody));
 }
