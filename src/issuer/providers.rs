@@ -33,14 +33,13 @@ use crate::issuer::Issuer;
 /// To use roles as scopes, call `.scope_claim("/realm_access/roles")`. `examples/keycloak` has a realm with all of this.
 #[must_use]
 pub fn keycloak(base: &str, realm: &str) -> Issuer {
-    let trimmed = base.trim_end_matches('/');
-    let (root, named) = trimmed.split_once("/realms/").unwrap_or((trimmed, realm));
-    let issuer = Issuer::discover(format!("{root}/realms/{}", segment(realm)));
-    let is_right = is_url(base) && root == trimmed && !realm.is_empty() && !realm.contains('/');
+    let base = base.trim_end_matches('/');
+    let (root, named) = base.split_once("/realms/").unwrap_or((base, realm));
     let name = [realm, named, "demo"].into_iter().find(|name| !name.is_empty() && !name.contains('/'));
-    let repaired = format!("keycloak({:?}, {:?})", with_https(root), name.unwrap_or_default());
+    let (root, name) = (with_https(root), name.unwrap_or_default());
+    let issuer = Issuer::discover(format!("{root}/realms/{}", segment(name)));
     let needs = "the URL of the server and the name of a realm";
-    only_if(is_right, issuer, &format!("keycloak({base:?}, {realm:?})"), needs, &repaired)
+    checked(issuer, "keycloak", [base, realm], [&root, name], needs)
 }
 
 /// An Auth0 tenant: `auth0("tenant.eu.auth0.com")`. The issuer has a slash at its end.
@@ -57,9 +56,8 @@ pub fn keycloak(base: &str, realm: &str) -> Issuer {
 #[must_use]
 pub fn auth0(domain: &str) -> Issuer {
     let host = host_of(domain);
-    let (issuer, repaired) = (Issuer::oidc(format!("https://{host}/")), format!("auth0({host:?})"));
-    let is_right = is_host(domain.trim_end_matches('/'));
-    only_if(is_right, issuer, &format!("auth0({domain:?})"), "the domain of the tenant alone", &repaired)
+    let issuer = Issuer::oidc(format!("https://{host}/"));
+    checked(issuer, "auth0", [domain.trim_end_matches('/')], [host], "the domain of the tenant alone")
 }
 
 /// A Logto tenant: `logto("https://tenant.logto.app")`. It signs with ES384.
@@ -72,11 +70,9 @@ pub fn auth0(domain: &str) -> Issuer {
 #[must_use]
 pub fn logto(endpoint: &str) -> Issuer {
     let trimmed = endpoint.trim_end_matches('/');
-    let root = trimmed.strip_suffix("/oidc").unwrap_or(trimmed);
-    let repaired = format!("logto({:?})", with_https(root));
+    let root = with_https(trimmed.strip_suffix("/oidc").unwrap_or(trimmed));
     let issuer = Issuer::oidc(format!("{root}/oidc"));
-    let is_right = is_url(root) && root == trimmed;
-    only_if(is_right, issuer, &format!("logto({endpoint:?})"), "the URL of the tenant, without a path", &repaired)
+    checked(issuer, "logto", [trimmed], [&root], "the URL of the tenant, without a path")
 }
 
 /// A Microsoft Entra ID tenant, v2 tokens: `entra("72f988bf-...")`, by its identifier, not its name.
@@ -95,10 +91,10 @@ pub fn logto(endpoint: &str) -> Issuer {
 #[must_use]
 pub fn entra(tenant: &str) -> Issuer {
     let issuer = Issuer::oidc(format!("https://login.microsoftonline.com/{tenant}/v2.0"));
-    let is_right = !tenant.is_empty() && tenant.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    let is_id = !tenant.is_empty() && tenant.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    let id = if is_id { tenant } else { "72f988bf-86f1-41af-91ab-2d7cd011db47" };
     let needs = "the tenant's identifier (a GUID), which tokens carry in the place of its name";
-    let repaired = "entra(\"72f988bf-86f1-41af-91ab-2d7cd011db47\")";
-    only_if(is_right, issuer, &format!("entra({tenant:?})"), needs, repaired)
+    checked(issuer, "entra", [tenant], [id], needs)
 }
 
 /// An Okta custom authorization server: `okta("org.okta.com", "default")`.
@@ -114,10 +110,8 @@ pub fn okta(domain: &str, authorization_server: &str) -> Issuer {
     let name = authorization_server.trim_matches('/').rsplit('/').next().filter(|name| !name.is_empty());
     let name = name.unwrap_or("default");
     let issuer = Issuer::discover(format!("https://{host}/oauth2/{name}"));
-    let is_right = is_host(domain.trim_end_matches('/')) && name == authorization_server;
-    let needs = "the domain alone and the name of an authorization server";
-    let written = format!("okta({domain:?}, {authorization_server:?})");
-    only_if(is_right, issuer, &written, needs, &format!("okta({host:?}, {name:?})"))
+    let written = [domain.trim_end_matches('/'), authorization_server];
+    checked(issuer, "okta", written, [host, name], "the domain alone and the name of an authorization server")
 }
 
 /// An Amazon Cognito user pool: `cognito("eu-central-1", "eu-central-1_Ab12Cd34E")`.
@@ -135,35 +129,41 @@ pub fn cognito(region: &str, user_pool: &str) -> Issuer {
     let pool = named.into_iter().find(|text| is_pool(text)).unwrap_or("eu-central-1_Ab12Cd34E");
     let home = pool.split('_').next().unwrap_or_default();
     let needs = "a region and the identifier of a pool in it";
-    let written = format!("cognito({region:?}, {user_pool:?})");
-    only_if(pool == user_pool && home == region, issuer, &written, needs, &format!("cognito({home:?}, {pool:?})"))
+    checked(issuer, "cognito", [region, user_pool], [home, pool], needs)
 }
 
-/// The issuer, or one whose build fails with a message that has the correct call.
-fn only_if(is_right: bool, issuer: Issuer, written: &str, needs: &str, repaired: &str) -> Issuer {
-    if is_right {
+/// The issuer, or one whose build fails with a message that has the correct call, if the arguments are not the valid ones.
+fn checked<const N: usize>(
+    issuer: Issuer,
+    function: &str,
+    arguments: [&str; N],
+    valid: [&str; N],
+    needs: &str,
+) -> Issuer {
+    if arguments == valid {
         return issuer;
     }
-    let mistake = format!("`providers::{written}` needs {needs}: write `providers::{repaired}`");
+    let call = |arguments: [&str; N]| {
+        let quoted = arguments.map(|argument| format!("{argument:?}"));
+        format!("`providers::{function}({})`", quoted.join(", "))
+    };
+    let mistake = format!("{} needs {needs}: write {}", call(arguments), call(valid));
     Issuer { mistake: Some(mistake.into()), ..issuer }
 }
 
 fn is_host(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.:".contains(&byte))
+    !text.is_empty() && host_of(text) == text
 }
 
 /// The host in a text that may be a URL.
 fn host_of(text: &str) -> &str {
     let after_scheme = text.split_once("://").map_or(text, |(_, rest)| rest).trim_start_matches('/');
-    after_scheme.split(['/', '?', '#']).next().unwrap_or_default()
-}
-
-fn is_url(text: &str) -> bool {
-    text.contains("://")
+    let is_other = |character: char| !character.is_ascii_alphanumeric() && !"-.:".contains(character);
+    after_scheme.split(is_other).next().unwrap_or_default()
 }
 
 fn with_https(text: &str) -> String {
-    if is_url(text) { text.to_owned() } else { format!("https://{text}") }
+    if text.contains("://") { text.to_owned() } else { format!("https://{text}") }
 }
 
 /// A segment of a path, percent-encoded as Keycloak writes it into tokens (RFC 3986, section 3.3).
