@@ -24,22 +24,22 @@
 #[derive(Debug, Clone, Default)]
 #[must_use]
 pub struct McpScopes {
-    pub(super) tools: Vec<Rule>,
-    pub(super) prompts: Vec<Rule>,
-    pub(super) resources: Vec<Rule>,
-    pub(super) methods: Vec<Rule>,
-    pub(super) any_tool: Option<Vec<String>>,
-    pub(super) any_prompt: Option<Vec<String>>,
-    pub(super) any_resource: Option<Vec<String>>,
-    pub(super) public_methods: Vec<String>,
-    pub(super) public_tools: Vec<String>,
-    pub(super) public_prompts: Vec<String>,
-    pub(super) public_resources: Vec<String>,
+    pub(super) methods: RuleSet,
+    pub(super) tools: RuleSet,
+    pub(super) prompts: RuleSet,
+    pub(super) resources: RuleSet,
     pub(super) deny_unlisted: bool,
 }
 
-/// A name, and the scopes for it.
-pub(super) type Rule = (String, Vec<String>);
+/// The rules for methods, tools, prompts or resources.
+#[derive(Debug, Clone, Default)]
+pub(super) struct RuleSet {
+    /// Names with the scopes that they need.
+    pub(super) own: Vec<(String, Vec<String>)>,
+    /// The scopes for all other names.
+    pub(super) any: Option<Vec<String>>,
+    pub(super) public: Vec<String>,
+}
 
 impl McpScopes {
     /// Without rules, every operation needs only the scopes that the layer requires for every request.
@@ -49,25 +49,25 @@ impl McpScopes {
 
     /// Calls of this tool need all of `scopes`.
     pub fn tool(mut self, name: impl Into<String>, scopes: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.tools.push((name.into(), texts(scopes)));
+        self.tools.own.push((name.into(), texts(scopes)));
         self
     }
 
     /// Calls of every tool without its own [`tool`](Self::tool) rule need all of `scopes`.
     pub fn any_tool(mut self, scopes: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.any_tool.get_or_insert_default().extend(texts(scopes));
+        self.tools.any.get_or_insert_default().extend(texts(scopes));
         self
     }
 
     /// Getting this prompt, and completing its arguments, needs all of `scopes`.
     pub fn prompt(mut self, name: impl Into<String>, scopes: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.prompts.push((name.into(), texts(scopes)));
+        self.prompts.own.push((name.into(), texts(scopes)));
         self
     }
 
     /// Every prompt without its own [`prompt`](Self::prompt) rule needs all of `scopes`.
     pub fn any_prompt(mut self, scopes: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.any_prompt.get_or_insert_default().extend(texts(scopes));
+        self.prompts.any.get_or_insert_default().extend(texts(scopes));
         self
     }
 
@@ -95,20 +95,20 @@ impl McpScopes {
     ///
     /// A rule whose own URIs are not canonical cannot match anything, and is an error when the layer is built.
     pub fn resource(mut self, uri: impl Into<String>, scopes: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.resources.push((uri.into(), texts(scopes)));
+        self.resources.own.push((uri.into(), texts(scopes)));
         self
     }
 
     /// Every resource that no [`resource`](Self::resource) rule matches needs all of `scopes`. So does a URI that is not in
     /// canonical form.
     pub fn any_resource(mut self, scopes: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.any_resource.get_or_insert_default().extend(texts(scopes));
+        self.resources.any.get_or_insert_default().extend(texts(scopes));
         self
     }
 
     /// Requests and notifications of this method need all of `scopes`, for every target.
     pub fn method(mut self, method: impl Into<String>, scopes: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.methods.push((method.into(), texts(scopes)));
+        self.methods.own.push((method.into(), texts(scopes)));
         self
     }
 
@@ -119,26 +119,26 @@ impl McpScopes {
     /// such as `tools/call`, cannot be public: use [`public_tools`](Self::public_tools),
     /// [`public_prompts`](Self::public_prompts) or [`public_resources`](Self::public_resources).
     pub fn public(mut self, methods: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.public_methods.extend(texts(methods));
+        self.methods.public.extend(texts(methods));
         self
     }
 
     /// These tools can be called without a token, if the layer allows anonymous requests.
     pub fn public_tools(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.public_tools.extend(texts(names));
+        self.tools.public.extend(texts(names));
         self
     }
 
     /// These prompts can be fetched without a token, if the layer allows anonymous requests.
     pub fn public_prompts(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.public_prompts.extend(texts(names));
+        self.prompts.public.extend(texts(names));
         self
     }
 
     /// These resources, given by URI or URI template, can be read without a token, if the layer allows anonymous requests. A
     /// URI that is not in [canonical form](Self::resource) is never public.
     pub fn public_resources(mut self, uris: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.public_resources.extend(texts(uris));
+        self.resources.public.extend(texts(uris));
         self
     }
 

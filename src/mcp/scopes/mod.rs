@@ -4,7 +4,6 @@
 //! compares it with the templates of the rules (`uri_template`, `uri_pattern`).
 
 mod mcp_scopes;
-mod required;
 mod resources;
 mod rules;
 mod uri;
@@ -12,7 +11,6 @@ mod uri_pattern;
 mod uri_template;
 
 pub use mcp_scopes::McpScopes;
-pub(super) use required::RequiredRules;
-pub(super) use rules::Rules;
+pub(super) use rules::{RequiredRules, Rules};
 #[cfg(feature = "testing")]
 pub use uri_pattern::comparisons::so_far as uri_comparisons;

@@ -1,9 +1,22 @@
 use std::collections::HashMap;
 
-use super::required::{RequiredRules, RuleId, TargetRules};
 use super::uri::{CanonicalUri, OptionalComponents};
 use super::uri_pattern::UriPattern;
 use super::uri_template::UriTemplate;
+
+/// The index of a rule in [`Rules`](super::Rules).
+pub(super) type RuleId = usize;
+
+/// Who may use a target if its rules are met, from the fewest callers to the most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum TargetAccess {
+    /// No rule lists it, so nobody with [`deny_unlisted`](super::McpScopes::deny_unlisted).
+    Unlisted,
+    /// Callers with a token.
+    Listed,
+    /// Callers without a token too.
+    Public,
+}
 
 /// The rules for resources.
 #[derive(Debug)]
@@ -58,19 +71,19 @@ impl ResourceRules {
         self.public.iter().map(|pattern| pattern.template().as_str())
     }
 
-    /// Adds the rules for the resource `uri`:
+    /// The rules for the resource `uri`:
     ///
     /// 1. A URI that is not canonical needs every rule.
     /// 2. So does one with a port, a query or a fragment, if no rule and nothing public matches it as it is written.
     /// 3. Any other URI needs each rule that matches it, as it is written or as a lenient server reads it.
     /// 4. If no rule matches it as it is written, it also needs the rule for all other resources, unless it is public.
-    pub(super) fn look_up(&self, uri: &str, required: &mut RequiredRules) -> TargetRules {
-        let Some(uri) = self.canonical(uri) else { return self.require_every_rule(required) };
+    pub(super) fn look_up(&self, uri: &str) -> (Vec<RuleId>, TargetAccess) {
+        let Some(uri) = self.canonical(uri) else { return self.every_rule() };
         let matches: Vec<bool> = self.own.iter().map(|(pattern, _)| pattern.matches(&uri)).collect();
         let is_matched = matches.contains(&true);
         let is_public = self.public.iter().any(|pattern| pattern.surely_matches(&uri));
         if uri.optional().any() && !is_matched && !is_public {
-            return self.require_every_rule(required);
+            return self.every_rule();
         }
         let mut readings: HashMap<OptionalComponents, Vec<String>> = HashMap::new();
         let applying = self.own.iter().zip(matches).filter(|((pattern, _), is_matched)| {
@@ -78,28 +91,22 @@ impl ResourceRules {
             let readings = readings.entry(expected).or_insert_with(|| uri.lenient_readings(expected));
             *is_matched || pattern.resembles(readings)
         });
-        let rules: Vec<_> = applying.map(|((_, rule), _)| *rule).collect();
-        self.require(&rules, is_matched, is_public, required)
+        self.with_any(applying.map(|((_, rule), _)| *rule).collect(), is_matched, is_public)
     }
 
-    /// Adds the rules for the URI template `text`, whose variables a client completes: the rules for all URIs that the
-    /// template could have.
-    pub(super) fn look_up_template(&self, text: &str, required: &mut RequiredRules) -> TargetRules {
-        let Ok(template) = UriTemplate::parse(text) else { return self.require_every_rule(required) };
-        let Some(uri) = self.canonical(template.expansion()) else { return self.require_every_rule(required) };
+    /// The rules for the URI template `text`, whose variables a client completes: those for all URIs that the template could
+    /// have.
+    pub(super) fn look_up_template(&self, text: &str) -> (Vec<RuleId>, TargetAccess) {
+        let Ok(template) = UriTemplate::parse(text) else { return self.every_rule() };
+        let Some(uri) = self.canonical(template.expansion()) else { return self.every_rule() };
         let own = || self.own.iter().map(|(pattern, rule)| (pattern.template(), *rule));
         let overlapping: Vec<_> = own().filter(|(known, _)| known.may_overlap(&template)).collect();
         if uri.optional().any() && !overlapping.iter().any(|(known, _)| uri.optional().is_within(known.optional())) {
-            return self.require_every_rule(required);
+            return self.every_rule();
         }
-        let rules: Vec<_> = overlapping.into_iter().map(|(_, rule)| rule).collect();
         let is_matched = own().any(|(known, _)| known.may_enclose(&template));
-        self.require(&rules, is_matched, self.public().any(|public| public == text), required)
-    }
-
-    /// A URI or template that is public and needs scopes.
-    pub(super) fn conflict(&self) -> Option<&str> {
-        self.public().find(|uri| self.own.iter().any(|(pattern, _)| pattern.template().as_str() == *uri))
+        let is_public = self.public().any(|public| public == text);
+        self.with_any(overlapping.into_iter().map(|(_, rule)| rule).collect(), is_matched, is_public)
     }
 
     /// `uri` in canonical form, if it is, and begins as the rules for its scheme do.
@@ -113,23 +120,25 @@ impl ResourceRules {
         (has_same_slashes && (may_be_empty || !uri.has_empty_authority())).then_some(uri)
     }
 
-    fn require_every_rule(&self, required: &mut RequiredRules) -> TargetRules {
-        let rules: Vec<_> = self.own.iter().map(|(_, rule)| *rule).collect();
-        self.require(&rules, false, false, required)
+    fn every_rule(&self) -> (Vec<RuleId>, TargetAccess) {
+        self.with_any(self.own.iter().map(|(_, rule)| *rule).collect(), false, false)
     }
 
-    /// `is_matched` says that the resource is none of the other resources, which `any` is for.
-    fn require(
-        &self,
-        rules: &[RuleId],
-        is_matched: bool,
-        is_public: bool,
-        required: &mut RequiredRules,
-    ) -> TargetRules {
+    /// Adds the rule for all other resources, unless the resource is matched or public.
+    fn with_any(&self, mut rules: Vec<RuleId>, is_matched: bool, is_public: bool) -> (Vec<RuleId>, TargetAccess) {
         let any = self.any.filter(|_| !is_matched && !is_public);
-        rules.iter().copied().chain(any).for_each(|rule| required.add(rule));
-        let has_rule = !rules.is_empty() || any.is_some();
-        TargetRules { has_rule, is_public, is_listed: is_public || is_matched || any.is_some() }
+        rules.extend(any);
+        (rules, TargetAccess::new(is_public, is_matched || any.is_some()))
+    }
+}
+
+impl TargetAccess {
+    pub(super) const fn new(is_public: bool, is_listed: bool) -> Self {
+        match (is_public, is_listed) {
+            (true, _) => Self::Public,
+            (false, true) => Self::Listed,
+            (false, false) => Self::Unlisted,
+        }
     }
 }
 

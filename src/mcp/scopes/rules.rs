@@ -1,8 +1,7 @@
 use std::collections::{HashMap, HashSet};
 
-use super::mcp_scopes::{McpScopes, Rule};
-use super::required::{RequiredRules, RuleId, TargetRules};
-use super::resources::ResourceRules;
+use super::mcp_scopes::{McpScopes, RuleSet};
+use super::resources::{ResourceRules, RuleId, TargetAccess};
 use super::uri_template::{InvalidTemplate, UriTemplate};
 use crate::bearer::{Caller, Guard};
 use crate::error::{BuildError, BuildErrorKind};
@@ -14,33 +13,76 @@ use crate::scope::{ScopeHierarchy, ScopeRequirement, Scopes};
 pub(crate) struct Rules {
     /// The scopes of each rule, by its id.
     scopes: Vec<Scopes>,
-    methods: HashMap<Box<str>, RuleId>,
-    public_methods: HashSet<Box<str>>,
+    methods: NamedRules,
     tools: NamedRules,
     prompts: NamedRules,
     resources: ResourceRules,
     deny_unlisted: bool,
 }
 
-/// The rules for tools, or for prompts.
+/// The rules that the messages of one body need together.
+#[derive(Debug, Default)]
+pub(in crate::mcp) struct RequiredRules {
+    /// In the order in which a challenge names their scopes.
+    rules: Vec<RuleId>,
+    /// The same, for a fast look-up.
+    known: HashSet<RuleId>,
+    /// Some message is not public.
+    pub(in crate::mcp) token: bool,
+    /// Some message is not allowed to anybody, because no rule lists its target.
+    pub(in crate::mcp) unlisted: bool,
+}
+
+impl RequiredRules {
+    /// Adds the rules of a target.
+    fn add(&mut self, (rules, access): (impl IntoIterator<Item = RuleId>, TargetAccess)) -> TargetAccess {
+        for rule in rules {
+            // An operation that needs a scope is not public, even if a public rule matches it too.
+            self.token = true;
+            if self.known.insert(rule) {
+                self.rules.push(rule);
+            }
+        }
+        access
+    }
+}
+
+/// A [`RuleSet`], checked and indexed.
 #[derive(Debug)]
 struct NamedRules {
-    own: HashMap<Box<str>, RuleId>,
+    own: HashMap<String, RuleId>,
     any: Option<RuleId>,
-    public: HashSet<Box<str>>,
+    public: HashSet<String>,
 }
 
 impl NamedRules {
-    fn look_up(&self, name: &str, required: &mut RequiredRules) -> TargetRules {
-        let is_public = self.public.contains(name);
-        let rule = self.own.get(name).copied().or(self.any.filter(|_| !is_public));
-        rule.into_iter().for_each(|rule| required.add(rule));
-        TargetRules { has_rule: rule.is_some(), is_public, is_listed: rule.is_some() || is_public }
+    /// Adds the scopes of each rule to `scopes`.
+    fn new(what: &str, set: RuleSet, scopes: &mut Vec<Scopes>) -> Result<Self, BuildError> {
+        let mut add = |what: &str, texts: &[String]| {
+            scopes.push(Scopes::new(texts).map_err(|error| wrong(format!("{what}: {error}")))?);
+            Ok(scopes.len().saturating_sub(1))
+        };
+        if set.own.iter().map(|(name, _)| name).chain(&set.public).any(String::is_empty) {
+            return Err(wrong(format!("a rule for a {what} has an empty name; write the name")));
+        }
+        let mut own = HashMap::new();
+        for (name, texts) in set.own {
+            let described = format!("the {what} {name:?}");
+            if set.public.contains(&name) {
+                return Err(wrong(format!("{described} is public and needs scopes; remove one of the two settings")));
+            }
+            if own.insert(name, add(&described, &texts)?).is_some() {
+                return Err(wrong(format!("{described} has two rules; merge them into one")));
+            }
+        }
+        let any = set.any.map(|texts| add(&format!("`any_{what}`"), &texts)).transpose()?;
+        Ok(Self { own, any, public: set.public.into_iter().collect() })
     }
 
-    /// A name that is public and needs scopes.
-    fn conflict(&self) -> Option<&str> {
-        self.public.iter().find(|name| self.own.contains_key(*name)).map(AsRef::as_ref)
+    fn look_up(&self, name: &str) -> (Option<RuleId>, TargetAccess) {
+        let is_public = self.public.contains(name);
+        let rule = self.own.get(name).copied().or(self.any.filter(|_| !is_public));
+        (rule, TargetAccess::new(is_public, rule.is_some()))
     }
 }
 
@@ -59,37 +101,31 @@ impl Rules {
             required.token = true;
             return;
         };
-        let method = operation.method.as_ref();
-        let method_rule = self.methods.get(method);
-        method_rule.into_iter().for_each(|rule| required.add(*rule));
-        let is_public_method = self.public_methods.contains(method);
-        let mut target = match &operation.target {
-            Target::None | Target::Task(_) => TargetRules { has_rule: false, is_public: false, is_listed: true },
-            Target::Tool(name) => self.tools.look_up(name, required),
-            Target::Prompt(name) => self.prompts.look_up(name, required),
-            Target::Resource(uri) => self.resources.look_up(uri, required),
-            Target::ResourceTemplate(uri) => self.resources.look_up_template(uri, required),
+        let is_public_method = required.add(self.methods.look_up(&operation.method)) == TargetAccess::Public;
+        let target = match &operation.target {
+            Target::None | Target::Task(_) => TargetAccess::Listed,
+            Target::Tool(name) => required.add(self.tools.look_up(name)),
+            Target::Prompt(name) => required.add(self.prompts.look_up(name)),
+            Target::Resource(uri) => required.add(self.resources.look_up(uri)),
+            Target::ResourceTemplate(uri) => required.add(self.resources.look_up_template(uri)),
             Target::Resources(uris) => {
-                let all = uris.iter().map(|uri| self.resources.look_up(uri, required));
-                let none = TargetRules { has_rule: false, is_public: true, is_listed: true };
-                let all = all.fold(none, TargetRules::and);
-                // It is public only if its method is public too, because it is also about other things than resources.
-                TargetRules { is_public: all.is_public && is_public_method, ..all }
+                let all = uris.iter().map(|uri| required.add(self.resources.look_up(uri)));
+                all.min().unwrap_or(TargetAccess::Public)
             }
         };
-        if !matches!(operation.target, Target::Resources(_)) {
-            target.is_public |= is_public_method;
-        }
-        // An operation that needs a scope is not public, even if a public rule matches it too.
-        required.token |= !target.is_public || target.has_rule || method_rule.is_some();
-        required.unlisted |= self.deny_unlisted && !target.is_listed;
+        let is_public = match &operation.target {
+            // It is public only if its method is public too, because it is also about other things than resources.
+            Target::Resources(_) => is_public_method && target == TargetAccess::Public,
+            _ => is_public_method || target == TargetAccess::Public,
+        };
+        required.token |= !is_public;
+        required.unlisted |= self.deny_unlisted && target == TargetAccess::Unlisted;
     }
 
     /// Every rule: what a body needs that cannot be read with certainty.
     pub(in crate::mcp) fn everything(&self) -> RequiredRules {
-        let mut required = RequiredRules::default();
-        (required.token, required.unlisted) = (true, self.deny_unlisted);
-        (0..self.scopes.len()).for_each(|rule| required.add(rule));
+        let mut required = RequiredRules { token: true, unlisted: self.deny_unlisted, ..RequiredRules::default() };
+        required.add((0..self.scopes.len(), TargetAccess::Listed));
         required
     }
 
@@ -133,106 +169,48 @@ impl Rules {
         }
     }
 
-    pub(in crate::mcp) fn new(scopes: McpScopes) -> Result<Self, BuildError> {
-        let mut all = Vec::new();
-        let mut add = |what: &str, texts: &[String]| {
-            let scopes = Scopes::new(texts).map_err(|error| wrong(format!("{what}: {error}")))?;
-            all.push(scopes);
-            Ok(all.len().saturating_sub(1))
-        };
-        let mut named = |what: &str, rules: &[Rule]| {
-            let mut found: HashMap<Box<str>, RuleId> = HashMap::new();
-            for (name, texts) in rules {
-                if name.is_empty() {
-                    return Err(nameless(what));
-                }
-                let what = format!("the {what} {name:?}");
-                if found.insert(name.as_str().into(), add(&what, texts)?).is_some() {
-                    return Err(wrong(format!("{what} has two rules; merge them into one")));
-                }
-            }
-            Ok(found)
-        };
-        let methods = named("method", &scopes.methods)?;
-        let tools = named("tool", &scopes.tools)?;
-        let prompts = named("prompt", &scopes.prompts)?;
-        let resources = named("resource", &scopes.resources)?;
-        let mut any =
-            |what: &str, texts: &Option<Vec<String>>| texts.as_ref().map(|texts| add(what, texts)).transpose();
-        let any_tool = any("`any_tool`", &scopes.any_tool)?;
-        let any_prompt = any("`any_prompt`", &scopes.any_prompt)?;
-        let any_resource = any("`any_resource`", &scopes.any_resource)?;
-        // In the order of the configuration, which is the order of the scopes in a challenge.
-        let mut resources: Vec<_> =
-            resources.into_iter().map(|(uri, rule)| Ok((template(&uri)?, rule))).collect::<Result<_, BuildError>>()?;
-        resources.sort_unstable_by_key(|(_, rule)| *rule);
-        let public_resources = scopes.public_resources.iter().map(|uri| template(uri)).collect::<Result<_, _>>()?;
-        let rules = Self {
-            scopes: all,
-            methods,
-            public_methods: set("method", &scopes.public_methods)?,
-            tools: NamedRules { own: tools, any: any_tool, public: set("tool", &scopes.public_tools)? },
-            prompts: NamedRules { own: prompts, any: any_prompt, public: set("prompt", &scopes.public_prompts)? },
-            resources: ResourceRules::new(resources, any_resource, public_resources).map_err(|scheme| {
-                wrong(format!(
-                    "some resources of the scheme {scheme:?} are written with `{scheme}://` and some without the slashes; \
-                     write all with slashes, or all without"
-                ))
-            })?,
-            deny_unlisted: scopes.deny_unlisted,
-        };
-        rules.check_public()?;
-        Ok(rules.with_end_of_initialize())
-    }
-
-    /// Rejects what is public by one setting and not by another.
-    fn check_public(&self) -> Result<(), BuildError> {
-        for method in &self.public_methods {
+    pub(in crate::mcp) fn new(configured: McpScopes) -> Result<Self, BuildError> {
+        let McpScopes { mut methods, tools, prompts, resources, deny_unlisted } = configured;
+        for method in &methods.public {
             if let Some(instead) = names_its_target(method) {
                 return Err(wrong(format!(
                     "the method {method:?} cannot be public, because it has a target; name the public ones with `{instead}`"
                 )));
             }
-            if self.methods.contains_key(method) {
-                return Err(wrong(format!(
-                    "the method {method:?} is public and needs scopes; remove one of the two settings"
-                )));
-            }
         }
-        let publics = [
-            ("tools/call", "public_tools", self.tools.public.is_empty()),
-            ("prompts/get", "public_prompts", self.prompts.public.is_empty()),
-            ("resources/read", "public_resources", self.resources.public().next().is_none()),
-        ];
-        for (method, call, is_empty) in publics {
-            if !is_empty && self.methods.contains_key(method) {
+        for (method, call, public) in [
+            ("tools/call", "public_tools", &tools.public),
+            ("prompts/get", "public_prompts", &prompts.public),
+            ("resources/read", "public_resources", &resources.public),
+        ] {
+            if !public.is_empty() && methods.own.iter().any(|(name, _)| name == method) {
                 return Err(wrong(format!(
                     "the method {method:?} needs scopes, but `{call}` allows it without a token; remove one of the two settings"
                 )));
             }
         }
-        if let Some(name) = self.tools.conflict() {
-            return Err(wrong(format!("the tool {name:?} is public and needs scopes; remove one of the two settings")));
+        // A client that sent `initialize` without a token also sends the notification after it without one.
+        if methods.public.iter().any(|name| name == "initialize")
+            && !methods.own.iter().any(|(name, _)| name == INITIALIZED)
+        {
+            methods.public.push(INITIALIZED.to_owned());
         }
-        if let Some(name) = self.prompts.conflict() {
-            return Err(wrong(format!(
-                "the prompt {name:?} is public and needs scopes; remove one of the two settings"
-            )));
-        }
-        if let Some(uri) = self.resources.conflict() {
-            return Err(wrong(format!(
-                "the resource {uri:?} is public and needs scopes; remove one of the two settings"
-            )));
-        }
-        Ok(())
-    }
-
-    /// A client that sent `initialize` without a token also sends the notification after it without one.
-    fn with_end_of_initialize(mut self) -> Self {
-        if self.public_methods.contains("initialize") && !self.methods.contains_key(INITIALIZED) {
-            self.public_methods.insert(INITIALIZED.into());
-        }
-        self
+        let public_resources = resources.public.iter().map(|uri| template(uri)).collect::<Result<_, _>>()?;
+        let mut scopes = Vec::new();
+        let mut named = |what: &str, set| NamedRules::new(what, set, &mut scopes);
+        let (methods, tools, prompts) = (named("method", methods)?, named("tool", tools)?, named("prompt", prompts)?);
+        let NamedRules { own, any, public: _ } = named("resource", resources)?;
+        let own = own.into_iter().map(|(uri, rule)| Ok((template(&uri)?, rule)));
+        let mut own = own.collect::<Result<Vec<_>, BuildError>>()?;
+        // In the order of the configuration, which is the order of the scopes in a challenge.
+        own.sort_unstable_by_key(|(_, rule)| *rule);
+        let resources = ResourceRules::new(own, any, public_resources).map_err(|scheme| {
+            wrong(format!(
+                "some resources of the scheme {scheme:?} are written with `{scheme}://` and some without the slashes; write \
+                 all with slashes, or all without"
+            ))
+        })?;
+        Ok(Self { scopes, methods, tools, prompts, resources, deny_unlisted })
     }
 
     /// Logs what is public, and which scopes clients may fail to get.
@@ -249,7 +227,7 @@ impl Rules {
 
     /// Every operation that is public, in a fixed order.
     fn public(&self) -> Vec<String> {
-        let methods = self.public_methods.iter().map(ToString::to_string);
+        let methods = self.methods.public.iter().cloned();
         let tools = self.tools.public.iter().map(|name| format!("tool {name}"));
         let prompts = self.prompts.public.iter().map(|name| format!("prompt {name}"));
         let resources = self.resources.public().map(|uri| format!("resource {uri}"));
@@ -277,17 +255,6 @@ fn template(uri: &str) -> Result<UriTemplate, BuildError> {
         };
         BuildError::new(BuildErrorKind::Setting, message)
     })
-}
-
-fn set(what: &str, names: &[String]) -> Result<HashSet<Box<str>>, BuildError> {
-    if names.iter().any(String::is_empty) {
-        return Err(nameless(what));
-    }
-    Ok(names.iter().map(|name| name.as_str().into()).collect())
-}
-
-fn nameless(what: &str) -> BuildError {
-    wrong(format!("a rule for a {what} has an empty name; write the name"))
 }
 
 fn wrong(message: String) -> BuildError {
