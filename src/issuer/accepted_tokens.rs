@@ -54,11 +54,10 @@ impl Issuer {
     /// introspect refresh tokens like access tokens, but without it. See
     /// [`dangerously_accept_missing_token_type`](Self::dangerously_accept_missing_token_type).
     #[must_use]
-    pub fn dangerously_accept_clients_without_audience<I>(mut self, client_ids: I) -> Self
-    where
-        I: IntoIterator,
-        I::Item: Into<Box<str>>,
-    {
+    pub fn dangerously_accept_clients_without_audience(
+        mut self,
+        client_ids: impl IntoIterator<Item = impl Into<Box<str>>>,
+    ) -> Self {
         self.without_audience = WithoutAudience::Clients(client_ids.into_iter().map(Into::into).collect());
         self
     }

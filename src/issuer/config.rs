@@ -278,11 +278,11 @@ impl Issuer {
     /// with one of `tenants` in place of `{tenantid}`. The URL of the endpoint itself is not accepted as the issuer of a
     /// token, and an introspection response must have an `iss`.
     #[must_use]
-    pub fn tenant_template<I>(mut self, template: impl Into<Box<str>>, tenants: I) -> Self
-    where
-        I: IntoIterator,
-        I::Item: Into<Box<str>>,
-    {
+    pub fn tenant_template(
+        mut self,
+        template: impl Into<Box<str>>,
+        tenants: impl IntoIterator<Item = impl Into<Box<str>>>,
+    ) -> Self {
         let accepted = tenants.into_iter().map(Into::into).collect();
         self.tenants = Some(Tenants { template: template.into(), accepted });
         self.independent()

@@ -70,12 +70,9 @@ impl ProtectedResourceMetadata {
 
     /// Sets the supported types of `authorization_details` (RFC 9396).
     #[must_use]
-    pub fn authorization_details_types_supported<I>(self, types: I) -> Self
-    where
-        I: IntoIterator,
-        I::Item: Into<String>,
-    {
-        self.member("authorization_details_types_supported", types.into_iter().map(Into::into).collect::<Vec<String>>())
+    pub fn authorization_details_types_supported(self, types: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        let types: Vec<String> = types.into_iter().map(Into::into).collect();
+        self.member("authorization_details_types_supported", types)
     }
 
     /// Sets the algorithms of DPoP proofs (RFC 9449). An empty list is omitted. With any other list,
@@ -107,7 +104,7 @@ impl ProtectedResourceMetadata {
         resource: &ResourceUrl,
         authorization_servers: &[&str],
         scopes_supported: &Scopes,
-    ) -> Result<Vec<u8>, BuildError> {
+    ) -> Result<String, BuildError> {
         self.validate()?;
         let mut document = Map::new();
         document.insert("resource".to_owned(), resource.as_str().into());
@@ -117,7 +114,7 @@ impl ProtectedResourceMetadata {
         document.append(&mut self.members);
         // "Parameters with zero values MUST be omitted" (RFC 9728, section 3.2).
         document.retain(|_, value| !has_no_value(value));
-        serde_json::to_vec(&document).map_err(|source| error("the metadata cannot be written").with_source(source))
+        serde_json::to_string(&document).map_err(|source| error("the metadata cannot be written").with_source(source))
     }
 
     fn validate(&self) -> Result<(), BuildError> {
@@ -215,7 +212,7 @@ mod tests {
     fn publish(metadata: ProtectedResourceMetadata) -> Result<Value, BuildError> {
         let resource = ResourceUrl::new("https://RS.example.com/mcp").unwrap();
         let document = metadata.document(&resource, &["https://as.example.com/"], &Scopes::new(["a", "b"]).unwrap())?;
-        Ok(serde_json::from_slice(&document).unwrap())
+        Ok(serde_json::from_str(&document).unwrap())
     }
 
     #[test]
@@ -237,7 +234,7 @@ mod tests {
         let resource = ResourceUrl::new("https://h").unwrap();
         let metadata = ProtectedResourceMetadata::default().authorization_details_types_supported(Vec::<String>::new());
         let document = metadata.document(&resource, &["https://as"], &Scopes::default()).unwrap();
-        let document: Value = serde_json::from_slice(&document).unwrap();
+        let document: Value = serde_json::from_str(&document).unwrap();
         assert_eq!(
             document,
             json!({"resource": "https://h", "authorization_servers": ["https://as"], "bearer_methods_supported": ["header"]})

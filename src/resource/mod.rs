@@ -2,8 +2,7 @@
 
 mod metadata;
 mod service;
-mod well_known;
 
 pub use metadata::ProtectedResourceMetadata;
-pub use service::{MetadataBody, MetadataService};
-pub(crate) use well_known::WellKnown;
+pub use service::MetadataService;
+pub(crate) use service::WellKnown;

@@ -1,14 +1,14 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::future::{Ready, ready};
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body::{Body, Frame, SizeHint};
 use tower_service::Service;
+
+use crate::error::BuildError;
+use crate::identifier::{self, PlainHttp, ResourceUrl};
 
 /// The service that responds with the protected resource metadata (RFC 9728, section 3.2).
 ///
@@ -33,77 +33,77 @@ use tower_service::Service;
 /// ```
 #[derive(Clone)]
 pub struct MetadataService {
-    state: Arc<State>,
-}
-
-struct State {
-    document: Bytes,
+    document: Arc<str>,
     etag: HeaderValue,
-    paths: Vec<String>,
+    paths: Arc<[String]>,
 }
 
 impl MetadataService {
-    pub(crate) fn new(document: Vec<u8>, paths: Vec<String>) -> Self {
-        let etag = HeaderValue::try_from(format!("\"{:016x}\"", fingerprint(&document)));
+    pub(crate) fn new(document: String, well_known: WellKnown) -> Self {
+        let etag = HeaderValue::try_from(format!("\"{:016x}\"", fingerprint(document.as_bytes())));
         // The fallback is never used: hexadecimal digits in quotes are a valid header value.
         let etag = etag.unwrap_or(HeaderValue::from_static("\"1\""));
-        Self { state: Arc::new(State { document: document.into(), etag, paths }) }
+        Self { document: document.into(), etag, paths: well_known.paths.into() }
     }
 
     /// The URL paths of the document: routes to this service.
     pub fn paths(&self) -> impl Iterator<Item = &str> {
-        self.state.paths.iter().map(AsRef::as_ref)
+        self.paths.iter().map(AsRef::as_ref)
     }
 
     /// The document, as JSON.
     #[must_use]
     pub fn document(&self) -> &[u8] {
-        &self.state.document
+        self.document.as_bytes()
     }
 
-    fn respond(&self, method: &Method, path: &str, headers: &HeaderMap) -> Response<MetadataBody> {
-        let (status, body) = match *method {
-            _ if !self.state.paths.iter().any(|served| served == path) => (StatusCode::NOT_FOUND, None),
-            Method::GET | Method::HEAD if self.has_current_etag(headers) => (StatusCode::NOT_MODIFIED, None),
-            Method::GET | Method::HEAD => (StatusCode::OK, Some(self.state.document.clone())),
-            Method::OPTIONS => (StatusCode::NO_CONTENT, None),
-            _ => (StatusCode::METHOD_NOT_ALLOWED, None),
+    fn respond(&self, method: &Method, path: &str, request_headers: &HeaderMap) -> Response<String> {
+        let status = match *method {
+            _ if !self.paths().any(|served| served == path) => StatusCode::NOT_FOUND,
+            Method::GET | Method::HEAD if self.has_current_etag(request_headers) => StatusCode::NOT_MODIFIED,
+            Method::GET | Method::HEAD => StatusCode::OK,
+            Method::OPTIONS => StatusCode::NO_CONTENT,
+            _ => StatusCode::METHOD_NOT_ALLOWED,
         };
-        let length = body.as_ref().map(Bytes::len);
-        let mut response = Response::new(MetadataBody(body.filter(|_| *method != Method::HEAD)));
+        let has_body = status == StatusCode::OK && *method == Method::GET;
+        let mut response = Response::new(if has_body { String::from(&*self.document) } else { String::new() });
         *response.status_mut() = status;
-        let response_headers = response.headers_mut();
-        response_headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-        response_headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        match status {
-            StatusCode::OK | StatusCode::NOT_MODIFIED => {
-                response_headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("max-age=3600"));
-                response_headers.insert(header::ETAG, self.state.etag.clone());
-            }
-            StatusCode::NO_CONTENT => allow_cross_origin(response_headers, headers),
-            StatusCode::METHOD_NOT_ALLOWED => {
-                response_headers.insert(header::ALLOW, HeaderValue::from_static(METHODS));
-            }
-            _ => {}
+        let headers = response.headers_mut();
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        if matches!(status, StatusCode::OK | StatusCode::NOT_MODIFIED) {
+            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("max-age=3600"));
+            headers.insert(header::ETAG, self.etag.clone());
         }
-        if let Some(length) = length {
-            response_headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-            response_headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+        if status == StatusCode::OK {
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            headers.insert(header::CONTENT_LENGTH, HeaderValue::from(self.document.len()));
+        }
+        if matches!(status, StatusCode::NO_CONTENT | StatusCode::METHOD_NOT_ALLOWED) {
+            headers.insert(header::ALLOW, HeaderValue::from_static(METHODS));
+        }
+        if status == StatusCode::NO_CONTENT {
+            headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(METHODS));
+            headers.insert(header::VARY, HeaderValue::from_static("Access-Control-Request-Headers"));
+            // A web page may send any header, because no header gives access to more than this public document.
+            if let Some(names) = request_headers.get(header::ACCESS_CONTROL_REQUEST_HEADERS) {
+                headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, names.clone());
+            }
         }
         response
     }
 
-    /// Whether the client already has the current document: `If-None-Match` has its entity tag, or `*`. `W/` before a
-    /// tag is ignored (weak comparison; RFC 9110, section 13.1.2).
+    /// Whether `If-None-Match` has the entity tag of the document, or `*`. `W/` before a tag is ignored (weak comparison;
+    /// RFC 9110, section 13.1.2).
     fn has_current_etag(&self, headers: &HeaderMap) -> bool {
         let tags = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
         let mut tags = tags.flat_map(|value| value.split(',')).map(str::trim);
-        tags.any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag).as_bytes() == self.state.etag.as_bytes())
+        tags.any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag).as_bytes() == self.etag.as_bytes())
     }
 }
 
 impl<B> Service<Request<B>> for MetadataService {
-    type Response = Response<MetadataBody>;
+    type Response = Response<String>;
     type Error = Infallible;
     type Future = Ready<Result<Self::Response, Infallible>>;
 
@@ -118,39 +118,72 @@ impl<B> Service<Request<B>> for MetadataService {
 
 impl fmt::Debug for MetadataService {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MetadataService").field("paths", &self.state.paths).finish_non_exhaustive()
+        f.debug_struct("MetadataService").field("paths", &self.paths).finish_non_exhaustive()
     }
 }
 
-/// The body of a response of [`MetadataService`].
-#[derive(Debug, Default)]
-pub struct MetadataBody(Option<Bytes>);
-
-impl Body for MetadataBody {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Poll::Ready(self.0.take().map(|bytes| Ok(Frame::data(bytes))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.0.is_none()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        let length = self.0.as_ref().map_or(0, Bytes::len);
-        SizeHint::with_exact(u64::try_from(length).unwrap_or(u64::MAX))
-    }
+/// The URL of the protected resource metadata (RFC 9728, section 3.1): the well-known part is between the host and the path,
+/// and the query stays at the end.
+#[derive(Debug)]
+pub(crate) struct WellKnown {
+    /// The absolute URL in challenges.
+    pub(crate) url: String,
+    /// The local paths of the document, each once.
+    paths: Vec<String>,
 }
 
-fn allow_cross_origin(response_headers: &mut HeaderMap, request_headers: &HeaderMap) {
-    response_headers.insert(header::ALLOW, HeaderValue::from_static(METHODS));
-    response_headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(METHODS));
-    response_headers.insert(header::VARY, HeaderValue::from_static("Access-Control-Request-Headers"));
-    // A web page may send any header, because no header gives access to more than this public document.
-    if let Some(names) = request_headers.get(header::ACCESS_CONTROL_REQUEST_HEADERS) {
-        response_headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, names.clone());
+impl WellKnown {
+    pub(crate) fn new(resource: &ResourceUrl, at_root: bool) -> Self {
+        let url = resource.url();
+        // The path `/` means the same as an empty path. Any other slash at the end has a meaning.
+        let path = if url.path() == "/" { "" } else { url.path() };
+        let query = url.query().map(|query| ["?", query].concat()).unwrap_or_default();
+        let mut paths = vec![[PREFIX, path].concat()];
+        // Some clients remove the slash at the end.
+        paths.extend(path.strip_suffix('/').map(|path| [PREFIX, path].concat()));
+        if at_root && !path.is_empty() {
+            paths.push(PREFIX.to_owned());
+        }
+        Self { url: [&url.origin().ascii_serialization(), PREFIX, path, &query].concat(), paths }
+    }
+
+    /// Changes the URL in challenges, and serves its path as well.
+    pub(crate) fn move_to(
+        &mut self,
+        text: &str,
+        resource: &ResourceUrl,
+        plain_http: PlainHttp,
+    ) -> Result<(), BuildError> {
+        let url = identifier::endpoint(text, plain_http)
+            .map_err(|error| BuildError::setting(format!("the metadata URL {error}")))?;
+        let origin = resource.url().origin();
+        if url.origin() != origin {
+            let origin = origin.ascii_serialization();
+            return Err(BuildError::setting(format!(
+                "the metadata URL {text:?} has another origin than the resource; use a URL with the origin {origin:?}"
+            )));
+        }
+        self.url = text.to_owned();
+        self.add(url.path());
+        Ok(())
+    }
+
+    /// Serves the document at another path as well.
+    pub(crate) fn serve_at(&mut self, path: &str) -> Result<(), BuildError> {
+        let is_plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#' | b'{' | b'}');
+        if !path.starts_with('/') || !path.bytes().all(is_plain) {
+            return Err(BuildError::setting(format!(
+                "the metadata path {path:?} is not a plain path; start it with '/', and remove query, fragment and braces"
+            )));
+        }
+        self.add(path);
+        Ok(())
+    }
+
+    fn add(&mut self, path: &str) {
+        if !self.paths.iter().any(|known| known == path) {
+            self.paths.push(path.to_owned());
+        }
     }
 }
 
@@ -161,3 +194,32 @@ fn fingerprint(document: &[u8]) -> u64 {
 }
 
 const METHODS: &str = "GET, HEAD, OPTIONS";
+const PREFIX: &str = "/.well-known/oauth-protected-resource";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_path_follows_from_the_resource() {
+        for (resource, url, paths) in [
+            ("https://h", "https://h/.well-known/oauth-protected-resource", &[""][..]),
+            ("https://h/", "https://h/.well-known/oauth-protected-resource", &[""]),
+            ("https://h/mcp", "https://h/.well-known/oauth-protected-resource/mcp", &["/mcp"]),
+            ("https://h/mcp/", "https://h/.well-known/oauth-protected-resource/mcp/", &["/mcp/", "/mcp"]),
+            ("https://h/a/b", "https://h/.well-known/oauth-protected-resource/a/b", &["/a/b"]),
+            ("https://h//", "https://h/.well-known/oauth-protected-resource//", &["//", "/"]),
+            ("https://h/mcp//", "https://h/.well-known/oauth-protected-resource/mcp//", &["/mcp//", "/mcp/"]),
+            ("https://h:8443/x", "https://h:8443/.well-known/oauth-protected-resource/x", &["/x"]),
+            ("HTTPS://H.example:443/x", "https://h.example/.well-known/oauth-protected-resource/x", &["/x"]),
+            ("https://h/mcp?x=1", "https://h/.well-known/oauth-protected-resource/mcp?x=1", &["/mcp"]),
+            ("http://127.0.0.1:9000/mcp", "http://127.0.0.1:9000/.well-known/oauth-protected-resource/mcp", &["/mcp"]),
+        ] {
+            let well_known = WellKnown::new(&ResourceUrl::new(resource).unwrap(), false);
+            let paths: Vec<_> = paths.iter().map(|path| format!("{PREFIX}{path}")).collect();
+            assert_eq!((well_known.url.as_str(), well_known.paths), (url, paths), "{resource}");
+        }
+        let aliased = WellKnown::new(&ResourceUrl::new("https://h/mcp").unwrap(), true);
+        assert_eq!(aliased.paths, [format!("{PREFIX}/mcp"), PREFIX.to_owned()]);
+    }
+}

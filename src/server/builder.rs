@@ -121,22 +121,18 @@ impl ResourceServerBuilder {
 
     /// Adds scopes to `scopes_supported` of the metadata, from which clients choose. They have no effect on requests: the
     /// layers require scopes.
-    pub fn scopes_supported<I>(mut self, scopes: I) -> Self
-    where
-        I: IntoIterator,
-        I::Item: Into<String>,
-    {
+    pub fn scopes_supported(mut self, scopes: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.scopes_supported.extend(scopes.into_iter().map(Into::into));
         self
     }
 
     /// Adds to the scope hierarchy: a token with `scope` may do everything that needs one of `implied`. The relation is
     /// transitive. A circle is an error.
-    pub fn scope_implies<I>(mut self, scope: impl Into<String>, implied: I) -> Self
-    where
-        I: IntoIterator,
-        I::Item: Into<String>,
-    {
+    pub fn scope_implies(
+        mut self,
+        scope: impl Into<String>,
+        implied: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Self {
         self.implications.push((scope.into(), implied.into_iter().map(Into::into).collect()));
         self
     }

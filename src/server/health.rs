@@ -8,7 +8,7 @@ use crate::verify::IssuerVerifier;
 /// Whether a resource server can verify tokens; see [`ResourceServer::health`](crate::ResourceServer::health).
 #[derive(Debug, Clone)]
 pub struct Health {
-    issuers: Vec<IssuerHealth>,
+    pub(super) issuers: Vec<IssuerHealth>,
 }
 
 /// Whether the tokens of one issuer can be verified.
@@ -23,10 +23,6 @@ pub struct IssuerHealth {
 }
 
 impl Health {
-    pub(super) const fn new(issuers: Vec<IssuerHealth>) -> Self {
-        Self { issuers }
-    }
-
     /// Whether the tokens of all issuers can be verified: the answer to a readiness probe.
     #[must_use]
     pub fn is_ready(&self) -> bool {

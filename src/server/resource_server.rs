@@ -34,10 +34,6 @@ use crate::verify::{IssuerVerifier, Verifier};
 /// ```
 #[derive(Clone)]
 pub struct ResourceServer {
-    inner: Arc<Inner>,
-}
-
-pub(super) struct Inner {
     pub(super) verifier: Arc<Verifier>,
     pub(super) guard: Arc<Guard>,
     pub(super) metadata: MetadataService,
@@ -49,7 +45,7 @@ impl ResourceServer {
     /// The layer that verifies access tokens. Unless it requires scopes, it accepts every valid token.
     #[must_use]
     pub fn bearer_layer(&self) -> BearerAuthLayer {
-        BearerAuthLayer::new(Arc::clone(&self.inner.verifier), Arc::clone(&self.inner.guard))
+        BearerAuthLayer::new(Arc::clone(&self.verifier), Arc::clone(&self.guard))
     }
 
     /// The layer that protects an MCP endpoint: [`bearer_layer`](Self::bearer_layer), and the scopes of each MCP operation.
@@ -67,8 +63,8 @@ impl ResourceServer {
     /// # Errors
     /// [`BuildErrorKind::Scope`] or [`BuildErrorKind::Setting`] where `mcp_layer` panics.
     pub fn try_mcp_layer(&self, scopes: McpScopes) -> Result<McpLayer, BuildError> {
-        let rules = scopes.compile(&self.inner.guard)?;
-        Ok(McpLayer::new(self.bearer_layer(), rules, Arc::clone(&self.inner.clock), self.inner.skew))
+        let rules = scopes.compile(&self.guard)?;
+        Ok(McpLayer::new(self.bearer_layer(), rules, Arc::clone(&self.clock), self.skew))
     }
 
     /// A layer that accepts requests only from web pages of these origins, against DNS rebinding (MCP transport, "Security
@@ -101,11 +97,7 @@ impl ResourceServer {
     /// # Panics
     /// If one of them is not an origin. [`try_allowed_origins`](Self::try_allowed_origins) returns an error instead.
     #[track_caller]
-    pub fn allowed_origins<I>(&self, origins: I) -> OriginLayer
-    where
-        I: IntoIterator,
-        I::Item: AsRef<str>,
-    {
+    pub fn allowed_origins(&self, origins: impl IntoIterator<Item = impl AsRef<str>>) -> OriginLayer {
         valid_or_panic(self.try_allowed_origins(origins))
     }
 
@@ -113,25 +105,24 @@ impl ResourceServer {
     ///
     /// # Errors
     /// [`BuildErrorKind::Setting`] if one of them is not an origin.
-    pub fn try_allowed_origins<I>(&self, origins: I) -> Result<OriginLayer, BuildError>
-    where
-        I: IntoIterator,
-        I::Item: AsRef<str>,
-    {
+    pub fn try_allowed_origins(
+        &self,
+        origins: impl IntoIterator<Item = impl AsRef<str>>,
+    ) -> Result<OriginLayer, BuildError> {
         let origins = AllowedOrigins::new(origins)?;
-        Ok(OriginLayer::new(origins, Arc::clone(&self.inner.guard), Rejection::for_origin()))
+        Ok(OriginLayer::new(origins, Arc::clone(&self.guard), Rejection::for_origin()))
     }
 
     /// The service that answers with the protected resource metadata, for servers without axum.
     #[must_use]
     pub fn metadata_service(&self) -> MetadataService {
-        self.inner.metadata.clone()
+        self.metadata.clone()
     }
 
     /// The absolute URL of the metadata, as challenges name it.
     #[must_use]
     pub fn metadata_url(&self) -> &str {
-        &self.inner.guard.metadata_url
+        &self.guard.metadata_url
     }
 
     /// Waits until the keys and the introspection endpoint of every issuer are available. All issuers are asked at the same
@@ -162,7 +153,7 @@ impl ResourceServer {
     /// Removes this token from all caches, so that it is verified or introspected again. Call it, for example, after a
     /// logout (OpenID Connect Back-Channel Logout 1.0).
     pub fn forget(&self, token: &str) {
-        self.inner.verifier.forget(token.as_bytes());
+        self.verifier.forget(token.as_bytes());
     }
 
     /// Whether tokens can be verified, and if not, why. Use it to answer a readiness probe.
@@ -171,11 +162,7 @@ impl ResourceServer {
     /// ready as well.
     #[must_use]
     pub fn health(&self) -> Health {
-        Health::new(self.inner.verifier.issuers().iter().map(|issuer| IssuerHealth::new(issuer)).collect())
-    }
-
-    pub(super) fn new(inner: Inner) -> Self {
-        Self { inner: Arc::new(inner) }
+        Health { issuers: self.verifier.issuers().iter().map(|issuer| IssuerHealth::new(issuer)).collect() }
     }
 
     /// Tries until every issuer has answered once.
@@ -184,7 +171,7 @@ impl ResourceServer {
         for issuer in self.issuers_to_fetch() {
             let issuer = Arc::clone(issuer);
             // The attempts end when neither the server nor a layer of it is left.
-            let verifier = Arc::downgrade(&self.inner.verifier);
+            let verifier = Arc::downgrade(&self.verifier);
             runtime.spawn(async move {
                 while verifier.strong_count() > 0 && warm_up(&issuer).await.is_err() {
                     tokio::time::sleep(retry_in(&issuer).max(MIN_PAUSE)).await;
@@ -195,14 +182,14 @@ impl ResourceServer {
 
     /// The issuers of which something has to be fetched.
     fn issuers_to_fetch(&self) -> impl Iterator<Item = &Arc<IssuerVerifier>> {
-        let issuers = self.inner.verifier.issuers().iter();
+        let issuers = self.verifier.issuers().iter();
         issuers.filter(|issuer| remote_keys(issuer).is_some() || issuer.introspector().is_some())
     }
 }
 
 impl fmt::Debug for ResourceServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let issuers: Vec<_> = self.inner.verifier.issuers().iter().map(|issuer| &issuer.issuer).collect();
+        let issuers: Vec<_> = self.verifier.issuers().iter().map(|issuer| &issuer.issuer).collect();
         f.debug_struct("ResourceServer")
             .field("metadata_url", &self.metadata_url())
             .field("issuers", &issuers)
