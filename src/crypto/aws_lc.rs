@@ -3,11 +3,11 @@
 use aws_lc_rs::hmac;
 use aws_lc_rs::rand::{self, SystemRandom};
 use aws_lc_rs::rsa::PublicKeyComponents;
-use aws_lc_rs::signature::{self, EcdsaKeyPair, Ed25519KeyPair, ParsedPublicKey, RsaKeyPair, RsaParameters};
+use aws_lc_rs::signature::{self, EcdsaKeyPair, Ed25519KeyPair, ParsedPublicKey, RsaKeyPair};
 use rustls_pki_types::PrivatePkcs8KeyDer;
 use rustls_pki_types::pem::PemObject as _;
 
-use super::{Algorithm, Fingerprint, KeyMaterial};
+use super::{Algorithm, Fingerprint};
 
 /// The longest RSA modulus, in bits. To verify a signature with a longer one takes milliseconds.
 pub(crate) const MAX_RSA_BITS: usize = 8192;
@@ -16,22 +16,28 @@ pub(crate) const MAX_RSA_BITS: usize = 8192;
 pub(crate) struct PublicKey(ParsedPublicKey);
 
 impl PublicKey {
-    /// Imports a key. `None` if it is not a valid key for this algorithm. For example, its point is not on the curve.
-    pub(crate) fn import(algorithm: Algorithm, material: KeyMaterial<'_>) -> Option<Self> {
-        let key = match (algorithm, material) {
-            (Algorithm::ES256, KeyMaterial::Ec { point }) => {
-                ParsedPublicKey::new(&signature::ECDSA_P256_SHA256_FIXED, point)
-            }
-            (Algorithm::ES384, KeyMaterial::Ec { point }) => {
-                ParsedPublicKey::new(&signature::ECDSA_P384_SHA384_FIXED, point)
-            }
-            (Algorithm::ES512, KeyMaterial::Ec { point }) => {
-                ParsedPublicKey::new(&signature::ECDSA_P521_SHA512_FIXED, point)
-            }
-            (Algorithm::EdDSA, KeyMaterial::Ed25519 { x }) => ParsedPublicKey::new(&signature::ED25519, x),
-            (_, KeyMaterial::Rsa { n, e }) => {
-                PublicKeyComponents { n, e }.to_parsed_public_key(rsa_parameters(algorithm)?)
-            }
+    /// Imports an RSA key: modulus and exponent, big-endian, without leading zeros. `None` if it is invalid.
+    pub(crate) fn from_rsa(algorithm: Algorithm, n: &[u8], e: &[u8]) -> Option<Self> {
+        let parameters = match algorithm {
+            Algorithm::RS256 => &signature::RSA_PKCS1_2048_8192_SHA256,
+            Algorithm::RS384 => &signature::RSA_PKCS1_2048_8192_SHA384,
+            Algorithm::RS512 => &signature::RSA_PKCS1_2048_8192_SHA512,
+            Algorithm::PS256 => &signature::RSA_PSS_2048_8192_SHA256,
+            Algorithm::PS384 => &signature::RSA_PSS_2048_8192_SHA384,
+            Algorithm::PS512 => &signature::RSA_PSS_2048_8192_SHA512,
+            Algorithm::ES256 | Algorithm::ES384 | Algorithm::ES512 | Algorithm::EdDSA => return None,
+        };
+        PublicKeyComponents { n, e }.to_parsed_public_key(parameters).ok().map(Self)
+    }
+
+    /// Imports a point: `04`, x, y for ECDSA (SEC 1, section 2.3.3), or an Ed25519 key (RFC 8032, section 5.1.5). `None` if
+    /// it is invalid, for example not on the curve.
+    pub(crate) fn from_point(algorithm: Algorithm, point: &[u8]) -> Option<Self> {
+        let key = match algorithm {
+            Algorithm::ES256 => ParsedPublicKey::new(&signature::ECDSA_P256_SHA256_FIXED, point),
+            Algorithm::ES384 => ParsedPublicKey::new(&signature::ECDSA_P384_SHA384_FIXED, point),
+            Algorithm::ES512 => ParsedPublicKey::new(&signature::ECDSA_P521_SHA512_FIXED, point),
+            Algorithm::EdDSA => ParsedPublicKey::new(&signature::ED25519, point),
             _ => return None,
         };
         key.ok().map(Self)
@@ -41,18 +47,6 @@ impl PublicKey {
     pub(crate) fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
         self.0.verify_sig(message, signature).is_ok()
     }
-}
-
-const fn rsa_parameters(algorithm: Algorithm) -> Option<&'static RsaParameters> {
-    Some(match algorithm {
-        Algorithm::RS256 => &signature::RSA_PKCS1_2048_8192_SHA256,
-        Algorithm::RS384 => &signature::RSA_PKCS1_2048_8192_SHA384,
-        Algorithm::RS512 => &signature::RSA_PKCS1_2048_8192_SHA512,
-        Algorithm::PS256 => &signature::RSA_PSS_2048_8192_SHA256,
-        Algorithm::PS384 => &signature::RSA_PSS_2048_8192_SHA384,
-        Algorithm::PS512 => &signature::RSA_PSS_2048_8192_SHA512,
-        Algorithm::ES256 | Algorithm::ES384 | Algorithm::ES512 | Algorithm::EdDSA => return None,
-    })
 }
 
 /// A private key, imported for one algorithm.

@@ -5,39 +5,16 @@
 //! cryptography backend compiles, and accepts no JWT.
 
 mod algorithm;
-#[cfg(feature = "aws-lc-rs")]
-mod aws_lc;
-#[cfg(not(any(feature = "aws-lc-rs", feature = "rust-crypto")))]
-mod none;
-#[cfg(all(feature = "rust-crypto", not(feature = "aws-lc-rs")))]
-mod rust_crypto;
+#[cfg_attr(feature = "aws-lc-rs", path = "aws_lc.rs")]
+#[cfg_attr(all(feature = "rust-crypto", not(feature = "aws-lc-rs")), path = "rust_crypto.rs")]
+#[cfg_attr(not(any(feature = "aws-lc-rs", feature = "rust-crypto")), path = "none.rs")]
+mod backend;
 
 pub use algorithm::{Algorithm, AllowedAlgorithms, UnknownAlgorithm};
-#[cfg(feature = "aws-lc-rs")]
-pub(crate) use aws_lc::{Hmac, MAX_RSA_BITS, PublicKey, SigningKey, random};
-#[cfg(not(any(feature = "aws-lc-rs", feature = "rust-crypto")))]
-pub(crate) use none::{Hmac, MAX_RSA_BITS, PublicKey, SigningKey, random};
-#[cfg(all(feature = "rust-crypto", not(feature = "aws-lc-rs")))]
-pub(crate) use rust_crypto::{Hmac, MAX_RSA_BITS, PublicKey, SigningKey, random};
+pub(crate) use backend::{Hmac, MAX_RSA_BITS, PublicKey, SigningKey, random};
 
 /// The HMAC-SHA-256 of a token or of a session id, under a key that only this server knows.
 pub(crate) type Fingerprint = [u8; 32];
-
-/// The parameters of a public key (RFC 7518, section 6). The caller has checked their lengths, their sizes and the
-/// curve.
-#[derive(Debug, Clone, Copy)]
-#[cfg_attr(
-    not(any(feature = "aws-lc-rs", feature = "rust-crypto")),
-    expect(dead_code, reason = "a build without a cryptography backend imports no key")
-)]
-pub(crate) enum KeyMaterial<'k> {
-    /// Modulus and exponent, big-endian, without leading zeros.
-    Rsa { n: &'k [u8], e: &'k [u8] },
-    /// An uncompressed point (SEC 1, section 2.3.3): `04`, x, y.
-    Ec { point: &'k [u8] },
-    /// An Ed25519 public key (RFC 8032, section 5.1.5).
-    Ed25519 { x: &'k [u8] },
-}
 
 #[cfg(test)]
 #[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))]

@@ -1,29 +1,31 @@
 //! The types of a build without a cryptography backend. They are empty enums, so no value of them can exist.
 
-use super::{Algorithm, Fingerprint, KeyMaterial};
+use super::{Algorithm, Fingerprint};
 
 pub(crate) const MAX_RSA_BITS: usize = 8192;
 
-pub(crate) enum PublicKey {}
+pub(crate) enum NoKey {}
+pub(crate) type PublicKey = NoKey;
+pub(crate) type SigningKey = NoKey;
 
-impl PublicKey {
-    pub(crate) const fn import(_: Algorithm, _: KeyMaterial<'_>) -> Option<Self> {
+impl NoKey {
+    pub(crate) const fn from_rsa(_: Algorithm, _: &[u8], _: &[u8]) -> Option<Self> {
         None
     }
 
-    pub(crate) const fn verifies(&self, _: &[u8], _: &[u8]) -> bool {
-        match *self {}
+    pub(crate) const fn from_point(_: Algorithm, _: &[u8]) -> Option<Self> {
+        None
     }
-}
 
-pub(crate) enum SigningKey {}
-
-impl SigningKey {
     pub(crate) const fn from_pem(_: Algorithm, _: &str) -> Option<Self> {
         None
     }
 
     pub(crate) const fn sign(&self, _: &[u8]) -> Option<Vec<u8>> {
+        match *self {}
+    }
+
+    pub(crate) const fn verifies(&self, _: &[u8], _: &[u8]) -> bool {
         match *self {}
     }
 }

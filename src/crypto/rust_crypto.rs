@@ -6,7 +6,7 @@ use jsonwebtoken::crypto::rust_crypto::DEFAULT_PROVIDER;
 use jsonwebtoken::{DecodingKey, EncodingKey};
 use sha2::Sha256;
 
-use super::{Algorithm, Fingerprint, KeyMaterial};
+use super::{Algorithm, Fingerprint};
 
 /// The longest RSA modulus of a public key, in bits. `jsonwebtoken` imports a longer one, but then reports every
 /// signature as invalid, because its crate `rsa` has this limit.
@@ -19,14 +19,21 @@ pub(crate) struct PublicKey {
 }
 
 impl PublicKey {
-    /// Imports a key. `None` if it is not a valid key for this algorithm. For example, its point is not on the curve.
-    pub(crate) fn import(algorithm: Algorithm, material: KeyMaterial<'_>) -> Option<Self> {
-        let key = match material {
-            KeyMaterial::Rsa { n, e } => DecodingKey::from_rsa_raw_components(n, e),
-            KeyMaterial::Ec { point } => DecodingKey::from_ec_der(point),
-            KeyMaterial::Ed25519 { x } => DecodingKey::from_ed_der(x),
-        };
-        let algorithm = algorithm_of_crate(algorithm)?;
+    /// Imports an RSA key: modulus and exponent, big-endian, without leading zeros. `None` if it is invalid.
+    pub(crate) fn from_rsa(algorithm: Algorithm, n: &[u8], e: &[u8]) -> Option<Self> {
+        Self::new(algorithm, DecodingKey::from_rsa_raw_components(n, e))
+    }
+
+    /// Imports a point: `04`, x, y for ECDSA (SEC 1, section 2.3.3), or an Ed25519 key (RFC 8032, section 5.1.5). `None` if
+    /// it is invalid, for example not on the curve.
+    pub(crate) fn from_point(algorithm: Algorithm, point: &[u8]) -> Option<Self> {
+        let is_ed25519 = algorithm == Algorithm::EdDSA;
+        let key = if is_ed25519 { DecodingKey::from_ed_der(point) } else { DecodingKey::from_ec_der(point) };
+        Self::new(algorithm, key)
+    }
+
+    fn new(algorithm: Algorithm, key: DecodingKey) -> Option<Self> {
+        let algorithm = algorithm.name().parse().ok()?;
         // `jsonwebtoken::decode` is not used, because it takes the backend that is installed for the whole process. It
         // panics if another dependency enables a second backend of `jsonwebtoken`.
         (DEFAULT_PROVIDER.verifier_factory)(&algorithm, &key).ok()?;
@@ -38,22 +45,6 @@ impl PublicKey {
         (DEFAULT_PROVIDER.verifier_factory)(&self.algorithm, &self.key)
             .is_ok_and(|verifier| verifier.verify(message, &signature.to_vec()).is_ok())
     }
-}
-
-/// Converts an algorithm into the type of `jsonwebtoken`. `None` if `jsonwebtoken` does not support it.
-const fn algorithm_of_crate(algorithm: Algorithm) -> Option<jsonwebtoken::Algorithm> {
-    Some(match algorithm {
-        Algorithm::RS256 => jsonwebtoken::Algorithm::RS256,
-        Algorithm::RS384 => jsonwebtoken::Algorithm::RS384,
-        Algorithm::RS512 => jsonwebtoken::Algorithm::RS512,
-        Algorithm::PS256 => jsonwebtoken::Algorithm::PS256,
-        Algorithm::PS384 => jsonwebtoken::Algorithm::PS384,
-        Algorithm::PS512 => jsonwebtoken::Algorithm::PS512,
-        Algorithm::ES256 => jsonwebtoken::Algorithm::ES256,
-        Algorithm::ES384 => jsonwebtoken::Algorithm::ES384,
-        Algorithm::EdDSA => jsonwebtoken::Algorithm::EdDSA,
-        Algorithm::ES512 => return None,
-    })
 }
 
 /// A private key, imported for one algorithm.
@@ -72,7 +63,7 @@ impl SigningKey {
             // `jsonwebtoken` panics when it signs with an RSA key that is too short for the hash.
             _ => EncodingKey::from_rsa_pem(pem).ok().filter(has_accepted_modulus_length),
         };
-        let key = Self { algorithm: algorithm_of_crate(algorithm)?, key: key? };
+        let key = Self { algorithm: algorithm.name().parse().ok()?, key: key? };
         // `jsonwebtoken` only parses the PEM file above. It checks the key itself when it signs.
         key.sign(b"").is_some().then_some(key)
     }

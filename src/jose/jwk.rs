@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use super::compact::decode;
 use super::{Algorithm, AllowedAlgorithms};
-use crate::crypto::{KeyMaterial, MAX_RSA_BITS, PublicKey};
+use crate::crypto::{MAX_RSA_BITS, PublicKey};
 
 /// A public key for checking signatures. It is imported once for each algorithm that it may be used with.
 pub struct VerificationKey {
@@ -192,17 +192,14 @@ fn require_signature_use(jwk: &Map<String, Value>) -> Result<(), UnusableKey> {
 
 fn import_rsa(jwk: &Map<String, Value>) -> Result<Vec<(Algorithm, PublicKey)>, UnusableKey> {
     let (n, e) = (number(jwk, "n")?, number(jwk, "e")?);
-    let bits = match n.first() {
-        Some(first) => n.len().saturating_mul(8).saturating_sub(leading_zero_bits(*first)),
-        None => 0,
-    };
+    let is_long_enough = n.len() > MIN_RSA_BYTES || (n.len() == MIN_RSA_BYTES && n.first() >= Some(&0x80));
     let odd = |number: &[u8]| number.last().is_some_and(|byte| byte & 1 == 1);
-    if !RSA_BITS.contains(&bits) || !odd(&n) || !odd(&e) || e.len() > MAX_EXPONENT || e == [1] {
+    let has_size = is_long_enough && n.len() <= MAX_RSA_BITS / 8 && e.len() <= MAX_EXPONENT;
+    if !has_size || !odd(&n) || !odd(&e) || e == [1] {
         return Err(UnusableKey::Size);
     }
-    let fitting =
-        [Algorithm::RS256, Algorithm::RS384, Algorithm::RS512, Algorithm::PS256, Algorithm::PS384, Algorithm::PS512];
-    import(jwk, &fitting, KeyMaterial::Rsa { n: &n, e: &e })
+    let fitting = Algorithm::ALL.into_iter().filter(|algorithm| algorithm.key_type() == "RSA");
+    import(jwk, fitting, |algorithm| PublicKey::from_rsa(algorithm, &n, &e))
 }
 
 fn import_ec(jwk: &Map<String, Value>) -> Result<Vec<(Algorithm, PublicKey)>, UnusableKey> {
@@ -218,40 +215,34 @@ fn import_ec(jwk: &Map<String, Value>) -> Result<Vec<(Algorithm, PublicKey)>, Un
         return Err(UnusableKey::InvalidPoint);
     }
     let point = [&[4], x.as_slice(), y.as_slice()].concat();
-    import(jwk, &[algorithm], KeyMaterial::Ec { point: &point })
+    import(jwk, [algorithm], |algorithm| PublicKey::from_point(algorithm, &point))
 }
 
 fn import_okp(jwk: &Map<String, Value>) -> Result<Vec<(Algorithm, PublicKey)>, UnusableKey> {
     if text(jwk, "crv")?.ok_or(UnusableKey::Malformed)? != "Ed25519" {
         return Err(UnusableKey::Unsupported);
     }
-    let x = octets(jwk, "x")?;
-    if x.len() != 32 || has_small_order(&x) {
+    let x: [u8; 32] = octets(jwk, "x")?.try_into().map_err(|_| UnusableKey::InvalidPoint)?;
+    if has_small_order(x) {
         return Err(UnusableKey::InvalidPoint);
     }
-    import(jwk, &[Algorithm::EdDSA], KeyMaterial::Ed25519 { x: &x })
+    import(jwk, [Algorithm::EdDSA], |algorithm| PublicKey::from_point(algorithm, &x))
 }
 
 /// Imports a key for its `alg`, which must be one of `fitting`. A key without `alg` is imported for all of them.
 fn import(
     jwk: &Map<String, Value>,
-    fitting: &[Algorithm],
-    material: KeyMaterial<'_>,
+    fitting: impl IntoIterator<Item = Algorithm>,
+    import: impl Fn(Algorithm) -> Option<PublicKey>,
 ) -> Result<Vec<(Algorithm, PublicKey)>, UnusableKey> {
     let named = match text(jwk, "alg")? {
         Some(name) => Some(Algorithm::from_name(name).ok_or(UnusableKey::Unsupported)?),
         None => None,
     };
-    let wanted = fitting.iter().copied().filter(|algorithm| named.is_none_or(|named| named == *algorithm));
-    let wanted: Vec<Algorithm> = wanted.filter(|algorithm| algorithm.is_supported()).collect();
-    if wanted.is_empty() {
-        return Err(UnusableKey::Unsupported);
-    }
-    let imported: Option<Vec<_>> = wanted
-        .into_iter()
-        .map(|algorithm| PublicKey::import(algorithm, material).map(|key| (algorithm, key)))
-        .collect();
-    imported.ok_or(UnusableKey::InvalidPoint)
+    let is_wanted = |algorithm: &Algorithm| algorithm.is_supported() && named.is_none_or(|named| named == *algorithm);
+    let imported = fitting.into_iter().filter(is_wanted).map(|algorithm| Some((algorithm, import(algorithm)?)));
+    let imported: Vec<_> = imported.collect::<Option<_>>().ok_or(UnusableKey::InvalidPoint)?;
+    if imported.is_empty() { Err(UnusableKey::Unsupported) } else { Ok(imported) }
 }
 
 fn text<'v>(jwk: &'v Map<String, Value>, name: &str) -> Result<Option<&'v str>, UnusableKey> {
@@ -271,28 +262,16 @@ fn number(jwk: &Map<String, Value>, name: &str) -> Result<Vec<u8>, UnusableKey> 
     Ok(octets(jwk, name)?.into_iter().skip_while(|byte| *byte == 0).collect())
 }
 
-fn leading_zero_bits(byte: u8) -> usize {
-    usize::try_from(byte.leading_zeros()).unwrap_or_default()
-}
-
 /// Whether a point of Curve25519 has order 1, 2, 4 or 8, in any of its encodings. With such a key, some signature is valid
 /// for every message.
-fn has_small_order(x: &[u8]) -> bool {
-    let mut y: Vec<u8> = x.to_vec();
-    if let Some(last) = y.last_mut() {
-        *last &= 0x7f;
-    }
-    let is = |first: u8, middle: u8, last: u8| {
-        matches!(y.as_slice(), [head, between @ .., tail]
-            if *head == first && *tail == last && between.iter().all(|byte| *byte == middle))
-    };
+fn has_small_order(mut y: [u8; 32]) -> bool {
+    // The first bit of the last byte is the sign of x.
+    y[31] &= 0x7f;
+    let [first, middle @ .., last] = y;
     // y is 0, 1, p - 1, p or p + 1. The encodings of the last three end in 7f.
-    is(0, 0, 0)
-        || is(1, 0, 0)
-        || is(0xec, 0xff, 0x7f)
-        || is(0xed, 0xff, 0x7f)
-        || is(0xee, 0xff, 0x7f)
-        || ORDER_EIGHT.iter().any(|point| y == point)
+    (first <= 1 && middle == [0; 30] && last == 0)
+        || (matches!(first, 0xec..=0xee) && middle == [0xff; 30] && last == 0x7f)
+        || ORDER_EIGHT.contains(&y)
 }
 
 /// The points of order 8, by their y.
@@ -311,7 +290,7 @@ const ORDER_EIGHT: [[u8; 32]; 2] = [
 const PRIVATE_MEMBERS: [&str; 9] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"];
 /// The longest key, in bytes of JSON without a certificate chain. RSA with 8192 bits takes 1.5 KiB.
 const MAX_KEY: usize = 8 * 1024;
-/// The accepted sizes of an RSA modulus (RFC 7518, section 3.3). A shorter one can be factored.
-const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=MAX_RSA_BITS;
+/// The shortest RSA modulus: 2048 bits (RFC 7518, section 3.3). A shorter one can be factored.
+const MIN_RSA_BYTES: usize = 256;
 /// The longest public exponent, in bytes. It is 65537 nearly everywhere, and a long one makes signature checks slow.
 const MAX_EXPONENT: usize = 4;
