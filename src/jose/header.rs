@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
@@ -47,7 +49,7 @@ impl<'h> Header<'h> {
             return Err(CheckFailure::CriticalHeader);
         }
         let KeyName { kid, x5t_s256, x5t } = self.key_name();
-        let is_too_long = [kid, x5t_s256, x5t].into_iter().flatten().any(|name| name.len() > MAX_KID);
+        let is_too_long = [kid, x5t_s256, x5t].iter().flatten().any(|name| name.len() > MAX_KID);
         if is_too_long { Err(CheckFailure::Header) } else { Ok(algorithm) }
     }
 
@@ -61,9 +63,10 @@ impl<'h> Header<'h> {
 
     /// The name of the key in the header. Thumbprints count only if there is no `kid`.
     pub(crate) fn key_name(&self) -> KeyName<'_> {
-        match self.kid() {
-            Some(kid) => KeyName { kid: Some(kid), ..KeyName::default() },
-            None => KeyName { kid: None, x5t_s256: self.x5t_s256.as_deref(), x5t: self.x5t.as_deref() },
+        let names = [&self.kid, &self.x5t_s256, &self.x5t];
+        match names.map(|name| name.as_deref().map(Cow::Borrowed)) {
+            [None, x5t_s256, x5t] => KeyName { kid: None, x5t_s256, x5t },
+            [kid, ..] => KeyName { kid, ..KeyName::default() },
         }
     }
 

@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
 
@@ -9,7 +10,7 @@ use crate::crypto::{MAX_RSA_BITS, PublicKey};
 
 /// A public key for checking signatures. It is imported once for each algorithm that it may be used with.
 pub struct VerificationKey {
-    pub(super) name: OwnedKeyName,
+    pub(super) name: KeyName<'static>,
     imported: Vec<(Algorithm, PublicKey)>,
 }
 
@@ -98,21 +99,13 @@ impl fmt::Debug for VerificationKey {
     }
 }
 
-/// The name of a key in the header of a token: `kid`, `x5t#S256` and `x5t` (RFC 7515, sections 4.1.4, 4.1.7 and 4.1.8).
-/// The thumbprints count only where there is no `kid`.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct KeyName<'n> {
-    pub(crate) kid: Option<&'n str>,
-    pub(crate) x5t_s256: Option<&'n str>,
-    pub(crate) x5t: Option<&'n str>,
-}
-
-/// An owned [`KeyName`], of a token that waits for its key or of a published key (RFC 7517, sections 4.5, 4.8 and 4.9).
+/// The name of a key, in the header of a token or in a key set: `kid`, `x5t#S256` and `x5t` (RFC 7515, sections 4.1.4,
+/// 4.1.7 and 4.1.8; RFC 7517, sections 4.5, 4.8 and 4.9). In a header, thumbprints count only if there is no `kid`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct OwnedKeyName {
-    pub(crate) kid: Option<Box<str>>,
-    pub(crate) x5t_s256: Option<Box<str>>,
-    pub(crate) x5t: Option<Box<str>>,
+pub(crate) struct KeyName<'n> {
+    pub(crate) kid: Option<Cow<'n, str>>,
+    pub(crate) x5t_s256: Option<Cow<'n, str>>,
+    pub(crate) x5t: Option<Cow<'n, str>>,
 }
 
 impl KeyName<'_> {
@@ -121,27 +114,20 @@ impl KeyName<'_> {
         self.kid.is_none() && self.x5t_s256.is_none() && self.x5t.is_none()
     }
 
-    pub(crate) fn to_owned(self) -> OwnedKeyName {
-        let own = |text: Option<&str>| text.map(Box::from);
-        OwnedKeyName { kid: own(self.kid), x5t_s256: own(self.x5t_s256), x5t: own(self.x5t) }
+    pub(crate) fn into_owned(self) -> KeyName<'static> {
+        let own = |text: Option<Cow<'_, str>>| text.map(|text| Cow::Owned(text.into_owned()));
+        KeyName { kid: own(self.kid), x5t_s256: own(self.x5t_s256), x5t: own(self.x5t) }
     }
 
     /// Whether a published key has this name: the same `kid`, byte by byte. Without a `kid`, one thumbprint must be equal
     /// and none may differ. A token that does not name its key matches every key.
-    pub(super) fn names(&self, published: &OwnedKeyName) -> bool {
-        if let Some(kid) = self.kid {
-            return published.kid.as_deref() == Some(kid);
+    pub(super) fn names(&self, published: &KeyName<'_>) -> bool {
+        if self.kid.is_some() {
+            return self.kid == published.kid;
         }
-        let same = |ours: Option<&str>, theirs: Option<&str>| Some(ours? == theirs?);
-        let thumbprints =
-            [same(self.x5t_s256, published.x5t_s256.as_deref()), same(self.x5t, published.x5t.as_deref())];
-        self.is_empty() || (thumbprints.contains(&Some(true)) && !thumbprints.contains(&Some(false)))
-    }
-}
-
-impl OwnedKeyName {
-    pub(crate) fn as_ref(&self) -> KeyName<'_> {
-        KeyName { kid: self.kid.as_deref(), x5t_s256: self.x5t_s256.as_deref(), x5t: self.x5t.as_deref() }
+        let thumbprints = [(&self.x5t_s256, &published.x5t_s256), (&self.x5t, &published.x5t)];
+        let same = thumbprints.map(|(ours, theirs)| Some(ours.as_ref()? == theirs.as_ref()?));
+        self.is_empty() || (same.contains(&Some(true)) && !same.contains(&Some(false)))
     }
 }
 
@@ -172,9 +158,9 @@ impl Purpose {
 }
 
 /// The name of a published key. Members of a wrong type are ignored.
-pub(super) fn published_name(jwk: &Map<String, Value>) -> OwnedKeyName {
-    let text = |name: &str| jwk.get(name).and_then(Value::as_str).map(Box::from);
-    OwnedKeyName { kid: text("kid"), x5t_s256: text("x5t#S256"), x5t: text("x5t") }
+pub(super) fn published_name(jwk: &Map<String, Value>) -> KeyName<'static> {
+    let text = |name: &str| Some(Cow::Owned(jwk.get(name)?.as_str()?.to_owned()));
+    KeyName { kid: text("kid"), x5t_s256: text("x5t#S256"), x5t: text("x5t") }
 }
 
 /// Checks that `use` is `sig` or absent, and that `key_ops` is an array of different strings or absent (RFC 7517,

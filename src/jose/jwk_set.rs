@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use smallvec::SmallVec;
 
 use super::jwk::{Purpose, published_name};
-use super::{Algorithm, KeyName, OwnedKeyName, UnusableKey, VerificationKey};
+use super::{Algorithm, KeyName, UnusableKey, VerificationKey};
 use crate::json;
 
 /// A JSON Web Key Set (RFC 7517, section 5), reduced to the keys that can check signatures.
@@ -37,7 +37,7 @@ pub struct JwkSet {
     keys: Vec<Arc<VerificationKey>>,
     skipped: Vec<UnusableKey>,
     /// Names of entries that are not for signatures.
-    not_for_signatures: Vec<OwnedKeyName>,
+    not_for_signatures: Vec<KeyName<'static>>,
     unusable: Vec<UnusableEntry>,
 }
 
@@ -59,7 +59,7 @@ pub enum InvalidJwkSet {
 /// A published key for signatures that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct UnusableEntry {
-    pub(crate) name: OwnedKeyName,
+    pub(crate) name: KeyName<'static>,
     pub(crate) reason: UnusableKey,
     /// `kty`, if it can be read.
     kty: Option<Box<str>>,
@@ -153,7 +153,7 @@ impl JwkSet {
         self.skipped.push(reason);
         let name = published_name(&entry.jwk);
         if reason == UnusableKey::NotForSignatures {
-            if self.not_for_signatures.len() < MAX_NAMED && !name.as_ref().is_empty() {
+            if self.not_for_signatures.len() < MAX_NAMED && !name.is_empty() {
                 self.not_for_signatures.push(name);
             }
         } else if self.unusable.len() < MAX_NAMED {
@@ -185,8 +185,13 @@ impl JwkSet {
 
     /// Selects the keys for a token by its `alg` and the name of its key. Key ids are compared byte by byte (RFC 7517,
     /// section 4.5).
-    pub(crate) fn select(&self, algorithm: Algorithm, name: KeyName<'_>) -> Selection<'_> {
-        let name = self.published_part(name);
+    pub(crate) fn select(&self, algorithm: Algorithm, name: &KeyName<'_>) -> Selection<'_> {
+        // No entry can be selected by a thumbprint of a kind that no entry has.
+        let name = KeyName {
+            kid: name.kid.clone(),
+            x5t_s256: name.x5t_s256.clone().filter(|_| self.names().any(|known| known.x5t_s256.is_some())),
+            x5t: name.x5t.clone().filter(|_| self.names().any(|known| known.x5t.is_some())),
+        };
         let mut fitting = self.keys.iter().filter(|key| name.names(&key.name) && key.is_for(algorithm));
         let keys: SmallVec<_> = fitting.by_ref().take(MAX_TRIED).collect();
         if name.is_empty() && keys.len() > 1 {
@@ -198,30 +203,19 @@ impl JwkSet {
         if !keys.is_empty() {
             return Selection::Keys(Candidates { keys, undecided: is_unusable || fitting.next().is_some() });
         }
-        let mut known = self.keys.iter().map(|key| &key.name).chain(&self.not_for_signatures);
         if is_unusable {
             Selection::Unusable
-        } else if !name.is_empty() && known.any(|known| name.names(known)) {
+        } else if !name.is_empty() && self.names().any(|known| name.names(known)) {
             Selection::Unfit
         } else {
             Selection::Unknown
         }
     }
 
-    /// The name without thumbprints of a kind that no key of this set has. They cannot select a key.
-    fn published_part<'n>(&self, name: KeyName<'n>) -> KeyName<'n> {
-        if name.kid.is_some() || name.is_empty() {
-            return name;
-        }
-        let names = || {
-            let unusable = self.unusable.iter().map(|entry| &entry.name);
-            self.keys.iter().map(|key| &key.name).chain(&self.not_for_signatures).chain(unusable)
-        };
-        KeyName {
-            kid: None,
-            x5t_s256: name.x5t_s256.filter(|_| names().any(|known| known.x5t_s256.is_some())),
-            x5t: name.x5t.filter(|_| names().any(|known| known.x5t.is_some())),
-        }
+    /// The names of all entries.
+    fn names(&self) -> impl Iterator<Item = &KeyName<'static>> {
+        let unusable = self.unusable.iter().map(|entry| &entry.name);
+        self.keys.iter().map(|key| &key.name).chain(&self.not_for_signatures).chain(unusable)
     }
 }
 

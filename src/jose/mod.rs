@@ -7,7 +7,7 @@ mod jwk_set;
 mod private_key;
 
 pub use crate::crypto::{Algorithm, AllowedAlgorithms, UnknownAlgorithm};
-pub(crate) use jwk::{KeyName, OwnedKeyName};
+pub(crate) use jwk::KeyName;
 pub use jwk::{UnusableKey, VerificationKey};
 pub(crate) use jwk_set::{DEFAULT_MAX_KEYS, Selection, UnusableEntry};
 pub use jwk_set::{InvalidJwkSet, JwkSet};

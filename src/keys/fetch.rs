@@ -183,8 +183,9 @@ impl UnusableKeys {
             entries.iter().partition(|entry| entry.reason == UnusableKey::TooMany);
         let shown: Vec<_> = named.into_iter().take(MAX_LINES).chain(too_many.into_iter().take(1)).collect();
         for entry in &shown {
-            let name = entry.name.as_ref();
-            let kid = name.kid.or(name.x5t_s256).or(name.x5t).map(|kid| Escaped(kid, MAX_LOGGED).to_string());
+            let name = &entry.name;
+            let kid = name.kid.as_ref().or(name.x5t_s256.as_ref()).or(name.x5t.as_ref());
+            let kid = kid.map(|kid| Escaped(kid, MAX_LOGGED).to_string());
             tracing::warn!(
                 target: "mcp_bearer::keys", issuer, kid, reason = %entry.reason,
                 "a published key cannot be used: tokens under its key id get 503"

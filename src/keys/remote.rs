@@ -60,7 +60,7 @@ impl RemoteKeys {
     }
 
     /// The result, if it is known without waiting. Nearly every request ends here. It takes no lock.
-    pub(super) fn find_now(&self, algorithm: Algorithm, name: KeyName<'_>) -> Option<Result<FoundKeys, KeyError>> {
+    pub(super) fn find_now(&self, algorithm: Algorithm, name: &KeyName<'_>) -> Option<Result<FoundKeys, KeyError>> {
         let snapshot = self.shared.snapshot.load();
         let snapshot = snapshot.as_ref()?;
         let selection = snapshot.keys.select(algorithm, name);
@@ -76,7 +76,7 @@ impl RemoteKeys {
         snapshot.as_ref().filter(|snapshot| now < snapshot.quiet_until).map(|snapshot| snapshot.generation)
     }
 
-    pub(super) async fn find(&self, algorithm: Algorithm, name: KeyName<'_>) -> Result<FoundKeys, KeyError> {
+    pub(super) async fn find(&self, algorithm: Algorithm, name: &KeyName<'_>) -> Result<FoundKeys, KeyError> {
         // Fetches and timers need a tokio runtime.
         if tokio::runtime::Handle::try_current().is_err() {
             return Err(self.unavailable());
@@ -270,8 +270,8 @@ impl SharedKeys {
 }
 
 /// The name of an unknown key of a token: its `kid`, else its thumbprints, else the algorithm.
-fn missing_key(algorithm: Algorithm, name: KeyName<'_>) -> Cow<'static, str> {
-    match (name.kid, name.x5t_s256, name.x5t) {
+fn missing_key(algorithm: Algorithm, name: &KeyName<'_>) -> Cow<'static, str> {
+    match (name.kid.as_deref(), name.x5t_s256.as_deref(), name.x5t.as_deref()) {
         (Some(kid), ..) => Cow::Owned(["kid ", kid].concat()),
         (None, None, None) => Cow::Borrowed(algorithm.name()),
         (None, sha256, sha1) => {

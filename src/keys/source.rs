@@ -59,7 +59,7 @@ pub(crate) struct CustomKeys {
 
 impl Keys {
     /// The result, if it is known without waiting.
-    pub(crate) fn find_now(&self, algorithm: Algorithm, name: KeyName<'_>) -> Option<Result<FoundKeys, KeyError>> {
+    pub(crate) fn find_now(&self, algorithm: Algorithm, name: &KeyName<'_>) -> Option<Result<FoundKeys, KeyError>> {
         match self {
             Self::Fixed(set) => Some(FoundKeys::new(&set.select(algorithm, name), Some(FIXED))),
             Self::Remote(remote) => remote.find_now(algorithm, name),
@@ -82,14 +82,14 @@ impl Keys {
         }
     }
 
-    pub(crate) async fn find(&self, algorithm: Algorithm, name: KeyName<'_>) -> Result<FoundKeys, KeyError> {
+    pub(crate) async fn find(&self, algorithm: Algorithm, name: &KeyName<'_>) -> Result<FoundKeys, KeyError> {
         match self {
             Self::Fixed(set) => FoundKeys::new(&set.select(algorithm, name), Some(FIXED)),
             Self::Remote(remote) => remote.find(algorithm, name).await,
             Self::Custom(custom) => {
                 let mut set = custom.key_set(None).await?;
                 if matches!(set.select(algorithm, name), Selection::Unknown) {
-                    set = custom.key_set(Some(name.kid.unwrap_or_default())).await?;
+                    set = custom.key_set(Some(name.kid.as_deref().unwrap_or_default())).await?;
                 }
                 FoundKeys::new(&set.select(algorithm, name), None)
             }

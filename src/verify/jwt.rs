@@ -50,7 +50,7 @@ impl Verifier {
         check_replicated(&header, &claims).map_err(about(iss, kid))?;
 
         // 9. Key. The only check for which a JWT may have to wait.
-        let found = match found.map(Ok).or_else(|| keys.find_now(algorithm, header.key_name())) {
+        let found = match found.map(Ok).or_else(|| keys.find_now(algorithm, &header.key_name())) {
             Some(found) => found.map_err(about(iss, kid))?,
             None => return Ok(self.wait_for_key(token, issuer, keys, algorithm, header.key_name())),
         };
@@ -81,9 +81,9 @@ impl Verifier {
         name: KeyName<'_>,
     ) -> Verification<Accepted> {
         let (this, issuer, keys) = (Arc::clone(self), Arc::clone(issuer), keys.clone());
-        let (token, name) = (Box::<[u8]>::from(token), name.to_owned());
+        let (token, name) = (Box::<[u8]>::from(token), name.into_owned());
         Verification::Pending(Box::pin(async move {
-            let find = keys.find(algorithm, name.as_ref());
+            let find = keys.find(algorithm, &name);
             let found = issuer.within_limit("the key of the token", find).await;
             let found = found.and_then(|found| Ok(found?));
             let found = found.map_err(about(&issuer.issuer, name.kid.as_deref()))?;

@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 use serde_json::{Value, json};
 
 use super::*;
@@ -175,7 +177,7 @@ fn at_most_a_hundred_entries_are_read() {
 }
 
 fn selected(keys: &JwkSet, algorithm: Algorithm, name: KeyName<'_>) -> String {
-    match keys.select(algorithm, name) {
+    match keys.select(algorithm, &name) {
         Selection::Keys(found) => {
             let kids: Vec<_> = found.keys.iter().map(|key| key.kid().unwrap_or("none")).collect();
             kids.join(" ") + if found.undecided { " or another" } else { "" }
@@ -187,7 +189,7 @@ fn selected(keys: &JwkSet, algorithm: Algorithm, name: KeyName<'_>) -> String {
 }
 
 fn kid(kid: Option<&str>) -> KeyName<'_> {
-    KeyName { kid, ..KeyName::default() }
+    KeyName { kid: kid.map(Cow::Borrowed), ..KeyName::default() }
 }
 
 #[test]
@@ -266,12 +268,13 @@ fn thumbprints_select_a_key_where_there_is_no_key_id() {
         (&both, None, Some("B"), Some("B256"), "b"),
         (&both, None, None, Some("C256"), "unknown"),
     ] {
+        let [kid, x5t, x5t_s256] = [kid, x5t, x5t_s256].map(|text| text.map(Cow::Borrowed));
         let name = KeyName { kid, x5t, x5t_s256 };
-        assert_eq!(selected(keys, Algorithm::ES256, name), expected, "{name:?}");
+        assert_eq!(selected(keys, Algorithm::ES256, name.clone()), expected, "{name:?}");
     }
     // One that cannot be used can be named so, too; and one that is alone needs no name.
     let keys = set(&[key("a", Some("A"), None), with(key("b", Some("B"), None), json!({"x": "%"}))]).unwrap();
-    let x5t = |x5t| KeyName { x5t: Some(x5t), ..KeyName::default() };
+    let x5t = |x5t| KeyName { x5t: Some(Cow::Borrowed(x5t)), ..KeyName::default() };
     assert_eq!(selected(&keys, Algorithm::ES256, x5t("B")), "unusable");
     assert_eq!(selected(&keys, Algorithm::ES256, x5t("A")), "a");
     assert_eq!(selected(&set(&[ec()]).unwrap(), Algorithm::ES256, x5t("A")), "ec");

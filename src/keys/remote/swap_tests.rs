@@ -39,7 +39,7 @@ fn no_reader_uses_a_set_after_its_death_or_an_older_one_than_before() {
     };
     // How many sets have died, and how many were seen alive by some reader.
     let (dead, seen, is_over) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicBool::new(false));
-    let is_used = |number: usize| matches!(keys.find_now(Algorithm::EdDSA, named(&number.to_string())), Some(Ok(_)));
+    let is_used = |number: usize| matches!(keys.find_now(Algorithm::EdDSA, &named(&number.to_string())), Some(Ok(_)));
     let read = || {
         let _entered = runtime.enter();
         while !is_over.load(Ordering::SeqCst) {
@@ -57,7 +57,7 @@ fn no_reader_uses_a_set_after_its_death_or_an_older_one_than_before() {
         let has_failed = || readers.iter().any(thread::ScopedJoinHandle::is_finished);
         runtime.block_on(async {
             for number in 0..SETS {
-                keys.find(Algorithm::EdDSA, named(&number.to_string())).await.unwrap();
+                keys.find(Algorithm::EdDSA, &named(&number.to_string())).await.unwrap();
                 while seen.load(Ordering::SeqCst) <= number && !has_failed() {
                     thread::yield_now();
                 }

@@ -32,7 +32,7 @@ pub(super) fn remote_keys(client: impl HttpClient, policy: RefreshPolicy) -> Rem
 
 /// What a token with this `kid` says of its key.
 pub(super) fn named(kid: &str) -> KeyName<'_> {
-    KeyName { kid: Some(kid), ..KeyName::default() }
+    KeyName { kid: Some(kid.into()), ..KeyName::default() }
 }
 
 enum Answer {
@@ -95,9 +95,9 @@ fn source(script: &Script) -> Arc<RemoteKeys> {
 }
 
 async fn find(keys: &RemoteKeys, kid: &str) -> Result<(), KeyError> {
-    match keys.find_now(Algorithm::EdDSA, named(kid)) {
+    match keys.find_now(Algorithm::EdDSA, &named(kid)) {
         Some(answer) => answer.map(drop),
-        None => keys.find(Algorithm::EdDSA, named(kid)).await.map(drop),
+        None => keys.find(Algorithm::EdDSA, &named(kid)).await.map(drop),
     }
 }
 
@@ -313,7 +313,7 @@ async fn a_wrong_algorithm_for_a_known_key_never_fetches() {
     let keys = source(&script);
     find(&keys, "a").await.unwrap();
     for _ in 0..100 {
-        let answer = keys.find_now(Algorithm::RS256, named("a")).unwrap();
+        let answer = keys.find_now(Algorithm::RS256, &named("a")).unwrap();
         assert!(matches!(answer, Err(KeyError::Unknown)));
     }
     assert_eq!(script.fetches(), 1);
