@@ -7,7 +7,7 @@ use tower_layer::Layer;
 use super::admission::BearerState;
 use super::{BearerAuth, Guard, Rejection};
 use crate::error::{BuildError, BuildErrorKind, valid_or_panic};
-use crate::scope::{InvalidScope, ScopeRequirement};
+use crate::scope::{InvalidScope, ScopeRequirement, Scopes};
 use crate::verify::Verifier;
 
 /// Verifies the access token of each request, and puts [`AuthInfo`](crate::AuthInfo) into the request's extensions.
@@ -94,7 +94,7 @@ impl BearerAuthLayer {
         I: IntoIterator,
         I::Item: AsRef<str>,
     {
-        self.require("required_scopes", ScopeRequirement::all(scopes))
+        self.require("required_scopes", Scopes::new(scopes).map(ScopeRequirement::from))
     }
 
     /// Requires one of `scopes`, in addition to earlier calls. Challenges name the first.

@@ -135,14 +135,14 @@ fn scopes(set: &[usize]) -> Scopes {
 }
 
 fn hierarchy(rules: &Rules) -> Result<ScopeHierarchy, crate::error::BuildError> {
-    let rules: Vec<_> = rules.iter().map(|(broad, narrow)| (name(*broad), [name(*narrow)])).collect();
-    ScopeHierarchy::new(rules.iter().map(|(broad, narrow)| (broad.as_str(), narrow.as_slice())))
+    let rules: Vec<_> = rules.iter().map(|(broad, narrow)| (name(*broad), vec![name(*narrow)])).collect();
+    ScopeHierarchy::new(&rules)
 }
 
 fn requirement(layers: &[Asks]) -> ScopeRequirement {
     layers.iter().fold(ScopeRequirement::default(), |before, Asks { any, of }| {
         let of = of.iter().map(|scope| name(*scope));
-        before.and(&if *any { ScopeRequirement::any(of) } else { ScopeRequirement::all(of) }.unwrap())
+        before.and(&if *any { ScopeRequirement::any(of) } else { Scopes::new(of).map(Into::into) }.unwrap())
     })
 }
 

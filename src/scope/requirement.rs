@@ -1,7 +1,7 @@
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use super::{InvalidScope, OFFLINE_ACCESS, ScopeHierarchy, Scopes};
+use super::{InvalidScope, OFFLINE_ACCESS, Scopes};
 use crate::error::{BuildError, BuildErrorKind};
 
 /// The scopes that an operation needs: all scopes of one of several alternatives.
@@ -12,18 +12,6 @@ pub(crate) struct ScopeRequirement {
 }
 
 impl ScopeRequirement {
-    /// Requires all of `scopes`.
-    ///
-    /// # Errors
-    /// [`InvalidScope`] for the first text that is not a scope.
-    pub(crate) fn all<I>(scopes: I) -> Result<Self, InvalidScope>
-    where
-        I: IntoIterator,
-        I::Item: AsRef<str>,
-    {
-        Ok(Self::from(Scopes::new(scopes)?))
-    }
-
     /// Requires any one of `scopes`.
     ///
     /// # Errors
@@ -72,9 +60,58 @@ impl ScopeRequirement {
     }
 }
 
+/// Requires all of `scopes`.
 impl From<Scopes> for ScopeRequirement {
     fn from(scopes: Scopes) -> Self {
         Self { alternatives: if scopes.is_empty() { Vec::new() } else { vec![scopes] } }
+    }
+}
+
+/// The scope hierarchy: `notes:write` may imply `notes:read` (MCP 2026-07-28).
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ScopeHierarchy {
+    /// For each scope, all scopes that imply it, directly or indirectly.
+    implied_by: HashMap<Box<str>, Vec<Box<str>>>,
+}
+
+impl ScopeHierarchy {
+    /// Makes a hierarchy from `rules`: a scope, and the scopes that it directly implies. Implication is transitive.
+    ///
+    /// # Errors
+    /// [`BuildErrorKind::Scope`] if a text in a rule is not a scope, or if a scope implies itself, directly or indirectly.
+    pub(crate) fn new(rules: &[(String, Vec<String>)]) -> Result<Self, BuildError> {
+        let mut implies: HashMap<&str, Vec<&str>> = HashMap::new();
+        for (broad, narrow) in rules {
+            Scopes::new(std::iter::once(broad).chain(narrow)).map_err(|invalid| wrong(invalid.to_string()))?;
+            implies.entry(broad).or_default().extend(narrow.iter().map(String::as_str));
+        }
+        let mut implied_by: HashMap<Box<str>, Vec<Box<str>>> = HashMap::new();
+        for broad in implies.keys() {
+            let (mut found, mut waiting) = (HashSet::new(), vec![*broad]);
+            while let Some(scope) = waiting.pop() {
+                let narrow = implies.get(scope).into_iter().flatten();
+                waiting.extend(narrow.filter(|narrow| found.insert(**narrow)));
+            }
+            if found.contains(broad) {
+                let message = "implies itself: remove one `scope_implies` rule of the circle";
+                return Err(wrong(format!("the scope {broad:?} {message}")));
+            }
+            for narrow in found {
+                implied_by.entry(narrow.into()).or_default().push((*broad).into());
+            }
+        }
+        Ok(Self { implied_by })
+    }
+
+    /// Whether `granted` contains `scope`, or a scope that implies it.
+    pub(crate) fn grants(&self, granted: &Scopes, scope: &str) -> bool {
+        granted.contains(scope)
+            || self.implied_by.get(scope).is_some_and(|broader| broader.iter().any(|broad| granted.contains(broad)))
+    }
+
+    /// Whether `granted` contains or implies every scope of `required`.
+    pub(crate) fn grants_all(&self, granted: &Scopes, required: &Scopes) -> bool {
+        required.iter().all(|scope| self.grants(granted, scope))
     }
 }
 
@@ -88,7 +125,6 @@ pub(crate) struct RequestedScopes {
 impl RequestedScopes {
     /// Takes pairs of the scope in a token and the scope that a client requests for it.
     pub(crate) fn new(pairs: &[(String, String)]) -> Result<Self, BuildError> {
-        let wrong = |message: String| BuildError::new(BuildErrorKind::Scope, message);
         let mut names = HashMap::new();
         for (granted, requested) in pairs {
             Scopes::new([granted, requested]).map_err(|error| wrong(error.to_string()))?;
@@ -113,57 +149,9 @@ impl RequestedScopes {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn any_of_and_all_of_combine() {
-        let none = ScopeHierarchy::default();
-        let all = ScopeRequirement::all(["a", "b"]).unwrap();
-        let any = ScopeRequirement::any(["c", "d"]).unwrap();
-        let both = all.and(&any);
-        for (granted, enough) in [("a b c", true), ("a b d", true), ("a b", false), ("a c d", false), ("", false)] {
-            assert_eq!(both.is_met(&Scopes::granted(granted), &none), enough, "{granted}");
-        }
-        assert_eq!(both.challenge(&none).as_str(), "a b c");
-        assert!(ScopeRequirement::default().is_met(&Scopes::default(), &none));
-    }
-
-    #[test]
-    fn a_challenge_names_the_narrowest_sufficient_scope() {
-        let rules = [("admin", vec!["write".to_owned()]), ("write", vec!["read".to_owned()])];
-        let hierarchy = ScopeHierarchy::new(rules.iter().map(|(broad, narrow)| (*broad, narrow.as_slice()))).unwrap();
-        for (alternatives, expected) in [
-            (&["admin", "write", "read"][..], "read"),
-            (&["write", "read"], "read"),
-            (&["read", "write"], "read"),
-            (&["admin", "other"], "admin"),
-            (&["other", "admin", "read"], "other"),
-        ] {
-            assert_eq!(ScopeRequirement::any(alternatives).unwrap().challenge(&hierarchy).as_str(), expected);
-        }
-    }
-
-    #[test]
-    fn scopes_are_requested_under_the_name_of_the_authorization_server() {
-        let pair = |granted: &str, requested: &str| (granted.to_owned(), requested.to_owned());
-        let requested = RequestedScopes::new(&[pair("read", "api://x/read"), pair("write", "api://x/write")]).unwrap();
-        for (scopes, expected) in [
-            ("", ""),
-            ("read", "api://x/read"),
-            ("write other read", "api://x/write other api://x/read"),
-            ("read api://x/read", "api://x/read"),
-        ] {
-            assert_eq!(requested.translate(&Scopes::granted(scopes)).as_str(), expected);
-        }
-        for bad in [
-            vec![pair("read", "a b")],
-            vec![pair("", "a")],
-            vec![pair("read", "a"), pair("read", "b")],
-            vec![pair("read", "offline_access")],
-        ] {
-            assert!(RequestedScopes::new(&bad).is_err(), "{bad:?}");
-        }
-    }
+fn wrong(message: String) -> BuildError {
+    BuildError::new(BuildErrorKind::Scope, message)
 }
+
+#[cfg(test)]
+mod tests;

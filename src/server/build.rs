@@ -23,8 +23,7 @@ impl ResourceServerBuilder {
             .map_err(|error| BuildError::new(BuildErrorKind::Resource, format!("the resource {error}")))?;
         self.check_settings()?;
         let scopes_supported = self.advertised_scopes()?;
-        let implications = self.implications.iter().map(|(broad, narrow)| (broad.as_str(), narrow.as_slice()));
-        let hierarchy = ScopeHierarchy::new(implications)?;
+        let hierarchy = ScopeHierarchy::new(&self.implications)?;
         let verifiers = self.verifiers(&resource)?;
         let opaque_route = self.opaque_route(&verifiers)?;
         let verified = self.verified_tokens(&verifiers)?;

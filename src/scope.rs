@@ -1,7 +1,13 @@
+//! Scopes, scope hierarchies, the scopes that an operation needs, and the scopes that a challenge names.
+
+mod requirement;
+
 use std::collections::HashSet;
 use std::fmt;
 
 use smallvec::SmallVec;
+
+pub(crate) use requirement::{RequestedScopes, ScopeHierarchy, ScopeRequirement};
 
 /// A set of scopes, in the order in which they were given (RFC 6749, section 3.3).
 ///
@@ -19,8 +25,8 @@ use smallvec::SmallVec;
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct Scopes {
-    // Valid, distinct tokens with one space between them.
-    text: Option<Box<str>>,
+    /// Valid, distinct tokens with one space between them.
+    text: String,
 }
 
 /// The error for a text that is not a scope.
@@ -34,7 +40,7 @@ pub struct InvalidScope {
 
 impl Scopes {
     /// The empty set.
-    pub(crate) const EMPTY: Self = Self { text: None };
+    pub(crate) const EMPTY: Self = Self { text: String::new() };
 
     /// Makes a set of `scopes`, without duplicates.
     ///
@@ -55,7 +61,7 @@ impl Scopes {
     /// Reads the scopes of a token from one string. Only U+0020 separates them. A part that is not a valid scope is
     /// ignored.
     pub(crate) fn granted(text: &str) -> Self {
-        Self::distinct_of_length(text.len(), text.split(' ').filter(|part| is_scope_token(part)))
+        Self::distinct(text.split(' ').filter(|part| is_scope_token(part)))
     }
 
     /// Reads the scopes of a token from an array. An element with a space is not a valid scope, and is never split.
@@ -78,13 +84,13 @@ impl Scopes {
     /// The scopes, separated by single spaces, as in a `scope` parameter.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        self.text.as_deref().unwrap_or_default()
+        &self.text
     }
 
     /// Whether the set is empty.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        self.text.is_none()
+        self.text.is_empty()
     }
 
     /// These scopes, followed by those of `others` that this set does not contain.
@@ -96,13 +102,8 @@ impl Scopes {
         Self::distinct(self.iter().filter(|scope| *scope != unwanted))
     }
 
-    pub(super) fn distinct<'a>(scopes: impl Iterator<Item = &'a str>) -> Self {
-        Self::distinct_of_length(0, scopes)
-    }
-
-    /// The set of `scopes`, whose text is expected to have `length` bytes. If it has, this is the only allocation.
-    fn distinct_of_length<'a>(length: usize, scopes: impl Iterator<Item = &'a str>) -> Self {
-        let mut text = String::with_capacity(length);
+    fn distinct<'a>(scopes: impl Iterator<Item = &'a str>) -> Self {
+        let mut text = String::new();
         let mut few: SmallVec<[&str; FEW]> = SmallVec::new();
         let mut many: HashSet<&str> = HashSet::new();
         for scope in scopes {
@@ -118,7 +119,7 @@ impl Scopes {
             }
             text.push_str(scope);
         }
-        Self { text: (!text.is_empty()).then(|| text.into_boxed_str()) }
+        Self { text }
     }
 }
 
@@ -142,7 +143,12 @@ fn is_scope_token(text: &str) -> bool {
 
 /// The number of scopes that are compared one by one. More are hashed, since the comparison takes quadratic time.
 const FEW: usize = 16;
+/// The scope for a refresh token. A client requests it by its own decision, so that no challenge names it
+/// (MCP 2026-07-28).
+pub(crate) const OFFLINE_ACCESS: &str = "offline_access";
 
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod tests {
     use super::*;
