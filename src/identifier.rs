@@ -8,9 +8,6 @@ use std::net::IpAddr;
 
 use url::{Host, Url};
 
-/// The longest identifier in bytes. Identifiers are written into headers and log lines.
-const MAX_IDENTIFIER: usize = 2048;
-
 /// An authorization server's issuer identifier: an https URL without query and fragment (RFC 8414, section 2).
 ///
 /// ```
@@ -28,10 +25,10 @@ pub struct IssuerUrl {
 }
 
 /// A protected resource's identifier: an https URL without fragment (RFC 9728, section 1.2).
-#[derive(Debug, Clone)]
 pub(crate) struct ResourceUrl {
-    text: Box<str>,
-    url: Url,
+    /// The text, exactly as it was given.
+    pub(crate) text: Box<str>,
+    pub(crate) url: Url,
 }
 
 /// The error for a text that is not a valid identifier. Its message says what to change.
@@ -81,84 +78,57 @@ impl ResourceUrl {
     pub(crate) fn parse(text: &str, plain_http: PlainHttp) -> Result<Self, InvalidIdentifier> {
         Ok(Self { text: text.into(), url: endpoint(text, plain_http)? })
     }
-
-    /// The text, exactly as it was given.
-    pub(crate) const fn as_str(&self) -> &str {
-        &self.text
-    }
-
-    pub(crate) const fn url(&self) -> &Url {
-        &self.url
-    }
 }
 
 /// Checks an issuer name that is only compared. It may be any text, since no document is fetched from it.
 pub(crate) fn check_name(text: &str) -> Result<(), InvalidIdentifier> {
-    if text.is_empty() {
-        return Err(invalid(text, "is empty: give the text that tokens carry as `iss`"));
-    }
-    if text.len() > MAX_IDENTIFIER {
-        return Err(invalid("the name", "is longer than 2048 bytes: give a shorter one"));
-    }
-    if text.bytes().any(|byte| !byte.is_ascii_graphic() || byte == b'"') {
-        return Err(invalid(text, "has a space, a quote, a control character or a character beyond ASCII: remove it"));
-    }
-    Ok(())
+    ensure(!text.is_empty(), text, "is empty: give the text that tokens carry as `iss`")?;
+    ensure(text.len() <= MAX_IDENTIFIER, "the name", "is longer than 2048 bytes: give a shorter one")?;
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"');
+    ensure(is_plain, text, "has a space, a quote, a control character or a character beyond ASCII: remove it")
 }
 
 /// Parses the URL of an identifier or of an endpoint.
 pub(crate) fn endpoint(text: &str, plain_http: PlainHttp) -> Result<Url, InvalidIdentifier> {
-    if text.is_empty() {
-        return Err(invalid(text, "is empty: give an absolute https URL"));
-    }
-    if text.len() > MAX_IDENTIFIER {
-        return Err(invalid("the identifier", "is longer than 2048 bytes: give a shorter URL"));
-    }
+    ensure(!text.is_empty(), text, "is empty: give an absolute https URL")?;
+    ensure(text.len() <= MAX_IDENTIFIER, "the identifier", "is longer than 2048 bytes: give a shorter URL")?;
     // `Url::parse` trims spaces, removes tabs and line breaks, and replaces backslashes. The text is used as it is, also in
     // headers, which cannot contain them.
-    if text.bytes().any(|byte| !byte.is_ascii_graphic() || matches!(byte, b'"' | b'\\' | b'<' | b'>')) {
-        return Err(invalid(
-            text,
-            "has a space, a control character, a quote, a backslash or a character beyond ASCII: percent-encode it",
-        ));
-    }
-    let url = Url::parse(text).map_err(|_| invalid(text, "is not an absolute URL: write it as https://host/path"))?;
-    if url.host_str().is_none_or(str::is_empty) {
-        return Err(invalid(text, "names no host: write it as https://host/path"));
-    }
-    match url.scheme() {
-        "https" => {}
-        "http" if plain_http == PlainHttp::Anywhere || is_loopback(&url) => {}
-        "http" => {
-            return Err(invalid(
-                text,
-                "has the scheme http, which is accepted only for loopback hosts: use https, or call `dangerously_allow_http()`",
-            ));
-        }
-        _ => return Err(invalid(text, "has a scheme other than https: use https")),
-    }
-    if url.fragment().is_some() {
-        return Err(invalid(text, "has a fragment: remove the '#' and what follows"));
-    }
+    let is_plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\' | b'<' | b'>');
+    ensure(
+        text.bytes().all(is_plain),
+        text,
+        "has a space, a control character, a quote, a backslash or a character beyond ASCII: percent-encode it",
+    )?;
+    let url = Url::parse(text).map_err(|_| invalid(text, NOT_ABSOLUTE))?;
+    ensure(url.host_str().is_some_and(|host| !host.is_empty()), text, NO_HOST)?;
+    let is_http = url.scheme() == "http";
+    ensure(is_http || url.scheme() == "https", text, "has a scheme other than https: use https")?;
+    ensure(
+        !is_http || plain_http == PlainHttp::Anywhere || is_loopback(&url),
+        text,
+        "has the scheme http, which is accepted only for loopback hosts: use https, or call `dangerously_allow_http()`",
+    )?;
+    ensure(url.fragment().is_none(), text, "has a fragment: remove the '#' and what follows")?;
     // `Url::parse` accepts `https:user@host/x://y`, where the user precedes the first `://`.
     let after_scheme = text.get(url.scheme().len()..).and_then(|rest| rest.strip_prefix("://"));
-    let Some(after_scheme) = after_scheme else {
-        return Err(invalid(text, "is not an absolute URL: write it as https://host/path"));
-    };
+    let after_scheme = after_scheme.ok_or_else(|| invalid(text, NOT_ABSOLUTE))?;
     let end = after_scheme.find(['/', '?']).unwrap_or(after_scheme.len());
     let (authority, rest) = after_scheme.split_at_checked(end).unwrap_or((after_scheme, ""));
-    if authority.contains('@') {
-        return Err(invalid(text, "has a user or a password in it: remove them"));
-    }
+    ensure(!authority.contains('@'), text, "has a user or a password in it: remove them")?;
     // Parsers read `https:///host` and `https://h//p/../q` in different ways.
-    if authority.is_empty() {
-        return Err(invalid(text, "names no host: write it as https://host/path"));
-    }
+    ensure(!authority.is_empty(), text, NO_HOST)?;
     let path = rest.split('?').next().unwrap_or_default();
-    if path.split('/').any(is_dot_segment) {
-        return Err(invalid(text, "has a '.' or '..' segment in its path: write the path it means"));
-    }
+    ensure(
+        !path.split('/').any(is_dot_segment),
+        text,
+        "has a '.' or '..' segment in its path: write the path it means",
+    )?;
     Ok(url)
+}
+
+fn ensure(holds: bool, text: &str, what: &'static str) -> Result<(), InvalidIdentifier> {
+    if holds { Ok(()) } else { Err(invalid(text, what)) }
 }
 
 fn is_dot_segment(segment: &str) -> bool {
@@ -203,6 +173,11 @@ impl AsRef<str> for IssuerUrl {
     }
 }
 
+/// The longest identifier in bytes. Identifiers are written into headers and log lines.
+const MAX_IDENTIFIER: usize = 2048;
+const NOT_ABSOLUTE: &str = "is not an absolute URL: write it as https://host/path";
+const NO_HOST: &str = "names no host: write it as https://host/path";
+
 #[cfg(test)]
 impl ResourceUrl {
     pub(crate) fn new(text: &str) -> Result<Self, InvalidIdentifier> {
@@ -226,7 +201,7 @@ mod tests {
             "http://[::1]:9000/x",
         ] {
             assert_eq!(IssuerUrl::new(text).unwrap().as_str(), text);
-            assert_eq!(ResourceUrl::new(text).unwrap().as_str(), text);
+            assert_eq!(&*ResourceUrl::new(text).unwrap().text, text);
         }
         assert!(ResourceUrl::new("https://h/mcp?x=1").is_ok());
     }

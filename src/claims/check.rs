@@ -35,8 +35,7 @@ pub(crate) struct AcceptedAudiences {
 impl AcceptedAudiences {
     /// Accepts only the resource identifier.
     pub(crate) fn new(resource: &ResourceUrl) -> Self {
-        let resource = resource.as_str();
-        Self { resource: normalize(resource), exact: vec![resource.into()], clients: Vec::new() }
+        Self { resource: normalize(&resource.text), exact: vec![resource.text.clone()], clients: Vec::new() }
     }
 
     /// Whether `audience` is an alias or this resource. The resource identifier may differ in the case of scheme and host,

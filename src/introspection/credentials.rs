@@ -5,7 +5,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderValue, header};
-use serde_json::Value;
+use serde_json::json;
 use url::form_urlencoded;
 use zeroize::Zeroizing;
 
@@ -111,17 +111,16 @@ impl ClientCredentials {
     }
 
     fn assertion(&self, key: &PrivateKey, issuer: &str, now: Duration) -> Option<String> {
-        let claims = [
-            ("iss", Value::from(&*self.client_id)),
-            ("sub", Value::from(&*self.client_id)),
+        let claims = json!({
+            "iss": self.client_id,
+            "sub": self.client_id,
             // Only the issuer: with an endpoint as the audience, one server could replay the assertion at another.
-            ("aud", issuer.into()),
-            ("jti", format!("{:032x}", u128::from_ne_bytes(random()?)).into()),
-            ("iat", now.as_secs().into()),
-            ("exp", now.saturating_add(ASSERTION_LIFETIME).as_secs().into()),
-        ];
-        let claims = claims.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        key.sign_jwt(ASSERTION_TYP, claims)
+            "aud": issuer,
+            "jti": format!("{:032x}", u128::from_ne_bytes(random()?)),
+            "iat": now.as_secs(),
+            "exp": now.saturating_add(ASSERTION_LIFETIME).as_secs(),
+        });
+        key.sign_jwt(ASSERTION_TYP, &claims)
     }
 }
 

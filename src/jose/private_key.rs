@@ -2,7 +2,7 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde_json::{Map, Value};
+use serde_json::{Value, json};
 
 use super::Algorithm;
 use crate::crypto::SigningKey;
@@ -64,15 +64,13 @@ impl PrivateKey {
     }
 
     /// Signs a JWT. `None` if the machine gives no random bytes.
-    pub(crate) fn sign_jwt(&self, typ: &str, claims: Map<String, Value>) -> Option<String> {
-        let mut header = Map::new();
-        header.insert("alg".to_owned(), self.algorithm.name().into());
-        header.insert("typ".to_owned(), typ.into());
+    pub(crate) fn sign_jwt(&self, typ: &str, claims: &Value) -> Option<String> {
+        let mut header = json!({ "alg": self.algorithm.name(), "typ": typ });
         if let Some(kid) = &self.kid {
-            header.insert("kid".to_owned(), kid.as_ref().into());
+            header["kid"] = (**kid).into();
         }
-        let part = |members| URL_SAFE_NO_PAD.encode(Value::Object(members).to_string());
-        let input = [part(header), part(claims)].join(".");
+        let part = |json: &Value| URL_SAFE_NO_PAD.encode(json.to_string());
+        let input = [part(&header), part(claims)].join(".");
         let signature = self.key.sign(input.as_bytes())?;
         Some([input, URL_SAFE_NO_PAD.encode(signature)].join("."))
     }

@@ -107,7 +107,7 @@ impl ProtectedResourceMetadata {
     ) -> Result<String, BuildError> {
         self.validate()?;
         let mut document = Map::new();
-        document.insert("resource".to_owned(), resource.as_str().into());
+        document.insert("resource".to_owned(), (*resource.text).into());
         document.insert("authorization_servers".to_owned(), authorization_servers.into());
         document.insert("scopes_supported".to_owned(), scopes_supported.iter().collect::<Vec<_>>().into());
         document.insert("bearer_methods_supported".to_owned(), ["header"].as_slice().into());

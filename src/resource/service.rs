@@ -134,7 +134,7 @@ pub(crate) struct WellKnown {
 
 impl WellKnown {
     pub(crate) fn new(resource: &ResourceUrl, at_root: bool) -> Self {
-        let url = resource.url();
+        let url = &resource.url;
         // The path `/` means the same as an empty path. Any other slash at the end has a meaning.
         let path = if url.path() == "/" { "" } else { url.path() };
         let query = url.query().map(|query| ["?", query].concat()).unwrap_or_default();
@@ -156,7 +156,7 @@ impl WellKnown {
     ) -> Result<(), BuildError> {
         let url = identifier::endpoint(text, plain_http)
             .map_err(|error| BuildError::setting(format!("the metadata URL {error}")))?;
-        let origin = resource.url().origin();
+        let origin = resource.url.origin();
         if url.origin() != origin {
             let origin = origin.ascii_serialization();
             return Err(BuildError::setting(format!(
