@@ -13,9 +13,7 @@ use crate::http_client::AddressPolicy;
 use crate::identifier::{IssuerUrl, PlainHttp, ResourceUrl};
 use crate::introspection::{TokenStatus, read_response};
 use crate::issuer::AuthorizationServerMetadata;
-use crate::jose::compact::Compact;
-use crate::jose::header::Header;
-use crate::jose::{Algorithm, AllowedAlgorithms};
+use crate::jose::{Algorithm, AllowedAlgorithms, Compact, Header};
 use crate::json;
 pub use crate::mcp::fuzzing::{ParsedOperation, messages, uri_standing};
 
@@ -39,7 +37,7 @@ pub fn header(json: &[u8]) -> Result<ReadHeader, CheckFailure> {
     let algorithm = header.check(AllowedAlgorithms::supported())?;
     let owned = |text: Option<&str>| text.map(str::to_owned);
     let replicated = header.replicated().map(|(name, value)| (name, value.clone())).collect();
-    Ok((algorithm, owned(header.kid()), owned(header.typ()), replicated))
+    Ok((algorithm, owned(header.kid.as_deref()), owned(header.typ.as_deref()), replicated))
 }
 
 /// Whether both readers of whole documents find unique names; they must agree.

@@ -4,7 +4,7 @@ use std::ops::Range;
 use http::{HeaderMap, HeaderValue, header};
 
 use crate::failure::CheckFailure;
-use crate::jose::compact::MAX_TOKEN;
+use crate::jose::MAX_TOKEN;
 
 /// The access token of an `Authorization: Bearer` header (RFC 6750, section 2.1): a `b64token` of at most 64 KiB.
 ///

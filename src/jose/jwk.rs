@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-use super::compact::decode;
+use super::jws::{KeyName, decode};
 use super::{Algorithm, AllowedAlgorithms};
 use crate::crypto::{MAX_RSA_BITS, PublicKey};
 
@@ -79,10 +79,6 @@ impl VerificationKey {
         self.imported.iter().map(|(algorithm, _)| *algorithm).collect()
     }
 
-    pub(super) fn is_for(&self, algorithm: Algorithm) -> bool {
-        self.imported.iter().any(|(with, _)| *with == algorithm)
-    }
-
     /// Whether `signature` is a valid signature of `message` by this key. `false` if the key is not for `algorithm`.
     #[must_use]
     pub fn verifies(&self, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> bool {
@@ -96,38 +92,6 @@ impl fmt::Debug for VerificationKey {
             .field("kid", &self.kid())
             .field("algorithms", &self.algorithms())
             .finish_non_exhaustive()
-    }
-}
-
-/// The name of a key, in the header of a token or in a key set: `kid`, `x5t#S256` and `x5t` (RFC 7515, sections 4.1.4,
-/// 4.1.7 and 4.1.8; RFC 7517, sections 4.5, 4.8 and 4.9). In a header, thumbprints count only if there is no `kid`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct KeyName<'n> {
-    pub(crate) kid: Option<Cow<'n, str>>,
-    pub(crate) x5t_s256: Option<Cow<'n, str>>,
-    pub(crate) x5t: Option<Cow<'n, str>>,
-}
-
-impl KeyName<'_> {
-    /// Whether a token does not name its key.
-    pub(crate) const fn is_empty(&self) -> bool {
-        self.kid.is_none() && self.x5t_s256.is_none() && self.x5t.is_none()
-    }
-
-    pub(crate) fn into_owned(self) -> KeyName<'static> {
-        let own = |text: Option<Cow<'_, str>>| text.map(|text| Cow::Owned(text.into_owned()));
-        KeyName { kid: own(self.kid), x5t_s256: own(self.x5t_s256), x5t: own(self.x5t) }
-    }
-
-    /// Whether a published key has this name: the same `kid`, byte by byte. Without a `kid`, one thumbprint must be equal
-    /// and none may differ. A token that does not name its key matches every key.
-    pub(super) fn names(&self, published: &KeyName<'_>) -> bool {
-        if self.kid.is_some() {
-            return self.kid == published.kid;
-        }
-        let thumbprints = [(&self.x5t_s256, &published.x5t_s256), (&self.x5t, &published.x5t)];
-        let same = thumbprints.map(|(ours, theirs)| Some(ours.as_ref()? == theirs.as_ref()?));
-        self.is_empty() || (same.contains(&Some(true)) && !same.contains(&Some(false)))
     }
 }
 

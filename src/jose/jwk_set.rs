@@ -68,23 +68,20 @@ pub(crate) struct UnusableEntry {
 /// The result of looking up the key for a token.
 #[derive(Debug)]
 pub(crate) enum Selection<'k> {
-    Keys(Candidates<'k>),
+    /// The keys that the token may have been signed with.
+    Keys {
+        /// One key, or several with the same name.
+        keys: SmallVec<[&'k Arc<VerificationKey>; MAX_TRIED]>,
+        /// Whether another key matches too, but cannot be used or is not tried. If the signature is invalid with all of
+        /// `keys`, it may be valid with that one.
+        undecided: bool,
+    },
     /// The only key with the token's name cannot be used, so that the signature cannot be checked.
     Unusable,
     /// No key has the token's name. A newer key set may have one.
     Unknown,
     /// The key is for another algorithm or purpose, or the token does not name its key and several keys match.
     Unfit,
-}
-
-/// The keys that a token may have been signed with.
-#[derive(Debug)]
-pub(crate) struct Candidates<'k> {
-    /// One key, or several with the same name.
-    pub(crate) keys: SmallVec<[&'k Arc<VerificationKey>; MAX_TRIED]>,
-    /// Whether another key matches too, but cannot be used or is not tried. If the signature is invalid with all of `keys`,
-    /// it may be valid with that one.
-    pub(crate) undecided: bool,
 }
 
 impl JwkSet {
@@ -144,7 +141,7 @@ impl JwkSet {
     /// Whether so many keys have the same `kid` and algorithm that this one would never be tried.
     fn has_enough_beside(&self, key: &VerificationKey) -> bool {
         let is_alike = |other: &&Arc<VerificationKey>| {
-            other.kid() == key.kid() && key.algorithms().iter().any(|algorithm| other.is_for(algorithm))
+            other.kid() == key.kid() && key.algorithms().iter().any(|algorithm| other.algorithms().contains(algorithm))
         };
         key.kid().is_some() && self.keys.iter().filter(is_alike).count() >= MAX_TRIED
     }
@@ -192,16 +189,17 @@ impl JwkSet {
             x5t_s256: name.x5t_s256.clone().filter(|_| self.names().any(|known| known.x5t_s256.is_some())),
             x5t: name.x5t.clone().filter(|_| self.names().any(|known| known.x5t.is_some())),
         };
-        let mut fitting = self.keys.iter().filter(|key| name.names(&key.name) && key.is_for(algorithm));
+        let mut fitting = self.keys.iter().filter(|key| name.names(&key.name) && key.algorithms().contains(algorithm));
         let keys: SmallVec<_> = fitting.by_ref().take(MAX_TRIED).collect();
         if name.is_empty() && keys.len() > 1 {
             return Selection::Unfit;
         }
-        let may_be =
-            |entry: &UnusableEntry| name.names(&entry.name) && (!name.is_empty() || entry.may_be_for(algorithm));
+        // An unnamed token may be for an entry of its key type, or without one.
+        let may_fit = |entry: &UnusableEntry| entry.kty.as_deref().is_none_or(|kty| kty == algorithm.key_type());
+        let may_be = |entry: &UnusableEntry| name.names(&entry.name) && (!name.is_empty() || may_fit(entry));
         let is_unusable = self.unusable.iter().any(may_be);
         if !keys.is_empty() {
-            return Selection::Keys(Candidates { keys, undecided: is_unusable || fitting.next().is_some() });
+            return Selection::Keys { keys, undecided: is_unusable || fitting.next().is_some() };
         }
         if is_unusable {
             Selection::Unusable
@@ -216,13 +214,6 @@ impl JwkSet {
     fn names(&self) -> impl Iterator<Item = &KeyName<'static>> {
         let unusable = self.unusable.iter().map(|entry| &entry.name);
         self.keys.iter().map(|key| &key.name).chain(&self.not_for_signatures).chain(unusable)
-    }
-}
-
-impl UnusableEntry {
-    /// Whether the type of this key fits a token with this `alg`. A key without `kty` may fit.
-    fn may_be_for(&self, algorithm: Algorithm) -> bool {
-        self.kty.as_deref().is_none_or(|kty| kty == algorithm.key_type())
     }
 }
 

@@ -38,11 +38,9 @@ impl FoundKeys {
 
     pub(super) fn new(selection: &Selection<'_>, generation: Option<u64>) -> Result<Self, KeyError> {
         match selection {
-            Selection::Keys(found) => Ok(Self {
-                keys: found.keys.iter().map(|key| Arc::clone(key)).collect(),
-                undecided: found.undecided,
-                generation,
-            }),
+            Selection::Keys { keys, undecided } => {
+                Ok(Self { keys: keys.iter().map(|key| Arc::clone(key)).collect(), undecided: *undecided, generation })
+            }
             Selection::Unusable => Err(KeyError::Unusable),
             Selection::Unknown | Selection::Unfit => Err(KeyError::Unknown),
         }

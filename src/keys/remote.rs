@@ -94,7 +94,7 @@ impl RemoteKeys {
                         state.refresh.ask_unknown(&missing_key(algorithm, name), request, now.into_std())
                     }
                     // A key that cannot be used is known too. It does not cause a fetch.
-                    Some(Selection::Keys(_) | Selection::Unusable | Selection::Unfit) => {
+                    Some(Selection::Keys { .. } | Selection::Unusable | Selection::Unfit) => {
                         state.refresh.ask_known(request, now.into_std())
                     }
                 };

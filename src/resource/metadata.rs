@@ -155,9 +155,8 @@ impl ProtectedResourceMetadata {
 /// `signed_metadata`. They must not advertise sender-constrained tokens either. The signature is for clients to verify,
 /// and is not checked.
 fn validate_signed(value: &Value) -> Result<(), BuildError> {
-    let payload = value
-        .as_str()
-        .and_then(|jwt| crate::jose::compact::Compact::parse(jwt.as_bytes()).and_then(|jwt| jwt.payload()).ok());
+    let payload =
+        value.as_str().and_then(|jwt| crate::jose::Compact::parse(jwt.as_bytes()).and_then(|jwt| jwt.payload()).ok());
     match payload.and_then(|payload| crate::json::parse::<Map<String, Value>>(&payload).ok()) {
         Some(claims) if SENDER_CONSTRAINED.iter().any(|name| claims.contains_key(*name)) => {
             Err(not_supported("signed_metadata"))

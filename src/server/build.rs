@@ -11,7 +11,7 @@ use crate::claims::{AcceptedAudiences, MAX_SKEW};
 use crate::error::{BuildError, BuildErrorKind, check_range};
 use crate::identifier::ResourceUrl;
 use crate::issuer::Issuer;
-use crate::jose::compact::MAX_TOKEN;
+use crate::jose::MAX_TOKEN;
 use crate::keys::Keys;
 use crate::resource::{MetadataService, WellKnown};
 use crate::scope::{OFFLINE_ACCESS, RequestedScopes, ScopeHierarchy, Scopes};

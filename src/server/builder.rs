@@ -8,7 +8,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::error::BuildError;
 use crate::identifier::PlainHttp;
 use crate::issuer::Issuer;
-use crate::jose::compact::DEFAULT_MAX_TOKEN;
+use crate::jose::DEFAULT_MAX_TOKEN;
 use crate::resource::ProtectedResourceMetadata;
 use crate::verify::RouteOpaque;
 

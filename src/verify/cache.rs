@@ -8,7 +8,7 @@ use super::issuer_verifier::{Accepted, Step, VerifiedSignature};
 use crate::claims::{Claims, check};
 use crate::clock::Clock;
 use crate::crypto::{Fingerprint, Hmac};
-use crate::jose::compact::Compact;
+use crate::jose::Compact;
 use crate::token_cache::{TokenCache, Weighed};
 
 /// A cache around the verification of JWTs. It saves the check of a signature that was verified less than a minute ago.

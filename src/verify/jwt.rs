@@ -4,9 +4,7 @@ use super::issuer_verifier::{Accepted, Step, VerifiedSignature};
 use super::{IssuerVerifier, Verification, Verifier, VerifyError};
 use crate::claims::{Claims, check_before_asking};
 use crate::failure::CheckFailure;
-use crate::jose::compact::Compact;
-use crate::jose::header::Header;
-use crate::jose::{Algorithm, KeyName};
+use crate::jose::{Algorithm, Compact, Header, KeyName};
 use crate::keys::{FoundKeys, KeyError, Keys, Signature};
 
 impl Verifier {
@@ -27,14 +25,14 @@ impl Verifier {
         if !self.delegates_jwts {
             header.check(self.algorithms)?;
         }
-        let explicitly_typed = is_explicitly_typed(header.typ())?;
+        let explicitly_typed = is_explicitly_typed(header.typ.as_deref())?;
 
         // 4. Claims: a JSON object in which each registered claim has its type.
         let claims = Claims::from_json(payload)?;
 
         // 5. Issuer. It decides who verifies the token, and which `alg` and `typ` it may have.
         let issuer = self.issuer_of(&claims).ok_or(CheckFailure::Issuer)?;
-        let (iss, kid, now) = (&*issuer.issuer, header.kid(), self.clock.since_epoch());
+        let (iss, kid, now) = (&*issuer.issuer, header.kid.as_deref(), self.clock.since_epoch());
         let Some(keys) = keys.or_else(|| issuer.keys()) else {
             // Rows 7 and 8, as far as no answer could change the result. The answer passes rows 5 to 8.
             check_before_asking(&claims, &issuer.policy, now).map_err(about(iss, kid))?;
@@ -56,7 +54,7 @@ impl Verifier {
         };
 
         // 10. Signature, over the bytes as they were received (RFC 7515, section 5.2).
-        match found.verify(algorithm, compact.signing_input(), &signature) {
+        match found.verify(algorithm, compact.signing_input, &signature) {
             Signature::Valid => {}
             Signature::Invalid => return Err(about(iss, kid)(CheckFailure::Signature)),
             Signature::Undecided => return Err(about(iss, kid)(KeyError::Unusable)),

@@ -13,8 +13,7 @@ use crate::claims::Claims;
 use crate::clock::Clock;
 use crate::failure::CheckFailure;
 use crate::http_client::{Panicked, catch_panic};
-use crate::jose::AllowedAlgorithms;
-use crate::jose::compact::Compact;
+use crate::jose::{AllowedAlgorithms, Compact};
 use crate::json;
 
 /// Verifies the access tokens of all issuers of a resource server.

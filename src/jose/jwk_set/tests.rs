@@ -178,9 +178,9 @@ fn at_most_a_hundred_entries_are_read() {
 
 fn selected(keys: &JwkSet, algorithm: Algorithm, name: KeyName<'_>) -> String {
     match keys.select(algorithm, &name) {
-        Selection::Keys(found) => {
-            let kids: Vec<_> = found.keys.iter().map(|key| key.kid().unwrap_or("none")).collect();
-            kids.join(" ") + if found.undecided { " or another" } else { "" }
+        Selection::Keys { keys, undecided } => {
+            let kids: Vec<_> = keys.iter().map(|key| key.kid().unwrap_or("none")).collect();
+            kids.join(" ") + if undecided { " or another" } else { "" }
         }
         Selection::Unusable => "unusable".to_owned(),
         Selection::Unknown => "unknown".to_owned(),
