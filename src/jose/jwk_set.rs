@@ -13,10 +13,10 @@ use crate::json;
 /// A JSON Web Key Set (RFC 7517, section 5), reduced to the keys that can check signatures.
 ///
 /// Each entry is read strictly, and an entry that cannot be used does not affect the others. A member with the value
-/// `null` is absent. An entry that is not for signatures is skipped: its `use` has another value than `sig`, its `key_ops` does not have `verify`, or it is symmetric.
-/// Any other entry that is private, malformed, too small, or of an unknown type cannot be used. This includes an empty
-/// `use` or `alg`, and a `key_ops` that is a string. A token that names an entry that cannot be
-/// used is answered with 503, since its signature cannot be checked.
+/// `null` is absent. An entry is not for signatures, and skipped, if its `use` has another value than `sig`, if its
+/// `key_ops` does not have `verify`, or if it is symmetric. Any other entry that is private, malformed, too small, or of an
+/// unknown type cannot be used. Nor can one with an empty `use` or `alg`, or with a `key_ops` that is a string. A token that
+/// names such an entry is answered with 503, since its signature cannot be checked.
 ///
 /// ```
 /// use mcp_bearer::jose::JwkSet;

@@ -2,7 +2,7 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::Algorithm;
 use crate::crypto::SigningKey;
@@ -65,10 +65,8 @@ impl PrivateKey {
 
     /// Signs a JWT. `None` if the machine gives no random bytes.
     pub(crate) fn sign_jwt(&self, typ: &str, claims: &Value) -> Option<String> {
-        let mut header = json!({ "alg": self.algorithm.name(), "typ": typ });
-        if let Some(kid) = &self.kid {
-            header["kid"] = (**kid).into();
-        }
+        let kid = self.kid.as_deref().map(|kid| ("kid", kid));
+        let header: Value = [("alg", self.algorithm.name()), ("typ", typ)].into_iter().chain(kid).collect();
         let part = |json: &Value| URL_SAFE_NO_PAD.encode(json.to_string());
         let input = [part(&header), part(claims)].join(".");
         let signature = self.key.sign(input.as_bytes())?;

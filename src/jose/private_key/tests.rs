@@ -6,6 +6,7 @@ use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{self, EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair as _, RsaKeyPair};
 use aws_lc_rs::signature::{UnparsedPublicKey, VerificationAlgorithm};
 use base64::engine::general_purpose::STANDARD;
+use serde_json::json;
 
 use super::*;
 
