@@ -1,24 +1,24 @@
 //! The circuit breaker of an introspection endpoint. It is a pure state machine: the time is an argument.
 //!
-//! Anybody can send a token that the endpoint answers with an unusual status, or not at all. So a failure counts only if it
-//! shows that the endpoint is the cause:
+//! Anybody can send a token that causes an unusual status, or no response. So a failure counts only if it shows that the
+//! endpoint is the cause:
 //!
 //! | outcome of a request | counts |
 //! |---|---|
 //! | no connection could be made | always |
 //! | `invalid_client`, before any token was confirmed as active | always, and opens the breaker at once |
 //! | 429 with `Retry-After` for a token that was active before | always, and opens the breaker at once |
-//! | no response, while another call got one | never |
+//! | no response, while another request got one | never |
 //! | no response, or a broken connection, for a token that was active before | always |
 //! | any other failure, up to two minutes after another token was confirmed as active | never |
 //! | any other failure for a token that was active before | always |
 //! | 400, 413, 414, 422 or 431 for any other token | never |
 //! | any other failure | once for each token, and only towards opening the breaker: it never makes a pause longer |
 //!
-//! So a token that was never confirmed cannot open the breaker by its own responses alone. Five failures that count, without an answer between them,
-//! open it: no request is sent for 5 s. Then the breaker is half-open: requests are sent one at a time, or a few at a time
-//! after one has failed in a way that does not count. An answer closes it. A failure that counts opens it again, for twice as
-//! long, up to 60 s.
+//! So the responses for one token that was never confirmed cannot open the breaker. Five failures that count, without a
+//! result between them, open it: no request is sent for 5 s. Then it is half-open: requests are sent one at a time, or a
+//! few after a failure that may be caused by its token. A result closes it. A failure that counts opens it again, for twice
+//! as long, up to 60 s.
 
 use std::time::{Duration, Instant};
 
@@ -38,7 +38,7 @@ pub(super) struct CircuitBreaker {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum BreakerState {
-    /// Counts the failures since the last answer.
+    /// The number of failures since the last result.
     Closed { failures: u32 },
     /// No request is sent before `until`. After that, the breaker is half-open, and `probes` requests may be in flight.
     /// `pause` is how long it is open.
@@ -59,17 +59,17 @@ pub(super) struct Sent {
 pub(super) enum Outcome {
     /// The endpoint confirmed the token as active.
     Active,
-    /// The endpoint answered that the token is not active, or that it does not introspect such tokens.
+    /// The token is not active, or the endpoint does not introspect such tokens.
     NotActive,
     /// Status 503.
     Overloaded { retry_after: Option<Duration> },
     /// Status 429.
     RateLimited { retry_after: Option<Duration> },
-    /// The endpoint rejected this server's credentials by an error code: `invalid_client`, `unauthorized_client`.
+    /// The error code is `invalid_client` or `unauthorized_client`.
     ClientRejected,
     /// A status that blames the request, and so the token: 400, 413, 414, 422, 431.
     RequestRejected,
-    /// Any other response that is not an answer.
+    /// Any other response without a result.
     Unexpected,
     /// The connection broke.
     Broken,
@@ -84,11 +84,10 @@ pub(super) enum Outcome {
 /// The effect of an outcome on the circuit breaker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Transition {
-    /// None: the request worked, or its token alone may be the reason of the failure.
+    /// The request worked, or its token alone may be the cause of the failure.
     None,
-    /// The failure counts, but the token may be the reason.
+    /// The failure counts, but the token may be the cause.
     Suspected,
-    /// The failure counts.
     Counted,
     /// No request is sent for this time.
     Opened(Duration),
@@ -99,7 +98,7 @@ pub(super) enum Transition {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Evidence {
     None,
-    /// The token may be the cause, but nothing shows that the endpoint works.
+    /// The token may be the cause.
     Unclear,
     Endpoint,
     /// One such failure is enough.
@@ -110,14 +109,6 @@ impl Outcome {
     /// Whether the endpoint responded in any way.
     pub(super) const fn is_response(self) -> bool {
         !matches!(self, Self::Broken | Self::TimedOut | Self::Unreachable | Self::NotSent)
-    }
-
-    /// The `Retry-After` of the endpoint.
-    const fn retry_after(self) -> Option<Duration> {
-        match self {
-            Self::Overloaded { retry_after } | Self::RateLimited { retry_after } => retry_after,
-            _ => None,
-        }
     }
 }
 
@@ -187,34 +178,34 @@ impl CircuitBreaker {
 
     fn fail(&mut self, call: &Sent, outcome: Outcome, now: Instant) -> Transition {
         let evidence = self.evidence(call, outcome, now);
-        // A token that may be the cause does not make a pause longer.
-        let retry_after = if evidence == Evidence::Unclear { None } else { outcome.retry_after() };
-        match (self.state, evidence) {
-            (_, Evidence::None) => Transition::None,
-            (BreakerState::Closed { .. }, Evidence::Unclear) if self.suspects.contains(&call.token) => Transition::None,
-            (BreakerState::Closed { failures }, Evidence::Unclear | Evidence::Endpoint)
-                if failures.saturating_add(1) < FAILURES_IN_A_ROW =>
+        let is_unclear = evidence == Evidence::Unclear;
+        let retry_after = match outcome {
+            // A token that may be the cause does not make a pause longer.
+            Outcome::Overloaded { retry_after } | Outcome::RateLimited { retry_after } if !is_unclear => retry_after,
+            _ => None,
+        };
+        match self.state {
+            _ if evidence == Evidence::None => Transition::None,
+            BreakerState::Closed { .. } if is_unclear && self.suspects.contains(&call.token) => Transition::None,
+            BreakerState::Closed { failures }
+                if evidence != Evidence::Conclusive && failures.saturating_add(1) < FAILURES_IN_A_ROW =>
             {
                 self.state = BreakerState::Closed { failures: failures.saturating_add(1) };
-                if evidence == Evidence::Unclear {
+                if is_unclear {
                     self.suspects.push(call.token);
                     return Transition::Suspected;
                 }
                 Transition::Counted
             }
-            (BreakerState::Closed { .. }, _) => self.open(FIRST_PAUSE, retry_after, now),
+            BreakerState::Closed { .. } => self.open(FIRST_PAUSE, retry_after, now),
             // Requests that were sent before the breaker opened do not count.
-            (BreakerState::Open { until, pause, .. }, Evidence::Endpoint | Evidence::Conclusive)
-                if call.at >= until =>
-            {
-                self.open(pause.saturating_mul(2), retry_after, now)
-            }
+            BreakerState::Open { until, .. } if call.at < until => Transition::None,
             // The endpoint may work, so the next requests do not wait for each other.
-            (BreakerState::Open { until, pause, .. }, Evidence::Unclear) if call.at >= until => {
+            BreakerState::Open { until, pause, .. } if is_unclear => {
                 self.state = BreakerState::Open { until, pause, probes: FIRST };
                 Transition::None
             }
-            (BreakerState::Open { .. }, _) => Transition::None,
+            BreakerState::Open { pause, .. } => self.open(pause.saturating_mul(2), retry_after, now),
         }
     }
 

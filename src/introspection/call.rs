@@ -227,11 +227,6 @@ impl CallError {
 }
 
 impl IntrospectionError {
-    /// Whether an operator must change the configuration.
-    pub(crate) const fn is_misconfiguration(&self) -> bool {
-        matches!(self, Self::Failed { is_misconfiguration: true, .. })
-    }
-
     /// The `Retry-After` for the client. If many clients get the same, a random part spreads their requests.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {

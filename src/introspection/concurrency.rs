@@ -1,18 +1,14 @@
 //! The limit of concurrent requests to one introspection endpoint. It is a pure state machine: the time is an argument.
 //!
 //! Some authorization servers need 0.2 s of CPU time for each introspection, others a millisecond. So the limit adapts
-//! like the window of a TCP connection (additive increase, multiplicative decrease). A round has as many answers as the
+//! like the window of a TCP connection (additive increase, multiplicative decrease). A round has as many responses as the
 //! limit.
 //!
 //! - The limit is halved after a round whose average latency is at least twice the best average of about the last
-//!   minute.
+//!   minute, by a 503, and by a timeout if no other request got a response meanwhile.
 //! - It grows by one after any other round whose average latency is at most half of the time limit.
-//! - It is halved if the endpoint responds with 503.
-//! - It is halved if a request times out, and no other request got a response while that one was in flight.
-//!
-//! A request counts only if the limit was reached at some time while it was in flight. Other requests do not show
-//! whether the endpoint can handle as many requests as the limit allows. A round counts only if most of its requests
-//! count.
+//! - A request counts only if the limit was reached while it was in flight. A round counts only if most of its requests
+//!   count.
 //!
 //! Some endpoints do not respond to made-up tokens at all. Such timeouts halve the limit until it is one. Then a
 //! request that times out was alone, so overload is not the cause. If the endpoint recently confirmed a token as
@@ -35,35 +31,31 @@ pub(super) struct Observed {
 /// The number of requests that may be in flight, and the number that is.
 #[derive(Debug)]
 pub(super) struct ConcurrencyLimit {
-    /// The current limit. Requests with priority may exceed it by a quarter, see
-    /// [`allows_request`](Self::allows_request).
+    /// The current limit. Requests with priority may exceed it by a quarter.
     limit: usize,
     /// The upper bound for all requests.
     max: usize,
     in_flight: usize,
-    /// The time limit of one request. If answers take more than half of it on average, the limit does not grow, because
-    /// more requests would soon time out.
+    /// The time limit of one request. The limit does not grow if more requests would soon time out.
     time_limit: Duration,
     /// When the limit for requests without priority was last reached.
     reached_at: Option<Instant>,
     /// When the limit was last halved. Requests that were sent before that do not halve it again.
     halved_at: Option<Instant>,
-    /// When a token was last found to be the cause of a timeout, because its request was alone and the endpoint worked.
-    /// For [`TOKENS_ARE_BLAMED`] after that, timeouts do not lower the limit.
+    /// When a token was last found to be the cause of a timeout.
     blames_tokens_since: Option<Instant>,
-    /// The round of answers for active tokens. It is separate, because many endpoints answer faster for unknown tokens.
+    /// The responses for active tokens. They are separate, because many endpoints respond faster for unknown tokens.
     active_round: Round,
-    /// The round of all other answers.
     other_round: Round,
     /// The moving average of the latency of requests. The last request has a weight of one eighth.
     average_latency: Option<Duration>,
 }
 
-/// The answers of the current round. It ends when it has as many answers as the limit, or when the limit changes.
+/// The responses of the current round. It also ends when the limit changes.
 #[derive(Debug, Default)]
 struct Round {
-    answers: u32,
-    /// The number of answers whose requests were in flight while the limit was reached.
+    responses: u32,
+    /// How many of these requests were in flight while the limit was reached.
     at_limit: u32,
     total_latency: Duration,
     /// It covers earlier rounds too.
@@ -98,9 +90,8 @@ impl ConcurrencyLimit {
 
     /// Whether another request may be sent.
     ///
-    /// Tokens that cannot be made up have priority: those that were active before, and JWTs with a valid signature.
-    /// They may use a quarter more than the limit. All other tokens together may use three quarters of the upper bound
-    /// at most. So made-up tokens can never use all requests.
+    /// Tokens with priority may use a quarter more than the limit. All other tokens together may use three quarters of
+    /// the upper bound at most. So made-up tokens can never use all requests.
     pub(super) fn allows_request(&self, has_priority: bool) -> bool {
         let limit = if has_priority {
             self.limit.saturating_add(self.limit / RESERVE_DIVISOR).min(self.max)
@@ -140,16 +131,15 @@ impl ConcurrencyLimit {
         match outcome {
             Outcome::Overloaded { .. } if reached_limit => self.halve(now),
             Outcome::TimedOut if reached_limit && !endpoint.others_responded => self.timed_out(endpoint, now),
-            Outcome::Active => self.answered(true, latency, reached_limit, now),
+            Outcome::Active => self.responded(true, latency, reached_limit, now),
             Outcome::NotActive | Outcome::ClientRejected | Outcome::RequestRejected | Outcome::Unexpected => {
-                self.answered(false, latency, reached_limit, now)
+                self.responded(false, latency, reached_limit, now)
             }
             _ => {}
         }
     }
 
-    /// A request timed out, and no other got a response meanwhile. The endpoint is overloaded, or the token is the
-    /// cause.
+    /// A request timed out, and no other got a response meanwhile.
     fn timed_out(&mut self, endpoint: Observed, now: Instant) {
         let blames_tokens = |since: Instant| now.saturating_duration_since(since) < TOKENS_ARE_BLAMED;
         if self.limit == 1 && endpoint.is_confirmed {
@@ -161,7 +151,6 @@ impl ConcurrencyLimit {
         }
     }
 
-    /// The number of requests in flight.
     pub(super) const fn in_flight(&self) -> usize {
         self.in_flight
     }
@@ -172,8 +161,7 @@ impl ConcurrencyLimit {
         self.halved_at = Some(now);
     }
 
-    /// The estimated time until this number of waiting requests has been sent. Zero if no request has ended yet,
-    /// because the latency is not known then.
+    /// The estimated time until this number of waiting requests has been sent. Zero if no request has ended yet.
     pub(super) fn time_for(&self, calls: usize) -> Duration {
         let calls = u32::try_from(calls).unwrap_or(u32::MAX);
         let limit = u32::try_from(self.limit).unwrap_or(u32::MAX);
@@ -186,20 +174,20 @@ impl ConcurrencyLimit {
         }
     }
 
-    /// Adds an answer to its round, and adapts the limit if that ends the round.
-    fn answered(&mut self, is_active: bool, latency: Duration, reached_limit: bool, now: Instant) {
+    /// Adds a response to its round, and adapts the limit if that ends the round.
+    fn responded(&mut self, is_active: bool, latency: Duration, reached_limit: bool, now: Instant) {
         let limit = u32::try_from(self.limit).unwrap_or(u32::MAX);
         let round = if is_active { &mut self.active_round } else { &mut self.other_round };
-        round.answers = round.answers.saturating_add(1);
+        round.responses = round.responses.saturating_add(1);
         round.at_limit = round.at_limit.saturating_add(u32::from(reached_limit));
         round.total_latency = round.total_latency.saturating_add(latency);
-        if round.answers < limit {
+        if round.responses < limit {
             return;
         }
-        let average = round.total_latency.checked_div(round.answers).unwrap_or_default();
-        let most_reached_limit = round.at_limit > round.answers / 2;
+        let average = round.total_latency.checked_div(round.responses).unwrap_or_default();
+        let most_reached_limit = round.at_limit > round.responses / 2;
         let is_slow =
-            round.answers >= MIN_ANSWERS && average >= round.best.record(average, now).saturating_mul(2).max(NOISE);
+            round.responses >= MIN_RESPONSES && average >= round.best.record(average, now).saturating_mul(2).max(NOISE);
         round.begin();
         if most_reached_limit && is_slow {
             self.halve(now);
@@ -213,7 +201,7 @@ impl ConcurrencyLimit {
         self.halved_at = Some(now);
     }
 
-    /// Changes the limit. Both rounds begin again, because their answers belong to the old limit.
+    /// Changes the limit. Both rounds begin again, because their responses belong to the old limit.
     fn set(&mut self, limit: usize) {
         self.limit = limit.clamp(1, self.max);
         self.active_round.begin();
@@ -223,7 +211,7 @@ impl ConcurrencyLimit {
 
 impl Round {
     const fn begin(&mut self) {
-        (self.answers, self.at_limit, self.total_latency) = (0, 0, Duration::ZERO);
+        (self.responses, self.at_limit, self.total_latency) = (0, 0, Duration::ZERO);
     }
 }
 
@@ -245,8 +233,8 @@ impl BestLatency {
 const TOKENS_ARE_BLAMED: Duration = Duration::from_secs(2 * 60);
 /// The reserve for tokens with priority is the limit divided by this: one quarter.
 const RESERVE_DIVISOR: usize = 4;
-/// The least number of answers for an average latency. With fewer, one slow answer could halve the limit.
-const MIN_ANSWERS: u32 = 4;
+/// The least number of responses for an average latency. With fewer, a slow one could halve the limit.
+const MIN_RESPONSES: u32 = 4;
 /// A shorter average latency never halves the limit. It may have doubled only by chance.
 const NOISE: Duration = Duration::from_millis(50);
 /// The best latency is forgotten after about this time, because the load and the machines of the endpoint change.

@@ -1,16 +1,6 @@
 //! Token introspection (RFC 7662): for opaque tokens, and to notice that a token was revoked.
 //!
-//! | | default | setting and range |
-//! |---|---|---|
-//! | the result for an active token is cached | 30 s, never past `exp` | [`positive_cache`](Introspection::positive_cache): 0 to 5 min |
-//! | the result for any other token is cached | 10 s | [`negative_cache`](Introspection::negative_cache): 0 to 60 s |
-//! | an expired result is used during an outage | never | [`stale_on_error`](Introspection::stale_on_error): 0 to 60 s |
-//! | cache size | 10,000 active tokens of 4 KiB, 1,000 others | |
-//! | requests in flight | adapts: 8 at first, 1 to 64 | [`max_in_flight`](Introspection::max_in_flight): 1 to 64 |
-//! | waiting | 5 s, 1,024 tokens | [`max_wait`](Introspection::max_wait): 0 to 30 s |
-//! | one introspection | 3 s from when it is sent; one retry without a connection, or for 502, 503, 504 | [`time_limit`](Introspection::time_limit): 100 ms to 30 s |
-//! | after 5 consecutive failures of the endpoint | no request for 5 s, doubling to 60 s; then one at a time, or 8 if only tokens may be the reason | |
-//! | a valid response | status 200, at most 64 KiB, a JSON object with a boolean `active`; `{"active": false}` with any status | |
+//! The settings are methods of [`Introspection`]. The [guide](crate::guide::introspection) has a table of all limits.
 //!
 //! # Results
 //!
@@ -27,8 +17,8 @@
 //! # Number of requests
 //!
 //! All callers with the same token at the same time share one request. The limit of concurrent requests adapts to the
-//! authorization server. It grows by one after each round of answers that came in time. It is halved at a 503, if the latency
-//! doubles over its best of the last minute, and if a request times out while no other is answered.
+//! authorization server. It starts at 8, and grows by one after each round of responses that came in time. It is halved at a 503, if the latency
+//! doubles over its best of the last minute, and if a request times out while no other gets a response.
 //!
 //! If a request times out although it was sent alone, while the authorization server confirms other tokens, the token is the
 //! reason. Then the limit returns to 8, and timeouts do not lower it for two minutes.

@@ -80,8 +80,7 @@ impl Introspection {
 
     /// The upper bound of concurrent introspection requests: 1 to 64, 64 by default.
     ///
-    /// The actual limit adapts to the authorization server. It starts at 8, grows by one after each round of answers that came
-    /// in time, and is halved if the latency doubles, at a 503, and if there is no response. A quarter is reserved for tokens
+    /// The actual limit adapts to the authorization server, as the [module](super) describes. A quarter is reserved for tokens
     /// that were active before. Use a lower bound if other clients need the capacity of the authorization server.
     #[must_use]
     pub const fn max_in_flight(mut self, requests: usize) -> Self {

@@ -100,10 +100,9 @@ impl From<KeyError> for VerifyError {
 
 impl From<IntrospectionError> for VerifyError {
     fn from(error: IntrospectionError) -> Self {
-        let kind = if error.is_misconfiguration() {
-            VerifyErrorKind::Misconfigured
-        } else {
-            VerifyErrorKind::Unavailable { retry_after: error.retry_after() }
+        let kind = match error {
+            IntrospectionError::Failed { is_misconfiguration: true, .. } => VerifyErrorKind::Misconfigured,
+            _ => VerifyErrorKind::Unavailable { retry_after: error.retry_after() },
         };
         Self::new(kind).with_source(error)
     }

@@ -20,7 +20,7 @@ pub(crate) struct IssuerVerifier {
     pub(crate) method: Method,
     /// The accepted signature algorithms of JWTs that are verified with keys.
     pub(crate) algorithms: AllowedAlgorithms,
-    /// Set if JWTs that are verified with keys are introspected as well: how old an answer may be.
+    /// Set if JWTs that are verified with keys are introspected as well: how old a result may be.
     pub(crate) revocation_check: Option<Duration>,
     /// How long a request waits for a key or for a [`TokenVerifier`].
     pub(crate) time_limit: Duration,
@@ -44,7 +44,7 @@ pub(crate) enum Method {
 pub(crate) enum Verification<T = Claims> {
     /// The result, without waiting for anything: the usual case.
     Done(Result<T, VerifyError>),
-    /// A key or an answer has to be fetched first.
+    /// A key or an introspection result has to be fetched first.
     Pending(PendingVerification<T>),
 }
 

@@ -34,7 +34,7 @@ impl Verifier {
         let issuer = self.issuer_of(&claims).ok_or(CheckFailure::Issuer)?;
         let (iss, kid, now) = (&*issuer.issuer, header.kid.as_deref(), self.clock.since_epoch());
         let Some(keys) = keys.or_else(|| issuer.keys()) else {
-            // Rows 7 and 8, as far as no answer could change the result. The answer passes rows 5 to 8.
+            // Rows 7 and 8, as far as no response could change the result. The response passes rows 5 to 8.
             check_before_asking(&claims, &issuer.policy, now).map_err(about(iss, kid))?;
             return issuer.delegate(self, token, Some(&claims));
         };
@@ -43,7 +43,7 @@ impl Verifier {
             return Err(about(iss, kid)(CheckFailure::TokenType));
         }
 
-        // 6. Audience, 7. times, 8. kind of token. Introspection answers pass the same function.
+        // 6. Audience, 7. times, 8. kind of token. Introspection results pass the same function.
         let claims = issuer.check_claims(claims, explicitly_typed, now).map_err(about(iss, kid))?;
         check_replicated(&header, &claims).map_err(about(iss, kid))?;
 
@@ -114,11 +114,8 @@ fn is_explicitly_typed(typ: Option<&str>) -> Result<bool, CheckFailure> {
 /// Claims that are replicated in the header must have the same value there (RFC 7519, section 5.3).
 fn check_replicated(header: &Header<'_>, claims: &Claims) -> Result<(), CheckFailure> {
     let mut replicated = header.replicated();
-    if replicated.all(|(name, value)| claims.members().get(name) == Some(value)) {
-        Ok(())
-    } else {
-        Err(CheckFailure::Header)
-    }
+    let are_equal = replicated.all(|(name, value)| claims.members().get(name) == Some(value));
+    are_equal.then_some(()).ok_or(CheckFailure::Header)
 }
 
 #[cfg(test)]

@@ -5,10 +5,8 @@ use std::time::Duration;
 use serde::de::IgnoredAny;
 use tokio::time::Instant;
 
-use super::issuer_verifier::{Accepted, Step};
-use super::{
-    IssuerVerifier, PendingVerification, Verification, Verified, VerifiedTokens, VerifyError, VerifyErrorKind,
-};
+use super::issuer_verifier::Step;
+use super::{IssuerVerifier, Verification, VerifiedTokens, VerifyError, VerifyErrorKind};
 use crate::claims::Claims;
 use crate::clock::Clock;
 use crate::failure::CheckFailure;
@@ -83,11 +81,14 @@ impl Verifier {
                 None => self.verify_uncached(token),
             }
         };
-        match catch_unwind(AssertUnwindSafe(verify)) {
-            Ok(Ok(Verification::Done(accepted))) => Verification::Done(accepted.map(|accepted| accepted.claims)),
-            Ok(Ok(Verification::Pending(pending))) => Verification::Pending(Box::pin(catch_panics(pending))),
-            Ok(Err(error)) => Verification::Done(Err(error)),
-            Err(_) => Verification::Done(Err(VerifyError::unavailable(None).with_source(Panicked(VERIFICATION)))),
+        let outage = |panicked: Panicked| VerifyError::unavailable(None).with_source(panicked);
+        match catch_unwind(AssertUnwindSafe(verify)).unwrap_or_else(|_| Err(outage(Panicked(VERIFICATION)))) {
+            Ok(Verification::Done(accepted)) => Verification::Done(accepted.map(|accepted| accepted.claims)),
+            Ok(Verification::Pending(pending)) => Verification::Pending(Box::pin(async move {
+                let accepted = catch_panic(VERIFICATION, pending).await.map_err(outage)?;
+                accepted.map(|accepted| accepted.claims)
+            })),
+            Err(error) => Verification::Done(Err(error)),
         }
     }
 
@@ -154,11 +155,6 @@ impl Verifier {
         let iss = claims.issuer()?;
         self.issuers.iter().find(|issuer| issuer.policy.issuers.iter().any(|accepted| **accepted == *iss))
     }
-}
-
-async fn catch_panics(pending: PendingVerification<Accepted>) -> Verified {
-    let accepted = catch_panic(VERIFICATION, pending).await;
-    accepted.unwrap_or_else(|panicked| Err(VerifyError::unavailable(None).with_source(panicked))).map(|it| it.claims)
 }
 
 /// Whether a token is a JWT: an opaque token may have two dots as well, but its first part is not a JSON object.
