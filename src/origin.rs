@@ -1,11 +1,10 @@
 //! The check of the `Origin` header.
 
-use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::header::ORIGIN;
-use http::{HeaderMap, HeaderValue, Request, Response};
+use http::{HeaderMap, Request, Response};
 use tower_layer::Layer;
 use tower_service::Service;
 use url::Url;
@@ -23,22 +22,38 @@ use crate::identifier;
 /// | any other value, `null`, an empty value, or more than one field | 403 |
 ///
 /// Make it with [`ResourceServer::allowed_origins`](crate::ResourceServer::allowed_origins).
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct OriginLayer {
     rules: Arc<OriginRules>,
 }
 
 /// The configuration that all requests share.
+#[derive(Debug)]
 struct OriginRules {
-    origins: AllowedOrigins,
+    origins: Vec<AllowedOrigin>,
     guard: Arc<Guard>,
     rejection: Rejection,
 }
 
+/// An origin whose pages may send requests (RFC 6454, section 6.2).
+#[derive(Debug)]
+struct AllowedOrigin {
+    /// Scheme, host and port in lower case, without the default port of the scheme.
+    text: Box<str>,
+    /// Whether every port is allowed. The text then has none.
+    any_port: bool,
+}
+
 impl OriginLayer {
     /// A request from another origin gets `rejection`.
-    pub(crate) fn new(origins: AllowedOrigins, guard: Arc<Guard>, rejection: Rejection) -> Self {
-        Self { rules: Arc::new(OriginRules { origins, guard, rejection }) }
+    pub(crate) fn new(
+        origins: impl IntoIterator<Item = impl AsRef<str>>,
+        guard: &Arc<Guard>,
+        rejection: Rejection,
+    ) -> Result<Self, BuildError> {
+        let origins = origins.into_iter().map(|origin| AllowedOrigin::parse(origin.as_ref()));
+        let rules = OriginRules { origins: origins.collect::<Result<_, _>>()?, guard: Arc::clone(guard), rejection };
+        Ok(Self { rules: Arc::new(rules) })
     }
 }
 
@@ -50,14 +65,8 @@ impl<S> Layer<S> for OriginLayer {
     }
 }
 
-impl fmt::Debug for OriginLayer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OriginLayer").field("origins", &self.rules.origins).finish_non_exhaustive()
-    }
-}
-
 /// The service that [`OriginLayer`] makes.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct OriginCheck<S> {
     inner: S,
     rules: Arc<OriginRules>,
@@ -76,59 +85,26 @@ where
     }
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
-        let OriginRules { origins, guard, rejection } = self.rules.as_ref();
-        if origins.allow(request.headers()) {
+        if self.rules.allow(request.headers()) {
             return ResponseFuture::inner(self.inner.call(request));
         }
-        let rejection = rejection.clone().logged(guard);
+        let rejection = self.rules.rejection.clone().logged(&self.rules.guard);
         ResponseFuture::rejected(readable_by(request.headers(), &rejection, rejection.to_response()))
     }
 }
 
-impl<S: fmt::Debug> fmt::Debug for OriginCheck<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OriginCheck").field("inner", &self.inner).finish_non_exhaustive()
-    }
-}
-
-/// The origins whose pages may send requests (RFC 6454, section 6.2).
-#[derive(Debug, Clone)]
-pub(crate) struct AllowedOrigins {
-    origins: Vec<AllowedOrigin>,
-}
-
-#[derive(Debug, Clone)]
-struct AllowedOrigin {
-    /// Scheme, host and port in lower case, without the default port of the scheme.
-    text: Box<str>,
-    /// Whether every port is allowed. The text then has none.
-    any_port: bool,
-}
-
-impl AllowedOrigins {
-    pub(crate) fn new<I>(origins: I) -> Result<Self, BuildError>
-    where
-        I: IntoIterator,
-        I::Item: AsRef<str>,
-    {
-        let origins = origins.into_iter().map(|origin| AllowedOrigin::parse(origin.as_ref()));
-        Ok(Self { origins: origins.collect::<Result<_, _>>()? })
-    }
-
+impl OriginRules {
     /// Whether a request has no `Origin` header, or one with an allowed origin.
     fn allow(&self, headers: &HeaderMap) -> bool {
         let mut fields = headers.get_all(ORIGIN).iter();
         match (fields.next(), fields.next()) {
             (None, _) => true,
-            (Some(origin), None) => self.contains(origin),
+            (Some(origin), None) => origin.to_str().is_ok_and(|origin| {
+                let origin = without_default_port(origin.trim_ascii());
+                self.origins.iter().any(|allowed| allowed.is(origin))
+            }),
             (Some(_), Some(_)) => false,
         }
-    }
-
-    fn contains(&self, origin: &HeaderValue) -> bool {
-        let Ok(origin) = origin.to_str() else { return false };
-        let origin = without_default_port(origin.trim_matches([' ', '\t']));
-        self.origins.iter().any(|allowed| allowed.is(origin))
     }
 }
 

@@ -9,7 +9,7 @@ use crate::error::{BuildError, BuildErrorKind, valid_or_panic};
 use crate::http_client::{FetchError, FetchErrorKind};
 use crate::keys::{KeyError, Keys, RemoteKeys};
 use crate::mcp::{McpLayer, McpScopes};
-use crate::origin::{AllowedOrigins, OriginLayer};
+use crate::origin::OriginLayer;
 use crate::resource::MetadataService;
 use crate::verify::{IssuerVerifier, Verifier};
 
@@ -109,8 +109,7 @@ impl ResourceServer {
         &self,
         origins: impl IntoIterator<Item = impl AsRef<str>>,
     ) -> Result<OriginLayer, BuildError> {
-        let origins = AllowedOrigins::new(origins)?;
-        Ok(OriginLayer::new(origins, Arc::clone(&self.guard), Rejection::for_origin()))
+        OriginLayer::new(origins, &self.guard, Rejection::for_origin())
     }
 
     /// The service that answers with the protected resource metadata, for servers without axum.
