@@ -2,14 +2,16 @@
 
 use axum::body::Body;
 use http::{Method, Request, StatusCode};
+use mcp_bearer::ResourceServer;
 use mcp_bearer::mcp::McpScopes;
 use serde_json::{Value, json};
+use tower::ServiceExt as _;
 use tracing::Level;
 
 use super::server::{McpServer, post};
 use super::verdict::verdict;
 use crate::capture::Capture;
-use crate::support::{Fixture, RESOURCE};
+use crate::support::{Answer, Fixture, METADATA_URL, RESOURCE};
 
 fn rules() -> McpScopes {
     McpScopes::new()
@@ -215,4 +217,43 @@ async fn a_warning_names_every_public_operation() {
     assert!(line.contains(&format!("operations={expected:?}")), "{line}");
     assert!(!warned(McpScopes::new().public_tools(["search"])).is_empty());
     assert!(warned(McpScopes::new().tool("add", ["notes:write"]).deny_unlisted()).is_empty());
+}
+
+/// The marks of the outer layer are those of another resource: they give no access, and no scope to the challenge.
+#[tokio::test]
+async fn an_mcp_layer_inside_a_bearer_layer_of_another_server_decides_alone() {
+    const OTHER: &str = "https://other.example.com/mcp";
+    let fixture = Fixture::new().await;
+    let other = ResourceServer::builder(OTHER).issuer(fixture.issuer.issuer()).clock(fixture.clock.clone());
+    let other = other.build().await.unwrap();
+    let outer = || other.bearer_layer().required_scopes(["other"]);
+    let token = |audience: Value, scopes: &str| {
+        fixture.issuer.token().audience(RESOURCE).claim("aud", audience).subject("alice").scope(scopes).sign()
+    };
+    let both = || token(json!([RESOURCE, OTHER]), "other mcp:tools");
+    let (ping, add) = (request("ping", json!({})), request("tools/call", json!({ "name": "add" })));
+    let (mixed, strict) = (McpServer::mixed(&fixture, rules()), McpServer::new(&fixture, rules()));
+    for (inner, layer, token, body, expected) in [
+        (&mixed, outer().allow_anonymous(), String::new(), &ping, "OK"),
+        (&mixed, outer().allow_anonymous(), String::new(), &add, "401 mcp:tools notes:write"),
+        (&strict, outer().allow_anonymous(), String::new(), &ping, "401 mcp:tools"),
+        (&mixed, outer(), String::new(), &ping, "outer 401"),
+        (&mixed, outer(), both(), &ping, "OK"),
+        (&mixed, outer(), both(), &add, "403 mcp:tools notes:write"),
+        (&mixed, outer(), token(json!([RESOURCE, OTHER]), "other mcp:tools notes:write"), &add, "OK"),
+        (&mixed, outer(), token(json!([RESOURCE, OTHER]), "mcp:tools notes:write"), &add, "outer 403"),
+        (&mixed, outer(), token(json!(OTHER), "other mcp:tools"), &ping, "401 invalid_token mcp:tools"),
+        (&mixed, outer(), token(json!(RESOURCE), "other mcp:tools"), &ping, "outer 401"),
+    ] {
+        let app = inner.router().layer(layer);
+        let answer = Answer::of(app.oneshot(post(&token, &[], body.clone())).await.unwrap()).await;
+        let reached = inner.take_reached().len();
+        assert_eq!(reached, usize::from(expected == "OK"), "{body} {expected}");
+        let outcome = match answer.parameter("resource_metadata").as_deref() {
+            None => answer.status.canonical_reason().unwrap().to_owned(),
+            Some(METADATA_URL) => verdict(&answer),
+            Some(_) => format!("outer {}", answer.status.as_u16()),
+        };
+        assert_eq!(outcome, expected, "{body}");
+    }
 }
