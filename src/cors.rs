@@ -1,5 +1,5 @@
 use http::{HeaderName, Method, header};
-use tower_http::cors::{AllowHeaders, AllowMethods, AllowOrigin, CorsLayer};
+use tower_http::cors::{AllowHeaders, Any, CorsLayer};
 
 use crate::server::ResourceServer;
 
@@ -10,8 +10,7 @@ impl ResourceServer {
     /// It allows every origin, because scripts must set the access token themselves: cookies are not used. Add
     /// [`allowed_origins`](Self::allowed_origins) outside of this layer to choose which pages may send requests at all.
     ///
-    /// It allows all request headers and the methods GET, POST, PUT, PATCH, DELETE, OPTIONS and HEAD. It answers preflights
-    /// itself.
+    /// It answers preflights. It allows all request headers, and GET, POST, PUT, PATCH, DELETE, OPTIONS and HEAD.
     ///
     /// ```
     /// # #[cfg(feature = "axum")] {
@@ -29,8 +28,8 @@ impl ResourceServer {
     /// ```
     pub fn cors_layer(&self) -> CorsLayer {
         CorsLayer::new()
-            .allow_origin(AllowOrigin::any())
-            .allow_methods(AllowMethods::list([
+            .allow_origin(Any)
+            .allow_methods([
                 Method::GET,
                 Method::POST,
                 Method::PUT,
@@ -38,7 +37,7 @@ impl ResourceServer {
                 Method::DELETE,
                 Method::OPTIONS,
                 Method::HEAD,
-            ]))
+            ])
             .allow_headers(AllowHeaders::mirror_request())
             .expose_headers([
                 header::WWW_AUTHENTICATE,

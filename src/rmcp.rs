@@ -1,41 +1,21 @@
 //! The caller of a request in the handlers of an [rmcp](https://docs.rs/rmcp) server. This is the only file that names rmcp.
 //!
-//! A tool or a prompt can have an [`AuthInfo`] parameter. Other handlers get it from the request context:
+//! A tool or a prompt can have an [`AuthInfo`] parameter. Other handlers get it from the request context by
+//! [`RequestContextExt`], as in the [guide](crate::guide::mcp_servers).
 //!
 //! ```
 //! use mcp_bearer::AuthInfo;
-//! use mcp_bearer::rmcp::RequestContextExt as _;
-//! use rmcp::handler::server::wrapper::Parameters;
-//! use rmcp::model::{ListToolsResult, PaginatedRequestParams};
-//! use rmcp::service::{RequestContext, RoleServer};
-//! use rmcp::{ErrorData, ServerHandler, tool, tool_router};
+//! use rmcp::{ErrorData, tool, tool_router};
 //!
 //! #[derive(Clone)]
 //! struct Notes;
 //!
 //! #[tool_router]
 //! impl Notes {
-//!     #[tool(description = "Returns the subject of the access token")]
-//!     fn whoami(&self, auth: AuthInfo) -> String {
-//!         auth.subject().unwrap_or("service").to_owned()
-//!     }
-//!
 //!     #[tool(description = "Deletes all notes")]
 //!     fn delete_notes(&self, auth: AuthInfo) -> Result<String, ErrorData> {
 //!         auth.require_scopes(["notes:write"])?;
 //!         Ok("deleted".to_owned())
-//!     }
-//! }
-//!
-//! impl ServerHandler for Notes {
-//!     async fn list_tools(
-//!         &self,
-//!         _: Option<PaginatedRequestParams>,
-//!         context: RequestContext<RoleServer>,
-//!     ) -> Result<ListToolsResult, ErrorData> {
-//!         let all = Self::tool_router().list_all();
-//!         let usable = context.auth_info()?.has_scope("notes:write");
-//!         Ok(ListToolsResult::with_all_items(if usable { all } else { Vec::new() }))
 //!     }
 //! }
 //! ```

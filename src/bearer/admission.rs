@@ -80,13 +80,10 @@ impl BearerState {
     /// Inside of a layer of the same server, this layer requires the scopes of both, in one challenge. The mark of the outer
     /// layer may be a copy from another request: it can add requirements and cannot remove any.
     fn guard_inside(&self, outer: Option<Arc<Guard>>) -> Arc<Guard> {
-        match outer.filter(|outer| Arc::ptr_eq(&outer.metadata_url, &self.guard.metadata_url)) {
-            None => Arc::clone(&self.guard),
-            Some(outer) => {
-                let required = outer.required.and(&self.guard.required);
-                Arc::new(Guard { required, ..Guard::clone(&self.guard) })
-            }
-        }
+        let is_of_this_server = |outer: &Arc<Guard>| Arc::ptr_eq(&outer.metadata_url, &self.guard.metadata_url);
+        let Some(outer) = outer.filter(is_of_this_server) else { return Arc::clone(&self.guard) };
+        let required = outer.required.and(&self.guard.required);
+        Arc::new(Guard { required, ..Guard::clone(&self.guard) })
     }
 
     /// The response to a request with these headers.
@@ -104,7 +101,8 @@ pub(super) fn remove_marks(extensions: &mut Extensions) -> Option<Arc<Guard>> {
 
 /// Makes the caller of a verified token, unless the token lacks a scope: the last check.
 pub(super) fn conclude(verified: Verified, guard: Arc<Guard>) -> Result<AuthInfo, Rejection> {
-    let claims = verified.map_err(|error| Rejection::from_error(&error, &guard))?;
+    let claims = verified
+        .map_err(|error| Rejection::from(error.kind()).logged_with(&guard, error.issuer.as_deref(), Some(&error)))?;
     let auth = AuthInfo::new(claims, guard);
     let is_sufficient = auth.guard().is_satisfied_by(auth.scopes());
     if is_sufficient { Ok(auth) } else { Err(auth.lacks(Scopes::EMPTY)) }

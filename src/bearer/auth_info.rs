@@ -141,11 +141,7 @@ impl AuthInfo {
     /// # Errors
     /// A [`Rejection`] (403) whose challenge names the scopes of the layer and these. An internal error (500) if a text is
     /// not a scope, which is a mistake in the handler.
-    pub fn require_scopes<I>(&self, scopes: I) -> Result<(), Rejection>
-    where
-        I: IntoIterator,
-        I::Item: AsRef<str>,
-    {
+    pub fn require_scopes(&self, scopes: impl IntoIterator<Item = impl AsRef<str>>) -> Result<(), Rejection> {
         let scopes = Scopes::new(scopes).map_err(|_| {
             log::misconfigured(
                 &self.guard,
@@ -162,7 +158,9 @@ impl AuthInfo {
 
     /// The rejection of this token, which lacks scopes of the layer or `more`.
     pub(crate) fn lacks(&self, more: Scopes) -> Rejection {
-        Rejection::insufficient_scope(&self.guard, self.issuer(), more)
+        let mut rejection = Rejection::new(RejectionKind::InsufficientScope);
+        rejection.scopes = more;
+        rejection.logged_with(&self.guard, self.issuer(), None)
     }
 
     /// When the access token expires (`exp`). Requests are accepted for up to the clock skew longer. `None` if only the

@@ -1,4 +1,3 @@
-use std::fmt;
 use std::sync::Arc;
 
 use http::HeaderValue;
@@ -7,7 +6,7 @@ use crate::log::EventLimit;
 use crate::scope::{OFFLINE_ACCESS, RequestedScopes, ScopeHierarchy, ScopeRequirement, Scopes};
 
 /// The configuration that challenges and scope checks of a route need. A layer computes it once, and all requests share it.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub(crate) struct Guard {
     /// The absolute URL of the protected resource metadata (RFC 9728, section 5.1).
     pub(crate) metadata_url: Arc<str>,
@@ -57,7 +56,8 @@ impl Guard {
     /// clients request exactly the scopes of one challenge (MCP 2026-07-28). Each parameter is quoted and appears once.
     pub(super) fn challenge(&self, error: Option<(&str, &str)>, more: &Scopes) -> HeaderValue {
         let required = self.required.challenge(&self.hierarchy);
-        let scopes = required.union(more).without(OFFLINE_ACCESS);
+        let all = if more.is_empty() { required } else { required.union(more) };
+        let scopes = if all.contains(OFFLINE_ACCESS) { all.without(OFFLINE_ACCESS) } else { all };
         let (code, description) = error.unwrap_or_default();
         let scope = self.requested.translate(&scopes);
         let parameters = [
@@ -83,15 +83,6 @@ impl Guard {
         }
         // The builder rejects a configuration with characters that a header cannot have.
         HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("Bearer"))
-    }
-}
-
-impl fmt::Debug for Guard {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Guard")
-            .field("metadata_url", &self.metadata_url)
-            .field("required", &self.required)
-            .finish_non_exhaustive()
     }
 }
 

@@ -37,29 +37,13 @@ use crate::verify::Verifier;
 /// # }
 /// ```
 ///
-/// A CORS preflight (`OPTIONS` with `Origin` and `Access-Control-Request-Method`) passes without credentials, because
-/// browsers send none with it. The handler of `OPTIONS` must therefore only answer. A CORS layer outside of this layer
-/// answers preflights first.
+/// A CORS preflight (`OPTIONS` with `Origin` and `Access-Control-Request-Method`) passes without credentials, so the handler
+/// of `OPTIONS` must only answer. A CORS layer outside of this layer answers preflights first.
 ///
 /// The layer also works in a [`tower::ServiceBuilder`](https://docs.rs/tower/latest/tower/struct.ServiceBuilder.html). To
-/// add it only if a configuration says so, give the responses with and without it one type:
-///
-/// ```
-/// # #[cfg(all(feature = "axum", feature = "testing", any(feature = "aws-lc-rs", feature = "rust-crypto")))] {
-/// use axum::{Router, response::IntoResponse, routing::get};
-/// use mcp_bearer::ResourceServer;
-/// use tower::util::{MapResponseLayer, option_layer};
-///
-/// fn app(server: &ResourceServer, is_protected: bool) -> Router {
-///     let into_response = MapResponseLayer::new(IntoResponse::into_response);
-///     let guard = is_protected.then(|| (into_response, server.bearer_layer()));
-///     Router::new().route("/notes", get(|| async {})).route_layer(option_layer(guard))
-/// }
-/// # let auth = mcp_bearer::testing::TestIssuer::new("https://auth.example.com");
-/// # let server = ResourceServer::builder("https://api.example.com/notes").issuer(auth.issuer());
-/// # app(&server.build_lazy().unwrap(), true);
-/// # }
-/// ```
+/// add it only if a configuration says so, give [`option_layer`](https://docs.rs/tower/latest/tower/util/fn.option_layer.html)
+/// the tuple `(MapResponseLayer::new(IntoResponse::into_response), server.bearer_layer())`. The responses with and without
+/// the layer then have one type.
 #[derive(Debug, Clone)]
 pub struct BearerAuthLayer {
     state: Arc<BearerState>,
@@ -77,11 +61,7 @@ impl BearerAuthLayer {
     /// [`try_required_scopes`](Self::try_required_scopes) returns an error instead.
     #[track_caller]
     #[must_use]
-    pub fn required_scopes<I>(self, scopes: I) -> Self
-    where
-        I: IntoIterator,
-        I::Item: AsRef<str>,
-    {
+    pub fn required_scopes(self, scopes: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
         valid_or_panic(self.try_required_scopes(scopes))
     }
 
@@ -89,11 +69,7 @@ impl BearerAuthLayer {
     ///
     /// # Errors
     /// [`BuildErrorKind::Scope`] where `required_scopes` panics.
-    pub fn try_required_scopes<I>(self, scopes: I) -> Result<Self, BuildError>
-    where
-        I: IntoIterator,
-        I::Item: AsRef<str>,
-    {
+    pub fn try_required_scopes(self, scopes: impl IntoIterator<Item = impl AsRef<str>>) -> Result<Self, BuildError> {
         self.require("required_scopes", Scopes::new(scopes).map(ScopeRequirement::from))
     }
 
@@ -104,11 +80,7 @@ impl BearerAuthLayer {
     /// returns an error instead.
     #[track_caller]
     #[must_use]
-    pub fn any_scope<I>(self, scopes: I) -> Self
-    where
-        I: IntoIterator,
-        I::Item: AsRef<str>,
-    {
+    pub fn any_scope(self, scopes: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
         valid_or_panic(self.try_any_scope(scopes))
     }
 
@@ -116,11 +88,7 @@ impl BearerAuthLayer {
     ///
     /// # Errors
     /// [`BuildErrorKind::Scope`] where `any_scope` panics.
-    pub fn try_any_scope<I>(self, scopes: I) -> Result<Self, BuildError>
-    where
-        I: IntoIterator,
-        I::Item: AsRef<str>,
-    {
+    pub fn try_any_scope(self, scopes: impl IntoIterator<Item = impl AsRef<str>>) -> Result<Self, BuildError> {
         self.require("any_scope", ScopeRequirement::any(scopes))
     }
 
@@ -177,6 +145,6 @@ impl<S> Layer<S> for BearerAuthLayer {
     type Service = BearerAuth<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        BearerAuth::new(inner, Arc::clone(&self.state))
+        BearerAuth { inner, state: Arc::clone(&self.state) }
     }
 }

@@ -10,28 +10,19 @@ use std::sync::{Arc, LazyLock};
 use super::{Guard, Rejection, RejectionKind};
 use crate::introspection::IntrospectionError;
 use crate::log::{Cause, Escaped, EventLimit, EventSummary, MAX_CAUSE, limited};
-use crate::scope::Scopes;
 use crate::verify::VerifyError;
 
 impl Rejection {
     /// Takes the challenge from `guard`, and logs the rejection.
     pub(crate) fn logged(self, guard: &Arc<Guard>) -> Self {
-        log(guard, &self, None, None);
-        self.guarded_by(guard)
+        self.logged_with(guard, None, None)
     }
 
-    /// The same for a token that cannot be verified.
-    pub(super) fn from_error(error: &VerifyError, guard: &Arc<Guard>) -> Self {
-        let rejection = Self::from(error.kind());
-        log(guard, &rejection, error.issuer.as_deref(), Some(error));
-        rejection.guarded_by(guard)
-    }
-
-    /// The same for a valid token of this issuer that lacks scopes: those of `guard`, and `more`.
-    pub(super) fn insufficient_scope(guard: &Arc<Guard>, issuer: Option<&str>, more: Scopes) -> Self {
-        let rejection = Self::new(RejectionKind::InsufficientScope).with_scopes(more);
-        log(guard, &rejection, issuer, None);
-        rejection.guarded_by(guard)
+    /// The same, with the issuer of the token and the error of the verifier.
+    pub(super) fn logged_with(mut self, guard: &Arc<Guard>, issuer: Option<&str>, error: Option<&VerifyError>) -> Self {
+        log(guard, &self, issuer, error);
+        self.guard = Some(Arc::clone(guard));
+        self
     }
 }
 
@@ -45,7 +36,7 @@ fn log(guard: &Guard, rejection: &Rejection, issuer: Option<&str>, error: Option
     let kid = error.and_then(|error| error.kid.as_deref()).map(|kid| tracing::field::display(Escaped(kid, MAX_KID)));
     let source = error.and_then(StdError::source);
     let reason = source.map(|source| tracing::field::display(Cause(source)));
-    let is_shown = is_counted(guard, cause);
+    let is_shown = guard.events.is_shown(cause, summary);
     match rejection.kind() {
         RejectionKind::Unavailable { .. } => {
             limited!(is_shown, info, target: "mcp_bearer::rejection", kind, cause = reason, issuer, kid,
@@ -69,7 +60,7 @@ fn log(guard: &Guard, rejection: &Rejection, issuer: Option<&str>, error: Option
 
 /// Logs a mistake in the program that a request has shown. `message` says how to repair it.
 pub(crate) fn misconfigured(guard: &Guard, cause: &'static str, message: &'static str) {
-    let is_shown = is_counted(guard, cause);
+    let is_shown = guard.events.is_shown(cause, summary);
     limited!(is_shown, error, target: "mcp_bearer::rejection", kind = "internal", cause, "{message}");
 }
 
@@ -79,10 +70,6 @@ pub(crate) fn misconfigured_outside(cause: &'static str, path: Option<&str>, mes
     let is_shown = LIMIT.is_shown(cause, summary);
     let path = path.map(|path| tracing::field::display(Escaped(path, MAX_CAUSE)));
     limited!(is_shown, error, target: "mcp_bearer::rejection", kind = "internal", cause, path, "{message}");
-}
-
-fn is_counted(guard: &Guard, cause: &'static str) -> bool {
-    guard.events.is_shown(cause, summary)
 }
 
 fn summary(EventSummary { cause, events, hidden }: EventSummary) {

@@ -13,29 +13,18 @@ use crate::verify::{VerifyError, VerifyErrorKind};
 
 /// Why a request was rejected, and what its sender is told.
 ///
-/// The extensions of every rejected request's response contain one.
-/// [`AuthInfo::require_scopes`](crate::AuthInfo::require_scopes) returns one, and with the feature `axum` it is a response:
-///
-/// ```
-/// # #[cfg(feature = "axum")] {
-/// use mcp_bearer::{AuthInfo, Rejection};
-///
-/// async fn delete_note(auth: AuthInfo) -> Result<&'static str, Rejection> {
-///     auth.require_scopes(["notes:write"])?;
-///     Ok("deleted")
-/// }
-/// # }
-/// ```
+/// The extensions of every rejected request's response contain one. A handler gets one from
+/// [`AuthInfo::require_scopes`](crate::AuthInfo::require_scopes), and returns it: with the feature `axum` it is a response.
 #[derive(Clone, thiserror::Error)]
 #[error("{}", self.description())]
 pub struct Rejection {
     kind: RejectionKind,
-    /// `None` if no layer saw the request, or before a layer adopts the rejection.
-    guard: Option<Arc<Guard>>,
+    /// Set when the rejection is logged; `None` if no layer covers the route.
+    pub(super) guard: Option<Arc<Guard>>,
     /// The scopes that the challenge names besides the layer's own.
-    scopes: Scopes,
+    pub(crate) scopes: Scopes,
     /// Replaces the JSON object of OAuth as the body of the response.
-    body: Option<Bytes>,
+    pub(crate) body: Option<Bytes>,
 }
 
 /// The reason of a [`Rejection`], which decides the status.
@@ -68,7 +57,7 @@ pub enum RejectionKind {
     Internal,
 }
 
-/// A reason to reject a request that no other access token would change.
+/// A reason to reject a request other than its access token and its scopes, such as its body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RequestFailure {
     pub(crate) status: StatusCode,
@@ -106,29 +95,42 @@ impl Rejection {
     /// The status of the response.
     #[must_use]
     pub const fn status(&self) -> StatusCode {
-        match self.kind {
-            RejectionKind::MissingToken | RejectionKind::InvalidToken(_) => StatusCode::UNAUTHORIZED,
-            RejectionKind::InvalidRequest => StatusCode::BAD_REQUEST,
-            RejectionKind::InsufficientScope | RejectionKind::Origin => StatusCode::FORBIDDEN,
-            RejectionKind::Unavailable { .. } | RejectionKind::Misconfigured => StatusCode::SERVICE_UNAVAILABLE,
-            RejectionKind::Request(failure) => failure.status,
-            RejectionKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-        }
+        self.parts().0
     }
 
     /// A stable name of the [kind](Self::kind), for metrics and logs: the `kind` field of this crate's own log lines.
     #[must_use]
     pub const fn label(&self) -> &'static str {
+        self.parts().1
+    }
+
+    /// The sentence that the client reads. It is the same for all requests of one kind.
+    #[must_use]
+    pub const fn description(&self) -> &'static str {
+        self.parts().2
+    }
+
+    const fn parts(&self) -> (StatusCode, &'static str, &'static str) {
+        let unavailable = "The access token cannot be checked at the moment";
         match self.kind {
-            RejectionKind::MissingToken => "missing_token",
-            RejectionKind::InvalidRequest => "invalid_request",
-            RejectionKind::InvalidToken(_) => "invalid_token",
-            RejectionKind::InsufficientScope => "insufficient_scope",
-            RejectionKind::Unavailable { .. } => "unavailable",
-            RejectionKind::Misconfigured => "misconfigured",
-            RejectionKind::Origin => "origin",
-            RejectionKind::Request(_) => "request",
-            RejectionKind::Internal => "internal",
+            RejectionKind::MissingToken => (StatusCode::UNAUTHORIZED, "missing_token", "An access token is needed"),
+            RejectionKind::InvalidRequest => {
+                let description = "The request must carry exactly one bearer token";
+                (StatusCode::BAD_REQUEST, "invalid_request", description)
+            }
+            RejectionKind::InvalidToken(failure) => (StatusCode::UNAUTHORIZED, "invalid_token", failure.description()),
+            RejectionKind::InsufficientScope => {
+                let description = "The access token does not grant what this operation needs";
+                (StatusCode::FORBIDDEN, "insufficient_scope", description)
+            }
+            RejectionKind::Unavailable { .. } => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", unavailable),
+            RejectionKind::Misconfigured => (StatusCode::SERVICE_UNAVAILABLE, "misconfigured", unavailable),
+            RejectionKind::Origin => (StatusCode::FORBIDDEN, "origin", "The origin of the request is not allowed"),
+            RejectionKind::Request(failure) => (failure.status, "request", failure.description),
+            RejectionKind::Internal => {
+                let description = "The server is not set up for this request";
+                (StatusCode::INTERNAL_SERVER_ERROR, "internal", description)
+            }
         }
     }
 
@@ -146,23 +148,6 @@ impl Rejection {
         }
     }
 
-    /// The sentence that the client reads. It is the same for all requests of one kind.
-    #[must_use]
-    pub const fn description(&self) -> &'static str {
-        match self.kind {
-            RejectionKind::MissingToken => "An access token is needed",
-            RejectionKind::InvalidRequest => "The request must carry exactly one bearer token",
-            RejectionKind::InvalidToken(failure) => failure.description(),
-            RejectionKind::InsufficientScope => "The access token does not grant what this operation needs",
-            RejectionKind::Unavailable { .. } | RejectionKind::Misconfigured => {
-                "The access token cannot be checked at the moment"
-            }
-            RejectionKind::Origin => "The origin of the request is not allowed",
-            RejectionKind::Request(failure) => failure.description,
-            RejectionKind::Internal => "The server is not set up for this request",
-        }
-    }
-
     /// The value of the `WWW-Authenticate` header, if this kind of rejection has one.
     #[must_use]
     pub fn challenge(&self) -> Option<HeaderValue> {
@@ -172,40 +157,18 @@ impl Rejection {
     /// The challenge with this error code.
     pub(crate) fn challenge_with(&self, code: Option<&str>) -> Option<HeaderValue> {
         let guard = self.guard.as_ref()?;
-        match self.kind {
+        let asks_for_token = matches!(
+            self.kind,
             RejectionKind::MissingToken
-            | RejectionKind::InvalidRequest
-            | RejectionKind::InvalidToken(_)
-            | RejectionKind::InsufficientScope => {
-                Some(guard.challenge(code.map(|code| (code, self.description())), &self.scopes))
-            }
-            RejectionKind::Unavailable { .. }
-            | RejectionKind::Misconfigured
-            | RejectionKind::Origin
-            | RejectionKind::Request(_)
-            | RejectionKind::Internal => None,
-        }
+                | RejectionKind::InvalidRequest
+                | RejectionKind::InvalidToken(_)
+                | RejectionKind::InsufficientScope
+        );
+        asks_for_token.then(|| guard.challenge(code.map(|code| (code, self.description())), &self.scopes))
     }
 
     pub(crate) const fn new(kind: RejectionKind) -> Self {
         Self { kind, guard: None, scopes: Scopes::EMPTY, body: None }
-    }
-
-    /// Names these scopes in the challenge, besides those of the layer.
-    pub(crate) fn with_scopes(mut self, scopes: Scopes) -> Self {
-        self.scopes = scopes;
-        self
-    }
-
-    pub(super) fn guarded_by(mut self, guard: &Arc<Guard>) -> Self {
-        self.guard = Some(Arc::clone(guard));
-        self
-    }
-
-    /// Responds with this JSON instead of OAuth's.
-    pub(crate) fn with_body(mut self, json: Bytes) -> Self {
-        self.body = Some(json);
-        self
     }
 
     /// The JSON body of the response; empty if there is none.

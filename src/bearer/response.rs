@@ -14,14 +14,11 @@ impl Rejection {
     /// The default response: status, challenge, body, and this value in the extensions.
     #[must_use]
     pub fn to_response(&self) -> Response<Bytes> {
-        let body = self.body();
-        let is_json = !body.is_empty();
-        let mut response = Response::new(body);
+        let mut response = Response::new(self.body());
         *response.status_mut() = self.status();
         self.complete(&mut response);
-        let headers = response.headers_mut();
-        if is_json {
-            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if !response.body().is_empty() {
+            response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
         response
     }
@@ -34,9 +31,7 @@ impl Rejection {
             let others = headers.get_all(header::WWW_AUTHENTICATE).iter().filter(|other| !is_bearer(other));
             let others: Vec<_> = others.cloned().collect();
             headers.insert(header::WWW_AUTHENTICATE, challenge);
-            for other in others {
-                headers.append(header::WWW_AUTHENTICATE, other);
-            }
+            headers.extend(others.into_iter().map(|other| (header::WWW_AUTHENTICATE, other)));
         }
         if let RejectionKind::Unavailable { .. } | RejectionKind::Misconfigured = self.kind() {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(self.retry_after()));
@@ -57,23 +52,17 @@ impl Rejection {
 
     /// The response of the application's closure, or the default response.
     pub(crate) fn to_response_by(&self, respond: Option<&OnRejection>) -> Response<Bytes> {
-        match respond {
-            None => self.to_response(),
-            Some(respond) => match catch_unwind(AssertUnwindSafe(|| respond(self))) {
-                Ok(mut response) => {
-                    self.complete(&mut response);
-                    response
-                }
-                Err(_) => {
-                    log::misconfigured_outside(
-                        "on_rejection_panicked",
-                        None,
-                        "`on_rejection` panicked: the request gets the default response",
-                    );
-                    self.to_response()
-                }
-            },
-        }
+        let Some(respond) = respond else { return self.to_response() };
+        let Ok(mut response) = catch_unwind(AssertUnwindSafe(|| respond(self))) else {
+            log::misconfigured_outside(
+                "on_rejection_panicked",
+                None,
+                "`on_rejection` panicked: the request gets the default response",
+            );
+            return self.to_response();
+        };
+        self.complete(&mut response);
+        response
     }
 }
 
@@ -100,9 +89,8 @@ pub(crate) fn readable_by(headers: &HeaderMap, rejection: &Rejection, response: 
     let mut response = response.map(|_| Bytes::new());
     *response.status_mut() = StatusCode::OK;
     let answer = response.headers_mut();
-    for about_the_body in [header::CONTENT_LENGTH, header::CONTENT_ENCODING] {
-        answer.remove(about_the_body);
-    }
+    answer.remove(header::CONTENT_LENGTH);
+    answer.remove(header::CONTENT_ENCODING);
     answer.insert(header::CONTENT_TYPE, HeaderValue::from_static(GRPC));
     answer.insert(HeaderName::from_static("grpc-status"), HeaderValue::from(code));
     // Each description is printable ASCII without `%`, so it needs no percent-encoding (gRPC over HTTP/2, `Status-Message`).

@@ -16,8 +16,8 @@ use crate::verify::PendingVerification;
 /// The service that [`BearerAuthLayer`](super::BearerAuthLayer) makes.
 #[derive(Debug, Clone)]
 pub struct BearerAuth<S> {
-    inner: S,
-    state: Arc<BearerState>,
+    pub(super) inner: S,
+    pub(super) state: Arc<BearerState>,
 }
 
 pin_project! {
@@ -46,12 +46,6 @@ struct PendingRequest<S, B> {
     request: Request<B>,
     state: Arc<BearerState>,
     guard: Arc<Guard>,
-}
-
-impl<S> BearerAuth<S> {
-    pub(super) const fn new(inner: S, state: Arc<BearerState>) -> Self {
-        Self { inner, state }
-    }
 }
 
 impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for BearerAuth<S>

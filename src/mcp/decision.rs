@@ -96,7 +96,9 @@ fn is_utf8(headers: &HeaderMap) -> bool {
 
 /// Rejects a request without a token that needs the scopes of the layer and these.
 pub(super) fn missing_token(guard: &Arc<Guard>, scopes: Scopes) -> Rejection {
-    Rejection::new(RejectionKind::MissingToken).with_scopes(scopes).logged(guard)
+    let mut rejection = Rejection::new(RejectionKind::MissingToken);
+    rejection.scopes = scopes;
+    rejection.logged(guard)
 }
 
 const CHARSET: &[u8] = b"charset";

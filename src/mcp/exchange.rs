@@ -123,7 +123,8 @@ impl Exchange {
         }
         let media = Media::from_headers(&parts.headers);
         let is_filtered = self.accepted.lists && self.state.filters_lists && media != Media::Other;
-        if is_filtered && parts.headers.contains_key(header::CONTENT_ENCODING) {
+        let is_compressed = parts.headers.contains_key(header::CONTENT_ENCODING);
+        if is_filtered && is_compressed {
             log::misconfigured(
                 self.caller.guard(),
                 "compressed_list",
@@ -147,7 +148,6 @@ impl Exchange {
             _ => FilteredBody::Untouched { body },
         };
         // The ends of compressed events cannot be found. A body with a known length must have that length.
-        let is_compressed = parts.headers.contains_key(header::CONTENT_ENCODING);
         let has_events = media == Media::Events && !is_compressed && (is_filtered || !has_length);
         let end = if is_empty { None } else { self.stream_end(has_events) };
         Ok(Response::from_parts(parts, McpResponseBody::from_service(body, end)))
@@ -162,7 +162,7 @@ impl Exchange {
         let Self { state, caller, accepted, token, .. } = self;
         let Caller::Token(auth) = caller else { return None };
         let revalidation = state.revalidation_interval.zip(token).map(|(interval, token)| {
-            Revalidation::new(interval, state.bearer.verifier(), token, &auth, &state.rules, accepted.needs)
+            Revalidation::new(interval, state.bearer.verifier(), token, auth.guard(), &state.rules, accepted.needs)
         });
         let expires_at = auth.expires_since_epoch().filter(|_| !state.streams_may_outlive_token);
         let lifetime = TokenLifetime { clock: Arc::clone(&state.clock), skew: state.skew, expires_at, revalidation };

@@ -1,10 +1,13 @@
 use http::StatusCode;
+use serde_json::{Value, json};
 
 use crate::bearer::{Rejection, RejectionKind, RequestFailure};
 
-/// Why the MCP layer rejects a request, if no other access token would change that.
+/// Why the MCP layer rejects a request, if the reason is its body, its headers, its operation or its session.
 ///
-/// A [`Rejection`] for one of these has the kind [`RejectionKind::Request`]. The two can be compared:
+/// The response has no challenge. Another access token helps only with [`Unreadable`](Self::Unreadable) and
+/// [`UnknownSession`](Self::UnknownSession). A [`Rejection`] for one of these has the kind [`RejectionKind::Request`]. The two
+/// can be compared:
 ///
 /// ```
 /// use mcp_bearer::Rejection;
@@ -44,49 +47,97 @@ impl OperationFailure {
     /// The fixed sentence that the client reads.
     #[must_use]
     pub const fn description(self) -> &'static str {
-        self.parts().2
+        self.request_failure().description()
     }
 
     /// The stable label of the log's `cause` field.
     #[must_use]
     pub const fn label(self) -> &'static str {
-        self.parts().1
+        self.request_failure().label()
     }
 
-    /// JSON-RPC 2.0, section 5.1, and what MCP adds to it.
-    pub(super) const fn json_rpc_code(self) -> i32 {
-        self.parts().3
-    }
-
-    const fn parts(self) -> (StatusCode, &'static str, &'static str, i32) {
-        match self {
-            Self::TooLarge => {
-                (StatusCode::PAYLOAD_TOO_LARGE, "too_large", "The request body is too large", INVALID_REQUEST)
-            }
-            Self::TooSlow => {
-                (StatusCode::REQUEST_TIMEOUT, "too_slow", "The request body did not arrive in time", INVALID_REQUEST)
-            }
-            Self::Incomplete => {
-                (StatusCode::BAD_REQUEST, "incomplete", "The request body is incomplete", INVALID_REQUEST)
-            }
+    const fn request_failure(self) -> RequestFailure {
+        let (status, label, description) = match self {
+            Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too_large", "The request body is too large"),
+            Self::TooSlow => (StatusCode::REQUEST_TIMEOUT, "too_slow", "The request body did not arrive in time"),
+            Self::Incomplete => (StatusCode::BAD_REQUEST, "incomplete", "The request body is incomplete"),
             Self::Unreadable => {
-                let description = "The request body cannot be read with certainty";
-                (StatusCode::BAD_REQUEST, "unreadable", description, INVALID_REQUEST)
+                (StatusCode::BAD_REQUEST, "unreadable", "The request body cannot be read with certainty")
             }
             Self::HeaderMismatch => {
                 let description = "The headers Mcp-Method and Mcp-Name do not match the request body";
-                (StatusCode::BAD_REQUEST, "header_mismatch", description, HEADER_MISMATCH)
+                (StatusCode::BAD_REQUEST, "header_mismatch", description)
             }
-            Self::Unlisted => (StatusCode::FORBIDDEN, "unlisted", "The operation is not offered", INVALID_PARAMS),
-            Self::UnknownSession => (StatusCode::NOT_FOUND, "unknown_session", "Session not found", SESSION_NOT_FOUND),
+            Self::Unlisted => (StatusCode::FORBIDDEN, "unlisted", "The operation is not offered"),
+            Self::UnknownSession => (StatusCode::NOT_FOUND, "unknown_session", "Session not found"),
+        };
+        RequestFailure { status, label, description }
+    }
+
+    /// JSON-RPC 2.0, section 5.1, and what MCP adds to it.
+    const fn json_rpc_code(self) -> i32 {
+        match self {
+            Self::TooLarge | Self::TooSlow | Self::Incomplete | Self::Unreadable => -32_600,
+            Self::HeaderMismatch => -32_020,
+            Self::Unlisted => -32_602,
+            // The servers of the MCP SDKs use it.
+            Self::UnknownSession => -32_001,
         }
     }
 }
 
 impl From<OperationFailure> for RejectionKind {
     fn from(failure: OperationFailure) -> Self {
-        let (status, label, description, _) = failure.parts();
-        Self::Request(RequestFailure { status, label, description })
+        Self::Request(failure.request_failure())
+    }
+}
+
+impl Rejection {
+    /// Answers with a JSON-RPC error. `request_id` is the `id` of the JSON-RPC request, as JSON.
+    pub(super) fn for_operation(failure: OperationFailure, request_id: Option<&str>) -> Self {
+        Self::json_rpc_error(failure.into(), failure.json_rpc_code(), request_id)
+    }
+
+    /// Rejects a request with a forbidden `Origin`, as the servers of the MCP SDKs do.
+    pub(crate) fn for_origin() -> Self {
+        Self::json_rpc_error(RejectionKind::Origin, -32_000, None)
+    }
+
+    fn json_rpc_error(kind: RejectionKind, code: i32, request_id: Option<&str>) -> Self {
+        let mut rejection = Self::new(kind);
+        let id = request_id.map(|id| format!("\"id\":{id},")).unwrap_or_default();
+        // JSON would escape none of the characters of a description.
+        let error = format!("{{\"code\":{code},\"message\":\"{}\"}}", rejection.description());
+        rejection.body = Some(format!("{{\"jsonrpc\":\"2.0\",{id}\"error\":{error}}}").into());
+        rejection
+    }
+
+    /// The rejection as the result of a tool call, for the `result` member of the JSON-RPC response.
+    ///
+    /// ChatGPT ignores the status 401 or 403 of a tool call. It starts a login only if the result is an error and has the
+    /// challenge in `_meta["mcp/www_authenticate"]`. It also needs an error code there. A missing token has no code in a
+    /// header (RFC 6750, section 3.1), and is an `invalid_token` here.
+    ///
+    /// ```
+    /// use mcp_bearer::AuthInfo;
+    /// use serde_json::{Value, json};
+    ///
+    /// fn delete_note(auth: &AuthInfo) -> Value {
+    ///     if let Err(rejection) = auth.require_scopes(["notes:write"]) {
+    ///         return rejection.to_tool_result();
+    ///     }
+    ///     json!({ "content": [{ "type": "text", "text": "deleted" }] })
+    /// }
+    /// ```
+    #[must_use]
+    pub fn to_tool_result(&self) -> Value {
+        let challenge = self.challenge_with(Some(self.error_code().unwrap_or("invalid_token")));
+        let challenge = challenge.as_ref().and_then(|challenge| challenge.to_str().ok());
+        let mut result = json!({ "content": [{ "type": "text", "text": self.description() }], "isError": true });
+        if let (Some(challenge), Some(result)) = (challenge, result.as_object_mut()) {
+            result.insert("_meta".to_owned(), json!({ "mcp/www_authenticate": [challenge] }));
+        }
+        result
     }
 }
 
@@ -99,11 +150,6 @@ const ALL: [OperationFailure; 7] = [
     OperationFailure::Unlisted,
     OperationFailure::UnknownSession,
 ];
-const INVALID_REQUEST: i32 = -32_600;
-const INVALID_PARAMS: i32 = -32_602;
-const HEADER_MISMATCH: i32 = -32_020;
-/// The code that the servers of the MCP SDKs use.
-const SESSION_NOT_FOUND: i32 = -32_001;
 
 #[cfg(test)]
 mod tests {

@@ -11,6 +11,7 @@ use super::scopes::Rules;
 use super::session::SessionBinding;
 use crate::bearer::{BearerAuth, BearerAuthLayer, Rejection};
 use crate::clock::Clock;
+use crate::crypto::Hmac;
 use crate::error::{BuildError, BuildErrorKind, valid_or_panic};
 
 /// Protects an MCP endpoint: verifies the access token, and decides by the MCP operation in the body.
@@ -73,11 +74,7 @@ impl McpLayer {
     /// If one of them is not a scope (RFC 6749, section 3.3), or if there is none.
     /// [`try_required_scopes`](Self::try_required_scopes) returns an error instead.
     #[track_caller]
-    pub fn required_scopes<I>(self, scopes: I) -> Self
-    where
-        I: IntoIterator,
-        I::Item: AsRef<str>,
-    {
+    pub fn required_scopes(self, scopes: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
         valid_or_panic(self.try_required_scopes(scopes))
     }
 
@@ -85,11 +82,7 @@ impl McpLayer {
     ///
     /// # Errors
     /// [`BuildErrorKind::Scope`] where `required_scopes` panics.
-    pub fn try_required_scopes<I>(self, scopes: I) -> Result<Self, BuildError>
-    where
-        I: IntoIterator,
-        I::Item: AsRef<str>,
-    {
+    pub fn try_required_scopes(self, scopes: impl IntoIterator<Item = impl AsRef<str>>) -> Result<Self, BuildError> {
         let bearer = self.state.bearer.clone().try_required_scopes(scopes)?;
         Ok(self.with(|state| state.bearer = bearer))
     }
@@ -100,11 +93,7 @@ impl McpLayer {
     /// If one of them is not a scope (RFC 6749, section 3.3), or if there is none. [`try_any_scope`](Self::try_any_scope)
     /// returns an error instead.
     #[track_caller]
-    pub fn any_scope<I>(self, scopes: I) -> Self
-    where
-        I: IntoIterator,
-        I::Item: AsRef<str>,
-    {
+    pub fn any_scope(self, scopes: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
         valid_or_panic(self.try_any_scope(scopes))
     }
 
@@ -112,11 +101,7 @@ impl McpLayer {
     ///
     /// # Errors
     /// [`BuildErrorKind::Scope`] where `any_scope` panics.
-    pub fn try_any_scope<I>(self, scopes: I) -> Result<Self, BuildError>
-    where
-        I: IntoIterator,
-        I::Item: AsRef<str>,
-    {
+    pub fn try_any_scope(self, scopes: impl IntoIterator<Item = impl AsRef<str>>) -> Result<Self, BuildError> {
         let bearer = self.state.bearer.clone().try_any_scope(scopes)?;
         Ok(self.with(|state| state.bearer = bearer))
     }
@@ -135,30 +120,26 @@ impl McpLayer {
     }
 
     /// Removes from `tools/list`, `prompts/list`, `resources/list` and `resources/templates/list` what the caller may not
-    /// use, and marks the response with `cacheScope: "private"`. Off by default: a client that does not see a tool does not
-    /// request the scope that the tool needs.
+    /// use, and marks the response with `cacheScope: "private"`. Off by default: see the [guide](crate::guide::mcp_scopes).
     ///
-    /// The handler must not compress these responses, nor the streams that clients open with GET. A compressed response
-    /// cannot be filtered and becomes a 500. A successful response that is not JSON-RPC becomes a 500 too, and an event that
-    /// is not JSON-RPC is left out. If a JSON body takes more than 10 s, its head is sent before it, and a body that is not
-    /// JSON-RPC then ends with an error. Responses over 16 MiB are not passed on.
+    /// A compressed response cannot be filtered and becomes a 500, and so does a successful response that is not JSON-RPC. An
+    /// event that is not JSON-RPC is left out. If a JSON body takes more than 10 s, its head is sent before it, and a body
+    /// that is not JSON-RPC then ends with an error. Responses over 16 MiB are not passed on.
     pub fn filter_lists(self) -> Self {
         self.with(|state| state.filters_lists = true)
     }
 
-    /// Lets responses continue after their access token has expired.
-    ///
-    /// Without this call, a response ends at `exp` plus the clock skew. An event stream ends between two events. Any other
-    /// body ends with an error, so that the client does not take it for complete.
+    /// Lets responses continue after their access token has expired. Without this call, a response
+    /// [ends](crate::guide::mcp_scopes) at `exp` plus the clock skew.
     pub fn streams_may_outlive_token(self) -> Self {
         self.with(|state| state.streams_may_outlive_token = true)
     }
 
     /// Verifies the access token of a streaming response again every `interval`, from 1 s to 1 h, and ends the response
-    /// when the token is no longer valid. Off by default.
+    /// when the token is no longer valid. Off by default. The [guide](crate::guide::mcp_scopes) says which revocations are
+    /// found.
     ///
-    /// A revocation ends the streams of an introspected token in this way. Each interval is shortened by up to a tenth, so
-    /// that many streams do not ask at once. Between two verifications the
+    /// Each interval is shortened by up to a tenth, so that many streams do not ask at once. The
     /// [positive cache](crate::introspection::Introspection::positive_cache) answers as for any request. If the token cannot
     /// be verified for `interval` plus one hour, the response ends. An expired token is invalid even with
     /// [`streams_may_outlive_token`](Self::streams_may_outlive_token).
@@ -184,16 +165,12 @@ impl McpLayer {
     }
 
     /// Binds each `Mcp-Session-Id` (MCP up to 2025-11-25) to the issuer, subject and client that opened the session. Another
-    /// caller gets 404, as for a session that does not exist.
+    /// caller gets 404, as for a session that does not exist. The [guide](crate::guide::mcp_scopes) describes restarts and
+    /// replicas.
     ///
-    /// If a token has no `sub`, its `username` is used, as in some introspection responses. If it has neither, the session
-    /// belongs to this token alone. A session that was opened without a token ends when its user logs in: clients open
-    /// another one after a 404.
-    ///
-    /// Nothing is stored. The session id that clients see contains an HMAC-SHA-256 under a random key, so sessions end with
-    /// the process. Replicas need [`bind_sessions_with_key`](Self::bind_sessions_with_key). A request with `Last-Event-ID`
-    /// and without `Mcp-Session-Id` gets 404 too. Whether an event belongs to the session is for the server's event store to
-    /// check.
+    /// If a token has no `sub`, its `username` is used. If it has neither, the session belongs to this token alone. A session
+    /// that was opened without a token ends when its user logs in. A request with `Last-Event-ID` and without
+    /// `Mcp-Session-Id` gets 404 too. The server's event store must check that an event belongs to the session.
     ///
     /// # Panics
     /// In a build without a cryptography backend, or if the machine gives no random bytes.
@@ -208,7 +185,7 @@ impl McpLayer {
     /// # Errors
     /// [`BuildErrorKind::Setting`] where `bind_sessions` panics.
     pub fn try_bind_sessions(self) -> Result<Self, BuildError> {
-        self.bind(SessionBinding::random())
+        self.bind(Hmac::random())
     }
 
     /// [`bind_sessions`](Self::bind_sessions) with a key that replicas share: 32 random bytes that only they know.
@@ -226,7 +203,7 @@ impl McpLayer {
     /// # Errors
     /// [`BuildErrorKind::Setting`] in a build without a cryptography backend.
     pub fn try_bind_sessions_with_key(self, key: &[u8; 32]) -> Result<Self, BuildError> {
-        self.bind(SessionBinding::keyed(key))
+        self.bind(Hmac::with_key(key))
     }
 
     /// Rejects request bodies over this size with 413: 1 KiB to 64 MiB, 4 MiB by default.
@@ -278,11 +255,11 @@ impl McpLayer {
         Ok(self.with(|state| state.max_anonymous_body = bytes))
     }
 
-    fn bind(self, binding: Option<SessionBinding>) -> Result<Self, BuildError> {
-        let binding = binding.ok_or_else(|| {
+    fn bind(self, key: Option<Hmac>) -> Result<Self, BuildError> {
+        let key = key.ok_or_else(|| {
             wrong("sessions cannot be bound: switch on the feature `aws-lc-rs` or `rust-crypto`".to_owned())
         })?;
-        Ok(self.with(|state| state.sessions = Some(Arc::new(binding))))
+        Ok(self.with(|state| state.sessions = Some(Arc::new(SessionBinding { key }))))
     }
 
     fn with(self, change: impl FnOnce(&mut McpState)) -> Self {
@@ -296,7 +273,7 @@ impl<S> Layer<S> for McpLayer {
     type Service = BearerAuth<McpAuth<S>>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        self.state.bearer.layer(McpAuth::new(inner, Arc::clone(&self.state)))
+        self.state.bearer.layer(McpAuth { inner, state: Arc::clone(&self.state) })
     }
 }
 

@@ -38,7 +38,6 @@ mod failure;
 pub(crate) mod fuzzing;
 mod layer;
 mod list;
-mod rejection;
 mod request;
 mod scopes;
 mod service;

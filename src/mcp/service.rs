@@ -24,8 +24,8 @@ use crate::scope::Scopes;
 /// The service that [`McpLayer`](super::McpLayer) makes, inside of a [`BearerAuth`](crate::bearer::BearerAuth).
 #[derive(Debug, Clone)]
 pub struct McpAuth<S> {
-    inner: S,
-    state: Arc<McpState>,
+    pub(super) inner: S,
+    pub(super) state: Arc<McpState>,
 }
 
 pin_project! {
@@ -61,12 +61,6 @@ struct UnreadRequest<S> {
     service: S,
     parts: request::Parts,
     exchange: Box<Exchange>,
-}
-
-impl<S> McpAuth<S> {
-    pub(super) const fn new(inner: S, state: Arc<McpState>) -> Self {
-        Self { inner, state }
-    }
 }
 
 impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for McpAuth<S>
@@ -126,9 +120,8 @@ impl McpState {
         let mut session_owner = None;
         if let Some(sessions) = &self.sessions {
             session_owner = sessions.owner(request.headers(), &caller);
-            if sessions.unbind_request(request.headers_mut(), session_owner.as_ref()).is_err() {
-                return Err(Rejection::for_operation(OperationFailure::UnknownSession, None).logged(caller.guard()));
-            }
+            let unbound = sessions.unbind_request(request.headers_mut(), session_owner.as_ref());
+            unbound.map_err(|failure| Rejection::for_operation(failure, None).logged(caller.guard()))?;
         }
         // A resumed stream may contain the response to a list request.
         let accepted = AcceptedBody { lists: !carries_message, ..AcceptedBody::default() };

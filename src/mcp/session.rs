@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use super::OperationFailure;
 use crate::bearer::{BearerToken, Caller, Guard, log};
 use crate::crypto::Hmac;
 
@@ -12,27 +13,14 @@ use crate::crypto::Hmac;
 /// Nothing is stored. The client gets a *bound id*: the session id that the MCP server issued, a dot, and an HMAC. The
 /// HMAC covers the server's session id and the owner of the session, so it is invalid for every other caller.
 pub(super) struct SessionBinding {
-    key: Hmac,
+    /// Random, or a key that replicas share.
+    pub(super) key: Hmac,
 }
 
 /// The owner of a session, encoded as the bytes that the HMAC covers.
 pub(super) struct Owner(Vec<u8>);
 
-/// The session id is unknown, or belongs to another caller. The client cannot tell which.
-#[derive(Debug)]
-pub(super) struct UnknownSession;
-
 impl SessionBinding {
-    /// Uses a random key. `None` in a build without a cryptography backend, or if the machine gives no random bytes.
-    pub(super) fn random() -> Option<Self> {
-        Hmac::random().map(|key| Self { key })
-    }
-
-    /// Uses a key that replicas share. `None` in a build without a cryptography backend.
-    pub(super) fn keyed(key: &[u8; 32]) -> Option<Self> {
-        Hmac::with_key(key).map(|key| Self { key })
-    }
-
     /// The owner of a session that this request opens or uses.
     ///
     /// All callers without a token are one common owner. For a token, the owner consists of issuer, user and client
@@ -43,21 +31,19 @@ impl SessionBinding {
     /// `None` if the owner follows from the token itself, and the headers do not have it any more.
     pub(super) fn owner(&self, headers: &HeaderMap, caller: &Caller) -> Option<Owner> {
         let Caller::Token(auth) = caller else { return Some(Owner(encoded([None; 3]))) };
-        let non_empty = |name: Option<&str>| name.filter(|name| !name.is_empty()).map(str::to_owned);
-        let username = || non_empty(auth.claims().get("username").and_then(|name| name.as_str()));
-        let user = match non_empty(auth.subject()).map(|subject| (SUBJECT, subject.into_bytes())) {
-            Some(user) => user,
-            None => match username() {
-                Some(username) => (USERNAME, username.into_bytes()),
-                None => {
-                    let token = BearerToken::find(headers).ok()?;
-                    (TOKEN, self.key.sign(&[TOKEN_PURPOSE, token].concat()).to_vec())
-                }
-            },
+        let username = || auth.claims().get("username").and_then(|name| name.as_str());
+        let token_mac;
+        let user = if let Some(subject) = auth.subject().filter(|subject| !subject.is_empty()) {
+            (SUBJECT, subject.as_bytes())
+        } else if let Some(username) = username().filter(|username| !username.is_empty()) {
+            (USERNAME, username.as_bytes())
+        } else {
+            token_mac = self.key.sign(&[TOKEN_PURPOSE, BearerToken::find(headers).ok()?].concat());
+            (TOKEN, token_mac.as_ref())
         };
         let issuer = auth.issuer().map(|issuer| (NAME, issuer.as_bytes()));
         let client = auth.client_id().map(|client| (NAME, client.as_bytes()));
-        Some(Owner(encoded([issuer, Some((user.0, &user.1)), client])))
+        Some(Owner(encoded([issuer, Some(user), client])))
     }
 
     /// Replaces the bound id in a request by the server's session id, if the session belongs to the caller.
@@ -65,14 +51,20 @@ impl SessionBinding {
     /// Two session ids are rejected, because the server could use another one than the one that is checked here.
     /// `Last-Event-ID` resumes an SSE stream. Without a session id it is rejected, because nothing shows whose stream
     /// it is.
-    pub(super) fn unbind_request(&self, headers: &mut HeaderMap, owner: Option<&Owner>) -> Result<(), UnknownSession> {
+    pub(super) fn unbind_request(
+        &self,
+        headers: &mut HeaderMap,
+        owner: Option<&Owner>,
+    ) -> Result<(), OperationFailure> {
         let mut ids = headers.get_all(&SESSION_ID).iter();
-        let (Some(bound_id), None) = (ids.next(), ids.next()) else {
-            let refers_to_session = headers.contains_key(&SESSION_ID) || headers.contains_key(&LAST_EVENT_ID);
-            return if refers_to_session { Err(UnknownSession) } else { Ok(()) };
+        let bound_id = match (ids.next(), ids.next()) {
+            (Some(bound_id), None) => bound_id,
+            (None, _) if !headers.contains_key(&LAST_EVENT_ID) => return Ok(()),
+            _ => return Err(OperationFailure::UnknownSession),
         };
         let bound_id = bound_id.as_bytes().trim_ascii();
-        let server_id = owner.and_then(|owner| self.server_id(bound_id, owner)).ok_or(UnknownSession)?;
+        let server_id =
+            owner.and_then(|owner| self.server_id(bound_id, owner)).ok_or(OperationFailure::UnknownSession)?;
         headers.insert(SESSION_ID, server_id);
         Ok(())
     }
@@ -122,8 +114,7 @@ fn hmac_message(server_id: &[u8], Owner(owner): &Owner) -> Vec<u8> {
     [PURPOSE, owner, server_id].concat()
 }
 
-/// Encodes issuer, user and client, each with its kind and its length. So two different owners never have the same
-/// bytes.
+/// Encodes issuer, user and client, each with its kind and length. So two owners never have the same bytes.
 fn encoded(parts: [Option<(u8, &[u8])>; 3]) -> Vec<u8> {
     let mut encoded = Vec::new();
     for part in parts {
@@ -141,13 +132,11 @@ const MAX_BOUND_ID: usize = 1_024;
 /// Domain separation: an HMAC that was made for another purpose under the same key is never valid here. `1` is the
 /// version of the encoding.
 const PURPOSE: &[u8] = b"mcp-bearer session 1\0";
-/// Domain separation for the HMAC of a token. That HMAC identifies the user if the token has neither `sub` nor
-/// `username`.
+/// Domain separation for the HMAC of a token, which is the user if the token has neither `sub` nor `username`.
 const TOKEN_PURPOSE: &[u8] = b"mcp-bearer session token 1\0";
 /// The kind of a part that the token does not have.
 const ABSENT: u8 = 0;
-/// The kind of an issuer and of a client. It may be equal to [`SUBJECT`], because the position of a part separates
-/// them.
+/// The kind of an issuer and of a client. The position of a part tells it from [`SUBJECT`].
 const NAME: u8 = 1;
 /// The kinds of a user.
 const SUBJECT: u8 = 1;

@@ -1,13 +1,15 @@
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
+use tokio::time::sleep;
 
 use super::boundaries::EventBoundaries;
-use super::lifetime::{TokenEnd, last_event_timeout};
+use super::lifetime::TokenEnd;
 use crate::bearer::BearerBody;
 use crate::error::BoxError;
 use crate::mcp::list::FilteredBody;
@@ -32,7 +34,8 @@ pub(in crate::mcp) struct StreamEnd {
     /// Only of an event stream that may end early.
     boundaries: Option<EventBoundaries>,
     phase: Phase,
-    is_begun: bool,
+    /// Nothing has been read of a body that is not an event stream.
+    is_unread: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -47,7 +50,7 @@ impl StreamEnd {
     /// `is_event_stream` is only for a stream without a known length: another one cannot end early without an error.
     pub(in crate::mcp) fn new(token: TokenEnd, is_event_stream: bool) -> Self {
         let boundaries = is_event_stream.then(EventBoundaries::new);
-        Self { timer: token, boundaries, phase: Phase::TokenValid, is_begun: false }
+        Self { timer: token, boundaries, phase: Phase::TokenValid, is_unread: !is_event_stream }
     }
 
     /// Ready once nothing more may pass.
@@ -56,7 +59,7 @@ impl StreamEnd {
             ready!(self.timer.poll(cx));
             let is_inside_event = self.boundaries.as_ref().is_some_and(|boundaries| !boundaries.is_between_events());
             self.phase = if is_inside_event && self.phase == Phase::TokenValid {
-                self.timer = last_event_timeout();
+                self.timer = TokenEnd::new(sleep(LAST_EVENT));
                 Phase::LastEvent
             } else {
                 Phase::Ended
@@ -113,10 +116,8 @@ where
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let mut this = self.project();
         let Some(end) = this.end else { return this.body.poll_frame(cx) };
-        if end.boundaries.is_none()
-            && !std::mem::replace(&mut end.is_begun, true)
-            && let Poll::Ready(frame) = this.body.as_mut().poll_frame(cx)
-        {
+        let is_first = std::mem::take(&mut end.is_unread);
+        if is_first && let Poll::Ready(frame) = this.body.as_mut().poll_frame(cx) {
             // A body that is available at once is sent as a whole, so nothing can be cut off.
             if frame.is_none() || this.body.is_end_stream() {
                 *this.end = None;
@@ -158,3 +159,6 @@ impl fmt::Debug for StreamEnd {
 #[derive(Debug, thiserror::Error)]
 #[error("the access token expired before the response was complete")]
 struct TokenExpired;
+
+/// How long the last event of a stream may take to complete after the token has ended.
+const LAST_EVENT: Duration = Duration::from_secs(5);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::bearer::{AuthInfo, BearerToken};
+use crate::bearer::{BearerToken, Guard};
 use crate::clock::Clock;
 use crate::mcp::scopes::{RequiredRules, Rules};
 use crate::verify::{PendingVerification, Verified, Verifier, VerifyErrorKind};
@@ -29,7 +29,7 @@ pub(in crate::mcp) struct Revalidation {
     interval: Duration,
     verifier: Arc<Verifier>,
     token: BearerToken,
-    auth: AuthInfo,
+    guard: Arc<Guard>,
     rules: Arc<Rules>,
     required: RequiredRules,
     due: Instant,
@@ -37,18 +37,13 @@ pub(in crate::mcp) struct Revalidation {
 }
 
 impl TokenEnd {
-    fn new(end: impl Future<Output = ()> + Send + 'static) -> Self {
+    pub(super) fn new(end: impl Future<Output = ()> + Send + 'static) -> Self {
         Self(Mutex::new(Box::pin(end)))
     }
 
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.0.get_mut().unwrap_or_else(PoisonError::into_inner).as_mut().poll(cx)
     }
-}
-
-/// Ready when the last event of a stream has taken too long to complete after the token has ended.
-pub(super) fn last_event_timeout() -> TokenEnd {
-    TokenEnd::new(sleep(LAST_EVENT))
 }
 
 impl TokenLifetime {
@@ -113,7 +108,7 @@ impl TokenLifetime {
             // The token could not be verified, which does not make it invalid.
             Err(VerifyErrorKind::Unavailable { .. } | VerifyErrorKind::Misconfigured) => return true,
         };
-        let (scopes, guard) = (claims.scopes(), revalidation.auth.guard());
+        let (scopes, guard) = (claims.scopes(), &revalidation.guard);
         if !guard.is_satisfied_by(scopes)
             || !revalidation.rules.are_met(&revalidation.required, scopes, &guard.hierarchy)
         {
@@ -133,13 +128,13 @@ impl Revalidation {
         interval: Duration,
         verifier: &Arc<Verifier>,
         token: BearerToken,
-        auth: &AuthInfo,
+        guard: &Arc<Guard>,
         rules: &Arc<Rules>,
         required: RequiredRules,
     ) -> Self {
         let now = Instant::now();
-        let (verifier, auth, rules) = (Arc::clone(verifier), auth.clone(), Arc::clone(rules));
-        let mut revalidation = Self { interval, verifier, token, auth, rules, required, due: now, last_valid: now };
+        let (verifier, guard, rules) = (Arc::clone(verifier), Arc::clone(guard), Arc::clone(rules));
+        let mut revalidation = Self { interval, verifier, token, guard, rules, required, due: now, last_valid: now };
         revalidation.schedule();
         revalidation
     }
@@ -162,5 +157,3 @@ const MAX_SLEEP: Duration = Duration::from_secs(60);
 const MAX_OUTAGE: Duration = Duration::from_secs(3_600);
 /// Spreads the streams that were opened at the same time.
 const JITTER: f64 = 0.1;
-/// How long the last event of a stream may take to complete after the token has ended.
-const LAST_EVENT: Duration = Duration::from_secs(5);
