@@ -10,21 +10,23 @@ pub enum Tree {
     /// The text. Invalid characters are replaced, as lenient parsers do.
     Text(String),
     List(Vec<Tree>),
+    /// The members. A name with an unpaired surrogate gets the prefix of the names that `serde_json` reserves.
     Object(Vec<(String, Tree)>),
 }
 
 impl Tree {
     /// Parses a document by the grammar of RFC 8259. Accepts invalid UTF-8 and unpaired surrogates.
     pub fn parse(text: &[u8]) -> Option<Self> {
-        Some(Self::parse_with_names(text)?.0)
-    }
-
-    /// Also returns whether a name contains an unpaired surrogate or is reserved by `serde_json`.
-    pub fn parse_with_names(text: &[u8]) -> Option<(Self, bool)> {
-        let mut reader = Reader { text, at: 0, has_odd_name: false };
+        let mut reader = Reader { text, at: 0 };
         let tree = reader.value(0)?;
         reader.skip();
-        (reader.at == text.len()).then_some((tree, reader.has_odd_name))
+        (reader.at == text.len()).then_some(tree)
+    }
+
+    /// Returns whether the object has a name that `serde_json` cannot read: it is reserved, or contains an unpaired
+    /// surrogate. Does not check nested objects.
+    pub fn has_odd_name(&self) -> bool {
+        self.members().is_some_and(|members| members.iter().any(|(name, _)| name.starts_with(RESERVED)))
     }
 
     pub fn members(&self) -> Option<&[(String, Tree)]> {
@@ -77,7 +79,6 @@ impl Tree {
 struct Reader<'t> {
     text: &'t [u8],
     at: usize,
-    has_odd_name: bool,
 }
 
 impl Reader<'_> {
@@ -123,7 +124,7 @@ impl Reader<'_> {
                 self.list(b'}', |reader| {
                     reader.skip();
                     let (name, is_whole) = reader.string()?;
-                    reader.has_odd_name |= !is_whole || name.starts_with("$serde_json::private::");
+                    let name = if is_whole { name } else { format!("{RESERVED}{name}") };
                     reader.skip();
                     (reader.next()? == b':').then_some(())?;
                     Some(members.push((name, reader.value(depth + 1)?)))
@@ -228,5 +229,7 @@ impl Reader<'_> {
     }
 }
 
+/// The prefix of all names that `serde_json` reserves.
+const RESERVED: &str = "$serde_json::private::";
 /// More levels than any input of the targets has.
 const MAX_DEPTH: usize = 3_000;
