@@ -71,7 +71,7 @@ const FOREIGN_CRATES: &[(&str, &[&str])] = &[
     ("zeroize::", &["introspection/credentials.rs"]),
     ("reqwest::", &["http_client/reqwest.rs", "http_client/mod.rs"]),
     ("axum::", &["axum.rs", "testing/issuer.rs", "testing/socket.rs"]),
-    ("regex::", &["mcp/scopes/uri_pattern.rs"]),
+    ("regex::", &["mcp/scopes/uri_template.rs"]),
     ("rmcp::", &["rmcp.rs"]),
     ("tower_http::", &["cors.rs"]),
 ];

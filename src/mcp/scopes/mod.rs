@@ -1,16 +1,15 @@
 //! The rules of [`McpScopes`]: which scopes an operation needs.
 //!
 //! `rules` looks up an operation. For a resource it asks `resources`, which reads its URI in canonical form (`uri`) and
-//! compares it with the templates of the rules (`uri_template`, `uri_pattern`).
+//! compares it with the templates of the rules (`uri_template`).
 
 mod mcp_scopes;
 mod resources;
 mod rules;
 mod uri;
-mod uri_pattern;
 mod uri_template;
 
 pub use mcp_scopes::McpScopes;
 pub(super) use rules::{RequiredRules, Rules};
 #[cfg(feature = "testing")]
-pub use uri_pattern::comparisons::so_far as uri_comparisons;
+pub use uri_template::comparisons::so_far as uri_comparisons;

@@ -1,8 +1,7 @@
 use std::collections::HashMap;
 
 use super::uri::{CanonicalUri, OptionalComponents};
-use super::uri_pattern::UriPattern;
-use super::uri_template::UriTemplate;
+use super::uri_template::{UriPattern, UriTemplate};
 
 /// The index of a rule in [`Rules`](super::Rules).
 pub(super) type RuleId = usize;
@@ -68,7 +67,7 @@ impl ResourceRules {
     }
 
     pub(super) fn public(&self) -> impl Iterator<Item = &str> {
-        self.public.iter().map(|pattern| pattern.template().as_str())
+        self.public.iter().map(|pattern| &*pattern.template.text)
     }
 
     /// The rules for the resource `uri`:
@@ -87,7 +86,7 @@ impl ResourceRules {
         }
         let mut readings: HashMap<OptionalComponents, Vec<String>> = HashMap::new();
         let applying = self.own.iter().zip(matches).filter(|((pattern, _), is_matched)| {
-            let expected = pattern.template().optional();
+            let expected = pattern.template.optional;
             let readings = readings.entry(expected).or_insert_with(|| uri.lenient_readings(expected));
             *is_matched || pattern.resembles(readings)
         });
@@ -98,10 +97,10 @@ impl ResourceRules {
     /// have.
     pub(super) fn look_up_template(&self, text: &str) -> (Vec<RuleId>, TargetAccess) {
         let Ok(template) = UriTemplate::parse(text) else { return self.every_rule() };
-        let Some(uri) = self.canonical(template.expansion()) else { return self.every_rule() };
-        let own = || self.own.iter().map(|(pattern, rule)| (pattern.template(), *rule));
+        let Some(uri) = self.canonical(&template.expansion) else { return self.every_rule() };
+        let own = || self.own.iter().map(|(pattern, rule)| (&pattern.template, *rule));
         let overlapping: Vec<_> = own().filter(|(known, _)| known.may_overlap(&template)).collect();
-        if uri.optional().any() && !overlapping.iter().any(|(known, _)| uri.optional().is_within(known.optional())) {
+        if uri.optional().any() && !overlapping.iter().any(|(known, _)| uri.optional().is_within(known.optional)) {
             return self.every_rule();
         }
         let is_matched = own().any(|(known, _)| known.may_enclose(&template));
@@ -149,7 +148,7 @@ impl UriBeginning {
             let (has_slashes, has_empty_authority) = (rest.starts_with("//"), rest.starts_with("///"));
             return Some(Self { scheme: Some(scheme.into()), has_slashes, has_empty_authority });
         }
-        let uri = CanonicalUri::parse(template.expansion()).ok()?;
+        let uri = CanonicalUri::parse(&template.expansion).ok()?;
         uri.scheme()?;
         Some(Self { scheme: None, has_slashes: uri.has_slashes(), has_empty_authority: false })
     }

@@ -155,7 +155,7 @@ impl Rules {
             // A template is useful to a caller that may read one of its resources.
             ListKind::ResourceTemplates => {
                 let template = UriTemplate::parse(name);
-                let uri = template.as_ref().map_or(name, UriTemplate::expansion);
+                let uri = template.as_ref().map_or(name, |template| &template.expansion);
                 ("resources/read", Target::Resource(uri.to_owned().into()))
             }
         };
