@@ -1,3 +1,4 @@
+use std::fmt;
 use std::sync::Arc;
 
 use http::HeaderValue;
@@ -6,7 +7,7 @@ use crate::log::EventLimit;
 use crate::scope::{OFFLINE_ACCESS, RequestedScopes, ScopeHierarchy, ScopeRequirement, Scopes};
 
 /// The configuration that challenges and scope checks of a route need. A layer computes it once, and all requests share it.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Guard {
     /// The absolute URL of the protected resource metadata (RFC 9728, section 5.1).
     pub(crate) metadata_url: Arc<str>,
@@ -83,6 +84,15 @@ impl Guard {
         }
         // The builder rejects a configuration with characters that a header cannot have.
         HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("Bearer"))
+    }
+}
+
+impl fmt::Debug for Guard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Guard")
+            .field("metadata_url", &self.metadata_url)
+            .field("required", &self.required)
+            .finish_non_exhaustive()
     }
 }
 
