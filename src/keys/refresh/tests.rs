@@ -25,8 +25,8 @@ impl Model {
     /// A model whose set was fetched just now, with this cache header.
     fn warm(lifetime: Option<Duration>) -> Self {
         let mut model = Self::cold();
-        let flight = model.flight_of(Model::known);
-        model.state.succeeded(flight, lifetime, 0.0, model.now);
+        let fetch = model.fetch_of(Model::known);
+        model.state.succeeded(fetch, lifetime, 0.0, model.now);
         model
     }
 
@@ -44,12 +44,12 @@ impl Model {
         self.state.ask_unknown(kid, request, self.now)
     }
 
-    fn flight_of(&mut self, ask: impl FnOnce(&mut Self) -> Action) -> Fetch {
-        let (Action::Wait { start: Some(flight), .. } | Action::Serve { start: Some(flight) }) = ask(self) else {
+    fn fetch_of(&mut self, ask: impl FnOnce(&mut Self) -> Action) -> Fetch {
+        let (Action::Wait { start: Some(fetch), .. } | Action::Serve { start: Some(fetch) }) = ask(self) else {
             panic!("no fetch was started");
         };
 
-        flight
+        fetch
     }
 
     fn starts(action: Action) -> bool {
@@ -58,10 +58,10 @@ impl Model {
 }
 
 #[test]
-fn a_cold_source_fetches_once_and_everybody_waits() {
+fn without_a_set_all_requests_wait_for_one_fetch() {
     let mut model = Model::cold();
-    let flight = model.flight_of(Model::known);
-    assert!(!flight.forced);
+    let fetch = model.fetch_of(Model::known);
+    assert!(!fetch.forced);
     for _ in 0..1000 {
         assert!(matches!(model.known(), Action::Wait { start: None, .. }));
         assert!(matches!(model.unknown("k"), Action::Wait { start: None, .. }));
@@ -91,11 +91,11 @@ fn cache_headers_are_clamped() {
 }
 
 #[test]
-fn jitter_only_shortens() {
+fn jitter_only_shortens_the_lifetime() {
     for (jitter, ahead) in [(0.0, 240.0), (0.5, 228.0), (1.0, 216.0), (7.0, 216.0), (-1.0, 240.0)] {
         let mut model = Model::cold();
-        let flight = model.flight_of(Model::known);
-        model.state.succeeded(flight, None, jitter, model.now);
+        let fetch = model.fetch_of(Model::known);
+        model.state.succeeded(fetch, None, jitter, model.now);
         model.advance(Duration::from_secs_f64(ahead - 0.01));
         assert_eq!(model.known(), Action::Serve { start: None }, "{jitter}");
         model.advance(Duration::from_millis(20));
@@ -104,7 +104,7 @@ fn jitter_only_shortens() {
 }
 
 #[test]
-fn an_expired_set_serves_for_thirty_seconds_then_its_successor_is_awaited_for_three() {
+fn an_expired_set_is_used_for_thirty_seconds_and_then_requests_wait_three_seconds_for_a_new_one() {
     let mut model = Model::warm(None);
     model.advance(seconds(329));
     assert!(matches!(model.known(), Action::Serve { start: Some(_) }));
@@ -116,13 +116,13 @@ fn an_expired_set_serves_for_thirty_seconds_then_its_successor_is_awaited_for_th
 }
 
 #[test]
-fn the_last_known_good_set_serves_for_an_hour_and_nobody_waits_for_an_issuer_that_is_known_to_be_down() {
+fn the_last_known_good_set_is_used_for_an_hour_without_a_wait_while_the_issuer_is_down() {
     let mut model = Model::warm(None);
     model.advance(seconds(240));
     let end = model.now + seconds(60 + 3600);
     while model.now < end {
         match model.known() {
-            Action::Serve { start: Some(flight) } => assert!(model.state.failed(flight, None, 1.0, model.now)),
+            Action::Serve { start: Some(fetch) } => assert!(model.state.failed(fetch, None, 1.0, model.now)),
             Action::Serve { start: None } => {}
             other => panic!("{other:?} at {:?}", end - model.now),
         }
@@ -133,20 +133,20 @@ fn the_last_known_good_set_serves_for_an_hour_and_nobody_waits_for_an_issuer_tha
 }
 
 #[test]
-fn a_failure_of_long_ago_does_not_spare_the_wait_for_a_newer_set() {
+fn after_an_old_failure_a_request_waits_for_a_newer_set() {
     let mut model = Model::warm(None);
     model.advance(seconds(240));
-    let flight = model.flight_of(Model::known);
-    model.state.failed(flight, None, 0.0, model.now);
+    let fetch = model.fetch_of(Model::known);
+    model.state.failed(fetch, None, 0.0, model.now);
     model.advance(seconds(3000 - 240));
     assert!(matches!(model.known(), Action::Wait { start: Some(_), limit } if limit == seconds(3)));
 }
 
 #[test]
-fn without_last_known_good_an_expired_set_is_gone() {
+fn without_last_known_good_an_expired_set_is_not_used() {
     let mut model = Model::with(RefreshPolicy { last_known_good: Duration::ZERO, ..POLICY });
-    let flight = model.flight_of(Model::known);
-    model.state.succeeded(flight, None, 0.0, model.now);
+    let fetch = model.fetch_of(Model::known);
+    model.state.succeeded(fetch, None, 0.0, model.now);
     model.advance(seconds(301));
     assert!(matches!(model.known(), Action::Wait { start: Some(_), .. }));
 }
@@ -156,8 +156,8 @@ fn back_off_doubles_to_a_minute_and_never_ends() {
     let mut model = Model::cold();
     let mut pauses = Vec::new();
     for _ in 0..100 {
-        let flight = model.flight_of(Model::known);
-        model.state.failed(flight, None, 1.0, model.now);
+        let fetch = model.fetch_of(Model::known);
+        model.state.failed(fetch, None, 1.0, model.now);
         assert_eq!(model.state.ask_any(model.now), Action::Unavailable);
         pauses.push(model.state.back_off(model.now));
         model.advance(model.state.back_off(model.now));
@@ -173,11 +173,11 @@ fn without_a_set_a_waiting_request_starts_one_attempt_per_second_whatever_the_ba
     let milliseconds = Duration::from_millis;
     for _ in 0..50 {
         let request = model.state.request(model.now);
-        let Action::Wait { start: Some(flight), .. } = model.state.ask_known(request, model.now) else { panic!() };
-        model.state.failed(flight, None, 1.0, model.now);
-        // Its own attempt has failed, so that it waits for no other.
+        let Action::Wait { start: Some(fetch), .. } = model.state.ask_known(request, model.now) else { panic!() };
+        model.state.failed(fetch, None, 1.0, model.now);
+        // Its own attempt has failed, so it does not wait for another one.
         assert_eq!(model.state.ask_known(request, model.now), Action::Unavailable);
-        // A later request does, whatever it needs.
+        // A later request waits, whether the set has its key or not.
         model.advance(milliseconds(1));
         assert_eq!(model.known(), Action::Pause { limit: milliseconds(999) });
         model.advance(milliseconds(400));
@@ -186,9 +186,9 @@ fn without_a_set_a_waiting_request_starts_one_attempt_per_second_whatever_the_ba
         assert_eq!(model.known(), Action::Pause { limit: milliseconds(1) });
         model.advance(milliseconds(1));
     }
-    // Where nobody waits, the back-off holds.
-    let flight = model.flight_of(Model::known);
-    model.state.failed(flight, None, 1.0, model.now);
+    // A background task does not go ahead of the back-off.
+    let fetch = model.fetch_of(Model::known);
+    model.state.failed(fetch, None, 1.0, model.now);
     model.advance(seconds(59));
     assert_eq!(model.state.ask_any(model.now), Action::Unavailable);
     assert!(Model::starts(model.known()));
@@ -197,8 +197,8 @@ fn without_a_set_a_waiting_request_starts_one_attempt_per_second_whatever_the_ba
 #[test]
 fn a_waiting_request_respects_retry_after() {
     let mut model = Model::cold();
-    let flight = model.flight_of(Model::known);
-    model.state.failed(flight, Some(seconds(20)), 0.0, model.now);
+    let fetch = model.fetch_of(Model::known);
+    model.state.failed(fetch, Some(seconds(20)), 0.0, model.now);
     for _ in 0..19 {
         assert_eq!(model.known(), Action::Unavailable);
         model.advance(seconds(1));
@@ -209,12 +209,12 @@ fn a_waiting_request_respects_retry_after() {
 }
 
 #[test]
-fn a_set_that_is_too_old_to_serve_is_asked_for_as_one_that_never_came() {
+fn a_set_that_is_too_old_counts_as_no_set() {
     let mut model = Model::warm(None);
     model.advance(seconds(300 + 3600));
     for _ in 0..10 {
-        let flight = model.flight_of(Model::known);
-        model.state.failed(flight, None, 1.0, model.now);
+        let fetch = model.fetch_of(Model::known);
+        model.state.failed(fetch, None, 1.0, model.now);
         model.advance(Duration::from_millis(500));
         assert_eq!(model.known(), Action::Pause { limit: Duration::from_millis(500) });
         model.advance(Duration::from_millis(500));
@@ -231,8 +231,8 @@ fn back_off_has_a_floor_and_respects_retry_after_up_to_a_minute() {
         (0.0, Some(seconds(86_400)), seconds(60)),
     ] {
         let mut model = Model::cold();
-        let flight = model.flight_of(Model::known);
-        model.state.failed(flight, retry_after, jitter, model.now);
+        let fetch = model.fetch_of(Model::known);
+        model.state.failed(fetch, retry_after, jitter, model.now);
         assert_eq!(model.state.back_off(model.now), expected);
     }
 }
@@ -241,10 +241,10 @@ fn back_off_has_a_floor_and_respects_retry_after_up_to_a_minute() {
 fn an_unknown_key_id_forces_a_fetch_in_the_same_request() {
     let mut model = Model::warm(None);
     let request = model.state.request(model.now);
-    let flight = model.flight_of(|model| model.unknown("new"));
-    assert!(flight.forced);
+    let fetch = model.fetch_of(|model| model.unknown("new"));
+    assert!(fetch.forced);
     model.advance(Duration::from_millis(20));
-    model.state.succeeded(flight, None, 0.0, model.now);
+    model.state.succeeded(fetch, None, 0.0, model.now);
     assert_eq!(model.state.ask_unknown("new", request, model.now), Action::Refuse);
 }
 
@@ -254,9 +254,9 @@ fn random_key_ids_cause_two_fetches_and_one_more_each_half_minute() {
     let mut fetches = 0;
     for n in 0..10_000 {
         match model.unknown(&n.to_string()) {
-            Action::Wait { start: Some(flight), .. } => {
+            Action::Wait { start: Some(fetch), .. } => {
                 fetches += 1;
-                model.state.succeeded(flight, Some(seconds(3600)), 0.0, model.now);
+                model.state.succeeded(fetch, Some(seconds(3600)), 0.0, model.now);
             }
             Action::Refuse => {}
             other => panic!("{other:?}"),
@@ -270,13 +270,13 @@ fn random_key_ids_cause_two_fetches_and_one_more_each_half_minute() {
 }
 
 #[test]
-fn attempts_count_not_successes() {
+fn failed_attempts_count_against_the_limit_too() {
     let mut model = Model::warm(Some(seconds(3600)));
     let mut fetches = 0;
     for n in 0..10_000 {
-        if let Action::Wait { start: Some(flight), .. } = model.unknown(&n.to_string()) {
+        if let Action::Wait { start: Some(fetch), .. } = model.unknown(&n.to_string()) {
             fetches += 1;
-            model.state.failed(flight, None, 0.0, model.now);
+            model.state.failed(fetch, None, 0.0, model.now);
         }
         model.advance(Duration::from_millis(30));
     }
@@ -287,37 +287,37 @@ fn attempts_count_not_successes() {
 fn while_limited_a_token_is_rejected_only_if_the_last_attempt_succeeded() {
     let mut model = Model::warm(Some(seconds(3600)));
     for kid in ["a", "b"] {
-        let flight = model.flight_of(|model| model.unknown(kid));
-        model.state.succeeded(flight, Some(seconds(3600)), 0.0, model.now);
+        let fetch = model.fetch_of(|model| model.unknown(kid));
+        model.state.succeeded(fetch, Some(seconds(3600)), 0.0, model.now);
         model.advance(seconds(1));
     }
     assert_eq!(model.unknown("c"), Action::Refuse);
     model.advance(seconds(30));
-    let flight = model.flight_of(|model| model.unknown("d"));
+    let fetch = model.fetch_of(|model| model.unknown("d"));
     assert!(matches!(model.unknown("e"), Action::Wait { start: None, .. }));
-    model.state.failed(flight, None, 0.0, model.now);
+    model.state.failed(fetch, None, 0.0, model.now);
     model.advance(seconds(1));
     assert_eq!(model.unknown("f"), Action::Unavailable);
 }
 
 #[test]
-fn a_key_id_is_remembered_as_missing_only_after_a_fetch_that_began_later() {
+fn a_key_id_is_missing_only_after_a_fetch_that_started_after_the_request() {
     let mut model = Model::warm(Some(seconds(3600)));
-    let flight = model.flight_of(|model| model.unknown("x"));
+    let fetch = model.fetch_of(|model| model.unknown("x"));
     model.advance(Duration::from_millis(10));
     let late = model.state.request(model.now);
     assert!(matches!(model.state.ask_unknown("late", late, model.now), Action::Wait { start: None, .. }));
-    model.state.succeeded(flight, Some(seconds(3600)), 0.0, model.now);
+    model.state.succeeded(fetch, Some(seconds(3600)), 0.0, model.now);
     assert!(Model::starts(model.state.ask_unknown("late", late, model.now)));
 }
 
 #[test]
-fn a_missing_key_id_is_forgotten_after_thirty_seconds_doubling_to_five_minutes() {
+fn a_key_id_is_missing_for_thirty_seconds_doubling_to_five_minutes() {
     let mut model = Model::warm(Some(seconds(3600)));
     for expected in [30, 60, 120, 240, 300, 300] {
         let request = model.state.request(model.now);
-        let flight = model.flight_of(|model| model.unknown("x"));
-        model.state.succeeded(flight, Some(seconds(3600)), 0.0, model.now);
+        let fetch = model.fetch_of(|model| model.unknown("x"));
+        model.state.succeeded(fetch, Some(seconds(3600)), 0.0, model.now);
         assert_eq!(model.state.ask_unknown("x", request, model.now), Action::Refuse);
         model.advance(seconds(expected - 1));
         assert_eq!(model.unknown("x"), Action::Refuse);
@@ -327,26 +327,26 @@ fn a_missing_key_id_is_forgotten_after_thirty_seconds_doubling_to_five_minutes()
 }
 
 #[test]
-fn scheduled_fetches_never_draw_from_the_bucket() {
+fn scheduled_fetches_take_no_permit() {
     let mut model = Model::warm(None);
     for _ in 0..5 {
         model.advance(seconds(250));
-        let flight = model.flight_of(Model::known);
-        model.state.succeeded(flight, None, 0.0, model.now);
+        let fetch = model.fetch_of(Model::known);
+        model.state.succeeded(fetch, None, 0.0, model.now);
     }
     for kid in ["a", "b"] {
-        let flight = model.flight_of(|model| model.unknown(kid));
-        model.state.succeeded(flight, None, 0.0, model.now);
+        let fetch = model.fetch_of(|model| model.unknown(kid));
+        model.state.succeeded(fetch, None, 0.0, model.now);
     }
 }
 
 #[test]
-fn an_answer_of_a_flight_that_is_over_changes_nothing() {
+fn the_result_of_an_ended_fetch_is_ignored() {
     let mut model = Model::cold();
-    let old = model.flight_of(Model::known);
+    let old = model.fetch_of(Model::known);
     model.state.failed(old, None, 0.0, model.now);
     model.advance(seconds(1));
-    let new = model.flight_of(Model::known);
+    let new = model.fetch_of(Model::known);
     model.state.succeeded(old, None, 0.0, model.now);
     assert!(!model.state.is_usable(model.now));
     model.state.succeeded(new, None, 0.0, model.now);
@@ -354,13 +354,13 @@ fn an_answer_of_a_flight_that_is_over_changes_nothing() {
 }
 
 #[test]
-fn a_known_key_is_used_without_asking_while_there_is_nothing_to_do() {
+fn a_known_key_is_used_without_asking_until_a_fetch_is_due() {
     let mut model = Model::warm(None);
     assert_eq!(model.state.quiet_until(model.now), model.now + seconds(240));
     model.advance(seconds(240));
     assert_eq!(model.state.quiet_until(model.now), model.now);
-    let flight = model.flight_of(Model::known);
+    let fetch = model.fetch_of(Model::known);
     assert_eq!(model.state.quiet_until(model.now), model.now + seconds(90));
-    model.state.failed(flight, None, 1.0, model.now);
+    model.state.failed(fetch, None, 1.0, model.now);
     assert_eq!(model.state.quiet_until(model.now), model.now + seconds(1));
 }

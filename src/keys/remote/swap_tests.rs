@@ -1,4 +1,4 @@
-//! Readers on threads of their own, while sets land and die: what they may see of it, however the threads interleave.
+//! Threads look up keys while sets are replaced and expire.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -17,13 +17,13 @@ const POLICY: RefreshPolicy = RefreshPolicy { lifetime: LIFETIME, last_known_goo
 const SETS: usize = 600;
 const READERS: usize = 3;
 
-/// Brings the next set each time: the n-th holds the key `n`, and no other of the kind that is asked for.
+/// Responds with a new set each time. The set with the number n has the key `n`, and no other key with a number.
 struct Numbered(AtomicUsize);
 
 impl HttpClient for Numbered {
     fn send(&self, _: Request<Bytes>, _: RequestLimits) -> HttpFuture<'_> {
         let number = self.0.fetch_add(1, Ordering::SeqCst);
-        // The key of RFC 8037, appendix A.2; the others make the search last.
+        // The key of RFC 8037, appendix A.2; the others make the search longer.
         let key = |kid: String| json!({"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo", "kid": kid});
         let keys: Vec<_> = (0..15).map(|other| format!("other {other}")).chain([number.to_string()]).map(key).collect();
         Box::pin(async move { Ok(Response::new(json!({ "keys": keys }).to_string().into())) })
@@ -31,24 +31,24 @@ impl HttpClient for Numbered {
 }
 
 #[test]
-fn no_reader_uses_a_set_after_its_death_or_an_older_one_than_before() {
+fn no_reader_uses_an_expired_set_or_an_older_one_than_before() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     let keys = {
         let _entered = runtime.enter();
         remote_keys(Numbered(AtomicUsize::new(0)), POLICY)
     };
-    // How many sets have died, and how many were seen alive by some reader.
-    let (dead, seen, is_over) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicBool::new(false));
+    // How many sets have expired, and how many a reader has used.
+    let (expired, used, is_over) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicBool::new(false));
     let is_used = |number: usize| matches!(keys.find_now(Algorithm::EdDSA, &named(&number.to_string())), Some(Ok(_)));
     let read = || {
         let _entered = runtime.enter();
         while !is_over.load(Ordering::SeqCst) {
-            let (dead, newest) = (dead.load(Ordering::SeqCst), seen.load(Ordering::SeqCst));
-            for old in (0..dead.max(newest.saturating_sub(1))).rev().take(2) {
-                assert!(!is_used(old), "set {old} was used: {dead} are dead, and set {newest} was seen");
+            let (expired, newest) = (expired.load(Ordering::SeqCst), used.load(Ordering::SeqCst));
+            for old in (0..expired.max(newest.saturating_sub(1))).rev().take(2) {
+                assert!(!is_used(old), "set {old} was used: {expired} sets have expired, and set {newest} was used");
             }
-            if is_used(dead) {
-                seen.fetch_max(dead + 1, Ordering::SeqCst);
+            if is_used(expired) {
+                used.fetch_max(expired + 1, Ordering::SeqCst);
             }
         }
     };
@@ -58,11 +58,11 @@ fn no_reader_uses_a_set_after_its_death_or_an_older_one_than_before() {
         runtime.block_on(async {
             for number in 0..SETS {
                 keys.find(Algorithm::EdDSA, &named(&number.to_string())).await.unwrap();
-                while seen.load(Ordering::SeqCst) <= number && !has_failed() {
+                while used.load(Ordering::SeqCst) <= number && !has_failed() {
                     thread::yield_now();
                 }
                 advance(LIFETIME).await;
-                dead.store(number + 1, Ordering::SeqCst);
+                expired.store(number + 1, Ordering::SeqCst);
             }
         });
         is_over.store(true, Ordering::SeqCst);

@@ -30,12 +30,12 @@ pub(super) fn remote_keys(client: impl HttpClient, policy: RefreshPolicy) -> Rem
     RemoteKeys::new(KeySetFetcher::new("https://as", Arc::new(client), endpoint, limits), policy)
 }
 
-/// What a token with this `kid` says of its key.
+/// The name of the key of a token with this `kid`.
 pub(super) fn named(kid: &str) -> KeyName<'_> {
     KeyName { kid: Some(kid.into()), ..KeyName::default() }
 }
 
-enum Answer {
+enum ScriptedResponse {
     Keys(&'static [&'static str]),
     Fail,
     Panic,
@@ -44,14 +44,14 @@ enum Answer {
 
 #[derive(Clone, Default)]
 struct Script {
-    answers: Arc<Mutex<VecDeque<Answer>>>,
+    responses: Arc<Mutex<VecDeque<ScriptedResponse>>>,
     fetches: Arc<AtomicUsize>,
     forced: Arc<AtomicUsize>,
 }
 
 impl Script {
-    fn new(answers: impl IntoIterator<Item = Answer>) -> Self {
-        Self { answers: Arc::new(Mutex::new(answers.into_iter().collect())), ..Self::default() }
+    fn new(responses: impl IntoIterator<Item = ScriptedResponse>) -> Self {
+        Self { responses: Arc::new(Mutex::new(responses.into_iter().collect())), ..Self::default() }
     }
 
     fn fetches(&self) -> usize {
@@ -66,27 +66,27 @@ impl HttpClient for Script {
         self.forced.fetch_add(usize::from(forced), Ordering::SeqCst);
         Box::pin(async move {
             sleep(Duration::from_millis(100)).await;
-            // The last answer is given for ever.
-            let answer = {
-                let mut answers = self.answers.lock().unwrap();
-                if answers.len() > 1 { answers.pop_front().unwrap() } else { copy(answers.front().unwrap()) }
+            // The last response is repeated.
+            let response = {
+                let mut responses = self.responses.lock().unwrap();
+                if responses.len() > 1 { responses.pop_front().unwrap() } else { copy(responses.front().unwrap()) }
             };
-            match answer {
-                Answer::Keys(kids) => Ok(Response::new(key_set(kids))),
-                Answer::Fail => Ok(Response::builder().status(500).body(Bytes::new()).unwrap()),
-                Answer::Panic => panic!("a fetch that panics"),
-                Answer::Hang => std::future::pending().await,
+            match response {
+                ScriptedResponse::Keys(kids) => Ok(Response::new(key_set(kids))),
+                ScriptedResponse::Fail => Ok(Response::builder().status(500).body(Bytes::new()).unwrap()),
+                ScriptedResponse::Panic => panic!("a fetch that panics"),
+                ScriptedResponse::Hang => std::future::pending().await,
             }
         })
     }
 }
 
-fn copy(answer: &Answer) -> Answer {
-    match answer {
-        Answer::Keys(kids) => Answer::Keys(kids),
-        Answer::Fail => Answer::Fail,
-        Answer::Panic => Answer::Panic,
-        Answer::Hang => Answer::Hang,
+fn copy(response: &ScriptedResponse) -> ScriptedResponse {
+    match response {
+        ScriptedResponse::Keys(kids) => ScriptedResponse::Keys(kids),
+        ScriptedResponse::Fail => ScriptedResponse::Fail,
+        ScriptedResponse::Panic => ScriptedResponse::Panic,
+        ScriptedResponse::Hang => ScriptedResponse::Hang,
     }
 }
 
@@ -96,7 +96,7 @@ fn source(script: &Script) -> Arc<RemoteKeys> {
 
 async fn find(keys: &RemoteKeys, kid: &str) -> Result<(), KeyError> {
     match keys.find_now(Algorithm::EdDSA, &named(kid)) {
-        Some(answer) => answer.map(drop),
+        Some(result) => result.map(drop),
         None => keys.find(Algorithm::EdDSA, &named(kid)).await.map(drop),
     }
 }
@@ -109,39 +109,41 @@ async fn find_all(keys: &Arc<RemoteKeys>, kids: impl IntoIterator<Item = String>
             tokio::spawn(async move { find(&keys, &kid).await })
         })
         .collect();
-    let mut answers = Vec::new();
+    let mut results = Vec::new();
     for task in tasks {
-        answers.push(task.await.unwrap());
+        results.push(task.await.unwrap());
     }
-    answers
+    results
 }
 
-fn is_unavailable(answer: &Result<(), KeyError>) -> bool {
-    matches!(answer, Err(KeyError::Unavailable { .. }))
+fn is_unavailable(result: &Result<(), KeyError>) -> bool {
+    matches!(result, Err(KeyError::Unavailable { .. }))
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_thousand_cold_requests_cause_one_fetch() {
-    let script = Script::new([Answer::Keys(&["a"])]);
+    let script = Script::new([ScriptedResponse::Keys(&["a"])]);
     let keys = source(&script);
-    let answers = find_all(&keys, (0..1000).map(|_| "a".to_owned())).await;
-    assert!(answers.iter().all(Result::is_ok));
+    let results = find_all(&keys, (0..1000).map(|_| "a".to_owned())).await;
+    assert!(results.iter().all(Result::is_ok));
     assert_eq!(script.fetches(), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_thousand_cold_requests_to_a_broken_issuer_cause_one_fetch() {
-    let script = Script::new([Answer::Fail]);
+    let script = Script::new([ScriptedResponse::Fail]);
     let keys = source(&script);
-    let answers = find_all(&keys, (0..1000).map(|_| "a".to_owned())).await;
-    assert!(answers.iter().all(is_unavailable));
+    let results = find_all(&keys, (0..1000).map(|_| "a".to_owned())).await;
+    assert!(results.iter().all(is_unavailable));
     assert_eq!(script.fetches(), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_first_request_after_an_outage_finds_its_key() {
+async fn the_first_request_after_an_outage_is_accepted() {
     for downtime in [1, 7, 47, 300] {
-        let down = Script::new(std::iter::repeat_with(|| Answer::Fail).take(downtime).chain([Answer::Keys(&["a"])]));
+        let down = Script::new(
+            std::iter::repeat_with(|| ScriptedResponse::Fail).take(downtime).chain([ScriptedResponse::Keys(&["a"])]),
+        );
         let keys = source(&down);
         // A request each second: each starts an attempt.
         for _ in 0..downtime {
@@ -155,20 +157,20 @@ async fn the_first_request_after_an_outage_finds_its_key() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_hundred_requests_survive_a_rotation() {
-    let script = Script::new([Answer::Keys(&["old"]), Answer::Keys(&["new"])]);
+async fn after_a_key_rotation_two_hundred_requests_cause_one_fetch() {
+    let script = Script::new([ScriptedResponse::Keys(&["old"]), ScriptedResponse::Keys(&["new"])]);
     let keys = source(&script);
     find(&keys, "old").await.unwrap();
     advance(Duration::from_secs(10)).await;
-    let answers = find_all(&keys, (0..200).map(|_| "new".to_owned())).await;
-    assert!(answers.iter().all(Result::is_ok));
+    let results = find_all(&keys, (0..200).map(|_| "new".to_owned())).await;
+    assert!(results.iter().all(Result::is_ok));
     assert_eq!(script.fetches(), 2);
     assert_eq!(script.forced.load(Ordering::SeqCst), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_caller_that_goes_away_cancels_nothing() {
-    let script = Script::new([Answer::Keys(&["a"])]);
+    let script = Script::new([ScriptedResponse::Keys(&["a"])]);
     let keys = source(&script);
     let leader = tokio::spawn({
         let keys = Arc::clone(&keys);
@@ -181,8 +183,8 @@ async fn a_caller_that_goes_away_cancels_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_inside_a_fetch_is_a_failure_like_any_other() {
-    let script = Script::new([Answer::Panic, Answer::Keys(&["a"])]);
+async fn a_panic_in_a_fetch_counts_as_a_failed_fetch() {
+    let script = Script::new([ScriptedResponse::Panic, ScriptedResponse::Keys(&["a"])]);
     let keys = source(&script);
     assert!(is_unavailable(&find(&keys, "a").await));
     advance(Duration::from_secs(1)).await;
@@ -190,8 +192,8 @@ async fn a_panic_inside_a_fetch_is_a_failure_like_any_other() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_runtime_that_ends_in_a_fetch_does_not_block_the_next() {
-    let script = Script::new([Answer::Hang, Answer::Keys(&["a"])]);
+async fn after_a_runtime_ends_in_a_fetch_the_next_request_fetches() {
+    let script = Script::new([ScriptedResponse::Hang, ScriptedResponse::Keys(&["a"])]);
     let keys = source(&script);
     let other = Arc::clone(&keys);
     std::thread::spawn(move || {
@@ -207,8 +209,8 @@ async fn a_runtime_that_ends_in_a_fetch_does_not_block_the_next() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_runtime_that_stands_still_in_a_fetch_does_not_block_the_source_for_ever() {
-    let script = Script::new([Answer::Keys(&["a"])]);
+async fn a_fetch_on_an_idle_runtime_is_given_up_after_thirty_seconds() {
+    let script = Script::new([ScriptedResponse::Keys(&["a"])]);
     let keys = source(&script);
     // Spawned, but never driven again.
     let idle = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
@@ -220,37 +222,37 @@ async fn a_runtime_that_stands_still_in_a_fetch_does_not_block_the_source_for_ev
     let idle = idle.join().unwrap();
     assert!(is_unavailable(&find(&keys, "a").await));
     advance(Duration::from_secs(30)).await;
-    assert!(is_unavailable(&find(&keys, "a").await), "the lost flight counts as a failure");
+    assert!(is_unavailable(&find(&keys, "a").await), "the lost fetch counts as a failure");
     advance(Duration::from_secs(1)).await;
     find(&keys, "a").await.unwrap();
-    // What the lost flight brings in the end is no news.
+    // The end of the lost fetch changes nothing.
     std::thread::spawn(move || drop(idle)).join().unwrap();
     find(&keys, "a").await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unforced_fetch_proves_nothing_about_a_missing_key() {
-    // A cache on the way answers the first fetch with what it has kept.
-    let script = Script::new([Answer::Keys(&["old"]), Answer::Keys(&["old", "new"])]);
+async fn an_unforced_fetch_does_not_show_that_a_key_is_missing() {
+    // An HTTP cache responds to the first fetch with an old set.
+    let script = Script::new([ScriptedResponse::Keys(&["old"]), ScriptedResponse::Keys(&["old", "new"])]);
     let keys = source(&script);
     find(&keys, "new").await.unwrap();
     assert_eq!((script.fetches(), script.forced.load(Ordering::SeqCst)), (2, 1));
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_a_runtime_there_is_no_answer_and_no_panic() {
-    let script = Script::new([Answer::Keys(&["a"])]);
+async fn without_a_runtime_the_key_set_is_unavailable_and_there_is_no_panic() {
+    let script = Script::new([ScriptedResponse::Keys(&["a"])]);
     let keys = source(&script);
-    let answer = std::thread::spawn(move || {
+    let result = std::thread::spawn(move || {
         let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-        std::pin::pin!(find(&keys, "a")).poll(&mut context).map(|answer| is_unavailable(&answer))
+        std::pin::pin!(find(&keys, "a")).poll(&mut context).map(|result| is_unavailable(&result))
     });
-    assert_eq!(answer.join().unwrap(), std::task::Poll::Ready(true));
+    assert_eq!(result.join().unwrap(), std::task::Poll::Ready(true));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_removed_key_is_gone_after_the_next_successful_fetch() {
-    let script = Script::new([Answer::Keys(&["a", "b"]), Answer::Keys(&["b"])]);
+async fn a_removed_key_is_unknown_after_the_next_successful_fetch() {
+    let script = Script::new([ScriptedResponse::Keys(&["a", "b"]), ScriptedResponse::Keys(&["b"])]);
     let keys = source(&script);
     find(&keys, "a").await.unwrap();
     advance(Duration::from_secs(301)).await;
@@ -260,8 +262,8 @@ async fn a_removed_key_is_gone_after_the_next_successful_fetch() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn known_keys_work_for_an_hour_while_the_issuer_is_down() {
-    let script = Script::new([Answer::Keys(&["a"]), Answer::Fail]);
+async fn known_keys_are_used_for_an_hour_while_the_issuer_is_down() {
+    let script = Script::new([ScriptedResponse::Keys(&["a"]), ScriptedResponse::Fail]);
     let keys = source(&script);
     find(&keys, "a").await.unwrap();
     // The lifetime is 300 s, less a jitter of up to 30 s.
@@ -269,28 +271,28 @@ async fn known_keys_work_for_an_hour_while_the_issuer_is_down() {
         advance(Duration::from_secs(1)).await;
         let before = Instant::now();
         find(&keys, "a").await.unwrap();
-        assert_eq!(before, Instant::now(), "nobody waits");
+        assert_eq!(before, Instant::now(), "the request does not wait");
     }
     advance(Duration::from_secs(60)).await;
     assert!(is_unavailable(&find(&keys, "a").await));
-    // At most a minute apart, and never a storm.
+    // The back-off grows to a minute.
     assert!((60..200).contains(&script.fetches()), "{}", script.fetches());
 }
 
 #[tokio::test(start_paused = true)]
-async fn ten_thousand_random_key_ids_leave_known_keys_alone() {
-    let script = Script::new([Answer::Keys(&["a"])]);
+async fn ten_thousand_random_key_ids_do_not_affect_known_keys() {
+    let script = Script::new([ScriptedResponse::Keys(&["a"])]);
     let keys = source(&script);
     find(&keys, "a").await.unwrap();
-    let answers = find_all(&keys, (0..10_000).map(|n| format!("random {n}"))).await;
-    assert!(answers.iter().all(|answer| matches!(answer, Err(KeyError::Unknown))));
+    let results = find_all(&keys, (0..10_000).map(|n| format!("random {n}"))).await;
+    assert!(results.iter().all(|result| matches!(result, Err(KeyError::Unknown))));
     assert!(script.fetches() <= 3, "{}", script.fetches());
     find(&keys, "a").await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_unknown_key_while_the_issuer_hangs_is_unavailable_within_five_seconds() {
-    let script = Script::new([Answer::Keys(&["a"]), Answer::Hang]);
+    let script = Script::new([ScriptedResponse::Keys(&["a"]), ScriptedResponse::Hang]);
     let keys = source(&script);
     find(&keys, "a").await.unwrap();
     advance(Duration::from_secs(1)).await;
@@ -298,7 +300,7 @@ async fn an_unknown_key_while_the_issuer_hangs_is_unavailable_within_five_second
     assert!(is_unavailable(&find(&keys, "new").await));
     assert!(before.elapsed() <= Duration::from_secs(5));
     find(&keys, "a").await.unwrap();
-    // The flight is cut off in the end, and the next one may start.
+    // The fetch ends at its time limit, and the next one may start.
     advance(Duration::from_secs(60)).await;
     assert_eq!(script.fetches(), 2);
     assert!(is_unavailable(&find(&keys, "new").await));
@@ -308,20 +310,20 @@ async fn an_unknown_key_while_the_issuer_hangs_is_unavailable_within_five_second
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wrong_algorithm_for_a_known_key_never_fetches() {
-    let script = Script::new([Answer::Keys(&["a"])]);
+async fn a_wrong_algorithm_for_a_known_key_causes_no_fetch() {
+    let script = Script::new([ScriptedResponse::Keys(&["a"])]);
     let keys = source(&script);
     find(&keys, "a").await.unwrap();
     for _ in 0..100 {
-        let answer = keys.find_now(Algorithm::RS256, &named("a")).unwrap();
-        assert!(matches!(answer, Err(KeyError::Unknown)));
+        let result = keys.find_now(Algorithm::RS256, &named("a")).unwrap();
+        assert!(matches!(result, Err(KeyError::Unknown)));
     }
     assert_eq!(script.fetches(), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn warming_up_reports_the_first_failure_and_then_succeeds() {
-    let script = Script::new([Answer::Fail, Answer::Keys(&["a"])]);
+    let script = Script::new([ScriptedResponse::Fail, ScriptedResponse::Keys(&["a"])]);
     let keys = source(&script);
     assert!(keys.warm_up().await.is_err());
     assert!(keys.last_error().is_some());

@@ -1,4 +1,4 @@
-//! What can happen to a key source, in any order.
+//! The events of a key source, in any order.
 
 use std::time::Duration;
 
@@ -10,57 +10,59 @@ use super::{RefreshPolicy, seconds};
 #[derive(Debug, Clone)]
 pub(super) enum Event {
     /// A request arrives.
-    Ask(Question),
-    /// One that was told to wait asks again, having waited its time out or not.
+    Ask(NeededKey),
+    /// A waiting request asks again. `waited` says whether it has waited for its whole time limit.
     AskAgain {
         request: Index,
         waited: bool,
     },
-    /// One of the last flights ends; which may have ended before, or be long given up.
-    Land {
+    /// One of the last fetches ends. It may have ended before, or may have been given up.
+    Finish {
         back: usize,
         outcome: Outcome,
     },
-    Pass(Duration),
-    /// Time passes up to a moment that makes a difference, or to a millisecond before or after it.
-    PassTo {
+    Advance(Duration),
+    /// The time advances to a moment at which the state changes, or to a millisecond before or after it.
+    AdvanceTo {
         moment: Moment,
-        off: i8,
+        offset: i8,
     },
 }
 
+/// The key that a caller needs.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Question {
+pub(super) enum NeededKey {
     Known,
     Unknown(u8),
     Any,
 }
 
-/// `jitter` is in twentieths.
+/// The outcome of a fetch. `jitter` is in twentieths.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Outcome {
     Success { lifetime: Option<u64>, jitter: u32 },
     Failure { retry_after: Option<u64>, jitter: u32 },
 }
 
+/// A moment at which the state changes.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Moment {
     Ahead,
-    Stale,
+    StaleServeEnd,
     Expired,
     Dead,
-    Rested,
+    BackOffEnd,
     Lost,
-    NotDown,
+    KnownDownEnd,
     Refilled,
-    Forgiven(u8),
+    MissingEnd(u8),
 }
 
 pub(super) fn events() -> impl Strategy<Value = Event> {
-    let question = prop_oneof![
-        4 => Just(Question::Known),
-        4 => (0_u8..3).prop_map(Question::Unknown),
-        1 => Just(Question::Any),
+    let needed = prop_oneof![
+        4 => Just(NeededKey::Known),
+        4 => (0_u8..3).prop_map(NeededKey::Unknown),
+        1 => Just(NeededKey::Any),
     ];
     let outcome = prop_oneof![
         (prop::option::of(prop_oneof![0_u64..200, Just(1_000), Just(100_000)]), 0_u32..=20)
@@ -72,22 +74,22 @@ pub(super) fn events() -> impl Strategy<Value = Event> {
         .prop_map(Duration::from_millis);
     let moment = prop_oneof![
         Just(Moment::Ahead),
-        Just(Moment::Stale),
+        Just(Moment::StaleServeEnd),
         Just(Moment::Expired),
         Just(Moment::Dead),
-        Just(Moment::Rested),
+        Just(Moment::BackOffEnd),
         Just(Moment::Lost),
-        Just(Moment::NotDown),
+        Just(Moment::KnownDownEnd),
         Just(Moment::Refilled),
-        (0_u8..3).prop_map(Moment::Forgiven),
+        (0_u8..3).prop_map(Moment::MissingEnd),
     ];
     prop_oneof![
-        8 => question.prop_map(Event::Ask),
+        8 => needed.prop_map(Event::Ask),
         5 => (any::<Index>(), prop::bool::weighted(0.3)).prop_map(|(request, waited)| Event::AskAgain { request, waited }),
         6 => (prop_oneof![6 => Just(0_usize), 1 => 1_usize..4], outcome)
-            .prop_map(|(back, outcome)| Event::Land { back, outcome }),
-        2 => time.prop_map(Event::Pass),
-        4 => (moment, -1_i8..=1).prop_map(|(moment, off)| Event::PassTo { moment, off }),
+            .prop_map(|(back, outcome)| Event::Finish { back, outcome }),
+        2 => time.prop_map(Event::Advance),
+        4 => (moment, -1_i8..=1).prop_map(|(moment, offset)| Event::AdvanceTo { moment, offset }),
     ]
 }
 
