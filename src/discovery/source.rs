@@ -26,7 +26,6 @@ type FetchResult = Result<AuthorizationServerMetadata, Arc<FetchError>>;
 struct SharedSource {
     discovery: Discovery,
     client: Arc<dyn HttpClient>,
-    /// Locked for a few instructions.
     cache: Mutex<MetadataCache>,
     /// Limits the log lines about failures.
     events: Arc<EventLimit>,
@@ -57,7 +56,7 @@ impl MetadataSource {
         Self { shared: Arc::new(shared), flights: SingleFlight::new() }
     }
 
-    /// The metadata for a caller that is not a request. It may wait for a fetch, and has a back-off of its own.
+    /// The metadata for a caller that is not a request. It may wait for a fetch, and has its own back-off.
     pub(crate) async fn for_background(&self) -> FetchResult {
         let known = self.shared.lock().known.clone();
         match known {
@@ -140,8 +139,16 @@ impl SharedSource {
         match fetched {
             Ok((metadata, is_complete)) => Ok(self.commit(metadata, is_complete)),
             Err(error) => {
-                let error = Arc::new(error);
-                self.lock().failed(Arc::clone(&error));
+                let (error, now) = (Arc::new(error), Instant::now());
+                let mut cache = self.lock();
+                cache.back_off.fail(error.retry_after(), fastrand::f64(), now.into_std());
+                cache.error = Some(Arc::clone(&error));
+                // Known metadata stays in use.
+                if let Some(known) = &mut cache.known {
+                    (known.tried_at, known.is_suspect) = (now, false);
+                    known.fresh_until = now.checked_add(RETRY).unwrap_or(now);
+                }
+                drop(cache);
                 self.log(&error);
                 Err(error)
             }
@@ -172,8 +179,7 @@ impl SharedSource {
     fn log(&self, error: &Arc<FetchError>) {
         let (issuer, cause) = (self.discovery.issuer.as_str(), Cause(error));
         let owned: Box<str> = issuer.into();
-        let is_shown = self.events.is_shown("metadata", move |summary| {
-            let EventSummary { cause, events, hidden } = summary;
+        let is_shown = self.events.is_shown("metadata", move |EventSummary { cause, events, hidden }| {
             tracing::warn!(target: "mcp_bearer::keys", issuer = &*owned, cause, count = events, hidden,
                 "metadata could not be fetched many times within a minute: only the first appear above `debug`");
         });
@@ -182,19 +188,6 @@ impl SharedSource {
                 "metadata names another issuer than the configured one");
         } else {
             limited!(is_shown, warn, target: "mcp_bearer::keys", issuer, %cause, "metadata not available");
-        }
-    }
-}
-
-impl MetadataCache {
-    /// A fetch failed. Known metadata stays in use.
-    fn failed(&mut self, error: Arc<FetchError>) {
-        let now = Instant::now();
-        self.back_off.fail(error.retry_after(), fastrand::f64(), now.into_std());
-        self.error = Some(error);
-        if let Some(known) = &mut self.known {
-            (known.tried_at, known.is_suspect) = (now, false);
-            known.fresh_until = now.checked_add(RETRY).unwrap_or(now);
         }
     }
 }

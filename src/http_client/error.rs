@@ -215,7 +215,10 @@ impl DocumentError {
     pub(crate) fn not_json(document: &[u8], error: &serde_json::Error) -> Self {
         match document.trim_ascii_start() {
             [] => Self::new("the document is empty"),
-            [0xef, 0xbb, 0xbf, ..] => Self::new(BYTE_ORDER_MARK).repaired_by("serve the document without it"),
+            [0xef, 0xbb, 0xbf, ..] => {
+                Self::new("the document begins with a byte order mark, which is not valid JSON (RFC 8259, section 8.1)")
+                    .repaired_by("serve the document without it")
+            }
             [b'<', ..] => Self::new("the document is HTML or XML, not JSON").repaired_by("check the URL"),
             _ if std::str::from_utf8(document).is_err() => Self::new("the document is not UTF-8"),
             // The message of `serde_json` can contain a part of the document.
@@ -246,7 +249,5 @@ impl DocumentError {
     }
 }
 
-const BYTE_ORDER_MARK: &str =
-    "the document begins with a byte order mark, which is not valid JSON (RFC 8259, section 8.1)";
 /// The most characters of an invalid value in an error: most URLs fit.
 const MAX_FOUND: usize = 128;

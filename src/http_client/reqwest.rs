@@ -95,31 +95,9 @@ impl ReqwestClient {
         Ok(Self { any_address: build(false)?, public_only: build(true)?, connects_directly: true })
     }
 
-    async fn send_request(&self, request: Request<Bytes>, limits: RequestLimits) -> Result<Response<Bytes>, HttpError> {
-        let client = self.client_for(request.uri(), &limits.addresses)?;
-        let request = ::reqwest::Request::try_from(request).map_err(other)?;
-        let url = request.url().clone();
-        let received = client.execute(request).await.map_err(classify)?;
-        // A client that was passed to `from_client` may follow redirects, although it must not.
-        if *received.url() != url {
-            return Err(HttpError::new(HttpErrorKind::Redirected));
-        }
-        let address = received.remote_addr().filter(|_| self.connects_directly);
-        let (mut head, body) = Response::<::reqwest::Body>::from(received).into_parts();
-        head.extensions.clear();
-        if let Some(address) = address {
-            head.extensions.insert(RemoteAddress::new(address));
-        }
-        let body = Limited::new(body, limits.body).collect().await;
-        let body = body.map_err(|error| match error.downcast::<::reqwest::Error>() {
-            Ok(error) => classify(*error),
-            Err(_) => HttpError::new(HttpErrorKind::TooLarge),
-        })?;
-        Ok(Response::from_parts(head, body.to_bytes()))
-    }
-
     fn client_for(&self, uri: &http::Uri, addresses: &AddressPolicy) -> Result<&Client, HttpError> {
-        let url = Url::parse(&uri.to_string()).map_err(other)?;
+        let url =
+            Url::parse(&uri.to_string()).map_err(|error| HttpError::new(HttpErrorKind::Other).with_source(error))?;
         match addresses.reach(&url) {
             Reach::Anywhere => Ok(&self.any_address),
             Reach::PublicOnly => Ok(&self.public_only),
@@ -136,7 +114,29 @@ impl fmt::Debug for ReqwestClient {
 
 impl HttpClient for ReqwestClient {
     fn send(&self, request: Request<Bytes>, limits: RequestLimits) -> HttpFuture<'_> {
-        Box::pin(self.send_request(request, limits))
+        Box::pin(async move {
+            let client = self.client_for(request.uri(), &limits.addresses)?;
+            let request = ::reqwest::Request::try_from(request)
+                .map_err(|error| HttpError::new(HttpErrorKind::Other).with_source(error))?;
+            let url = request.url().clone();
+            let received = client.execute(request).await.map_err(classify)?;
+            // A client that was passed to `from_client` may follow redirects, although it must not.
+            if *received.url() != url {
+                return Err(HttpError::new(HttpErrorKind::Redirected));
+            }
+            let address = received.remote_addr().filter(|_| self.connects_directly);
+            let (mut head, body) = Response::<::reqwest::Body>::from(received).into_parts();
+            head.extensions.clear();
+            if let Some(address) = address {
+                head.extensions.insert(RemoteAddress::new(address));
+            }
+            let body = Limited::new(body, limits.body).collect().await;
+            let body = body.map_err(|error| match error.downcast::<::reqwest::Error>() {
+                Ok(error) => classify(*error),
+                Err(_) => HttpError::new(HttpErrorKind::TooLarge),
+            })?;
+            Ok(Response::from_parts(head, body.to_bytes()))
+        })
     }
 }
 
@@ -219,25 +219,19 @@ fn is_closed(cause: &(dyn StdError + 'static)) -> bool {
 }
 
 fn not_set_up(error: ::reqwest::Error) -> HttpError {
-    let has_no_certificates = chain(&error).any(|cause| cause.to_string().contains(NO_CERTIFICATES));
     let setup = HttpError::new(HttpErrorKind::Setup);
-    if has_no_certificates { setup.with_source(NoCertificates) } else { setup.with_source(error) }
+    if chain(&error).any(|cause| cause.to_string().contains(NO_CERTIFICATES)) {
+        return setup.with_source(
+            "no CA certificates were found on this machine: install them (often as the package `ca-certificates`), check \
+             `SSL_CERT_FILE` and `SSL_CERT_DIR`, or add your own with `ReqwestClient::configured`",
+        );
+    }
+    setup.with_source(error)
 }
 
 /// An error and all its sources.
 fn chain<'e>(error: &'e (dyn StdError + 'static)) -> impl Iterator<Item = &'e (dyn StdError + 'static)> {
     std::iter::successors(Some(error), |error| (**error).source())
-}
-
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "no CA certificates were found on this machine: install them (often as the package `ca-certificates`), check \
-     `SSL_CERT_FILE` and `SSL_CERT_DIR`, or add your own with `ReqwestClient::configured`"
-)]
-struct NoCertificates;
-
-fn other(error: impl Into<Box<dyn StdError + Send + Sync>>) -> HttpError {
-    HttpError::new(HttpErrorKind::Other).with_source(error)
 }
 
 /// hyper's error message for a connection that was closed without a response. The message is compared, because the

@@ -103,7 +103,7 @@ fn content_coding(headers: &HeaderMap) -> Option<String> {
 }
 
 /// The valid `Retry-After` of a response: seconds, or a date (RFC 9110, section 10.2.3). A date is compared with the `Date`
-/// of the response, so that the local clock has no influence.
+/// of the response, so the local clock does not matter.
 pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// Runs the work for each key once at a time, on a task of its own. A caller that goes away cancels nothing.
+/// Runs the work for each key once at a time, on its own task. A caller that goes away cancels nothing.
 pub(crate) struct SingleFlight<K, V> {
     flights: Arc<Flights<K, V>>,
 }
@@ -83,7 +83,7 @@ fn lock<K, V>(flights: &Flights<K, V>) -> MutexGuard<'_, HashMap<K, Flight<V>>> 
     flights.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Removes a flight from the map when its task ends, in whatever way.
+/// Removes a flight from the map when its task ends, even by a panic or by the end of its runtime.
 struct FlightGuard<K: Eq + Hash, V> {
     flights: Arc<Flights<K, V>>,
     key: K,
@@ -93,7 +93,7 @@ struct FlightGuard<K: Eq + Hash, V> {
 impl<K: Eq + Hash, V> Drop for FlightGuard<K, V> {
     fn drop(&mut self) {
         let mut flights = lock(&self.flights);
-        // The flight may be forgotten or lost, and another one may have taken its place.
+        // If the flight was forgotten or lost, another one may have replaced it.
         if flights.get(&self.key).is_some_and(|flight| flight.result.same_channel(&self.sender.subscribe())) {
             flights.remove(&self.key);
         }

@@ -14,7 +14,7 @@ pub(crate) struct RefreshPolicy {
     pub(crate) last_known_good: Duration,
 }
 
-/// What a caller that needs a key does.
+/// The action of a caller that needs a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Action {
     /// Use the set as it is. Start this fetch in the background, if there is one.
@@ -54,7 +54,8 @@ pub(super) struct KeyRequest {
 pub(super) struct Refresh {
     policy: RefreshPolicy,
     set: Option<SetTimes>,
-    running: Option<Fetch>,
+    /// The fetch that has started and not ended.
+    pub(super) running: Option<Fetch>,
     started: u64,
     last: Option<LastFetch>,
     back_off: BackOff,
@@ -88,11 +89,6 @@ impl Refresh {
             bucket_full_at: None,
             missing: MissingKeys::default(),
         }
-    }
-
-    /// The fetch that has started and not ended.
-    pub(super) const fn running(&self) -> Option<Fetch> {
-        self.running
     }
 
     /// A request that arrives now.
@@ -139,7 +135,7 @@ impl Refresh {
         if self.running.is_some() {
             return Action::Wait { start: None, limit: UNKNOWN_WAIT };
         }
-        if self.is_backing_off(now) {
+        if !self.back_off(now).is_zero() {
             return Action::Unavailable;
         }
         if self.take_permit(now) {
@@ -184,7 +180,7 @@ impl Refresh {
     ///
     /// `false` if the fetch was given up. Then its set must not be used, because a later fetch may have brought a newer one.
     pub(super) fn succeeded(&mut self, fetch: Fetch, lifetime: Option<Duration>, jitter: f64, now: Instant) -> bool {
-        if !self.end(fetch) {
+        if self.running.take_if(|running| *running == fetch).is_none() {
             return false;
         }
         self.back_off = BackOff::default();
@@ -204,7 +200,7 @@ impl Refresh {
     ///
     /// `false` if the fetch was given up.
     pub(super) fn failed(&mut self, fetch: Fetch, retry_after: Option<Duration>, jitter: f64, now: Instant) -> bool {
-        if !self.end(fetch) {
+        if self.running.take_if(|running| *running == fetch).is_none() {
             return false;
         }
         self.back_off.fail(retry_after, jitter, now);
@@ -218,7 +214,7 @@ impl Refresh {
         let quiet = if now < set.ahead_at {
             set.ahead_at
         } else if self.is_known_to_be_down(now) && self.running.is_none() {
-            now.checked_add(self.back_off.time_left(now)).unwrap_or(now)
+            now.checked_add(self.back_off(now)).unwrap_or(now)
         } else if self.running.is_some() {
             set.fresh_until.checked_add(STALE_SERVE).unwrap_or(now)
         } else {
@@ -238,7 +234,7 @@ impl Refresh {
     }
 
     fn start_if_allowed(&mut self, now: Instant) -> Option<Fetch> {
-        (self.running.is_none() && !self.is_backing_off(now)).then(|| self.start(now, false))
+        (self.running.is_none() && self.back_off(now).is_zero()).then(|| self.start(now, false))
     }
 
     fn start(&mut self, now: Instant, forced: bool) -> Fetch {
@@ -269,18 +265,6 @@ impl Refresh {
 
     fn is_known_to_be_down(&self, now: Instant) -> bool {
         matches!(self.last, Some(LastFetch::Failed { at, .. }) if now.saturating_duration_since(at) <= KNOWN_DOWN)
-    }
-
-    fn end(&mut self, fetch: Fetch) -> bool {
-        let current = self.running == Some(fetch);
-        if current {
-            self.running = None;
-        }
-        current
-    }
-
-    fn is_backing_off(&self, now: Instant) -> bool {
-        !self.back_off.time_left(now).is_zero()
     }
 }
 

@@ -101,7 +101,7 @@ impl RemoteKeys {
                 self.shared.publish_quiet(&state, now);
                 let generation = snapshot.as_ref().map(|snapshot| snapshot.generation);
                 let found = selection.as_ref().map(|selection| FoundKeys::new(selection, generation));
-                (found.unwrap_or(Err(KeyError::Unknown)), action, state.refresh.running())
+                (found.unwrap_or(Err(KeyError::Unknown)), action, state.refresh.running)
             };
             match action {
                 Action::Serve { .. } => {
@@ -141,13 +141,13 @@ impl RemoteKeys {
         }
     }
 
-    /// What a caller without a token does, and the running fetch.
+    /// The action of a caller without a token, and the running fetch.
     fn ask_any(&self) -> (Action, Option<Fetch>) {
         let now = Instant::now();
         let mut state = self.shared.lock();
         let action = state.refresh.ask_any(now.into_std());
         self.shared.publish_quiet(&state, now);
-        (action, state.refresh.running())
+        (action, state.refresh.running)
     }
 
     /// Makes sure that the running fetch has a task, also if the runtime of its first task has ended.
@@ -209,7 +209,7 @@ impl SharedKeys {
     /// Performs a fetch and commits its result. If its runtime ends, the next caller performs it again.
     async fn run(self: Arc<Self>, fetch: Fetch) {
         // A caller may join a fetch that has just ended.
-        if self.lock().refresh.running() != Some(fetch) {
+        if self.lock().refresh.running != Some(fetch) {
             return;
         }
         let snapshot = self.snapshot.load_full();

@@ -67,11 +67,6 @@ impl Keys {
         }
     }
 
-    /// Whether sets have numbers.
-    pub(crate) const fn have_generations(&self) -> bool {
-        !matches!(self, Self::Custom(_))
-    }
-
     /// The number of the set that is used at `now` without waiting. A token that was verified with a set stays verified while
     /// this is its number.
     pub(crate) fn generation(&self, now: Instant) -> Option<u64> {

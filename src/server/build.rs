@@ -114,8 +114,8 @@ impl ResourceServerBuilder {
         if capacity == 0 {
             return Ok(None);
         }
-        let has_generations = |issuer: &Arc<IssuerVerifier>| issuer.keys().is_some_and(Keys::have_generations);
-        let can_cache = issuers.iter().any(has_generations);
+        // The key sets of a `KeySource` have no numbers.
+        let can_cache = issuers.iter().any(|issuer| matches!(issuer.keys(), Some(Keys::Fixed(_) | Keys::Remote(_))));
         let tokens = if can_cache { VerifiedTokens::new(capacity) } else { None };
         // Without a call, no cache is the default where it cannot work.
         match self.verified_tokens {
