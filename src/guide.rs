@@ -1,4 +1,4 @@
-//! The manual: one chapter for each task. Documentation only; there is no code in this module.
+//! The manual: one chapter for each task. It contains only documentation.
 //!
 //! | I want to | chapter |
 //! |---|---|

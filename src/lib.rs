@@ -1,5 +1,6 @@
 //! Turns any tower or axum server into an OAuth 2.1 **resource server**, MCP servers first. A request with a valid access
-//! token for this server passes. Every other request gets a challenge that says where to get a token.
+//! token for this server passes. A request without a token, or with an invalid one, gets 401 and a challenge that says where
+//! to get a token. [`BearerAuthLayer::allow_anonymous`] accepts requests without a token. [`guide::errors`] has all responses.
 //!
 //! The crate does not log users in and does not issue tokens. An authorization server of your choice does that.
 //!
@@ -118,6 +119,13 @@ pub use mcp::{McpLayer, McpScopes};
 pub use origin::{OriginCheck, OriginLayer};
 pub use scope::{InvalidScope, Scopes};
 pub use server::{ResourceServer, ResourceServerBuilder};
+
+/// The crate `reqwest` in the version that [`http_client::ReqwestClient`] has in its public signatures.
+#[cfg(feature = "reqwest")]
+pub use ::reqwest;
+/// The crate `tower_http` in the version that [`ResourceServer::cors_layer`] has in its public signature.
+#[cfg(feature = "cors")]
+pub use ::tower_http;
 
 /// The examples of the README, compiled and run as tests.
 #[cfg(all(
