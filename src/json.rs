@@ -1,7 +1,7 @@
-//! JSON that every parser reads in the same way: no object has two members with the same name.
+//! Strict parsing of JSON: an object with two members of the same name is rejected.
 //!
-//! Parsers disagree about such an object (RFC 8259, section 4), so that one of them could check a claim that another
-//! one does not see (RFC 7519, section 4). A document is read twice: first its names are checked, then its values are
+//! Parsers disagree about such an object (RFC 8259, section 4). One parser may check a value that another parser ignores
+//! (RFC 7519, section 4). A document is read twice: first its names are checked, then its values are
 //! deserialized.
 
 use std::borrow::Cow;
@@ -18,7 +18,8 @@ pub(crate) fn parse<'d, T: Deserialize<'d>>(document: &'d [u8]) -> Result<T, Err
     read(document, true)
 }
 
-/// Reads a document that is one object and repeats no name. Objects in it may repeat names.
+/// Reads a document that is one object and repeats no name. Objects in it may repeat names: the caller reads each of them on
+/// its own.
 pub(crate) fn parse_outermost<'d, T: Deserialize<'d>>(document: &'d [u8]) -> Result<T, Error> {
     read(document, false)
 }
@@ -31,8 +32,8 @@ fn read<'d, T: Deserialize<'d>>(document: &'d [u8], is_strict: bool) -> Result<T
     serde_json::from_str(document)
 }
 
-/// Reads any value and checks its names. [`Value`](serde_json::Value) can read whatever passes, whichever of its features
-/// are on.
+/// Reads any value and checks its names. [`Value`](serde_json::Value) can read every value that passes, with any features of
+/// serde_json.
 #[derive(Clone, Copy)]
 struct CheckNames {
     /// Whether the value is the document itself.
@@ -97,7 +98,7 @@ impl<'de> Visitor<'de> for CheckNames {
                 return if is_number && is_alone && !self.is_outermost {
                     Ok(())
                 } else {
-                    Err(A::Error::custom("a name is reserved"))
+                    Err(A::Error::custom("a member name is reserved by serde_json"))
                 };
             }
             names.push(name);
@@ -114,13 +115,15 @@ impl<'de> Visitor<'de> for CheckNames {
 /// The next name of an object. A name that serde_json reserves is an error.
 pub(crate) fn next_name<'de, A: MapAccess<'de>>(members: &mut A) -> Result<Option<Cow<'de, str>>, A::Error> {
     match members.next_key()? {
-        Some(Text(name)) if name.starts_with(PRIVATE) => Err(A::Error::custom("a name is reserved")),
+        Some(Text(name)) if name.starts_with(PRIVATE) => {
+            Err(A::Error::custom("a member name is reserved by serde_json"))
+        }
         name => Ok(name.map(|Text(name)| name)),
     }
 }
 
-/// A JSON string, borrowed from the document unless it has escapes. `serde` would copy the text of an
-/// `Option<Cow<str>>` each time.
+/// A JSON string, borrowed from the document unless it has escapes. The type is needed because serde does not borrow into an
+/// `Option<Cow<str>>`.
 #[derive(Debug, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct Text<'d>(#[serde(borrow)] pub(crate) Cow<'d, str>);
@@ -139,7 +142,7 @@ pub(crate) fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializ
     T::deserialize(deserializer).map(Some)
 }
 
-/// The number of names for which no memory is allocated. Most tokens have fewer.
+/// This many names are kept on the stack. Most tokens have fewer.
 const USUAL_NAMES: usize = 32;
 /// The prefix of all names that serde_json reserves.
 const PRIVATE: &str = "$serde_json::private::";

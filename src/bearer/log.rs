@@ -1,8 +1,8 @@
-//! One log event for each rejection. It contains no token, no header, and no claim other than the configured issuer and the
-//! key id.
+//! One log event for each rejection. It contains neither the token nor another header. It can contain the configured issuer,
+//! the key id, the path, and the text of an error.
 //!
-//! Every rejection is logged at `debug`. The first three of each cause and minute are logged at `info`, or at `error` if an
-//! operator must act. If there were more, one summary per cause and minute is logged at `warn`.
+//! The first three rejections of each cause and minute are logged at `info`, or at `error` if an operator must act. The others
+//! are logged at `debug`. If there were more, one summary per cause and minute is logged at `warn`.
 
 use std::error::Error as StdError;
 use std::sync::{Arc, LazyLock};
@@ -42,7 +42,7 @@ fn log(guard: &Guard, rejection: &Rejection, issuer: Option<&str>, error: Option
             limited!(is_shown, info, target: "mcp_bearer::rejection", kind, cause = reason, issuer, kid,
                 "request rejected: the access token cannot be verified now");
         }
-        // Introspection has said so itself.
+        // The module `introspection` has logged this at `error`.
         RejectionKind::Misconfigured if source.is_some_and(is_failed_introspection) => {
             limited!(is_shown, info, target: "mcp_bearer::rejection", kind, cause = reason, issuer, kid,
                 "request rejected: introspection is misconfigured");
@@ -58,13 +58,13 @@ fn log(guard: &Guard, rejection: &Rejection, issuer: Option<&str>, error: Option
     }
 }
 
-/// Logs a mistake in the program that a request has shown. `message` says how to repair it.
+/// Logs a mistake in the program that a request revealed. `message` says how to repair it.
 pub(crate) fn misconfigured(guard: &Guard, cause: &'static str, message: &'static str) {
     let is_shown = guard.events.is_shown(cause, summary);
     limited!(is_shown, error, target: "mcp_bearer::rejection", kind = "internal", cause, "{message}");
 }
 
-/// The same on a route without a layer, where no server counts the events.
+/// Logs the mistake of a route without a layer. Without a `Guard`, one limit for the whole process applies.
 pub(crate) fn misconfigured_outside(cause: &'static str, path: Option<&str>, message: &'static str) {
     static LIMIT: LazyLock<Arc<EventLimit>> = LazyLock::new(Arc::default);
     let is_shown = LIMIT.is_shown(cause, summary);

@@ -40,7 +40,7 @@ pin_project! {
     }
 }
 
-/// A request that waits for the verification of its token, and the service that is ready for it.
+/// A request that waits for the verification of its token, and the service whose `poll_ready` returned `Ready`.
 struct PendingRequest<S, B> {
     service: S,
     request: Request<B>,
@@ -61,7 +61,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
-        // Only this layer decides who the caller is, so earlier marks are removed first.
+        // An `AuthInfo` that the application inserted is removed, so that only this layer decides who the caller is.
         let outer = remove_marks(request.extensions_mut());
         let stage = match self.state.admit(request.method(), request.headers(), outer) {
             Admission::Unauthenticated(mark) => {
@@ -115,14 +115,14 @@ where
 {
     type Output = Result<Response<BearerBody<ResBody>>, S::Error>;
 
-    #[expect(clippy::expect_used, reason = "as `async fn`, the future panics if it is polled after completion")]
+    #[expect(clippy::expect_used, reason = "like an `async fn`, the future panics if it is polled after completion")]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         loop {
             let stage = match self.as_mut().project().stage.project() {
                 ResponseStageProjection::Verifying { verification, next } => {
                     let verified = ready!(verification.as_mut().poll(cx));
                     let PendingRequest { mut service, request, state, guard } =
-                        *next.take().expect("`ResponseFuture` polled after a panic");
+                        *next.take().expect("`ResponseFuture` polled again after a panic");
                     ResponseStage::decided(conclude(verified, guard), &mut service, request, &state)
                 }
                 ResponseStageProjection::Calling { future } => {

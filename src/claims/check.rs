@@ -13,7 +13,7 @@ pub(crate) struct Policy {
     pub(crate) without_audience: WithoutAudience,
     pub(crate) skew: Duration,
     pub(crate) max_lifetime: Option<Duration>,
-    /// JWTs must have all claims that RFC 9068, section 2.2 requires.
+    /// A JWT that is not introspected must have all claims that RFC 9068, section 2.2 requires.
     pub(crate) rfc9068_required: bool,
     /// Access tokens may have `nonce`, `at_hash` and `c_hash`.
     pub(crate) id_token_claims_accepted: bool,
@@ -39,7 +39,7 @@ impl AcceptedAudiences {
     }
 
     /// Whether `audience` is an alias or this resource. The resource identifier may differ in the case of scheme and host,
-    /// in the default port, and in the slash of an empty path (RFC 3986, section 6.2.3), and in nothing else.
+    /// in the default port, and in the slash of an empty path (RFC 3986, sections 6.2.2.1 and 6.2.3), and in nothing else.
     pub(crate) fn accept(&self, audience: &str) -> bool {
         contains(&self.exact, audience) || (self.resource.is_some() && self.resource == normalize(audience))
     }
@@ -69,8 +69,8 @@ impl WithoutAudience {
     }
 }
 
-/// Checks claims at the time `now` since 1970, in this order: issuer, audience, times, `cnf`, and claims of tokens that
-/// are not access tokens.
+/// Checks claims at the Unix time `now`, in this order: issuer, audience, times, lifetime, kind of token, the claims that RFC
+/// 9068 requires, and `token_type`.
 ///
 /// `explicitly_typed` means that a signed header has `typ: at+jwt` (RFC 9068, section 2.1). Claims of ID tokens are
 /// accepted then.
@@ -101,13 +101,13 @@ pub(crate) fn check(
     if policy.rfc9068_required && !registered.is_introspected && !registered.is_rfc9068_complete() {
         return Err(CheckFailure::Claims);
     }
-    // Some servers introspect a refresh token like an access token, but without `token_type` and `aud`.
+    // Some servers respond to a refresh token with `"active": true`, but without `token_type` and `aud`.
     let is_untyped = registered.is_introspected && registered.audience.is_empty() && !registered.has_token_type;
     if is_untyped && !policy.missing_token_type_accepted { Err(CheckFailure::TokenType) } else { Ok(()) }
 }
 
 /// Checks a token that is accepted only because its audience is a client id. An ID token has such an audience too, but
-/// neither a scope nor `roles`. All scopes of the token must be known.
+/// neither a scope nor `roles`. Call it after all scopes were added to `claims`.
 ///
 /// # Errors
 /// [`CheckFailure::TokenType`] if nothing shows that the token is an access token.
@@ -132,7 +132,8 @@ pub(crate) fn check_before_asking(claims: &Claims, policy: &Policy, now: Duratio
 }
 
 fn check_times(claims: &Claims, policy: &Policy, now: Duration) -> Result<(), CheckFailure> {
-    // The current time must be *before* `exp` (RFC 7519, section 4.1.4). A clock before 1970 shows `Duration::MAX`.
+    // The current time must be *before* `exp` (RFC 7519, section 4.1.4). If the clock is before 1970, `now` is
+    // `Duration::MAX`, so every token is expired.
     if now >= claims.exp().map_or(Duration::MAX, |expires_at| expires_at.saturating_add(policy.skew)) {
         return Err(CheckFailure::Expired);
     }
@@ -151,7 +152,7 @@ fn check_lifetime(claims: &Claims, policy: &Policy, now: Duration) -> Result<(),
     match (lifetime, policy.max_lifetime) {
         (Some(lifetime), Some(longest)) if lifetime > longest => Err(CheckFailure::LifetimeTooLong),
         (Some(_), _) => Ok(()),
-        // An introspection response may lack `exp` (RFC 7662, section 2.2), unless there is a limit for the lifetime.
+        // In an introspection response `exp` is optional (RFC 7662, section 2.2), unless the lifetime is limited.
         (None, None) if registered.is_introspected => Ok(()),
         (None, _) => Err(CheckFailure::NoExpiry),
     }

@@ -9,7 +9,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// Runs the work for each key once at a time, on its own task. A caller that goes away cancels nothing.
+/// Runs the work for each key on a task, which callers at the same time share. Dropping the future of a caller does not
+/// cancel the work.
 pub(crate) struct SingleFlight<K, V> {
     flights: Arc<Flights<K, V>>,
 }
@@ -33,7 +34,7 @@ where
 
     /// The result of the work in progress for `key`, or of `work` if there is none.
     ///
-    /// `None` if that takes longer than `limit`, or is interrupted by a panic or by the end of its runtime.
+    /// `None` if that takes longer than `limit`, if a panic or the end of the runtime interrupts it, or outside a tokio runtime.
     pub(crate) async fn join<F>(&self, key: K, limit: Duration, work: impl FnOnce() -> F) -> Option<V>
     where
         F: Future<Output = V> + Send + 'static,
@@ -68,7 +69,7 @@ where
         Some(result)
     }
 
-    /// Whether there is work in progress for `key`.
+    /// Whether there is work in progress for `key` that was not forgotten.
     pub(crate) fn is_running(&self, key: &K) -> bool {
         lock(&self.flights).contains_key(key)
     }
@@ -100,7 +101,8 @@ impl<K: Eq + Hash, V> Drop for FlightGuard<K, V> {
     }
 }
 
-/// After this time, work is considered lost: nobody drives its runtime any more.
+/// Work that takes longer is considered lost, for example because its runtime is no longer polled. The next caller starts it
+/// again.
 const LOST_AFTER: Duration = Duration::from_secs(60);
 
 #[cfg(test)]

@@ -1,12 +1,11 @@
-//! Authorization servers that need configuration in their consoles, step by step.
+//! Constructors for common authorization servers, with the steps to configure each of them.
 //!
 //! Each function returns an ordinary [`Issuer`] that can be changed further. None of them removes a check. For any other
 //! authorization server, use [`Issuer::discover`].
 //!
-//! All have one thing in common: the audience of the access token must be this resource, and most authorization servers do
-//! that only if they are configured for it.
+//! The audience of the access token must be this resource. Most authorization servers must be configured for that.
 //!
-//! Clients that register themselves (RFC 7591) register with the scopes of the first challenge. Some authorization servers
+//! MCP clients that register themselves (RFC 7591) register with the scopes of the first challenge. Some authorization servers
 //! reject a later request for other scopes. Require the scopes that a session will need, or list them in
 //! `scopes_supported`.
 //!
@@ -25,7 +24,7 @@ use crate::issuer::Issuer;
 /// 2. In it, *Mappers*, *Configure a new mapper*, *Audience*: *Included Custom Audience* is the resource identifier,
 ///    *Add to access token* on. Without it `aud` is `account`, and every token is rejected.
 /// 3. Self-registration: *Clients*, *Client registration*, add `mcp:tools` to *Allowed Client Scopes*.
-/// 4. Lightweight or revocable tokens: a confidential client with a secret, for
+/// 4. To accept lightweight tokens, or to reject revoked ones: a confidential client with a secret, for
 ///    `.introspect_all(ClientCredentials::basic(id, secret))`; and a second audience mapper with *Included Client Audience*,
 ///    because Keycloak (26.6.2) reports a token as inactive to a client that is not in its `aud`. In both mappers *Add to
 ///    token introspection* and *Add to lightweight access token* on.
@@ -92,8 +91,8 @@ pub fn logto(endpoint: &str) -> Issuer {
 pub fn entra(tenant: &str) -> Issuer {
     let issuer = Issuer::oidc(format!("https://login.microsoftonline.com/{tenant}/v2.0"));
     let is_id = !tenant.is_empty() && tenant.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    let id = if is_id { tenant } else { "72f988bf-86f1-41af-91ab-2d7cd011db47" };
-    let needs = "the tenant's identifier (a GUID), which tokens carry in the place of its name";
+    let id = if is_id { tenant } else { "00000000-0000-0000-0000-000000000000" };
+    let needs = "the tenant's identifier (a GUID), because tokens contain it and not the name of the tenant";
     checked(issuer, "entra", [tenant], [id], needs)
 }
 
@@ -118,8 +117,8 @@ pub fn okta(domain: &str, authorization_server: &str) -> Issuer {
 ///
 /// 1. *Branding*, *Domain*, *Resource servers*: the identifier is the resource identifier; below it the custom scopes.
 ///    Tokens and clients call them `<identifier>/<scope>`.
-/// 2. Clients send `resource` (RFC 8707), and the token then names it in `aud`. Where they do not, the token has no
-///    audience and is rejected, unless
+/// 2. Clients send `resource` (RFC 8707), and the token then names it in `aud`. If a client does not send it, the token does not have
+///    an audience and is rejected, unless
 ///    [`dangerously_accept_clients_without_audience`](Issuer::dangerously_accept_clients_without_audience) lists the client.
 #[must_use]
 pub fn cognito(region: &str, user_pool: &str) -> Issuer {
@@ -132,7 +131,7 @@ pub fn cognito(region: &str, user_pool: &str) -> Issuer {
     checked(issuer, "cognito", [region, user_pool], [home, pool], needs)
 }
 
-/// The issuer, or one whose build fails with a message that has the correct call, if the arguments are not the valid ones.
+/// Returns `issuer` if `arguments` are `valid`. Otherwise the build fails with a message that shows the valid call.
 fn checked<const N: usize>(
     issuer: Issuer,
     function: &str,
@@ -166,7 +165,8 @@ fn with_https(text: &str) -> String {
     if text.contains("://") { text.to_owned() } else { format!("https://{text}") }
 }
 
-/// A segment of a path, percent-encoded as Keycloak writes it into tokens (RFC 3986, section 3.3).
+/// A segment of a path, percent-encoded as Keycloak writes it into tokens (RFC 3986, section 3.3). `%` is kept, because the
+/// name may be encoded already.
 fn segment(text: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@%".contains(&byte);
     let encode = |byte: u8| if is_plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };

@@ -52,7 +52,7 @@ impl KeySetFetcher {
         Self { issuer: issuer.into(), client, endpoint, limits, unusable: UnusableKeys::default() }
     }
 
-    /// Fetches the key set. If `forced`, HTTP caches on the way must not respond.
+    /// Fetches the key set. If `forced`, HTTP caches between this server and the issuer must not respond.
     pub(super) async fn fetch(
         &self,
         forced: bool,
@@ -94,7 +94,7 @@ impl KeySetFetcher {
         if forced {
             headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         }
-        // At another URL, an equal entity tag means nothing.
+        // An entity tag is valid only for the URL that it came from.
         if let Some(validators) = validators.filter(|validators| *validators.url == *url.as_str()) {
             headers.extend(validators.headers.clone());
         }
@@ -135,8 +135,8 @@ impl Validators {
     }
 }
 
-/// How long a response is fresh (RFC 9111, section 4.2), if it says so. `no-cache`, `no-store` and `private` are ignored with
-/// the rest of the header: servers send them with key sets that change once a month.
+/// How long a response is fresh (RFC 9111, section 4.2). `None`, so that the default applies, if the response does not say so,
+/// or has `no-cache`, `no-store` or `private`: servers send these with key sets that change once a month.
 fn lifetime(headers: &HeaderMap) -> Option<Duration> {
     let mut max_age = None;
     for value in headers.get_all(header::CACHE_CONTROL) {
@@ -154,7 +154,8 @@ fn lifetime(headers: &HeaderMap) -> Option<Duration> {
         return Some(Duration::from_secs(max_age).saturating_sub(age));
     }
     let date = |name| httpdate::parse_http_date(text(headers, name)?).ok();
-    // An invalid date is ignored. An expiry before the date of the response means "already expired".
+    // An invalid date is ignored, unlike in RFC 9111, section 5.3: the default applies. An `Expires` before `Date` means
+    // "already expired".
     let lifetime = date(&header::EXPIRES)?.duration_since(date(&header::DATE)?).unwrap_or_default();
     Some(lifetime.saturating_sub(age))
 }
@@ -166,19 +167,19 @@ fn text<'h>(headers: &'h HeaderMap, name: &header::HeaderName) -> Option<&'h str
 /// Reports the keys of an issuer's key set that cannot be used: once for each change, however often the set is fetched.
 #[derive(Default)]
 pub(crate) struct UnusableKeys {
-    /// The unusable keys of the last set, and their number.
+    /// The unusable keys of the last set, up to a limit, and the number of all.
     reported: Mutex<(Vec<UnusableEntry>, usize)>,
 }
 
 impl UnusableKeys {
-    /// Logs each unusable key at `warn`, unless the last set had the same ones.
+    /// Logs unusable keys at `warn`, unless the last set had the same ones.
     pub(crate) fn report(&self, issuer: &str, set: &JwkSet) {
         let (entries, count) = (set.unusable(), set.unusable_count());
         let previous = std::mem::replace(&mut *self.lock(), (entries.to_vec(), count));
         if (previous.0.as_slice(), previous.1) == (entries, count) {
             return;
         }
-        // All keys beyond the limit have the same cause, and get one line.
+        // All keys above the limit of usable keys have the same cause. One line shows the first of them.
         let (too_many, named): (Vec<_>, Vec<_>) =
             entries.iter().partition(|entry| entry.reason == UnusableKey::TooMany);
         let shown: Vec<_> = named.into_iter().take(MAX_LINES).chain(too_many.into_iter().take(1)).collect();
@@ -188,7 +189,7 @@ impl UnusableKeys {
             let kid = kid.map(|kid| Escaped(kid, MAX_LOGGED).to_string());
             tracing::warn!(
                 target: "mcp_bearer::keys", issuer, kid, reason = %entry.reason,
-                "a published key cannot be used: tokens under its key id get 503"
+                "a published key cannot be used: requests with tokens that name this key get 503"
             );
         }
         let more = count.saturating_sub(shown.len());
@@ -207,7 +208,7 @@ impl UnusableKeys {
     }
 }
 
-/// The most log lines for one key set: its issuer chooses how many keys it has.
+/// The most keys of one key set that are logged, because its issuer chooses how many it has.
 const MAX_LINES: usize = 10;
 /// The most characters of a key id in one log line.
 const MAX_LOGGED: usize = 64;

@@ -10,8 +10,8 @@ use crate::jose::{Algorithm, JwkSet, KeyName, Selection};
 /// A source of the key set of one issuer.
 ///
 /// By default, the key set is fetched from the issuer's `jwks_uri`. Implement this trait to get it from elsewhere, and pass it
-/// to [`Issuer::with_key_source`](crate::Issuer::with_key_source). With any source, a key is used only if its type, `alg`,
-/// `use` and `kid` match the token.
+/// to [`Issuer::with_key_source`](crate::Issuer::with_key_source). With any source, a key is used only if its type and `kid`
+/// fit the token, and if its `alg` and `use` allow it.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -33,8 +33,9 @@ use crate::jose::{Algorithm, JwkSet, KeyName, Selection};
 pub trait KeySource: Send + Sync + 'static {
     /// Returns the current key set.
     ///
-    /// `missing_kid` is the key id of a token if the last returned set has no key for it, and a newer set may have one. The
-    /// implementation must limit the number of requests that this causes. If it takes longer than
+    /// `missing_kid` is set if the last returned set does not contain the key of a token, and a newer set may contain it. It
+    /// is the `kid` of the token, or empty if the token does not have one. The implementation must limit the number of
+    /// requests that this causes. If it takes longer than
     /// [`verification_timeout`](crate::ResourceServerBuilder::verification_timeout), or panics, the client gets 503.
     fn key_set<'a>(&'a self, missing_kid: Option<&'a str>) -> KeySetFuture<'a>;
 }
@@ -42,7 +43,7 @@ pub trait KeySource: Send + Sync + 'static {
 /// The future of [`KeySource::key_set`].
 pub type KeySetFuture<'a> = Pin<Box<dyn Future<Output = Result<Arc<JwkSet>, KeyError>> + Send + 'a>>;
 
-/// The kinds of key sources. An enum, so that a known key needs no boxed future.
+/// The kinds of key sources. This is an enum, so that finding a cached key does not allocate a future.
 #[derive(Clone)]
 pub(crate) enum Keys {
     Fixed(Arc<JwkSet>),
@@ -50,7 +51,7 @@ pub(crate) enum Keys {
     Custom(Arc<CustomKeys>),
 }
 
-/// A key source of the application, whose unusable keys are logged too.
+/// A key source of the application. Its unusable keys are logged too.
 pub(crate) struct CustomKeys {
     pub(crate) issuer: Box<str>,
     pub(crate) source: Arc<dyn KeySource>,
@@ -58,7 +59,7 @@ pub(crate) struct CustomKeys {
 }
 
 impl Keys {
-    /// The result, if it is known without waiting.
+    /// Finds the keys without waiting. `None` if [`find`](Self::find) must be called.
     pub(crate) fn find_now(&self, algorithm: Algorithm, name: &KeyName<'_>) -> Option<Result<FoundKeys, KeyError>> {
         match self {
             Self::Fixed(set) => Some(FoundKeys::new(&set.select(algorithm, name), Some(FIXED))),
@@ -67,8 +68,8 @@ impl Keys {
         }
     }
 
-    /// The number of the set that is used at `now` without waiting. A token that was verified with a set stays verified while
-    /// this is its number.
+    /// The number of the key set that is used at `now` without waiting. The cached result of a signature check is valid while
+    /// this number is the same.
     pub(crate) fn generation(&self, now: Instant) -> Option<u64> {
         match self {
             Self::Fixed(_) => Some(FIXED),

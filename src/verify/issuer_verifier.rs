@@ -33,8 +33,8 @@ pub(crate) enum Method {
     Jwt(Keys),
     /// JWTs with the issuer's keys, opaque tokens by introspection.
     JwtOrIntrospection { keys: Keys, introspector: Arc<Introspector> },
-    /// All tokens by introspection. The keys are used for JWTs that the authorization server cannot introspect: they tell
-    /// an invalid token from a valid one that cannot be accepted.
+    /// All tokens by introspection. If the authorization server cannot introspect a JWT, its signature is verified with the
+    /// keys: an invalid signature then gives 401, and a valid one 503.
     Introspection { introspector: Arc<Introspector>, keys: Option<Keys> },
     /// All tokens by the application's verifier.
     Custom(Arc<dyn TokenVerifier>),
@@ -57,16 +57,16 @@ pub(super) type Step = Result<Verification<Accepted>, VerifyError>;
 /// A token that passed all checks.
 pub(super) struct Accepted {
     pub(super) claims: Claims,
-    /// Set for a JWT whose signature was verified with a key set that can be told from the next one.
+    /// Set for a JWT whose signature was verified with a numbered key set.
     pub(super) signature: Option<VerifiedSignature>,
 }
 
-/// What an accepted signature depends on.
+/// The facts that must still hold when the cached result of a signature check is used.
 pub(super) struct VerifiedSignature {
     pub(super) issuer: Arc<IssuerVerifier>,
     /// The header has `typ: at+jwt`.
     pub(super) explicitly_typed: bool,
-    /// The number of the key set that has the key.
+    /// The number of the key set that the key is from.
     pub(super) generation: u64,
 }
 
@@ -100,7 +100,8 @@ impl IssuerVerifier {
         !matches!(self.method, Method::Jwt(_))
     }
 
-    /// Rows 5 to 8 of the table: checks claims at the time `now` since 1970, and adds the scopes at configured places.
+    /// Rows 5 to 8 of the table in [`verify`](crate::verify): checks the claims at the Unix time `now`, and adds the scopes at
+    /// `scope_claims`.
     pub(super) fn check_claims(
         &self,
         mut claims: Claims,
@@ -108,7 +109,7 @@ impl IssuerVerifier {
         now: Duration,
     ) -> Result<Claims, VerifyError> {
         check(&claims, &self.policy, explicitly_typed, now).map_err(|failure| match failure {
-            // The most frequent reason is that the clock of this machine is wrong.
+            // The usual cause is that the clock of this machine is behind.
             CheckFailure::NotYetValid => {
                 // Rounded up, so that it never says 0 s.
                 let ahead = ahead_by(&claims, now).saturating_add(Duration::from_nanos(999_999_999)).as_secs();
@@ -125,13 +126,13 @@ impl IssuerVerifier {
         Ok(claims)
     }
 
-    /// Waits for `work`, at most as long as a request waits for `what`.
+    /// Waits for `work`, at most for `time_limit`. The error names `what`. Outside a tokio runtime there is no limit.
     pub(super) async fn within_limit<T>(
         &self,
         what: &'static str,
         work: impl Future<Output = T>,
     ) -> Result<T, VerifyError> {
-        // Timers need the runtime that tower servers run on.
+        // A timer panics outside a tokio runtime.
         if tokio::runtime::Handle::try_current().is_err() {
             return Ok(work.await);
         }
@@ -150,14 +151,14 @@ impl<T> Verification<T> {
     }
 }
 
-/// Verifies tokens by code of the application: another format than JWT, a database, a library of a vendor.
+/// Verifies tokens with code of the application, for example opaque tokens from a database.
 ///
-/// The crate calls it for opaque tokens, and for JWTs that name the verifier's issuer and are neither expired nor
-/// something else than an access token according to their own claims. It checks the returned claims like those of a JWT:
-/// issuer, audience, expiry, confirmation and the marks of tokens that are not access tokens.
+/// It is called for opaque tokens. It is called for a JWT if `iss` is its issuer, the JWT is not expired, and no claim shows
+/// another kind of token. The claims that it returns are checked like those of a JWT: issuer, audience, expiry, `cnf`, and
+/// claims that only other kinds of tokens have.
 ///
-/// A verifier has to bound the requests that it sends. If it takes longer than
-/// [`verification_timeout`](crate::ResourceServerBuilder::verification_timeout), or panics, the caller gets 503.
+/// A verifier must limit the requests that it sends. If it takes longer than
+/// [`verification_timeout`](crate::ResourceServerBuilder::verification_timeout), or panics, the client gets 503.
 ///
 /// ```
 /// use mcp_bearer::Issuer;

@@ -1,14 +1,14 @@
 //! The canonical form of a URI.
 //!
-//! **The rule: a URI that all servers read in the same way is matched with the rules as it is written. Any other URI needs
-//! the scopes of every rule.** Servers differ in what they do with upper case, `..`, percent-encoding and the like, and the
+//! **A URI in canonical form is compared with the scope rules as it is written. Any other URI needs the scopes of all rules.**
+//! All servers read a canonical URI in the same way. Otherwise they differ in what they do with upper case, `..`, percent-encoding and the like, and the
 //! layer cannot know how the server behind it reads a URI. [`CanonicalUri::parse`] checks, in this order:
 //!
 //! | check | rejected, for example |
 //! |---|---|
 //! | only characters of a URI (RFC 3986) | `notes:\\1`, `notes://é` |
-//! | percent-encoding in upper case, and only where it is needed | `notes://%2e%2E/1`, `%6Eotes:1` |
-//! | a scheme in lower case, or none | `Notes://1`, `//h/1` |
+//! | percent-encoding in upper case, and not of unreserved characters, backslashes and control characters | `notes://%2e%2E/1`, `%6Eotes:1` |
+//! | a scheme in lower case; without a scheme, no `//` at the start | `Notes://1`, `//h/1` |
 //! | no empty port, no user information, a host in lower case, no host in `file` | `notes://x@h/1`, `file://localhost/a` |
 //! | no segment `.` or `..` and no empty one, decoded or not | `notes://a/../b`, `notes://a//b`, `notes://a%2F..` |
 //! | the same host, port and path as `url::Url` (WHATWG URL) | `https://127.1/`, `https://h:443/` |
@@ -31,20 +31,20 @@ pub(super) struct CanonicalUri<'u> {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum NotCanonical {
     #[error(
-        "it has a character that is not allowed in a URI, such as a backslash, a space, a control character or a non-ASCII \
-         character; remove or percent-encode it"
+        "it has a character that is not allowed in a URI; remove backslashes and control characters, and percent-encode any \
+         other, such as a space or a non-ASCII character"
     )]
     Character,
     #[error(
         "its percent-encoding is malformed, in lower case, or of a letter, a digit, `-`, `.`, `_`, `~`, a backslash or a \
-         control character; write it like `%C3%A9`, and only where it is needed"
+         control character; write it like `%C3%A9`, and write unreserved characters as they are"
     )]
     Encoding,
     #[error(
         "its scheme is missing or has other characters than a-z, 0-9, `+`, `-` and `.`; write a scheme in lower case"
     )]
     Scheme,
-    #[error("its host has upper-case letters; write them in lower case")]
+    #[error("its host or URN namespace has upper-case letters; write them in lower case")]
     HostCase,
     #[error("it has user information before `@`; remove it")]
     UserInformation,
@@ -54,13 +54,13 @@ pub(super) enum NotCanonical {
     FileHost,
     #[error("it has a segment `.` or `..`; remove it")]
     DotSegment,
-    #[error("it has an empty segment before its last one; remove a slash")]
+    #[error("its path contains `//`; remove one slash")]
     EmptySegment,
     #[error("URL parsers read another host, port or path; write it as they do, in the form of {0:?}")]
     OtherReading(String),
 }
 
-/// Which of the components that a server may ignore a URI has.
+/// Which optional components a URI has. A server may ignore them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct OptionalComponents {
     pub(super) port: bool,
@@ -112,9 +112,9 @@ impl<'u> CanonicalUri<'u> {
         }
     }
 
-    /// The texts that a lenient server may take this URI for, if it knows only the optional components of `expected`.
+    /// Other forms in which a lenient server may look up this URI, if it uses only the optional components of `expected`.
     ///
-    /// It ignores the others; it may decode the URI before it splits it; and it may ignore a slash at the end, or add one.
+    /// It ignores the others. It may decode the URI before it splits it. It may ignore a slash at the end, or add one.
     pub(super) fn lenient_readings(&self, expected: OptionalComponents) -> Vec<String> {
         let mut readings = Vec::new();
         for text in std::iter::once(self.text).chain(self.decoded()) {
@@ -202,7 +202,7 @@ impl<'u> UriComponents<'u> {
         };
         match self.scheme {
             Some(scheme) if is_valid(scheme) => Ok(()),
-            // A text without a scheme is a plain name.
+            // A text without a scheme is the name of a resource, and is allowed.
             None if self.authority.is_none() => Ok(()),
             _ => Err(NotCanonical::Scheme),
         }
@@ -219,7 +219,7 @@ impl<'u> UriComponents<'u> {
         if self.authority.is_some_and(|authority| authority.contains('@')) {
             return Err(NotCanonical::UserInformation);
         }
-        // The digits of percent-encoding are in upper case.
+        // The two digits of percent-encoding may be in upper case, so they are skipped.
         let mut pieces = host.split('%');
         let unencoded = pieces.next().into_iter().chain(pieces.filter_map(|piece| piece.get(2..)));
         if unencoded.into_iter().any(|piece| piece.bytes().any(|byte| byte.is_ascii_uppercase())) {
@@ -233,7 +233,7 @@ impl<'u> UriComponents<'u> {
 
     /// The URL standard has more than one spelling of some hosts, ports and paths: `127.1`, `C|`, a default port.
     fn check_with_url_parser(&self, text: &str) -> Result<(), NotCanonical> {
-        // If the parser rejects the URI, it has no other reading.
+        // If this parser rejects the URI, a server with such a parser rejects it too.
         let Ok(url) = Url::parse(text) else { return Ok(()) };
         let (host, port) = self.host_and_port().unwrap_or_default();
         let has_same_port = url.port().map(|port| port.to_string()).as_deref() == port;
@@ -255,7 +255,7 @@ fn check_segments(text: &str) -> Result<(), NotCanonical> {
     if components.path.contains("//") { Err(NotCanonical::EmptySegment) } else { Ok(()) }
 }
 
-/// Decodes the percent-encoding of visible ASCII characters, which may be delimiters in a URI. `None` if there is none.
+/// Decodes percent-encoded visible ASCII characters, because they may be delimiters in a URI. `None` if there are none.
 pub(super) fn decoded(text: &str) -> Result<Option<String>, NotCanonical> {
     let mut pieces = text.split('%');
     let mut decoded = pieces.next().unwrap_or_default().to_owned();

@@ -64,7 +64,11 @@ fn rules_that_cannot_work_fail_at_build() {
             Setting,
             r#"the resource "Config://{id}" cannot match any URI: its scheme is missing or has other characters than a-z, 0-9"#,
         ),
-        (new().resource("r://Host/{id}", ["a"]), Setting, "its host has upper-case letters; write them in lower case"),
+        (
+            new().resource("r://Host/{id}", ["a"]),
+            Setting,
+            "its host or URN namespace has upper-case letters; write them in lower case",
+        ),
         (new().resource("r://{user}@h/{id}", ["a"]), Setting, "it has user information before `@`; remove it"),
         (
             new().public_resources(["r://h:/{id}"]),
@@ -73,7 +77,7 @@ fn rules_that_cannot_work_fail_at_build() {
         ),
         (new().resource("file://h/{+path}", ["a"]), Setting, "it is a `file` URI with a host; write `file:///`"),
         (new().resource("r://h/../{id}", ["a"]), Setting, "it has a segment `.` or `..`; remove it"),
-        (new().resource("r://h//{id}", ["a"]), Setting, "it has an empty segment before its last one; remove a slash"),
+        (new().resource("r://h//{id}", ["a"]), Setting, "its path contains `//`; remove one slash"),
         (
             new().resource("r://a b/{id}", ["a"]),
             Setting,
