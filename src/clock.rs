@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 ///
 /// use mcp_bearer::{Clock, ResourceServer};
 ///
-/// /// A clock that stands still, for example to verify a token as of the time of a recorded request.
+/// /// A clock with a fixed time, for example to verify a token as of the time of a recorded request.
 /// #[derive(Debug)]
 /// struct FixedClock(SystemTime);
 ///

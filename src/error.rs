@@ -36,7 +36,7 @@ pub enum BuildErrorKind {
     Scope,
     /// The list of accepted algorithms is empty, or names one that this build does not support.
     Algorithm,
-    /// A key set in the configuration has no usable key.
+    /// A key set in the configuration does not contain a usable key.
     Keys,
     /// A number or a text is outside of its range, or a setting has no effect.
     Setting,

@@ -74,7 +74,7 @@ impl CheckFailure {
             Self::Claims => ("claims", "The claims of the access token are malformed"),
             Self::Issuer => ("issuer", "The issuer of the access token is not accepted"),
             Self::Audience => ("audience", "The access token was issued for another resource"),
-            Self::NoExpiry => ("no_expiry", "The access token has no expiry"),
+            Self::NoExpiry => ("no_expiry", "The access token does not have an expiry"),
             Self::Expired => ("expired", "The access token expired"),
             Self::NotYetValid => ("not_yet_valid", "The access token is not valid yet"),
             Self::LifetimeTooLong => ("lifetime_too_long", "The access token is valid for too long"),

@@ -28,7 +28,7 @@ pub fn compact(token: &[u8]) -> Result<[Vec<u8>; 3], CheckFailure> {
     Ok([compact.header()?, compact.payload()?, compact.signature()?])
 }
 
-/// What is read of a JOSE header: `alg`, `kid`, `typ`, and the claims that are replicated in it.
+/// The values that are read from a JOSE header: `alg`, `kid`, `typ`, and the claims that are replicated in it.
 pub type ReadHeader = (Algorithm, Option<String>, Option<String>, Vec<(&'static str, Value)>);
 
 /// Reads a JOSE header.

@@ -43,7 +43,7 @@ pub(crate) struct EventSummary {
     pub(crate) hidden: u64,
 }
 
-/// What follows from one event.
+/// The decision about one event.
 struct EventDecision {
     is_shown: bool,
     /// The summary of the previous window, which may have ended long ago. `None` if [`EventLimit::finish`] returned it.
@@ -114,7 +114,7 @@ impl Window {
     }
 }
 
-/// An error and all its sources as one short text without control characters. It has no byte of a fetched document.
+/// An error and all its sources as one short text without control characters. It does not contain any byte of a fetched document.
 #[derive(Clone, Copy)]
 pub(crate) struct Cause<'e>(pub(crate) &'e (dyn StdError + 'static));
 

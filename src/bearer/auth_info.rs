@@ -73,8 +73,8 @@ impl AuthInfo {
         }
     }
 
-    /// The issuer identifier of the authorization server that issued the access token (`iss`). `None` if the credentials
-    /// have no issuer. JWTs and introspected tokens always have one.
+    /// The issuer identifier of the authorization server that issued the access token (`iss`). `None` if the credentials do
+    /// not name one. JWTs and introspected tokens always have one.
     #[must_use]
     pub fn issuer(&self) -> Option<&str> {
         self.claims.issuer()
@@ -101,7 +101,7 @@ impl AuthInfo {
         self.claims.client_id()
     }
 
-    /// Whether a client calls for itself and not for a user, as with the client credentials grant (RFC 6749, section 4.4).
+    /// Whether a client calls on its own behalf and not for a user, as with the client credentials grant (RFC 6749, section 4.4).
     ///
     /// By RFC 9068, section 2.2, such a token has the client as its subject. The method returns `true` if `sub` equals
     /// [`client_id`](Self::client_id), or if the token has neither `sub` nor `username`.

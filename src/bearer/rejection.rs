@@ -31,7 +31,7 @@ pub struct Rejection {
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RejectionKind {
-    /// 401 without an error code: the request has no credentials, or credentials of another scheme than `Bearer`.
+    /// 401 without an error code: the request does not have credentials, or has credentials of another scheme than `Bearer`.
     MissingToken,
     /// 400 `invalid_request`: the credentials are not one bearer token.
     InvalidRequest,

@@ -88,7 +88,7 @@ const fn is_token_character(byte: u8) -> bool {
 fn is_token68(token: &[u8]) -> bool {
     let padding = token.iter().rev().take_while(|byte| **byte == b'=').count();
     let characters = token.get(..token.len().saturating_sub(padding)).unwrap_or_default();
-    // There is no early exit, so that the compiler can check many bytes at once. Most tokens are valid.
+    // The loop does not end early, so that the compiler can check many bytes at once. Most tokens are valid.
     !characters.is_empty() && characters.iter().fold(true, |good, byte| good & is_token68_character(*byte))
 }
 

@@ -100,7 +100,7 @@ pub struct FetchError {
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FetchErrorKind {
-    /// There was no response. The source is an [`HttpError`](crate::http_client::HttpError).
+    /// No response was received. The source is an [`HttpError`](crate::http_client::HttpError).
     NoResponse,
     /// The response has this status instead of 200.
     Status(u16),
@@ -133,7 +133,7 @@ impl FetchError {
         Self::new(kind, url).with_source(error)
     }
 
-    /// The error for a response whose status says that it has no document.
+    /// The error for a response whose status says that it is not the document.
     pub(crate) fn from_status(url: &str, status: StatusCode, retry_after: Option<Duration>) -> Self {
         let error = Self::new(FetchErrorKind::Status(status.as_u16()), url).with_retry_after(retry_after);
         match status {

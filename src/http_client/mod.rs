@@ -36,7 +36,7 @@ pub(crate) use single_flight::SingleFlight;
 /// - It follows **no redirect**.
 /// - It decodes nothing. Each request asks for no content coding, and a response that has one is rejected.
 /// - It reads at most [`RequestLimits::body`] bytes of a response body, whatever `Content-Length` says.
-/// - A response with any status is `Ok`. An [`HttpError`] means that there was no response.
+/// - A response with any status is `Ok`. An [`HttpError`] means that no response was received.
 /// - It connects only to addresses that [`RequestLimits::addresses`] allows. It checks the address of the connection itself,
 ///   not an earlier DNS response.
 /// - It adds the [`RemoteAddress`] of the connection to the extensions of the response.

@@ -41,7 +41,7 @@ pub(crate) enum TokenStatus {
 /// Why a token could not be introspected.
 #[derive(Debug, Clone, thiserror::Error)]
 pub(crate) enum IntrospectionError {
-    /// There was no response, or an invalid one.
+    /// No response was received, or an invalid one.
     #[error("introspection failed")]
     Failed {
         /// When another attempt is possible, if that is known.
@@ -93,7 +93,7 @@ pub(crate) enum InvalidResponse {
     Request,
     #[error("the response is not a JSON object with unique names")]
     Malformed,
-    #[error("the response has no boolean \"active\"")]
+    #[error("the response does not have a boolean \"active\"")]
     Active,
     /// The value is the name of the claim.
     #[error("the token is active, but its claim \"{0}\" has a wrong type")]

@@ -211,7 +211,7 @@ impl Introspector {
         let started_at = Instant::now();
         let first = self.attempt(lookup, &endpoint, permit, self.limits.time_limit).await;
         let may_be_retried = matches!(&first, Err(failed) if failed.may_be_retried);
-        // Until the circuit breaker closes, the endpoint gets as few requests as possible, so there is no retry.
+        // Until the circuit breaker closes, the endpoint gets as few requests as possible, so a request is not retried.
         if !may_be_retried || self.queue.is_half_open() {
             return first;
         }

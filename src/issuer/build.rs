@@ -102,7 +102,7 @@ impl Issuer {
                 Source::Metadata(metadata) => of_metadata(metadata),
                 _ => None,
             };
-            let missing = format!("there is no metadata with {name:?}; add it, or call `{name}` with the URL");
+            let missing = format!("{name:?} is missing; add it to the metadata, or call `{name}` with the URL");
             let endpoint = found.ok_or_else(|| BuildError::issuer(missing))?;
             Ok(EndpointSource::Configured(endpoint.clone()))
         };

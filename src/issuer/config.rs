@@ -167,7 +167,7 @@ impl Issuer {
         self.independent()
     }
 
-    /// How long a key set is fresh if its response has no cache header: 1 minute to 24 hours, 5 minutes by default.
+    /// How long a key set is fresh if its response does not have a cache header: 1 minute to 24 hours, 5 minutes by default.
     #[must_use]
     pub fn key_set_lifetime(mut self, lifetime: Duration) -> Self {
         self.refresh_policy.lifetime = lifetime;

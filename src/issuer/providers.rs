@@ -64,7 +64,7 @@ pub fn auth0(domain: &str) -> Issuer {
 /// 1. *API resources*, *Create*: the identifier is the resource identifier, byte for byte.
 /// 2. In it, *Permissions*: the scopes; then give them to users by a role.
 ///
-/// Clients must send `resource` (RFC 8707), as MCP clients do. Without it, the token is opaque and has no audience. The
+/// Clients must send `resource` (RFC 8707), as MCP clients do. Without it, the token is opaque and does not have an audience. The
 /// audience of organization tokens is `urn:logto:organization:...`: call [`accept_audience`](Issuer::accept_audience).
 #[must_use]
 pub fn logto(endpoint: &str) -> Issuer {

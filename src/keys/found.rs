@@ -12,7 +12,7 @@ pub(crate) struct FoundKeys {
     keys: SmallVec<[Arc<VerificationKey>; 2]>,
     /// If none of these keys verifies the signature, a key that cannot be used may have made it.
     undecided: bool,
-    /// The number of their set. `None` if the source has no numbers.
+    /// The number of their set. `None` if the source does not number its sets.
     pub(crate) generation: Option<u64>,
 }
 
@@ -47,7 +47,7 @@ impl FoundKeys {
     }
 }
 
-/// Why there is no key for a token.
+/// Why the key for a token was not found.
 ///
 /// ```
 /// use std::time::Duration;
@@ -61,8 +61,8 @@ impl FoundKeys {
 #[non_exhaustive]
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum KeyError {
-    /// The issuer's current key set has no such key. The token is rejected.
-    #[error("the key set has no such key")]
+    /// The issuer's current key set does not contain such a key. The token is rejected.
+    #[error("the key set does not contain such a key")]
     Unknown,
     /// The issuer's key for this token cannot be used, so the token cannot be verified. The log has the reason.
     #[error("the key set has a key for this token that cannot be used")]
@@ -86,7 +86,7 @@ impl KeyError {
         Self::Unavailable { retry_after, source: None }
     }
 
-    /// Adds the cause of [`unavailable`](Self::unavailable) for the log. Other errors have no cause.
+    /// Adds the cause of [`unavailable`](Self::unavailable) for the log. Other errors do not have a cause.
     #[must_use]
     pub fn with_source(self, error: FetchError) -> Self {
         match self {

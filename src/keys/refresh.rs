@@ -23,7 +23,7 @@ pub(super) enum Action {
     Wait { start: Option<Fetch>, limit: Duration },
     /// Ask again after this time.
     Pause { limit: Duration },
-    /// The issuer has no such key.
+    /// The issuer does not have such a key.
     Refuse,
     /// Whether the issuer has the key is not known.
     Unavailable,
@@ -113,7 +113,7 @@ impl Refresh {
         Action::Wait { start: self.start_if_allowed(now), limit: EXPIRED_WAIT }
     }
 
-    /// The set has no key with the token's `kid`, but the issuer may have published one.
+    /// The set does not contain a key with the token's `kid`, but the issuer may have published one.
     pub(super) fn ask_unknown(&mut self, kid: &str, request: KeyRequest, now: Instant) -> Action {
         self.give_up_lost_fetch(now);
         if self.set.is_none_or(|set| now >= set.dead_at) {

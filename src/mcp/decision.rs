@@ -10,7 +10,7 @@ use super::scopes::{RequiredRules, Rules};
 use crate::bearer::{Caller, Guard, Rejection, RejectionKind};
 use crate::scope::Scopes;
 
-/// What the response to an accepted request needs to know of the body.
+/// The facts about the body of an accepted request that its response depends on.
 #[derive(Debug, Default)]
 pub(super) struct AcceptedBody {
     /// The requirements, which are checked again during a streaming response.

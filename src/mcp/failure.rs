@@ -5,7 +5,7 @@ use crate::bearer::{Rejection, RejectionKind, RequestFailure};
 
 /// Why the MCP layer rejects a request, if the reason is its body, its headers, its operation or its session.
 ///
-/// The response has no challenge. Another access token helps only with [`Unreadable`](Self::Unreadable) and
+/// The response does not have a challenge. Another access token helps only with [`Unreadable`](Self::Unreadable) and
 /// [`UnknownSession`](Self::UnknownSession). A [`Rejection`] for one of these has the kind [`RejectionKind::Request`]. The two
 /// can be compared:
 ///
@@ -115,7 +115,7 @@ impl Rejection {
     /// The rejection as the result of a tool call, for the `result` member of the JSON-RPC response.
     ///
     /// ChatGPT ignores the status 401 or 403 of a tool call. It starts a login only if the result is an error and has the
-    /// challenge in `_meta["mcp/www_authenticate"]`. It also needs an error code there. A missing token has no code in a
+    /// challenge in `_meta["mcp/www_authenticate"]`. It also needs an error code there. A missing token does not have a code in a
     /// header (RFC 6750, section 3.1), and is an `invalid_token` here.
     ///
     /// ```

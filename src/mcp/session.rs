@@ -136,7 +136,7 @@ const PURPOSE: &[u8] = b"mcp-bearer session 1\0";
 const TOKEN_PURPOSE: &[u8] = b"mcp-bearer session token 1\0";
 /// The kind of a part that the token does not have.
 const ABSENT: u8 = 0;
-/// The kind of an issuer and of a client. The position of a part tells it from [`SUBJECT`].
+/// The kind of an issuer and of a client. The position of a part distinguishes it from [`SUBJECT`].
 const NAME: u8 = 1;
 /// The kinds of a user.
 const SUBJECT: u8 = 1;

@@ -114,7 +114,7 @@ impl ResourceServerBuilder {
         if capacity == 0 {
             return Ok(None);
         }
-        // The key sets of a `KeySource` have no numbers.
+        // The key sets of a `KeySource` are not numbered.
         let can_cache = issuers.iter().any(|issuer| matches!(issuer.keys(), Some(Keys::Fixed(_) | Keys::Remote(_))));
         let tokens = if can_cache { VerifiedTokens::new(capacity) } else { None };
         // Without a call, no cache is the default where it cannot work.

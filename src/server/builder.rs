@@ -52,7 +52,7 @@ pub struct ResourceServerBuilder {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) plain_http: PlainHttp,
     pub(super) route_opaque: Option<RouteOpaque>,
-    /// `None` stands for the default.
+    /// `None` means the default.
     pub(super) verified_tokens: Option<usize>,
     pub(super) verification_timeout: Duration,
 }
@@ -234,11 +234,9 @@ impl ResourceServerBuilder {
     /// again. Everything else is checked with each request: times, audience, the other claims, scopes, and
     /// [`revocation_check`](crate::Issuer::revocation_check).
     ///
-    /// An entry is used for 60 s at most, never beyond the token's `exp`, and only until the issuer's key set changes. The key
-    /// of an entry is a keyed hash (HMAC) of the token. An entry takes as much memory as the token's claims and some
-    /// hundred bytes, and several times that once a handler or a [`scope_claim`](crate::Issuer::scope_claim) has read
-    /// [`AuthInfo::claims`](crate::AuthInfo::claims). A token with more than 4 KiB of claims counts several times. JWTs that are verified with a
-    /// [`KeySource`](crate::keys::KeySource) of your own are not cached.
+    /// An entry is used for 60 s at most, never beyond the token's `exp`, and only until the issuer's key set changes. The
+    /// [guide](crate::guide::caching) says what an entry contains, and how much memory it takes. JWTs that are verified with a
+    /// custom [`KeySource`](crate::keys::KeySource) are not cached.
     ///
     /// ```
     /// use mcp_bearer::ResourceServer;

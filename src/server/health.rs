@@ -78,21 +78,21 @@ impl IssuerHealth {
     }
 
     /// Whether tokens of this issuer can be verified. As far as each is needed, a key set is available and not too old, and
-    /// the introspection endpoint is known and not suspended after failures. Always `true` for a key source or a verifier
-    /// of your own.
+    /// the introspection endpoint is known and not suspended after failures. Always `true` for a custom key source or
+    /// verifier.
     #[must_use]
     pub const fn is_ready(&self) -> bool {
         self.ready
     }
 
-    /// How many keys are available. Zero for a key source of your own.
+    /// How many keys are available. Zero for a custom key source.
     #[must_use]
     pub const fn key_count(&self) -> usize {
         self.key_count
     }
 
     /// How many published signature keys cannot be used. The log names each with the reason. A token that names such a key
-    /// gets 503. Zero for a key source of your own.
+    /// gets 503. Zero for a custom key source.
     #[must_use]
     pub const fn unusable_key_count(&self) -> usize {
         self.unusable_key_count

@@ -77,7 +77,7 @@ impl IssuerVerifier {
     }
 
     /// Verifies a JWT that the authorization server does not introspect, to find the cause: the failure of a check. If the
-    /// JWT is valid, or there are no keys to verify it with, the cause is the configuration.
+    /// JWT is valid, or keys to verify it with are not configured, the cause is the configuration.
     fn explain_unsupported(self: &Arc<Self>, verifier: &Arc<Verifier>, token: &[u8]) -> Verification<Accepted> {
         let misconfigured = Err(self.misconfigured(CANNOT_BE_INTROSPECTED));
         let Method::Introspection { keys: Some(keys), .. } = &self.method else {

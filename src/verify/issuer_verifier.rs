@@ -126,7 +126,7 @@ impl IssuerVerifier {
         Ok(claims)
     }
 
-    /// Waits for `work`, at most for `time_limit`. The error names `what`. Outside a tokio runtime there is no limit.
+    /// Waits for `work`, at most for `time_limit`. The error names `what`. Outside a tokio runtime the time is not limited.
     pub(super) async fn within_limit<T>(
         &self,
         what: &'static str,

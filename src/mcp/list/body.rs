@@ -17,7 +17,7 @@ pin_project! {
     #[derive(Debug)]
     #[project = FilteredBodyProjection]
     pub(in crate::mcp) enum FilteredBody<B> {
-        /// It has no list.
+        /// It does not contain a list.
         Untouched { #[pin] body: B },
         Json { json: Box<FilteredJson<B>> },
         Events { #[pin] events: FilteredEvents<B> },

@@ -21,7 +21,7 @@ impl ListFilter {
         Self { rules, caller }
     }
 
-    /// Filters a JSON-RPC message, or a batch. `None` if there is no list in it.
+    /// Filters a JSON-RPC message, or a batch. `None` if it does not contain a list.
     pub(super) fn filter(&self, json: &[u8]) -> serde_json::Result<Option<Vec<u8>>> {
         filter_json(json, &|kind, name| self.rules.lets_use(kind, name, &self.caller))
     }

@@ -37,7 +37,7 @@ pub(in crate::mcp) fn each_member<'b>(
     serde_json::Deserializer::from_str(object.get()).deserialize_map(visitor)
 }
 
-/// Calls its function with each member of an object, or with each element of an array, which has no name.
+/// Calls its function with each member of an object, or with each element of an array, which does not have a name.
 struct PartVisitor<F>(F);
 
 impl<'b, F: FnMut(Option<Cow<'b, str>>, &'b RawValue) -> bool> Visitor<'b> for PartVisitor<F> {

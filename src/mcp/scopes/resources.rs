@@ -6,7 +6,7 @@ use super::uri_template::{UriPattern, UriTemplate};
 /// The index of a rule in [`Rules`](super::Rules).
 pub(super) type RuleId = usize;
 
-/// Who may use a target if its rules are met, from the fewest callers to the most.
+/// The callers that may use a target if its rules are satisfied, from the fewest callers to the most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum TargetAccess {
     /// No rule lists it, so nobody with [`deny_unlisted`](super::McpScopes::deny_unlisted).

@@ -237,7 +237,7 @@ impl Rules {
     }
 }
 
-/// The setting that makes a target of `method` public; `None` if the method has no target.
+/// The setting that makes a target of `method` public; `None` if the method does not have a target.
 fn names_its_target(method: &str) -> Option<&'static str> {
     match method {
         "tools/call" => Some("public_tools"),

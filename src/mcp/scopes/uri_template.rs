@@ -68,7 +68,7 @@ impl UriTemplate {
         if parts.iter().filter(|part| matches!(part, TemplatePart::Expression(_))).count() > MAX_EXPRESSIONS {
             return Err(InvalidTemplate::TooManyExpressions);
         }
-        // `https://{+path}` has no canonical URI of one segment, because `https://x` is written `https://x/`.
+        // `https://{+path}` does not match a canonical URI of one segment, because `https://x` is written `https://x/`.
         let samples = ["x", "x/x"].map(|reserved| (reserved, expand(&parts, reserved, true)));
         let [first, second] = &samples;
         let is_second = CanonicalUri::parse(&first.1).is_err() && CanonicalUri::parse(&second.1).is_ok();
