@@ -74,7 +74,7 @@ pub fn logto(endpoint: &str) -> Issuer {
     checked(issuer, "logto", [trimmed], [&root], "the URL of the tenant, without a path")
 }
 
-/// A Microsoft Entra ID tenant, v2 tokens: `entra("72f988bf-...")`, by its identifier, not its name.
+/// A Microsoft Entra ID tenant, v2 tokens: `entra("00000000-0000-0000-0000-000000000000")`, by its identifier, not its name.
 ///
 /// 1. *App registrations*, *New registration* for this resource; its *Application (client) ID* is the audience of every
 ///    token, of ID tokens too: `.accept_client_id_as_audience("<that GUID>")`.
@@ -213,8 +213,8 @@ mod tests {
             (keycloak("https://kc", "realms/demo"), "keycloak(\"https://kc\", \"demo\")"),
             (logto("t.logto.app"), "logto(\"https://t.logto.app\")"),
             (logto("https://t.logto.app/oidc"), "logto(\"https://t.logto.app\")"),
-            (entra("contoso.onmicrosoft.com"), "entra(\"72f988bf-86f1-41af-91ab-2d7cd011db47\")"),
-            (entra("https://login.microsoftonline.com/x"), "entra(\"72f988bf-86f1-41af-91ab-2d7cd011db47\")"),
+            (entra("contoso.onmicrosoft.com"), "entra(\"00000000-0000-0000-0000-000000000000\")"),
+            (entra("https://login.microsoftonline.com/x"), "entra(\"00000000-0000-0000-0000-000000000000\")"),
             (cognito("us-east-1_x", "us-east-1"), "cognito(\"us-east-1\", \"us-east-1_x\")"),
             (cognito("us-east-1", "eu-west-1_x"), "cognito(\"eu-west-1\", \"eu-west-1_x\")"),
             (cognito("us-east-1", "pool/us-east-1_x"), "cognito(\"us-east-1\", \"us-east-1_x\")"),

@@ -81,7 +81,7 @@ fn rules_that_cannot_work_fail_at_build() {
         (
             new().resource("r://a b/{id}", ["a"]),
             Setting,
-            "it has a character that is not allowed in a URI, such as a backslash, a space",
+            "it has a character that is not allowed in a URI; remove backslashes and control characters",
         ),
         (
             new().resource("r://%c3%a9/{id}", ["a"]),
