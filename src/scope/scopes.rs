@@ -1,13 +1,7 @@
-//! Scopes, scope hierarchies, the scopes that an operation needs, and the scopes that a challenge names.
-
-mod requirement;
-
 use std::collections::HashSet;
 use std::fmt;
 
 use smallvec::SmallVec;
-
-pub(crate) use requirement::{RequestedScopes, ScopeHierarchy, ScopeRequirement};
 
 /// A set of scopes, in the order in which they were given (RFC 6749, section 3.3).
 ///
@@ -102,7 +96,7 @@ impl Scopes {
         Self::distinct(self.iter().filter(|scope| *scope != unwanted))
     }
 
-    fn distinct<'a>(scopes: impl Iterator<Item = &'a str>) -> Self {
+    pub(super) fn distinct<'a>(scopes: impl Iterator<Item = &'a str>) -> Self {
         let mut text = String::new();
         let mut few: SmallVec<[&str; FEW]> = SmallVec::new();
         let mut many: HashSet<&str> = HashSet::new();
@@ -143,12 +137,7 @@ fn is_scope_token(text: &str) -> bool {
 
 /// The number of scopes that are compared one by one. More are hashed, since the comparison takes quadratic time.
 const FEW: usize = 16;
-/// The scope for a refresh token. A client requests it by its own decision, so that no challenge names it
-/// (MCP 2026-07-28).
-pub(crate) const OFFLINE_ACCESS: &str = "offline_access";
 
-#[cfg(test)]
-mod properties;
 #[cfg(test)]
 mod tests {
     use super::*;
