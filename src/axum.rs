@@ -19,7 +19,7 @@ impl<S: Sync> FromRequestParts<S> for AuthInfo {
     }
 }
 
-/// The caller of the request. `None` if the layer allows anonymous requests and the request has no access token.
+/// The caller of the request. `None` if the layer accepted the request without an access token.
 impl<S: Sync> OptionalFromRequestParts<S> for AuthInfo {
     type Rejection = Rejection;
 

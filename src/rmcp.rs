@@ -34,12 +34,12 @@ pub trait RequestContextExt {
     /// The caller of the request.
     ///
     /// # Errors
-    /// A rejection with a challenge if the request has no access token. An internal error if no layer covers the endpoint,
-    /// or if the transport is not HTTP. The `?` operator converts it to an [`ErrorData`], and [`CallToolResult::from`] to the
-    /// result of a tool.
+    /// A rejection with a challenge if the request does not have an access token. An internal error if no layer covers the
+    /// endpoint, or if the transport is not HTTP. The `?` operator converts it to an [`ErrorData`], and
+    /// [`CallToolResult::from`] to the result of a tool.
     fn auth_info(&self) -> Result<&AuthInfo, Rejection>;
 
-    /// The caller of the request. `None` if the layer allows anonymous requests and the request has no access token.
+    /// The caller of the request. `None` if the layer accepted the request without an access token.
     ///
     /// # Errors
     /// An internal error if no layer covers the endpoint, or if the transport is not HTTP. A forgotten layer must not make

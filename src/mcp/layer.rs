@@ -227,7 +227,7 @@ impl McpLayer {
         Ok(self.with(|state| state.max_body = bytes))
     }
 
-    /// Rejects request bodies over this size with a challenge if the request has no access token: 1 KiB to
+    /// Rejects request bodies over this size with a challenge if the request does not have an access token: 1 KiB to
     /// [`max_body`](Self::max_body), 64 KiB by default.
     ///
     /// It applies with [`allow_anonymous`](Self::allow_anonymous). Call `max_body` first to set more than 4 MiB. A smaller

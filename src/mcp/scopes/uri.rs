@@ -1,8 +1,9 @@
 //! The canonical form of a URI.
 //!
-//! **A URI in canonical form is compared with the scope rules as it is written. Any other URI needs the scopes of all rules.**
-//! All servers read a canonical URI in the same way. Otherwise they differ in what they do with upper case, `..`, percent-encoding and the like, and the
-//! layer cannot know how the server behind it reads a URI. [`CanonicalUri::parse`] checks, in this order:
+//! **A URI in canonical form is compared with the scope rules as it is written. Any other URI needs the scopes of all
+//! rules.** All servers read a canonical URI in the same way. Otherwise they differ in what they do with upper case,
+//! `..`, percent-encoding and the like, and the layer cannot know how the server behind it reads a URI.
+//! [`CanonicalUri::parse`] checks, in this order:
 //!
 //! | check | rejected, for example |
 //! |---|---|
