@@ -1,8 +1,9 @@
-//! How many cases the properties try, wherever they stand.
+//! The number of cases for all property tests in `src`.
 
 use proptest::test_runner::Config;
 
-/// So many cases, or as many as `PROPTEST_CASES` says. Failures are kept in `proptest-regressions` and tried first.
+/// This number of cases, unless `PROPTEST_CASES` sets another one. Failing inputs are kept in `proptest-regressions` and run
+/// first.
 pub(crate) fn cases(usual: u32) -> Config {
     let config = Config::default();
     match std::env::var_os("PROPTEST_CASES") {

@@ -1,4 +1,5 @@
-//! The check of names beside a simple one, for generated documents with repeated, escaped and reserved names.
+//! The check of names gives the same results as a simple one, for generated documents with repeated, escaped and reserved
+//! names.
 #![allow(clippy::arithmetic_side_effects, clippy::string_slice, reason = "tests know their data")]
 
 use std::collections::{HashMap, HashSet};
@@ -81,7 +82,7 @@ proptest! {
         }
         let read = unique_object(&text);
         prop_assert_eq!(is_unique_object(&text), read.is_ok());
-        // Written out again it has as many names as were read: none was swallowed by its twin.
+        // The document that is written again has as many names as the one that was read, so no member was lost.
         if let Ok(read) = read {
             let written = serde_json::to_vec(&read).unwrap();
             prop_assert!(is_unique_object(&written));

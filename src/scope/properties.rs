@@ -1,4 +1,4 @@
-//! Hierarchies beside a table of who reaches whom, and what is enough beside what was enough before.
+//! A scope hierarchy gives the same results as a table of its transitive closure, and more scopes never allow less.
 #![allow(clippy::arithmetic_side_effects, clippy::string_slice, reason = "tests know their data")]
 
 use proptest::prelude::*;
@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::properties::cases;
 
-/// Scopes that exist. Few, so that their rules meet.
+/// The number of scopes. It is small, so that rules often concern the same scopes.
 const COUNT: usize = 6;
 
 proptest! {
@@ -27,7 +27,7 @@ proptest! {
     }
 
     #[test]
-    fn more_is_never_worse_and_less_is_never_better(
+    fn more_scopes_never_allow_less(
         rules in acyclic_rules(10),
         kept in prop::collection::vec(any::<bool>(), 10),
         granted in sets(),
@@ -39,14 +39,14 @@ proptest! {
         let fewer_rules: Vec<_> = rules.iter().zip(&kept).filter(|(_, kept)| **kept).map(|(rule, _)| *rule).collect();
         let fewer = hierarchy(&fewer_rules).unwrap();
         let (less, whole) = (scopes(&granted), scopes(&granted).union(&scopes(&more)));
-        // Either direction: what is allowed stays so with more, what is refused stays so with less.
+        // An allowed request stays allowed with more scopes. A rejected one stays rejected with fewer.
         prop_assert!(!needed.is_met(&less, &fewer) || needed.is_met(&less, &all));
         prop_assert!(!needed.is_met(&less, &all) || needed.is_met(&whole, &all));
         prop_assert!(!needed.is_met(&less, &fewer) || needed.is_met(&whole, &all));
     }
 
     #[test]
-    fn what_is_met_is_what_the_layers_ask_for(rules in acyclic_rules(8), granted in sets(), layers in layers()) {
+    fn a_requirement_is_met_if_the_scopes_of_all_layers_are_granted(rules in acyclic_rules(8), granted in sets(), layers in layers()) {
         let reaches = closure(&rules);
         let holds = |scope: &usize| granted.iter().any(|held| held == scope || reaches[*held][*scope]);
         let expected = layers.iter().all(|Asks { any, of }| match any {
@@ -57,7 +57,7 @@ proptest! {
     }
 
     #[test]
-    fn who_gets_what_a_challenge_names_has_enough_and_not_too_much(
+    fn the_scopes_of_a_challenge_are_sufficient_and_necessary(
         rules in acyclic_rules(8),
         granted in sets(),
         layers in layers(),
@@ -66,7 +66,7 @@ proptest! {
         let named = needed.challenge(&built);
         prop_assert!(needed.is_met(&named, &built), "{} is not enough", named);
         prop_assert!(needed.is_met(&scopes(&granted).union(&named), &built));
-        // Every way of satisfying all layers: none of them is held by who holds what is named, and not the other way round.
+        // No other way to satisfy all layers needs fewer permissions than the scopes of the challenge.
         let mut ways = vec![Scopes::EMPTY];
         for Asks { any, of } in layers.iter().filter(|layer| !layer.of.is_empty()) {
             let lists: Vec<_> = match any {
@@ -82,7 +82,7 @@ proptest! {
     }
 
     #[test]
-    fn a_text_of_scopes_is_read_as_its_pieces(text in "[ab\"\\\\\t \u{e9}]{0,12}|[a-d ]{0,700}") {
+    fn a_list_of_scopes_is_split_at_spaces(text in "[ab\"\\\\\t \u{e9}]{0,12}|[a-d ]{0,700}") {
         let granted = Scopes::granted(&text);
         let mut pieces: Vec<&str> = Vec::new();
         for piece in text.split(' ') {
@@ -105,7 +105,7 @@ fn rules(most: usize) -> impl Strategy<Value = Rules> {
     prop::collection::vec((0..COUNT, 0..COUNT), 0..most)
 }
 
-/// Each rule leads from a scope to a later one, so that no circle is possible.
+/// Each rule goes from a scope to a later one, so circles are impossible.
 fn acyclic_rules(most: usize) -> impl Strategy<Value = Rules> {
     prop::collection::vec((0..COUNT - 1, 1..COUNT), 0..most)
         .prop_map(|rules| rules.into_iter().filter(|(broad, narrow)| broad < narrow).collect())
@@ -115,7 +115,7 @@ fn sets() -> impl Strategy<Value = Vec<usize>> {
     prop::collection::vec(0..COUNT, 0..4)
 }
 
-/// The scopes that one layer needs: any of these, or all of them.
+/// The scopes that one layer requires: any of these, or all of them.
 #[derive(Debug, Clone)]
 struct Asks {
     any: bool,
@@ -146,7 +146,7 @@ fn requirement(layers: &[Asks]) -> ScopeRequirement {
     })
 }
 
-/// Floyd and Warshall's: whether one scope implies another, by however many steps.
+/// Whether one scope implies another, in any number of steps (the algorithm of Floyd and Warshall).
 fn closure(rules: &Rules) -> [[bool; COUNT]; COUNT] {
     let mut reaches = [[false; COUNT]; COUNT];
     for (broad, narrow) in rules {

@@ -105,7 +105,7 @@ fn than(host: &str) -> AddressPolicy {
 }
 
 #[tokio::test]
-async fn a_name_that_leads_inwards_is_not_connected_to() {
+async fn a_name_with_a_private_address_is_not_connected_to() {
     let world = World::new();
     for address in [
         "127.0.0.1",
@@ -148,7 +148,7 @@ async fn a_name_that_leads_inwards_is_not_connected_to() {
 }
 
 #[tokio::test]
-async fn an_address_in_a_url_is_judged_however_it_is_spelled() {
+async fn every_spelling_of_an_address_in_a_url_is_checked() {
     let world = World::new();
     for host in [
         "127.0.0.1",
@@ -177,9 +177,9 @@ async fn an_address_in_a_url_is_judged_however_it_is_spelled() {
 }
 
 #[tokio::test]
-async fn a_name_is_judged_by_the_answer_that_it_is_connected_by() {
+async fn the_dns_response_of_the_connection_itself_is_checked() {
     let world = World::new();
-    // One question for the connection, and none before it: there is no earlier answer that could be a better one.
+    // The name is resolved once, for the connection, so the checked DNS response cannot differ from the used one.
     world.names.set("rebinding.example", &[&["127.0.0.1"], &["8.8.8.8"]]);
     let refused = world.get("rebinding.example", than("issuer.example")).await;
     assert_eq!(refused, Some(HttpErrorKind::ForbiddenAddress));
@@ -209,7 +209,7 @@ async fn of_several_addresses_only_the_public_ones_are_tried() {
 }
 
 #[tokio::test]
-async fn no_record_of_an_issuer_lends_trust_to_it() {
+async fn dns_records_of_an_issuer_do_not_make_it_trusted() {
     let world = World::new();
     world.names.set("inward.example", &[&["127.0.0.1"]]);
     let forbidden = Some(HttpErrorKind::ForbiddenAddress);
@@ -228,7 +228,7 @@ async fn no_record_of_an_issuer_lends_trust_to_it() {
 }
 
 #[tokio::test]
-async fn an_operator_who_writes_a_private_address_is_inside() {
+async fn a_private_address_in_the_configuration_allows_private_addresses() {
     for written in ["192.168.0.1", "[::1]", "[fd00::1]:8443", "localhost:8080", "keycloak.localhost"] {
         let world = World::new();
         world.names.set("inward.example", &[&["127.0.0.1"]]);
@@ -243,7 +243,7 @@ async fn an_operator_who_writes_a_private_address_is_inside() {
 }
 
 #[tokio::test]
-async fn a_name_below_localhost_is_this_machine_whatever_a_name_server_says() {
+async fn a_name_below_localhost_is_loopback_whatever_dns_says() {
     let world = World::new();
     for name in ["localhost", "keys.localhost", "a.b.LOCALHOST", "keys.localhost."] {
         world.names.set(name, &[&["192.0.2.1"]]);
@@ -255,7 +255,7 @@ async fn a_name_below_localhost_is_this_machine_whatever_a_name_server_says() {
 }
 
 #[tokio::test]
-async fn an_answer_says_which_address_it_came_from() {
+async fn a_response_has_the_address_that_it_came_from() {
     let world = World::new();
     world.names.set("inward.example", &[&["127.0.0.1"]]);
     for host in ["inward.example", "127.0.0.1"] {
@@ -271,7 +271,7 @@ async fn an_answer_says_which_address_it_came_from() {
 }
 
 #[tokio::test]
-async fn a_client_of_ones_own_is_asked_for_nothing_but_the_request() {
+async fn a_custom_client_only_sends_the_request() {
     let names = Arc::<Names>::default();
     let canary = Canary::start();
     names.set("proxied.example", &[&["127.0.0.1"]]);
@@ -291,7 +291,7 @@ async fn a_client_of_ones_own_is_asked_for_nothing_but_the_request() {
 }
 
 #[tokio::test]
-async fn settings_of_ones_own_do_not_open_what_is_closed() {
+async fn custom_settings_do_not_remove_restrictions() {
     let names = Arc::<Names>::default();
     names.set("inward.example", &[&["127.0.0.1"]]);
     let careless = |builder: ClientBuilder| {

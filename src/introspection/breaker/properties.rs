@@ -1,5 +1,5 @@
-//! Whatever calls meet with and whenever they end: only failures open the breaker, strangers make no pause longer, and an
-//! answer closes it.
+//! For all outcomes of requests, in any order: only failures open the circuit breaker, made-up tokens do not lengthen a pause,
+//! and a response closes the circuit breaker.
 #![allow(clippy::arithmetic_side_effects, reason = "tests know their data")]
 
 use proptest::prelude::*;
@@ -12,7 +12,7 @@ proptest! {
     #![proptest_config(cases(1_000))]
 
     #[test]
-    fn an_endpoint_that_fails_is_spared_and_no_other(events in prop::collection::vec(events(), 1..200)) {
+    fn only_an_endpoint_that_fails_gets_fewer_requests(events in prop::collection::vec(events(), 1..200)) {
         let mut model = Model { breaker: CircuitBreaker::new(), now: Instant::now(), calls: Vec::new(), failures: 0, pause: None };
         for event in events {
             model.happen(event)?;
@@ -22,7 +22,7 @@ proptest! {
 
 #[derive(Debug, Clone, Copy)]
 enum Event {
-    /// A call about one of a few tokens is sent, if that is allowed.
+    /// A request for one of a few tokens is sent, if that is allowed.
     Send(u8),
     End(Index, Outcome),
     Pass(u64),
@@ -57,9 +57,9 @@ struct Model {
     breaker: CircuitBreaker,
     now: Instant,
     calls: Vec<Sent>,
-    /// Since the last answer.
+    /// Since the last response.
     failures: u32,
-    /// How long the last pause was, and its end, if there was no answer since.
+    /// The length of the last pause and its end, if no response has arrived since.
     pause: Option<(Duration, Instant)>,
 }
 
@@ -99,7 +99,7 @@ impl Model {
             Transition::Opened(pause) => {
                 prop_assert!((FIRST_PAUSE..=LONGEST_PAUSE).contains(&pause), "{:?}", pause);
                 match self.pause {
-                    // A second pause has a reason that no stranger's token can be.
+                    // Only a failure that no made-up token can cause leads to a second pause.
                     Some((last, until)) => {
                         prop_assert!(call.was_active || is_conclusive || outcome == Outcome::Unreachable);
                         prop_assert!(pause >= last && call.at >= until && self.now >= until);

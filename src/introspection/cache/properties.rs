@@ -1,4 +1,4 @@
-//! What is remembered, beside a list of all that was ever said.
+//! The cache gives the same results as a simple model that keeps a list of all responses.
 #![allow(clippy::arithmetic_side_effects, clippy::string_slice, reason = "tests know their data")]
 
 use std::time::Duration;
@@ -16,7 +16,7 @@ proptest! {
     #![proptest_config(cases(600))]
 
     #[test]
-    fn nothing_is_recalled_that_was_not_said_or_does_not_hold_any_more(
+    fn only_fresh_results_of_real_responses_are_returned(
         times in lifetimes(),
         events in prop::collection::vec(events(), 1..80),
     ) {
@@ -35,7 +35,7 @@ proptest! {
     #![proptest_config(cases(6))]
 
     #[test]
-    fn however_large_the_answers_memory_is_bounded(sizes in prop::collection::vec(1_usize..65_536, 1..8), seed: u32) {
+    fn large_responses_take_bounded_memory(sizes in prop::collection::vec(1_usize..65_536, 1..8), seed: u32) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         let _entered = runtime.enter();
         let cache = ResponseCache::new(Introspection::new(ClientCredentials::basic("id", "secret")).lifetimes);
@@ -55,9 +55,9 @@ proptest! {
 
 #[derive(Debug, Clone)]
 enum Event {
-    /// A question goes out, unless one about this token is under way.
+    /// An introspection request is sent, unless one for this token is in flight.
     Ask(usize),
-    /// One of the answers comes in.
+    /// The response to one of the requests arrives.
     Answer {
         question: Index,
         answer: Answer,
@@ -72,7 +72,7 @@ enum Event {
         within: Option<u64>,
     },
     Pass(u64),
-    /// Time passes up to the end of something that was said, or to a millisecond before or after it.
+    /// Time passes until a cached result ends, or until a millisecond before or after that.
     PassTo {
         said: Index,
         end: End,
@@ -82,7 +82,7 @@ enum Event {
 
 #[derive(Debug, Clone, Copy)]
 enum Answer {
-    /// With what is left of the token's life, in milliseconds.
+    /// With the remaining lifetime of the token, in milliseconds.
     Active(Option<u64>),
     Inactive,
 }
@@ -94,7 +94,7 @@ enum End {
     Staleness,
 }
 
-/// Tokens: the first two are alike in what forgetting goes by.
+/// The number of tokens. The fingerprints of the first two begin with the same byte, by which `remove` finds requests in flight.
 const TOKENS: usize = 3;
 
 fn events() -> impl Strategy<Value = Event> {
@@ -122,13 +122,13 @@ fn lifetimes() -> impl Strategy<Value = Lifetimes> {
 struct Model {
     cache: ResponseCache,
     times: Lifetimes,
-    /// Questions without an answer: of which token, asked when, and how many times its like had been forgotten.
+    /// Requests in flight: the token, the time of sending, and how often tokens of its kind had been forgotten.
     open: Vec<(PendingLookup, usize, Instant)>,
-    /// The questions that nobody waits for any more, because their token was forgotten.
+    /// The requests whose token was forgotten meanwhile, so that no caller waits for them.
     abandoned: Vec<(PendingLookup, usize, Instant)>,
-    /// All answers that counted, oldest first.
+    /// All responses that were cached, oldest first.
     said: Vec<Said>,
-    /// What was said last of each token since it was forgotten last.
+    /// The last response for each token since it was last forgotten.
     holds: [Option<usize>; TOKENS],
 }
 
@@ -171,7 +171,7 @@ impl Model {
             Event::Forget(token) => {
                 self.cache.remove(&fingerprint(token));
                 self.holds[token] = None;
-                // What is asked about others of its kind goes on, and may or may not be kept: it is not looked at.
+                // Requests for other tokens of its kind continue. Their results may be cached or not, so the model ignores them.
                 let kin = |other: usize| fingerprint(other)[0] == fingerprint(token)[0];
                 let (gone, open) = self.open.drain(..).partition(|(_, asked, _)| kin(*asked));
                 self.open = open;
@@ -220,7 +220,10 @@ impl Model {
         match (self.cache.get(&fingerprint(token), within), expected) {
             (None, None) => {}
             (Some(TokenStatus::Active(claims)), Some(Said { claims: Some(said), .. })) => {
-                prop_assert!(std::ptr::eq(claims.scopes(), said.scopes()), "another answer than the last");
+                prop_assert!(
+                    std::ptr::eq(claims.scopes(), said.scopes()),
+                    "the result is not that of the last response"
+                );
             }
             (Some(TokenStatus::Inactive), Some(Said { claims: None, .. })) => {}
             (recalled, expected) => {
@@ -264,7 +267,7 @@ impl Model {
             0 => at,
             _ => at + millisecond,
         })
-        // Not to the end of a token that outlives the clock.
+        // The clock cannot reach the expiry of some tokens.
         .filter(|at| *at < Instant::now() + Duration::from_secs(3600))
     }
 }

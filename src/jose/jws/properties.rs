@@ -1,4 +1,4 @@
-//! Each token has one text, and no text makes the parser panic.
+//! Each token has exactly one text, and the parser does not panic for any text.
 #![allow(clippy::arithmetic_side_effects, clippy::string_slice, reason = "tests know their data")]
 
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -11,10 +11,10 @@ proptest! {
     #![proptest_config(cases(2_000))]
 
     #[test]
-    fn a_text_is_decoded_if_and_only_if_it_is_the_encoding_of_what_it_decodes_to(text in texts()) {
+    fn only_the_canonical_encoding_is_decoded(text in texts()) {
         match decode(&text) {
             Ok(bytes) => prop_assert_eq!(URL_SAFE_NO_PAD.encode(bytes), text),
-            // The bits are counted, without a decoder: a text that is rejected encodes nothing.
+            // Bits are counted without a decoder: a rejected text is not the encoding of any bytes.
             Err(_) => {
                 let values: Option<Vec<u32>> = text.bytes().map(value).collect();
                 let is_encoding = values.is_some_and(|values| match (values.len() % 4, values.last()) {
@@ -29,12 +29,12 @@ proptest! {
     }
 
     #[test]
-    fn bytes_survive_being_encoded(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+    fn encoded_bytes_are_decoded_to_the_same_bytes(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
         prop_assert_eq!(decode(URL_SAFE_NO_PAD.encode(&bytes)).unwrap(), bytes);
     }
 
     #[test]
-    fn a_token_is_cut_at_its_two_dots_and_nowhere_else(
+    fn a_token_is_split_only_at_its_two_dots(
         token in prop_oneof![any::<Vec<u8>>(), "[aA_.=-]{0,12}".prop_map(String::into_bytes)],
     ) {
         let parts: Vec<&[u8]> = token.split(|byte| *byte == b'.').collect();
