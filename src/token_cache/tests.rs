@@ -14,7 +14,7 @@ impl<V: Weighed> TokenCache<V> {
     }
 }
 
-/// A fingerprint that is as spread as real ones are.
+/// A fingerprint whose bytes are distributed like those of a real one.
 pub(crate) fn fingerprint(number: u64) -> Fingerprint {
     let mut fingerprint = [0; 32];
     fingerprint[..8].copy_from_slice(&number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes());

@@ -23,7 +23,7 @@ fn the_urls_of_a_document_are_limited_by_the_configured_url() {
         ("https://as.example", "http://as.localhost/jwks", Forbidden),
         ("https://8.8.8.8", "https://169.254.169.254/", Forbidden),
         ("https://8.8.8.8", "https://8.8.8.8/jwks", Anywhere),
-        // A private host may name private addresses.
+        // URLs in a document from a private host may have private addresses.
         ("https://10.1.2.3", "https://10.9.9.9/jwks", Anywhere),
         ("http://127.0.0.1:8080", "http://127.0.0.1:8081/jwks", Anywhere),
         ("http://[::1]:8080", "http://127.0.0.1:8081/jwks", Anywhere),

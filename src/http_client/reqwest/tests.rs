@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
 
-/// A resolver of ours: each name has answers that follow each other, the last one for ever.
+/// A resolver for tests: each name has a list of DNS responses. The last one is repeated.
 #[derive(Default)]
 struct Names {
     answers: Mutex<HashMap<String, Vec<Vec<IpAddr>>>>,
@@ -41,7 +41,7 @@ impl Resolve for Names {
     }
 }
 
-/// A server on a loopback port that keeps its connections, and counts them.
+/// A server on a loopback port that keeps its connections open and counts them.
 struct Canary {
     port: u16,
     connections: Arc<AtomicUsize>,
@@ -52,7 +52,7 @@ impl Canary {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let (port, connections) = (listener.local_addr().unwrap().port(), Arc::<AtomicUsize>::default());
         let counter = Arc::clone(&connections);
-        // Ends with the process: it holds a port and nothing else.
+        // It ends with the process, because it holds only a port.
         drop(std::thread::spawn(move || {
             for mut stream in listener.incoming().flatten() {
                 counter.fetch_add(1, Ordering::SeqCst);
@@ -85,7 +85,7 @@ impl World {
         Self { names, client, canary: Canary::start() }
     }
 
-    /// A request to a host of the canary's port; what was out of the ordinary.
+    /// Sends a request to this host at the port of the test server, and returns the kind of the error, if there is one.
     async fn get(&self, host: &str, addresses: AddressPolicy) -> Option<HttpErrorKind> {
         let request = Request::get(format!("http://{host}:{}/keys", self.canary.port)).body(Bytes::new()).unwrap();
         self.client.send(request, RequestLimits::new(1024, addresses)).await.err().map(|error| error.kind())
@@ -131,17 +131,17 @@ async fn a_name_with_a_private_address_is_not_connected_to() {
         world.names.set("inward.example", &[&[address]]);
         let guarded = public_only(&world.names);
         assert!(resolve(&guarded, "inward.example").await.is_err_and(|error| error.is::<NotPublic>()), "{address}");
-        // Were the guard broken, this would be a connection to it: so only to this machine.
+        // If the check were broken, a connection would be made, so all addresses are on this machine.
         if !address.parse::<IpAddr>().unwrap().to_canonical().is_loopback() {
             continue;
         }
         let forbidden = Some(HttpErrorKind::ForbiddenAddress);
         assert_eq!(world.get("inward.example", than("issuer.example")).await, forbidden, "{address}");
-        // In capitals, and as the root's child, it is the same name.
+        // Case and a dot at the end make no difference.
         assert_eq!(world.get("INWARD.example", than("issuer.example")).await, forbidden, "{address}");
     }
     assert_eq!(world.canary.connections(), 0);
-    // That it is the name which decides: whoever wrote it may have it.
+    // The configured name decides: for it, every address is allowed.
     world.names.set("inward.example", &[&["127.0.0.1"]]);
     assert_eq!(world.get("inward.example", AddressPolicy::Any).await, None);
     assert_eq!(world.canary.connections(), 1);
@@ -166,7 +166,7 @@ async fn every_spelling_of_an_address_in_a_url_is_checked() {
         let uri = format!("http://{host}:{}/keys", world.canary.port).parse().unwrap();
         let chosen = world.client.client_for(&uri, &than("issuer.example"));
         assert!(chosen.is_err_and(|error| error.kind() == HttpErrorKind::ForbiddenAddress), "{host}");
-        // As above: what is not on this machine is not even tried.
+        // An address that is not on this machine is not tried, as above.
         if host.contains("169.254") || host.contains("a9fe") {
             continue;
         }
@@ -184,7 +184,7 @@ async fn the_dns_response_of_the_connection_itself_is_checked() {
     let refused = world.get("rebinding.example", than("issuer.example")).await;
     assert_eq!(refused, Some(HttpErrorKind::ForbiddenAddress));
     assert_eq!(world.names.asked(), ["rebinding.example"]);
-    // A connection that stands already, and was made for the one who wrote the name, is not used for others.
+    // An open connection that was made for the configured name is not used for other requests.
     world.names.set("kept.example", &[&["127.0.0.1"]]);
     assert_eq!(world.get("kept.example", AddressPolicy::Any).await, None);
     assert_eq!(world.get("kept.example", AddressPolicy::Any).await, None);
@@ -218,11 +218,11 @@ async fn dns_records_of_an_issuer_do_not_make_it_trusted() {
         assert_eq!(world.get("inward.example", than("issuer.example")).await, forbidden, "{records:?}");
         assert_eq!(world.get("127.0.0.1", than("issuer.example")).await, forbidden, "{records:?}");
     }
-    // Nor is the same name on another port the same server.
+    // The same name at another port is another server.
     assert_eq!(world.get("issuer.example", than("issuer.example")).await, forbidden);
     assert_eq!(world.get("issuer.example", than("issuer.example:8443")).await, forbidden);
     assert_eq!(world.canary.connections(), 0);
-    // The host and port that the operator wrote may be anywhere.
+    // The configured host and port may have any address.
     let same = format!("issuer.example:{}", world.canary.port);
     assert_eq!(world.get("ISSUER.example", than(&same)).await, None);
 }
@@ -260,7 +260,7 @@ async fn a_response_has_the_address_that_it_came_from() {
     world.names.set("inward.example", &[&["127.0.0.1"]]);
     for host in ["inward.example", "127.0.0.1"] {
         let url = format!("http://{host}:{}/keys", world.canary.port);
-        // The second time over the connection that was kept.
+        // The second request uses the open connection.
         for _ in 0..2 {
             let request = Request::get(&url).body(Bytes::new()).unwrap();
             let answer = world.client.send(request, RequestLimits::new(1024, AddressPolicy::Any)).await.unwrap();
@@ -283,7 +283,7 @@ async fn a_custom_client_only_sends_the_request() {
         let refused = world.get(host, than("issuer.example")).await;
         assert_eq!(refused, Some(HttpErrorKind::ForbiddenAddress), "{host}");
     }
-    // The other end of the connection may be a proxy, so it lends no trust to what is answered.
+    // The remote end of the connection may be a proxy, so its address does not make a document trusted.
     let url = format!("http://proxied.example:{}/keys", world.canary.port);
     let request = Request::get(&url).body(Bytes::new()).unwrap();
     let answer = world.client.send(request, RequestLimits::new(1024, AddressPolicy::Any)).await.unwrap();
@@ -301,7 +301,7 @@ async fn custom_settings_do_not_remove_restrictions() {
     let world = World { names, client, canary: Canary::start() };
     let refused = world.get("inward.example", than("issuer.example")).await;
     assert_eq!((refused, world.canary.connections()), (Some(HttpErrorKind::ForbiddenAddress), 0));
-    // A redirect is an answer like any other.
+    // A redirect is returned like any other response.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let (port, target) = (listener.local_addr().unwrap().port(), world.canary.port);
     drop(std::thread::spawn(move || {

@@ -5,7 +5,7 @@ use super::*;
 const SECOND: Duration = Duration::from_secs(1);
 const KNOWN: Fingerprint = [1; 32];
 
-/// A breaker at a moment, and calls that begin and end in it.
+/// A circuit breaker and the current time.
 struct World {
     breaker: CircuitBreaker,
     now: Instant,
@@ -22,7 +22,7 @@ impl World {
         self.breaker.report(&call, outcome, self.now)
     }
 
-    /// A token that nobody has seen before.
+    /// A token that was never introspected before.
     fn stranger(&mut self, outcome: Outcome) -> Transition {
         self.strangers += 1;
         let call = Sent { token: [self.strangers; 32], was_active: false, at: self.now };
@@ -33,7 +33,7 @@ impl World {
         self.breaker.retry_in(self.now)
     }
 
-    /// The endpoint cannot be reached, five times.
+    /// Five requests that do not reach the endpoint.
     fn opened() -> Self {
         let mut world = Self::new();
         for number in 1..=5 {

@@ -4,7 +4,7 @@ use super::*;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 
-/// A limit, and the time.
+/// A concurrency limit and the current time.
 struct World {
     limit: ConcurrencyLimit,
     now: Instant,
@@ -15,7 +15,7 @@ impl World {
         Self { limit: ConcurrencyLimit::new(64, Duration::from_secs(3)), now: Instant::now() }
     }
 
-    /// As many calls as strangers may send at once, each with this outcome after this time.
+    /// As many requests as the limit allows for tokens without priority, each with this outcome after this time.
     fn round(&mut self, outcome: Outcome, millis: u32) {
         let (sent, mut calls) = (self.now, 0);
         while self.limit.allows_request(false) {
@@ -28,7 +28,7 @@ impl World {
         }
     }
 
-    /// One call while nothing else is in flight.
+    /// One request while no other is in flight.
     fn alone(&mut self, outcome: Outcome, millis: u32) {
         self.limit.begin(self.now);
         let sent = self.now;
@@ -112,18 +112,18 @@ fn latency_that_doubles_over_its_best_of_the_last_minute_halves_it() {
     assert_eq!(world.limit.limit, 10);
     world.round(Outcome::Active, 200);
     assert_eq!(world.limit.limit, 5);
-    // Of what takes only milliseconds, twice as many are noise.
+    // A latency of a few milliseconds often doubles by chance.
     let mut world = World::new();
     world.round(Outcome::Active, 2);
     world.round(Outcome::Active, 49);
     assert_eq!(world.limit.limit, 10);
-    // A minute later the endpoint may have become another.
+    // After a minute, an older latency is not compared any more.
     let mut world = World::new();
     world.round(Outcome::Active, 100);
     world.now += 60_000 * MILLISECOND;
     world.round(Outcome::Active, 500);
     assert_eq!(world.limit.limit, 10);
-    // Tokens that are not active are often found out sooner.
+    // The response for a token that is not active often comes sooner.
     let mut world = World::new();
     world.round(Outcome::NotActive, 60);
     world.round(Outcome::Active, 300);
@@ -179,7 +179,7 @@ fn a_call_that_times_out_alone_is_the_fault_of_its_token_if_the_endpoint_works()
         };
         let widths = [time_out(&mut limit), time_out(&mut limit), time_out(&mut limit), time_out(&mut limit)];
         assert_eq!(widths, [4, 2, 1, expected]);
-        // For two minutes more of the same changes nothing.
+        // For two minutes, more such outcomes do not change the limit.
         assert_eq!((0..20).map(|_| time_out(&mut limit)).max(), Some(expected), "{is_confirmed}");
     }
 }

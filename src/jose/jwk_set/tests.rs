@@ -272,7 +272,7 @@ fn thumbprints_select_a_key_where_there_is_no_key_id() {
         let name = KeyName { kid, x5t, x5t_s256 };
         assert_eq!(selected(keys, Algorithm::ES256, name.clone()), expected, "{name:?}");
     }
-    // One that cannot be used can be named so, too; and one that is alone needs no name.
+    // A key that cannot be used is found by its thumbprint too. The only key of a set needs no thumbprint.
     let keys = set(&[key("a", Some("A"), None), with(key("b", Some("B"), None), json!({"x": "%"}))]).unwrap();
     let x5t = |x5t| KeyName { x5t: Some(Cow::Borrowed(x5t)), ..KeyName::default() };
     assert_eq!(selected(&keys, Algorithm::ES256, x5t("B")), "unusable");
@@ -291,7 +291,7 @@ fn at_most_four_keys_with_one_key_id_are_tried() {
     let keys = set(&same(6)).unwrap();
     assert_eq!(selected(&keys, Algorithm::RS256, kid(Some("same"))), "same same same same or another");
     assert_eq!(keys.skipped(), [UnusableKey::TooMany; 2]);
-    // Keys for different algorithms are not alike.
+    // Keys for different algorithms count separately.
     let each = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"];
     let keys: Vec<Value> = each.iter().map(|alg| with(rsa(2048), json!({"kid": "same", "alg": alg}))).collect();
     assert_eq!(set(&keys).unwrap().keys().len(), 6);

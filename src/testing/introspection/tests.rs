@@ -145,7 +145,7 @@ async fn only_a_posted_form_with_one_token_is_understood() {
 }
 
 #[tokio::test]
-async fn a_client_of_ones_own_is_demanded() {
+async fn a_configured_client_is_required() {
     let issuer = TestIssuer::builder(URL).introspection_client("id", "secret").build();
     let token = issuer.token().opaque();
     for endpoint in ["introspect", "revoke"] {

@@ -74,7 +74,7 @@ fn what_needs_no_rule_is_found_by_servers_that_decode_first_too() {
     }
 }
 
-/// The same, tried one way after the other.
+/// The same, by a matcher that tries all possible divisions of the URI.
 fn matches_slowly(parts: &[TemplatePart], uri: &[u8]) -> bool {
     match parts.split_first() {
         None => uri.is_empty(),
