@@ -84,7 +84,7 @@ fn lock<K, V>(flights: &Flights<K, V>) -> MutexGuard<'_, HashMap<K, Flight<V>>> 
     flights.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Removes a flight from the map when its task ends, even by a panic or by the end of its runtime.
+/// Removes the work from the map when its task ends, even by a panic or by the end of its runtime.
 struct FlightGuard<K: Eq + Hash, V> {
     flights: Arc<Flights<K, V>>,
     key: K,
@@ -94,7 +94,7 @@ struct FlightGuard<K: Eq + Hash, V> {
 impl<K: Eq + Hash, V> Drop for FlightGuard<K, V> {
     fn drop(&mut self) {
         let mut flights = lock(&self.flights);
-        // If the flight was forgotten or lost, another one may have replaced it.
+        // If the work was forgotten or lost, newer work may have replaced it.
         if flights.get(&self.key).is_some_and(|flight| flight.result.same_channel(&self.sender.subscribe())) {
             flights.remove(&self.key);
         }

@@ -8,7 +8,7 @@
 //! |---|---|
 //! | confirms the token as active | the result of the claims check, which is the same as for a JWT |
 //! | responds that the token is not active; responds to an opaque token with 400 `unsupported_token_type` | 401 |
-//! | responds to a JWT with 400 `unsupported_token_type` | 503 and an `error` event if the JWT is valid by the issuer's keys, 401 if it is not, 503 if there are no keys |
+//! | responds to a JWT with 400 `unsupported_token_type` | 503 and an `error` event if the JWT is valid by the issuer's keys, 401 if it is not, 503 without keys |
 //! | responds with 400 and another error code that is not about the client | 401 if another token was confirmed as active within the last two minutes, else 503 |
 //! | responds with anything else, or not at all | 503; the cache is used only with [`stale_on_error`](Introspection::stale_on_error) |
 //!

@@ -162,4 +162,15 @@ mod tests {
         }
         assert_eq!(OperationFailure::from_rejection(&Rejection::new(RejectionKind::Internal)), None);
     }
+
+    #[test]
+    fn the_body_is_json_with_the_description() {
+        let rejections = ALL.map(|failure| Rejection::for_operation(failure, Some("\"a-1\"")));
+        for rejection in rejections.into_iter().chain([Rejection::for_origin()]) {
+            let description = rejection.description();
+            assert!(description.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'%'), "{description}");
+            let body: Value = serde_json::from_slice(rejection.to_response().body()).unwrap();
+            assert_eq!(body["error"]["message"], description);
+        }
+    }
 }

@@ -49,7 +49,7 @@ pin_project! {
             timeout: Option<Pin<Box<Sleep>>>,
             next: Option<Box<UnreadRequest<S>>>,
         },
-        // A preflight has no exchange.
+        // `None` for a preflight.
         Calling { #[pin] future: F, exchange: Option<Box<Exchange>> },
         Listing { listing: Option<Box<Listing<R>>> },
         Rejected { response: Option<Response<Bytes>> },

@@ -15,7 +15,7 @@
 //! | 8 | kind of token: no `cnf` and no mark of a token that is not an access token; with `require_at_jwt` the claims of RFC 9068; scopes at configured places; with an accepted client id as the only audience a scope, `roles` or `typ: at+jwt`; claims that the header repeats have the same value there | [`SenderConstrained`](CheckFailure::SenderConstrained), [`TokenType`](CheckFailure::TokenType), [`Claims`](CheckFailure::Claims), [`Header`](CheckFailure::Header) |
 //! | 9 | key: a key of this issuer for this `kid` (else `x5t#S256`, `x5t`) and `alg`, fetched if necessary | [`UnknownKey`](CheckFailure::UnknownKey); 503 if the key set is not available, or if the only such key cannot be used |
 //! | 10 | signature, with at most four keys of one name | [`Signature`](CheckFailure::Signature); 503 if a key of this name cannot be used |
-//! | 11 | revocation, with [`revocation_check`](crate::Issuer::revocation_check): an introspection result that is recent enough | [`Inactive`](CheckFailure::Inactive); 503 if there is no result |
+//! | 11 | revocation, with [`revocation_check`](crate::Issuer::revocation_check): an introspection result that is recent enough | [`Inactive`](CheckFailure::Inactive); 503 without a result |
 //!
 //! If a key has to be fetched for row 9, the token passes the rows again with that key, so that it cannot expire in the
 //! meantime.

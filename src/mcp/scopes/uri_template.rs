@@ -45,7 +45,7 @@ struct Expression {
 pub(super) enum InvalidTemplate {
     #[error("it is empty or longer than {MAX_URI} bytes")]
     Length,
-    #[error("a brace has no partner")]
+    #[error("an opening or a closing brace is missing")]
     Braces,
     #[error("an expression between braces is empty or has another character than letters, digits and `_.,:*%+#/;?&`")]
     Expression,

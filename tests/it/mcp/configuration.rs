@@ -51,14 +51,14 @@ fn rules_that_cannot_work_fail_at_build() {
         (
             new().resource("r://{id", ["a"]),
             Setting,
-            r#""r://{id" is not a URI template (RFC 6570): a brace has no partner"#,
+            r#""r://{id" is not a URI template (RFC 6570): an opening or a closing brace is missing"#,
         ),
-        (new().resource("r://id}", ["a"]), Setting, "a brace has no partner"),
+        (new().resource("r://id}", ["a"]), Setting, "an opening or a closing brace is missing"),
         (new().resource("r://{}", ["a"]), Setting, "an expression between braces is empty or has another character"),
         (new().resource("r://{a b}", ["a"]), Setting, "an expression between braces is empty or has another character"),
         (new().resource(long, ["a"]), Setting, "it is empty or longer than 8192 bytes"),
         (new().resource(many, ["a"]), Setting, "it has more than 16 expressions"),
-        (new().public_resources(["r://{"]), Setting, "a brace has no partner"),
+        (new().public_resources(["r://{"]), Setting, "an opening or a closing brace is missing"),
         (
             new().resource("Config://{id}", ["a"]),
             Setting,
