@@ -8,6 +8,7 @@ use http::{Extensions, HeaderMap, Method, Response, header};
 
 use super::token::NoToken;
 use super::{AuthInfo, BearerToken, Guard, OnRejection, Rejection, readable_by};
+use crate::resource::MetadataService;
 use crate::scope::Scopes;
 use crate::verify::{PendingVerification, Verification, Verified, Verifier};
 
@@ -16,6 +17,7 @@ use crate::verify::{PendingVerification, Verification, Verified, Verifier};
 pub(super) struct BearerState {
     pub(super) verifier: Arc<Verifier>,
     pub(super) guard: Arc<Guard>,
+    pub(super) metadata: MetadataService,
     pub(super) anonymous_allowed: bool,
     pub(super) on_rejection: Option<OnRejection>,
 }

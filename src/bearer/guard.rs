@@ -4,6 +4,7 @@ use std::sync::Arc;
 use http::HeaderValue;
 
 use crate::log::EventLimit;
+use crate::resource::MetadataReach;
 use crate::scope::{OFFLINE_ACCESS, RequestedScopes, ScopeHierarchy, ScopeRequirement, Scopes};
 
 /// The configuration that challenges and scope checks of a route need. A layer computes it once, and all requests share it.
@@ -21,6 +22,8 @@ pub(crate) struct Guard {
     pub(crate) required: ScopeRequirement,
     /// Limits the log lines of rejections.
     pub(crate) events: Arc<EventLimit>,
+    /// Whether clients reach the metadata document.
+    pub(crate) reach: Arc<MetadataReach>,
 }
 
 impl Guard {
@@ -34,6 +37,7 @@ impl Guard {
             scopes_supported: Scopes::EMPTY,
             required: ScopeRequirement::default(),
             events: Arc::default(),
+            reach: Arc::default(),
         }
     }
 

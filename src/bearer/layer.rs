@@ -7,6 +7,7 @@ use tower_layer::Layer;
 use super::admission::BearerState;
 use super::{BearerAuth, Guard, Rejection};
 use crate::error::{BuildError, BuildErrorKind, valid_or_panic};
+use crate::resource::MetadataService;
 use crate::scope::{InvalidScope, ScopeRequirement, Scopes};
 use crate::verify::Verifier;
 
@@ -40,6 +41,9 @@ use crate::verify::Verifier;
 /// A CORS preflight (`OPTIONS` with `Origin` and `Access-Control-Request-Method`) passes without credentials, so the handler
 /// of `OPTIONS` must only answer. A CORS layer outside of this layer answers preflights first.
 ///
+/// Merge the metadata router after the layer. If the layer covers the metadata document, it answers with the document
+/// itself, without a token, and logs one error.
+///
 /// The layer also works in a [`tower::ServiceBuilder`](https://docs.rs/tower/latest/tower/struct.ServiceBuilder.html). To
 /// add it only if a configuration says so, give [`option_layer`](https://docs.rs/tower/latest/tower/util/fn.option_layer.html)
 /// the tuple `(MapResponseLayer::new(IntoResponse::into_response), server.bearer_layer())`. The responses with and without
@@ -50,8 +54,9 @@ pub struct BearerAuthLayer {
 }
 
 impl BearerAuthLayer {
-    pub(crate) fn new(verifier: Arc<Verifier>, guard: Arc<Guard>) -> Self {
-        Self { state: Arc::new(BearerState { verifier, guard, anonymous_allowed: false, on_rejection: None }) }
+    pub(crate) fn new(verifier: Arc<Verifier>, guard: Arc<Guard>, metadata: MetadataService) -> Self {
+        let state = BearerState { verifier, guard, metadata, anonymous_allowed: false, on_rejection: None };
+        Self { state: Arc::new(state) }
     }
 
     /// Requires all of `scopes`, in addition to earlier calls.

@@ -13,6 +13,9 @@
 //! Every rejected request is answered with `Cache-Control: no-store`, and the response has a [`Rejection`] in its extensions.
 //! No response contains a part of a token, of a claim, or of a response of another server.
 //!
+//! The metadata document needs no token. If the layer covers a path of it, the layer answers GET, HEAD and OPTIONS as
+//! [`MetadataService`](crate::resource::MetadataService) does, and logs one error.
+//!
 //! A layer that [allows anonymous requests](BearerAuthLayer::allow_anonymous) accepts requests without an `Authorization`
 //! header. The other rows of the table still apply. A CORS preflight passes without credentials. The layer removes an
 //! [`AuthInfo`] that is in the extensions of a request before it.

@@ -25,6 +25,11 @@ impl Rejection {
 
     /// Adds to a response what every rejection has: the challenge before those of other schemes, `no-store`, and itself.
     fn complete(&self, response: &mut Response<Bytes>) {
+        // `to_response` in a closure of `on_rejection` has counted the challenge already.
+        let is_new = response.extensions().get::<Self>().is_none();
+        if let (true, StatusCode::UNAUTHORIZED, Some(guard)) = (is_new, self.status(), &self.guard) {
+            guard.reach.challenge(&guard.metadata_url);
+        }
         let headers = response.headers_mut();
         if let Some(challenge) = self.challenge() {
             // A response from `to_response` already has the challenge.

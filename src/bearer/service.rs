@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, header};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::admission::{Admission, BearerState, conclude, remove_marks};
-use super::{AuthInfo, BearerBody, Guard, Rejection};
+use super::{AuthInfo, BearerBody, Guard, Rejection, is_preflight};
+use crate::resource::MetadataReach;
 use crate::verify::PendingVerification;
 
 /// The service that [`BearerAuthLayer`](super::BearerAuthLayer) makes.
@@ -36,7 +37,9 @@ pin_project! {
     enum ResponseStage<S, B, F> {
         Verifying { verification: PendingVerification, next: Option<Box<PendingRequest<S, B>>> },
         Calling { #[pin] future: F },
-        Rejected { response: Option<Response<Bytes>> },
+        Preflight { #[pin] future: F, reach: Arc<MetadataReach> },
+        // A rejection, or the metadata document.
+        Answered { response: Option<Response<Bytes>> },
     }
 }
 
@@ -61,12 +64,21 @@ where
     }
 
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
+        if let Some(response) = self.state.metadata.respond_covered(&request) {
+            let stage = ResponseStage::Answered { response: Some(response.map(Bytes::from)) };
+            return ResponseFuture { stage };
+        }
         // An `AuthInfo` that the application inserted is removed, so that only this layer decides who the caller is.
         let outer = remove_marks(request.extensions_mut());
         let stage = match self.state.admit(request.method(), request.headers(), outer) {
             Admission::Unauthenticated(mark) => {
                 request.extensions_mut().insert(mark);
-                ResponseStage::Calling { future: self.inner.call(request) }
+                if is_preflight(request.method(), request.headers()) {
+                    let reach = Arc::clone(self.state.metadata.reach());
+                    ResponseStage::Preflight { future: self.inner.call(request), reach }
+                } else {
+                    ResponseStage::Calling { future: self.inner.call(request) }
+                }
             }
             Admission::Decided(decision) => ResponseStage::decided(decision, &mut self.inner, request, &self.state),
             Admission::Pending(verification, guard) => {
@@ -94,7 +106,7 @@ impl<S: Service<Request<B>>, B> ResponseStage<S, B, S::Future> {
                 request.extensions_mut().insert(auth);
                 Self::Calling { future: service.call(request) }
             }
-            Err(rejection) => Self::Rejected { response: Some(state.respond(&rejection, request.headers())) },
+            Err(rejection) => Self::Answered { response: Some(state.respond(&rejection, request.headers())) },
         }
     }
 }
@@ -105,7 +117,7 @@ impl<S: Service<Request<B>>, B> ResponseFuture<S, B> {
     }
 
     pub(crate) const fn rejected(response: Response<Bytes>) -> Self {
-        Self { stage: ResponseStage::Rejected { response: Some(response) } }
+        Self { stage: ResponseStage::Answered { response: Some(response) } }
     }
 }
 
@@ -128,7 +140,15 @@ where
                 ResponseStageProjection::Calling { future } => {
                     return future.poll(cx).map_ok(|response| response.map(BearerBody::from_service));
                 }
-                ResponseStageProjection::Rejected { response } => {
+                ResponseStageProjection::Preflight { future, reach } => {
+                    let response = ready!(future.poll(cx))?;
+                    // If a CORS layer were outside, it would have answered the preflight.
+                    if response.headers().contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN) {
+                        reach.log_inner_cors();
+                    }
+                    return Poll::Ready(Ok(response.map(BearerBody::from_service)));
+                }
+                ResponseStageProjection::Answered { response } => {
                     let response = response.take().expect("`ResponseFuture` polled after completion");
                     return Poll::Ready(Ok(response.map(BearerBody::from_rejection)));
                 }

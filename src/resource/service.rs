@@ -4,9 +4,10 @@ use std::future::{Ready, ready};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use tower_service::Service;
 
+use super::{CoveredMetadata, MetadataReach, SelfCheckRequest};
 use crate::error::BuildError;
 use crate::identifier::{self, PlainHttp, ResourceUrl};
 
@@ -36,14 +37,15 @@ pub struct MetadataService {
     document: Arc<str>,
     etag: HeaderValue,
     paths: Arc<[String]>,
+    reach: Arc<MetadataReach>,
 }
 
 impl MetadataService {
-    pub(crate) fn new(document: String, well_known: WellKnown) -> Self {
+    pub(crate) fn new(document: String, well_known: &WellKnown) -> Self {
         let etag = HeaderValue::try_from(format!("\"{:016x}\"", fingerprint(document.as_bytes())));
         // The fallback is never used: hexadecimal digits in quotes are a valid header value.
         let etag = etag.unwrap_or(HeaderValue::from_static("\"1\""));
-        Self { document: document.into(), etag, paths: well_known.paths.into() }
+        Self { document: document.into(), etag, paths: well_known.paths.as_slice().into(), reach: Arc::default() }
     }
 
     /// The URL paths of the document: routes to this service.
@@ -57,9 +59,51 @@ impl MetadataService {
         self.document.as_bytes()
     }
 
+    pub(crate) const fn reach(&self) -> &Arc<MetadataReach> {
+        &self.reach
+    }
+
+    /// The response to a request that a bearer layer received in the place of this service: the same response, and one line
+    /// in the log. `None` for other requests, which the layer decides about.
+    pub(crate) fn respond_covered<B>(&self, request: &Request<B>) -> Option<Response<String>> {
+        let path = request.uri().path();
+        if !self.serves(path) {
+            return None;
+        }
+        self.respond_under_layer(request.method(), path, request.headers(), request.extensions())
+    }
+
+    #[cold]
+    fn respond_under_layer(
+        &self,
+        method: &Method,
+        path: &str,
+        headers: &HeaderMap,
+        extensions: &Extensions,
+    ) -> Option<Response<String>> {
+        if !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) {
+            return None;
+        }
+        self.reach.log_cover(path);
+        self.note_request(path, extensions);
+        let mut response = self.respond(method, path, headers);
+        response.extensions_mut().insert(CoveredMetadata);
+        Some(response)
+    }
+
+    fn serves(&self, path: &str) -> bool {
+        self.paths.iter().any(|served| served == path)
+    }
+
+    fn note_request(&self, path: &str, extensions: &Extensions) {
+        if self.serves(path) && extensions.get::<SelfCheckRequest>().is_none() {
+            self.reach.request();
+        }
+    }
+
     fn respond(&self, method: &Method, path: &str, request_headers: &HeaderMap) -> Response<String> {
         let status = match *method {
-            _ if !self.paths().any(|served| served == path) => StatusCode::NOT_FOUND,
+            _ if !self.serves(path) => StatusCode::NOT_FOUND,
             Method::GET | Method::HEAD if self.has_current_etag(request_headers) => StatusCode::NOT_MODIFIED,
             Method::GET | Method::HEAD => StatusCode::OK,
             Method::OPTIONS => StatusCode::NO_CONTENT,
@@ -112,7 +156,9 @@ impl<B> Service<Request<B>> for MetadataService {
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        ready(Ok(self.respond(request.method(), request.uri().path(), request.headers())))
+        let path = request.uri().path();
+        self.note_request(path, request.extensions());
+        ready(Ok(self.respond(request.method(), path, request.headers())))
     }
 }
 

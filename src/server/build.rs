@@ -42,7 +42,9 @@ impl ResourceServerBuilder {
         let requested = RequestedScopes::new(&self.challenge_scopes)?;
         let published = requested.translate(&scopes_supported);
         let document = self.metadata.document(&resource, &authorization_servers, &published)?;
+        let metadata = MetadataService::new(document, &well_known);
         let guard = Guard {
+            reach: Arc::clone(metadata.reach()),
             realm: self.realm.map(Arc::from),
             hierarchy: Arc::new(hierarchy),
             requested: Arc::new(requested),
@@ -52,7 +54,7 @@ impl ResourceServerBuilder {
         Ok(ResourceServer {
             verifier: Arc::new(verifier),
             guard: Arc::new(guard),
-            metadata: MetadataService::new(document, well_known),
+            metadata,
             clock: self.clock,
             skew: self.skew,
         })

@@ -45,7 +45,7 @@ impl ResourceServer {
     /// The layer that verifies access tokens. Unless it requires scopes, it accepts every valid token.
     #[must_use]
     pub fn bearer_layer(&self) -> BearerAuthLayer {
-        BearerAuthLayer::new(Arc::clone(&self.verifier), Arc::clone(&self.guard))
+        BearerAuthLayer::new(Arc::clone(&self.verifier), Arc::clone(&self.guard), self.metadata.clone())
     }
 
     /// The layer that protects an MCP endpoint: [`bearer_layer`](Self::bearer_layer), and the scopes of each MCP operation.
@@ -113,8 +113,14 @@ impl ResourceServer {
     }
 
     /// The service that answers with the protected resource metadata, for servers without axum.
+    ///
+    /// The log warns once, with the target `mcp_bearer::metadata`, of a document that clients cannot find: at the first
+    /// response with status 401 if neither this method nor `metadata_router` was called, and after 20 such responses within
+    /// 5 minutes if no client has requested the document. A gateway or a cache that serves the document itself is a reason
+    /// to ignore the second warning.
     #[must_use]
     pub fn metadata_service(&self) -> MetadataService {
+        self.metadata.reach().publish();
         self.metadata.clone()
     }
 

@@ -40,10 +40,10 @@ const ORDER: &[&str] = &[
     "verify",
     "issuer",
     // rank 4: the HTTP edge
+    "resource",
     "bearer",
     "origin",
     "mcp",
-    "resource",
     // rank 5: assembly and adapters
     "server",
     "axum",

@@ -75,7 +75,7 @@ async fn each_minute_of_a_flood_has_the_same_number_of_lines() {
         }
     }
     sleep(Duration::from_secs(60)).await;
-    assert_eq!(Lines::of(&capture, "mcp_bearer").counts(), [0, 10, 30, 570]);
+    assert_eq!(Lines::of(&capture, "mcp_bearer::rejection").counts(), [0, 10, 30, 570]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -42,3 +42,4 @@ mod support;
 mod transport;
 mod trust;
 mod verified_tokens;
+mod wiring;

@@ -115,7 +115,8 @@ pub type Caller = (Option<String>, String, Option<String>);
 
 impl TestApp {
     pub fn new(server: &ResourceServer) -> Self {
-        Self::behind(server.bearer_layer())
+        let Self { router } = Self::behind(server.bearer_layer());
+        Self { router: router.merge(server.metadata_router()) }
     }
 
     /// Requires this scope.
