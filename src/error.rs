@@ -6,8 +6,9 @@ use std::ops::RangeInclusive;
 
 /// A mistake in the configuration of a [`ResourceServer`](crate::ResourceServer) or of one of its layers.
 ///
-/// `Display` is one sentence that says what is wrong and how to repair it. [`source`](StdError::source) is the cause, if
-/// there is one. `Debug` prints the sentence and all causes, so a `main` function can return the error.
+/// `Display` says what is wrong, how to repair it, and the nearest cause. [`source`](StdError::source) is the cause of that one, so
+/// nothing appears twice if a program prints the error and its sources. `Debug` prints all of them, so a `main` function can
+/// return the error.
 ///
 /// ```
 /// use mcp_bearer::{BuildErrorKind, Issuer, ResourceServer};
@@ -16,12 +17,11 @@ use std::ops::RangeInclusive;
 /// let error = builder.build_lazy().unwrap_err();
 /// assert_eq!(error.kind(), BuildErrorKind::Resource);
 /// ```
-#[derive(thiserror::Error)]
-#[error("{message}")]
 pub struct BuildError {
     kind: BuildErrorKind,
     message: Box<str>,
-    source: Option<BoxError>,
+    /// The nearest cause.
+    cause: Option<BoxError>,
 }
 
 /// The part of the configuration that a [`BuildError`] is about.
@@ -47,6 +47,10 @@ pub enum BuildErrorKind {
     /// The metadata or the key set of an issuer could not be fetched by [`build`](crate::ResourceServerBuilder::build) or
     /// [`warm_up`](crate::ResourceServer::warm_up).
     Unreachable,
+    /// The authorization server rejects the client credentials for introspection with `invalid_client` or
+    /// `unauthorized_client` (RFC 6749, section 5.2). Reported by [`build`](crate::ResourceServerBuilder::build) and
+    /// [`warm_up`](crate::ResourceServer::warm_up).
+    Credentials,
 }
 
 impl BuildError {
@@ -57,7 +61,7 @@ impl BuildError {
     }
 
     pub(crate) fn new(kind: BuildErrorKind, message: impl Into<Box<str>>) -> Self {
-        Self { kind, message: message.into(), source: None }
+        Self { kind, message: message.into(), cause: None }
     }
 
     /// A mistake of the kind [`BuildErrorKind::Issuer`].
@@ -71,8 +75,13 @@ impl BuildError {
     }
 
     pub(crate) fn with_source(mut self, source: impl StdError + Send + Sync + 'static) -> Self {
-        self.source = Some(Box::new(source));
+        self.cause = Some(Box::new(source));
         self
+    }
+
+    /// The cause that `Display` ends with.
+    pub(crate) fn cause(&self) -> Option<&(dyn StdError + Send + Sync + 'static)> {
+        self.cause.as_deref()
     }
 }
 
@@ -107,14 +116,33 @@ pub(crate) fn valid_or_panic<T>(value: Result<T, BuildError>) -> T {
 /// Any error, for bodies and causes whose type only the application knows.
 pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
 
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.cause {
+            Some(cause) => write!(f, "{}: {cause}", self.message),
+            None => f.write_str(&self.message),
+        }
+    }
+}
+
+impl StdError for BuildError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.cause.as_ref()?.source()
+    }
+}
+
 impl fmt::Debug for BuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self}")?;
+        let mut shown = self.to_string();
         let mut cause = self.source();
         while let Some(error) = cause {
-            write!(f, ": {error}")?;
+            let text = error.to_string();
+            // The message may already have the cause that matters.
+            if !shown.contains(&text) {
+                shown = [&shown, ": ", &text].concat();
+            }
             cause = error.source();
         }
-        Ok(())
+        f.write_str(&shown)
     }
 }

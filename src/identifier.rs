@@ -107,7 +107,8 @@ pub(crate) fn endpoint(text: &str, plain_http: PlainHttp) -> Result<Url, Invalid
     ensure(
         !is_http || plain_http == PlainHttp::Anywhere || is_loopback(&url),
         text,
-        "has the scheme http, which is accepted only for loopback hosts: use https, or call `dangerously_allow_http()`",
+        "has the scheme http, which is accepted only for loopback hosts: use https, or call `dangerously_allow_http()` for a host inside a private \
+         network",
     )?;
     ensure(url.fragment().is_none(), text, "has a fragment: remove the '#' and what follows")?;
     // `Url::parse` accepts `https:user@host/x://y`, where the user precedes the first `://`.

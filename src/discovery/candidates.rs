@@ -74,6 +74,7 @@ impl Discovery {
     pub(super) async fn run(&self, client: &dyn HttpClient) -> Result<(AuthorizationServerMetadata, bool), FetchError> {
         let mut found: Option<AuthorizationServerMetadata> = None;
         let mut worst: Option<FetchError> = None;
+        let mut tried = Vec::new();
         for url in &self.candidates {
             let error = match self.fetch(client, url).await {
                 Ok(metadata) => {
@@ -91,6 +92,7 @@ impl Discovery {
             };
             let cause = Cause(&error);
             tracing::debug!(target: "mcp_bearer::keys", issuer = self.issuer.as_str(), %cause, "no metadata at this URL");
+            tried.push((Box::from(url.as_str()), error.kind()));
             // All candidates have the same host. If no connection can be made, the others are not tried.
             let is_unreachable = error.is_unreachable();
             if worst.as_ref().is_none_or(|worst| severity(&error) > severity(worst)) {
@@ -102,7 +104,10 @@ impl Discovery {
         }
         match found {
             Some(metadata) => Ok((metadata, false)),
-            None => Err(worst.unwrap_or_else(|| FetchError::new(FetchErrorKind::Document, self.issuer.as_str()))),
+            None => {
+                let worst = worst.unwrap_or_else(|| FetchError::new(FetchErrorKind::Document, self.issuer.as_str()));
+                Err(worst.for_metadata(tried))
+            }
         }
     }
 
@@ -112,7 +117,7 @@ impl Discovery {
         let response = get(client, url, headers, &limits).await?;
         let error = |kind, source: DocumentError| FetchError::new(kind, url.as_str()).with_source(source);
         let fetched: Map<String, Value> = json::parse(response.body())
-            .map_err(|invalid| error(FetchErrorKind::Document, DocumentError::not_json(response.body(), &invalid)))?;
+            .map_err(|invalid| error(FetchErrorKind::Document, DocumentError::not_json(&response, &invalid)))?;
         let mut document = Value::Object(fetched.clone());
         if let Some(map) = &self.map {
             map(&mut document);
@@ -167,10 +172,11 @@ fn explained(invalid: InvalidMetadata, document: &Map<String, Value>) -> Documen
 /// How much an error helps the operator: the highest of all candidates is reported.
 const fn severity(error: &FetchError) -> u8 {
     match error.kind() {
-        FetchErrorKind::IssuerMismatch => 4,
-        FetchErrorKind::NoResponse | FetchErrorKind::Status(500..) | FetchErrorKind::Interrupted => 3,
-        FetchErrorKind::Status(401 | 403) => 2,
-        FetchErrorKind::Document => 1,
+        FetchErrorKind::IssuerMismatch => 5,
+        FetchErrorKind::NoResponse | FetchErrorKind::Status(500..) | FetchErrorKind::Interrupted => 4,
+        FetchErrorKind::Status(401 | 403) => 3,
+        FetchErrorKind::Document => 2,
+        FetchErrorKind::Status(300..=399) => 1,
         FetchErrorKind::Status(_) | FetchErrorKind::CredentialsRejected(_) | FetchErrorKind::Unsendable => 0,
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{AuthorizationServerMetadata, Discovery, EndpointUrl};
-use crate::http_client::{BackOff, FetchError, FetchErrorKind, HttpClient, SingleFlight, catch_panic};
+use crate::http_client::{BackOff, DocumentError, FetchError, FetchErrorKind, HttpClient, SingleFlight, catch_panic};
 use crate::log::{Cause, EventLimit, EventSummary, limited};
 
 /// Where an endpoint of an issuer is found.
@@ -129,7 +129,7 @@ impl SharedSource {
     }
 
     fn interrupted(&self) -> FetchError {
-        FetchError::new(FetchErrorKind::Interrupted, self.discovery.issuer.as_str())
+        FetchError::new(FetchErrorKind::Interrupted, self.discovery.issuer.as_str()).for_metadata([])
     }
 
     async fn fetch(self: Arc<Self>) -> FetchResult {
@@ -184,8 +184,11 @@ impl SharedSource {
                 "metadata could not be fetched many times within a minute: only the first appear above `debug`");
         });
         if error.kind() == FetchErrorKind::IssuerMismatch {
-            limited!(is_shown, error, target: "mcp_bearer::keys", issuer, %cause,
-                "metadata names another issuer than the configured one");
+            // The only byte of a document in a log line: without it, nobody can see the difference of two names. It is escaped
+            // and cut to 128 characters.
+            let found = error.document().and_then(DocumentError::value).unwrap_or_default();
+            limited!(is_shown, error, target: "mcp_bearer::keys", issuer, expected = &*self.discovery.expected_issuer,
+                found, %cause, "metadata names another issuer than the configured one");
         } else {
             limited!(is_shown, warn, target: "mcp_bearer::keys", issuer, %cause, "metadata not available");
         }

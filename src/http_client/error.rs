@@ -2,7 +2,8 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::time::Duration;
 
-use http::StatusCode;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 
 /// Why a request got no response.
 ///
@@ -94,6 +95,16 @@ pub struct FetchError {
     url: Box<str>,
     retry_after: Option<Duration>,
     source: Option<Box<dyn StdError + Send + Sync>>,
+    /// Set if the metadata document was not found: all URLs that were tried, each with its result. This error is the most
+    /// helpful of them.
+    tried: Option<Box<[TriedUrl]>>,
+}
+
+/// One URL that was tried for a metadata document, and its result.
+#[derive(Debug, Clone)]
+struct TriedUrl {
+    url: Box<str>,
+    result: FetchErrorKind,
 }
 
 /// The kind of a [`FetchError`].
@@ -120,7 +131,7 @@ impl FetchError {
     /// An error of this kind for the response from `url`.
     #[must_use]
     pub fn new(kind: FetchErrorKind, url: &str) -> Self {
-        Self { kind, url: url.into(), retry_after: None, source: None }
+        Self { kind, url: url.into(), retry_after: None, source: None, tried: None }
     }
 
     /// The error for a request that failed. A response that is too large or encoded is still a response.
@@ -134,10 +145,15 @@ impl FetchError {
     }
 
     /// The error for a response whose status says that it is not the document.
-    pub(crate) fn from_status(url: &str, status: StatusCode, retry_after: Option<Duration>) -> Self {
-        let error = Self::new(FetchErrorKind::Status(status.as_u16()), url).with_retry_after(retry_after);
-        match status {
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+    pub(crate) fn from_status(url: &str, status: StatusCode, headers: &HeaderMap) -> Self {
+        let error = Self::new(FetchErrorKind::Status(status.as_u16()), url);
+        let location = headers.get(header::LOCATION).map(HeaderValue::as_bytes).map(String::from_utf8_lossy);
+        match (status, location) {
+            (_, Some(location)) if status.is_redirection() => {
+                let source = DocumentError::new("the response is a redirect, which is not followed");
+                error.with_source(source.found(&location).repaired_by("call the setter of this URL with the new one"))
+            }
+            (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, _) => {
                 let source = DocumentError::new("the server requires authentication for this document");
                 error.with_source(source.repaired_by(
                     "add credentials in your own `http_client(..)`, or call `jwks_uri(..)` if the key set needs none",
@@ -151,6 +167,12 @@ impl FetchError {
     #[must_use]
     pub fn with_source(mut self, source: impl StdError + Send + Sync + 'static) -> Self {
         self.source = Some(Box::new(source));
+        self
+    }
+
+    /// This error, for a metadata document that none of the URLs in `tried` has.
+    pub(crate) fn for_metadata(mut self, tried: impl IntoIterator<Item = (Box<str>, FetchErrorKind)>) -> Self {
+        self.tried = Some(tried.into_iter().map(|(url, result)| TriedUrl { url, result }).collect());
         self
     }
 
@@ -171,16 +193,45 @@ impl FetchError {
         self.retry_after
     }
 
+    /// The URL of the request.
+    #[must_use]
+    pub const fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Whether the error is about a metadata document, and not about a key set or an introspection.
+    pub(crate) const fn is_about_metadata(&self) -> bool {
+        self.tried.is_some()
+    }
+
+    /// The defect of the document, if that is the cause.
+    pub(crate) fn document(&self) -> Option<&DocumentError> {
+        self.source.as_ref()?.downcast_ref()
+    }
+
+    /// The error of the HTTP client, if that is the cause.
+    pub(crate) fn http_error(&self) -> Option<&HttpError> {
+        self.source.as_ref()?.downcast_ref()
+    }
+
     /// Whether no connection could be made.
     pub(crate) fn is_unreachable(&self) -> bool {
-        let error = self.source.as_ref().and_then(|source| source.downcast_ref::<HttpError>());
-        matches!(error.map(HttpError::kind), Some(HttpErrorKind::Connect | HttpErrorKind::ForbiddenAddress))
+        matches!(self.http_error().map(HttpError::kind), Some(HttpErrorKind::Connect | HttpErrorKind::ForbiddenAddress))
     }
 }
 
 impl fmt::Display for FetchError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let url = &self.url;
+        match &self.tried {
+            // The document of another issuer is the one that matters.
+            Some(tried) if tried.len() > 1 && self.kind != FetchErrorKind::IssuerMismatch => {
+                let separators = std::iter::once(" ").chain(std::iter::repeat(", "));
+                f.write_str("no metadata at")?;
+                return tried.iter().zip(separators).try_for_each(|(tried, separator)| write!(f, "{separator}{tried}"));
+            }
+            _ => {}
+        }
         match self.kind {
             FetchErrorKind::NoResponse => write!(f, "no response from {url}"),
             FetchErrorKind::Status(status) => write!(f, "status {status} from {url}"),
@@ -195,6 +246,22 @@ impl fmt::Display for FetchError {
     }
 }
 
+impl fmt::Display for TriedUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let url = &self.url;
+        match self.result {
+            FetchErrorKind::NoResponse => write!(f, "{url} (no response)"),
+            FetchErrorKind::Status(status @ 300..=399) => write!(f, "{url} (status {status}, a redirect)"),
+            FetchErrorKind::Status(status) => write!(f, "{url} (status {status})"),
+            FetchErrorKind::Document => write!(f, "{url} (not the expected document)"),
+            FetchErrorKind::IssuerMismatch => write!(f, "{url} (another issuer)"),
+            FetchErrorKind::CredentialsRejected(_) | FetchErrorKind::Unsendable | FetchErrorKind::Interrupted => {
+                write!(f, "{url} (failed)")
+            }
+        }
+    }
+}
+
 /// A defect of a fetched document.
 ///
 /// `Display` shows the invalid value to the operator who configures the server. Log lines leave it out.
@@ -202,17 +269,30 @@ impl fmt::Display for FetchError {
 #[error("{message}{found}{repair}")]
 pub(crate) struct DocumentError {
     message: String,
+    /// The invalid value with what comes around it in the text.
     found: String,
+    /// The invalid value alone, escaped and cut.
+    value: Option<Box<str>>,
     repair: String,
 }
 
 impl DocumentError {
     pub(crate) fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), found: String::new(), repair: String::new() }
+        Self { message: message.into(), found: String::new(), value: None, repair: String::new() }
     }
 
-    /// The document is not valid JSON.
-    pub(crate) fn not_json(document: &[u8], error: &serde_json::Error) -> Self {
+    /// The body of a response is not valid JSON.
+    pub(crate) fn not_json(response: &Response<Bytes>, error: &serde_json::Error) -> Self {
+        let kind = response.headers().get(header::CONTENT_TYPE).map(|kind| String::from_utf8_lossy(kind.as_bytes()));
+        let kind = kind.filter(|kind| !kind.to_ascii_lowercase().contains("json"));
+        let (document, mut invalid) = (response.body(), Self::not_json_text(response.body(), error));
+        if let Some(kind) = kind.filter(|_| !document.is_empty()) {
+            invalid.found = format!(" (content type \"{}\")", shortened(&kind));
+        }
+        invalid
+    }
+
+    fn not_json_text(document: &[u8], error: &serde_json::Error) -> Self {
         match document.trim_ascii_start() {
             [] => Self::new("the document is empty"),
             [0xef, 0xbb, 0xbf, ..] => {
@@ -232,9 +312,15 @@ impl DocumentError {
 
     /// Adds the invalid value, escaped and cut.
     pub(crate) fn found(mut self, value: &str) -> Self {
-        let escaped: String = value.chars().flat_map(char::escape_default).take(MAX_FOUND).collect();
-        self.found = format!(": \"{escaped}\"");
+        let shown = shortened(value);
+        self.found = format!(": \"{shown}\"");
+        self.value = Some(shown.into());
         self
+    }
+
+    /// The invalid value, escaped and cut to 128 characters.
+    pub(crate) fn value(&self) -> Option<&str> {
+        self.value.as_deref()
     }
 
     /// Adds what the operator can do.
@@ -243,11 +329,21 @@ impl DocumentError {
         self
     }
 
+    /// The repair for the operator.
+    pub(crate) fn repair(&self) -> &str {
+        self.repair.trim_start_matches("; ")
+    }
+
     /// The text for log lines, without any byte of the document.
     pub(crate) fn for_log(&self) -> String {
         [&*self.message, &*self.repair].concat()
     }
 }
 
+/// A value from a response, escaped and cut.
+fn shortened(value: &str) -> String {
+    value.chars().flat_map(char::escape_default).take(MAX_FOUND).collect()
+}
+
 /// The most characters of an invalid value in an error: most URLs fit.
-const MAX_FOUND: usize = 128;
+pub(crate) const MAX_FOUND: usize = 128;

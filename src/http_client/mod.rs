@@ -6,6 +6,7 @@
 #[cfg(feature = "reqwest")]
 mod address;
 mod back_off;
+mod connection;
 mod error;
 #[cfg(feature = "reqwest")]
 mod reqwest;
@@ -22,7 +23,8 @@ use http::{Request, Response};
 use url::Url;
 
 pub(crate) use back_off::BackOff;
-pub(crate) use error::DocumentError;
+pub(crate) use connection::ConnectionProblem;
+pub(crate) use error::{DocumentError, MAX_FOUND};
 pub use error::{FetchError, FetchErrorKind, HttpError, HttpErrorKind};
 #[cfg(feature = "reqwest")]
 pub use reqwest::ReqwestClient;

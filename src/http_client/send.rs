@@ -40,7 +40,10 @@ pub(crate) async fn get(
     match response.status() {
         StatusCode::OK => Ok(response),
         StatusCode::NOT_MODIFIED if is_conditional => Ok(response),
-        status => Err(FetchError::from_status(url, status, retry_after(response.headers()))),
+        status => {
+            let error = FetchError::from_status(url, status, response.headers());
+            Err(error.with_retry_after(retry_after(response.headers())))
+        }
     }
 }
 

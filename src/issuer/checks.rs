@@ -19,8 +19,9 @@ impl Issuer {
         }
         if let Some(issuer) = before_well_known(&self.url) {
             return Err(BuildError::issuer(format!(
-                "the issuer {:?} is the URL of a metadata document; use the issuer {issuer:?}, and pass that URL to \
-                 `well_known_url(..)` if the metadata is not at a well-known URL",
+                "the issuer {:?} is the URL of a metadata document; give the issuer, without `/.well-known/...`: \
+                 `Issuer::discover({issuer:?})`, followed by `.well_known_url({0:?})` if the metadata is not at a well-known URL \
+                 of that issuer",
                 self.url
             )));
         }

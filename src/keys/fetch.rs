@@ -107,7 +107,7 @@ impl KeySetFetcher {
         let keys = self.read(response.body()).map_err(|invalid| {
             let error = FetchError::new(FetchErrorKind::Document, url.as_str());
             match serde_json::from_slice::<IgnoredAny>(response.body()) {
-                Err(source) => error.with_source(DocumentError::not_json(response.body(), &source)),
+                Err(source) => error.with_source(DocumentError::not_json(&response, &source)),
                 Ok(IgnoredAny) => error.with_source(invalid),
             }
         })?;
@@ -123,7 +123,10 @@ impl KeySetFetcher {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("the metadata has no \"jwks_uri\": configure it with `Issuer::jwks_uri`")]
+#[error(
+    "the metadata has no \"jwks_uri\": call `introspect_all(..)` to introspect every token, which needs no keys and replaces \
+     `introspect_opaque(..)`, or call `jwks_uri(..)` with the URL of the key set"
+)]
 struct NoJwksUri;
 
 impl Validators {

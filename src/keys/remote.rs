@@ -256,6 +256,11 @@ impl SharedKeys {
                 tracing::debug!(target: "mcp_bearer::keys", issuer, keys = count, skipped, "key set fetched");
             }
             Ok(_) => tracing::debug!(target: "mcp_bearer::keys", issuer, "key set not modified"),
+            // The failed fetch of the metadata has its own log line.
+            Err(error) if error.is_about_metadata() => {
+                let cause = Cause(error);
+                tracing::debug!(target: "mcp_bearer::keys", issuer, %cause, "key set not available");
+            }
             Err(error) => {
                 let cause = Cause(error);
                 let owned: Box<str> = issuer.into();

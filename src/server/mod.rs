@@ -4,6 +4,7 @@ mod build;
 mod builder;
 mod health;
 mod resource_server;
+mod unreachable;
 
 pub use builder::ResourceServerBuilder;
 pub use health::{Health, IssuerHealth};

@@ -2,11 +2,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::unreachable::unreachable;
 use super::{Health, IssuerHealth};
 use crate::bearer::{BearerAuthLayer, Guard, Rejection};
 use crate::clock::Clock;
 use crate::error::{BuildError, BuildErrorKind, valid_or_panic};
-use crate::http_client::{FetchError, FetchErrorKind};
+use crate::http_client::FetchError;
 use crate::keys::{KeyError, Keys, RemoteKeys};
 use crate::mcp::{McpLayer, McpScopes};
 use crate::origin::OriginLayer;
@@ -226,25 +227,6 @@ fn remote_keys(issuer: &IssuerVerifier) -> Option<&RemoteKeys> {
     match issuer.keys() {
         Some(Keys::Remote(keys)) => Some(keys),
         _ => None,
-    }
-}
-
-fn unreachable(issuer: &str, cause: Option<Arc<FetchError>>) -> BuildError {
-    let repair = match cause.as_deref().map(FetchError::kind) {
-        Some(FetchErrorKind::NoResponse) => {
-            "check its URL and whether it runs; if this machine reaches it by another URL, as from inside a container, call \
-             `well_known_url(..)` or `jwks_uri(..)` with that URL, and `dangerously_allow_http()` if it is plain http"
-        }
-        _ => "see the cause",
-    };
-    let message = format!(
-        "the metadata or the keys of the issuer {issuer:?} could not be fetched: {repair}; to start without them, build \
-         with `build_lazy`"
-    );
-    let built = BuildError::new(BuildErrorKind::Unreachable, message);
-    match cause {
-        Some(cause) => built.with_source(cause),
-        None => built,
     }
 }
 

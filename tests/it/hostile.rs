@@ -22,7 +22,7 @@ mod introspection;
 mod issuers;
 mod key_sets;
 mod leakage;
-mod network;
+pub(crate) mod network;
 mod over_a_socket;
 mod rsa_vectors;
 mod signatures;

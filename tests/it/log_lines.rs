@@ -188,7 +188,8 @@ async fn no_line_contains_a_fetched_document_or_a_long_cause() {
         format!("<html>{secret}</html>"),
         format!("[\"{secret}\"]"),
         format!("{{\"{secret}\":1,\"{secret}\":2}}"),
-        format!("{{\"issuer\":\"https://SECRET.example\",\"jwks_uri\":\"{ISSUER}/jwks\"}}"),
+        // The name of another issuer is in the log. Nothing else of its document is.
+        format!("{{\"issuer\":\"https://other.example\",\"jwks_uri\":\"{ISSUER}/SECRET\"}}"),
         format!("{{\"issuer\":{{\"SECRET\":1}},\"jwks_uri\":\"{ISSUER}/jwks\"}}"),
         format!("{{\"issuer\":\"{ISSUER}\",\"jwks_uri\":\"http://SECRET.example/jwks\"}}"),
         format!("{{\"issuer\":\"{ISSUER}\",\"jwks_uri\":\"/SECRET\"}}"),

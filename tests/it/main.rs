@@ -41,5 +41,6 @@ mod rotation;
 mod support;
 mod transport;
 mod trust;
+mod unreachable;
 mod verified_tokens;
 mod wiring;

@@ -232,7 +232,7 @@ async fn an_introspection_response_is_not_decompressed() {
 }
 
 /// A client that trusts only the root certificate of these servers.
-fn trusts_root() -> ReqwestClient {
+pub(crate) fn trusts_root() -> ReqwestClient {
     let root = reqwest::Certificate::from_pem(ROOT).unwrap();
     ReqwestClient::configured(|builder| builder.tls_certs_only([root.clone()])).unwrap()
 }
@@ -319,7 +319,7 @@ async fn keys_are_accepted_only_from_a_server_with_a_valid_certificate() {
 }
 
 /// Starts a server with this certificate that answers every request with these bytes. Returns its URL.
-fn serve_tls(certificate: &[u8], answer: String) -> String {
+pub(crate) fn serve_tls(certificate: &[u8], answer: String) -> String {
     let certificates = vec![CertificateDer::from_pem_slice(certificate).unwrap()];
     let key = PrivateKeyDer::from_pem_slice(SERVER_KEY).unwrap();
     let provider = Arc::new(tokio_rustls::rustls::crypto::aws_lc_rs::default_provider());

@@ -1,0 +1,176 @@
+//! The error of a start-up that fails because of an authorization server: what is wrong, and what to do about this cause.
+
+use std::error::Error as _;
+use std::sync::Arc;
+
+use crate::error::{BuildError, BuildErrorKind};
+use crate::http_client::{ConnectionProblem, DocumentError, FetchError, FetchErrorKind, MAX_FOUND};
+use crate::identifier::{self, IssuerUrl, PlainHttp};
+use crate::log::Escaped;
+
+impl BuildError {
+    /// The request that failed, if the error is about one.
+    ///
+    /// ```
+    /// use mcp_bearer::http_client::FetchErrorKind;
+    /// use mcp_bearer::{Issuer, ResourceServer};
+    ///
+    /// # #[cfg(feature = "reqwest")]
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// // Nothing listens on this port.
+    /// let issuer = Issuer::discover("http://127.0.0.1:1");
+    /// let error = ResourceServer::builder("https://mcp.example.com/mcp").issuer(issuer).build().await.unwrap_err();
+    /// assert_eq!(error.fetch_error().map(|error| error.kind()), Some(FetchErrorKind::NoResponse));
+    /// # }
+    /// # #[cfg(not(feature = "reqwest"))]
+    /// # fn main() {}
+    /// ```
+    #[must_use]
+    pub fn fetch_error(&self) -> Option<&FetchError> {
+        self.cause()?.downcast_ref::<Arc<FetchError>>().map(AsRef::as_ref)
+    }
+}
+
+/// The error for an issuer of which something could not be fetched.
+pub(super) fn unreachable(issuer: &str, cause: Option<Arc<FetchError>>) -> BuildError {
+    let name = quoted(issuer);
+    let Some(error) = cause else {
+        let message = format!("the fetch of the keys of the issuer {name} was interrupted; call `warm_up` again");
+        return BuildError::new(BuildErrorKind::Unreachable, message);
+    };
+    let (kind, message) = match error.kind() {
+        FetchErrorKind::CredentialsRejected(_) => (BuildErrorKind::Credentials, rejected_credentials(&name)),
+        FetchErrorKind::IssuerMismatch => (BuildErrorKind::Unreachable, mismatch(&name, &error)),
+        FetchErrorKind::NoResponse => (BuildErrorKind::Unreachable, no_response(&name, &error)),
+        FetchErrorKind::Status(status) => (BuildErrorKind::Unreachable, of_status(&name, status, &error)),
+        FetchErrorKind::Document => (BuildErrorKind::Unreachable, document(&name, &error)),
+        FetchErrorKind::Unsendable | FetchErrorKind::Interrupted => {
+            (BuildErrorKind::Unreachable, format!("the request for the keys of the issuer {name} failed"))
+        }
+    };
+    BuildError::new(kind, message).with_source(error)
+}
+
+fn rejected_credentials(name: &str) -> String {
+    format!(
+        "the issuer {name} rejects the client credentials for introspection; check the client id, the secret, and whether the \
+         client uses `ClientCredentials::basic`, `post` or `private_key_jwt`"
+    )
+}
+
+fn mismatch(name: &str, error: &FetchError) -> String {
+    let found = error.document().and_then(DocumentError::value).unwrap_or_default();
+    let is_whole = found.len() < MAX_FOUND && IssuerUrl::parse(found, PlainHttp::Anywhere).is_ok();
+    let repair = if is_whole {
+        let line = format!("Issuer::discover(\"{found}\")");
+        let (url, allow_http) = (quoted(error.url()), allow_http(error.url()));
+        format!(
+            "write `{line}`, or `{line}.well_known_url({url}){allow_http}` if this machine reaches that server by another URL \
+             only, as inside a container"
+        )
+    } else {
+        "check the URL of the issuer, and the configuration of the authorization server".to_owned()
+    };
+    format!("the issuer is configured as {name}, but its metadata has the issuer \"{found}\"; {repair}")
+}
+
+fn no_response(name: &str, error: &FetchError) -> String {
+    let (problem, repair) = match ConnectionProblem::from_error(error) {
+        ConnectionProblem::Refused => {
+            ("the connection was refused".to_owned(), format!("check its URL and whether it runs; {CONTAINER}; {LAZY}"))
+        }
+        ConnectionProblem::TimedOut => (
+            "the request timed out".to_owned(),
+            format!("check its URL, the network and firewalls; {CONTAINER}; {LAZY}"),
+        ),
+        ConnectionProblem::UnknownHost => (
+            "its host name does not have an address".to_owned(),
+            format!("check the spelling of the name; {CONTAINER}"),
+        ),
+        ConnectionProblem::Certificate(text) => {
+            let repair = certificate_repair(&text);
+            (text, repair.to_owned())
+        }
+        ConnectionProblem::NotTls => (
+            "the server does not respond with TLS".to_owned(),
+            "its URL has the scheme https, but the server speaks http on this port: check the scheme and the port"
+                .to_owned(),
+        ),
+        ConnectionProblem::Other => {
+            let root = std::iter::successors(error.source(), |cause| (**cause).source()).last();
+            let root = root.map_or_else(|| "no response".to_owned(), ToString::to_string);
+            (root, format!("check its URL and whether it runs; {CONTAINER}; {LAZY}"))
+        }
+    };
+    format!("the issuer {name} cannot be reached: {problem}; {repair}")
+}
+
+/// The repair for an error of the TLS library about a certificate.
+fn certificate_repair(text: &str) -> &'static str {
+    let text = text.to_ascii_lowercase();
+    if text.contains("expired") || text.contains("not valid before") || text.contains("notvalidyet") {
+        "renew the certificate of the authorization server, and check the clock of this machine"
+    } else if text.contains("not valid for name") || text.contains("notvalidforname") {
+        "use a host name that the certificate is for, or let the authorization server present a certificate for this name"
+    } else {
+        "if its CA is your own, pass `Issuer::http_client` a client that trusts it: \
+         `ReqwestClient::configured(|builder| builder.tls_certs_merge([ca.clone()]))`"
+    }
+}
+
+fn of_status(name: &str, status: u16, error: &FetchError) -> String {
+    let (what, setter) = fetched(error);
+    let location = error.document().and_then(DocumentError::value).filter(|_| (300..=399).contains(&status));
+    match (status, location) {
+        (_, Some(location)) => format!(
+            "the URL for the {what} of the issuer {name} redirects to \"{location}\", and redirects are not followed; if the \
+             document is there, call `{setter}(\"{location}\")`"
+        ),
+        (401 | 403, _) => format!(
+            "the issuer {name} requires authentication for the {what}; {}",
+            error.document().map(DocumentError::repair).unwrap_or_default()
+        ),
+        (408 | 429 | 500.., _) => {
+            format!("the issuer {name} cannot serve the {what} now; check whether it works; {LAZY}")
+        }
+        _ if error.is_about_metadata() => format!(
+            "the metadata of the issuer {name} was not found, and redirects are not followed; check the path of the issuer, such \
+             as its realm or tenant, or call `well_known_url(..)` with the URL of the metadata"
+        ),
+        _ => format!(
+            "the key set of the issuer {name} was not found, and redirects are not followed; check the `jwks_uri` of its \
+             metadata, or call `jwks_uri(..)` with the URL of the key set"
+        ),
+    }
+}
+
+fn document(name: &str, error: &FetchError) -> String {
+    let (what, _) = fetched(error);
+    match error.source() {
+        Some(source) => format!("the {what} of the issuer {name} cannot be used: {source}"),
+        None => format!("the {what} of the issuer {name} cannot be used"),
+    }
+}
+
+/// The name of the fetched document, and the setter of its URL.
+fn fetched(error: &FetchError) -> (&'static str, &'static str) {
+    if error.is_about_metadata() { ("metadata", "well_known_url") } else { ("key set", "jwks_uri") }
+}
+
+/// The call that this URL needs after `well_known_url`.
+fn allow_http(url: &str) -> &'static str {
+    if identifier::endpoint(url, PlainHttp::LoopbackOnly).is_ok() { "" } else { ".dangerously_allow_http()" }
+}
+
+/// A value from the configuration, quoted, escaped and cut.
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", Escaped(text, MAX_FOUND))
+}
+
+/// In a container, `localhost` is the container itself.
+const CONTAINER: &str = "if this machine reaches it by another URL, as inside a container, keep the issuer as it is in the tokens, \
+                         and call `well_known_url(..)` or `jwks_uri(..)` with that URL, and `dangerously_allow_http()` if it is \
+                         plain http";
+/// Only for causes that may end without a change of the configuration.
+const LAZY: &str = "to start before it is available, use `build_lazy`";
