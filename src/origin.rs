@@ -89,7 +89,7 @@ where
             return ResponseFuture::inner(self.inner.call(request));
         }
         let rejection = self.rules.rejection.clone().logged(&self.rules.guard);
-        ResponseFuture::rejected(readable_by(request.headers(), &rejection, rejection.to_response()))
+        ResponseFuture::answered(readable_by(request.headers(), &rejection, rejection.to_response()))
     }
 }
 

@@ -64,9 +64,8 @@ where
     }
 
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
-        if let Some(response) = self.state.metadata.respond_covered(&request) {
-            let stage = ResponseStage::Answered { response: Some(response.map(Bytes::from)) };
-            return ResponseFuture { stage };
+        if self.state.metadata.is_asked_by(&request) {
+            return ResponseFuture::answered(self.state.metadata.respond_covered(&request));
         }
         // An `AuthInfo` that the application inserted is removed, so that only this layer decides who the caller is.
         let outer = remove_marks(request.extensions_mut());
@@ -116,7 +115,7 @@ impl<S: Service<Request<B>>, B> ResponseFuture<S, B> {
         Self { stage: ResponseStage::Calling { future } }
     }
 
-    pub(crate) const fn rejected(response: Response<Bytes>) -> Self {
+    pub(crate) const fn answered(response: Response<Bytes>) -> Self {
         Self { stage: ResponseStage::Answered { response: Some(response) } }
     }
 }

@@ -4,6 +4,7 @@ use std::future::{Ready, ready};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use tower_service::Service;
 
@@ -63,34 +64,25 @@ impl MetadataService {
         &self.reach
     }
 
-    /// The response to a request that a bearer layer received in the place of this service: the same response, and one line
-    /// in the log. `None` for other requests, which the layer decides about.
-    pub(crate) fn respond_covered<B>(&self, request: &Request<B>) -> Option<Response<String>> {
-        let path = request.uri().path();
-        if !self.serves(path) {
-            return None;
-        }
-        self.respond_under_layer(request.method(), path, request.headers(), request.extensions())
+    /// Whether a request that a bearer layer received is for the document. The layer then answers it in the place of this
+    /// service.
+    #[inline]
+    pub(crate) fn is_asked_by<B>(&self, request: &Request<B>) -> bool {
+        self.serves(request.uri().path()) && matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS)
     }
 
+    /// The response of this service to a request that a bearer layer received, with one line in the log.
     #[cold]
-    fn respond_under_layer(
-        &self,
-        method: &Method,
-        path: &str,
-        headers: &HeaderMap,
-        extensions: &Extensions,
-    ) -> Option<Response<String>> {
-        if !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) {
-            return None;
-        }
+    pub(crate) fn respond_covered<B>(&self, request: &Request<B>) -> Response<Bytes> {
+        let path = request.uri().path();
         self.reach.log_cover(path);
-        self.note_request(path, extensions);
-        let mut response = self.respond(method, path, headers);
+        self.note_request(path, request.extensions());
+        let mut response = self.respond(request.method(), path, request.headers());
         response.extensions_mut().insert(CoveredMetadata);
-        Some(response)
+        response.map(Bytes::from)
     }
 
+    #[inline]
     fn serves(&self, path: &str) -> bool {
         self.paths.iter().any(|served| served == path)
     }

@@ -4,8 +4,10 @@ mod build;
 mod builder;
 mod health;
 mod resource_server;
+mod self_check;
 mod unreachable;
 
 pub use builder::ResourceServerBuilder;
 pub use health::{Health, IssuerHealth};
 pub use resource_server::ResourceServer;
+pub use self_check::{SelfCheckBody, SelfCheckError, SelfCheckErrorKind};

@@ -38,6 +38,7 @@ mod providers;
 mod readiness;
 mod rmcp;
 mod rotation;
+mod self_check;
 mod support;
 mod transport;
 mod trust;
