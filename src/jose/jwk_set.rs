@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use smallvec::SmallVec;
 
 use super::jwk::{Purpose, published_name};
-use super::{Algorithm, KeyName, UnusableKey, VerificationKey};
+use super::{Algorithm, AllowedAlgorithms, KeyName, UnusableKey, VerificationKey};
 use crate::json;
 
 /// A JSON Web Key Set (RFC 7517, section 5), reduced to the keys that can check signatures.
@@ -54,6 +54,29 @@ pub enum InvalidJwkSet {
     /// No entry is a usable key for signatures.
     #[error("the key set does not have a key that can check signatures")]
     NoUsableKey,
+}
+
+/// An entry of a key set, and whether [`JwkSet`] uses it. [`JwkSet::published_keys`] returns it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublishedKey {
+    kid: Option<Box<str>>,
+    algorithms: Result<AllowedAlgorithms, UnusableKey>,
+}
+
+impl PublishedKey {
+    /// The key id, if the entry has one that is a string. It is text from the document, of any length.
+    #[must_use]
+    pub fn kid(&self) -> Option<&str> {
+        self.kid.as_deref()
+    }
+
+    /// The algorithms that the key is used with, or the reason why it is not used.
+    ///
+    /// # Errors
+    /// [`UnusableKey`] if the entry is not used.
+    pub const fn algorithms(&self) -> Result<AllowedAlgorithms, UnusableKey> {
+        self.algorithms
+    }
 }
 
 /// A published key for signatures that cannot be used.
@@ -103,9 +126,40 @@ impl JwkSet {
         if set.keys.is_empty() { Err(InvalidJwkSet::NoUsableKey) } else { Ok(set) }
     }
 
+    /// All entries of a key set, in the order of the document, and whether [`from_json`](Self::from_json) uses them. It
+    /// accepts a key set without usable keys, to find out why they are not used.
+    ///
+    /// ```
+    /// use mcp_bearer::jose::{JwkSet, UnusableKey};
+    ///
+    /// let keys = JwkSet::published_keys(r#"{"keys": [{"kid": "a", "kty": "EC", "crv": "secp256k1"}]}"#)?;
+    /// assert_eq!(keys[0].kid(), Some("a"));
+    /// assert_eq!(keys[0].algorithms(), Err(UnusableKey::Unsupported));
+    /// # Ok::<(), mcp_bearer::jose::InvalidJwkSet>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`InvalidJwkSet`] if the text is not a key set.
+    pub fn published_keys(document: impl AsRef<[u8]>) -> Result<Vec<PublishedKey>, InvalidJwkSet> {
+        let mut published = Vec::new();
+        Self::read_each(document.as_ref(), DEFAULT_MAX_KEYS, |kid, algorithms| {
+            published.push(PublishedKey { kid: kid.map(Box::from), algorithms });
+        })?;
+        Ok(published)
+    }
+
     /// Reads a key set as [`from_json_with_max_keys`](Self::from_json_with_max_keys) does, but accepts one without usable
     /// keys.
     pub(crate) fn read(document: &[u8], max_keys: usize) -> Result<Self, InvalidJwkSet> {
+        Self::read_each(document, max_keys, |_, _| ())
+    }
+
+    /// Reads a key set, and calls `visit` with the `kid` of each entry and the algorithms that it is used with.
+    fn read_each(
+        document: &[u8],
+        max_keys: usize,
+        mut visit: impl FnMut(Option<&str>, Result<AllowedAlgorithms, UnusableKey>),
+    ) -> Result<Self, InvalidJwkSet> {
         if document.starts_with(b"\xef\xbb\xbf") {
             return Err(InvalidJwkSet::ByteOrderMark);
         }
@@ -118,24 +172,29 @@ impl JwkSet {
             Self { keys: Vec::new(), skipped: Vec::new(), not_for_signatures: Vec::new(), unusable: Vec::new() };
         for entry in entries {
             let [for_signatures, unspecified] = &mut left;
-            match entry.purpose {
-                Purpose::Other => set.skip(entry, UnusableKey::NotForSignatures),
-                Purpose::Signatures => set.add(entry, for_signatures),
-                Purpose::Unspecified => set.add(entry, unspecified),
+            let key = match entry.purpose {
+                Purpose::Other => Err(UnusableKey::NotForSignatures),
+                Purpose::Signatures => set.usable(&entry, for_signatures),
+                Purpose::Unspecified => set.usable(&entry, unspecified),
+            };
+            let kid = entry.jwk.get("kid").and_then(Value::as_str);
+            visit(kid, key.as_ref().map(VerificationKey::algorithms).map_err(|reason| *reason));
+            match key {
+                Ok(key) => set.keys.push(Arc::new(key)),
+                Err(reason) => set.skip(entry, reason),
             }
         }
         Ok(set)
     }
 
-    fn add(&mut self, entry: JwkEntry, left: &mut usize) {
-        let Some(fewer) = left.checked_sub(1) else { return self.skip(entry, UnusableKey::TooMany) };
-        *left = fewer;
-        let read = if entry.is_ambiguous { Err(UnusableKey::Malformed) } else { VerificationKey::from_jwk(&entry.jwk) };
-        match read {
-            Ok(key) if self.has_enough_beside(&key) => self.skip(entry, UnusableKey::TooMany),
-            Ok(key) => self.keys.push(Arc::new(key)),
-            Err(reason) => self.skip(entry, reason),
+    /// The key of an entry, if it is used. `left` is the number of keys that may still be used.
+    fn usable(&self, entry: &JwkEntry, left: &mut usize) -> Result<VerificationKey, UnusableKey> {
+        *left = left.checked_sub(1).ok_or(UnusableKey::TooMany)?;
+        if entry.is_ambiguous {
+            return Err(UnusableKey::Malformed);
         }
+        let key = VerificationKey::from_jwk(&entry.jwk)?;
+        if self.has_enough_beside(&key) { Err(UnusableKey::TooMany) } else { Ok(key) }
     }
 
     /// Whether so many keys have the same `kid` and algorithm that this one would never be tried.

@@ -8,6 +8,6 @@ mod private_key;
 pub use crate::crypto::{Algorithm, AllowedAlgorithms, UnknownAlgorithm};
 pub use jwk::{UnusableKey, VerificationKey};
 pub(crate) use jwk_set::{DEFAULT_MAX_KEYS, Selection, UnusableEntry};
-pub use jwk_set::{InvalidJwkSet, JwkSet};
+pub use jwk_set::{InvalidJwkSet, JwkSet, PublishedKey};
 pub(crate) use jws::{Compact, DEFAULT_MAX_TOKEN, Header, KeyName, MAX_TOKEN};
 pub use private_key::{InvalidPrivateKey, PrivateKey};

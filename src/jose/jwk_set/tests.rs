@@ -54,6 +54,37 @@ fn invalid_key_sets_are_rejected() {
 }
 
 #[test]
+fn each_published_key_has_its_algorithms_or_the_reason_why_it_is_not_used() {
+    let keys = [
+        ec(),
+        json!({"kty": "EC", "crv": "secp256k1", "kid": "k"}),
+        with(ec(), json!({"use": "enc", "kid": "for encryption"})),
+        with(ec(), json!({"kid": 1})),
+        json!(null),
+    ];
+    let document = json!({ "keys": keys }).to_string();
+    let published = JwkSet::published_keys(&document).unwrap();
+    let found: Vec<_> = published.iter().map(|key| (key.kid(), key.algorithms())).collect();
+    let es256 = AllowedAlgorithms::from_iter([Algorithm::ES256]);
+    assert_eq!(
+        found,
+        [
+            (Some("ec"), Ok(es256)),
+            (Some("k"), Err(UnusableKey::Unsupported)),
+            (Some("for encryption"), Err(UnusableKey::NotForSignatures)),
+            (None, Err(UnusableKey::Malformed)),
+            (None, Err(UnusableKey::NotForSignatures)),
+        ]
+    );
+    // The same entries as in the key set of a server.
+    let set = JwkSet::from_json(&document).unwrap();
+    let skipped: Vec<_> = published.iter().filter_map(|key| key.algorithms().err()).collect();
+    assert_eq!((set.keys().len(), set.skipped()), (1, skipped.as_slice()));
+    assert_eq!(JwkSet::published_keys(r#"{"keys":[]}"#), Ok(Vec::new()));
+    assert_eq!(JwkSet::published_keys("[]"), Err(InvalidJwkSet::Malformed));
+}
+
+#[test]
 fn one_unusable_key_does_not_affect_others() {
     for bad in [
         json!(1),
