@@ -149,8 +149,10 @@ impl RemoteAddress {
         Self(address)
     }
 
-    /// Whether only a host on a private network can have this address.
-    pub(crate) fn is_private(self) -> bool {
+    /// Whether only a host on a private network can have this address: private use (RFC 1918), shared (RFC 6598), unique
+    /// local (RFC 4193), link-local or loopback. The URLs in a document from such an address may lead to any address.
+    #[must_use]
+    pub fn is_private(self) -> bool {
         match self.0.ip().to_canonical() {
             IpAddr::V4(address) => {
                 let is_shared = matches!(address.octets(), [100, 64..=127, ..]);

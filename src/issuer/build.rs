@@ -19,6 +19,26 @@ use crate::keys::{KeySetFetcher, Keys, RemoteKeys, UnusableKeys};
 use crate::verify::{IssuerVerifier, Method};
 
 impl Issuer {
+    /// The URLs at which the metadata of this issuer is looked up, in the order in which they are tried (RFC 8414,
+    /// section 3; OpenID Connect Discovery 1.0, section 4.1). An issuer without discovery has none.
+    ///
+    /// ```
+    /// let urls = mcp_bearer::Issuer::discover("https://auth.example.com/realms/demo").metadata_urls()?;
+    /// assert_eq!(urls, [
+    ///     "https://auth.example.com/.well-known/oauth-authorization-server/realms/demo",
+    ///     "https://auth.example.com/.well-known/openid-configuration/realms/demo",
+    ///     "https://auth.example.com/realms/demo/.well-known/openid-configuration",
+    /// ]);
+    /// # Ok::<(), mcp_bearer::BuildError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`BuildErrorKind::Issuer`] if the issuer or the URL of [`well_known_url`](Self::well_known_url) is not valid.
+    pub fn metadata_urls(&self) -> Result<Vec<String>, BuildError> {
+        let Source::Discover(method) = &self.source else { return Ok(Vec::new()) };
+        Ok(self.discovery(*method)?.candidates.into_iter().map(String::from).collect())
+    }
+
     /// The verifier of this issuer's tokens for a resource that accepts `audiences`.
     pub(crate) fn verifier(
         &self,

@@ -253,3 +253,15 @@ async fn a_panic_in_discovery_counts_as_a_failed_fetch() {
     assert!((5..60).contains(&attempts), "{attempts}");
     assert!(!server.health().is_ready());
 }
+
+#[test]
+fn the_urls_of_the_metadata_are_those_that_are_tried() {
+    let issuer = Issuer::discover("https://auth.example.com/t");
+    assert_eq!(issuer.metadata_urls().unwrap().len(), 3);
+    let oidc = "https://auth.example.com/t/.well-known/openid-configuration";
+    assert_eq!(Issuer::oidc("https://auth.example.com/t").metadata_urls().unwrap(), [oidc]);
+    let elsewhere = issuer.clone().well_known_url("https://h/document");
+    assert_eq!(elsewhere.metadata_urls().unwrap(), ["https://h/document"]);
+    assert_eq!(Issuer::discover("http://keycloak:8080").metadata_urls().unwrap_err().kind(), BuildErrorKind::Issuer);
+    assert!(Issuer::discover("http://keycloak:8080").dangerously_allow_http().metadata_urls().is_ok());
+}
