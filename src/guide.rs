@@ -14,6 +14,7 @@
 //! | start without the authorization server, and answer readiness probes | [`startup`] |
 //! | test my handlers | [`testing`] |
 //! | run behind a gateway, a proxy or in containers | [`gateways`] |
+//! | find out from outside why a deployment does not work | [`doctor`] |
 //! | read the log, and find out why a token is rejected | [`logging`] |
 //! | understand status codes and errors, or change the response | [`errors`] |
 //! | choose features, or do without axum | [`features`] |
@@ -69,6 +70,9 @@ pub mod testing {}
 
 #[doc = include_str!("guide/gateways.md")]
 pub mod gateways {}
+
+#[doc = include_str!("guide/doctor.md")]
+pub mod doctor {}
 
 #[doc = include_str!("guide/logging.md")]
 pub mod logging {}

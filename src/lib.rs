@@ -71,6 +71,7 @@
 //! | `rust-crypto` | no | signatures in pure Rust, except ES512 and RSA keys above 4096 bits |
 //! | `rmcp` | no | [`AuthInfo`] in handlers of [rmcp](https://docs.rs/rmcp) |
 //! | `testing` | no | an authorization server, a client and a clock for tests |
+//! | `cli` | no | the program `mcp-bearer`: see [`guide::doctor`] |
 //!
 //! Without `axum`, the layers and the metadata service work with any tower server.
 #![cfg_attr(docsrs, feature(doc_cfg))]

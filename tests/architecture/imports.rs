@@ -96,6 +96,9 @@ impl Imports {
     }
 }
 
+/// The folder whose files are not a part of the library: in them, `crate` is the program.
+const PROGRAM: [&str; 2] = ["bin", "mcp-bearer"];
+
 fn module(name: &str) -> Module {
     let path = name.trim_end_matches(".rs").trim_end_matches("/mod");
     path.split('/').map(str::to_owned).collect()
@@ -136,6 +139,7 @@ fn paths(tree: &str) -> Vec<String> {
 fn absolute(path: &str, module: &Module) -> Module {
     let mut segments: Vec<_> = path.split("::").collect();
     let mut start: Vec<_> = match segments[0] {
+        "crate" if module.starts_with(&PROGRAM.map(str::to_owned)) => PROGRAM.map(str::to_owned).to_vec(),
         "crate" => Vec::new(),
         _ => module.clone(),
     };

@@ -1,0 +1,138 @@
+//! Sends the requests of one run, and collects the facts. Nothing is judged here.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::{HeaderName, Method, StatusCode, header};
+use serde_json::json;
+
+use crate::challenge::BearerChallenge;
+use crate::deployment::Deployment;
+use crate::facts::{Facts, IssuerFacts, McpFacts, ResourceFacts, have_same_origin};
+use crate::probe::Probe;
+use crate::reply::Reply;
+
+/// Sends all requests: at most 3 for the metadata of the issuer, 1 for its key set, 5 to the MCP endpoint, and 11 for the
+/// metadata of the resource. A request whose connection is closed without a response is sent once more.
+pub(crate) async fn survey(probe: &Probe, deployment: Deployment) -> Facts {
+    let issuer = survey_issuer(probe, &deployment).await;
+    let mcp = survey_mcp(probe, &deployment).await;
+    let resource = survey_resource(probe, &deployment, &mcp).await;
+    Facts { deployment, issuer, mcp, resource }
+}
+
+async fn survey_issuer(probe: &Probe, deployment: &Deployment) -> IssuerFacts {
+    let mut documents = Vec::new();
+    for url in &deployment.issuer_documents {
+        let reply = probe.get(url, ACCEPT_JSON).await;
+        // All URLs have the same host.
+        let is_reachable = reply.result.is_ok();
+        documents.push(reply);
+        if !is_reachable {
+            break;
+        }
+    }
+    let mut issuer = IssuerFacts { documents, key_set: None };
+    if let Some((document, url)) = issuer.endpoint(&deployment.issuer, "jwks_uri") {
+        issuer.key_set = Some(probe.get_linked(&url, document).await);
+    }
+    issuer
+}
+
+async fn survey_mcp(probe: &Probe, deployment: &Deployment) -> McpFacts {
+    let send = async |headers: &[(HeaderName, &str)]| {
+        let headers = [MESSAGE_HEADERS, headers].concat();
+        probe.request(Method::POST, &deployment.mcp, &headers, PING).await
+    };
+    let without_token = send(&[]).await;
+    let mut facts =
+        McpFacts { without_token, with_invalid_token: None, unknown_path: None, from_page: None, preflight: None };
+    if facts.without_token.result.is_err() {
+        return facts;
+    }
+    let credentials = format!("Bearer {}", made_up_token(deployment));
+    facts.with_invalid_token = Some(send(&[(header::AUTHORIZATION, &credentials)]).await);
+    facts.unknown_path = Some(probe.get(&deployment.unknown_url, &[]).await);
+    if let Some(origin) = &deployment.origin {
+        facts.from_page = Some(send(&[(header::ORIGIN, origin)]).await);
+        facts.preflight = Some(preflight(probe, &deployment.mcp, origin, "POST", REQUEST_HEADERS).await);
+    }
+    facts
+}
+
+async fn survey_resource(probe: &Probe, deployment: &Deployment, mcp: &McpFacts) -> ResourceFacts {
+    let at_path = probe.get(&deployment.metadata_url, ACCEPT_JSON).await;
+    let mut facts =
+        ResourceFacts { at_path, at_root: None, at_link: None, elsewhere: None, from_page: None, preflight: None };
+    if facts.at_path.result.is_err() {
+        return facts;
+    }
+    if let Some(root) = &deployment.root_metadata_url {
+        facts.at_root = Some(probe.get(root, ACCEPT_JSON).await);
+    }
+    let challenge = mcp.without_token.headers().and_then(|headers| BearerChallenge::from_headers(headers).ok());
+    let link = challenge.and_then(|challenge| challenge.resource_metadata);
+    let link = link.filter(|link| *link != deployment.metadata_url && have_same_origin(link, &deployment.mcp));
+    if let Some(link) = link {
+        facts.at_link = Some(probe.get(&link, ACCEPT_JSON).await);
+    }
+    let places = [Some(&facts.at_path), facts.at_link.as_ref(), facts.at_root.as_ref()];
+    let found = places.into_iter().flatten().find(|reply| reply.document().is_ok());
+    let Some(found) = found else {
+        if facts.at_path.status() == Some(StatusCode::NOT_FOUND) {
+            facts.elsewhere = find_elsewhere(probe, deployment).await;
+        }
+        return facts;
+    };
+    if let Some(origin) = &deployment.origin {
+        let url = found.url.clone();
+        facts.from_page = Some(probe.get(&url, &[ACCEPT_JSON, &[(header::ORIGIN, origin)]].concat()).await);
+        facts.preflight = Some(preflight(probe, &url, origin, "GET", "mcp-protocol-version").await);
+    }
+    facts
+}
+
+/// Looks for the document where a mistake has put it.
+async fn find_elsewhere(probe: &Probe, deployment: &Deployment) -> Option<Reply> {
+    for url in deployment.mistaken_metadata_urls() {
+        let reply = probe.get(&url, ACCEPT_JSON).await;
+        if reply.document().is_ok_and(|document| document.contains_key("resource")) {
+            return Some(reply);
+        }
+    }
+    None
+}
+
+/// The request that a browser sends before that of a script (Fetch, section 4.8).
+async fn preflight(probe: &Probe, url: &str, origin: &str, method: &str, headers: &str) -> Reply {
+    let headers = [
+        (header::ORIGIN, origin),
+        (header::ACCESS_CONTROL_REQUEST_METHOD, method),
+        (header::ACCESS_CONTROL_REQUEST_HEADERS, headers),
+    ];
+    probe.request(Method::OPTIONS, url, &headers, "").await
+}
+
+/// A token that nobody has signed. The server has to look up its key before it can reject it, so it shows whether the server
+/// has the keys of its issuer.
+fn made_up_token(deployment: &Deployment) -> String {
+    let header = json!({"alg": "ES256", "typ": "at+jwt", "kid": "mcp-bearer-doctor"});
+    let claims = json!({
+        "iss": deployment.issuer, "aud": deployment.resource, "sub": "mcp-bearer-doctor", "client_id": "mcp-bearer-doctor",
+        "iat": 1_750_000_000, "exp": FAR_FUTURE, "jti": "mcp-bearer-doctor",
+    });
+    let encode = |part: &[u8]| URL_SAFE_NO_PAD.encode(part);
+    let [header, claims] = [header, claims].map(|part| encode(part.to_string().as_bytes()));
+    format!("{header}.{claims}.{}", encode(&[7; 64]))
+}
+
+const ACCEPT_JSON: &[(HeaderName, &str)] = &[(header::ACCEPT, "application/json")];
+/// The headers of a message of the Streamable HTTP transport.
+const MESSAGE_HEADERS: &[(HeaderName, &str)] =
+    &[(header::CONTENT_TYPE, "application/json"), (header::ACCEPT, "application/json, text/event-stream")];
+/// A message that changes nothing, if the endpoint is not protected.
+const PING: &str = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
+/// The request headers of MCP clients that need a preflight. Names are in the order that Fetch gives them.
+pub(crate) const REQUEST_HEADERS: &str =
+    "authorization,content-type,last-event-id,mcp-method,mcp-name,mcp-protocol-version,mcp-session-id";
+/// The end of the year 2099.
+const FAR_FUTURE: u64 = 4_102_444_799;

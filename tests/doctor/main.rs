@@ -1,0 +1,14 @@
+//! Runs `mcp-bearer doctor` as a process against real servers with deliberate faults.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a test that cannot go on says so"
+)]
+
+mod deployment;
+mod faults;
+mod output;
+mod program;
+mod unreachable;

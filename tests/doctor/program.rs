@@ -1,0 +1,39 @@
+//! The program `mcp-bearer` as a process.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::process::Command;
+use tokio::time::timeout;
+
+/// The output of one run of the program.
+pub(crate) struct Run {
+    pub(crate) exit_status: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Run {
+    /// The report in its JSON form.
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {}{}", self.stdout, self.stderr))
+    }
+}
+
+/// Runs the program, which trusts only the certificates of the test root.
+pub(crate) async fn run(arguments: &[&str]) -> Run {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mcp-bearer"));
+    command.args(arguments).env_remove("NO_COLOR").env_remove("SSL_CERT_DIR");
+    command.env("SSL_CERT_FILE", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/hostile/tls/ca.pem"));
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    let output = timeout(TIME_LIMIT, command.output()).await.unwrap().unwrap();
+    Run {
+        exit_status: output.status.code().unwrap(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// Much longer than a run takes.
+const TIME_LIMIT: Duration = Duration::from_secs(60);
