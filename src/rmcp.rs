@@ -22,12 +22,80 @@
 
 use ::rmcp::ErrorData;
 use ::rmcp::handler::server::common::{AsRequestContext, FromContextPart};
+use ::rmcp::handler::server::router::tool::ToolRouter;
 use ::rmcp::model::{CallToolResult, ContentBlock, ErrorCode};
 use ::rmcp::service::{RequestContext, RoleServer};
 use http::request::Parts;
 use serde_json::json;
 
 use crate::bearer::{AuthInfo, Rejection, RejectionKind, log};
+use crate::error::{BuildError, valid_or_panic};
+use crate::mcp::{McpLayer, McpScopes};
+use crate::server::ResourceServer;
+
+impl ResourceServer {
+    /// [`mcp_layer`](Self::mcp_layer) for an rmcp server with these tools. It finds rules for tools that do not exist.
+    ///
+    /// Tools without a rule are logged once, at `info`, unless [`any_tool`](McpScopes::any_tool) or
+    /// [`deny_unlisted`](McpScopes::deny_unlisted) covers them. For prompts, give
+    /// [`known_prompts`](McpScopes::known_prompts) the names of the prompt router.
+    ///
+    /// ```
+    /// use mcp_bearer::{McpLayer, McpScopes, ResourceServer};
+    /// use rmcp::handler::server::router::prompt::PromptRouter;
+    /// use rmcp::model::{PromptMessage, Role};
+    /// use rmcp::{prompt, prompt_router, tool, tool_router};
+    ///
+    /// struct Notes;
+    ///
+    /// #[tool_router]
+    /// impl Notes {
+    ///     #[tool(description = "Adds a note")]
+    ///     fn add_note(&self) {}
+    /// }
+    ///
+    /// #[prompt_router]
+    /// impl Notes {
+    ///     #[prompt(description = "Sums up the notes")]
+    ///     async fn summary(&self) -> Vec<PromptMessage> {
+    ///         vec![PromptMessage::new_text(Role::User, "Sum up my notes")]
+    ///     }
+    /// }
+    ///
+    /// fn layer(server: &ResourceServer) -> McpLayer {
+    ///     let prompts: PromptRouter<Notes> = Notes::prompt_router();
+    ///     let scopes = McpScopes::new()
+    ///         .tool("add_note", ["notes:write"])
+    ///         .prompt("summary", ["notes:read"])
+    ///         .known_prompts(prompts.list_all().into_iter().map(|prompt| prompt.name));
+    ///     server.mcp_layer_for(&Notes::tool_router(), scopes)
+    /// }
+    /// # use mcp_bearer::testing::TestIssuer;
+    /// # let auth = TestIssuer::new("https://auth.example.com");
+    /// # let server = ResourceServer::builder("https://mcp.example.com/mcp").issuer(auth.issuer());
+    /// # let _ = layer(&server.build_lazy().unwrap());
+    /// ```
+    ///
+    /// # Panics
+    /// If a rule is for a tool that `tools` does not have, and where `mcp_layer` panics.
+    /// [`try_mcp_layer_for`](Self::try_mcp_layer_for) returns an error instead.
+    #[track_caller]
+    pub fn mcp_layer_for<S>(&self, tools: &ToolRouter<S>, scopes: McpScopes) -> McpLayer {
+        valid_or_panic(self.try_mcp_layer_for(tools, scopes))
+    }
+
+    /// [`mcp_layer_for`](Self::mcp_layer_for) for rules from a configuration.
+    ///
+    /// # Errors
+    /// [`BuildErrorKind::Scope`](crate::BuildErrorKind::Scope) or [`BuildErrorKind::Setting`](crate::BuildErrorKind::Setting)
+    /// where `mcp_layer_for` panics.
+    pub fn try_mcp_layer_for<S>(&self, tools: &ToolRouter<S>, scopes: McpScopes) -> Result<McpLayer, BuildError> {
+        // A disabled tool exists, and may be enabled later.
+        let mut names: Vec<_> = tools.map.keys().map(ToString::to_string).collect();
+        names.sort_unstable();
+        self.try_mcp_layer(scopes.known_tools(names))
+    }
+}
 
 /// Returns the caller from rmcp's request context.
 pub trait RequestContextExt {

@@ -36,7 +36,7 @@ pub(crate) fn router(
 /// A client without the scope learns which one to request before the tool runs.
 fn mcp_layer(server: &ResourceServer, settings: &Settings) -> Result<McpLayer, BuildError> {
     let scopes = McpScopes::new().tool("add_note", ["write:notes"]);
-    let mut layer = server.mcp_layer(scopes);
+    let mut layer = server.mcp_layer_for(&Notes::tool_router(), scopes);
     if !settings.required_scopes.is_empty() {
         layer = layer.try_required_scopes(&settings.required_scopes)?;
     }

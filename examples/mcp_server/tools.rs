@@ -22,7 +22,7 @@ struct NewNote {
     text: String,
 }
 
-#[tool_router]
+#[tool_router(vis = "pub(crate)")]
 impl Notes {
     #[tool(description = "Tells who you are to this server: subject, client, scopes and issuer of your token")]
     fn whoami(&self, auth: AuthInfo) -> CallToolResult {

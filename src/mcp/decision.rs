@@ -17,6 +17,8 @@ pub(super) struct AcceptedBody {
     pub(super) needs: RequiredRules,
     /// Whether the response may contain a list to filter.
     pub(super) lists: bool,
+    /// Whether a list in the response starts with its first entry. `false` if this is not certain.
+    pub(super) is_first_page: bool,
 }
 
 /// Decides before the handler runs, because the status of a response cannot change later.
@@ -44,7 +46,7 @@ pub(super) fn decide(
             {
                 rejected(OperationFailure::Unreadable)
             }
-            Caller::Token(_) => Ok(AcceptedBody { needs: everything, lists: true }),
+            Caller::Token(_) => Ok(AcceptedBody { needs: everything, lists: true, is_first_page: false }),
         };
     };
     let mut operations = messages.iter().filter_map(|message| message.operation.as_ref());
@@ -52,6 +54,9 @@ pub(super) fn decide(
         return rejected(OperationFailure::HeaderMismatch);
     }
     let lists = operations.any(|operation| LIST_METHODS.contains(&operation.method.as_ref()));
+    // The name of the member could be written with escapes.
+    let is_first_page = memchr::memmem::find(body, b"cursor").is_none() && memchr::memchr(b'\\', body).is_none();
+    let is_first_page = lists && is_first_page;
     let mut needs = RequiredRules::default();
     for message in messages {
         rules.add(message.operation.as_ref(), &mut needs);
@@ -59,9 +64,9 @@ pub(super) fn decide(
     match caller {
         Caller::Anonymous(guard) if needs.token => Err(missing_token(guard, rules.scopes_of(&needs))),
         _ if needs.unlisted => rejected(OperationFailure::Unlisted),
-        Caller::Anonymous(_) => Ok(AcceptedBody { needs, lists }),
+        Caller::Anonymous(_) => Ok(AcceptedBody { needs, lists, is_first_page }),
         Caller::Token(auth) if rules.are_met(&needs, auth.scopes(), &auth.guard().hierarchy) => {
-            Ok(AcceptedBody { needs, lists })
+            Ok(AcceptedBody { needs, lists, is_first_page })
         }
         Caller::Token(auth) => Err(auth.lacks(rules.scopes_of(&needs))),
     }

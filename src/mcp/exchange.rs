@@ -134,7 +134,8 @@ impl Exchange {
         }
         let has_length = parts.headers.contains_key(header::CONTENT_LENGTH) || body.size_hint().exact().is_some();
         let is_empty = body.is_end_stream();
-        let filter = || ListFilter::new(Arc::clone(&self.state.rules), self.caller.clone());
+        let is_first_page = self.accepted.is_first_page;
+        let filter = || ListFilter::new(Arc::clone(&self.state.rules), self.caller.clone(), is_first_page);
         let body = match media {
             Media::Json if is_filtered => {
                 parts.headers.remove(header::CONTENT_LENGTH);

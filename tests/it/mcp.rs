@@ -18,5 +18,6 @@ mod operations;
 mod revalidation;
 mod sessions;
 mod streams;
+mod tool_names;
 mod tool_result;
 mod uris;

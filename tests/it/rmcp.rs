@@ -196,3 +196,25 @@ async fn errors_of_rmcp_are_unchanged_with_public_and_filtered_lists() {
         assert!(answer["result"]["capabilities"]["tools"].is_object(), "{answer}");
     }
 }
+
+#[test]
+fn a_layer_for_a_tool_router_finds_rules_for_other_names() {
+    let server = Fixture::cold().server;
+    let scopes = || McpScopes::new().tool("forget", ["notes:write"]);
+    let mut router = Tools::tool_router();
+    let error = server.try_mcp_layer_for(&router, scopes().tool("delet", ["a"])).unwrap_err();
+    assert!(
+        error.to_string().contains("the tool \"delet\", which the server does not have; write \"delete\""),
+        "{error}"
+    );
+    let _ = server.mcp_layer_for(&router, scopes().public_tools(["greet"]));
+    // It may be enabled later.
+    router.disable_route("forget");
+    let _ = server.mcp_layer_for(&router, scopes());
+}
+
+#[test]
+#[should_panic(expected = "the tool \"forgett\", which the server does not have; write \"forget\"")]
+fn a_layer_for_a_tool_router_panics_at_a_wrong_rule() {
+    let _ = Fixture::cold().server.mcp_layer_for(&Tools::tool_router(), McpScopes::new().tool("forgett", ["a"]));
+}

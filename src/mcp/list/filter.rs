@@ -8,21 +8,29 @@ use serde_json::value::{RawValue, to_raw_value};
 
 use crate::bearer::{Caller, log};
 use crate::mcp::request::{ListKind, each_member};
-use crate::mcp::scopes::Rules;
+use crate::mcp::scopes::{Rules, complete_tool_list};
 
 /// Knows which entries of a list one caller may use.
 pub(in crate::mcp) struct ListFilter {
     rules: Arc<Rules>,
     caller: Caller,
+    /// Whether a list starts with its first entry.
+    is_first_page: bool,
 }
 
 impl ListFilter {
-    pub(in crate::mcp) const fn new(rules: Arc<Rules>, caller: Caller) -> Self {
-        Self { rules, caller }
+    pub(in crate::mcp) const fn new(rules: Arc<Rules>, caller: Caller, is_first_page: bool) -> Self {
+        Self { rules, caller, is_first_page }
     }
 
     /// Filters a JSON-RPC message, or a batch. `None` if it does not contain a list.
     pub(super) fn filter(&self, json: &[u8]) -> serde_json::Result<Option<Vec<u8>>> {
+        if self.is_first_page
+            && self.rules.need_tool_names()
+            && let Some(names) = complete_tool_list(json)
+        {
+            self.rules.check_tools(&names);
+        }
         filter_json(json, &|kind, name| self.rules.lets_use(kind, name, &self.caller))
     }
 

@@ -39,6 +39,8 @@ pub(super) struct RuleSet {
     /// The scopes for all other names.
     pub(super) any: Option<Vec<String>>,
     pub(super) public: Vec<String>,
+    /// All names that exist. `None` if the application has not given them.
+    pub(super) known: Option<Vec<String>>,
 }
 
 impl McpScopes {
@@ -139,6 +141,36 @@ impl McpScopes {
     /// URI that is not in [canonical form](Self::resource) is never public.
     pub fn public_resources(mut self, uris: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.resources.public.extend(texts(uris));
+        self
+    }
+
+    /// Names all tools of the server, to find mistakes in the rules. With rmcp,
+    /// [`mcp_layer_for`](crate::ResourceServer::mcp_layer_for) calls it.
+    ///
+    /// A rule for another name, such as a misspelled one, is an error when the layer is built. Tools that need only the scopes
+    /// of the layer are logged once, at `info`. The names change no decision about a request.
+    ///
+    /// ```
+    /// # #[cfg(all(feature = "testing", any(feature = "aws-lc-rs", feature = "rust-crypto")))] {
+    /// use mcp_bearer::{McpScopes, ResourceServer};
+    /// # use mcp_bearer::testing::TestIssuer;
+    ///
+    /// # let auth = TestIssuer::new("https://auth.example.com");
+    /// # let builder = ResourceServer::builder("https://mcp.example.com/mcp").issuer(auth.issuer());
+    /// # let server = builder.build_lazy().unwrap();
+    /// let scopes = McpScopes::new().tool("ad_note", ["notes:write"]).known_tools(["add_note", "list_notes"]);
+    /// let error = server.try_mcp_layer(scopes).unwrap_err();
+    /// assert!(error.to_string().contains("write \"add_note\""));
+    /// # }
+    /// ```
+    pub fn known_tools(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.tools.known.get_or_insert_default().extend(texts(names));
+        self
+    }
+
+    /// Names all prompts of the server, as [`known_tools`](Self::known_tools) does for tools.
+    pub fn known_prompts(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.prompts.known.get_or_insert_default().extend(texts(names));
         self
     }
 

@@ -1,10 +1,13 @@
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::known_names::closest;
 use super::mcp_scopes::{McpScopes, RuleSet};
 use super::resources::{ResourceRules, RuleId, TargetAccess};
 use super::uri_template::{InvalidTemplate, UriTemplate};
 use crate::bearer::{Caller, Guard};
 use crate::error::{BuildError, BuildErrorKind};
+use crate::log::{Escaped, MAX_CAUSE};
 use crate::mcp::request::{ListKind, Operation, RESOURCE_METHODS, Target};
 use crate::scope::{ScopeHierarchy, ScopeRequirement, Scopes};
 
@@ -18,6 +21,8 @@ pub(crate) struct Rules {
     prompts: NamedRules,
     resources: ResourceRules,
     deny_unlisted: bool,
+    /// The rules for tools were compared with the names of all tools.
+    are_tools_checked: AtomicBool,
 }
 
 /// The rules that the messages of one body need together.
@@ -88,8 +93,22 @@ impl NamedRules {
 
 impl McpScopes {
     pub(crate) fn compile(self, guard: &Guard) -> Result<Rules, BuildError> {
+        let needs_no_rule = |set: &RuleSet, call: &str| {
+            self.deny_unlisted || set.any.is_some() || self.methods.own.iter().any(|(method, _)| method == call)
+        };
+        let mut without_rule = Vec::new();
+        for (what, set, call) in [("tool", &self.tools, "tools/call"), ("prompt", &self.prompts, "prompts/get")] {
+            let names = set.names_without_rule();
+            if !needs_no_rule(set, call) && !names.is_empty() {
+                without_rule.push((what, names.join(", ")));
+            }
+        }
         let rules = Rules::new(self)?;
         rules.warn_of(guard);
+        for (kind, names) in without_rule {
+            tracing::info!(target: "mcp_bearer", kind, names,
+                "operations without a rule need only the scopes of the layer: write a rule, or call `deny_unlisted`");
+        }
         Ok(rules)
     }
 }
@@ -146,6 +165,27 @@ impl Rules {
         Scopes::granted_list(scopes.flat_map(Scopes::iter))
     }
 
+    /// Whether the names of all tools are needed to find rules for tools that do not exist.
+    pub(in crate::mcp) fn need_tool_names(&self) -> bool {
+        !self.are_tools_checked.load(Ordering::Relaxed)
+    }
+
+    /// Compares the rules with the names of all tools. It warns of each rule for another name. A second call does nothing.
+    pub(in crate::mcp) fn check_tools(&self, names: &[String]) {
+        // An empty list may mean that this caller may use no tools.
+        if names.is_empty() || self.are_tools_checked.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let names: HashSet<&str> = names.iter().map(String::as_str).collect();
+        let rules = self.tools.own.keys().chain(&self.tools.public);
+        for rule in rules.filter(|rule| !names.contains(rule.as_str())) {
+            let closest = closest(rule, names.iter().copied());
+            let closest = closest.map(|name| tracing::field::display(Escaped(name, MAX_CAUSE)));
+            tracing::warn!(target: "mcp_bearer", rule, closest,
+                "a rule is for a tool that is not in the list of tools: correct its name, or remove the rule");
+        }
+    }
+
     /// Whether `caller`, who is allowed to list, may also use an entry of the list.
     pub(in crate::mcp) fn lets_use(&self, kind: ListKind, name: &str, caller: &Caller) -> bool {
         let (method, target) = match kind {
@@ -195,6 +235,9 @@ impl Rules {
         {
             methods.public.push(INITIALIZED.to_owned());
         }
+        tools.check_names("tool")?;
+        prompts.check_names("prompt")?;
+        let are_tools_checked = AtomicBool::new(tools.known.is_some() || tools.names().next().is_none());
         let public_resources = resources.public.iter().map(|uri| template(uri)).collect::<Result<_, _>>()?;
         let mut scopes = Vec::new();
         let mut named = |what: &str, set| NamedRules::new(what, set, &mut scopes);
@@ -210,7 +253,7 @@ impl Rules {
                  all with slashes, or all without"
             ))
         })?;
-        Ok(Self { scopes, methods, tools, prompts, resources, deny_unlisted })
+        Ok(Self { scopes, methods, tools, prompts, resources, deny_unlisted, are_tools_checked })
     }
 
     /// Logs what is public, and which scopes clients may fail to get.
