@@ -217,6 +217,19 @@ const FAULTS: &[Row] = &[
         &["{origin}/mpc does not exist", "--mcp"],
     ),
     (
+        "an endpoint that is not the resource",
+        |it| {
+            it.app = |server| {
+                let other = Router::new().route("/other", any(async || "{}")).route_layer(server.bearer_layer());
+                working(server).merge(other.layer(server.cors_layer()))
+            };
+            it.more_arguments = vec!["--mcp".into(), format!("{}/other", it.origin)];
+        },
+        "mcp.resource",
+        1,
+        &["another URL than the resource", "ResourceServer::builder(\"{origin}/other\")"],
+    ),
+    (
         "a resource server that cannot reach the keys",
         cut_off,
         "mcp.invalid_token",

@@ -8,6 +8,7 @@
 )]
 
 mod deployment;
+mod development_server;
 mod faults;
 mod output;
 mod program;

@@ -1,10 +1,11 @@
 //! The output: its JSON form, what it never contains, and the exit status.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::Router;
-use axum::http::HeaderValue;
-use axum::middleware::map_response;
+use axum::http::{HeaderValue, Request};
+use axum::middleware::{Next, from_fn, map_response};
 use axum::response::Response;
 use mcp_bearer::jose::JwkSet;
 use mcp_bearer::testing::{Endpoint, Fault};
@@ -116,7 +117,7 @@ fn hostile_challenge(server: &ResourceServer) -> Router {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_credentials_are_printed() {
     for (mcp, exit_status) in [
-        ("http://{host}/mcp?api_key=secret", 0),
+        ("http://{host}/mcp?api_key=secret", 1),
         ("http://{host}/nothing?api_key=secret", 1),
         ("http://127.0.0.1:1/mcp?api_key=secret", 2),
         ("http://user:secret@{host}/mcp", 2),
@@ -163,4 +164,24 @@ async fn responses_and_the_number_of_requests_are_bounded() {
         "1. fault issuer.key_set: the key set of the issuer cannot be fetched: the response is longer than 256 KiB";
     assert!(run.stdout.contains(expected), "{}", run.stdout);
     assert_eq!(issuer.total_requests(), 3, "two metadata documents and the key set");
+}
+
+/// The requests that reached the resource server of the next test.
+static REQUESTS: AtomicUsize = AtomicUsize::new(0);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_number_of_requests_to_the_resource_server_is_bounded() {
+    let mut deployment = Deployment::new().await;
+    // Without metadata, the program looks for it at other places.
+    deployment.app = |server| {
+        let count = async |request: Request<_>, next: Next| {
+            REQUESTS.fetch_add(1, Ordering::SeqCst);
+            next.run(request).await
+        };
+        endpoint().route_layer(server.bearer_layer()).layer(from_fn(count))
+    };
+    deployment.given_resource.push_str("/a/b/c/d/e/f/g/h/i/j");
+    deployment.examine(&[]).await;
+    let requests = REQUESTS.load(Ordering::SeqCst);
+    assert!((10..=16).contains(&requests), "{requests}");
 }

@@ -165,6 +165,7 @@ check_names! {
     ResourceScopes = "resource.scopes",
     ResourceCors = "resource.cors",
     Address = "mcp.address",
+    ResourceOfEndpoint = "mcp.resource",
     Protected = "mcp.protected",
     Challenge = "mcp.challenge",
     MetadataLink = "mcp.resource_metadata",

@@ -134,3 +134,6 @@ fn root_cause(error: &(dyn StdError + 'static)) -> String {
 const TIME_LIMIT: Duration = Duration::from_secs(10);
 /// The most bytes of a response. Metadata documents and key sets have 1 to 50 KiB.
 const MAX_BODY: usize = 256 * 1024;
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::check::{Check, CheckName, Status};
 use crate::checks;
+use crate::deployment::Deployment;
 use crate::facts::Facts;
 use crate::printable::public_part;
 
@@ -33,14 +34,17 @@ pub(crate) enum Verdict {
 
 impl Report {
     pub(crate) fn new(facts: &Facts) -> Self {
-        let checks = checks::all(facts);
-        let deployment = &facts.deployment;
+        let Deployment { issuer, resource, mcp, .. } = &facts.deployment;
+        Self::from_checks(issuer, resource, &public_part(mcp), checks::all(facts))
+    }
+
+    pub(crate) fn from_checks(issuer: &str, resource: &str, mcp: &str, checks: Vec<Check>) -> Self {
         let is_there = |status| checks.iter().any(|check| check.status == status);
         Self {
             version: 1,
-            issuer: deployment.issuer.clone(),
-            resource: deployment.resource.clone(),
-            mcp: public_part(&deployment.mcp),
+            issuer: issuer.to_owned(),
+            resource: resource.to_owned(),
+            mcp: mcp.to_owned(),
             verdict: match (is_there(Status::Fault), is_there(Status::Unknown)) {
                 (true, _) => Verdict::Fault,
                 (false, true) => Verdict::Unknown,
@@ -88,6 +92,7 @@ const REPAIR_ORDER: &[CheckName] = &[
     CheckName::Protected,
     CheckName::ResourceMetadata,
     CheckName::ResourceIdentity,
+    CheckName::ResourceOfEndpoint,
     CheckName::AuthorizationServers,
     CheckName::Challenge,
     CheckName::MetadataLink,

@@ -41,7 +41,7 @@ async fn survey_issuer(probe: &Probe, deployment: &Deployment) -> IssuerFacts {
 async fn survey_mcp(probe: &Probe, deployment: &Deployment) -> McpFacts {
     let send = async |headers: &[(HeaderName, &str)]| {
         let headers = [MESSAGE_HEADERS, headers].concat();
-        probe.request(Method::POST, &deployment.mcp, &headers, PING).await
+        probe.request(Method::POST, &deployment.mcp, &headers, MESSAGE).await
     };
     let without_token = send(&[]).await;
     let mut facts =
@@ -129,8 +129,9 @@ const ACCEPT_JSON: &[(HeaderName, &str)] = &[(header::ACCEPT, "application/json"
 /// The headers of a message of the Streamable HTTP transport.
 const MESSAGE_HEADERS: &[(HeaderName, &str)] =
     &[(header::CONTENT_TYPE, "application/json"), (header::ACCEPT, "application/json, text/event-stream")];
-/// A message that changes nothing, if the endpoint is not protected.
-const PING: &str = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
+/// A call of a tool that does not exist. It changes nothing if the endpoint is not protected. Servers that let everybody list
+/// their tools still need a token for a call.
+const MESSAGE: &str = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"mcp-bearer-doctor-unknown-tool","arguments":{}}}"#;
 /// The request headers of MCP clients that need a preflight. Names are in the order that Fetch gives them.
 pub(crate) const REQUEST_HEADERS: &str =
     "authorization,content-type,last-event-id,mcp-method,mcp-name,mcp-protocol-version,mcp-session-id";

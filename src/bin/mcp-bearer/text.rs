@@ -118,3 +118,53 @@ impl Status {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::CheckName;
+
+    fn report() -> Report {
+        let fault = Check::fault(CheckName::Pkce, "not supported").expected("S256").found("plain");
+        let fault = fault.detail("a detail").repair("enable it").code("one\ntwo");
+        let waiting =
+            [CheckName::Keys, CheckName::KeySet].map(|name| Check::not_reached(name, CheckName::IssuerMetadata));
+        let ok = Check::ok(CheckName::Protected, "it is").detail("why");
+        Report::from_checks("https://i", "https://r", "https://m", [vec![fault, ok], waiting.to_vec()].concat())
+    }
+
+    #[test]
+    fn the_causes_come_before_all_checks() {
+        let expected = "\
+issuer     https://i
+resource   https://r
+MCP        https://m
+
+1 fault was found.
+
+1. fault issuer.pkce: not supported
+   expected \"S256\"
+   found    \"plain\"
+   - a detail
+   repair   enable it
+            one
+            two
+
+All checks:
+  fault   issuer.pkce                     not supported
+  ok      mcp.protected                   it is
+          - why
+Not reached because of issuer.metadata: issuer.keys, issuer.key_set
+";
+        assert_eq!(render(&report(), false), expected);
+    }
+
+    #[test]
+    fn only_results_are_coloured() {
+        let coloured = render(&report(), true);
+        assert!(coloured.contains("\n1. \u{1b}[1;31mfault\u{1b}[0m issuer.pkce"), "{coloured}");
+        assert!(coloured.contains("\n  \u{1b}[32mok\u{1b}[0m      mcp.protected"), "{coloured}");
+        let plain = coloured.replace("\u{1b}[1;31m", "").replace("\u{1b}[32m", "").replace("\u{1b}[0m", "");
+        assert_eq!(plain, render(&report(), false));
+    }
+}

@@ -53,21 +53,24 @@ pub(super) fn checks(facts: &Facts) -> Vec<Check> {
 fn metadata(facts: &Facts, document: Option<&IssuerDocument<'_>>) -> Check {
     let name = CheckName::IssuerMetadata;
     let documents = &facts.issuer.documents;
-    let problems: Vec<_> = documents.iter().filter_map(|reply| Some((reply, read(reply).err()?))).collect();
-    let outcome = |reply: &Reply| match problems.iter().find(|(other, _)| other.url == reply.url) {
-        Some((_, problem)) => format!("{}: {}", reply.shown_url(), problem.message()),
-        None if document.is_some_and(|document| document.reply.url == reply.url) => {
-            format!("{}: used", reply.shown_url())
+    let problems = documents.iter().filter_map(|reply| read(reply).err());
+    let outcome = |reply: &Reply| {
+        let url = reply.shown_url();
+        match read(reply) {
+            Err(problem) => format!("{url}: {}", problem.message()),
+            Ok(_) if document.is_some_and(|document| document.reply.url == reply.url) => format!("{url}: used"),
+            Ok(other) if other.issuer != facts.deployment.issuer => {
+                format!("{url}: names another issuer, {}", quoted(&other.issuer))
+            }
+            Ok(_) => format!("{url}: found"),
         }
-        None => format!("{}: found", reply.shown_url()),
     };
     let details = documents.iter().map(outcome);
     if let Some(document) = document {
         return Check::ok(name, format!("the metadata is at {}", document.reply.shown_url())).details(details);
     }
-    let worst = problems.iter().max_by_key(|(_, problem)| problem.severity());
-    let Some((_, problem)) = worst else { return Check::unknown(name, "no URL was tried") };
-    let check = Check::new(name, problem.check_status(), message(problem, documents.len())).details(details);
+    let Some(problem) = problems.max_by_key(Problem::severity) else { return Check::unknown(name, "no URL was tried") };
+    let check = Check::new(name, problem.check_status(), message(&problem, documents.len())).details(details);
     match problem {
         Problem::Status(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => check
             .repair("let everybody read the metadata, or configure the URL of the key set if that needs no credentials")

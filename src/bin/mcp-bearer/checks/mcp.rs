@@ -18,7 +18,7 @@ pub(super) fn checks(facts: &Facts) -> Vec<Check> {
     let (Status::Ok, Ok(response)) = (address.status, first.response()) else {
         return not_reached_after(address, facts);
     };
-    let mut checks = vec![address];
+    let mut checks = vec![address, resource(facts)];
     let protected = protection(response.status());
     if protected.status != Status::Ok {
         checks.extend(not_reached_after(protected, facts));
@@ -103,11 +103,35 @@ fn not_found(facts: &Facts, first: &Reply) -> Check {
     }
 }
 
+/// Clients compare the resource of the metadata with the URL that they use (RFC 9728, section 3.3). Some accept the URL of a
+/// parent.
+fn resource(facts: &Facts) -> Check {
+    let name = CheckName::ResourceOfEndpoint;
+    let (resource, mcp) = (facts.deployment.resource.as_str(), facts.deployment.mcp.as_str());
+    if resource == mcp {
+        return Check::ok(name, "the URL of the endpoint is the resource, byte for byte");
+    }
+    let below = mcp.strip_prefix(resource.trim_end_matches('/'));
+    let check = match below.is_some_and(|rest| rest.starts_with('/')) {
+        true => {
+            Check::note(name, "the endpoint is below the resource: some clients accept only the URL of the endpoint")
+        }
+        false => Check::fault(name, "the endpoint has another URL than the resource: clients refuse the metadata"),
+    };
+    let mcp = public_part(mcp);
+    check
+        .expected(resource)
+        .found(&mcp)
+        .repair("configure the URL of the endpoint as the resource")
+        .code(&format!("ResourceServer::builder(\"{mcp}\")"))
+}
+
 fn protection(status: StatusCode) -> Check {
     let name = CheckName::Protected;
     let code = status.as_u16();
     let unprotected = |message: String| {
-        let check = Check::fault(name, message).repair("add the layer to the routes of the endpoint");
+        let check = Check::fault(name, message)
+            .repair("add the layer to the routes of the endpoint, unless you allow anonymous calls of tools");
         check.code(".route_layer(server.bearer_layer())")
     };
     match status {
@@ -304,6 +328,7 @@ fn path_of(url: &str) -> &str {
 const EXPOSED: &[&str] = &["WWW-Authenticate", "Mcp-Session-Id", "MCP-Protocol-Version", "Retry-After"];
 const IN_ORDER: &[CheckName] = &[
     CheckName::Address,
+    CheckName::ResourceOfEndpoint,
     CheckName::Protected,
     CheckName::Challenge,
     CheckName::MetadataLink,
