@@ -10,9 +10,10 @@ impl ResourceServer {
     /// It allows every origin, because scripts must set the access token themselves: cookies are not used. Add
     /// [`allowed_origins`](Self::allowed_origins) outside of this layer to choose which pages may send requests at all.
     ///
-    /// If it is inside, the bearer layer logs one warning at the first preflight that passes.
+    /// If a CORS layer is inside of the bearer layer, the log warns once, at the first preflight that passes.
     ///
-    /// It answers preflights. It allows all request headers, and GET, POST, PUT, PATCH, DELETE, OPTIONS and HEAD.
+    /// This layer answers preflights. It allows all request headers, and GET, POST, PUT, PATCH, DELETE, OPTIONS and HEAD.
+    /// For other methods, call [`allow_methods`](CorsLayer::allow_methods) on the result.
     ///
     /// ```
     /// # #[cfg(feature = "axum")] {

@@ -82,8 +82,8 @@ impl MetadataReach {
             tracing::warn!(target: "mcp_bearer::metadata", metadata_url, challenges = CHALLENGES,
                 "no client has requested the metadata document that challenges name: request its URL from outside; \
                  likely causes are a `metadata_router()` nested below a path, a proxy that does not forward \
-                 `/.well-known`, or a resource identifier with another origin than clients use; a gateway or a cache may \
-                 also serve the document itself");
+                 `/.well-known`, or a resource identifier with another origin than clients use; ignore this if a gateway or a \
+                 cache serves the document, or if your clients do not need it");
         }
     }
 

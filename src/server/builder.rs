@@ -170,6 +170,8 @@ impl ResourceServerBuilder {
     /// Serves the metadata at another local path as well, for a proxy that changes paths. Each call adds a path. The URL in
     /// challenges does not change: it follows from the resource identifier, or is the
     /// [`metadata_url`](Self::metadata_url).
+    ///
+    /// No other route may have this path: a bearer layer that covers it answers there with the metadata.
     pub fn metadata_path(mut self, path: impl Into<Box<str>>) -> Self {
         self.metadata_paths.push(path.into());
         self

@@ -117,8 +117,8 @@ impl ResourceServer {
     ///
     /// The log warns once, with the target `mcp_bearer::metadata`, of a document that clients cannot find: at the first
     /// response with status 401 if neither this method nor `metadata_router` was called, and after 20 such responses within
-    /// 5 minutes if no client has requested the document. A gateway or a cache that serves the document itself is a reason
-    /// to ignore the second warning.
+    /// 5 minutes if no client has requested the document. Ignore the second warning if a gateway
+    /// or a cache serves the document, or if your clients know their authorization server without it.
     #[must_use]
     pub fn metadata_service(&self) -> MetadataService {
         self.metadata.reach().publish();

@@ -228,7 +228,9 @@ async fn twenty_challenges_without_a_request_for_the_metadata_warn_once() {
     challenges(1, 20).await;
     let lines = wiring_lines(&capture);
     let [(Level::WARN, line)] = lines.as_slice() else { panic!("{lines:?}") };
-    for part in [METADATA_URL, "nested below a path", "does not forward `/.well-known`", "another origin"] {
+    for part in
+        [METADATA_URL, "nested below a path", "does not forward `/.well-known`", "another origin", "a cache serves"]
+    {
         assert!(line.contains(part), "{part}: {line}");
     }
     challenges(100, 1).await;
@@ -280,4 +282,23 @@ async fn a_cors_layer_inside_of_the_layer_is_a_warning_at_the_first_preflight() 
     let lines = wiring_lines(&capture);
     let [(Level::WARN, line)] = lines.as_slice() else { panic!("{lines:?}") };
     assert!(line.contains("add the CORS layer after the bearer layer"), "{line}");
+}
+
+#[test]
+fn the_guide_quotes_the_log_lines_as_they_are() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let read = |file: &str| std::fs::read_to_string(root.join(file)).unwrap();
+    let sources = ["resource/reach.rs", "bearer/auth_info.rs", "mcp/scopes/known_names.rs"].map(read).concat();
+    // A line of a string that continues on the next line.
+    let sources = sources.split("\\\n").map(str::trim_start).collect::<String>();
+    for chapter in ["guide/mcp_servers.md", "guide/rest_routes.md"] {
+        let text = read(chapter);
+        let quotes =
+            text.split("log: `").chain(text.split("error at start-up: `")).filter_map(|rest| rest.split_once('`'));
+        let quotes: Vec<_> = quotes.map(|(quote, _)| quote).filter(|quote| !quote.contains('\n')).collect();
+        assert!(quotes.len() >= 4, "{chapter}: {quotes:?}");
+        for quote in quotes {
+            assert!(sources.contains(quote), "{chapter}: {quote:?} is not a message");
+        }
+    }
 }
