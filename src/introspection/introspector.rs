@@ -1,3 +1,5 @@
+mod readiness;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +17,9 @@ use crate::discovery::{EndpointSource, EndpointUrl};
 use crate::http_client::{FetchError, FetchErrorKind, HttpClient, SingleFlight, retry_pause};
 use crate::log::{Cause, EventLimit, EventSummary, limited};
 
+use readiness::CredentialChecks;
+pub use readiness::IntrospectionState;
+
 /// Introspects tokens at one authorization server. It has a cache, a single flight for each token, a limit of
 /// concurrent requests, and a circuit breaker.
 pub(crate) struct Introspector {
@@ -24,6 +29,7 @@ pub(crate) struct Introspector {
     flights: SingleFlight<Fingerprint, Result<TokenStatus, IntrospectionError>>,
     queue: Arc<Queue>,
     limits: Limits,
+    checks: CredentialChecks,
     /// Limits the log lines about failures.
     events: Arc<EventLimit>,
 }
@@ -60,6 +66,7 @@ impl Introspector {
             flights: SingleFlight::new(),
             queue: Arc::new(Queue::new(limits)),
             limits,
+            checks: CredentialChecks::new(),
             events: Arc::default(),
         })
     }
@@ -120,32 +127,6 @@ impl Introspector {
         let fingerprint = self.fingerprint(token);
         self.flights.forget(&fingerprint);
         self.cache.remove(&fingerprint);
-    }
-
-    /// Discovers the endpoint, and waits for that.
-    pub(crate) async fn warm_up(&self) -> Result<(), Arc<FetchError>> {
-        self.client.find_endpoint().await.map(drop)
-    }
-
-    /// Starts the discovery of the endpoint in the background, unless the endpoint is known or the back-off still
-    /// lasts.
-    ///
-    /// The health check calls this. A server that fails its readiness probe gets no requests, so no request would ever
-    /// start the discovery.
-    pub(crate) fn start_discovery_if_due(self: &Arc<Self>) {
-        let is_backing_off = self.client.discovery_error().is_some_and(|(_, retry_in)| !retry_in.is_zero());
-        if !self.client.knows_endpoint()
-            && !is_backing_off
-            && let Ok(runtime) = tokio::runtime::Handle::try_current()
-        {
-            let this = Arc::clone(self);
-            runtime.spawn(async move { this.warm_up().await });
-        }
-    }
-
-    /// Whether a token can be introspected now: the endpoint is known, and the circuit breaker is not open.
-    pub(crate) fn is_ready(&self) -> bool {
-        self.client.knows_endpoint() && self.retry_in().is_zero()
     }
 
     pub(crate) fn last_error(&self) -> Option<Arc<FetchError>> {

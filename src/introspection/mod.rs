@@ -38,6 +38,9 @@
 //! `error` event. The first other 401 or 403 before that is an `error` event too. A 429 with `Retry-After` is followed for its
 //! token, and for the whole endpoint only if the token was active before.
 //!
+//! When a server starts, it introspects one made-up token, to check the client credentials: see [`IntrospectionState`]. Its
+//! failure never counts for the circuit breaker.
+//!
 //! Results are cached under the HMAC-SHA-256 of the token with a random key of this process. The tokens themselves are not
 //! kept.
 
@@ -54,6 +57,7 @@ mod settings;
 pub(crate) use call::read as read_response;
 pub(crate) use call::{IntrospectionError, TokenStatus};
 pub use credentials::ClientCredentials;
+pub use introspector::IntrospectionState;
 pub(crate) use introspector::Introspector;
 pub use settings::Introspection;
 use settings::Lifetimes;

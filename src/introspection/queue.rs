@@ -9,7 +9,7 @@ use super::breaker::{CircuitBreaker, Outcome, Sent, Transition};
 use super::call::IntrospectionError;
 use super::concurrency::{ConcurrencyLimit, Observed};
 use super::settings::Limits;
-use crate::http_client::FetchError;
+use crate::http_client::{FetchError, FetchErrorKind};
 
 /// Decides when a request is sent.
 ///
@@ -28,6 +28,10 @@ struct QueueState {
     priority: WaitingLine,
     others: WaitingLine,
     last_error: Option<Arc<FetchError>>,
+    /// The endpoint has introspected a token that is not active. So it does not take made-up tokens for wrong credentials.
+    has_found_inactive: bool,
+    /// The error of a made-up token of this server that the endpoint rejected because of the credentials.
+    rejection: Option<Arc<FetchError>>,
     /// Whether the log has a line that the credentials may be wrong.
     has_reported_credentials: bool,
 }
@@ -53,6 +57,8 @@ impl Queue {
                 priority: line(MAX_WAITING_PRIORITY),
                 others: line(MAX_WAITING_OTHER),
                 last_error: None,
+                has_found_inactive: false,
+                rejection: None,
                 has_reported_credentials: false,
             }),
         }
@@ -94,7 +100,32 @@ impl Queue {
     }
 
     pub(super) fn last_error(&self) -> Option<Arc<FetchError>> {
-        self.lock().last_error.clone()
+        let state = self.lock();
+        state.rejection.clone().or_else(|| state.last_error.clone())
+    }
+
+    /// Whether the endpoint has introspected any token, so that the credentials worked.
+    pub(super) fn has_introspected(&self) -> bool {
+        let state = self.lock();
+        state.has_found_inactive || !state.breaker.has_never_confirmed()
+    }
+
+    /// Whether the endpoint rejects the credentials of this server.
+    ///
+    /// Some servers respond to made-up tokens as if the credentials were wrong. So if a token was confirmed as active, only the
+    /// errors of a server count that has found another token inactive.
+    pub(super) fn rejects_credentials(&self) -> bool {
+        let state = self.lock();
+        let is_rejection = |error: &Arc<FetchError>| matches!(error.kind(), FetchErrorKind::CredentialsRejected(_));
+        let is_open = !state.breaker.is_closed() && state.last_error.as_ref().is_some_and(is_rejection);
+        state.rejection.is_some() || is_open && (state.has_found_inactive || state.breaker.has_never_confirmed())
+    }
+
+    /// The endpoint rejected the credentials in a request for a made-up token. This counts unless a token was confirmed as
+    /// active. Returns whether it is new.
+    pub(super) fn reject_credentials(&self, error: &Arc<FetchError>) -> bool {
+        let mut state = self.lock();
+        state.breaker.has_never_confirmed() && state.rejection.replace(Arc::clone(error)).is_none()
     }
 
     /// Whether another token was confirmed as active a short time ago.
@@ -120,6 +151,10 @@ impl Queue {
             }
             Transition::Closed => state.limit.restart(now),
             Transition::Counted | Transition::Suspected | Transition::None => {}
+        }
+        if error.is_none() {
+            state.rejection = None;
+            state.has_found_inactive |= outcome == Outcome::NotActive;
         }
         // If the failure has no effect, its token alone may be the reason.
         if error.is_none() || !matches!(transition, Transition::None | Transition::Closed) {

@@ -201,9 +201,10 @@ impl UnusableKeys {
         }
     }
 
-    /// How many keys of the last set cannot be used.
-    pub(super) fn count(&self) -> usize {
-        self.lock().1
+    /// The keys of the last set that cannot be used, at most `max` of them, and the number of all.
+    pub(super) fn last(&self, max: usize) -> (Vec<UnusableEntry>, usize) {
+        let reported = self.lock();
+        (reported.0.iter().take(max).cloned().collect(), reported.1)
     }
 
     fn lock(&self) -> MutexGuard<'_, (Vec<UnusableEntry>, usize)> {

@@ -66,8 +66,11 @@ pub(super) struct Refresh {
 
 #[derive(Debug, Clone, Copy)]
 struct SetTimes {
+    fetched_at: Instant,
     ahead_at: Instant,
     fresh_until: Instant,
+    /// When a server without traffic fetches the set again, so that it never dies while the issuer can be reached.
+    renew_at: Instant,
     dead_at: Instant,
 }
 
@@ -188,10 +191,13 @@ impl Refresh {
         let lifetime = lifetime.map_or(self.policy.lifetime, |lifetime| lifetime.clamp(MIN_LIFETIME, MAX_LIFETIME));
         let lifetime = lifetime.mul_f64(1.0 - MAX_JITTER * jitter.clamp(0.0, 1.0));
         let later = |by: Duration| now.checked_add(by).unwrap_or(now);
+        let (ahead, last_known_good) = (lifetime.mul_f64(REFRESH_AHEAD), self.policy.last_known_good);
         self.set = Some(SetTimes {
-            ahead_at: later(lifetime.mul_f64(REFRESH_AHEAD)),
+            fetched_at: now,
+            ahead_at: later(ahead),
             fresh_until: later(lifetime),
-            dead_at: later(lifetime.saturating_add(self.policy.last_known_good)),
+            renew_at: later(ahead.saturating_add(last_known_good)),
+            dead_at: later(lifetime.saturating_add(last_known_good)),
         });
         true
     }
@@ -226,6 +232,17 @@ impl Refresh {
     /// Whether there is a set that may be used.
     pub(super) fn is_usable(&self, now: Instant) -> bool {
         self.set.is_some_and(|set| now < set.dead_at)
+    }
+
+    /// When the set was fetched or confirmed, and until when it is fresh.
+    pub(super) fn times(&self) -> Option<(Instant, Instant)> {
+        self.set.map(|set| (set.fetched_at, set.fresh_until))
+    }
+
+    /// How long until a server without traffic has to fetch the set.
+    pub(super) fn due_in(&self, now: Instant) -> Duration {
+        let until_renewal = self.set.map(|set| set.renew_at.saturating_duration_since(now));
+        until_renewal.unwrap_or_default().max(self.back_off(now))
     }
 
     /// How long until the next fetch is allowed.

@@ -11,7 +11,7 @@ use super::fetch::{Fetched, KeySetFetcher, Validators};
 use super::refresh::{Action, FETCH_LIMIT, Fetch, Refresh};
 use super::{FoundKeys, KeyError, RefreshPolicy};
 use crate::http_client::{FetchError, FetchErrorKind, SingleFlight, catch_panic};
-use crate::jose::{Algorithm, JwkSet, KeyName, Selection};
+use crate::jose::{Algorithm, JwkSet, KeyName, Selection, UnusableEntry};
 use crate::log::{Cause, EventLimit, EventSummary, limited};
 
 /// The key set of one issuer: fetched when it is needed, cached, and refreshed.
@@ -132,15 +132,6 @@ impl RemoteKeys {
         Err(self.unavailable())
     }
 
-    /// Starts a fetch in the background if one is due. Without this, an idle server that fails its readiness probe would
-    /// get no traffic, and without traffic no keys.
-    pub(crate) fn start_fetch_if_due(&self) {
-        // Outside a runtime, a fetch that cannot start would count as a failure of the issuer.
-        if tokio::runtime::Handle::try_current().is_ok() {
-            self.start(self.ask_any().1);
-        }
-    }
-
     /// The action of a caller without a token, and the running fetch.
     fn ask_any(&self) -> (Action, Option<Fetch>) {
         let now = Instant::now();
@@ -168,6 +159,17 @@ impl RemoteKeys {
         self.shared.lock().refresh.is_usable(Instant::now().into_std())
     }
 
+    /// When the set was fetched or confirmed, and until when it is fresh.
+    pub(crate) fn times(&self) -> Option<(Instant, Instant)> {
+        let (fetched_at, fresh_until) = self.shared.lock().refresh.times()?;
+        Some((fetched_at.into(), fresh_until.into()))
+    }
+
+    /// How long until a server without traffic has to call [`warm_up`](Self::warm_up).
+    pub(crate) fn due_in(&self) -> Duration {
+        self.shared.lock().refresh.due_in(Instant::now().into_std())
+    }
+
     /// How long until the next fetch is allowed.
     pub(crate) fn back_off(&self) -> Duration {
         self.shared.lock().refresh.back_off(Instant::now().into_std())
@@ -178,9 +180,9 @@ impl RemoteKeys {
         self.shared.snapshot.load().as_ref().map_or(0, |snapshot| snapshot.keys.keys().len())
     }
 
-    /// How many published keys cannot be used.
-    pub(crate) fn unusable_key_count(&self) -> usize {
-        self.shared.fetcher.unusable.count()
+    /// The published keys that cannot be used, at most `max` of them, and the number of all.
+    pub(crate) fn unusable_keys(&self, max: usize) -> (Vec<UnusableEntry>, usize) {
+        self.shared.fetcher.unusable.last(max)
     }
 
     pub(crate) fn last_error(&self) -> Option<Arc<FetchError>> {

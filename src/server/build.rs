@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::upkeep::Upkeep;
 use super::{ResourceServer, ResourceServerBuilder};
 use crate::bearer::Guard;
 use crate::claims::{AcceptedAudiences, MAX_SKEW};
@@ -57,6 +58,7 @@ impl ResourceServerBuilder {
             metadata,
             clock: self.clock,
             skew: self.skew,
+            upkeep: Upkeep::default(),
         })
     }
 

@@ -277,10 +277,13 @@ impl ResourceServerBuilder {
         self
     }
 
-    /// Builds the server, and waits until the keys and the introspection endpoint of every issuer are available.
+    /// Builds the server, and waits for its [`warm_up`](ResourceServer::warm_up): the keys, the introspection endpoint and the
+    /// client credentials of every issuer.
+    ///
+    /// Afterwards, a background task keeps them available, as [`build_lazy`](Self::build_lazy) describes.
     ///
     /// # Errors
-    /// [`BuildError`] if the configuration cannot work, or if an issuer cannot be reached.
+    /// [`BuildError`] if the configuration cannot work, if an issuer cannot be reached, or if it rejects the client credentials.
     pub async fn build(self) -> Result<ResourceServer, BuildError> {
         let server = self.into_server()?;
         server.warm_up().await?;
@@ -289,15 +292,20 @@ impl ResourceServerBuilder {
 
     /// Builds the server without I/O, so that it starts while an issuer is down.
     ///
-    /// In a tokio runtime it then fetches the keys in the background until it has them. Until then, requests whose token
-    /// cannot be verified get 503. A waiting request starts an attempt as well, at most one per second and issuer, so that
-    /// the first valid token after an outage is accepted.
+    /// In a tokio runtime, a background task then fetches the keys and the introspection endpoint until they are available, with
+    /// a back-off of up to a minute. It does so again if they become unavailable later, so a server without traffic becomes ready
+    /// too. A server that is ready sends no request for this, except to fetch a key set again shortly before it can no longer be
+    /// used. The task ends within seconds after the server and its layers are dropped. Outside a tokio runtime,
+    /// [`warm_up`](ResourceServer::warm_up) starts it later.
+    ///
+    /// Until then, requests whose token cannot be verified get 503. A waiting request starts an attempt as well, at most one per
+    /// second and issuer, so that the first valid token after an outage is accepted.
     ///
     /// # Errors
     /// [`BuildError`] if the configuration cannot work.
     pub fn build_lazy(self) -> Result<ResourceServer, BuildError> {
         let server = self.into_server()?;
-        server.warm_up_in_background();
+        server.start_upkeep();
         Ok(server)
     }
 }

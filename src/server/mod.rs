@@ -6,8 +6,10 @@ mod health;
 mod resource_server;
 mod self_check;
 mod unreachable;
+mod upkeep;
+mod warm_up;
 
 pub use builder::ResourceServerBuilder;
-pub use health::{Health, IssuerHealth};
+pub use health::{Health, IssuerHealth, UnusableKeyHealth};
 pub use resource_server::ResourceServer;
 pub use self_check::{SelfCheckBody, SelfCheckError, SelfCheckErrorKind};

@@ -3,16 +3,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::unreachable::unreachable;
+use super::upkeep::Upkeep;
+use super::warm_up::warm_up;
 use super::{Health, IssuerHealth};
 use crate::bearer::{BearerAuthLayer, Guard, Rejection};
 use crate::clock::Clock;
 use crate::error::{BuildError, BuildErrorKind, valid_or_panic};
-use crate::http_client::FetchError;
-use crate::keys::{KeyError, Keys, RemoteKeys};
 use crate::mcp::{McpLayer, McpScopes};
 use crate::origin::OriginLayer;
 use crate::resource::MetadataService;
-use crate::verify::{IssuerVerifier, Verifier};
+use crate::verify::Verifier;
 
 /// A protected resource: the layers that protect it, its metadata and its health.
 ///
@@ -40,6 +40,7 @@ pub struct ResourceServer {
     pub(super) metadata: MetadataService,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) skew: Duration,
+    pub(super) upkeep: Upkeep,
 }
 
 impl ResourceServer {
@@ -134,17 +135,24 @@ impl ResourceServer {
     /// Waits until the keys and the introspection endpoint of every issuer are available. All issuers are asked at the same
     /// time.
     ///
+    /// Where tokens are introspected, it also introspects one made-up token, to check the client credentials. A response that
+    /// shows neither that they are accepted nor that they are rejected is not an error.
+    ///
+    /// In a server that was built outside a tokio runtime, it also starts the background task that
+    /// [`build_lazy`](crate::ResourceServerBuilder::build_lazy) describes.
+    ///
     /// # Errors
-    /// [`BuildErrorKind::Unreachable`] if an attempt fails. Later requests try again.
+    /// [`BuildErrorKind::Unreachable`] if an attempt fails. [`BuildErrorKind::Credentials`] if the response to the made-up token
+    /// has the error code `invalid_client` or `unauthorized_client` (RFC 6749, section 5.2). The background task tries again.
     pub async fn warm_up(&self) -> Result<(), BuildError> {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
             let message = "this code does not run in a tokio runtime; call it in one, or use `build_lazy`";
             return Err(BuildError::new(BuildErrorKind::Unreachable, message));
         };
         // All at once: the slowest issuer determines the time, not the sum of all.
-        let tasks = self.issuers_to_fetch().map(|issuer| {
-            let task = Arc::clone(issuer);
-            (issuer, runtime.spawn(async move { warm_up(&task).await }))
+        let tasks = self.verifier.issuers().iter().map(|issuer| {
+            let (task, clock) = (Arc::clone(issuer), Arc::clone(&self.clock));
+            (issuer, runtime.spawn(async move { warm_up(&task, &clock).await }))
         });
         let mut result = Ok(());
         for (issuer, task) in tasks.collect::<Vec<_>>() {
@@ -153,6 +161,7 @@ impl ResourceServer {
                 result = Err(unreachable(&issuer.issuer, cause));
             }
         }
+        self.start_upkeep();
         result
     }
 
@@ -164,32 +173,16 @@ impl ResourceServer {
 
     /// Whether tokens can be verified, and if not, why. Use it to answer a readiness probe.
     ///
-    /// It does not wait. In a tokio runtime it starts the fetches that are due, so that a server without traffic becomes
-    /// ready as well.
+    /// It reads only: it does not wait, and starts no request. The background task of the server fetches what is missing.
     #[must_use]
     pub fn health(&self) -> Health {
-        Health { issuers: self.verifier.issuers().iter().map(|issuer| IssuerHealth::new(issuer)).collect() }
+        let now = self.clock.now();
+        Health { issuers: self.verifier.issuers().iter().map(|issuer| IssuerHealth::new(issuer, now)).collect() }
     }
 
-    /// Tries until every issuer has answered once.
-    pub(super) fn warm_up_in_background(&self) {
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        for issuer in self.issuers_to_fetch() {
-            let issuer = Arc::clone(issuer);
-            // The attempts end when neither the server nor a layer of it is left.
-            let verifier = Arc::downgrade(&self.verifier);
-            runtime.spawn(async move {
-                while verifier.strong_count() > 0 && warm_up(&issuer).await.is_err() {
-                    tokio::time::sleep(retry_in(&issuer).max(MIN_PAUSE)).await;
-                }
-            });
-        }
-    }
-
-    /// The issuers of which something has to be fetched.
-    fn issuers_to_fetch(&self) -> impl Iterator<Item = &Arc<IssuerVerifier>> {
-        let issuers = self.verifier.issuers().iter();
-        issuers.filter(|issuer| remote_keys(issuer).is_some() || issuer.introspector().is_some())
+    /// Starts the background task, in a tokio runtime.
+    pub(super) fn start_upkeep(&self) {
+        self.upkeep.start(&self.verifier, &self.clock);
     }
 }
 
@@ -202,33 +195,3 @@ impl fmt::Debug for ResourceServer {
             .finish_non_exhaustive()
     }
 }
-
-/// Waits until the keys and the introspection endpoint of an issuer are available, or until one attempt fails.
-async fn warm_up(issuer: &IssuerVerifier) -> Result<(), Option<Arc<FetchError>>> {
-    if let Some(keys) = remote_keys(issuer) {
-        keys.warm_up().await.map_err(|error| match error {
-            KeyError::Unavailable { source, .. } => source,
-            KeyError::Unknown | KeyError::Unusable => None,
-        })?;
-    }
-    match issuer.introspector() {
-        Some(introspector) => introspector.warm_up().await.map_err(Some),
-        None => Ok(()),
-    }
-}
-
-/// The time until the next attempt is allowed.
-fn retry_in(issuer: &IssuerVerifier) -> Duration {
-    let keys = remote_keys(issuer).map(|keys| keys.back_off()).unwrap_or_default();
-    keys.max(issuer.introspector().map(|introspector| introspector.retry_in()).unwrap_or_default())
-}
-
-fn remote_keys(issuer: &IssuerVerifier) -> Option<&RemoteKeys> {
-    match issuer.keys() {
-        Some(Keys::Remote(keys)) => Some(keys),
-        _ => None,
-    }
-}
-
-/// The shortest pause between two attempts.
-const MIN_PAUSE: Duration = Duration::from_millis(250);

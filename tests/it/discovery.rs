@@ -198,10 +198,10 @@ async fn metadata_is_fetched_again_after_the_key_set_has_moved_and_after_an_hour
 async fn hanging_metadata_does_not_delay_every_fetch_of_keys() {
     let issuer = TestIssuer::new(ISSUER);
     let server = build(issuer.issuer()).await.unwrap();
-    tokio::time::advance(Duration::from_secs(2 * 3600)).await;
     for endpoint in [Endpoint::OauthMetadata, Endpoint::OidcMetadata] {
         issuer.fault(endpoint, Fault::Delay(Duration::from_secs(3600)));
     }
+    tokio::time::advance(Duration::from_secs(2 * 3600)).await;
     // The key set has expired, so the first request has to wait for the metadata.
     assert!(!accepts(&server, &issuer).await);
     tokio::time::sleep(Duration::from_secs(10)).await;

@@ -32,7 +32,7 @@ use mcp_bearer::{AuthInfo, Issuer, ResourceServer};
 use tower::util::BoxCloneSyncService;
 use tower::{Layer as _, ServiceExt as _, service_fn};
 
-use crate::support::{Answer, App, ISSUER, RESOURCE};
+use crate::support::{Answer, App, ISSUER, RESOURCE, quiet};
 
 const CLIENT: &str = "mcp-server-7f3a";
 const SECRET: &str = "correct horse battery";
@@ -49,6 +49,8 @@ struct Fixture {
     issuer: TestIssuer,
     clock: TestClock,
     server: ResourceServer,
+    /// How many introspection requests checked the credentials when the server was built.
+    checks: usize,
 }
 
 impl Fixture {
@@ -60,7 +62,9 @@ impl Fixture {
     async fn with(configure: impl FnOnce(Issuer) -> Issuer) -> Self {
         let (issuer, clock) = issuer(ISSUER);
         let builder = ResourceServer::builder(RESOURCE).issuer(configure(issuer.issuer())).clock(clock.clone());
-        Self { issuer, clock, server: builder.build().await.unwrap() }
+        let server = builder.build().await.unwrap();
+        let checks = issuer.requests(Endpoint::Introspection);
+        Self { issuer, clock, server, checks }
     }
 
     /// An application behind the layer, which requires `mcp:tools`.
@@ -73,9 +77,9 @@ impl Fixture {
         self.issuer.token().audience(RESOURCE).scope("mcp:tools").opaque()
     }
 
-    /// The number of introspection requests that the issuer received.
+    /// The number of introspection requests that the issuer received since the server was built.
     fn introspections(&self) -> usize {
-        self.issuer.requests(Endpoint::Introspection)
+        self.issuer.requests(Endpoint::Introspection) - self.checks
     }
 }
 
@@ -85,9 +89,9 @@ fn issuer(url: &str) -> (TestIssuer, TestClock) {
     (TestIssuer::builder(url).clock(clock.clone()).introspection_client(CLIENT, SECRET).build(), clock)
 }
 
-/// A server with a new clock.
+/// A server with a new clock, and without a background task.
 fn server_of(issuer: Issuer) -> ResourceServer {
-    ResourceServer::builder(RESOURCE).issuer(issuer).clock(TestClock::new()).build_lazy().unwrap()
+    quiet(ResourceServer::builder(RESOURCE).issuer(issuer).clock(TestClock::new()))
 }
 
 /// Sends one request per token, all at once.

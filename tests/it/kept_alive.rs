@@ -11,7 +11,7 @@ use mcp_bearer::testing::TestIssuer;
 use mcp_bearer::{Issuer, ResourceServer};
 use serde_json::json;
 
-use crate::support::{App, ISSUER, RESOURCE};
+use crate::support::{App, ISSUER, RESOURCE, quiet};
 
 /// How a server ends a connection after its second request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,8 +86,8 @@ fn introspecting(url: &str) -> Issuer {
     Issuer::discover(ISSUER).introspect_all(settings).introspection_endpoint(format!("{url}/introspect"))
 }
 
-async fn app(issuer: Issuer) -> App {
-    App::new(ResourceServer::builder(RESOURCE).issuer(issuer).build().await.unwrap().bearer_layer())
+fn app(issuer: Issuer) -> App {
+    App::new(quiet(ResourceServer::builder(RESOURCE).issuer(issuer)).bearer_layer())
 }
 
 fn active() -> Vec<u8> {
@@ -98,7 +98,7 @@ fn active() -> Vec<u8> {
 async fn a_request_on_a_broken_persistent_connection_is_repeated() {
     for end in [End::Close, End::Reset] {
         let server = Breaking::start(end, "", active());
-        let app = app(introspecting(&server.url)).await;
+        let app = app(introspecting(&server.url));
         for n in 0..10 {
             assert_eq!(app.with_token(&format!("token-{n}")).await.verdict(), "OK", "{end:?} {n}");
         }
@@ -110,7 +110,7 @@ async fn a_request_on_a_broken_persistent_connection_is_repeated() {
 #[tokio::test]
 async fn a_request_with_a_truncated_response_is_not_repeated() {
     let server = Breaking::start(End::InTheBody, "", active());
-    let app = app(introspecting(&server.url)).await;
+    let app = app(introspecting(&server.url));
     assert_eq!(app.with_token("token-1").await.verdict(), "OK");
     assert_eq!(app.with_token("token-2").await.verdict(), "R503");
     assert_eq!(server.connections.load(Ordering::SeqCst), 1);
@@ -127,7 +127,7 @@ async fn every_request_accepts_only_identity() {
     let discovering = Issuer::discover(ISSUER).well_known_url(format!("{}/metadata", metadata.url));
     drop(ResourceServer::builder(RESOURCE).issuer(discovering).build().await);
     let endpoint = Breaking::start(End::Close, "", active());
-    app(introspecting(&endpoint.url)).await.with_token("token").await;
+    app(introspecting(&endpoint.url)).with_token("token").await;
     for server in [server, metadata, endpoint] {
         let heads = server.heads.lock().unwrap();
         assert!(!heads.is_empty());
@@ -160,5 +160,5 @@ async fn a_compressed_response_is_named_in_the_error() {
     }
     // `identity` is not a content coding.
     let server = Breaking::start(End::Close, "Content-Encoding: identity\r\n", active());
-    assert_eq!(app(introspecting(&server.url)).await.with_token("token").await.verdict(), "OK");
+    assert_eq!(app(introspecting(&server.url)).with_token("token").await.verdict(), "OK");
 }

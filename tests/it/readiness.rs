@@ -1,14 +1,22 @@
 //! Starting while an issuer is unavailable, and readiness in health checks.
 
-use std::time::Duration;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
 
+use bytes::Bytes;
 use futures_util::future::join_all;
-use mcp_bearer::http_client::FetchErrorKind;
-use mcp_bearer::introspection::ClientCredentials;
-use mcp_bearer::testing::{Endpoint, Fault, TestClock, TestIssuer};
-use mcp_bearer::{Issuer, ResourceServer};
+use http::{Request, Response};
+use mcp_bearer::http_client::{FetchErrorKind, HttpClient, HttpFuture, RequestLimits};
+use mcp_bearer::introspection::{ClientCredentials, IntrospectionState};
+use mcp_bearer::jose::UnusableKey;
+use mcp_bearer::testing::{Endpoint, Fault, TestClock, TestHttpClient, TestIssuer};
+use mcp_bearer::{BuildErrorKind, Issuer, ResourceServer};
+use serde_json::json;
 use tokio::time::{Instant, advance, sleep};
+use tracing::Level;
 
+use crate::capture::Capture;
 use crate::support::{App, Fixture, ISSUER, RESOURCE};
 
 fn lazy(issuer: &TestIssuer) -> ResourceServer {
@@ -198,25 +206,282 @@ async fn health_reports_the_key_set_during_an_outage() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn health_checks_keep_an_idle_server_ready() {
-    let fixture = Fixture::new().await;
-    advance(Duration::from_secs(2 * 3600)).await;
-    assert!(!fixture.server.health().is_ready());
-    sleep(Duration::from_secs(1)).await;
-    assert!(fixture.server.health().is_ready());
-    assert_eq!(fixture.issuer.requests(Endpoint::KeySet), 2);
+async fn health_reads_only() {
+    let fixture = Fixture::cold();
     for _ in 0..100 {
-        assert!(fixture.server.health().is_ready());
+        assert!(!fixture.server.health().is_ready());
+        sleep(Duration::from_secs(1)).await;
     }
-    assert_eq!(fixture.issuer.requests(Endpoint::KeySet), 2);
+    assert_eq!(fixture.issuer.total_requests(), 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_built_outside_a_runtime_becomes_ready_after_a_health_check() {
+async fn a_server_built_outside_a_runtime_stays_ready_after_its_warm_up() {
     let fixture = Fixture::cold();
-    assert!(!fixture.server.health().is_ready());
-    sleep(Duration::from_secs(1)).await;
+    fixture.issuer.stop();
+    fixture.server.warm_up().await.unwrap_err();
+    fixture.issuer.restart().unwrap();
+    sleep(Duration::from_secs(61)).await;
     assert!(fixture.server.health().is_ready());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_without_traffic_stays_ready_and_sends_one_request_an_hour() {
+    let fixture = Fixture::new().await;
+    let start = Instant::now();
+    for hour in 1..=10 {
+        while start.elapsed() < Duration::from_secs(3600) * hour {
+            sleep(Duration::from_secs(20)).await;
+            assert!(fixture.server.health().is_ready(), "{:?}", start.elapsed());
+        }
+    }
+    // A key set is fetched again shortly before it can no longer be used: here after 62 to 64 minutes.
+    assert_eq!(fixture.issuer.requests(Endpoint::KeySet), 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_that_expire_during_an_outage_become_available_again_without_traffic() {
+    let fixture = Fixture::new().await;
+    fixture.issuer.stop();
+    sleep(Duration::from_secs(3600)).await;
+    assert!(fixture.server.health().is_ready());
+    sleep(Duration::from_secs(600)).await;
+    assert!(!fixture.server.health().is_ready());
+    // Nobody asks in the meantime.
+    sleep(Duration::from_secs(24 * 3600)).await;
+    fixture.issuer.restart().unwrap();
+    sleep(Duration::from_secs(61)).await;
+    assert!(fixture.server.health().is_ready());
+    assert_eq!(fixture.issuer.requests(Endpoint::KeySet), 2);
+}
+
+/// An issuer whose client has the secret `secret`, and a server that introspects its tokens with this one.
+async fn introspecting(secret: &str) -> (TestIssuer, ResourceServer) {
+    let clock = TestClock::new();
+    let issuer = TestIssuer::builder(ISSUER).clock(clock.clone()).introspection_client("client", "secret").build();
+    let introspecting = issuer.issuer().introspect_opaque(ClientCredentials::basic("client", secret));
+    let server = ResourceServer::builder(RESOURCE).issuer(introspecting).clock(clock).build_lazy().unwrap();
+    sleep(Duration::from_millis(1)).await;
+    (issuer, server)
+}
+
+fn state(server: &ResourceServer) -> IntrospectionState {
+    server.health().issuers()[0].introspection()
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_made_up_token_confirms_the_credentials() {
+    let (issuer, server) = introspecting("secret").await;
+    assert_eq!((state(&server), server.health().is_ready()), (IntrospectionState::Ready, true));
+    let first = issuer.last_request(Endpoint::Introspection).unwrap().form_value("token").unwrap();
+    let (_, other) = introspecting("secret").await;
+    assert_eq!(state(&other), IntrospectionState::Ready);
+    assert!(first.starts_with("mcp-bearer-check-") && first.len() > 40, "{first}");
+    // The credentials are checked once.
+    sleep(Duration::from_secs(3000)).await;
+    server.warm_up().await.unwrap();
+    assert_eq!(issuer.requests(Endpoint::Introspection), 1);
+    let (again, _) = introspecting("secret").await;
+    assert_ne!(again.last_request(Endpoint::Introspection).unwrap().form_value("token").unwrap(), first);
+}
+
+#[tokio::test(start_paused = true)]
+async fn rejected_credentials_are_not_ready_until_they_are_accepted() {
+    let capture = Capture::of_this_thread();
+    capture.take();
+    let clock = TestClock::new();
+    let issuer = TestIssuer::builder(ISSUER).clock(clock.clone()).build();
+    let client = Introspecting::with(&issuer, 401, r#"{"error":"invalid_client"}"#);
+    let introspecting = Issuer::discover(ISSUER).http_client(client.clone());
+    let introspecting = introspecting.introspect_all(ClientCredentials::basic("client", "secret"));
+    let server = ResourceServer::builder(RESOURCE).issuer(introspecting).clock(clock).build_lazy().unwrap();
+    sleep(Duration::from_millis(1)).await;
+    assert_eq!((state(&server), server.health().is_ready()), (IntrospectionState::CredentialsRejected, false));
+    let error = server.health().issuers()[0].last_error().unwrap().kind();
+    assert_eq!(error, FetchErrorKind::CredentialsRejected(401));
+    // The check is repeated with a back-off of up to a minute, and logged once.
+    sleep(Duration::from_secs(600)).await;
+    let checks = client.introspections.load(Ordering::SeqCst);
+    assert!((8..=60).contains(&checks), "{checks}");
+    let errors = capture.take().into_iter().filter(|(level, line)| *level == Level::ERROR && line.starts_with("mcp_"));
+    assert_eq!(errors.count(), 1);
+    let error = server.warm_up().await.unwrap_err();
+    assert_eq!(error.kind(), BuildErrorKind::Credentials);
+    for expected in ["rejects the client credentials", "client id", "`ClientCredentials::basic`", "status 401"] {
+        assert!(error.to_string().contains(expected), "{error}");
+    }
+    // The authorization server now has this client. Nobody sends a token.
+    *client.page.lock().unwrap() = None;
+    sleep(Duration::from_secs(61)).await;
+    assert_eq!((state(&server), server.health().is_ready()), (IntrospectionState::Ready, true));
+    let token = issuer.token().audience(RESOURCE).opaque();
+    assert_eq!(App::new(server.bearer_layer()).with_token(&token).await.verdict(), "OK");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_with_rejected_credentials_is_not_built() {
+    let capture = Capture::of_this_thread();
+    for (status, code) in [(401, "invalid_client"), (400, "invalid_client"), (400, "unauthorized_client")] {
+        let issuer = TestIssuer::builder(ISSUER).build();
+        let client = Introspecting::with(&issuer, status, &json!({"error": code}).to_string());
+        let introspecting = Issuer::discover(ISSUER).http_client(client);
+        let introspecting = introspecting.introspect_all(ClientCredentials::basic("client", "secret"));
+        capture.take();
+        let error = ResourceServer::builder(RESOURCE).issuer(introspecting).build().await.unwrap_err();
+        assert_eq!(error.kind(), BuildErrorKind::Credentials, "{status} {code}");
+        let lines =
+            capture.take().into_iter().filter(|(level, line)| *level <= Level::INFO && line.starts_with("mcp_"));
+        assert_eq!(lines.count(), 1, "{status} {code}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_response_that_shows_nothing_about_the_credentials_is_ready() {
+    for (status, body) in [
+        (401, ""),
+        (403, "<html>"),
+        (404, ""),
+        (400, r#"{"error":"invalid_request"}"#),
+        (401, r#"{"error":"invalid_token"}"#),
+        (500, r#"{"error":"invalid_client"}"#),
+        (503, ""),
+        (200, "<html>"),
+    ] {
+        let (issuer, clock) = (TestIssuer::new(ISSUER), TestClock::new());
+        let client = Introspecting::with(&issuer, status, body);
+        let introspecting = Issuer::discover(ISSUER).http_client(client);
+        let introspecting = introspecting.introspect_all(ClientCredentials::basic("client", "secret"));
+        let server = ResourceServer::builder(RESOURCE).issuer(introspecting).clock(clock).build().await.unwrap();
+        assert_eq!(
+            (state(&server), server.health().is_ready()),
+            (IntrospectionState::Unconfirmed, true),
+            "{status} {body}"
+        );
+        // It counts for nothing, so a failure of the endpoint needs five more.
+        sleep(Duration::from_secs(600)).await;
+        assert!(server.health().issuers()[0].last_error().is_none(), "{status} {body}");
+        assert!(server.health().issuers()[0].retry_in().is_zero(), "{status} {body}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_confirms_the_credentials_at_a_server_that_rejects_made_up_tokens() {
+    let clock = TestClock::new();
+    let issuer = TestIssuer::builder(ISSUER).clock(clock.clone()).build();
+    let client = MadeUpRejected(issuer.http_client());
+    let introspecting = Issuer::discover(ISSUER).http_client(client);
+    let introspecting = introspecting.introspect_all(ClientCredentials::basic("client", "secret"));
+    let server = ResourceServer::builder(RESOURCE).issuer(introspecting).clock(clock).build_lazy().unwrap();
+    sleep(Duration::from_secs(100)).await;
+    assert_eq!(state(&server), IntrospectionState::CredentialsRejected);
+    // The check does not keep real tokens from the endpoint.
+    let app = App::new(server.bearer_layer());
+    assert_eq!(app.with_token(&issuer.token().audience(RESOURCE).opaque()).await.verdict(), "OK");
+    assert_eq!((state(&server), server.health().is_ready()), (IntrospectionState::Ready, true));
+    // Made-up tokens of strangers do not make it unready, even long after the last token was confirmed.
+    sleep(Duration::from_secs(600)).await;
+    assert_eq!(app.with_token("mcp-bearer-check-stranger").await.verdict(), "R503");
+    sleep(Duration::from_secs(600)).await;
+    assert_eq!((state(&server), server.health().is_ready()), (IntrospectionState::Ready, true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_state_of_introspection_is_reported() {
+    let fixture = Fixture::new().await;
+    assert_eq!(state(&fixture.server), IntrospectionState::NotUsed);
+    let (issuer, clock) = (TestIssuer::new(ISSUER), TestClock::new());
+    issuer.stop();
+    let introspecting = issuer.issuer().introspect_all(ClientCredentials::basic("client", "secret"));
+    let server = ResourceServer::builder(RESOURCE).issuer(introspecting).clock(clock).build_lazy().unwrap();
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!((state(&server), server.health().is_ready()), (IntrospectionState::EndpointUnknown, false));
+    issuer.restart().unwrap();
+    sleep(Duration::from_secs(61)).await;
+    assert_eq!((state(&server), server.health().is_ready()), (IntrospectionState::Ready, true));
+    issuer.stop();
+    let app = App::new(server.bearer_layer());
+    for number in 0..5 {
+        assert_eq!(app.with_token(&format!("token-{number}")).await.verdict(), "R503");
+    }
+    assert_eq!((state(&server), server.health().is_ready()), (IntrospectionState::Suspended, false));
+}
+
+#[tokio::test(start_paused = true)]
+async fn health_has_a_documented_json_form() {
+    let clock = TestClock::new();
+    let issuer = TestIssuer::builder(ISSUER).clock(clock.clone()).introspection_client("client", "secret").build();
+    let mut keys = issuer.jwk_set();
+    let unusable = json!({"kty": "RSA", "use": "sig", "kid": "2019\u{1b}", "n": "AQAB", "e": "AQAB"});
+    keys["keys"].as_array_mut().unwrap().extend(vec![unusable; 20]);
+    issuer.fault(Endpoint::KeySet, Fault::Document(keys));
+    issuer.fault(Endpoint::KeySet, Fault::headers([("cache-control", "max-age=600")]));
+    let configured = issuer.issuer().introspect_opaque(ClientCredentials::basic("client", "wrong"));
+    let server = ResourceServer::builder(RESOURCE).issuer(configured).clock(clock.clone()).build_lazy().unwrap();
+    let empty = json!({"ready": false, "issuers": [{
+        "issuer": ISSUER, "ready": false, "key_count": 0, "fetched_at": null, "fresh_until": null, "unusable_key_count": 0,
+        "unusable_keys": [], "introspection": "endpoint_unknown", "last_error": null, "retry_in": 0,
+    }]});
+    assert_eq!(serde_json::to_value(server.health()).unwrap(), empty);
+    sleep(Duration::from_millis(1)).await;
+    clock.advance(Duration::from_secs(7));
+    let health = server.health();
+    let fetched_at = health.issuers()[0].fetched_at().unwrap();
+    let lifetime = health.issuers()[0].fresh_until().unwrap().duration_since(fetched_at).unwrap();
+    // A lifetime is shortened by up to a tenth.
+    assert!((540..=600).contains(&lifetime.as_secs()), "{lifetime:?}");
+    let since_1970 = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    let key = json!({"name": "2019\\u{1b}", "reason": "its modulus or exponent has a size that is not accepted"});
+    let expected = json!({"ready": false, "issuers": [{
+        "issuer": ISSUER, "ready": false, "key_count": 1,
+        "fetched_at": 1_800_000_007_u64, "fresh_until": since_1970(health.issuers()[0].fresh_until().unwrap()),
+        "unusable_key_count": 20, "unusable_keys": vec![key; 16], "introspection": "credentials_rejected",
+        "last_error": "https://auth.example.com/introspect rejects the client credentials of this server with status 401",
+        "retry_in": health.issuers()[0].retry_in().as_secs_f64().ceil() as u64,
+    }]});
+    assert_eq!(serde_json::to_value(&health).unwrap(), expected);
+    let key = &health.issuers()[0].unusable_keys()[0];
+    assert_eq!((key.name(), key.reason()), (Some("2019\\u{1b}"), UnusableKey::Size));
+}
+
+/// Answers introspection with this page, and everything else as the issuer does. Without a page, the issuer answers.
+#[derive(Clone)]
+struct Introspecting {
+    issuer: TestHttpClient,
+    page: Arc<Mutex<Option<(u16, String)>>>,
+    introspections: Arc<AtomicUsize>,
+}
+
+impl Introspecting {
+    fn with(issuer: &TestIssuer, status: u16, body: &str) -> Self {
+        let page = Arc::new(Mutex::new(Some((status, body.to_owned()))));
+        Self { issuer: issuer.http_client(), page, introspections: Arc::default() }
+    }
+}
+
+impl HttpClient for Introspecting {
+    fn send(&self, request: Request<Bytes>, limits: RequestLimits) -> HttpFuture<'_> {
+        let is_introspection = request.uri().path() == "/introspect";
+        self.introspections.fetch_add(usize::from(is_introspection), Ordering::SeqCst);
+        let page = self.page.lock().unwrap().clone().filter(|_| is_introspection);
+        let Some((status, body)) = page else { return self.issuer.send(request, limits) };
+        let mut response = Response::new(Bytes::from(body));
+        *response.status_mut() = status.try_into().unwrap();
+        Box::pin(async move { Ok(response) })
+    }
+}
+
+/// Rejects the credentials in each request with a made-up token, as some authorization servers do.
+struct MadeUpRejected(TestHttpClient);
+
+impl HttpClient for MadeUpRejected {
+    fn send(&self, request: Request<Bytes>, limits: RequestLimits) -> HttpFuture<'_> {
+        if !request.body().starts_with(b"token=mcp-bearer-check-") {
+            return self.0.send(request, limits);
+        }
+        let mut response = Response::new(Bytes::from_static(br#"{"error":"invalid_client"}"#));
+        *response.status_mut() = http::StatusCode::UNAUTHORIZED;
+        Box::pin(async move { Ok(response) })
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -13,7 +13,7 @@ use mcp_bearer::bearer::{BearerAuthLayer, RejectionKind};
 use mcp_bearer::jose::Algorithm;
 use mcp_bearer::testing::{TestClock, TestIssuer};
 use mcp_bearer::verify::VerifyError;
-use mcp_bearer::{AuthInfo, Rejection, ResourceServer};
+use mcp_bearer::{AuthInfo, Rejection, ResourceServer, ResourceServerBuilder};
 use serde_json::Value;
 use tokio::sync::OnceCell;
 use tower::ServiceExt as _;
@@ -79,6 +79,11 @@ impl Fixture {
     pub fn app(&self) -> App {
         App::new(self.server.bearer_layer().required_scopes(["mcp:tools"]))
     }
+}
+
+/// Builds a server outside of a tokio runtime. It has no background task, so it sends no request before the first token.
+pub fn quiet(builder: ResourceServerBuilder) -> ResourceServer {
+    std::thread::spawn(move || builder.build_lazy()).join().unwrap().unwrap()
 }
 
 /// The layer with these required scopes, of which there may be none.

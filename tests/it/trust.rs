@@ -51,7 +51,10 @@ async fn policies(issuer: Issuer, network: &Network) -> Vec<AddressPolicy> {
     assert_eq!(App::new(server.bearer_layer()).with_token("opaque").await.verdict(), "OK");
     let seen = network.seen.lock().unwrap();
     let named = seen.iter().filter(|(url, _)| !url.contains("well-known"));
-    named.map(|(_, addresses)| addresses.clone()).collect()
+    let [keys, check, token] = named.map(|(_, addresses)| addresses.clone()).collect::<Vec<_>>().try_into().unwrap();
+    // The first introspection checks the credentials, the second is that of the token.
+    assert_eq!(check, token);
+    vec![keys, token]
 }
 
 #[tokio::test(start_paused = true)]

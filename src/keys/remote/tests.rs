@@ -2,6 +2,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use http::{Request, Response, header};
 use serde_json::json;
 use tokio::time::{advance, sleep};
@@ -216,7 +217,7 @@ async fn a_fetch_on_an_idle_runtime_is_given_up_after_thirty_seconds() {
     let idle = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
     let other = Arc::clone(&keys);
     let idle = std::thread::spawn(move || {
-        idle.block_on(async move { other.start_fetch_if_due() });
+        idle.block_on(async move { other.warm_up().now_or_never() });
         idle
     });
     let idle = idle.join().unwrap();

@@ -96,6 +96,8 @@ async fn schedule(seed: u64) -> BTreeMap<String, usize> {
         TestToken { about: kids[ROTATIONS].clone(), token: tokens.long[ROTATIONS].clone(), from: None, until: None };
     let last = call(&app, &clock, last, Instant::now(), RECOVERY).await.unwrap();
     assert_eq!(last.verdict, "OK", "seed {seed}: after the recovery");
+    // The background task ends with the server.
+    drop((server, app));
     sleep(RECOVERY).await;
     assert_eq!(alive_tasks(), tasks, "seed {seed}: tasks");
 

@@ -95,6 +95,8 @@ async fn schedule(seed: u64) -> Vec<Outcome> {
     let last = TestToken { about: LONG[0].to_owned(), token: LONG[0].to_owned(), from: None, until: None };
     let last = call(&app, &clock, last, Instant::now(), RECOVERY).await.unwrap();
     assert_eq!(last.verdict, "OK", "seed {seed}: after the recovery");
+    // The background task ends with the server.
+    drop((server, app));
     sleep(RECOVERY).await;
     assert_eq!(alive_tasks(), tasks, "seed {seed}: tasks");
 

@@ -15,7 +15,7 @@ use tokio::time::advance;
 
 use super::stub::{Page, Stub, active};
 use super::{BareLayer, Fixture, START, credentials};
-use crate::support::{App, RESOURCE};
+use crate::support::{App, RESOURCE, quiet};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 
@@ -243,7 +243,7 @@ async fn scopes_and_audience_are_checked_for_each_request() {
         let configured: Issuer = issuer.issuer().introspect_all(credentials());
         let server = |resource: &str, issuer: Issuer| {
             let clock: TestClock = clock.clone();
-            ResourceServer::builder(resource).issuer(issuer).clock(clock).build_lazy().unwrap()
+            quiet(ResourceServer::builder(resource).issuer(issuer).clock(clock))
         };
         let mine = server(RESOURCE, configured.clone());
         let theirs = App::new(server(other, configured.clone()).bearer_layer());

@@ -111,14 +111,15 @@ async fn endpoint_of_a_contradicting_document_is_not_used() {
 async fn configured_endpoint_needs_no_metadata() {
     let issuer = TestIssuer::builder(ISSUER).clock(TestClock::new()).documents(Documents::Nothing).build();
     let server = build(issuer.issuer().introspect_all(credentials()).introspection_endpoint(ENDPOINT)).await.unwrap();
-    assert_eq!(issuer.total_requests(), 0);
+    // The first introspection checked the credentials.
+    assert_eq!(issuer.total_requests(), 1);
     assert!(server.health().is_ready() && accepts(&server, &issuer).await);
-    assert_eq!((issuer.requests(Endpoint::Introspection), issuer.total_requests()), (1, 1));
+    assert_eq!((issuer.requests(Endpoint::Introspection), issuer.total_requests()), (2, 2));
 
     let configured = issuer.issuer().introspect_opaque(credentials()).introspection_endpoint(ENDPOINT);
     let server = build(configured.jwks_uri("https://auth.example.com/jwks")).await.unwrap();
     assert!(accepts(&server, &issuer).await);
-    assert_eq!((issuer.requests(Endpoint::KeySet), issuer.total_requests()), (1, 3));
+    assert_eq!((issuer.requests(Endpoint::KeySet), issuer.total_requests()), (1, 5));
 }
 
 #[tokio::test(start_paused = true)]
@@ -129,7 +130,7 @@ async fn endpoint_may_be_in_configured_metadata() {
     let configured = Issuer::with_metadata(metadata).http_client(issuer.http_client()).introspect_all(credentials());
     let server = build(configured).await.unwrap();
     assert!(accepts(&server, &issuer).await);
-    assert_eq!(issuer.total_requests(), 1);
+    assert_eq!(issuer.total_requests(), 2);
     // A mistake in configured metadata fails the build.
     for named in ["http://auth.example.com/introspect", "/introspect", ""] {
         let mut document = issuer.metadata();
@@ -180,11 +181,12 @@ async fn endpoint_that_has_moved_is_found() {
         for _ in 0..2 {
             assert_eq!(app.with_token(&token()).await.verdict(), "R503");
         }
-        assert_eq!((stub.introspections(), issuer.requests(Endpoint::OauthMetadata)), (2, 1), "{status}");
+        // The first introspection checked the credentials.
+        assert_eq!((stub.introspections(), issuer.requests(Endpoint::OauthMetadata)), (3, 1), "{status}");
         advance(Duration::from_secs(60)).await;
         assert_eq!(app.with_token(&token()).await.verdict(), "R503");
         assert_eq!(app.with_token(&token()).await.verdict(), "OK");
-        assert_eq!((stub.introspections(), issuer.requests(Endpoint::OauthMetadata)), (3, 2), "{status}");
+        assert_eq!((stub.introspections(), issuer.requests(Endpoint::OauthMetadata)), (4, 2), "{status}");
     }
 }
 
@@ -261,19 +263,20 @@ async fn a_lazy_server_answers_503_until_its_issuer_is_available() {
         sleep(Duration::from_secs(61)).await;
         assert!(server.health().is_ready());
         assert_eq!(app.with_token(&token).await.verdict(), "OK");
-        assert_eq!(issuer.requests(Endpoint::Introspection), 1);
+        // The first introspection checked the credentials.
+        assert_eq!(issuer.requests(Endpoint::Introspection), 2);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_built_outside_a_runtime_finds_its_endpoint_on_a_health_check() {
+async fn a_server_built_outside_a_runtime_finds_its_endpoint_in_its_warm_up() {
     let issuer = TestIssuer::new(ISSUER);
     let configured = issuer.issuer().introspect_all(credentials());
-    let server = std::thread::spawn(move || server_of(configured)).join().unwrap();
+    let server = server_of(configured);
     assert!(!server.health().is_ready());
-    sleep(Duration::from_secs(1)).await;
+    server.warm_up().await.unwrap();
     assert!(server.health().is_ready());
-    assert_eq!(issuer.total_requests(), 1);
+    assert_eq!((issuer.requests(Endpoint::OauthMetadata), issuer.total_requests()), (1, 2));
 }
 
 #[tokio::test(start_paused = true)]

@@ -12,7 +12,7 @@ use tokio::time::advance;
 
 use super::stub::{ENDPOINT, Page, Stub, active};
 use super::{Fixture, auth_info, credentials};
-use crate::support::{App, ISSUER, RESOURCE};
+use crate::support::{App, ISSUER, RESOURCE, quiet};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -126,7 +126,7 @@ async fn revocation_check_at_a_server_that_introspects_no_jwts_is_a_misconfigura
     let keys = JwkSet::from_json(issuer.jwk_set().to_string()).unwrap();
     let configured = Issuer::with_jwks(ISSUER, keys).introspect_opaque(credentials()).revocation_check(MINUTE);
     let configured = configured.introspection_endpoint(ENDPOINT).http_client(stub.clone());
-    let server = ResourceServer::builder(RESOURCE).issuer(configured).clock(clock.clone()).build().await.unwrap();
+    let server = quiet(ResourceServer::builder(RESOURCE).issuer(configured).clock(clock.clone()));
     let app = App::new(server.bearer_layer());
     let capture = crate::capture::Capture::default();
     let _guard = tracing::subscriber::set_default(capture.clone());
@@ -149,7 +149,7 @@ async fn revocation_check_at_a_server_that_introspects_no_jwts_is_a_misconfigura
 async fn revocation_check_runs_after_the_keys_are_fetched() {
     let (issuer, clock) = super::issuer(ISSUER);
     let configured = issuer.issuer().introspect_opaque(credentials()).revocation_check(MINUTE);
-    let server = ResourceServer::builder(RESOURCE).issuer(configured).clock(clock).build_lazy().unwrap();
+    let server = quiet(ResourceServer::builder(RESOURCE).issuer(configured).clock(clock));
     let app = App::new(server.bearer_layer());
     let (valid, revoked) = (jwt(&issuer), jwt(&issuer));
     issuer.revoke(&revoked);

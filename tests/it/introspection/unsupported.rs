@@ -18,7 +18,7 @@ use tracing::Level;
 
 use super::credentials;
 use crate::capture::Capture;
-use crate::support::{App, ISSUER, RESOURCE};
+use crate::support::{App, ISSUER, RESOURCE, quiet};
 
 /// A client that answers by the path of the request.
 #[derive(Clone)]
@@ -35,8 +35,7 @@ impl Server {
 
     fn app(&self) -> App {
         let issuer = Issuer::discover(ISSUER).introspect_all(credentials()).http_client(self.clone());
-        let server = ResourceServer::builder(RESOURCE).issuer(issuer).clock(TestClock::new()).build_lazy();
-        App::new(server.unwrap().bearer_layer())
+        App::new(quiet(ResourceServer::builder(RESOURCE).issuer(issuer).clock(TestClock::new())).bearer_layer())
     }
 
     fn introspections(&self) -> usize {

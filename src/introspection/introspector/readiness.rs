@@ -1,0 +1,163 @@
+//! Whether an endpoint can introspect tokens: discovery of the endpoint, and a check of the client credentials with a made-up
+//! token.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{Introspector, Sent, TokenStatus};
+use crate::clock::Clock;
+use crate::crypto::random;
+use crate::http_client::{BackOff, FetchError, FetchErrorKind, SingleFlight};
+use crate::introspection::breaker::Outcome;
+use crate::log::Cause;
+
+/// Whether an issuer's tokens can be introspected; see [`IssuerHealth::introspection`](crate::server::IssuerHealth::introspection).
+///
+/// Serialised, it is the name of the variant in snake case, for example `"credentials_rejected"`.
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IntrospectionState {
+    /// The issuer's tokens are not introspected.
+    NotUsed,
+    /// The endpoint is not discovered yet. Not ready.
+    EndpointUnknown,
+    /// The endpoint is known. Whether it accepts the client credentials is not known: no token was introspected yet, or the
+    /// response to a made-up token shows nothing. Ready.
+    Unconfirmed,
+    /// The endpoint has introspected a token, so it accepts the client credentials. Ready.
+    Ready,
+    /// The circuit breaker is open after failures of the endpoint, so no request is sent for some seconds. Not ready.
+    Suspended,
+    /// The endpoint rejects the client credentials with `invalid_client` or `unauthorized_client`. Not ready.
+    CredentialsRejected,
+}
+
+impl IntrospectionState {
+    /// Whether tokens can be introspected, as far as that is known.
+    #[must_use]
+    pub const fn is_ready(self) -> bool {
+        matches!(self, Self::NotUsed | Self::Unconfirmed | Self::Ready)
+    }
+}
+
+/// The checks of the client credentials.
+pub(super) struct CredentialChecks {
+    flights: SingleFlight<(), ()>,
+    progress: Mutex<CheckProgress>,
+}
+
+#[derive(Default)]
+struct CheckProgress {
+    /// Whether a made-up token was sent.
+    is_sent: bool,
+    /// The pause before the next check in the background.
+    back_off: BackOff,
+}
+
+impl CredentialChecks {
+    pub(super) fn new() -> Self {
+        Self { flights: SingleFlight::new(), progress: Mutex::default() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, CheckProgress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Introspector {
+    /// Discovers the endpoint and checks the client credentials, and waits for both. An error means that the endpoint is not
+    /// known, or that it rejects the credentials.
+    pub(crate) async fn warm_up(self: &Arc<Self>, clock: &Arc<dyn Clock>) -> Result<(), Arc<FetchError>> {
+        self.client.find_endpoint().await?;
+        if self.state() != IntrospectionState::Ready {
+            let limit = self.limits.max_wait.saturating_add(self.limits.time_limit);
+            let check = || Arc::clone(self).check_credentials(Arc::clone(clock));
+            // If the check does not end, it shows nothing.
+            _ = self.checks.flights.join((), limit, check).await;
+        }
+        match self.state() {
+            IntrospectionState::CredentialsRejected => self.last_error().map_or(Ok(()), Err),
+            _ => Ok(()),
+        }
+    }
+
+    /// How long until a server without traffic has to call [`warm_up`](Self::warm_up). `None` if it need not.
+    pub(crate) fn due_in(&self) -> Option<Duration> {
+        let now = Instant::now().into_std();
+        let progress = self.checks.lock();
+        match self.state() {
+            IntrospectionState::EndpointUnknown => Some(self.retry_in()),
+            IntrospectionState::CredentialsRejected => Some(self.retry_in().max(progress.back_off.time_left(now))),
+            IntrospectionState::Unconfirmed if !progress.is_sent => Some(self.retry_in()),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn state(&self) -> IntrospectionState {
+        if !self.client.knows_endpoint() {
+            IntrospectionState::EndpointUnknown
+        } else if self.queue.rejects_credentials() {
+            IntrospectionState::CredentialsRejected
+        } else if !self.queue.retry_in().is_zero() {
+            IntrospectionState::Suspended
+        } else if self.queue.has_introspected() {
+            IntrospectionState::Ready
+        } else {
+            IntrospectionState::Unconfirmed
+        }
+    }
+
+    /// Introspects a made-up token. It is random, so that no cache responds.
+    ///
+    /// A failure is not reported to the circuit breaker: the token may be its cause, as it may be for made-up tokens of others.
+    async fn check_credentials(self: Arc<Self>, clock: Arc<dyn Clock>) {
+        let (Some(random), Ok(endpoint)) = (random(), self.client.find_endpoint().await) else { return };
+        let token = format!("{MADE_UP}{:032x}", u128::from_ne_bytes(random));
+        let now = Instant::now();
+        let deadline = now.checked_add(self.limits.max_wait).unwrap_or(now);
+        // While the circuit breaker is open, nothing is sent.
+        let Ok(permit) = self.queue.acquire(false, deadline).await else { return };
+        let sent_at = Instant::now();
+        let result = self.client.call(&endpoint, &token, self.limits.time_limit, clock.as_ref()).await;
+        self.checks.lock().is_sent = true;
+        let issuer = &*self.client.issuer;
+        match result {
+            Ok(status) => {
+                permit.end(sent_at, Outcome::NotActive);
+                if matches!(status, TokenStatus::Active(_)) {
+                    tracing::warn!(target: "mcp_bearer::introspection", issuer,
+                        "the authorization server says that a made-up token is active: check the introspection endpoint");
+                }
+                let sent =
+                    Sent { token: self.fingerprint(token.as_bytes()), was_active: false, at: sent_at.into_std() };
+                self.report(&sent, &Ok(TokenStatus::Inactive));
+                self.checks.lock().back_off = BackOff::default();
+            }
+            Err(failed) => {
+                drop(permit);
+                self.check_failed(&failed.error);
+            }
+        }
+    }
+
+    fn check_failed(&self, error: &Arc<FetchError>) {
+        let (issuer, cause) = (&*self.client.issuer, Cause(error));
+        if !matches!(error.kind(), FetchErrorKind::CredentialsRejected(_)) {
+            tracing::debug!(target: "mcp_bearer::introspection", issuer, %cause,
+                "the response to a made-up token does not show whether the client credentials are accepted");
+            return;
+        }
+        let now = Instant::now().into_std();
+        self.checks.lock().back_off.fail(error.retry_after(), fastrand::f64(), now);
+        if self.queue.reject_credentials(error) {
+            tracing::error!(target: "mcp_bearer::introspection", issuer, %cause,
+                "the client credentials of this server cannot be used for introspection: check them");
+        }
+    }
+}
+
+/// The start of a made-up token. It shows an operator of the authorization server where the token comes from.
+const MADE_UP: &str = concat!(env!("CARGO_PKG_NAME"), "-check-");

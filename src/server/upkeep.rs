@@ -1,0 +1,81 @@
+//! The background task of a server: it fetches what is missing, so that a server without traffic becomes ready and stays ready.
+
+use std::future::{Future as _, poll_fn};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+use std::task::Poll;
+use std::time::Duration;
+
+use super::warm_up::{remote_keys, warm_up};
+use crate::clock::Clock;
+use crate::verify::{IssuerVerifier, Verifier};
+
+/// Whether the background task of a server runs. Clones of the server share it.
+#[derive(Clone, Default)]
+pub(super) struct Upkeep(Arc<AtomicBool>);
+
+/// Makes it possible to start the task again after it ended, for example with its runtime.
+struct RunningTask(Arc<AtomicBool>);
+
+impl Drop for RunningTask {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::SeqCst);
+    }
+}
+
+impl Upkeep {
+    /// Starts the task, unless it runs. It ends soon after the last clone of the server and of its layers is dropped. Does nothing
+    /// outside a tokio runtime.
+    pub(super) fn start(&self, verifier: &Arc<Verifier>, clock: &Arc<dyn Clock>) {
+        let issuers: Vec<_> = verifier.issuers().iter().filter(|issuer| needs_upkeep(issuer)).cloned().collect();
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        if issuers.is_empty() || self.0.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        let (verifier, clock, running) =
+            (Arc::downgrade(verifier), Arc::clone(clock), RunningTask(Arc::clone(&self.0)));
+        runtime.spawn(async move {
+            let _running = running;
+            let keep = |issuer| Box::pin(keep_ready(issuer, verifier.clone(), Arc::clone(&clock)));
+            // An issuer that is slow must not delay the others.
+            let mut kept: Vec<_> = issuers.into_iter().map(keep).collect();
+            poll_fn(|cx| {
+                kept.retain_mut(|kept| kept.as_mut().poll(cx).is_pending());
+                if kept.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+            })
+            .await;
+        });
+    }
+}
+
+fn needs_upkeep(issuer: &IssuerVerifier) -> bool {
+    remote_keys(issuer).is_some() || issuer.introspector().is_some()
+}
+
+async fn keep_ready(issuer: Arc<IssuerVerifier>, verifier: Weak<Verifier>, clock: Arc<dyn Clock>) {
+    while verifier.strong_count() > 0 {
+        let due_in = due_in(&issuer).unwrap_or(LOOK);
+        if due_in.is_zero() {
+            // The error is logged where it occurs, and in the server's health.
+            _ = warm_up(&issuer, &clock).await;
+        }
+        tokio::time::sleep(due_in.clamp(MIN_PAUSE, LOOK)).await;
+    }
+}
+
+/// How long until something has to be fetched. `None` if nothing has to be.
+fn due_in(issuer: &IssuerVerifier) -> Option<Duration> {
+    let keys = remote_keys(issuer);
+    let of_keys = keys.map(|keys| keys.due_in());
+    // The fetch of the keys discovers the introspection endpoint as well.
+    if keys.is_some_and(|keys| !keys.is_usable()) {
+        return of_keys;
+    }
+    let of_introspection = issuer.introspector().and_then(|introspector| introspector.due_in());
+    of_keys.into_iter().chain(of_introspection).min()
+}
+
+/// The shortest pause between two attempts.
+const MIN_PAUSE: Duration = Duration::from_millis(250);
+/// How often the task looks whether something is due. A look sends nothing.
+const LOOK: Duration = Duration::from_secs(10);
