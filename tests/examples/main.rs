@@ -5,6 +5,7 @@
 mod authorization;
 mod browser;
 mod keycloak;
+mod kubernetes;
 mod opaque;
 mod programs;
 mod revocation;
