@@ -52,6 +52,7 @@
 //! | publish metadata | [`resource`] |
 //! | start while an issuer is down, and answer readiness probes | [`ResourceServerBuilder::build_lazy`], [`ResourceServer::health`] |
 //! | bring an HTTP client, a key source, a token verifier or a clock | [`http_client`], [`keys::KeySource`], [`verify::TokenVerifier`], [`Clock`] |
+//! | find mistakes in routes and in the order of layers | [`ResourceServer::self_check`] |
 //! | test | `testing` |
 //!
 //! # Errors

@@ -59,7 +59,8 @@ struct ToolEntry {
 /// The name that `wrong` probably means. `None` if no name is similar.
 pub(super) fn closest<'n>(wrong: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
     let most = wrong.chars().count().div_ceil(3);
-    let distances = names.filter(|name| name.len() <= MAX_COMPARED).map(|name| (distance(wrong, name), name));
+    let distances =
+        names.take(MAX_NAMES).filter(|name| name.len() <= MAX_COMPARED).map(|name| (distance(wrong, name), name));
     distances.filter(|(distance, _)| *distance <= most).min().map(|(_, name)| name)
 }
 
@@ -82,6 +83,8 @@ fn distance(one: &str, other: &str) -> usize {
     row.last().copied().unwrap_or_default()
 }
 
+/// The most names that are compared with a wrong one. It takes about a millisecond.
+const MAX_NAMES: usize = 1_000;
 /// The longest name that is compared, in bytes. A tool name has at most 128 characters (MCP 2025-11-25, Tools).
 const MAX_COMPARED: usize = 256;
 

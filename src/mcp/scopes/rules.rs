@@ -170,7 +170,7 @@ impl Rules {
         !self.are_tools_checked.load(Ordering::Relaxed)
     }
 
-    /// Compares the rules with the names of all tools. It warns of each rule for another name. A second call does nothing.
+    /// Compares the rules with the names of all tools, and warns of rules for other names. A second call does nothing.
     pub(in crate::mcp) fn check_tools(&self, names: &[String]) {
         // An empty list may mean that this caller may use no tools.
         if names.is_empty() || self.are_tools_checked.swap(true, Ordering::Relaxed) {
@@ -178,7 +178,7 @@ impl Rules {
         }
         let names: HashSet<&str> = names.iter().map(String::as_str).collect();
         let rules = self.tools.own.keys().chain(&self.tools.public);
-        for rule in rules.filter(|rule| !names.contains(rule.as_str())) {
+        for rule in rules.filter(|rule| !names.contains(rule.as_str())).take(MAX_WARNINGS) {
             let closest = closest(rule, names.iter().copied());
             let closest = closest.map(|name| tracing::field::display(Escaped(name, MAX_CAUSE)));
             tracing::warn!(target: "mcp_bearer", rule, closest,
@@ -304,6 +304,8 @@ fn wrong(message: String) -> BuildError {
     BuildError::new(BuildErrorKind::Scope, message)
 }
 
+/// The most warnings about rules for tools that do not exist. Each compares its rule with the list.
+const MAX_WARNINGS: usize = 16;
 const INITIALIZED: &str = "notifications/initialized";
 
 #[cfg(test)]
