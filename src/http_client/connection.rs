@@ -40,6 +40,8 @@ impl ConnectionProblem {
             Some(Self::Certificate(text))
         } else if NOT_TLS.iter().any(|known| text.contains(known)) {
             Some(Self::NotTls)
+        } else if TIMED_OUT.iter().any(|known| text.contains(known)) {
+            Some(Self::TimedOut)
         } else if UNKNOWN_HOST.iter().any(|known| text.contains(known)) {
             Some(Self::UnknownHost)
         } else {
@@ -53,5 +55,7 @@ impl ConnectionProblem {
 const INVALID_CERTIFICATE: &str = "invalid peer certificate";
 /// The messages of rustls about a response that is not TLS.
 const NOT_TLS: &[&str] = &["InvalidContentType", "corrupt message"];
+/// The messages of reqwest and tokio about the time limit of a connection.
+const TIMED_OUT: &[&str] = &["operation timed out", "deadline has elapsed"];
 /// The messages of hyper and of the operating system about a name without an address.
 const UNKNOWN_HOST: &[&str] = &["dns error", "failed to lookup address"];

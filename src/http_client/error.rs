@@ -151,7 +151,7 @@ impl FetchError {
         match (status, location) {
             (_, Some(location)) if status.is_redirection() => {
                 let source = DocumentError::new("the response is a redirect, which is not followed");
-                error.with_source(source.found(&location).repaired_by("call the setter of this URL with the new one"))
+                error.with_source(source.found(&location))
             }
             (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, _) => {
                 let source = DocumentError::new("the server requires authentication for this document");

@@ -78,7 +78,11 @@ impl KeySetFetcher {
     }
 
     fn endpoint_in<'m>(&self, metadata: &'m AuthorizationServerMetadata) -> Result<&'m EndpointUrl, FetchError> {
-        let missing = || FetchError::new(FetchErrorKind::Document, &self.issuer).with_source(NoJwksUri);
+        let missing = || {
+            let has_endpoint = metadata.introspection_endpoint.is_some();
+            let source = if has_endpoint { NoJwksUri::WithIntrospection } else { NoJwksUri::Alone };
+            FetchError::new(FetchErrorKind::Document, &self.issuer).with_source(source)
+        };
         metadata.jwks_uri.as_ref().ok_or_else(missing)
     }
 
@@ -123,11 +127,16 @@ impl KeySetFetcher {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "the metadata has no \"jwks_uri\": call `introspect_all(..)` to introspect every token, which needs no keys and replaces \
-     `introspect_opaque(..)`, or call `jwks_uri(..)` with the URL of the key set"
-)]
-struct NoJwksUri;
+enum NoJwksUri {
+    #[error("the metadata has no \"jwks_uri\": call `jwks_uri(..)` with the URL of the key set")]
+    Alone,
+    /// The metadata has an introspection endpoint.
+    #[error(
+        "the metadata has no \"jwks_uri\", but an introspection endpoint: call `introspect_all(..)` to introspect every token, \
+         which needs no keys and replaces `introspect_opaque(..)`, or call `jwks_uri(..)` with the URL of the key set"
+    )]
+    WithIntrospection,
+}
 
 impl Validators {
     fn from_response(url: &Url, headers: &HeaderMap) -> Option<Arc<Self>> {

@@ -286,7 +286,8 @@ impl ResourceServerBuilder {
     /// [`BuildError`] if the configuration cannot work, if an issuer cannot be reached, or if it rejects the client credentials.
     pub async fn build(self) -> Result<ResourceServer, BuildError> {
         let server = self.into_server()?;
-        server.warm_up().await?;
+        server.warm_up_once().await?;
+        server.start_upkeep();
         Ok(server)
     }
 

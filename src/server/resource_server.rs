@@ -145,6 +145,12 @@ impl ResourceServer {
     /// [`BuildErrorKind::Unreachable`] if an attempt fails. [`BuildErrorKind::Credentials`] if the response to the made-up token
     /// has the error code `invalid_client` or `unauthorized_client` (RFC 6749, section 5.2). The background task tries again.
     pub async fn warm_up(&self) -> Result<(), BuildError> {
+        self.start_upkeep();
+        self.warm_up_once().await
+    }
+
+    /// [`warm_up`](Self::warm_up) without the background task, which must not outlive a failed build.
+    pub(super) async fn warm_up_once(&self) -> Result<(), BuildError> {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
             let message = "this code does not run in a tokio runtime; call it in one, or use `build_lazy`";
             return Err(BuildError::new(BuildErrorKind::Unreachable, message));
@@ -161,7 +167,6 @@ impl ResourceServer {
                 result = Err(unreachable(&issuer.issuer, cause));
             }
         }
-        self.start_upkeep();
         result
     }
 

@@ -3,6 +3,8 @@
 use std::error::Error as _;
 use std::sync::Arc;
 
+use url::Url;
+
 use crate::error::{BuildError, BuildErrorKind};
 use crate::http_client::{ConnectionProblem, DocumentError, FetchError, FetchErrorKind, MAX_FOUND};
 use crate::identifier::{self, IssuerUrl, PlainHttp};
@@ -125,7 +127,8 @@ fn of_status(name: &str, status: u16, error: &FetchError) -> String {
     match (status, location) {
         (_, Some(location)) => format!(
             "the URL for the {what} of the issuer {name} redirects to \"{location}\", and redirects are not followed; if the \
-             document is there, call `{setter}(\"{location}\")`"
+             document is there, call `{setter}({})`",
+            redirect_target(error.url(), location).map_or_else(|| "..".to_owned(), |target| quoted(&target))
         ),
         (401 | 403, _) => format!(
             "the issuer {name} requires authentication for the {what}; {}",
@@ -143,6 +146,12 @@ fn of_status(name: &str, status: u16, error: &FetchError) -> String {
              metadata, or call `jwks_uri(..)` with the URL of the key set"
         ),
     }
+}
+
+/// The absolute URL of a redirect (RFC 9110, section 10.2.2). `None` if `location` is not a whole URL.
+fn redirect_target(from: &str, location: &str) -> Option<String> {
+    let target = Url::parse(from).ok()?.join(location).ok().filter(|_| location.len() < MAX_FOUND)?;
+    identifier::endpoint(target.as_str(), PlainHttp::Anywhere).is_ok().then(|| target.into())
 }
 
 fn document(name: &str, error: &FetchError) -> String {

@@ -4,12 +4,14 @@
 use std::error::Error as _;
 use std::future::IntoFuture as _;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
 use http::{Response, StatusCode, header};
 use mcp_bearer::http_client::{FetchErrorKind, ReqwestClient};
 use mcp_bearer::introspection::ClientCredentials;
+use mcp_bearer::testing::TestIssuer;
 use mcp_bearer::{BuildError, BuildErrorKind, Issuer, ResourceServer};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -121,7 +123,8 @@ async fn a_redirect_is_shown_and_not_followed() {
     ] {
         let url = serve([(OIDC, Reply { location: Some(location), ..status(302) })]).await;
         let (error, log) = error_of(location, Issuer::discover(&*url)).await;
-        let line = format!("`well_known_url(\"{location}\")`");
+        let target = if location.starts_with('/') { format!("{url}{location}") } else { location.to_owned() };
+        let line = format!("`well_known_url(\"{target}\")`");
         assert_shows(location, &error, &[shown, "redirects are not followed", &line], false);
         assert!(!log.contains(location), "{log}");
     }
@@ -129,16 +132,18 @@ async fn a_redirect_is_shown_and_not_followed() {
     static LONG: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| format!("/\u{e9}{}", "x".repeat(300)));
     let url = serve([(OIDC, Reply { location: Some(LONG.as_str()), ..status(302) })]).await;
     let (error, _) = error_of("long", Issuer::oidc(&*url)).await;
+    assert_shows("long", &error, &["redirects to \"/\\u{e9}x", "`well_known_url(..)`"], false);
     let x = "x".repeat(110);
     assert!(error.to_string().contains(&x) && !error.to_string().contains(&"x".repeat(128)), "{error}");
 
     let url = serve([
         (OAUTH, json(r#"{"issuer":"{here}","jwks_uri":"{here}/jwks"}"#)),
-        ("/jwks", Reply { location: Some("/keys"), ..status(301) }),
+        ("/jwks", Reply { location: Some("keys"), ..status(301) }),
     ])
     .await;
     let (error, log) = error_of("key set", Issuer::discover(&*url)).await;
-    assert_shows("key set", &error, &["the key set", "redirects to \"/keys\"", "`jwks_uri(\"/keys\")`"], false);
+    let line = format!("`jwks_uri(\"{url}/keys\")`");
+    assert_shows("key set", &error, &["the key set", "redirects to \"keys\"", &line], false);
     assert!(log.contains("key set not available"), "{log}");
 }
 
@@ -198,6 +203,10 @@ async fn metadata_without_a_key_set_leads_to_introspection() {
             ["no \"jwks_uri\"", "`introspect_all(..)`", "replaces `introspect_opaque(..)`", "`jwks_uri(..)`"];
         assert_shows("no jwks_uri", &error, &expected, false);
     }
+    let alone = serve([(OAUTH, json(r#"{"issuer":"{here}"}"#))]).await;
+    let (error, _) = error_of("nothing", Issuer::oauth(alone)).await;
+    assert_shows("nothing", &error, &["no \"jwks_uri\": call `jwks_uri(..)` with the URL of the key set"], false);
+    assert!(!error.to_string().contains("introspect"), "{error}");
     let advised = Issuer::discover(&*url).introspect_all(credentials());
     ResourceServer::builder(RESOURCE).issuer(advised).build().await.unwrap();
 }
@@ -205,13 +214,15 @@ async fn metadata_without_a_key_set_leads_to_introspection() {
 #[tokio::test]
 async fn a_failed_connection_is_explained() {
     let (port, silent) = (closed_port(), std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+    let silent = format!("http://{}", silent.local_addr().unwrap());
+    let impatient = ReqwestClient::configured(|builder| builder.connect_timeout(Duration::from_nanos(1))).unwrap();
     let container = "as inside a container";
     let plain = serve([]).await.replace("http://", "https://");
     for (what, issuer, expected, is_lazy_advised) in [
         ("refused", Issuer::discover(format!("http://{port}")), &["connection was refused", container, LAZY][..], true),
         (
-            "silent",
-            Issuer::oauth(format!("http://{}", silent.local_addr().unwrap())),
+            "no connection in time",
+            Issuer::oauth(silent).http_client(impatient),
             &["the request timed out", "firewalls", LAZY],
             true,
         ),
@@ -228,6 +239,14 @@ async fn a_failed_connection_is_explained() {
         assert_shows(what, &error, expected, is_lazy_advised);
         assert!(log.contains("no response from"), "{what}: {log}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_does_not_respond_is_explained() {
+    // It accepts the connection. Nothing else happens, so the paused time runs.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let (error, _) = error_of("silent", Issuer::oauth(format!("http://{}", silent.local_addr().unwrap()))).await;
+    assert_shows("silent", &error, &["the request timed out", "firewalls"], true);
 }
 
 #[tokio::test]
@@ -263,6 +282,14 @@ async fn a_certificate_that_is_not_accepted_is_explained() {
         assert_shows(what, &error, &["invalid peer certificate", problem, repair], false);
         assert!(log.contains("invalid peer certificate"), "{what}: {log}");
     }
+    // The advised client trusts the CA.
+    let ca = reqwest::Certificate::from_pem(include_bytes!("hostile/tls/ca.pem")).unwrap();
+    let advised = ReqwestClient::configured(|builder| builder.tls_certs_merge([ca.clone()])).unwrap();
+    let keys = TestIssuer::new(ISSUER).jwk_set().to_string();
+    let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{keys}", keys.len());
+    let url = serve_tls(include_bytes!("hostile/tls/good.pem"), answer);
+    let issuer = Issuer::discover(ISSUER).jwks_uri(url).http_client(advised);
+    ResourceServer::builder(RESOURCE).issuer(issuer).build().await.unwrap();
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::clock::Clock;
 use crate::crypto::random;
 use crate::http_client::{BackOff, FetchError, FetchErrorKind, SingleFlight};
 use crate::introspection::breaker::Outcome;
-use crate::log::Cause;
+use crate::log::{Cause, limited};
 
 /// Whether an issuer's tokens can be introspected; see [`IssuerHealth::introspection`](crate::server::IssuerHealth::introspection).
 ///
@@ -153,7 +153,7 @@ impl Introspector {
         let now = Instant::now().into_std();
         self.checks.lock().back_off.fail(error.retry_after(), fastrand::f64(), now);
         if self.queue.reject_credentials(error) {
-            tracing::error!(target: "mcp_bearer::introspection", issuer, %cause,
+            limited!(self.is_shown("credentials"), error, target: "mcp_bearer::introspection", issuer, %cause,
                 "the client credentials of this server cannot be used for introspection: check them");
         }
     }
