@@ -55,8 +55,8 @@ pub(super) fn decide(
     }
     let lists = operations.any(|operation| LIST_METHODS.contains(&operation.method.as_ref()));
     // The name of the member could be written with escapes.
-    let is_first_page = memchr::memmem::find(body, b"cursor").is_none() && memchr::memchr(b'\\', body).is_none();
-    let is_first_page = lists && is_first_page;
+    let has_cursor = || memchr::memmem::find(body, b"cursor").is_some() || memchr::memchr(b'\\', body).is_some();
+    let is_first_page = lists && !has_cursor();
     let mut needs = RequiredRules::default();
     for message in messages {
         rules.add(message.operation.as_ref(), &mut needs);

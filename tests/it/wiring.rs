@@ -6,7 +6,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::routing::{any, get, post};
 use http::{Method, Request, StatusCode};
-use mcp_bearer::{McpScopes, ResourceServer};
+use mcp_bearer::{AuthInfo, McpScopes, ResourceServer};
 use tokio::time::sleep;
 use tower::ServiceExt as _;
 use tracing::Level;
@@ -235,6 +235,35 @@ async fn twenty_challenges_without_a_request_for_the_metadata_warn_once() {
     }
     challenges(100, 1).await;
     assert_eq!(wiring_lines(&capture), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_response_with_status_401_counts_once() {
+    let capture = Capture::of_this_thread();
+    let extractor = |server: &ResourceServer| {
+        let handler = |auth: AuthInfo| async move { auth.scopes().to_string() };
+        Router::new().route("/mcp", any(handler)).route_layer(server.bearer_layer().allow_anonymous())
+    };
+    let closure = |server: &ResourceServer| {
+        route().route_layer(server.bearer_layer().on_rejection(|rejection| rejection.to_response()))
+    };
+    let public = |server: &ResourceServer| {
+        route().route_layer(server.mcp_layer(McpScopes::new().public(["ping"])).allow_anonymous())
+    };
+    let apps: [(&str, &dyn Fn(&ResourceServer) -> Router); 3] =
+        [("extractor", &extractor), ("closure", &closure), ("operation", &public)];
+    for (name, app) in apps {
+        let fixture = Fixture::cold();
+        let app = app(&fixture.server).merge(fixture.server.metadata_router());
+        capture.take();
+        for (challenges, expected) in [(19, 0), (1, 1)] {
+            for _ in 0..challenges {
+                assert_eq!(send(&app, Method::POST, "/mcp", &[]).await.verdict(), "R401N", "{name}");
+            }
+            sleep(Duration::from_secs(11)).await;
+            assert_eq!(wiring_lines(&capture).len(), expected, "{name}");
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]
