@@ -1,4 +1,10 @@
-//! Why a token is rejected: each cause has a name, a fixed sentence for the client and a label for the log.
+//! Why a token is rejected: each cause has a name, a fixed sentence for the client, and a label and a sentence for the
+//! operator.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::escape::shown;
 
 /// The check that an access token failed.
 ///
@@ -10,6 +16,8 @@ pub enum CheckFailure {
     /// The token is longer than [`max_token_length`](crate::ResourceServerBuilder::max_token_length), its header is longer
     /// than 4 KiB, or its signature is longer than 1 KiB.
     TooLong,
+    /// The token is opaque, so it is not a JWT, and no issuer introspects opaque tokens.
+    NotJwt,
     /// The token is not a JWT in compact form: three parts of canonical base64url (RFC 7515, section 7.1).
     Malformed,
     /// The token is an encrypted JWT (RFC 7516).
@@ -26,8 +34,10 @@ pub enum CheckFailure {
     Claims,
     /// `iss` is missing, or is not a configured issuer (RFC 9068, section 4).
     Issuer,
-    /// `aud` is missing, or does not name this resource (RFC 9068, section 4).
+    /// `aud` does not name this resource (RFC 9068, section 4).
     Audience,
+    /// `aud` is missing (RFC 9068, section 2.2).
+    NoAudience,
     /// `exp` is missing (RFC 9068, section 2.2).
     NoExpiry,
     /// `exp` is in the past (RFC 7519, section 4.1.4).
@@ -48,42 +58,325 @@ pub enum CheckFailure {
 }
 
 impl CheckFailure {
+    /// All causes, in the order of the checks.
+    pub const ALL: &[Self] = &[
+        Self::TooLong,
+        Self::NotJwt,
+        Self::Malformed,
+        Self::Encrypted,
+        Self::Header,
+        Self::CriticalHeader,
+        Self::Algorithm,
+        Self::TokenType,
+        Self::Claims,
+        Self::Issuer,
+        Self::Audience,
+        Self::NoAudience,
+        Self::NoExpiry,
+        Self::Expired,
+        Self::NotYetValid,
+        Self::LifetimeTooLong,
+        Self::SenderConstrained,
+        Self::UnknownKey,
+        Self::Signature,
+        Self::Inactive,
+    ];
+
     /// The sentence that the client reads. It is the same for all tokens.
     #[must_use]
     pub const fn description(self) -> &'static str {
-        self.texts().1
+        self.texts().description
     }
 
-    /// The stable label of the log's `cause` field.
+    /// The stable label of the cause in logs, metrics and [events](crate::events).
     #[must_use]
     pub const fn label(self) -> &'static str {
-        self.texts().0
+        self.texts().label
     }
 
-    const fn texts(self) -> (&'static str, &'static str) {
+    /// The cause in the words of the log line: `access token rejected: audience mismatch`.
+    #[must_use]
+    pub const fn summary(self) -> &'static str {
+        self.texts().summary
+    }
+
+    /// What an operator can do if the token should be accepted.
+    #[must_use]
+    pub const fn advice(self) -> &'static str {
+        self.texts().advice
+    }
+
+    const fn texts(self) -> Texts {
         match self {
-            Self::TooLong => ("too_long", "The access token is too long"),
-            Self::Malformed => ("malformed", "The access token is malformed"),
-            Self::Encrypted => ("encrypted", "The access token is encrypted"),
-            Self::Header => ("header", "The header of the access token is malformed"),
-            Self::CriticalHeader => {
-                ("critical_header", "The header of the access token asks for an unsupported extension")
-            }
-            Self::Algorithm => ("algorithm", "The signature algorithm of the access token is not accepted"),
-            Self::TokenType => ("token_type", "The token is not an access token"),
-            Self::Claims => ("claims", "The claims of the access token are malformed"),
-            Self::Issuer => ("issuer", "The issuer of the access token is not accepted"),
-            Self::Audience => ("audience", "The access token was issued for another resource"),
-            Self::NoExpiry => ("no_expiry", "The access token does not have an expiry"),
-            Self::Expired => ("expired", "The access token expired"),
-            Self::NotYetValid => ("not_yet_valid", "The access token is not valid yet"),
-            Self::LifetimeTooLong => ("lifetime_too_long", "The access token is valid for too long"),
-            Self::SenderConstrained => {
-                ("sender_constrained", "The access token is bound to a key and cannot be used as a bearer token")
-            }
-            Self::UnknownKey => ("unknown_key", "The access token is signed with an unknown key"),
-            Self::Signature => ("signature", "The signature of the access token is invalid"),
-            Self::Inactive => ("inactive", "The access token is not active"),
+            Self::TooLong => Texts {
+                label: "too_long",
+                description: "The access token is too long",
+                summary: "too long",
+                advice: "put fewer roles or groups into the token, or raise `max_token_length`",
+            },
+            Self::NotJwt => Texts {
+                label: "not_jwt",
+                description: "The access token is not a JWT",
+                summary: "not a JWT, and no issuer introspects opaque tokens",
+                advice: "call `introspect_opaque` on the issuer, or let the authorization server issue JWTs; Auth0 and \
+                         Logto do so only if the client names the resource",
+            },
+            Self::Malformed => Texts {
+                label: "malformed",
+                description: "The access token is malformed",
+                summary: "not a JWT in compact form",
+                advice: "check that the client sends the access token, unchanged and complete",
+            },
+            Self::Encrypted => Texts {
+                label: "encrypted",
+                description: "The access token is encrypted",
+                summary: "an encrypted JWT",
+                advice: "let the authorization server issue signed tokens; Auth0 encrypts tokens for clients that do \
+                         not name the audience",
+            },
+            Self::Header => Texts {
+                label: "header",
+                description: "The header of the access token is malformed",
+                summary: "malformed JWT header",
+                advice: "the token does not follow RFC 7515: check which software issues it",
+            },
+            Self::CriticalHeader => Texts {
+                label: "critical_header",
+                description: "The header of the access token asks for an unsupported extension",
+                summary: "unsupported extension in the JWT header",
+                advice: "let the authorization server issue tokens without `crit`, `b64`, `enc` and `zip`",
+            },
+            Self::Algorithm => Texts {
+                label: "algorithm",
+                description: "The signature algorithm of the access token is not accepted",
+                summary: "signature algorithm not accepted",
+                advice: "let the authorization server sign with an accepted algorithm, or add the algorithm with \
+                         `Issuer::algorithms`",
+            },
+            Self::TokenType => Texts {
+                label: "token_type",
+                description: "The token is not an access token",
+                summary: "not an access token",
+                advice: "let the client send its access token, not an ID token, a refresh token or a logout token",
+            },
+            Self::Claims => Texts {
+                label: "claims",
+                description: "The claims of the access token are malformed",
+                summary: "malformed claims",
+                advice: "let the authorization server issue each claim with its registered type (RFC 7519)",
+            },
+            Self::Issuer => Texts {
+                label: "issuer",
+                description: "The issuer of the access token is not accepted",
+                summary: "issuer not accepted",
+                advice: "configure the issuer exactly as `iss` names it, or call `Issuer::also_issued_as` with that name",
+            },
+            Self::Audience => Texts {
+                label: "audience",
+                description: "The access token was issued for another resource",
+                summary: "audience mismatch",
+                advice: "let the client request a token with the `resource` parameter (RFC 8707), or call \
+                         `accept_audience` if the audience names this resource",
+            },
+            Self::NoAudience => Texts {
+                label: "no_audience",
+                description: "The access token does not have an audience",
+                summary: "no audience",
+                advice: "let the authorization server issue tokens with an audience; otherwise see \
+                         `Issuer::dangerously_accept_missing_audience`",
+            },
+            Self::NoExpiry => Texts {
+                label: "no_expiry",
+                description: "The access token does not have an expiry",
+                summary: "no expiry",
+                advice: "let the authorization server issue tokens with `exp`",
+            },
+            Self::Expired => Texts {
+                label: "expired",
+                description: "The access token expired",
+                summary: "expired",
+                advice: "the client must get a new token; if new tokens are rejected too, check the clock of this machine",
+            },
+            Self::NotYetValid => Texts {
+                label: "not_yet_valid",
+                description: "The access token is not valid yet",
+                summary: "not valid yet",
+                advice: "check the clock of this machine: it may be behind",
+            },
+            Self::LifetimeTooLong => Texts {
+                label: "lifetime_too_long",
+                description: "The access token is valid for too long",
+                summary: "lifetime too long",
+                advice: "let the authorization server issue tokens with a shorter lifetime, or raise `max_token_lifetime`",
+            },
+            Self::SenderConstrained => Texts {
+                label: "sender_constrained",
+                description: "The access token is bound to a key and cannot be used as a bearer token",
+                summary: "sender-constrained token used as a bearer token",
+                advice: "let the authorization server issue bearer tokens for this resource, without DPoP and mTLS binding",
+            },
+            Self::UnknownKey => Texts {
+                label: "unknown_key",
+                description: "The access token is signed with an unknown key",
+                summary: "unknown key",
+                advice: "compare the `kid` of the token with the issuer's key set; the token may be from another \
+                         environment or from before a key rotation",
+            },
+            Self::Signature => Texts {
+                label: "signature",
+                description: "The signature of the access token is invalid",
+                summary: "invalid signature",
+                advice: "check that the token is complete and comes from the issuer that it names",
+            },
+            Self::Inactive => Texts {
+                label: "inactive",
+                description: "The access token is not active",
+                summary: "not active",
+                advice: "the token is expired, revoked or unknown at the authorization server: the client must get a new one",
+            },
         }
+    }
+}
+
+/// The texts of a cause.
+struct Texts {
+    label: &'static str,
+    description: &'static str,
+    summary: &'static str,
+    advice: &'static str,
+}
+
+/// A failed check, with what was expected and what was found.
+#[derive(Debug)]
+pub(crate) struct CheckError {
+    pub(crate) failure: CheckFailure,
+    pub(crate) detail: Option<Box<Detail>>,
+}
+
+/// What a failed check expected and what it found.
+///
+/// Texts from the request or the token are escaped and have at most 128 characters.
+#[non_exhaustive]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Detail {
+    /// The request or the token has another value than the configuration. Several values are separated by commas.
+    Mismatch {
+        /// The configured values.
+        expected: Box<str>,
+        /// The value in the request or in the token.
+        found: Box<str>,
+    },
+    /// The access token does not grant the required scopes. Scopes are separated by spaces.
+    Scopes {
+        /// The scopes that the request needs. If there are alternatives, the first of them.
+        required: Box<str>,
+        /// The scopes of the token.
+        granted: Box<str>,
+    },
+    /// The token is longer than accepted, in bytes.
+    Length {
+        /// The length of the token.
+        length: usize,
+        /// The configured `max_token_length`.
+        limit: usize,
+    },
+    /// The token expired this long ago, and longer ago than the clock skew.
+    Expired {
+        /// The time since `exp`.
+        ago: Duration,
+        /// The configured `clock_skew`.
+        skew: Duration,
+    },
+    /// `nbf` or `iat` is in the future, by more than the clock skew.
+    NotYetValid {
+        /// The time until the token is valid.
+        ahead: Duration,
+        /// The configured `clock_skew`.
+        skew: Duration,
+    },
+    /// The time from `iat` to `exp` is too long.
+    Lifetime {
+        /// The lifetime of the token.
+        lifetime: Duration,
+        /// The configured `max_token_lifetime`.
+        limit: Duration,
+    },
+    /// The claim with this name is missing or has a wrong type.
+    Claim(&'static str),
+    /// A fixed sentence that says more than the cause.
+    Note(&'static str),
+}
+
+impl Detail {
+    /// A [`Detail::Mismatch`] of texts that are escaped and cut here.
+    pub(crate) fn mismatch<'e, 'f>(
+        expected: impl IntoIterator<Item = &'e str>,
+        found: impl IntoIterator<Item = &'f str>,
+    ) -> Box<Self> {
+        Box::new(Self::Mismatch { expected: shown(expected, ", "), found: shown(found, ", ") })
+    }
+
+    /// A [`Detail::Scopes`] of texts that are escaped and cut here.
+    pub(crate) fn scopes<'r, 'g>(
+        required: impl IntoIterator<Item = &'r str>,
+        granted: impl IntoIterator<Item = &'g str>,
+    ) -> Box<Self> {
+        Box::new(Self::Scopes { required: shown(required, " "), granted: shown(granted, " ") })
+    }
+
+    /// The expected value. `None` if the detail is not a comparison of texts.
+    #[must_use]
+    pub fn expected(&self) -> Option<&str> {
+        match self {
+            Self::Mismatch { expected, .. } | Self::Scopes { required: expected, .. } => Some(expected),
+            _ => None,
+        }
+    }
+
+    /// The value that was found. `None` if the detail is not a comparison of texts.
+    #[must_use]
+    pub fn found(&self) -> Option<&str> {
+        match self {
+            Self::Mismatch { found, .. } | Self::Scopes { granted: found, .. } => Some(found),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Detail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Mismatch { expected, found } => write!(f, "expected {expected:?}, found {found:?}"),
+            Self::Scopes { required, granted } => write!(f, "required {required:?}, granted {granted:?}"),
+            Self::Length { length, limit } => {
+                write!(f, "the token has {length} bytes; `max_token_length` is {limit}")
+            }
+            Self::Expired { ago, skew } => {
+                write!(f, "the token expired {} s ago; `clock_skew` is {skew:?}", ago.as_secs())
+            }
+            // Rounded up, so that it never says 0 s.
+            Self::NotYetValid { ahead, skew } => write!(
+                f,
+                "`nbf` or `iat` is {} s ahead of the clock of this machine, which may be behind; `clock_skew` is {skew:?}",
+                ahead.saturating_add(Duration::from_nanos(999_999_999)).as_secs()
+            ),
+            Self::Lifetime { lifetime, limit } => {
+                write!(f, "the token is valid for {} s; `max_token_lifetime` is {limit:?}", lifetime.as_secs())
+            }
+            Self::Claim(name) => write!(f, "the claim \"{name}\" is missing or has a wrong type"),
+            Self::Note(note) => f.write_str(note),
+        }
+    }
+}
+
+impl From<CheckFailure> for CheckError {
+    fn from(failure: CheckFailure) -> Self {
+        Self { failure, detail: None }
+    }
+}
+
+impl CheckFailure {
+    pub(crate) const fn with(self, detail: Box<Detail>) -> CheckError {
+        CheckError { failure: self, detail: Some(detail) }
     }
 }

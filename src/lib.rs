@@ -87,6 +87,8 @@ mod cors;
 mod crypto;
 mod discovery;
 mod error;
+mod escape;
+pub mod events;
 mod failure;
 #[cfg(fuzzing)]
 #[doc(hidden)]

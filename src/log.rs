@@ -6,6 +6,8 @@ use std::fmt::{self, Write as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::escape::Short;
+use crate::failure::Detail;
 use crate::http_client::DocumentError;
 
 /// Writes an event at its own level if it is to be shown, else at `debug`.
@@ -28,19 +30,23 @@ pub(crate) struct EventLimit {
     windows: Mutex<BTreeMap<&'static str, Window>>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct Window {
     ends_at: Instant,
     events: u64,
+    /// What the last event expected and found.
+    last: Option<(Box<str>, Box<str>)>,
 }
 
 /// The number of events of one cause in one window.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct EventSummary {
     pub(crate) cause: &'static str,
     pub(crate) events: u64,
     /// How many of these events appeared at `debug` only.
     pub(crate) hidden: u64,
+    /// What the last of them expected and found.
+    pub(crate) last: Option<(Box<str>, Box<str>)>,
 }
 
 /// The decision about one event.
@@ -55,14 +61,15 @@ struct EventDecision {
 impl EventLimit {
     /// Counts an event of `cause`, and returns whether it appears at its own level.
     ///
-    /// `report` writes the summary of a window. It is called at the end of the window. Outside a tokio runtime, it is
-    /// called at the first event after that.
+    /// `report` writes the summary of a window, which has the last `detail`. It is called at the end of the window. Outside
+    /// a tokio runtime, it is called at the first event after that.
     pub(crate) fn is_shown(
         self: &Arc<Self>,
         cause: &'static str,
+        detail: Option<&Detail>,
         report: impl FnOnce(EventSummary) + Send + 'static,
     ) -> bool {
-        let decision = self.count(cause, tokio::time::Instant::now().into_std());
+        let decision = self.count(cause, detail, tokio::time::Instant::now().into_std());
         if let Some(previous) = decision.previous_summary {
             report(previous);
         } else if let Some(ends_at) = decision.summary_due
@@ -79,16 +86,17 @@ impl EventLimit {
         decision.is_shown
     }
 
-    fn count(&self, cause: &'static str, now: Instant) -> EventDecision {
+    fn count(&self, cause: &'static str, detail: Option<&Detail>, now: Instant) -> EventDecision {
+        let last = detail.and_then(|detail| Some((detail.expected()?.into(), detail.found()?.into())));
         let mut windows = self.lock();
-        let new = Window { ends_at: now.checked_add(WINDOW).unwrap_or(now), events: 0 };
-        let window = windows.entry(cause).or_insert(new);
+        let new = || Window { ends_at: now.checked_add(WINDOW).unwrap_or(now), events: 0, last: None };
+        let window = windows.entry(cause).or_insert_with(new);
         let mut previous_summary = None;
         if now >= window.ends_at {
-            previous_summary = window.summary(cause);
-            *window = new;
+            previous_summary = std::mem::replace(window, new()).summary(cause);
         }
         window.events = window.events.saturating_add(1);
+        window.last = last;
         let is_first_hidden = window.events == SHOWN.saturating_add(1);
         let summary_due = is_first_hidden.then_some(window.ends_at);
         EventDecision { is_shown: window.events <= SHOWN, previous_summary, summary_due }
@@ -108,9 +116,9 @@ impl EventLimit {
 
 impl Window {
     /// `None` if all events of the window were shown.
-    fn summary(&self, cause: &'static str) -> Option<EventSummary> {
+    fn summary(self, cause: &'static str) -> Option<EventSummary> {
         let hidden = self.events.saturating_sub(SHOWN);
-        (hidden > 0).then_some(EventSummary { cause, events: self.events, hidden })
+        (hidden > 0).then_some(EventSummary { cause, events: self.events, hidden, last: self.last })
     }
 }
 
@@ -129,37 +137,6 @@ impl fmt::Display for Cause<'_> {
                 None => write!(short, "{separator}{error}")?,
             }
             (separator, next) = (": ", error.source());
-        }
-        Ok(())
-    }
-}
-
-/// A text that anybody can choose: printable ASCII, on one line, and cut after this number of characters.
-#[derive(Clone, Copy)]
-pub(crate) struct Escaped<'t>(pub(crate) &'t str, pub(crate) usize);
-
-impl fmt::Display for Escaped<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Short { out: f, left: self.1 }.write_str(self.0)
-    }
-}
-
-/// Escapes all characters that are not printable ASCII, and cuts the text.
-struct Short<'f, 'o> {
-    out: &'f mut fmt::Formatter<'o>,
-    left: usize,
-}
-
-impl fmt::Write for Short<'_, '_> {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        for character in text.chars() {
-            let is_plain = matches!(character, ' '..='~');
-            let (plain, escaped) = (is_plain.then_some(character), (!is_plain).then(|| character.escape_default()));
-            for shown in plain.into_iter().chain(escaped.into_iter().flatten()) {
-                let Some(left) = self.left.checked_sub(1) else { return Ok(()) };
-                self.left = left;
-                self.out.write_char(shown)?;
-            }
         }
         Ok(())
     }

@@ -11,6 +11,7 @@ use url::Url;
 
 use crate::bearer::{BearerBody, Guard, Rejection, ResponseFuture, readable_by};
 use crate::error::{BuildError, BuildErrorKind};
+use crate::events::RequestInfo;
 use crate::identifier;
 
 /// Rejects requests from web pages of other origins with 403 (MCP transport, "Security Warning").
@@ -88,7 +89,7 @@ where
         if self.rules.allow(request.headers()) {
             return ResponseFuture::inner(self.inner.call(request));
         }
-        let rejection = self.rules.rejection.clone().logged(&self.rules.guard);
+        let rejection = self.rules.rejection.clone().logged(&self.rules.guard, Some(RequestInfo::from(&request)));
         ResponseFuture::answered(readable_by(request.headers(), &rejection, rejection.to_response()))
     }
 }

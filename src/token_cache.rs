@@ -43,6 +43,10 @@ impl<V: Weighed> TokenCache<V> {
         self.0.insert(token, value);
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub(crate) fn remove(&self, token: &Fingerprint) {
         self.0.remove(token);
     }

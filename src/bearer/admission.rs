@@ -4,10 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Extensions, HeaderMap, Method, Response, header};
+use http::{Extensions, HeaderMap, Response, header};
+use tokio::time::Instant;
 
+use super::log::Reason;
 use super::token::NoToken;
 use super::{AuthInfo, BearerToken, Guard, OnRejection, Rejection, readable_by};
+use crate::events::{Detail, Event, RequestInfo, TokenAccepted};
 use crate::resource::MetadataService;
 use crate::scope::Scopes;
 use crate::verify::{PendingVerification, Verification, Verified, Verifier};
@@ -26,7 +29,7 @@ pub(super) struct BearerState {
 pub(super) enum Admission {
     Unauthenticated(Unauthenticated),
     Decided(Result<AuthInfo, Rejection>),
-    Pending(PendingVerification, Arc<Guard>),
+    Pending(PendingVerification, Arc<Guard>, Option<Instant>),
 }
 
 /// Marks a request that a layer accepted without credentials. It is in the extensions of the request.
@@ -64,18 +67,23 @@ impl Caller {
 }
 
 impl BearerState {
-    pub(super) fn admit(&self, method: &Method, headers: &HeaderMap, outer: Option<Arc<Guard>>) -> Admission {
+    pub(super) fn admit(&self, request: RequestInfo<'_>, outer: Option<Arc<Guard>>) -> Admission {
         let guard = self.guard_inside(outer);
-        let token = BearerToken::find(headers);
+        let token = BearerToken::find(request.headers());
         let is_anonymous = self.anonymous_allowed && matches!(token, Err(NoToken::Missing));
-        if is_anonymous || is_preflight(method, headers) {
+        if is_anonymous || request.is_preflight() {
             let anonymous_allowed = self.anonymous_allowed;
             return Admission::Unauthenticated(Unauthenticated { guard, anonymous_allowed });
         }
+        let started_at = guard.events.start();
         match token.map(|token| self.verifier.verify(token)) {
-            Ok(Verification::Done(verified)) => Admission::Decided(conclude(verified, guard)),
-            Ok(Verification::Pending(verification)) => Admission::Pending(verification, guard),
-            Err(reason) => Admission::Decided(Err(Rejection::from(reason).logged(&guard))),
+            Ok(Verification::Done(verified)) => Admission::Decided(conclude(verified, guard, request, started_at)),
+            Ok(Verification::Pending(verification)) => Admission::Pending(verification, guard, started_at),
+            Err(no_token) => {
+                let detail = other_scheme(no_token, request.headers());
+                let reason = Reason { cause: no_token.cause(), detail: detail.as_deref(), ..Reason::default() };
+                Admission::Decided(Err(Rejection::from(no_token).logged_with(&guard, Some(request), &reason)))
+            }
         }
     }
 
@@ -102,12 +110,43 @@ pub(super) fn remove_marks(extensions: &mut Extensions) -> Option<Arc<Guard>> {
 }
 
 /// Makes the caller of a verified token, unless the token lacks a scope: the last check.
-pub(super) fn conclude(verified: Verified, guard: Arc<Guard>) -> Result<AuthInfo, Rejection> {
-    let claims = verified
-        .map_err(|error| Rejection::from(error.kind()).logged_with(&guard, error.issuer.as_deref(), Some(&error)))?;
+pub(super) fn conclude(
+    verified: Verified,
+    guard: Arc<Guard>,
+    request: RequestInfo<'_>,
+    started_at: Option<Instant>,
+) -> Result<AuthInfo, Rejection> {
+    let duration = started_at.map(|started_at| started_at.elapsed());
+    let claims = verified.map_err(|error| {
+        let issuer = error.issuer.as_deref();
+        let reason = Reason { issuer, error: Some(&error), duration, ..Reason::default() };
+        Rejection::from(error.kind()).logged_with(&guard, Some(request), &reason)
+    })?;
     let auth = AuthInfo::new(claims, guard);
-    let is_sufficient = auth.guard().is_satisfied_by(auth.scopes());
-    if is_sufficient { Ok(auth) } else { Err(auth.lacks(Scopes::EMPTY)) }
+    if !auth.guard().is_satisfied_by(auth.scopes()) {
+        return Err(auth.lacks(Scopes::EMPTY, Some(request)));
+    }
+    auth.guard().events.emit(&Event::TokenAccepted(TokenAccepted {
+        request,
+        issuer: auth.issuer(),
+        subject: auth.subject(),
+        client_id: auth.client_id(),
+        scopes: auth.scopes().as_str(),
+        duration: duration.unwrap_or_default(),
+    }));
+    Ok(auth)
+}
+
+/// The scheme of credentials of another scheme, for the log. Only a registered name is logged, because a client that
+/// forgets `Bearer` sends its token there.
+fn other_scheme(no_token: NoToken, headers: &HeaderMap) -> Option<Box<Detail>> {
+    let value = headers.get(header::AUTHORIZATION).filter(|_| no_token == NoToken::OtherScheme)?.as_bytes();
+    let scheme = value.split(|byte| *byte == b' ').next().unwrap_or_default();
+    let registered = SCHEMES.iter().find(|name| name.as_bytes().eq_ignore_ascii_case(scheme));
+    Some(match registered {
+        Some(name) => Detail::mismatch(["Bearer"], [*name]),
+        None => Box::new(Detail::Note("the scheme is not registered: write `Authorization: Bearer <token>`")),
+    })
 }
 
 impl fmt::Debug for BearerState {
@@ -119,9 +158,22 @@ impl fmt::Debug for BearerState {
     }
 }
 
-/// Whether a request is a CORS preflight (Fetch standard), with which browsers send no credentials.
-pub(crate) fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
-    *method == Method::OPTIONS
-        && headers.contains_key(header::ORIGIN)
-        && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
-}
+/// The authentication schemes of the IANA registry, and two that are common.
+const SCHEMES: [&str; 16] = [
+    "ApiKey",
+    "Basic",
+    "Concealed",
+    "DPoP",
+    "Digest",
+    "GNAP",
+    "HOBA",
+    "Mutual",
+    "NTLM",
+    "Negotiate",
+    "OAuth",
+    "PrivateToken",
+    "SCRAM-SHA-1",
+    "SCRAM-SHA-256",
+    "Token",
+    "vapid",
+];

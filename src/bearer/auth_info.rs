@@ -1,13 +1,15 @@
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use http::request::Parts;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::log::Reason;
 use super::{Guard, Rejection, RejectionKind, Unauthenticated, log};
 use crate::claims::Claims;
+use crate::events::{Detail, RequestHead, RequestInfo};
 use crate::scope::{ScopeRequirement, Scopes};
 
 /// The caller of a request, according to a verified access token.
@@ -33,11 +35,13 @@ use crate::scope::{ScopeRequirement, Scopes};
 pub struct AuthInfo {
     claims: Claims,
     guard: Arc<Guard>,
+    /// The request, for the event of a rejection by the handler. Set by an extractor.
+    request: OnceLock<Arc<RequestHead>>,
 }
 
 impl AuthInfo {
     pub(crate) const fn new(claims: Claims, guard: Arc<Guard>) -> Self {
-        Self { claims, guard }
+        Self { claims, guard, request: OnceLock::new() }
     }
 
     /// The caller of a request, for frameworks without an extractor.
@@ -47,11 +51,13 @@ impl AuthInfo {
     /// (500) if no bearer layer covers the route, which is a mistake in the program.
     pub fn from_parts(request: &Parts) -> Result<&Self, Rejection> {
         let extensions = &request.extensions;
-        if let Some(auth) = extensions.get() {
+        let info = RequestInfo::from(request);
+        if let Some(auth) = extensions.get::<Self>() {
+            auth.request.get_or_init(|| Arc::new(info.to_head()));
             return Ok(auth);
         }
         if let Some(mark) = extensions.get::<Unauthenticated>() {
-            return Err(Rejection::new(RejectionKind::MissingToken).logged(&mark.guard));
+            return Err(Rejection::new(RejectionKind::MissingToken).logged(&mark.guard, Some(info)));
         }
         log::misconfigured_outside(
             "no_layer",
@@ -153,14 +159,17 @@ impl AuthInfo {
         if ScopeRequirement::from(scopes.clone()).is_met(self.scopes(), &self.guard.hierarchy) {
             return Ok(());
         }
-        Err(self.lacks(scopes))
+        Err(self.lacks(scopes, self.request.get().map(|head| head.info())))
     }
 
     /// The rejection of this token, which lacks scopes of the layer or `more`.
-    pub(crate) fn lacks(&self, more: Scopes) -> Rejection {
+    pub(crate) fn lacks(&self, more: Scopes, request: Option<RequestInfo<'_>>) -> Rejection {
         let mut rejection = Rejection::new(RejectionKind::InsufficientScope);
+        let required = self.guard.required.challenge(&self.guard.hierarchy).union(&more);
+        let detail = Detail::scopes(required.iter(), self.scopes().iter());
         rejection.scopes = more;
-        rejection.logged_with(&self.guard, self.issuer(), None)
+        let reason = Reason { issuer: self.issuer(), detail: Some(&detail), ..Reason::default() };
+        rejection.logged_with(&self.guard, request, &reason)
     }
 
     /// When the access token expires (`exp`). Requests are accepted for up to the clock skew longer. `None` if only the

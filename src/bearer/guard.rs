@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use http::HeaderValue;
 
-use crate::log::EventLimit;
+use crate::events::ServerEvents;
 use crate::resource::MetadataReach;
 use crate::scope::{OFFLINE_ACCESS, RequestedScopes, ScopeHierarchy, ScopeRequirement, Scopes};
 
@@ -20,8 +20,8 @@ pub(crate) struct Guard {
     pub(crate) scopes_supported: Scopes,
     /// The scopes that every request on the route needs.
     pub(crate) required: ScopeRequirement,
-    /// Limits the log lines of rejections.
-    pub(crate) events: Arc<EventLimit>,
+    /// Where the events of the server go.
+    pub(crate) events: Arc<ServerEvents>,
     /// Whether clients reach the metadata document.
     pub(crate) reach: Arc<MetadataReach>,
 }
@@ -29,14 +29,15 @@ pub(crate) struct Guard {
 impl Guard {
     /// Requires and advertises no scope.
     pub(crate) fn new(metadata_url: impl Into<Arc<str>>) -> Self {
+        let metadata_url = metadata_url.into();
         Self {
-            metadata_url: metadata_url.into(),
+            events: Arc::new(ServerEvents::new(Arc::clone(&metadata_url))),
+            metadata_url,
             realm: None,
             hierarchy: Arc::default(),
             requested: Arc::default(),
             scopes_supported: Scopes::EMPTY,
             required: ScopeRequirement::default(),
-            events: Arc::default(),
             reach: Arc::default(),
         }
     }

@@ -1,78 +1,127 @@
-//! One log event for each rejection. It contains neither the token nor another header. It can contain the configured issuer,
-//! the key id, the path, and the text of an error.
-//!
-//! The first three rejections of each cause and minute are logged at `info`, or at `error` if an operator must act. The others
-//! are logged at `debug`. If there were more, one summary per cause and minute is logged at `warn`.
+//! Makes one event for each rejection, and log lines about mistakes in the program.
 
 use std::error::Error as StdError;
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
+use super::token::NoToken;
 use super::{Guard, Rejection, RejectionKind};
+use crate::escape::Escaped;
+use crate::events::{Detail, Event, Rejected, RequestInfo};
 use crate::introspection::IntrospectionError;
-use crate::log::{Cause, Escaped, EventLimit, EventSummary, MAX_CAUSE, limited};
+use crate::log::{EventLimit, EventSummary, MAX_CAUSE, limited};
 use crate::verify::VerifyError;
 
+/// What the event of a rejection says besides its kind.
+#[derive(Default)]
+pub(crate) struct Reason<'r> {
+    /// The label and the summary of a cause that is more precise than the kind.
+    pub(super) cause: Option<(&'static str, &'static str)>,
+    pub(super) issuer: Option<&'r str>,
+    pub(super) detail: Option<&'r Detail>,
+    pub(super) error: Option<&'r VerifyError>,
+    pub(super) duration: Option<Duration>,
+}
+
 impl Rejection {
-    /// Takes the challenge from `guard`, and logs the rejection.
-    pub(crate) fn logged(self, guard: &Arc<Guard>) -> Self {
-        self.logged_with(guard, None, None)
+    /// Takes the challenge from `guard`, and emits the event of the rejection.
+    pub(crate) fn logged(self, guard: &Arc<Guard>, request: Option<RequestInfo<'_>>) -> Self {
+        self.logged_with(guard, request, &Reason::default())
     }
 
-    /// The same, with the issuer of the token and the error of the verifier.
-    pub(super) fn logged_with(mut self, guard: &Arc<Guard>, issuer: Option<&str>, error: Option<&VerifyError>) -> Self {
-        log(guard, &self, issuer, error);
+    pub(super) fn logged_with(
+        mut self,
+        guard: &Arc<Guard>,
+        request: Option<RequestInfo<'_>>,
+        reason: &Reason<'_>,
+    ) -> Self {
+        emit(guard, &self, request, reason);
         self.guard = Some(Arc::clone(guard));
         self
     }
 }
 
-fn log(guard: &Guard, rejection: &Rejection, issuer: Option<&str>, error: Option<&VerifyError>) {
-    let kind = rejection.label();
-    let cause = match rejection.kind() {
-        RejectionKind::InvalidToken(failure) => failure.label(),
-        RejectionKind::Request(failure) => failure.label(),
-        _ => kind,
+fn emit(guard: &Guard, rejection: &Rejection, request: Option<RequestInfo<'_>>, reason: &Reason<'_>) {
+    let (cause, summary, advice) = cause(rejection.kind(), request, reason);
+    let source = reason.error.and_then(StdError::source);
+    let rejected = Rejected {
+        request,
+        kind: rejection.label(),
+        cause,
+        summary,
+        advice,
+        issuer: reason.issuer,
+        key_id: reason.error.and_then(|error| error.kid.as_deref()),
+        detail: reason.detail.or_else(|| reason.error.and_then(|error| error.detail.as_deref())),
+        error: source,
+        duration: reason.duration,
+        is_reported: source.is_some_and(is_failed_introspection),
     };
-    let kid = error.and_then(|error| error.kid.as_deref()).map(|kid| tracing::field::display(Escaped(kid, MAX_KID)));
-    let source = error.and_then(StdError::source);
-    let reason = source.map(|source| tracing::field::display(Cause(source)));
-    let is_shown = guard.events.is_shown(cause, summary);
-    match rejection.kind() {
-        RejectionKind::Unavailable { .. } => {
-            limited!(is_shown, info, target: "mcp_bearer::rejection", kind, cause = reason, issuer, kid,
-                "request rejected: the access token cannot be verified now");
+    guard.events.emit(&match rejection.kind() {
+        RejectionKind::InsufficientScope => Event::ScopeMissing(rejected),
+        RejectionKind::Request(failure) if failure.is_of_session => Event::SessionRejected(rejected),
+        RejectionKind::Request(_) | RejectionKind::Origin | RejectionKind::Internal => Event::RequestRejected(rejected),
+        _ => Event::TokenRejected(rejected),
+    });
+}
+
+/// The label, the summary and the advice of the cause.
+fn cause(
+    kind: RejectionKind,
+    request: Option<RequestInfo<'_>>,
+    reason: &Reason<'_>,
+) -> (&'static str, &'static str, Option<&'static str>) {
+    if let Some((label, summary)) = reason.cause {
+        return (label, summary, None);
+    }
+    match kind {
+        RejectionKind::MissingToken if request.is_some_and(|request| request.has_token_in_query()) => {
+            let advice = "send the token in the header `Authorization: Bearer` (OAuth 2.1, section 5.1)";
+            ("token_in_query", "no access token; the token in the query is not used", Some(advice))
         }
-        // The module `introspection` has logged this at `error`.
-        RejectionKind::Misconfigured if source.is_some_and(is_failed_introspection) => {
-            limited!(is_shown, info, target: "mcp_bearer::rejection", kind, cause = reason, issuer, kid,
-                "request rejected: introspection is misconfigured");
+        RejectionKind::MissingToken => ("missing_token", "no access token", None),
+        RejectionKind::InvalidRequest => ("invalid_request", "the credentials are not one bearer token", None),
+        RejectionKind::InvalidToken(failure) => (failure.label(), failure.summary(), Some(failure.advice())),
+        RejectionKind::InsufficientScope => {
+            let advice = "let the client request the required scopes, and let the user or an operator grant them";
+            ("insufficient_scope", "scope missing", Some(advice))
         }
-        RejectionKind::Misconfigured | RejectionKind::Internal => {
-            limited!(is_shown, error, target: "mcp_bearer::rejection", kind, cause = reason, issuer, kid,
-                "request rejected: this server is misconfigured");
+        RejectionKind::Unavailable { .. } => ("unavailable", "the access token cannot be verified now", None),
+        RejectionKind::Misconfigured => ("misconfigured", "this server is misconfigured", None),
+        RejectionKind::Origin => {
+            let advice = "add the origin to `allowed_origins` if its pages may call this server";
+            ("origin", "the origin is not allowed", Some(advice))
         }
-        _ => {
-            limited!(is_shown, info, target: "mcp_bearer::rejection", kind, cause, issuer, kid, source = reason,
-                "request rejected");
+        RejectionKind::Request(failure) => (failure.label(), failure.description(), None),
+        RejectionKind::Internal => ("internal", "this server is misconfigured", None),
+    }
+}
+
+impl NoToken {
+    /// The cause of [`NoToken::OtherScheme`], which the client sees as a missing token.
+    pub(super) const fn cause(self) -> Option<(&'static str, &'static str)> {
+        match self {
+            Self::OtherScheme => Some(("other_scheme", "the credentials use another scheme than `Bearer`")),
+            Self::Missing | Self::Malformed | Self::Rejected(_) => None,
         }
     }
 }
 
 /// Logs a mistake in the program that a request revealed. `message` says how to repair it.
 pub(crate) fn misconfigured(guard: &Guard, cause: &'static str, message: &'static str) {
-    let is_shown = guard.events.is_shown(cause, summary);
+    let is_shown = guard.events.limit.is_shown(cause, None, summary);
     limited!(is_shown, error, target: "mcp_bearer::rejection", kind = "internal", cause, "{message}");
 }
 
 /// Logs the mistake of a route without a layer. Without a `Guard`, one limit for the whole process applies.
 pub(crate) fn misconfigured_outside(cause: &'static str, path: Option<&str>, message: &'static str) {
     static LIMIT: LazyLock<Arc<EventLimit>> = LazyLock::new(Arc::default);
-    let is_shown = LIMIT.is_shown(cause, summary);
+    let is_shown = LIMIT.is_shown(cause, None, summary);
     let path = path.map(|path| tracing::field::display(Escaped(path, MAX_CAUSE)));
     limited!(is_shown, error, target: "mcp_bearer::rejection", kind = "internal", cause, path, "{message}");
 }
 
-fn summary(EventSummary { cause, events, hidden }: EventSummary) {
+fn summary(EventSummary { cause, events, hidden, .. }: EventSummary) {
     tracing::warn!(target: "mcp_bearer::rejection", cause, count = events, hidden,
         "many requests were rejected for one cause within a minute: only the first appear above `debug`");
 }
@@ -80,6 +129,3 @@ fn summary(EventSummary { cause, events, hidden }: EventSummary) {
 fn is_failed_introspection(source: &(dyn StdError + 'static)) -> bool {
     matches!(source.downcast_ref(), Some(IntrospectionError::Failed { .. }))
 }
-
-/// The longest key id in one event, in characters.
-const MAX_KID: usize = 64;

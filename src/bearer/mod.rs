@@ -37,8 +37,8 @@ mod response;
 mod service;
 mod token;
 
+pub(crate) use admission::Caller;
 use admission::Unauthenticated;
-pub(crate) use admission::{Caller, is_preflight};
 pub use auth_info::AuthInfo;
 pub use body::BearerBody;
 pub(crate) use guard::Guard;

@@ -63,6 +63,8 @@ pub struct RequestFailure {
     pub(crate) status: StatusCode,
     pub(crate) label: &'static str,
     pub(crate) description: &'static str,
+    /// Whether the session of the request is unknown.
+    pub(crate) is_of_session: bool,
 }
 
 impl RequestFailure {

@@ -121,7 +121,7 @@ const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::failure::CheckFailure::*;
+    use crate::failure::CheckFailure;
 
     /// So no description is escaped, neither in JSON nor by percent-encoding in a `grpc-message`.
     #[test]
@@ -135,26 +135,7 @@ mod tests {
             RejectionKind::Origin,
             RejectionKind::Internal,
         ];
-        let failures = [
-            TooLong,
-            Malformed,
-            Encrypted,
-            Header,
-            CriticalHeader,
-            Algorithm,
-            TokenType,
-            Claims,
-            Issuer,
-            Audience,
-            NoExpiry,
-            Expired,
-            NotYetValid,
-            LifetimeTooLong,
-            SenderConstrained,
-            UnknownKey,
-            Signature,
-            Inactive,
-        ];
+        let failures = CheckFailure::ALL.iter().copied();
         for kind in kinds.into_iter().chain(failures.map(RejectionKind::InvalidToken)) {
             let description = Rejection::new(kind).description();
             assert!(description.bytes().all(|byte| matches!(byte, b' '..=b'~')), "{description}");

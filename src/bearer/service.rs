@@ -7,10 +7,12 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http::{Request, Response, header};
 use pin_project_lite::pin_project;
+use tokio::time::Instant;
 use tower_service::Service;
 
 use super::admission::{Admission, BearerState, conclude, remove_marks};
-use super::{AuthInfo, BearerBody, Guard, Rejection, is_preflight};
+use super::{AuthInfo, BearerBody, Guard, Rejection};
+use crate::events::RequestInfo;
 use crate::resource::MetadataReach;
 use crate::verify::PendingVerification;
 
@@ -49,6 +51,7 @@ struct PendingRequest<S, B> {
     request: Request<B>,
     state: Arc<BearerState>,
     guard: Arc<Guard>,
+    started_at: Option<Instant>,
 }
 
 impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for BearerAuth<S>
@@ -69,10 +72,10 @@ where
         }
         // An `AuthInfo` that the application inserted is removed, so that only this layer decides who the caller is.
         let outer = remove_marks(request.extensions_mut());
-        let stage = match self.state.admit(request.method(), request.headers(), outer) {
+        let stage = match self.state.admit(RequestInfo::from(&request), outer) {
             Admission::Unauthenticated(mark) => {
                 request.extensions_mut().insert(mark);
-                if is_preflight(request.method(), request.headers()) {
+                if RequestInfo::from(&request).is_preflight() {
                     let reach = Arc::clone(self.state.metadata.reach());
                     ResponseStage::Preflight { future: self.inner.call(request), reach }
                 } else {
@@ -80,11 +83,12 @@ where
                 }
             }
             Admission::Decided(decision) => ResponseStage::decided(decision, &mut self.inner, request, &self.state),
-            Admission::Pending(verification, guard) => {
+            Admission::Pending(verification, guard, started_at) => {
                 // The clone is not ready. The service that was polled ready is called later.
                 let clone = self.inner.clone();
                 let service = std::mem::replace(&mut self.inner, clone);
-                let next = PendingRequest { service, request, state: Arc::clone(&self.state), guard };
+                let state = Arc::clone(&self.state);
+                let next = PendingRequest { service, request, state, guard, started_at };
                 ResponseStage::Verifying { verification, next: Some(Box::new(next)) }
             }
         };
@@ -132,9 +136,10 @@ where
             let stage = match self.as_mut().project().stage.project() {
                 ResponseStageProjection::Verifying { verification, next } => {
                     let verified = ready!(verification.as_mut().poll(cx));
-                    let PendingRequest { mut service, request, state, guard } =
+                    let PendingRequest { mut service, request, state, guard, started_at } =
                         *next.take().expect("`ResponseFuture` polled again after a panic");
-                    ResponseStage::decided(conclude(verified, guard), &mut service, request, &state)
+                    let decision = conclude(verified, guard, RequestInfo::from(&request), started_at);
+                    ResponseStage::decided(decision, &mut service, request, &state)
                 }
                 ResponseStageProjection::Calling { future } => {
                     return future.poll(cx).map_ok(|response| response.map(BearerBody::from_service));

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::Claims;
 use super::registered::TokenKind;
-use crate::failure::CheckFailure;
+use crate::failure::{CheckError, CheckFailure, Detail};
 use crate::identifier::ResourceUrl;
 
 /// The rules that claims must satisfy.
@@ -77,14 +77,9 @@ impl WithoutAudience {
 ///
 /// # Errors
 /// The first [`CheckFailure`].
-pub(crate) fn check(
-    claims: &Claims,
-    policy: &Policy,
-    explicitly_typed: bool,
-    now: Duration,
-) -> Result<(), CheckFailure> {
+pub(crate) fn check(claims: &Claims, policy: &Policy, explicitly_typed: bool, now: Duration) -> Result<(), CheckError> {
     if !claims.issuer().is_some_and(|issuer| contains(&policy.issuers, issuer)) {
-        return Err(CheckFailure::Issuer);
+        return Err(issuer_mismatch(policy.issuers.iter(), claims));
     }
     let mut audience = claims.audience();
     let accepted = match audience.len() {
@@ -92,18 +87,42 @@ pub(crate) fn check(
         _ => audience.any(|one| policy.audiences.accept(one) || contains(&policy.audiences.clients, one)),
     };
     if !accepted {
-        return Err(CheckFailure::Audience);
+        return Err(audience_mismatch(claims, policy));
     }
     check_times(claims, policy, now)?;
     check_lifetime(claims, policy, now)?;
     check_kind(claims, policy, explicitly_typed)?;
     let registered = claims.registered();
-    if policy.rfc9068_required && !registered.is_introspected && !registered.is_rfc9068_complete() {
-        return Err(CheckFailure::Claims);
+    if policy.rfc9068_required
+        && !registered.is_introspected
+        && let Some(missing) = registered.first_missing_of_rfc9068()
+    {
+        return Err(CheckFailure::Claims.with(Box::new(Detail::Claim(missing))));
     }
     // Some servers respond to a refresh token with `"active": true`, but without `token_type` and `aud`.
     let is_untyped = registered.is_introspected && registered.audience.is_empty() && !registered.has_token_type;
-    if is_untyped && !policy.missing_token_type_accepted { Err(CheckFailure::TokenType) } else { Ok(()) }
+    if is_untyped && !policy.missing_token_type_accepted {
+        let note = "the introspection response has neither an audience nor a `token_type`, as that of a refresh token";
+        return Err(CheckFailure::TokenType.with(Box::new(Detail::Note(note))));
+    }
+    Ok(())
+}
+
+/// The error of a token whose `iss` is not one of `accepted`.
+pub(crate) fn issuer_mismatch<'i>(accepted: impl Iterator<Item = &'i Box<str>>, claims: &Claims) -> CheckError {
+    CheckFailure::Issuer.with(match claims.issuer() {
+        Some(issuer) => Detail::mismatch(accepted.map(AsRef::as_ref), [issuer]),
+        None => Box::new(Detail::Claim("iss")),
+    })
+}
+
+fn audience_mismatch(claims: &Claims, policy: &Policy) -> CheckError {
+    let AcceptedAudiences { exact, clients, .. } = &policy.audiences;
+    let expected = exact.iter().chain(clients).map(AsRef::as_ref);
+    match claims.audience().len() {
+        0 => CheckFailure::NoAudience.with(Detail::mismatch(expected, [])),
+        _ => CheckFailure::Audience.with(Detail::mismatch(expected, claims.audience())),
+    }
 }
 
 /// Checks a token that is accepted only because its audience is a client id. An ID token has such an audience too, but
@@ -115,10 +134,14 @@ pub(crate) fn check_client_audience(
     claims: &Claims,
     policy: &Policy,
     explicitly_typed: bool,
-) -> Result<(), CheckFailure> {
+) -> Result<(), CheckError> {
     let is_for_client_only = claims.audience().len() > 0 && !claims.audience().any(|one| policy.audiences.accept(one));
     let grants = !claims.scopes().is_empty() || claims.registered().has_roles;
-    if is_for_client_only && !grants && !explicitly_typed { Err(CheckFailure::TokenType) } else { Ok(()) }
+    if is_for_client_only && !grants && !explicitly_typed {
+        let note = "the audience is a client id, and the token has neither a scope nor `roles`, as an ID token";
+        return Err(CheckFailure::TokenType.with(Box::new(Detail::Note(note))));
+    }
+    Ok(())
 }
 
 /// Checks the claims of a JWT before it is introspected. A JWT that fails here is rejected whatever the response would
@@ -126,45 +149,56 @@ pub(crate) fn check_client_audience(
 ///
 /// # Errors
 /// The first [`CheckFailure`].
-pub(crate) fn check_before_asking(claims: &Claims, policy: &Policy, now: Duration) -> Result<(), CheckFailure> {
+pub(crate) fn check_before_asking(claims: &Claims, policy: &Policy, now: Duration) -> Result<(), CheckError> {
     check_times(claims, policy, now)?;
     check_kind(claims, policy, true)
 }
 
-fn check_times(claims: &Claims, policy: &Policy, now: Duration) -> Result<(), CheckFailure> {
+fn check_times(claims: &Claims, policy: &Policy, now: Duration) -> Result<(), CheckError> {
+    let skew = policy.skew;
     // The current time must be *before* `exp` (RFC 7519, section 4.1.4). If the clock is before 1970, `now` is
     // `Duration::MAX`, so every token is expired.
-    if now >= claims.exp().map_or(Duration::MAX, |expires_at| expires_at.saturating_add(policy.skew)) {
-        return Err(CheckFailure::Expired);
+    let expires_at = claims.exp().unwrap_or(Duration::MAX);
+    if now >= expires_at.saturating_add(skew) {
+        let ago = now.saturating_sub(expires_at);
+        return Err(CheckFailure::Expired.with(Box::new(Detail::Expired { ago, skew })));
     }
-    if ahead_by(claims, now) > policy.skew { Err(CheckFailure::NotYetValid) } else { Ok(()) }
+    let ahead = ahead_by(claims, now);
+    if ahead > skew {
+        return Err(CheckFailure::NotYetValid.with(Box::new(Detail::NotYetValid { ahead, skew })));
+    }
+    Ok(())
 }
 
 /// The time from `now` until both `nbf` and `iat` are in the past.
-pub(crate) fn ahead_by(claims: &Claims, now: Duration) -> Duration {
+fn ahead_by(claims: &Claims, now: Duration) -> Duration {
     let registered = claims.registered();
     registered.not_before.max(registered.issued_at).unwrap_or_default().saturating_sub(now)
 }
 
-fn check_lifetime(claims: &Claims, policy: &Policy, now: Duration) -> Result<(), CheckFailure> {
+fn check_lifetime(claims: &Claims, policy: &Policy, now: Duration) -> Result<(), CheckError> {
     let registered = claims.registered();
     let lifetime = claims.exp().map(|expires_at| expires_at.saturating_sub(registered.issued_at.unwrap_or(now)));
     match (lifetime, policy.max_lifetime) {
-        (Some(lifetime), Some(longest)) if lifetime > longest => Err(CheckFailure::LifetimeTooLong),
+        (Some(lifetime), Some(limit)) if lifetime > limit => {
+            Err(CheckFailure::LifetimeTooLong.with(Box::new(Detail::Lifetime { lifetime, limit })))
+        }
         (Some(_), _) => Ok(()),
         // In an introspection response `exp` is optional (RFC 7662, section 2.2), unless the lifetime is limited.
         (None, None) if registered.is_introspected => Ok(()),
-        (None, _) => Err(CheckFailure::NoExpiry),
+        (None, _) => Err(CheckFailure::NoExpiry.into()),
     }
 }
 
-fn check_kind(claims: &Claims, policy: &Policy, explicitly_typed: bool) -> Result<(), CheckFailure> {
-    match claims.registered().kind {
-        TokenKind::Bearer => Ok(()),
-        TokenKind::LikeIdToken if explicitly_typed || policy.id_token_claims_accepted => Ok(()),
-        TokenKind::Foreign | TokenKind::LikeIdToken => Err(CheckFailure::TokenType),
-        TokenKind::SenderConstrained => Err(CheckFailure::SenderConstrained),
-    }
+fn check_kind(claims: &Claims, policy: &Policy, explicitly_typed: bool) -> Result<(), CheckError> {
+    let note = match claims.registered().kind {
+        TokenKind::Bearer => return Ok(()),
+        TokenKind::LikeIdToken if explicitly_typed || policy.id_token_claims_accepted => return Ok(()),
+        TokenKind::SenderConstrained => return Err(CheckFailure::SenderConstrained.into()),
+        TokenKind::LikeIdToken => "`nonce`, `at_hash` or `c_hash` is a claim of an ID token",
+        TokenKind::Foreign => "`typ`, `token_use`, `token_type`, `type` or `events` names another kind of token",
+    };
+    Err(CheckFailure::TokenType.with(Box::new(Detail::Note(note))))
 }
 
 /// The form in which resource identifiers are compared. `None` for a text that is not an http or https URL.

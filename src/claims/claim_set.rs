@@ -2,10 +2,11 @@ use std::fmt;
 use std::sync::{Arc, LazyLock, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
-use super::registered::{ClaimText, Registered};
-use crate::failure::CheckFailure;
+use super::registered::{ClaimText, Registered, first_invalid_claim};
+use crate::failure::{CheckFailure, Detail};
+use crate::json;
 use crate::scope::Scopes;
 
 /// The claims of a token (RFC 7519, section 4), from a JWT, an introspection response or a
@@ -129,6 +130,15 @@ impl Claims {
     /// The length of the JSON text in bytes.
     pub(crate) fn size(&self) -> usize {
         self.document.json.len()
+    }
+
+    /// Why a JWT payload was not read as claims, for the log.
+    pub(crate) fn defect(json: &[u8]) -> Detail {
+        let Ok(document) = json::parse::<Map<String, Value>>(json) else {
+            return Detail::Note("the claims are not a JSON object with unique names");
+        };
+        let is_invalid = |name: &str, value: &Value| Self::from_json(json!({ name: value }).to_string()).is_err();
+        first_invalid_claim(&document, is_invalid).map_or(Detail::Note("a claim has a wrong type"), Detail::Claim)
     }
 
     /// Adds the scopes at `pointer` (RFC 6901): a string, an array of strings, or an object whose names are scopes.

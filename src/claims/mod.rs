@@ -8,7 +8,8 @@ mod claim_set;
 mod registered;
 
 pub(crate) use check::{
-    AcceptedAudiences, DEFAULT_SKEW, MAX_SKEW, Policy, WithoutAudience, ahead_by, check, check_before_asking,
-    check_client_audience,
+    AcceptedAudiences, DEFAULT_SKEW, MAX_SKEW, Policy, WithoutAudience, check, check_before_asking,
+    check_client_audience, issuer_mismatch,
 };
 pub use claim_set::Claims;
+pub(crate) use registered::first_invalid_claim;

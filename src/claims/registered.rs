@@ -3,8 +3,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use serde_json::Number;
 use serde_json::value::RawValue;
+use serde_json::{Map, Number, Value};
 use smallvec::SmallVec;
 
 use crate::failure::CheckFailure;
@@ -26,8 +26,9 @@ pub(super) struct Registered {
     pub(super) has_token_type: bool,
     /// Whether `roles` has at least one role.
     pub(super) has_roles: bool,
-    /// Whether `client_id` and `jti` are present, each under its own name.
-    pub(super) has_client_id_and_jti: bool,
+    /// Whether `client_id` is present under its own name.
+    pub(super) has_client_id: bool,
+    pub(super) has_jti: bool,
     /// Whether this is an introspection response: the issuer has just said that the token is active, so that `exp` may be
     /// absent (RFC 7662, section 2.2).
     pub(super) is_introspected: bool,
@@ -70,12 +71,27 @@ impl Registered {
         Ok(registered)
     }
 
-    /// Whether all claims are present that RFC 9068, section 2.2 requires.
-    pub(super) fn is_rfc9068_complete(&self) -> bool {
-        let has_times = self.expires_at.is_some() && self.issued_at.is_some();
-        let has_names = self.issuer.is_some() && self.subject.is_some() && !self.audience.is_empty();
-        has_times && has_names && self.has_client_id_and_jti
+    /// The first claim that RFC 9068, section 2.2 requires and that is absent.
+    pub(super) fn first_missing_of_rfc9068(&self) -> Option<&'static str> {
+        let required = [
+            ("iss", self.issuer.is_some()),
+            ("exp", self.expires_at.is_some()),
+            ("aud", !self.audience.is_empty()),
+            ("sub", self.subject.is_some()),
+            ("client_id", self.has_client_id),
+            ("iat", self.issued_at.is_some()),
+            ("jti", self.has_jti),
+        ];
+        required.into_iter().find(|(_, is_present)| !is_present).map(|(name, _)| name)
     }
+}
+
+/// The first claim that alone makes a document invalid, for the log. `is_invalid` gets a document with only this claim.
+pub(crate) fn first_invalid_claim(
+    document: &Map<String, Value>,
+    is_invalid: impl Fn(&str, &Value) -> bool,
+) -> Option<&'static str> {
+    TYPED_CLAIMS.split(' ').find(|name| document.get(*name).is_some_and(|value| is_invalid(name, value)))
 }
 
 /// The claims of a document that this crate reads. Their names are exact: `Aud` is not `aud` (RFC 7519, section 10.1.1).
@@ -171,7 +187,8 @@ impl<'d> Stated<'d> {
             kind: self.kind(),
             has_token_type: self.token_type.is_some(),
             has_roles: self.roles.as_ref().and_then(Claim::scopes).is_some_and(|roles| !roles.is_empty()),
-            has_client_id_and_jti: name(&self.client_id).and(name(&self.jti)).is_some(),
+            has_client_id: name(&self.client_id).is_some(),
+            has_jti: name(&self.jti).is_some(),
             is_introspected: false,
         })
     }
@@ -272,6 +289,9 @@ impl ClaimText {
     }
 }
 
+/// The claims whose type is checked.
+const TYPED_CLAIMS: &str = "iss sub aud resource exp nbf iat scope scp scopes client_id azp cid appid cnf typ token_use \
+                            token_type type jti roles username events";
 /// The end of the year 9999. A greater number is a time in milliseconds.
 const LAST_SECOND: u64 = 253_402_300_799;
 /// The beginning of the name of each policy of Azure AD B2C.

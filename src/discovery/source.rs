@@ -4,8 +4,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{AuthorizationServerMetadata, Discovery, EndpointUrl};
+use crate::events::{Event, Failed, IssuerEvents, IssuerMismatch, MetadataFetched, Severity};
 use crate::http_client::{BackOff, DocumentError, FetchError, FetchErrorKind, HttpClient, SingleFlight, catch_panic};
-use crate::log::{Cause, EventLimit, EventSummary, limited};
 
 /// Where an endpoint of an issuer is found.
 pub(crate) enum EndpointSource {
@@ -27,8 +27,7 @@ struct SharedSource {
     discovery: Discovery,
     client: Arc<dyn HttpClient>,
     cache: Mutex<MetadataCache>,
-    /// Limits the log lines about failures.
-    events: Arc<EventLimit>,
+    events: Arc<IssuerEvents>,
 }
 
 /// The metadata of the last successful fetch, and the result of the last fetch.
@@ -51,8 +50,8 @@ struct CachedMetadata {
 }
 
 impl MetadataSource {
-    pub(crate) fn new(discovery: Discovery, client: Arc<dyn HttpClient>) -> Self {
-        let shared = SharedSource { discovery, client, cache: Mutex::default(), events: Arc::default() };
+    pub(crate) fn new(discovery: Discovery, client: Arc<dyn HttpClient>, events: Arc<IssuerEvents>) -> Self {
+        let shared = SharedSource { discovery, client, cache: Mutex::default(), events };
         Self { shared: Arc::new(shared), flights: SingleFlight::new() }
     }
 
@@ -133,11 +132,12 @@ impl SharedSource {
     }
 
     async fn fetch(self: Arc<Self>) -> FetchResult {
+        let started_at = Instant::now();
         // `map_metadata` is code of the application.
         let fetched = catch_panic("the discovery", self.discovery.run(self.client.as_ref())).await;
         let fetched = fetched.unwrap_or_else(|panicked| Err(self.interrupted().with_source(panicked)));
         match fetched {
-            Ok((metadata, is_complete)) => Ok(self.commit(metadata, is_complete)),
+            Ok((metadata, is_complete)) => Ok(self.commit(metadata, is_complete, started_at)),
             Err(error) => {
                 let (error, now) = (Arc::new(error), Instant::now());
                 let mut cache = self.lock();
@@ -149,14 +149,19 @@ impl SharedSource {
                     known.fresh_until = now.checked_add(RETRY).unwrap_or(now);
                 }
                 drop(cache);
-                self.log(&error);
+                self.report(&error, started_at);
                 Err(error)
             }
         }
     }
 
     /// Caches fetched metadata. If it is incomplete, the missing members are taken from the last metadata for a while.
-    fn commit(&self, fetched: AuthorizationServerMetadata, is_complete: bool) -> AuthorizationServerMetadata {
+    fn commit(
+        &self,
+        fetched: AuthorizationServerMetadata,
+        is_complete: bool,
+        started_at: Instant,
+    ) -> AuthorizationServerMetadata {
         let mut cache = self.lock();
         let had_failed = cache.error.is_some();
         let metadata = match &cache.known {
@@ -169,28 +174,25 @@ impl SharedSource {
         let known = CachedMetadata { metadata: metadata.clone(), tried_at: now, fresh_until, is_suspect: false };
         *cache = MetadataCache { known: Some(known), ..MetadataCache::default() };
         drop(cache);
-        if had_failed {
-            let issuer = self.discovery.issuer.as_str();
-            tracing::info!(target: "mcp_bearer::keys", issuer, "metadata available again");
-        }
+        self.events.emit(&Event::MetadataFetched(MetadataFetched {
+            issuer: &self.events.issuer,
+            is_recovered: had_failed,
+            duration: started_at.elapsed(),
+        }));
         metadata
     }
 
-    fn log(&self, error: &Arc<FetchError>) {
-        let (issuer, cause) = (self.discovery.issuer.as_str(), Cause(error));
-        let owned: Box<str> = issuer.into();
-        let is_shown = self.events.is_shown("metadata", move |EventSummary { cause, events, hidden }| {
-            tracing::warn!(target: "mcp_bearer::keys", issuer = &*owned, cause, count = events, hidden,
-                "metadata could not be fetched many times within a minute: only the first appear above `debug`");
-        });
+    fn report(&self, error: &Arc<FetchError>, started_at: Instant) {
+        let (issuer, duration) = (&*self.events.issuer, started_at.elapsed());
         if error.kind() == FetchErrorKind::IssuerMismatch {
-            // The only byte of a document in a log line: without it, nobody can see the difference of two names. It is escaped
-            // and cut to 128 characters.
+            // The only byte of a document in a log line: without it, nobody can see the difference of two names. It is
+            // escaped and cut to 128 characters.
             let found = error.document().and_then(DocumentError::value).unwrap_or_default();
-            limited!(is_shown, error, target: "mcp_bearer::keys", issuer, expected = &*self.discovery.expected_issuer,
-                found, %cause, "metadata names another issuer than the configured one");
+            let expected = &*self.discovery.expected_issuer;
+            self.events.emit(&Event::IssuerMismatch(IssuerMismatch { issuer, expected, found, error, duration }));
         } else {
-            limited!(is_shown, warn, target: "mcp_bearer::keys", issuer, %cause, "metadata not available");
+            let severity = Severity::Outage;
+            self.events.emit(&Event::MetadataFailed(Failed { issuer, error, severity, duration, is_reported: false }));
         }
     }
 }

@@ -10,7 +10,7 @@ use url::form_urlencoded;
 
 use super::ClientCredentials;
 use super::breaker::Outcome;
-use crate::claims::Claims;
+use crate::claims::{Claims, first_invalid_claim};
 use crate::clock::Clock;
 use crate::discovery::{EndpointSource, EndpointUrl};
 use crate::http_client::{
@@ -21,7 +21,7 @@ use crate::json;
 
 /// The introspection endpoint of one issuer, and how requests are sent to it (RFC 7662, section 2.1).
 pub(super) struct IntrospectionClient {
-    pub(super) issuer: Box<str>,
+    pub(super) issuer: Arc<str>,
     pub(super) client: Arc<dyn HttpClient>,
     pub(super) credentials: ClientCredentials,
     pub(super) endpoint: EndpointSource,
@@ -248,7 +248,7 @@ pub(crate) fn read(status: StatusCode, body: &[u8], issuer: &str) -> Result<Toke
         (_, Some(Value::Bool(false))) => Ok(TokenStatus::Inactive),
         (StatusCode::OK, Some(Value::Bool(true))) => Claims::from_introspection(body, issuer)
             .map(TokenStatus::Active)
-            .map_err(|_| InvalidResponse::Claims(document.as_ref().ok().and_then(ill_typed).unwrap_or("unknown"))),
+            .map_err(|_| InvalidResponse::Claims(document.as_ref().ok().and_then(invalid_claim).unwrap_or("unknown"))),
         (StatusCode::OK, _) if document.is_ok() => Err(InvalidResponse::Active),
         (StatusCode::OK, _) => Err(InvalidResponse::Malformed),
         _ => rejected(status, member("error").and_then(Value::as_str)),
@@ -268,13 +268,11 @@ fn rejected(status: StatusCode, code: Option<&str>) -> Result<TokenStatus, Inval
     }
 }
 
-/// The first claim that alone makes a response invalid, for the log.
-fn ill_typed(document: &Map<String, Value>) -> Option<&'static str> {
-    let is_ill_typed = |name: &&str| {
-        let response = document.get(*name).map(|value| json!({ "active": true, *name: value }).to_string());
-        response.is_some_and(|response| Claims::from_introspection(response.as_bytes(), "").is_err())
-    };
-    TYPED_CLAIMS.split(' ').find(is_ill_typed)
+fn invalid_claim(document: &Map<String, Value>) -> Option<&'static str> {
+    first_invalid_claim(document, |name, value| {
+        let response = json!({ "active": true, name: value }).to_string();
+        Claims::from_introspection(response.as_bytes(), "").is_err()
+    })
 }
 
 /// Rounds up to whole seconds, and adds up to 30 % at random. The result is at most one minute.
@@ -292,10 +290,6 @@ struct NoIntrospectionEndpoint;
 
 /// The most bytes of a response: real responses have 1 KiB.
 const MAX_RESPONSE: usize = 64 * 1024;
-/// The claims whose type is checked.
-const TYPED_CLAIMS: &str = "iss sub aud resource exp nbf iat scope scp scopes client_id azp cid appid cnf typ token_use \
-                            token_type type jti roles username events";
-
 /// The longest `Retry-After`, in seconds.
 const LONGEST: u64 = 60;
 

@@ -14,8 +14,12 @@ use super::{Introspection, IntrospectionError, TokenStatus};
 use crate::clock::Clock;
 use crate::crypto::{Fingerprint, Hmac};
 use crate::discovery::{EndpointSource, EndpointUrl};
+use crate::events::{
+    CacheKind, Event, Failed, IntrospectionDone, IntrospectionResult, IntrospectionResumed, IntrospectionSuspended,
+    IssuerEvents, Severity,
+};
 use crate::http_client::{FetchError, FetchErrorKind, HttpClient, SingleFlight, retry_pause};
-use crate::log::{Cause, EventLimit, EventSummary, limited};
+use crate::log::Cause;
 
 use readiness::CredentialChecks;
 pub use readiness::IntrospectionState;
@@ -30,8 +34,7 @@ pub(crate) struct Introspector {
     queue: Arc<Queue>,
     limits: Limits,
     checks: CredentialChecks,
-    /// Limits the log lines about failures.
-    events: Arc<EventLimit>,
+    events: Arc<IssuerEvents>,
 }
 
 /// One introspection of a token.
@@ -51,14 +54,14 @@ struct Lookup {
 impl Introspector {
     /// `None` in a build without a cryptography backend, or if the machine gives no random bytes.
     pub(crate) fn new(
-        issuer: &str,
+        events: Arc<IssuerEvents>,
         client: Arc<dyn HttpClient>,
         endpoint: EndpointSource,
         settings: Introspection,
     ) -> Option<Self> {
         let Introspection { credentials, lifetimes, limits } = settings;
         Some(Self {
-            client: IntrospectionClient { issuer: issuer.into(), client, credentials, endpoint },
+            client: IntrospectionClient { issuer: Arc::clone(&events.issuer), client, credentials, endpoint },
             // Each issuer has its own random key. So the same token has another fingerprint at another issuer, where it
             // never finds this issuer's cached result.
             hmac: Hmac::random()?,
@@ -67,7 +70,7 @@ impl Introspector {
             queue: Arc::new(Queue::new(limits)),
             limits,
             checks: CredentialChecks::new(),
-            events: Arc::default(),
+            events,
         })
     }
 
@@ -81,7 +84,9 @@ impl Introspector {
     /// `max_age` is how long a cached result for an active token is fresh. `None` means the configured
     /// `positive_cache`.
     pub(crate) fn cached(&self, token: &Fingerprint, max_age: Option<Duration>) -> Option<TokenStatus> {
-        self.cache.get(token, max_age)
+        let status = self.cache.get(token, max_age)?;
+        self.events.emit(&Event::CacheHit(CacheKind::Introspection));
+        Some(status)
     }
 
     /// Introspects a token. Concurrent callers with the same token share one request.
@@ -228,18 +233,20 @@ impl Introspector {
         }
         let error = result.as_ref().err().map(|failed| &failed.error);
         let transition = self.queue.report(sent, outcome, error);
-        let issuer = &*self.client.issuer;
-        if let Some(error) = error {
-            self.log_failure(error, transition);
-        }
+        let (issuer, duration) = (&*self.events.issuer, sent_for(sent));
+        self.events.emit(&match result {
+            Ok(status) => Event::IntrospectionDone(IntrospectionDone { issuer, result: status.into(), duration }),
+            Err(CallError { error, .. }) => {
+                let severity = severity(error, transition);
+                Event::IntrospectionFailed(Failed { issuer, error, severity, duration, is_reported: false })
+            }
+        });
         match transition {
             Transition::None | Transition::Suspected | Transition::Counted => {}
             Transition::Opened(pause) => {
-                tracing::warn!(target: "mcp_bearer::introspection", issuer, ?pause, "introspection suspended");
+                self.events.emit(&Event::IntrospectionSuspended(IntrospectionSuspended { issuer, pause }));
             }
-            Transition::Closed => {
-                tracing::info!(target: "mcp_bearer::introspection", issuer, "introspection resumed");
-            }
+            Transition::Closed => self.events.emit(&Event::IntrospectionResumed(IntrospectionResumed { issuer })),
         }
         match error.map(|error| (error.kind(), Cause(error))) {
             Some((FetchErrorKind::Status(401 | 403), cause)) if self.queue.should_report_credentials() => {
@@ -255,31 +262,28 @@ impl Introspector {
         }
         transition
     }
+}
 
-    fn log_failure(&self, error: &Arc<FetchError>, transition: Transition) {
-        let (issuer, cause) = (&*self.client.issuer, Cause(error));
-        match (error.kind(), transition) {
-            (FetchErrorKind::CredentialsRejected(_), Transition::Opened(_) | Transition::Counted)
-            | (FetchErrorKind::Unsendable, _) => {
-                limited!(self.is_shown("credentials"), error, target: "mcp_bearer::introspection", issuer, %cause,
-                    "the client credentials of this server cannot be used for introspection: check them");
-            }
-            (_, Transition::None | Transition::Suspected | Transition::Closed) => {
-                tracing::debug!(target: "mcp_bearer::introspection", issuer, %cause, "introspection failed for a token");
-            }
-            (_, Transition::Counted | Transition::Opened(_)) => {
-                limited!(self.is_shown("failed"), warn, target: "mcp_bearer::introspection", issuer, %cause,
-                    "introspection failed");
-            }
-        }
+fn sent_for(sent: &Sent) -> Duration {
+    Instant::now().into_std().saturating_duration_since(sent.at)
+}
+
+fn severity(error: &FetchError, transition: Transition) -> Severity {
+    match (error.kind(), transition) {
+        (FetchErrorKind::CredentialsRejected(_), Transition::Opened(_) | Transition::Counted)
+        | (FetchErrorKind::Unsendable, _) => Severity::Misconfiguration,
+        (_, Transition::None | Transition::Suspected | Transition::Closed) => Severity::Token,
+        (_, Transition::Counted | Transition::Opened(_)) => Severity::Outage,
     }
+}
 
-    fn is_shown(&self, cause: &'static str) -> bool {
-        let issuer = self.client.issuer.clone();
-        self.events.is_shown(cause, move |EventSummary { cause, events, hidden }| {
-            tracing::warn!(target: "mcp_bearer::introspection", issuer = &*issuer, cause, count = events, hidden,
-                "many introspection requests failed within a minute: only the first appear above `debug`");
-        })
+impl From<&TokenStatus> for IntrospectionResult {
+    fn from(status: &TokenStatus) -> Self {
+        match status {
+            TokenStatus::Active(_) => Self::Active,
+            TokenStatus::Inactive => Self::Inactive,
+            TokenStatus::Unsupported => Self::Unsupported,
+        }
     }
 }
 

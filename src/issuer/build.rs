@@ -62,6 +62,7 @@ impl Issuer {
         };
         Ok(IssuerVerifier {
             issuer: self.url.clone(),
+            events: Arc::clone(&self.events),
             policy,
             scope_claims: self.scope_claims.clone(),
             algorithms: self.accepted_algorithms()?,
@@ -96,7 +97,7 @@ impl Issuer {
             _ => self.remote_method()?,
         };
         if let Source::Keys(Keys::Fixed(set)) = &self.source {
-            UnusableKeys::default().report(&self.url, set);
+            UnusableKeys::default().report(&self.events, set);
         }
         Ok(self.method.get_or_init(|| method).clone())
     }
@@ -105,9 +106,11 @@ impl Issuer {
     fn remote_method(&self) -> Result<Method, BuildError> {
         let client = self.client()?;
         let discovered = match &self.source {
-            Source::Discover(method) => {
-                Some(Arc::new(MetadataSource::new(self.discovery(*method)?, Arc::clone(&client))))
-            }
+            Source::Discover(method) => Some(Arc::new(MetadataSource::new(
+                self.discovery(*method)?,
+                Arc::clone(&client),
+                Arc::clone(&self.events),
+            ))),
             _ => None,
         };
         let endpoint = |name: &str, configured: Option<&str>, of_metadata: EndpointOf| {
@@ -130,7 +133,12 @@ impl Issuer {
             Source::Keys(keys) => Ok(keys.clone()),
             _ => {
                 endpoint("jwks_uri", self.jwks_uri.as_deref(), |metadata| metadata.jwks_uri.as_ref()).map(|endpoint| {
-                    let fetcher = KeySetFetcher::new(&self.url, Arc::clone(&client), endpoint, self.key_set_limits);
+                    let fetcher = KeySetFetcher::new(
+                        Arc::clone(&self.events),
+                        Arc::clone(&client),
+                        endpoint,
+                        self.key_set_limits,
+                    );
                     Keys::Remote(Arc::new(RemoteKeys::new(fetcher, self.refresh_policy)))
                 })
             }
@@ -139,10 +147,11 @@ impl Issuer {
         let configured = self.introspection_endpoint.as_deref();
         let endpoint =
             endpoint("introspection_endpoint", configured, |metadata| metadata.introspection_endpoint.as_ref())?;
-        let introspector = Introspector::new(&self.url, client, endpoint, settings.clone()).ok_or_else(|| {
-            let message = "introspection results cannot be cached; enable the feature `aws-lc-rs` or `rust-crypto`";
-            BuildError::setting(message)
-        })?;
+        let introspector =
+            Introspector::new(Arc::clone(&self.events), client, endpoint, settings.clone()).ok_or_else(|| {
+                let message = "introspection results cannot be cached; enable the feature `aws-lc-rs` or `rust-crypto`";
+                BuildError::setting(message)
+            })?;
         let introspector = Arc::new(introspector);
         Ok(match which {
             Introspected::Opaque => Method::JwtOrIntrospection { keys: keys?, introspector },

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::AuthorizationServerMetadata;
 use crate::claims::WithoutAudience;
 use crate::discovery::{DiscoveryMethod, MapMetadata};
+use crate::events::IssuerEvents;
 use crate::http_client::HttpClient;
 use crate::identifier::PlainHttp;
 use crate::introspection::Introspection;
@@ -54,6 +55,8 @@ pub struct Issuer {
     pub(super) at_jwt_required: bool,
     pub(super) introspection: Option<(Introspected, Introspection)>,
     pub(super) revocation_check: Option<Duration>,
+    /// Where the events about the issuer go. Clones share it.
+    pub(super) events: Arc<IssuerEvents>,
     /// The keys and cached results. Clones share them.
     pub(super) method: Arc<OnceLock<Method>>,
 }
@@ -119,8 +122,9 @@ impl Issuer {
     /// Uses your own [`KeySource`]. `url` is compared with the `iss` of tokens, as with [`with_jwks`](Self::with_jwks).
     pub fn with_key_source(url: impl Into<Box<str>>, source: impl KeySource) -> Self {
         let (url, source) = (url.into(), Arc::new(source));
-        let custom = CustomKeys { issuer: url.clone(), source, unusable: UnusableKeys::default() };
-        Self::new(url, Source::Keys(Keys::Custom(Arc::new(custom))))
+        let events = IssuerEvents::new(&url);
+        let custom = CustomKeys { events: Arc::clone(&events), source, unusable: UnusableKeys::default() };
+        Self { events, ..Self::new(url, Source::Keys(Keys::Custom(Arc::new(custom)))) }
     }
 
     /// Uses your own [`TokenVerifier`] for this issuer's JWTs and for opaque tokens.
@@ -302,8 +306,10 @@ impl Issuer {
     }
 
     fn new(url: impl Into<Box<str>>, source: Source) -> Self {
+        let url = url.into();
         Self {
-            url: url.into(),
+            events: IssuerEvents::new(&url),
+            url,
             mistake: None,
             source,
             also_issued_as: Vec::new(),

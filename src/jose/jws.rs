@@ -8,7 +8,7 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use super::{Algorithm, AllowedAlgorithms};
-use crate::failure::CheckFailure;
+use crate::failure::{CheckError, CheckFailure, Detail};
 use crate::json::{self, Text, present};
 
 /// The parts of a JWS in compact serialization (RFC 7515, section 7.1), not yet decoded.
@@ -95,17 +95,20 @@ impl<'h> Header<'h> {
 
     /// Checks that a token with this header can be verified with the issuer's keys: `alg` is one of `allowed`, no
     /// extension is critical, and the name of the key is not too long.
-    pub(crate) fn check(&self, allowed: AllowedAlgorithms) -> Result<Algorithm, CheckFailure> {
+    pub(crate) fn check(&self, allowed: AllowedAlgorithms) -> Result<Algorithm, CheckError> {
         let name = self.alg.as_deref().ok_or(CheckFailure::Header)?;
         let algorithm = Algorithm::from_name(name).filter(|algorithm| allowed.contains(*algorithm));
-        let algorithm = algorithm.ok_or(CheckFailure::Algorithm)?;
+        let Some(algorithm) = algorithm else {
+            let detail = Detail::mismatch(allowed.iter().map(Algorithm::name), [name]);
+            return Err(CheckFailure::Algorithm.with(detail));
+        };
         // No extension is supported. JWTs must not use `b64` (RFC 7797, section 7). `enc` and `zip` belong to encryption.
         if self.crit.is_some() || self.b64.is_some() || self.enc.is_some() || self.zip.is_some() {
-            return Err(CheckFailure::CriticalHeader);
+            return Err(CheckFailure::CriticalHeader.into());
         }
         let KeyName { kid, x5t_s256, x5t } = self.key_name();
         let is_too_long = [kid, x5t_s256, x5t].iter().flatten().any(|name| name.len() > MAX_KID);
-        if is_too_long { Err(CheckFailure::Header) } else { Ok(algorithm) }
+        if is_too_long { Err(CheckFailure::Header.into()) } else { Ok(algorithm) }
     }
 
     /// The name of the key in the header. Thumbprints count only if there is no `kid`.

@@ -6,13 +6,14 @@ use serde::de::IgnoredAny;
 use url::Url;
 
 use crate::discovery::{AuthorizationServerMetadata, EndpointSource, EndpointUrl};
+use crate::escape::Escaped;
+use crate::events::{Event, IssuerEvents, KeyUnusable};
 use crate::http_client::{DocumentError, FetchError, FetchErrorKind, HttpClient, RequestLimits, get};
 use crate::jose::{InvalidJwkSet, JwkSet, UnusableEntry, UnusableKey};
-use crate::log::Escaped;
 
 /// Fetches the key set of one issuer.
 pub(crate) struct KeySetFetcher {
-    pub(super) issuer: Box<str>,
+    pub(super) events: Arc<IssuerEvents>,
     client: Arc<dyn HttpClient>,
     endpoint: EndpointSource,
     limits: KeySetLimits,
@@ -44,12 +45,12 @@ pub(super) struct Fetched {
 
 impl KeySetFetcher {
     pub(crate) fn new(
-        issuer: &str,
+        events: Arc<IssuerEvents>,
         client: Arc<dyn HttpClient>,
         endpoint: EndpointSource,
         limits: KeySetLimits,
     ) -> Self {
-        Self { issuer: issuer.into(), client, endpoint, limits, unusable: UnusableKeys::default() }
+        Self { events, client, endpoint, limits, unusable: UnusableKeys::default() }
     }
 
     /// Fetches the key set. If `forced`, HTTP caches between this server and the issuer must not respond.
@@ -81,7 +82,7 @@ impl KeySetFetcher {
         let missing = || {
             let has_endpoint = metadata.introspection_endpoint.is_some();
             let source = if has_endpoint { NoJwksUri::WithIntrospection } else { NoJwksUri::Alone };
-            FetchError::new(FetchErrorKind::Document, &self.issuer).with_source(source)
+            FetchError::new(FetchErrorKind::Document, &self.events.issuer).with_source(source)
         };
         metadata.jwks_uri.as_ref().ok_or_else(missing)
     }
@@ -121,7 +122,7 @@ impl KeySetFetcher {
     /// Reads a key set, and reports its unusable keys, even if no key is usable.
     fn read(&self, document: &[u8]) -> Result<JwkSet, InvalidJwkSet> {
         let set = JwkSet::read(document, self.limits.keys)?;
-        self.unusable.report(&self.issuer, &set);
+        self.unusable.report(&self.events, &set);
         if set.keys().len() == 0 { Err(InvalidJwkSet::NoUsableKey) } else { Ok(set) }
     }
 }
@@ -185,7 +186,7 @@ pub(crate) struct UnusableKeys {
 
 impl UnusableKeys {
     /// Logs unusable keys at `warn`, unless the last set had the same ones.
-    pub(crate) fn report(&self, issuer: &str, set: &JwkSet) {
+    pub(crate) fn report(&self, events: &IssuerEvents, set: &JwkSet) {
         let (entries, count) = (set.unusable(), set.unusable_count());
         let previous = std::mem::replace(&mut *self.lock(), (entries.to_vec(), count));
         if (previous.0.as_slice(), previous.1) == (entries, count) {
@@ -199,14 +200,13 @@ impl UnusableKeys {
             let name = &entry.name;
             let kid = name.kid.as_ref().or(name.x5t_s256.as_ref()).or(name.x5t.as_ref());
             let kid = kid.map(|kid| Escaped(kid, MAX_LOGGED).to_string());
-            tracing::warn!(
-                target: "mcp_bearer::keys", issuer, kid, reason = %entry.reason,
-                "a published key cannot be used: requests with tokens that name this key get 503"
-            );
+            let reason = entry.reason.to_string();
+            let event = KeyUnusable { issuer: &events.issuer, key_id: kid.as_deref(), reason: &reason };
+            events.emit(&Event::KeyUnusable(event));
         }
         let more = count.saturating_sub(shown.len());
         if more > 0 {
-            tracing::warn!(target: "mcp_bearer::keys", issuer, more, "more published keys cannot be used");
+            tracing::warn!(target: "mcp_bearer::keys", issuer = &*events.issuer, more, "more published keys cannot be used");
         }
     }
 

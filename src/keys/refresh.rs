@@ -94,6 +94,11 @@ impl Refresh {
         }
     }
 
+    /// When the set must not be used any more, if no later fetch succeeds.
+    pub(super) fn usable_until(&self) -> Option<Instant> {
+        self.set.map(|set| set.dead_at)
+    }
+
     /// A request that arrives now.
     pub(super) const fn request(&self, now: Instant) -> KeyRequest {
         KeyRequest { fetches_before: self.started, arrived_at: now, waited: false, is_background: false }

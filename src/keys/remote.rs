@@ -10,9 +10,9 @@ use tokio::time::Instant;
 use super::fetch::{Fetched, KeySetFetcher, Validators};
 use super::refresh::{Action, FETCH_LIMIT, Fetch, Refresh};
 use super::{FoundKeys, KeyError, RefreshPolicy};
+use crate::events::{Event, Failed, KeySetFetched, Severity};
 use crate::http_client::{FetchError, FetchErrorKind, SingleFlight, catch_panic};
 use crate::jose::{Algorithm, JwkSet, KeyName, Selection, UnusableEntry};
-use crate::log::{Cause, EventLimit, EventSummary, limited};
 
 /// The key set of one issuer: fetched when it is needed, cached, and refreshed.
 pub(crate) struct RemoteKeys {
@@ -26,8 +26,6 @@ struct SharedKeys {
     snapshot: ArcSwapOption<Snapshot>,
     /// Locked for a few instructions, never across an await.
     state: Mutex<KeysState>,
-    /// Limits the log lines about failures.
-    events: Arc<EventLimit>,
 }
 
 #[derive(Clone)]
@@ -54,7 +52,6 @@ impl RemoteKeys {
             fetcher,
             snapshot: ArcSwapOption::empty(),
             state: Mutex::new(KeysState { refresh: Refresh::new(policy), generation: 0, last_error: None }),
-            events: Arc::default(),
         };
         Self { shared: Arc::new(shared), flights: SingleFlight::new() }
     }
@@ -214,18 +211,19 @@ impl SharedKeys {
         if self.lock().refresh.running != Some(fetch) {
             return;
         }
+        let started_at = Instant::now();
         let snapshot = self.snapshot.load_full();
         let validators = snapshot.as_ref().and_then(|snapshot| snapshot.validators.as_deref());
         let fetched = tokio::time::timeout(FETCH_LIMIT, self.fetcher.fetch(fetch.forced, validators));
-        let interrupted = || FetchError::new(FetchErrorKind::Interrupted, &self.fetcher.issuer);
+        let interrupted = || FetchError::new(FetchErrorKind::Interrupted, &self.fetcher.events.issuer);
         let result = match catch_panic("the fetch of the key set", fetched).await {
             Ok(fetched) => fetched.unwrap_or_else(|_| Err(interrupted().into())),
             Err(panicked) => Err(interrupted().with_source(panicked).into()),
         };
-        self.commit(fetch, result);
+        self.commit(fetch, result, started_at);
     }
 
-    fn commit(&self, fetch: Fetch, result: Result<Fetched, Arc<FetchError>>) {
+    fn commit(&self, fetch: Fetch, result: Result<Fetched, Arc<FetchError>>, started_at: Instant) {
         let (now, jitter) = (Instant::now(), fastrand::f64());
         let mut state = self.lock();
         let had_failed = state.last_error.is_some();
@@ -243,36 +241,31 @@ impl SharedKeys {
             self.snapshot.store(Some(Arc::new(Snapshot { keys, validators, generation, quiet_until: now })));
         }
         self.publish_quiet(&state, now);
+        let usable_until = state.refresh.usable_until();
         drop(state);
-        self.log(&result, had_failed);
-    }
-
-    fn log(&self, result: &Result<Fetched, Arc<FetchError>>, had_failed: bool) {
-        let issuer = &*self.fetcher.issuer;
-        if result.is_ok() && had_failed {
-            tracing::info!(target: "mcp_bearer::keys", issuer, "key set available again");
-        }
-        match result {
-            Ok(Fetched { modified: Some((keys, _)), .. }) => {
-                let (count, skipped) = (keys.keys().len(), keys.skipped().len());
-                tracing::debug!(target: "mcp_bearer::keys", issuer, keys = count, skipped, "key set fetched");
-            }
-            Ok(_) => tracing::debug!(target: "mcp_bearer::keys", issuer, "key set not modified"),
-            // The failed fetch of the metadata has its own log line.
-            Err(error) if error.is_about_metadata() => {
-                let cause = Cause(error);
-                tracing::debug!(target: "mcp_bearer::keys", issuer, %cause, "key set not available");
+        let usable_for = usable_until.map(|until| until.saturating_duration_since(now.into_std())).unwrap_or_default();
+        let (issuer, duration) = (&*self.fetcher.events.issuer, now.saturating_duration_since(started_at));
+        self.fetcher.events.emit(&match &result {
+            Ok(fetched) => {
+                let snapshot = self.snapshot.load();
+                let keys = snapshot.as_ref().map(|snapshot| &snapshot.keys);
+                Event::KeySetFetched(KeySetFetched {
+                    issuer,
+                    keys: keys.map_or(0, |keys| keys.keys().len()),
+                    unusable: self.fetcher.unusable.last(0).1,
+                    skipped: keys.map_or(0, |keys| keys.skipped().len()),
+                    is_modified: fetched.modified.is_some(),
+                    is_recovered: had_failed,
+                    usable_for,
+                    duration,
+                })
             }
             Err(error) => {
-                let cause = Cause(error);
-                let owned: Box<str> = issuer.into();
-                let is_shown = self.events.is_shown("key_set", move |EventSummary { cause, events, hidden }| {
-                    tracing::warn!(target: "mcp_bearer::keys", issuer = &*owned, cause, count = events, hidden,
-                    "the key set could not be fetched many times within a minute: only the first appear above `debug`");
-                });
-                limited!(is_shown, warn, target: "mcp_bearer::keys", issuer, %cause, "key set not available");
+                // The failed fetch of the metadata has its own event.
+                let is_reported = error.is_about_metadata();
+                Event::KeySetFailed(Failed { issuer, error, severity: Severity::Outage, duration, is_reported })
             }
-        }
+        });
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::{FoundKeys, KeyError, RemoteKeys, UnusableKeys};
+use crate::events::IssuerEvents;
 use crate::jose::{Algorithm, JwkSet, KeyName, Selection};
 
 /// A source of the key set of one issuer.
@@ -53,7 +54,7 @@ pub(crate) enum Keys {
 
 /// A key source of the application. Its unusable keys are logged too.
 pub(crate) struct CustomKeys {
-    pub(crate) issuer: Box<str>,
+    pub(crate) events: Arc<IssuerEvents>,
     pub(crate) source: Arc<dyn KeySource>,
     pub(crate) unusable: UnusableKeys,
 }
@@ -96,7 +97,7 @@ impl Keys {
 impl CustomKeys {
     async fn key_set(&self, missing_kid: Option<&str>) -> Result<Arc<JwkSet>, KeyError> {
         let set = self.source.key_set(missing_kid).await?;
-        self.unusable.report(&self.issuer, &set);
+        self.unusable.report(&self.events, &set);
         Ok(set)
     }
 }

@@ -8,6 +8,7 @@ use super::OperationFailure;
 use super::request::{self, LIST_METHODS, OperationHeaders};
 use super::scopes::{RequiredRules, Rules};
 use crate::bearer::{Caller, Guard, Rejection, RejectionKind};
+use crate::events::RequestInfo;
 use crate::scope::Scopes;
 
 /// The facts about the body of an accepted request that its response depends on.
@@ -25,22 +26,23 @@ pub(super) struct AcceptedBody {
 pub(super) fn decide(
     rules: &Rules,
     caller: &Caller,
-    headers: &HeaderMap,
+    request_info: RequestInfo<'_>,
     body: &[u8],
 ) -> Result<AcceptedBody, Rejection> {
+    let headers = request_info.headers();
     let messages = request::read(body).filter(|_| !is_encoded(headers) && is_utf8(headers));
     let rejected = |failure| {
         // A batch is rejected as a whole, so only a single request has an id for the response.
         let id =
             messages.as_deref().and_then(|messages| if let [message] = messages { message.request_id() } else { None });
-        Err(Rejection::for_operation(failure, id).logged(caller.guard()))
+        Err(Rejection::for_operation(failure, id).logged(caller.guard(), Some(request_info)))
     };
     let Ok(repeated) = OperationHeaders::parse(headers) else { return rejected(OperationFailure::HeaderMismatch) };
     let Some(messages) = &messages else {
         // The handler may read any operation from this body, so the token must satisfy every rule.
         let everything = rules.everything();
         return match caller {
-            Caller::Anonymous(guard) => Err(missing_token(guard, Scopes::EMPTY)),
+            Caller::Anonymous(guard) => Err(missing_token(guard, Scopes::EMPTY, request_info)),
             Caller::Token(auth)
                 if everything.unlisted || !rules.are_met(&everything, auth.scopes(), &auth.guard().hierarchy) =>
             {
@@ -62,13 +64,13 @@ pub(super) fn decide(
         rules.add(message.operation.as_ref(), &mut needs);
     }
     match caller {
-        Caller::Anonymous(guard) if needs.token => Err(missing_token(guard, rules.scopes_of(&needs))),
+        Caller::Anonymous(guard) if needs.token => Err(missing_token(guard, rules.scopes_of(&needs), request_info)),
         _ if needs.unlisted => rejected(OperationFailure::Unlisted),
         Caller::Anonymous(_) => Ok(AcceptedBody { needs, lists, is_first_page }),
         Caller::Token(auth) if rules.are_met(&needs, auth.scopes(), &auth.guard().hierarchy) => {
             Ok(AcceptedBody { needs, lists, is_first_page })
         }
-        Caller::Token(auth) => Err(auth.lacks(rules.scopes_of(&needs))),
+        Caller::Token(auth) => Err(auth.lacks(rules.scopes_of(&needs), Some(request_info))),
     }
 }
 
@@ -100,10 +102,10 @@ fn is_utf8(headers: &HeaderMap) -> bool {
 }
 
 /// Rejects a request without a token that needs the scopes of the layer and these.
-pub(super) fn missing_token(guard: &Arc<Guard>, scopes: Scopes) -> Rejection {
+pub(super) fn missing_token(guard: &Arc<Guard>, scopes: Scopes, request: RequestInfo<'_>) -> Rejection {
     let mut rejection = Rejection::new(RejectionKind::MissingToken);
     rejection.scopes = scopes;
-    rejection.logged(guard)
+    rejection.logged(guard, Some(request))
 }
 
 const CHARSET: &[u8] = b"charset";

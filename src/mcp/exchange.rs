@@ -19,6 +19,7 @@ use super::{McpResponseBody, OperationFailure};
 use crate::bearer::{BearerAuthLayer, BearerToken, Caller, Rejection, RejectionKind, log};
 use crate::clock::Clock;
 use crate::error::BoxError;
+use crate::events::RequestInfo;
 use crate::scope::Scopes;
 
 /// The configuration that all requests share.
@@ -99,15 +100,15 @@ impl Exchange {
     /// Decides about the body of the request.
     pub(super) fn decide(
         &mut self,
-        headers: &HeaderMap,
+        request: RequestInfo<'_>,
         read: Result<ReadBody, OperationFailure>,
     ) -> Result<ReadBody, Rejection> {
         let read = read.map_err(|failure| match (failure, &self.caller) {
             // With a token, the limit may be higher.
-            (OperationFailure::TooLarge, Caller::Anonymous(guard)) => missing_token(guard, Scopes::EMPTY),
-            (failure, caller) => Rejection::for_operation(failure, None).logged(caller.guard()),
+            (OperationFailure::TooLarge, Caller::Anonymous(guard)) => missing_token(guard, Scopes::EMPTY, request),
+            (failure, caller) => Rejection::for_operation(failure, None).logged(caller.guard(), Some(request)),
         })?;
-        let accepted = decide(&self.state.rules, &self.caller, headers, &read.bytes)?;
+        let accepted = decide(&self.state.rules, &self.caller, request, &read.bytes)?;
         self.accepted = AcceptedBody { lists: self.accepted.lists || accepted.lists, ..accepted };
         Ok(read)
     }
@@ -166,7 +167,8 @@ impl Exchange {
             Revalidation::new(interval, state.bearer.verifier(), token, auth.guard(), &state.rules, accepted.needs)
         });
         let expires_at = auth.expires_since_epoch().filter(|_| !state.streams_may_outlive_token);
-        let lifetime = TokenLifetime { clock: Arc::clone(&state.clock), skew: state.skew, expires_at, revalidation };
+        let (clock, events) = (Arc::clone(&state.clock), Arc::clone(&auth.guard().events));
+        let lifetime = TokenLifetime { clock, skew: state.skew, expires_at, revalidation, events };
         Some(StreamEnd::new(lifetime.end()?, is_event_stream))
     }
 }

@@ -71,7 +71,8 @@ impl OperationFailure {
             Self::Unlisted => (StatusCode::FORBIDDEN, "unlisted", "The operation is not offered"),
             Self::UnknownSession => (StatusCode::NOT_FOUND, "unknown_session", "Session not found"),
         };
-        RequestFailure { status, label, description }
+        let is_of_session = matches!(self, Self::UnknownSession);
+        RequestFailure { status, label, description, is_of_session }
     }
 
     /// JSON-RPC 2.0, section 5.1, and what MCP adds to it.

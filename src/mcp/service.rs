@@ -17,8 +17,9 @@ use super::exchange::{Exchange, Listing, McpState};
 use super::list::FilteredBody;
 use super::request::{BodyReadError, BodyReader};
 use super::{McpRequestBody, McpResponseBody, OperationFailure};
-use crate::bearer::{BearerToken, Caller, Rejection, is_preflight};
+use crate::bearer::{BearerToken, Caller, Rejection};
 use crate::error::BoxError;
+use crate::events::RequestInfo;
 use crate::scope::Scopes;
 
 /// The service that [`McpLayer`](super::McpLayer) makes, inside of a [`BearerAuth`](crate::bearer::BearerAuth).
@@ -79,7 +80,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
-        let stage = if is_preflight(request.method(), request.headers()) {
+        let stage = if RequestInfo::from(&request).is_preflight() {
             // A preflight does not have a body.
             let future = self.inner.call(request.map(|_| McpRequestBody::default()));
             McpStage::Calling { future, exchange: None }
@@ -114,14 +115,16 @@ impl McpState {
             Caller::from_extensions(request.extensions()).expect("the bearer layer outside accepted the request");
         let carries_message = carries_message(request.method());
         if let (Caller::Anonymous(guard), false) = (&caller, carries_message) {
-            return Err(missing_token(guard, Scopes::EMPTY));
+            return Err(missing_token(guard, Scopes::EMPTY, RequestInfo::from(&*request)));
         }
         let token = self.revalidation_interval.and_then(|_| BearerToken::from_headers(request.headers()).ok());
         let mut session_owner = None;
         if let Some(sessions) = &self.sessions {
             session_owner = sessions.owner(request.headers(), &caller);
             let unbound = sessions.unbind_request(request.headers_mut(), session_owner.as_ref());
-            unbound.map_err(|failure| Rejection::for_operation(failure, None).logged(caller.guard()))?;
+            unbound.map_err(|failure| {
+                Rejection::for_operation(failure, None).logged(caller.guard(), Some(RequestInfo::from(&*request)))
+            })?;
         }
         // A resumed stream may contain the response to a list request.
         let accepted = AcceptedBody { lists: !carries_message, ..AcceptedBody::default() };
@@ -160,7 +163,7 @@ where
                     };
                     let UnreadRequest { mut service, parts, mut exchange } =
                         *next.take().expect("`McpResponseFuture` polled after a panic");
-                    match exchange.decide(&parts.headers, read) {
+                    match exchange.decide(RequestInfo::from(&parts), read) {
                         Ok(body) => {
                             let request = Request::from_parts(parts, McpRequestBody::read(body));
                             McpStage::Calling { future: service.call(request), exchange: Some(exchange) }

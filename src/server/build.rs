@@ -10,6 +10,7 @@ use super::{ResourceServer, ResourceServerBuilder};
 use crate::bearer::Guard;
 use crate::claims::{AcceptedAudiences, MAX_SKEW};
 use crate::error::{BuildError, BuildErrorKind, check_range};
+use crate::events::ServerEvents;
 use crate::identifier::ResourceUrl;
 use crate::issuer::Issuer;
 use crate::jose::MAX_TOKEN;
@@ -27,7 +28,15 @@ impl ResourceServerBuilder {
         let hierarchy = ScopeHierarchy::new(&self.implications)?;
         let verifiers = self.verifiers(&resource)?;
         let opaque_route = self.opaque_route(&verifiers)?;
-        let verified = self.verified_tokens(&verifiers)?;
+        let events = Arc::new(ServerEvents {
+            observers: self.observers.clone(),
+            claims_omitted: self.claims_omitted,
+            ..ServerEvents::new(&*resource.text)
+        });
+        for verifier in &verifiers {
+            verifier.events.subscribe(&self.observers);
+        }
+        let verified = self.verified_tokens(&verifiers, &events)?;
         let clock = Arc::clone(&self.clock);
         let verifier = Verifier::new(verifiers, opaque_route, self.max_token_length, verified, clock);
         let mut well_known = WellKnown::new(&resource, self.metadata_at_root);
@@ -50,6 +59,7 @@ impl ResourceServerBuilder {
             hierarchy: Arc::new(hierarchy),
             requested: Arc::new(requested),
             scopes_supported,
+            events,
             ..Guard::new(&*well_known.url)
         };
         Ok(ResourceServer {
@@ -112,7 +122,11 @@ impl ResourceServerBuilder {
         Ok(verifiers)
     }
 
-    fn verified_tokens(&self, issuers: &[Arc<IssuerVerifier>]) -> Result<Option<VerifiedTokens>, BuildError> {
+    fn verified_tokens(
+        &self,
+        issuers: &[Arc<IssuerVerifier>],
+        events: &Arc<ServerEvents>,
+    ) -> Result<Option<VerifiedTokens>, BuildError> {
         let capacity = self.verified_tokens.unwrap_or(DEFAULT_VERIFIED_TOKENS);
         check_range("cache_verified_tokens", capacity, 0..=MAX_VERIFIED_TOKENS)?;
         if capacity == 0 {
@@ -120,7 +134,7 @@ impl ResourceServerBuilder {
         }
         // The key sets of a `KeySource` are not numbered.
         let can_cache = issuers.iter().any(|issuer| matches!(issuer.keys(), Some(Keys::Fixed(_) | Keys::Remote(_))));
-        let tokens = if can_cache { VerifiedTokens::new(capacity) } else { None };
+        let tokens = if can_cache { VerifiedTokens::new(capacity, events) } else { None };
         // Without a call, no cache is the default where it cannot work.
         match self.verified_tokens {
             Some(_) if !can_cache => Err(BuildError::setting(

@@ -6,6 +6,7 @@ use super::ResourceServer;
 use crate::claims::DEFAULT_SKEW;
 use crate::clock::{Clock, SystemClock};
 use crate::error::BuildError;
+use crate::events::Observer;
 use crate::identifier::PlainHttp;
 use crate::issuer::Issuer;
 use crate::jose::DEFAULT_MAX_TOKEN;
@@ -55,6 +56,9 @@ pub struct ResourceServerBuilder {
     /// `None` means the default.
     pub(super) verified_tokens: Option<usize>,
     pub(super) verification_timeout: Duration,
+    pub(super) observers: Vec<Arc<dyn Observer>>,
+    /// Log lines leave out what a token contains.
+    pub(super) claims_omitted: bool,
 }
 
 impl ResourceServer {
@@ -87,6 +91,8 @@ impl ResourceServerBuilder {
             route_opaque: None,
             verified_tokens: None,
             verification_timeout: DEFAULT_VERIFICATION_TIMEOUT,
+            observers: Vec::new(),
+            claims_omitted: false,
         }
     }
 
@@ -213,8 +219,8 @@ impl ResourceServerBuilder {
         self
     }
 
-    /// Sets the length of the longest accepted token in bytes: 1 KiB to 64 KiB, 16 KiB by default. A longer token gets 401.
-    /// At most once a minute, a `warn` event has its length.
+    /// Sets the length of the longest accepted token in bytes: 1 KiB to 64 KiB, 16 KiB by default. A longer token gets 401,
+    /// and the log line of the rejection has its length.
     ///
     /// Users with hundreds of roles or groups have long tokens. HTTP servers limit headers as well: over HTTP/2, hyper
     /// answers 431 if all headers of a request take more than 16 KiB, which leaves about 14.5 KiB for a token. Raise
@@ -270,6 +276,22 @@ impl ResourceServerBuilder {
         self
     }
 
+    /// Passes all events of the server to `observer`, for example for an audit log. Several observers can be added. The
+    /// events about an issuer that several servers share go to the observers of all of them.
+    pub fn observer(mut self, observer: impl Observer) -> Self {
+        self.observers.push(Arc::new(observer));
+        self
+    }
+
+    /// Leaves the fields `expected` and `found` out of log lines. Observers still get them.
+    ///
+    /// By default, a rejection for its issuer, audience or scopes is logged with both values, escaped and with at most 128
+    /// characters each. Subject, client id and other claims are never logged.
+    pub const fn omit_claims_from_log(mut self) -> Self {
+        self.claims_omitted = true;
+        self
+    }
+
     /// Accepts a resource identifier with plain http that is not a loopback address. Everybody on the network path can then
     /// read the tokens.
     pub const fn dangerously_allow_http(mut self) -> Self {
@@ -287,6 +309,7 @@ impl ResourceServerBuilder {
     pub async fn build(self) -> Result<ResourceServer, BuildError> {
         let server = self.into_server()?;
         server.warm_up_once().await?;
+        server.announce();
         server.start_upkeep();
         Ok(server)
     }
@@ -306,6 +329,7 @@ impl ResourceServerBuilder {
     /// [`BuildError`] if the configuration cannot work.
     pub fn build_lazy(self) -> Result<ResourceServer, BuildError> {
         let server = self.into_server()?;
+        server.announce();
         server.start_upkeep();
         Ok(server)
     }

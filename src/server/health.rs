@@ -4,11 +4,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::{Serialize, Serializer};
 use tokio::time::Instant;
 
+use crate::escape::Escaped;
 use crate::http_client::FetchError;
 use crate::introspection::IntrospectionState;
 use crate::jose::{UnusableEntry, UnusableKey};
 use crate::keys::Keys;
-use crate::log::{Cause, Escaped};
+use crate::log::Cause;
 use crate::verify::IssuerVerifier;
 
 /// Whether a resource server can verify tokens; see [`ResourceServer::health`](crate::ResourceServer::health).

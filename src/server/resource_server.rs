@@ -185,6 +185,19 @@ impl ResourceServer {
         Health { issuers: self.verifier.issuers().iter().map(|issuer| IssuerHealth::new(issuer, now)).collect() }
     }
 
+    /// Writes the configuration to the log: one line for each server.
+    pub(super) fn announce(&self) {
+        #[cfg(feature = "metrics")]
+        crate::events::metrics::describe();
+        let issuers: Vec<_> = self.verifier.issuers().iter().map(|issuer| issuer.summary()).collect();
+        tracing::info!(
+            target: "mcp_bearer",
+            resource = &*self.guard.events.resource, metadata_url = &*self.guard.metadata_url,
+            issuers = issuers.join("; "), cached_tokens = self.verifier.cached_tokens(),
+            "this server verifies access tokens for the resource"
+        );
+    }
+
     /// Starts the background task, in a tokio runtime.
     pub(super) fn start_upkeep(&self) {
         self.upkeep.start(&self.verifier, &self.clock);

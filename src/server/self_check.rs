@@ -15,7 +15,7 @@ use url::{Position, Url};
 
 use super::ResourceServer;
 use crate::error::BoxError;
-use crate::log::Escaped;
+use crate::escape::Escaped;
 use crate::resource::{CoveredMetadata, SelfCheckRequest};
 
 impl ResourceServer {

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use url::Url;
 
 use crate::error::{BuildError, BuildErrorKind};
+use crate::escape::Escaped;
 use crate::http_client::{ConnectionProblem, DocumentError, FetchError, FetchErrorKind, MAX_FOUND};
 use crate::identifier::{self, IssuerUrl, PlainHttp};
-use crate::log::Escaped;
 
 impl BuildError {
     /// The request that failed, if the error is about one.

@@ -1,10 +1,6 @@
 use super::*;
 
 impl<V: Weighed> TokenCache<V> {
-    pub(crate) fn len(&self) -> usize {
-        self.0.len()
-    }
-
     pub(crate) fn weight(&self) -> u64 {
         self.0.weight()
     }

@@ -8,6 +8,7 @@ use super::issuer_verifier::{Accepted, Step, VerifiedSignature};
 use crate::claims::{Claims, check};
 use crate::clock::Clock;
 use crate::crypto::{Fingerprint, Hmac};
+use crate::events::{CacheKind, Event, ServerEvents};
 use crate::jose::Compact;
 use crate::token_cache::{TokenCache, Weighed};
 
@@ -17,7 +18,9 @@ use crate::token_cache::{TokenCache, Weighed};
 /// tokens are cached, under a keyed hash.
 pub(crate) struct VerifiedTokens {
     hmac: Hmac,
+    events: Arc<ServerEvents>,
     entries: TokenCache<Arc<Entry>>,
+    capacity: usize,
 }
 
 struct Entry {
@@ -29,8 +32,8 @@ struct Entry {
 impl VerifiedTokens {
     /// A cache for `capacity` tokens. `None` in a build without a cryptography backend, or if the machine gives no
     /// random bytes.
-    pub(crate) fn new(capacity: usize) -> Option<Self> {
-        Some(Self { hmac: Hmac::random()?, entries: TokenCache::new(capacity) })
+    pub(crate) fn new(capacity: usize, events: &Arc<ServerEvents>) -> Option<Self> {
+        Some(Self { hmac: Hmac::random()?, events: Arc::clone(events), entries: TokenCache::new(capacity), capacity })
     }
 
     /// Verifies a token, with `verify` unless it is in the cache.
@@ -47,6 +50,7 @@ impl VerifiedTokens {
         let hash = self.hmac.sign(token);
         if let Some(entry) = self.entries.get(&hash) {
             if entry.is_valid(Instant::now(), clock.since_epoch()) {
+                self.events.emit(&Event::CacheHit(CacheKind::VerifiedTokens));
                 let accepted = Accepted { claims: entry.claims.clone(), signature: None };
                 return entry.signature.issuer.check_revocation(token, accepted, clock);
             }
@@ -65,8 +69,13 @@ impl VerifiedTokens {
         if let Some(signature) = accepted.signature.take() {
             let entry = Entry { claims: accepted.claims.clone(), signature, verified_at: Instant::now() };
             self.entries.insert(hash, Arc::new(entry));
+            self.events.cached_tokens(|| self.entries.len());
         }
         accepted
+    }
+
+    pub(super) const fn capacity(&self) -> usize {
+        self.capacity
     }
 
     pub(super) fn forget(&self, token: &[u8]) {

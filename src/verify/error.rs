@@ -1,7 +1,7 @@
 use std::error::Error as StdError;
 use std::time::Duration;
 
-use crate::failure::CheckFailure;
+use crate::failure::{CheckError, CheckFailure, Detail};
 use crate::introspection::IntrospectionError;
 use crate::keys::KeyError;
 
@@ -25,6 +25,8 @@ pub struct VerifyError {
     pub(crate) issuer: Option<Box<str>>,
     /// The key id in the token's header, for the log.
     pub(crate) kid: Option<Box<str>>,
+    /// What the failed check expected and found, for the log.
+    pub(crate) detail: Option<Box<Detail>>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -51,7 +53,7 @@ impl VerifyError {
     /// An error of this kind. For [`VerifyErrorKind::Unavailable`] use [`unavailable`](Self::unavailable).
     #[must_use]
     pub const fn new(kind: VerifyErrorKind) -> Self {
-        Self { kind, issuer: None, kid: None, source: None }
+        Self { kind, issuer: None, kid: None, detail: None, source: None }
     }
 
     /// The token cannot be verified at the moment. The caller gets 503, with `Retry-After` if the time is known.
@@ -83,6 +85,12 @@ impl VerifyError {
 impl From<CheckFailure> for VerifyError {
     fn from(failure: CheckFailure) -> Self {
         Self::new(VerifyErrorKind::Invalid(failure))
+    }
+}
+
+impl From<CheckError> for VerifyError {
+    fn from(error: CheckError) -> Self {
+        Self { detail: error.detail, ..error.failure.into() }
     }
 }
 

@@ -4,16 +4,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::VerifyError;
-use crate::claims::{Claims, Policy, ahead_by, check, check_client_audience};
-use crate::failure::CheckFailure;
+use crate::claims::{Claims, Policy, check, check_client_audience};
+use crate::events::IssuerEvents;
+use crate::failure::Detail;
 use crate::introspection::Introspector;
-use crate::jose::AllowedAlgorithms;
+use crate::jose::{Algorithm, AllowedAlgorithms};
 use crate::keys::Keys;
 
 /// Verifies the access tokens of one issuer.
 pub(crate) struct IssuerVerifier {
     /// The issuer identifier, as it is configured and published.
     pub(crate) issuer: Box<str>,
+    /// Where the events about the issuer go.
+    pub(crate) events: Arc<IssuerEvents>,
     pub(crate) policy: Policy,
     /// JSON pointers to further scopes in the claims.
     pub(crate) scope_claims: Vec<String>,
@@ -78,6 +81,20 @@ impl IssuerVerifier {
         own.into_iter().chain(accepted).map(AsRef::as_ref)
     }
 
+    /// The issuer, and how its tokens are verified: for the log.
+    pub(crate) fn summary(&self) -> String {
+        let algorithms: Vec<_> = self.algorithms.iter().map(Algorithm::name).collect();
+        let jwt = format!("JWT: {}", algorithms.join(" "));
+        let how = match (&self.method, self.revocation_check) {
+            (Method::Jwt(_), _) => jwt,
+            (Method::JwtOrIntrospection { .. }, None) => format!("{jwt}; opaque tokens are introspected"),
+            (Method::JwtOrIntrospection { .. }, Some(_)) => format!("{jwt}; all tokens are introspected too"),
+            (Method::Introspection { .. }, _) => "all tokens are introspected".to_owned(),
+            (Method::Custom(_), _) => "a `TokenVerifier` of the application".to_owned(),
+        };
+        format!("{} ({how})", self.issuer)
+    }
+
     /// The keys that JWTs are verified with. `None` if they are introspected, or verified by the application.
     pub(crate) const fn keys(&self) -> Option<&Keys> {
         match &self.method {
@@ -108,19 +125,10 @@ impl IssuerVerifier {
         explicitly_typed: bool,
         now: Duration,
     ) -> Result<Claims, VerifyError> {
-        check(&claims, &self.policy, explicitly_typed, now).map_err(|failure| match failure {
-            // The usual cause is that the clock of this machine is behind.
-            CheckFailure::NotYetValid => {
-                // Rounded up, so that it never says 0 s.
-                let ahead = ahead_by(&claims, now).saturating_add(Duration::from_nanos(999_999_999)).as_secs();
-                VerifyError::from(failure).with_source(format!(
-                    "`nbf` or `iat` is {ahead} s ahead of the clock of this machine, which may be behind"
-                ))
-            }
-            failure => failure.into(),
-        })?;
+        check(&claims, &self.policy, explicitly_typed, now)?;
         for pointer in &self.scope_claims {
-            claims.add_scopes_from(pointer)?;
+            let note = Detail::Note("the value at a `scope_claim` is neither a text nor a list or an object of texts");
+            claims.add_scopes_from(pointer).map_err(|failure| failure.with(Box::new(note)))?;
         }
         check_client_audience(&claims, &self.policy, explicitly_typed)?;
         Ok(claims)

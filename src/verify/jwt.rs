@@ -1,9 +1,11 @@
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use super::issuer_verifier::{Accepted, Step, VerifiedSignature};
 use super::{IssuerVerifier, Verification, Verifier, VerifyError};
-use crate::claims::{Claims, check_before_asking};
-use crate::failure::CheckFailure;
+use crate::claims::{Claims, check_before_asking, issuer_mismatch};
+use crate::failure::{CheckError, CheckFailure, Detail};
 use crate::jose::{Algorithm, Compact, Header, KeyName};
 use crate::keys::{FoundKeys, KeyError, Keys, Signature};
 
@@ -17,7 +19,7 @@ impl Verifier {
         // 1. Length: `Verifier::verify` checks it before it looks for a cached result.
 
         // 2. Compact form: three parts of strict base64url.
-        let compact = Compact::parse(token)?;
+        let compact = Compact::parse(token).map_err(|failure| self.not_a_jwt(token, failure))?;
         let (header, payload, signature) = (compact.header()?, compact.payload()?, compact.signature()?);
 
         // 3. Header. If JWTs of some issuer are not verified with keys, only row 5 tells whether `alg` matters.
@@ -28,10 +30,13 @@ impl Verifier {
         let explicitly_typed = is_explicitly_typed(header.typ.as_deref())?;
 
         // 4. Claims: a JSON object in which each registered claim has its type.
-        let claims = Claims::from_json(payload)?;
+        let claims = Claims::from_json(payload).map_err(|failure| match compact.payload() {
+            Ok(payload) => failure.with(Box::new(Claims::defect(&payload))),
+            Err(failure) => failure.into(),
+        })?;
 
         // 5. Issuer. It decides who verifies the token, and which `alg` and `typ` it may have.
-        let issuer = self.issuer_of(&claims).ok_or(CheckFailure::Issuer)?;
+        let issuer = self.issuer_of(&claims).ok_or_else(|| self.unknown_issuer(&claims))?;
         let (iss, kid, now) = (&*issuer.issuer, header.kid.as_deref(), self.clock.since_epoch());
         let Some(keys) = keys.or_else(|| issuer.keys()) else {
             // Rows 7 and 8, as far as no response could change the result. The response passes rows 5 to 8.
@@ -40,7 +45,7 @@ impl Verifier {
         };
         let algorithm = header.check(issuer.algorithms).map_err(about(iss, kid))?;
         if issuer.policy.rfc9068_required && !explicitly_typed {
-            return Err(about(iss, kid)(CheckFailure::TokenType));
+            return Err(about(iss, kid)(wrong_type(header.typ.as_deref())));
         }
 
         // 6. Audience, 7. times, 8. kind of token. Introspection results pass the same function.
@@ -67,6 +72,16 @@ impl Verifier {
             generation,
         });
         issuer.check_revocation(token, Accepted { claims, signature }, &self.clock)
+    }
+
+    /// The failure of a token that is not in compact form. A token without any dot is opaque.
+    fn not_a_jwt(&self, token: &[u8], failure: CheckFailure) -> CheckFailure {
+        let is_opaque = failure == CheckFailure::Malformed && !token.contains(&b'.');
+        if is_opaque && !self.accepts_opaque() { CheckFailure::NotJwt } else { failure }
+    }
+
+    fn unknown_issuer(&self, claims: &Claims) -> CheckError {
+        issuer_mismatch(self.issuers().iter().flat_map(|issuer| &issuer.policy.issuers), claims)
     }
 
     /// Waits for the key of a token, then runs all checks again with that key.
@@ -99,7 +114,7 @@ fn about<E: Into<VerifyError>>(issuer: &str, kid: Option<&str>) -> impl Fn(E) ->
 /// `typ` leave it open. Every other type is rejected (RFC 8725, section 3.11).
 ///
 /// It is a media type in any case, with or without `application/` (RFC 7515, section 4.1.9).
-fn is_explicitly_typed(typ: Option<&str>) -> Result<bool, CheckFailure> {
+fn is_explicitly_typed(typ: Option<&str>) -> Result<bool, CheckError> {
     let Some(typ) = typ else { return Ok(false) };
     let is_one_of = |names: [&str; 2]| names.iter().any(|name| typ.eq_ignore_ascii_case(name));
     if is_one_of(["at+jwt", "application/at+jwt"]) {
@@ -107,15 +122,23 @@ fn is_explicitly_typed(typ: Option<&str>) -> Result<bool, CheckFailure> {
     } else if is_one_of(["jwt", "application/jwt"]) {
         Ok(false)
     } else {
-        Err(CheckFailure::TokenType)
+        Err(wrong_type(Some(typ)))
     }
 }
 
+fn wrong_type(typ: Option<&str>) -> CheckError {
+    CheckFailure::TokenType.with(Detail::mismatch(["at+jwt"], typ))
+}
+
 /// Claims that are replicated in the header must have the same value there (RFC 7519, section 5.3).
-fn check_replicated(header: &Header<'_>, claims: &Claims) -> Result<(), CheckFailure> {
-    let mut replicated = header.replicated();
-    let are_equal = replicated.all(|(name, value)| claims.members().get(name) == Some(value));
-    are_equal.then_some(()).ok_or(CheckFailure::Header)
+fn check_replicated(header: &Header<'_>, claims: &Claims) -> Result<(), CheckError> {
+    let differs = |&(name, value): &(&str, &Value)| claims.members().get(name) != Some(value);
+    match header.replicated().find(differs) {
+        Some(_) => {
+            Err(CheckFailure::Header.with(Box::new(Detail::Note("the header repeats a claim with another value"))))
+        }
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -133,7 +156,7 @@ mod tests {
             (Some("AT+JWT"), true),
             (Some("Application/at+jwt"), true),
         ] {
-            assert_eq!(is_explicitly_typed(typ), Ok(expected), "{typ:?}");
+            assert_eq!(is_explicitly_typed(typ).unwrap(), expected, "{typ:?}");
         }
         for typ in [
             "",
@@ -151,7 +174,7 @@ mod tests {
             "JOSE",
             "é",
         ] {
-            assert_eq!(is_explicitly_typed(Some(typ)), Err(CheckFailure::TokenType), "{typ:?}");
+            assert_eq!(is_explicitly_typed(Some(typ)).unwrap_err().failure, CheckFailure::TokenType, "{typ:?}");
         }
     }
 }

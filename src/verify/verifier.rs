@@ -1,15 +1,13 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
 use serde::de::IgnoredAny;
-use tokio::time::Instant;
 
 use super::issuer_verifier::Step;
 use super::{IssuerVerifier, Verification, VerifiedTokens, VerifyError, VerifyErrorKind};
 use crate::claims::Claims;
 use crate::clock::Clock;
-use crate::failure::CheckFailure;
+use crate::failure::{CheckFailure, Detail};
 use crate::http_client::{Panicked, catch_panic};
 use crate::jose::{AllowedAlgorithms, Compact};
 use crate::json;
@@ -26,8 +24,6 @@ pub(crate) struct Verifier {
     pub(super) delegates_jwts: bool,
     opaque: OpaqueRoute,
     max_token_length: usize,
-    /// When the log last had a line about a token that is too long.
-    warned_at: Mutex<Option<Instant>>,
     cache: Option<Arc<VerifiedTokens>>,
     pub(super) clock: Arc<dyn Clock>,
 }
@@ -56,16 +52,7 @@ impl Verifier {
         let algorithms = issuers.iter().filter(|issuer| issuer.keys().is_some()).map(|issuer| issuer.algorithms);
         let algorithms = algorithms.fold(AllowedAlgorithms::from_iter([]), AllowedAlgorithms::union);
         let delegates_jwts = issuers.iter().any(|issuer| issuer.keys().is_none());
-        Self {
-            issuers,
-            algorithms,
-            delegates_jwts,
-            opaque,
-            max_token_length,
-            warned_at: Mutex::default(),
-            cache: cache.map(Arc::new),
-            clock,
-        }
+        Self { issuers, algorithms, delegates_jwts, opaque, max_token_length, cache: cache.map(Arc::new), clock }
     }
 
     /// Verifies the text after `Bearer`.
@@ -96,6 +83,16 @@ impl Verifier {
         &self.issuers
     }
 
+    /// How many verified tokens are cached at most.
+    pub(crate) fn cached_tokens(&self) -> usize {
+        self.cache.as_ref().map_or(0, |cache| cache.capacity())
+    }
+
+    /// Whether at least one issuer verifies opaque tokens.
+    pub(super) const fn accepts_opaque(&self) -> bool {
+        !matches!(self.opaque, OpaqueRoute::None)
+    }
+
     /// Removes a token from all caches.
     pub(crate) fn forget(&self, token: &[u8]) {
         if let Some(cache) = &self.cache {
@@ -107,30 +104,16 @@ impl Verifier {
     }
 
     /// Row 1 of the table: rejects tokens that are too long.
-    ///
-    /// It tells the operator the length. The user of such a token, who may have many roles, logs in again and again, and
-    /// only the log can say why that does not help.
     fn check_length(&self, length: usize) -> Result<(), VerifyError> {
-        let max_token_length = self.max_token_length;
-        if length <= max_token_length {
+        let limit = self.max_token_length;
+        if length <= limit {
             return Ok(());
         }
-        let now = Instant::now();
-        let mut warned_at = self.warned_at.lock().unwrap_or_else(PoisonError::into_inner);
-        if warned_at.is_none_or(|at| now.saturating_duration_since(at) >= WARNING_INTERVAL) {
-            *warned_at = Some(now);
-            drop(warned_at);
-            tracing::warn!(
-                target: "mcp_bearer::rejection", length, max_token_length,
-                "access token rejected: too long"
-            );
-        }
-        let source = format!("the token has {length} bytes; `max_token_length` is {max_token_length}");
-        Err(VerifyError::from(CheckFailure::TooLong).with_source(source))
+        Err(CheckFailure::TooLong.with(Box::new(Detail::Length { length, limit })).into())
     }
 
     fn verify_uncached(self: &Arc<Self>, token: &[u8]) -> Step {
-        if !matches!(self.opaque, OpaqueRoute::None) && !is_jwt(token) {
+        if self.accepts_opaque() && !is_jwt(token) {
             return self.opaque_issuer(token)?.delegate(self, token, None);
         }
         self.verify_jwt(token, None, None)
@@ -167,5 +150,3 @@ const UNKNOWN_ROUTE: &str =
     "`route_opaque` returned the name of an issuer that is not configured or does not verify opaque tokens";
 /// The name of a verification in the error of a panic.
 const VERIFICATION: &str = "the verification of the token";
-/// At most one line a minute, since anybody can send long tokens.
-const WARNING_INTERVAL: Duration = Duration::from_secs(60);

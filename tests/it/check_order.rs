@@ -18,7 +18,7 @@ async fn a_token_that_fails_a_local_check_causes_no_request() {
     let valid = || issuer.token().audience(RESOURCE).scope("mcp:tools");
     for (token, expected) in [
         ("A".repeat(16 * 1024 + 1), CheckFailure::TooLong),
-        ("garbage".to_owned(), CheckFailure::Malformed),
+        ("garbage".to_owned(), CheckFailure::NotJwt),
         ("a.b.c".to_owned(), CheckFailure::Malformed),
         ("a.b.c.d.e".to_owned(), CheckFailure::Encrypted),
         (with_signature(&valid().header("kid", "other").sign(), "AQ=="), CheckFailure::Malformed),
@@ -32,7 +32,7 @@ async fn a_token_that_fails_a_local_check_causes_no_request() {
         (valid().claim("sub", "alice").claim("exp", "1").sign(), CheckFailure::Claims),
         (other.token().audience(RESOURCE).scope("mcp:tools").sign(), CheckFailure::Issuer),
         (valid().claim("iss", "https://auth.example.com/").sign(), CheckFailure::Issuer),
-        (valid().audience("https://other.example.com/mcp").without("aud").sign(), CheckFailure::Audience),
+        (valid().audience("https://other.example.com/mcp").without("aud").sign(), CheckFailure::NoAudience),
         (valid().claim("aud", json!(["https://mcp.example.com"])).sign(), CheckFailure::Audience),
         (valid().without("exp").sign(), CheckFailure::NoExpiry),
         (valid().expired().sign(), CheckFailure::Expired),

@@ -90,7 +90,7 @@ async fn a_tonic_client_reads_the_status_of_each_rejection() {
         (None, Code::Unauthenticated, "An access token is needed", false),
         (Some("Basic x"), Code::Unauthenticated, "An access token is needed", false),
         (Some("Bearer"), Code::Unauthenticated, "The request must carry exactly one bearer token", true),
-        (Some("Bearer garbage"), Code::Unauthenticated, "The access token is malformed", true),
+        (Some("Bearer garbage"), Code::Unauthenticated, "The access token is not a JWT", true),
         (
             Some(scopeless.as_str()),
             Code::PermissionDenied,

@@ -338,7 +338,7 @@ const COVERED: &[(&str, &str)] = &[
     ("O01", "leakage::nothing_secret_is_logged_at_any_level"),
     ("O02", "leakage::debug_output_contains_no_secret"),
     ("O04", "leakage::text_from_a_client_cannot_start_a_new_log_line"),
-    ("O05", "leakage::events_contain_no_claims_of_an_unverified_token"),
+    ("O05", "leakage::events_contain_only_the_claim_that_was_rejected"),
     ("O06", "leakage::client_credentials_are_marked_as_sensitive"),
     ("O09", "leakage::a_handler_gets_the_claims_but_not_the_token"),
     ("O10", "leakage::rejections_are_not_cacheable_and_other_responses_are_unchanged"),

@@ -41,7 +41,7 @@ async fn each_cause_has_three_lines_per_minute_and_one_summary() {
     let narrow = fixture.issuer.token().audience(RESOURCE).scope("other").sign();
     for (sent, cause) in [
         ("", "invalid_request"),
-        ("garbage", "malformed"),
+        ("garbage", "not_jwt"),
         (expired.as_str(), "expired"),
         (narrow.as_str(), "insufficient_scope"),
     ] {

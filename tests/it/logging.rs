@@ -19,7 +19,7 @@ async fn rejections_are_logged_with_their_cause_and_without_the_token() {
     let (rest, _) = signed.rsplit_once('.').unwrap();
     for (sent, level, expected) in [
         (String::new(), Level::INFO, &["kind=\"invalid_request\""][..]),
-        ("garbage".to_owned(), Level::INFO, &["kind=\"invalid_token\"", "cause=\"malformed\""]),
+        ("garbage".to_owned(), Level::INFO, &["kind=\"invalid_token\"", "cause=\"not_jwt\""]),
         (
             format!("{rest}.AAAA"),
             Level::INFO,

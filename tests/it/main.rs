@@ -16,6 +16,7 @@ mod check_order;
 mod composition;
 mod configuration;
 mod discovery;
+mod events;
 mod extensions;
 mod extractor;
 mod faults;

@@ -168,7 +168,7 @@ async fn outside_the_cors_layer_the_check_covers_preflights_and_not_the_metadata
     let challenged = send(&app, call("https://app.example.com", "Bearer garbage")).await;
     assert_eq!((challenged.verdict().as_str(), challenged.header("access-control-allow-origin")), ("R401", Some("*")));
     let kind = challenged.rejection.unwrap().kind();
-    assert_eq!(kind, RejectionKind::InvalidToken(CheckFailure::Malformed));
+    assert_eq!(kind, RejectionKind::InvalidToken(CheckFailure::NotJwt));
 
     let metadata =
         Request::get("/.well-known/oauth-protected-resource/mcp").header(header::ORIGIN, "https://evil.example");

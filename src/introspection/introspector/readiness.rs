@@ -9,9 +9,10 @@ use tokio::time::Instant;
 use super::{Introspector, Sent, TokenStatus};
 use crate::clock::Clock;
 use crate::crypto::random;
+use crate::events::{Event, Failed, Severity};
 use crate::http_client::{BackOff, FetchError, FetchErrorKind, SingleFlight};
 use crate::introspection::breaker::Outcome;
-use crate::log::{Cause, limited};
+use crate::log::Cause;
 
 /// Whether an issuer's tokens can be introspected; see [`IssuerHealth::introspection`](crate::server::IssuerHealth::introspection).
 ///
@@ -138,12 +139,12 @@ impl Introspector {
             }
             Err(failed) => {
                 drop(permit);
-                self.check_failed(&failed.error);
+                self.check_failed(&failed.error, sent_at);
             }
         }
     }
 
-    fn check_failed(&self, error: &Arc<FetchError>) {
+    fn check_failed(&self, error: &Arc<FetchError>, sent_at: Instant) {
         let (issuer, cause) = (&*self.client.issuer, Cause(error));
         if !matches!(error.kind(), FetchErrorKind::CredentialsRejected(_)) {
             tracing::debug!(target: "mcp_bearer::introspection", issuer, %cause,
@@ -153,8 +154,9 @@ impl Introspector {
         let now = Instant::now().into_std();
         self.checks.lock().back_off.fail(error.retry_after(), fastrand::f64(), now);
         if self.queue.reject_credentials(error) {
-            limited!(self.is_shown("credentials"), error, target: "mcp_bearer::introspection", issuer, %cause,
-                "the client credentials of this server cannot be used for introspection: check them");
+            let (severity, duration) = (Severity::Misconfiguration, sent_at.elapsed());
+            let failed = Failed { issuer, error, severity, duration, is_reported: false };
+            self.events.emit(&Event::IntrospectionFailed(failed));
         }
     }
 }

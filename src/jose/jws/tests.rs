@@ -30,7 +30,7 @@ fn base64url_is_strict() {
 
 fn parse(json: &str) -> Result<Algorithm, CheckFailure> {
     let allowed = AllowedAlgorithms::from_iter([Algorithm::RS256, Algorithm::EdDSA]);
-    Header::parse(json.as_bytes()).and_then(|header| header.check(allowed))
+    Header::parse(json.as_bytes()).and_then(|header| header.check(allowed).map_err(|error| error.failure))
 }
 
 #[test]

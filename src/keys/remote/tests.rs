@@ -9,6 +9,7 @@ use tokio::time::{advance, sleep};
 
 use super::*;
 use crate::discovery::{EndpointSource, EndpointUrl};
+use crate::events::IssuerEvents;
 use crate::http_client::{AddressPolicy, HttpClient, HttpFuture, RequestLimits};
 use crate::keys::KeySetLimits;
 
@@ -28,7 +29,7 @@ pub(super) fn remote_keys(client: impl HttpClient, policy: RefreshPolicy) -> Rem
     let (url, addresses) = ("https://as/jwks".parse().unwrap(), AddressPolicy::Any);
     let endpoint = EndpointSource::Configured(EndpointUrl { url, addresses });
     let limits = KeySetLimits { keys: 100, bytes: 64 * 1024 };
-    RemoteKeys::new(KeySetFetcher::new("https://as", Arc::new(client), endpoint, limits), policy)
+    RemoteKeys::new(KeySetFetcher::new(IssuerEvents::new("https://as"), Arc::new(client), endpoint, limits), policy)
 }
 
 /// The name of the key of a token with this `kid`.

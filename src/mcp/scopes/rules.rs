@@ -7,7 +7,8 @@ use super::resources::{ResourceRules, RuleId, TargetAccess};
 use super::uri_template::{InvalidTemplate, UriTemplate};
 use crate::bearer::{Caller, Guard};
 use crate::error::{BuildError, BuildErrorKind};
-use crate::log::{Escaped, MAX_CAUSE};
+use crate::escape::Escaped;
+use crate::log::MAX_CAUSE;
 use crate::mcp::request::{ListKind, Operation, RESOURCE_METHODS, Target};
 use crate::scope::{ScopeHierarchy, ScopeRequirement, Scopes};
 

@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::bearer::{BearerToken, Guard};
 use crate::clock::Clock;
+use crate::events::{Event, ServerEvents, StreamEndReason};
 use crate::mcp::scopes::{RequiredRules, Rules};
 use crate::verify::{PendingVerification, Verified, Verifier, VerifyErrorKind};
 
@@ -22,6 +23,7 @@ pub(in crate::mcp) struct TokenLifetime {
     /// When the token expires, since the Unix epoch; `None` if it does not say, or if responses may outlive it.
     pub(in crate::mcp) expires_at: Option<Duration>,
     pub(in crate::mcp) revalidation: Option<Revalidation>,
+    pub(in crate::mcp) events: Arc<ServerEvents>,
 }
 
 /// Verifies a token again at an interval.
@@ -52,23 +54,23 @@ impl TokenLifetime {
         let can_end = self.expires_at.is_some() || self.revalidation.is_some();
         can_end.then(|| {
             TokenEnd::new(async {
-                self.wait().await;
-                tracing::debug!(target: "mcp_bearer", "a streaming response ends with its access token");
+                let events = Arc::clone(&self.events);
+                let reason = self.wait().await;
+                events.emit(&Event::StreamEnded(reason));
             })
         })
     }
 
     /// Waits until the token has expired, is invalid, or could not be verified for too long.
-    async fn wait(mut self) {
+    async fn wait(mut self) -> StreamEndReason {
         let mut pending: Option<PendingVerification> = None;
         loop {
             let outage_left = self.revalidation.as_ref().map_or(Duration::MAX, Revalidation::outage_left);
             if self.time_left().is_zero() {
-                return;
+                return StreamEndReason::Expired;
             }
             if outage_left.is_zero() {
-                tracing::debug!(target: "mcp_bearer", "a streaming response ends: its token could not be verified for too long");
-                return;
+                return StreamEndReason::Unverified;
             }
             let mut due_in = Duration::MAX;
             if let (Some(revalidation), None) = (&self.revalidation, &pending) {
@@ -84,8 +86,8 @@ impl TokenLifetime {
                 Some(verification) => {
                     let Ok(verified) = timeout(time, verification).await else { continue };
                     pending = None;
-                    if !self.may_continue(verified) {
-                        return;
+                    if let Err(reason) = self.may_continue(verified) {
+                        return reason;
                     }
                 }
             }
@@ -98,28 +100,28 @@ impl TokenLifetime {
         expires_at.saturating_add(self.skew).saturating_sub(self.clock.since_epoch())
     }
 
-    /// Whether the result of a revalidation lets the response continue.
-    fn may_continue(&mut self, verified: Verified) -> bool {
-        let Some(revalidation) = &mut self.revalidation else { return true };
+    /// Whether the result of a revalidation lets the response continue, and if not, why.
+    fn may_continue(&mut self, verified: Verified) -> Result<(), StreamEndReason> {
+        let Some(revalidation) = &mut self.revalidation else { return Ok(()) };
         revalidation.schedule();
         let claims = match verified.map_err(|error| error.kind()) {
             Ok(claims) => claims,
-            Err(VerifyErrorKind::Invalid(_)) => return false,
+            Err(VerifyErrorKind::Invalid(_)) => return Err(StreamEndReason::Rejected),
             // The token could not be verified, which does not make it invalid.
-            Err(VerifyErrorKind::Unavailable { .. } | VerifyErrorKind::Misconfigured) => return true,
+            Err(VerifyErrorKind::Unavailable { .. } | VerifyErrorKind::Misconfigured) => return Ok(()),
         };
         let (scopes, guard) = (claims.scopes(), &revalidation.guard);
         if !guard.is_satisfied_by(scopes)
             || !revalidation.rules.are_met(&revalidation.required, scopes, &guard.hierarchy)
         {
-            return false;
+            return Err(StreamEndReason::ScopeMissing);
         }
         revalidation.last_valid = Instant::now();
         // A response that may outlive its token keeps no expiry.
         if let (Some(expires_at), Some(later)) = (&mut self.expires_at, claims.exp()) {
             *expires_at = later;
         }
-        true
+        Ok(())
     }
 }
 

@@ -43,17 +43,9 @@ async fn nothing_secret_is_logged_at_any_level() {
         trial.token(id, verdict, "an-opaque-token-of-somebody", verdict).await;
         let log = format!("{:?}", log());
         assert!(verdict == "OK" || !log.is_empty(), "{id}");
-        for secret in [
-            SECRET,
-            "an-id-of-a-client",
-            "opaque-token",
-            "a-subject-of",
-            "of-another-kind",
-            "an.other.resource",
-            "a-page-of",
-            "unknown-here",
-            "a-stack-trace",
-        ] {
+        for secret in
+            [SECRET, "an-id-of-a-client", "opaque-token", "a-subject-of", "a-page-of", "unknown-here", "a-stack-trace"]
+        {
             assert!(!log.contains(secret), "{id} {secret}: {log}");
         }
     }
@@ -101,27 +93,28 @@ async fn text_from_a_client_cannot_start_a_new_log_line() {
         trial.token(id, &kid, &trial.with_header(header.to_string()), "R401").await;
         for (_, line) in log() {
             assert!(line.chars().all(|character| (' '..='~').contains(&character)), "{id} {line:?}");
-            assert!(line.len() < 400 && !line.contains(&"k".repeat(65)), "{id} {line:?}");
+            assert!(line.len() < 500 && !line.contains(&"k".repeat(65)), "{id} {line:?}");
         }
     }
 }
 
 #[tokio::test]
-async fn events_contain_no_claims_of_an_unverified_token() {
-    // The crate keeps no metrics. An application that derives labels from events must find few values. Before the
-    // signature is verified, no event contains a value of the token except the shortened `kid`.
+async fn events_contain_only_the_claim_that_was_rejected() {
+    // An operator compares the rejected value with the configuration. No event contains another value of a token, except
+    // the shortened `kid`.
     let trial = Trial::warm().await;
-    for (id, changes) in [
-        ("O05", json!({"iss": "https://label-1.example.com"})),
-        ("O05", json!({"sub": "label-2", "aud": "label-3"})),
-        ("O05", json!({"client_id": "label-4", "scope": "label-5", "exp": 1})),
-        ("O05", json!({"scope": "label-6"})),
+    for (id, changes, shown) in [
+        ("O05", json!({"iss": "https://shown.example.com", "sub": "label-1"}), true),
+        ("O05", json!({"sub": "label-2", "aud": "shown"}), true),
+        ("O05", json!({"client_id": "label-4", "scope": "label-5", "exp": 1}), false),
+        ("O05", json!({"scope": "label-6"}), false),
     ] {
         log();
         let header = json!({"alg": "EdDSA", "kid": trial.fixture.issuer.key_id(), "typ": "at+jwt", "x": "label-7"});
         trial.token(id, "forged", &own_key::sign(&header, &with(trial.claims(), changes.clone())), "R401").await;
         let log = format!("{:?}", log());
         assert!(log.contains("rejection") && !log.contains("label-"), "{id} {log}");
+        assert_eq!(log.contains("shown"), shown, "{id} {log}");
     }
 }
 

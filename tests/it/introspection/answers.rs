@@ -218,8 +218,8 @@ async fn active_responses_are_checked_like_jwts() {
         (json!({ "iss": "https://evil.example.com" }), Some(F::Issuer)),
         (json!({ "iss": "https://auth.example.com/" }), Some(F::Issuer)),
         (json!({ "iss": "" }), Some(F::Issuer)),
-        (json!({ "aud": null }), Some(F::Audience)),
-        (json!({ "aud": [] }), Some(F::Audience)),
+        (json!({ "aud": null }), Some(F::NoAudience)),
+        (json!({ "aud": [] }), Some(F::NoAudience)),
         (json!({ "aud": "" }), Some(F::Audience)),
         (json!({ "aud": "https://mcp.example.com" }), Some(F::Audience)),
         (array("https://mcp.example.com/mcp/"), Some(F::Audience)),
@@ -271,12 +271,13 @@ async fn active_responses_need_an_audience_unless_that_check_is_disabled() {
     let anyone = |issuer: Issuer| issuer.dangerously_accept_missing_audience();
     let listed = |issuer: Issuer| issuer.dangerously_accept_clients_without_audience(["cli", "web"]);
     let wrong = Some(RejectionKind::InvalidToken(CheckFailure::Audience));
+    let missing = Some(RejectionKind::InvalidToken(CheckFailure::NoAudience));
     for (change, for_anyone, for_listed) in [
         (json!({}), None, None),
-        (json!({ "aud": null }), None, wrong),
+        (json!({ "aud": null }), None, missing),
         (json!({ "aud": null, "client_id": "web" }), None, None),
-        (json!({ "aud": null, "client_id": "other" }), None, wrong),
-        (json!({ "aud": null, "client_id": "" }), None, wrong),
+        (json!({ "aud": null, "client_id": "other" }), None, missing),
+        (json!({ "aud": null, "client_id": "" }), None, missing),
         (json!({ "aud": null, "azp": "cli" }), None, None),
         // A wrong audience does not count as missing.
         (json!({ "aud": "https://other.example.com", "client_id": "web" }), wrong, wrong),

@@ -284,7 +284,8 @@ async fn credentials_and_introspection_responses_are_never_logged() {
             Page::status(400).body(json!({ "error": "invalid_request", "echo": token }).to_string()),
             Page::status(400).body(json!({ "error": "unsupported_token_type", "echo": token }).to_string()),
             Page::status(503),
-            Page::json(&json!({ "active": true, "sub": "alice", "aud": "echo", "iss": "echo" })),
+            // The issuer is logged, because it is the rejected value.
+            Page::json(&json!({ "active": true, "sub": "alice", "aud": "echo", "iss": "https://other.example.com" })),
         ] {
             let stub = Stub::with_page(page);
             let app = app_of(

@@ -70,7 +70,7 @@ async fn a_rejection_with_a_challenge_is_a_result_with_the_same_challenge() {
             "The access token expired",
             "mcp:tools",
         ),
-        (rejection_of(&fixture, "Bearer x").await, "invalid_token", "The access token is malformed", "mcp:tools"),
+        (rejection_of(&fixture, "Bearer x").await, "invalid_token", "The access token is not a JWT", "mcp:tools"),
         (
             rejection_of(&fixture, &format!("Bearer {}", fixture.token_for("other"))).await,
             "insufficient_scope",

@@ -229,7 +229,7 @@ async fn required_access_tokens_have_all_claims_of_rfc_9068() {
         }
     }
     for (name, failure) in
-        [("iss", CheckFailure::Issuer), ("aud", CheckFailure::Audience), ("exp", CheckFailure::NoExpiry)]
+        [("iss", CheckFailure::Issuer), ("aud", CheckFailure::NoAudience), ("exp", CheckFailure::NoExpiry)]
     {
         let token = provider.sign(&with(complete.clone(), json!({name: null})));
         assert_eq!(strict.outcome(&token).await.err(), Some(invalid(failure)), "{name}");

@@ -158,7 +158,7 @@ async fn an_active_token_must_be_an_access_token_for_this_resource() {
         // Keycloak since 26.6.2, if the caller is not in `aud`.
         ("caller not in aud", json!({"active": false}).to_string(), Some(CheckFailure::Inactive)),
         ("django-oauth-toolkit", active(json!({})), None),
-        ("Logto", json!({"active": true, "sub": "u"}).to_string(), Some(CheckFailure::Audience)),
+        ("Logto", json!({"active": true, "sub": "u"}).to_string(), Some(CheckFailure::NoAudience)),
         (
             "glewlwyd, refresh token",
             active(json!({"token_type": "refresh_token", "aud": "public-client"})),
@@ -169,7 +169,7 @@ async fn an_active_token_must_be_an_access_token_for_this_resource() {
             active(json!({"token_type": "refresh_token"})),
             Some(CheckFailure::TokenType),
         ),
-        ("refresh token without audience", active(json!({"aud": null})), Some(CheckFailure::Audience)),
+        ("refresh token without audience", active(json!({"aud": null})), Some(CheckFailure::NoAudience)),
         (
             "Keycloak, refresh token",
             active(json!({"typ": "Refresh", "token_type": "Refresh"})),

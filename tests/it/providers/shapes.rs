@@ -68,6 +68,7 @@ const ROWS: &[Row] = &[
     },
     Row {
         name: "keycloak_lightweight",
+        by_default: Err(invalid(CheckFailure::NoAudience)),
         presented: Presented::Introspected("introspection_keycloak"),
         configured: &[(
             |issuer| issuer.introspect_all(credentials()),
@@ -170,6 +171,7 @@ const ROWS: &[Row] = &[
     },
     Row {
         name: "cognito_unbound",
+        by_default: Err(invalid(CheckFailure::NoAudience)),
         configured: &[
             (
                 |issuer| issuer.dangerously_accept_clients_without_audience(["another", "xxx"]),
@@ -177,7 +179,7 @@ const ROWS: &[Row] = &[
             ),
             (
                 |issuer| issuer.dangerously_accept_clients_without_audience(["another"]),
-                Err(invalid(CheckFailure::Audience)),
+                Err(invalid(CheckFailure::NoAudience)),
             ),
         ],
         ..ROW
@@ -234,6 +236,7 @@ const ROWS: &[Row] = &[
     },
     Row {
         name: "introspection_logto",
+        by_default: Err(invalid(CheckFailure::NoAudience)),
         presented: Presented::Opaque,
         configured: &[
             // Its refresh tokens have the same response.

@@ -169,7 +169,7 @@ async fn a_key_that_is_not_for_signatures_is_skipped_without_a_warning() {
         assert_eq!(app.outcome(&token).await, Err(invalid(CheckFailure::UnknownKey)), "{changes}");
         assert_eq!(provider.issuer.requests(Endpoint::KeySet), before, "{changes}: the key set was fetched again");
         let lines = capture.take();
-        assert!(lines.iter().any(|(_, line)| line.contains("keys=1 skipped=1")), "{changes}: {lines:?}");
+        assert!(lines.iter().any(|(_, line)| line.contains("keys=1 unusable=0 skipped=1")), "{changes}: {lines:?}");
         assert!(lines.iter().all(|(level, _)| *level > Level::WARN), "{changes}: {lines:?}");
         assert_eq!(server.health().issuers()[0].unusable_key_count(), 0, "{changes}");
     }
