@@ -250,11 +250,14 @@ async fn each_response_with_status_401_counts_once() {
     let public = |server: &ResourceServer| {
         route().route_layer(server.mcp_layer(McpScopes::new().public(["ping"])).allow_anonymous())
     };
-    let apps: [(&str, &dyn Fn(&ResourceServer) -> Router); 3] =
-        [("extractor", &extractor), ("closure", &closure), ("operation", &public)];
-    for (name, app) in apps {
+    for name in ["extractor", "closure", "operation"] {
         let fixture = Fixture::cold();
-        let app = app(&fixture.server).merge(fixture.server.metadata_router());
+        let app = match name {
+            "extractor" => extractor(&fixture.server),
+            "closure" => closure(&fixture.server),
+            _ => public(&fixture.server),
+        };
+        let app = app.merge(fixture.server.metadata_router());
         capture.take();
         for (challenges, expected) in [(19, 0), (1, 1)] {
             for _ in 0..challenges {
