@@ -87,11 +87,17 @@ impl IssuerFacts {
         }
     }
 
-    /// A member that is a URL, from the first document of the issuer that has it.
-    pub(crate) fn endpoint(&self, issuer: &str, member: &str) -> Option<(&Reply, String)> {
+    /// A member of the metadata, from the first document of the issuer that has it.
+    pub(crate) fn member(&self, issuer: &str, member: &str) -> Option<(&Reply, Value)> {
         let documents = self.documents.iter().filter_map(|reply| read(reply).ok());
         let mut documents = documents.filter(|document| document.issuer == issuer);
-        documents.find_map(|document| Some((document.reply, document.members.get(member)?.as_str()?.to_owned())))
+        documents.find_map(|document| Some((document.reply, document.members.get(member)?.clone())))
+    }
+
+    /// A member that is a URL, from the first document of the issuer that has it.
+    pub(crate) fn endpoint(&self, issuer: &str, member: &str) -> Option<(&Reply, String)> {
+        let (reply, value) = self.member(issuer, member)?;
+        Some((reply, value.as_str()?.to_owned()))
     }
 }
 

@@ -35,7 +35,7 @@ pub(super) fn checks(facts: &Facts) -> Vec<Check> {
     checks.push(Check::ok(CheckName::IssuerIdentity, "the document names this issuer, byte for byte"));
     let members = &document.members;
     checks.extend(keys::checks(facts));
-    checks.push(algorithms(members));
+    checks.push(algorithms(facts));
     checks.push(introspection(facts));
     checks.push(pkce(members));
     checks.push(registration(members));
@@ -43,9 +43,8 @@ pub(super) fn checks(facts: &Facts) -> Vec<Check> {
     checks.push(Check::note(CheckName::ResourceParameter, message));
     checks.push(match texts(members, "scopes_supported") {
         None => Check::note(CheckName::IssuerScopes, "the metadata does not list scopes"),
-        Some(scopes) => {
-            Check::ok(CheckName::IssuerScopes, format!("{} scopes are listed", scopes.len())).details(listed(&scopes))
-        }
+        Some(scopes) => Check::ok(CheckName::IssuerScopes, format!("scopes in the metadata: {}", scopes.len()))
+            .details(listed(&scopes)),
     });
     checks
 }
@@ -109,9 +108,10 @@ fn other_issuer(expected: &str, document: &IssuerDocument<'_>) -> Check {
 }
 
 /// The algorithms of ID tokens. Metadata does not list those of access tokens, but servers use the same keys for both.
-fn algorithms(members: &Map<String, Value>) -> Check {
+fn algorithms(facts: &Facts) -> Check {
     let name = CheckName::Algorithms;
-    let Some(listed) = texts(members, "id_token_signing_alg_values_supported") else {
+    let member = facts.issuer.member(&facts.deployment.issuer, "id_token_signing_alg_values_supported");
+    let Some(listed) = member.as_ref().and_then(|(_, value)| strings(value)) else {
         return Check::note(name, "the metadata does not list signature algorithms");
     };
     let accepted = AllowedAlgorithms::supported();
@@ -169,7 +169,11 @@ fn registration(members: &Map<String, Value>) -> Check {
 
 /// The strings of a member that is an array.
 pub(super) fn texts<'m>(members: &'m Map<String, Value>, name: &str) -> Option<Vec<&'m str>> {
-    Some(members.get(name)?.as_array()?.iter().filter_map(Value::as_str).collect())
+    strings(members.get(name)?)
+}
+
+fn strings(value: &Value) -> Option<Vec<&str>> {
+    Some(value.as_array()?.iter().filter_map(Value::as_str).collect())
 }
 
 /// The values of a list for the details of a check: not more than fit on a screen.

@@ -142,7 +142,7 @@ fn authorization_servers(facts: &Facts, document: &Map<String, Value>) -> Check 
     Check::fault(name, format!("the metadata names another authorization server than the given issuer{difference}"))
         .expected(issuer)
         .found(&servers.join(" "))
-        .repair("configure the issuer exactly as its metadata has it")
+        .repair("if the given issuer is the right one, configure it; otherwise give the one that was found")
         .code(&code)
 }
 
@@ -158,7 +158,7 @@ fn scopes(facts: &Facts, document: &Map<String, Value>) -> Check {
         None => Vec::new(),
     };
     if unknown.is_empty() {
-        return Check::ok(name, format!("{} scopes are listed", scopes.len())).details(listed(&scopes));
+        return Check::ok(name, format!("scopes in the metadata: {}", scopes.len())).details(listed(&scopes));
     }
     let message = "the authorization server does not list some scopes of the resource: it may refuse to grant them";
     Check::note(name, message)
