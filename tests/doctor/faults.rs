@@ -125,7 +125,7 @@ const FAULTS: &[Row] = &[
         |it| it.app = redirected_metadata,
         "resource.metadata",
         1,
-        &["a redirect to"],
+        &["a redirect to", "serve the document at this URL"],
     ),
     (
         "metadata with another resource",

@@ -12,7 +12,8 @@ use crate::printable::{excerpt, public_part, quoted};
 use crate::reply::{Problem, Reply};
 use crate::survey::REQUEST_HEADERS;
 
-pub(super) fn checks(facts: &Facts) -> Vec<Check> {
+/// `without_keys` is the check because of which the resource server cannot have the keys of the issuer.
+pub(super) fn checks(facts: &Facts, without_keys: Option<CheckName>) -> Vec<Check> {
     let first = &facts.mcp.without_token;
     let address = address(facts, first);
     let (Status::Ok, Ok(response)) = (address.status, first.response()) else {
@@ -25,7 +26,9 @@ pub(super) fn checks(facts: &Facts) -> Vec<Check> {
         return checks;
     }
     checks.push(protected);
-    match BearerChallenge::from_headers(response.headers()) {
+    let challenge = BearerChallenge::from_headers(response.headers());
+    let has_challenge = challenge.is_ok();
+    match challenge {
         Ok(challenge) => {
             checks.push(Check::ok(CheckName::Challenge, "the 401 has a `Bearer` challenge"));
             checks.push(metadata_link(facts, &challenge));
@@ -37,7 +40,13 @@ pub(super) fn checks(facts: &Facts) -> Vec<Check> {
             checks.extend(names.map(|name| Check::not_reached(name, CheckName::Challenge)));
         }
     }
-    checks.extend(facts.mcp.with_invalid_token.as_ref().map(invalid_token));
+    checks.extend(facts.mcp.with_invalid_token.as_ref().map(|reply| match (reply.status(), without_keys) {
+        (Some(StatusCode::SERVICE_UNAVAILABLE), Some(reason)) => Check::not_reached(CheckName::InvalidToken, reason),
+        (Some(StatusCode::UNAUTHORIZED), _) if !has_challenge => {
+            Check::not_reached(CheckName::InvalidToken, CheckName::Challenge)
+        }
+        _ => invalid_token(reply),
+    }));
     checks.extend(facts.mcp.unknown_path.as_ref().map(unknown_path));
     if let (Some(origin), Some(page)) = (&facts.deployment.origin, &facts.mcp.from_page) {
         checks.push(cors_of(page, origin));
@@ -158,7 +167,7 @@ fn no_challenge(reason: NoChallenge) -> Check {
         NoChallenge::OtherScheme => "the 401 does not have a challenge of the scheme `Bearer`",
     };
     Check::fault(CheckName::Challenge, message)
-        .repair("let the layer answer, and let no gateway replace or remove the header")
+        .repair("let the layer respond: a gateway must not replace or remove the header")
         .code(".route_layer(server.bearer_layer())")
 }
 
@@ -221,8 +230,9 @@ fn invalid_token(reply: &Reply) -> Check {
         }
         (StatusCode::UNAUTHORIZED, found) => {
             let check = Check::fault(name, "the 401 for a made-up token does not have `error=\"invalid_token\"`");
-            let check = check.expected("invalid_token").found(found.unwrap_or_default());
-            check.repair("let the layer answer, and let no gateway replace the header `WWW-Authenticate`")
+            let check = check.expected("invalid_token");
+            let check = if let Some(found) = found { check.found(found) } else { check };
+            check.repair("let the layer respond: a gateway must not replace the header `WWW-Authenticate`")
         }
         (StatusCode::SERVICE_UNAVAILABLE, _) => {
             Check::unknown(name, "the server cannot verify tokens now: a made-up token gets 503")

@@ -12,7 +12,10 @@ use crate::reply::{Problem, Reply};
 
 /// All checks, in the order of the list.
 pub(crate) fn all(facts: &Facts) -> Vec<Check> {
-    [issuer::checks(facts), resource::checks(facts), mcp::checks(facts)].concat()
+    let of_issuer = issuer::checks(facts);
+    let without_keys = of_issuer.iter().find(|check| check.is_cause() && NEEDED_FOR_KEYS.contains(&check.name));
+    let of_mcp = mcp::checks(facts, without_keys.map(|check| check.name));
+    [of_issuer, resource::checks(facts), of_mcp].concat()
 }
 
 /// The check of a document that could not be fetched or read. `what` starts the message.
@@ -28,6 +31,10 @@ fn problem(name: CheckName, what: &str, reply: &Reply, problem: &Problem) -> Che
         None => check,
     }
 }
+
+/// If one of these checks does not succeed, the resource server does not have the keys of the issuer either.
+const NEEDED_FOR_KEYS: [CheckName; 4] =
+    [CheckName::IssuerMetadata, CheckName::IssuerIdentity, CheckName::KeySet, CheckName::Keys];
 
 #[cfg(test)]
 mod tests;

@@ -80,7 +80,12 @@ fn metadata(facts: &Facts, used: Option<&Reply>) -> Check {
             check.repair("let everybody read this path: check the gateway, and the check of the `Origin` header")
         }
         Problem::Status(status) if status.is_client_error() => check
-            .repair("serve the metadata; if a gateway changes paths, forward this one, or set another URL")
+            .repair(
+                "serve the metadata; if a gateway changes paths, let it forward this one, or call `metadata_url(..)`",
+            )
+            .code(".merge(server.metadata_router())"),
+        Problem::Redirect(_) => check
+            .repair("serve the document at this URL: not all clients follow a redirect")
             .code(".merge(server.metadata_router())"),
         Problem::NotJson(_) => check
             .repair("another handler answers at this path: serve the metadata there")
