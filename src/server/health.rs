@@ -27,7 +27,7 @@ use crate::verify::IssuerVerifier;
 ///       "fetched_at": 1800000000,
 ///       "fresh_until": 1800000300,
 ///       "unusable_key_count": 1,
-///       "unusable_keys": [{ "name": "2019-key", "reason": "its size is not accepted" }],
+///       "unusable_keys": [{ "name": "2019-key", "reason": "its modulus or exponent has a size that is not accepted" }],
 ///       "introspection": "credentials_rejected",
 ///       "last_error": "https://auth.example.com/introspect rejects the client credentials of this server with status 401",
 ///       "retry_in": 5

@@ -386,6 +386,36 @@ async fn a_token_confirms_the_credentials_at_a_server_that_rejects_made_up_token
 }
 
 #[tokio::test(start_paused = true)]
+async fn credentials_that_are_rejected_later_are_not_ready_until_they_are_accepted() {
+    let clock = TestClock::new();
+    let issuer = TestIssuer::builder(ISSUER).clock(clock.clone()).build();
+    let client = Introspecting::with(&issuer, 401, r#"{"error":"invalid_client"}"#);
+    let rejection = client.page.lock().unwrap().take();
+    let introspecting = Issuer::discover(ISSUER).http_client(client.clone());
+    let introspecting = introspecting.introspect_all(ClientCredentials::basic("client", "secret"));
+    let server = ResourceServer::builder(RESOURCE).issuer(introspecting).clock(clock).build().await.unwrap();
+    let app = App::new(server.bearer_layer());
+    let token = || issuer.token().audience(RESOURCE).opaque();
+    assert_eq!(app.with_token(&token()).await.verdict(), "OK");
+    // The client gets another secret at the authorization server.
+    *client.page.lock().unwrap() = rejection;
+    sleep(Duration::from_secs(180)).await;
+    assert_eq!(app.with_token(&token()).await.verdict(), "R503");
+    assert_eq!(state(&server), IntrospectionState::Ready, "one token may be the cause");
+    for _ in 0..5 {
+        assert_eq!(app.with_token(&token()).await.verdict(), "R503");
+    }
+    // It stays so, also when the circuit breaker lets a request through.
+    for _ in 0..100 {
+        assert_eq!((state(&server), server.health().is_ready()), (IntrospectionState::CredentialsRejected, false));
+        sleep(Duration::from_secs(7)).await;
+    }
+    *client.page.lock().unwrap() = None;
+    sleep(Duration::from_secs(61)).await;
+    assert_eq!((state(&server), server.health().is_ready()), (IntrospectionState::Ready, true));
+}
+
+#[tokio::test(start_paused = true)]
 async fn every_state_of_introspection_is_reported() {
     let fixture = Fixture::new().await;
     assert_eq!(state(&fixture.server), IntrospectionState::NotUsed);

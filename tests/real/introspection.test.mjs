@@ -100,6 +100,8 @@ test('with opaque tokens enabled, JWTs are still verified locally, without intro
   const { key } = provider;
   const claims = (changes) => accessTokenClaims(provider.issuer, server.resource, changes);
   const foreign = await SigningKey.generate('ES256', key.kid);
+  // The check of the client credentials at start-up.
+  assert.equal(provider.introspections, 1);
 
   assertAccepted(await initialize(server.url, await provider.token({ resource: server.resource })));
   for (const token of [
@@ -111,11 +113,11 @@ test('with opaque tokens enabled, JWTs are still verified locally, without intro
   ]) {
     assertRejected(await initialize(server.url, token), 401, { ...challenge(server), error: 'invalid_token' });
   }
-  assert.equal(provider.introspections, 0);
+  assert.equal(provider.introspections, 1);
 
   provider.accessTokenFormat = 'opaque';
   assertAccepted(await initialize(server.url, await provider.token({ resource: server.resource })));
-  assert.equal(provider.introspections, 1);
+  assert.equal(provider.introspections, 2);
 });
 
 test('with MCP_INTROSPECT_ALL=1, a valid JWT gets 503 if the provider does not introspect JWTs', async (t) => {
@@ -123,11 +125,12 @@ test('with MCP_INTROSPECT_ALL=1, a valid JWT gets 503 if the provider does not i
   const { resource } = server;
 
   await t.test(`${MANY} valid JWTs of the provider get 503, and the log names the setting`, async () => {
+    const before = provider.introspections;
     for (let request = 0; request < MANY; request += 1) {
       const token = await provider.key.sign(accessTokenClaims(provider.issuer, resource));
       assertUnavailable(await initialize(server.url, token));
     }
-    assert.equal(provider.introspections, MANY);
+    assert.equal(provider.introspections, before + MANY);
     await server.printed(/ERROR mcp_bearer.*introspect_opaque/);
   });
 
@@ -151,9 +154,23 @@ test('with MCP_INTROSPECT_ALL=1, a valid JWT gets 503 if the provider does not i
   });
 });
 
-test('a server with a wrong client secret responds with 503, not 401, and logs the reason', async (t) => {
+test('a server with a wrong client secret does not start, and says why', async (t) => {
   const wrong = `${INTROSPECTOR.secret}?`;
-  const { provider, server } = await opaqueFixture(t, { environment: { MCP_INTROSPECTION_CLIENT_SECRET: wrong } });
+  const environment = { MCP_INTROSPECTION_CLIENT_SECRET: wrong };
+  const started = opaqueFixture(t, { environment });
+
+  await assert.rejects(started, (error) => {
+    assert.match(error.message, /the server ended with 1/);
+    assert.match(error.message, /rejects the client credentials for introspection; check the client id, the secret/);
+    assert.ok(!error.message.includes(wrong), error.message);
+    return true;
+  });
+});
+
+test('a server with MCP_LAZY=1 and a wrong client secret responds with 503, not 401, and logs the reason', async (t) => {
+  const wrong = `${INTROSPECTOR.secret}?`;
+  const environment = { MCP_INTROSPECTION_CLIENT_SECRET: wrong, MCP_LAZY: '1' };
+  const { provider, server } = await opaqueFixture(t, { environment });
   const token = await provider.token({ resource: server.resource });
 
   assertUnavailable(await initialize(server.url, token));
