@@ -7,7 +7,8 @@ use http_body_util::Full;
 use pin_project_lite::pin_project;
 
 pin_project! {
-    /// The body of a response that passed the bearer layer: the body of the inner service, or of a rejection.
+    /// The body of a response that passed the bearer layer: the body of the inner service, or of a response
+    /// that the layer makes itself.
     #[derive(Debug)]
     pub struct BearerBody<B> {
         #[pin]

@@ -55,8 +55,8 @@ impl MetadataReach {
         if !self.is_published.load(Ordering::Relaxed) {
             if !self.is_missing_logged.swap(true, Ordering::Relaxed) {
                 tracing::warn!(target: "mcp_bearer::metadata", metadata_url = &**metadata_url,
-                    "no route leads to the metadata document that challenges name: merge `server.metadata_router()` into the \
-                     outermost router, or route requests to `server.metadata_service()`");
+                    "no route leads to the metadata document that challenges name: merge `server.metadata_router()` into \
+                     the outermost router, or route requests to `server.metadata_service()`");
             }
             return;
         }
@@ -82,8 +82,8 @@ impl MetadataReach {
             tracing::warn!(target: "mcp_bearer::metadata", metadata_url, challenges = CHALLENGES,
                 "no client has requested the metadata document that challenges name: request its URL from outside; \
                  likely causes are a `metadata_router()` nested below a path, a proxy that does not forward \
-                 `/.well-known`, or a resource identifier with another origin than clients use; ignore this if a gateway or a \
-                 cache serves the document, or if your clients do not need it");
+                 `/.well-known`, or a resource identifier with another origin than clients use; ignore this if a gateway or \
+                 a cache serves the document, or if your clients do not need it");
         }
     }
 

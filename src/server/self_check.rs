@@ -26,8 +26,8 @@ impl ResourceServer {
     /// 1. GET of the path of the [metadata URL](Self::metadata_url). The response must be 200 with the document of this
     ///    server, and must not come from a bearer layer that covers the document.
     /// 2. GET of the path of the resource identifier. The response must be 401 with a challenge that names the metadata URL.
-    ///    If it is 405, a POST follows, because an MCP endpoint or a REST route may have only POST. If it does not have a challenge, a
-    ///    request with malformed credentials follows: a layer that [allows anonymous
+    ///    If it is 405, a POST follows, because an MCP endpoint or a REST route may have only POST. If it does not have a
+    ///    challenge, a request with malformed credentials follows: a layer that [allows anonymous
     ///    requests](crate::BearerAuthLayer::allow_anonymous) rejects it.
     /// 3. GET of a path that does not exist. The response must be 404, which clients need when they search for metadata.
     ///
