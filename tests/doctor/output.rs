@@ -7,6 +7,7 @@ use axum::Router;
 use axum::http::{HeaderValue, Request};
 use axum::middleware::{Next, from_fn, map_response};
 use axum::response::Response;
+use axum::routing::get;
 use mcp_bearer::jose::JwkSet;
 use mcp_bearer::testing::{Endpoint, Fault};
 use mcp_bearer::{Issuer, ResourceServer};
@@ -184,4 +185,17 @@ async fn the_number_of_requests_to_the_resource_server_is_bounded() {
     deployment.examine(&[]).await;
     let requests = REQUESTS.load(Ordering::SeqCst);
     assert!((10..=16).contains(&requests), "{requests}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_allows_only_get_has_no_fault() {
+    let mut deployment = Deployment::new().await;
+    deployment.app = |server| {
+        let notes = get(async || "[]").route_layer(server.bearer_layer());
+        let app = Router::new().route("/mcp", notes).layer(server.cors_layer());
+        app.merge(server.metadata_router())
+    };
+    deployment.more_arguments = vec!["--rest".to_owned()];
+    let run = deployment.examine(&[]).await;
+    assert_eq!(run.exit_status, 0, "{}", run.stdout);
 }

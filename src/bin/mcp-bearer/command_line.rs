@@ -33,6 +33,10 @@ pub(crate) struct DoctorArguments {
     #[arg(long, value_name = "URL")]
     pub(crate) mcp: Option<String>,
 
+    /// Sends GET requests instead of calls of a tool, for an endpoint that is not an MCP server.
+    #[arg(long)]
+    pub(crate) rest: bool,
+
     /// The origin of a web page that is a client. Default: MCP Inspector on this machine.
     #[arg(long, value_name = "ORIGIN", default_value = "http://localhost:6274", conflicts_with = "no_browser")]
     pub(crate) origin: String,

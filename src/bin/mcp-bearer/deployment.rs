@@ -21,8 +21,51 @@ pub(crate) struct Deployment {
     pub(crate) mcp: String,
     /// A URL beside the MCP endpoint that should not exist.
     pub(crate) unknown_url: String,
+    pub(crate) protocol: Protocol,
     /// The origin of a web page, unless the checks for browsers are left out.
     pub(crate) origin: Option<String>,
+}
+
+/// The protocol of the endpoint, which decides the requests to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    /// The Streamable HTTP transport of MCP: POST with a message.
+    Mcp,
+    /// Any other HTTP service: GET, which changes nothing.
+    Rest,
+}
+
+impl Protocol {
+    pub(crate) const fn method(self) -> &'static str {
+        match self {
+            Self::Mcp => "POST",
+            Self::Rest => "GET",
+        }
+    }
+
+    /// The request headers of clients that need a preflight, in the order and in the case of Fetch.
+    pub(crate) const fn request_headers(self) -> &'static [&'static str] {
+        match self {
+            Self::Mcp => &[
+                "authorization",
+                "content-type",
+                "last-event-id",
+                "mcp-method",
+                "mcp-name",
+                "mcp-protocol-version",
+                "mcp-session-id",
+            ],
+            Self::Rest => &["authorization", "content-type"],
+        }
+    }
+
+    /// The response headers that scripts read. The first one is necessary.
+    pub(crate) const fn response_headers(self) -> &'static [&'static str] {
+        match self {
+            Self::Mcp => &["WWW-Authenticate", "Mcp-Session-Id", "MCP-Protocol-Version", "Retry-After"],
+            Self::Rest => &["WWW-Authenticate", "Retry-After"],
+        }
+    }
 }
 
 impl Deployment {
@@ -60,6 +103,7 @@ impl Deployment {
             metadata_url,
             mcp: mcp.to_owned(),
             unknown_url,
+            protocol: if arguments.rest { Protocol::Rest } else { Protocol::Mcp },
             origin,
         })
     }
@@ -150,6 +194,7 @@ mod tests {
             mcp: mcp.map(str::to_owned),
             origin: "http://localhost:6274".to_owned(),
             no_browser: false,
+            rest: false,
             json: false,
         };
         Deployment::new(&arguments, &Probe::new().unwrap())

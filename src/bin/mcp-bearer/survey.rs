@@ -6,7 +6,7 @@ use http::{HeaderName, Method, StatusCode, header};
 use serde_json::json;
 
 use crate::challenge::BearerChallenge;
-use crate::deployment::Deployment;
+use crate::deployment::{Deployment, Protocol};
 use crate::facts::{Facts, IssuerFacts, McpFacts, ResourceFacts, have_same_origin};
 use crate::probe::Probe;
 use crate::reply::Reply;
@@ -39,9 +39,12 @@ async fn survey_issuer(probe: &Probe, deployment: &Deployment) -> IssuerFacts {
 }
 
 async fn survey_mcp(probe: &Probe, deployment: &Deployment) -> McpFacts {
-    let send = async |headers: &[(HeaderName, &str)]| {
-        let headers = [MESSAGE_HEADERS, headers].concat();
-        probe.request(Method::POST, &deployment.mcp, &headers, MESSAGE).await
+    let send = async |headers: &[(HeaderName, &str)]| match deployment.protocol {
+        Protocol::Mcp => {
+            let headers = [MESSAGE_HEADERS, headers].concat();
+            probe.request(Method::POST, &deployment.mcp, &headers, MESSAGE).await
+        }
+        Protocol::Rest => probe.get(&deployment.mcp, &[ACCEPT_JSON, headers].concat()).await,
     };
     let without_token = send(&[]).await;
     let mut facts =
@@ -54,7 +57,8 @@ async fn survey_mcp(probe: &Probe, deployment: &Deployment) -> McpFacts {
     facts.unknown_path = Some(probe.get(&deployment.unknown_url, &[]).await);
     if let Some(origin) = &deployment.origin {
         facts.from_page = Some(send(&[(header::ORIGIN, origin)]).await);
-        facts.preflight = Some(preflight(probe, &deployment.mcp, origin, "POST", REQUEST_HEADERS).await);
+        let (method, headers) = (deployment.protocol.method(), deployment.protocol.request_headers().join(","));
+        facts.preflight = Some(preflight(probe, &deployment.mcp, origin, method, &headers).await);
     }
     facts
 }
@@ -132,8 +136,5 @@ const MESSAGE_HEADERS: &[(HeaderName, &str)] =
 /// A call of a tool that does not exist. It changes nothing if the endpoint is not protected. Servers that let everybody list
 /// their tools still need a token for a call.
 const MESSAGE: &str = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"mcp-bearer-doctor-unknown-tool","arguments":{}}}"#;
-/// The request headers of MCP clients that need a preflight. Names are in the order that Fetch gives them.
-pub(crate) const REQUEST_HEADERS: &str =
-    "authorization,content-type,last-event-id,mcp-method,mcp-name,mcp-protocol-version,mcp-session-id";
 /// The end of the year 2099.
 const FAR_FUTURE: u64 = 4_102_444_799;

@@ -7,10 +7,10 @@ use super::problem;
 use crate::challenge::{BearerChallenge, NoChallenge};
 use crate::check::{Check, CheckName, Status};
 use crate::cors;
+use crate::deployment::Protocol;
 use crate::facts::{Facts, have_same_origin};
 use crate::printable::{excerpt, public_part, quoted};
 use crate::reply::{Problem, Reply};
-use crate::survey::REQUEST_HEADERS;
 
 /// `without_keys` is the check because of which the resource server cannot have the keys of the issuer.
 pub(super) fn checks(facts: &Facts, without_keys: Option<CheckName>) -> Vec<Check> {
@@ -49,8 +49,8 @@ pub(super) fn checks(facts: &Facts, without_keys: Option<CheckName>) -> Vec<Chec
     }));
     checks.extend(facts.mcp.unknown_path.as_ref().map(unknown_path));
     if let (Some(origin), Some(page)) = (&facts.deployment.origin, &facts.mcp.from_page) {
-        checks.push(cors_of(page, origin));
-        checks.extend(facts.mcp.preflight.as_ref().map(|reply| preflight(reply, origin)));
+        checks.push(cors_of(page, origin, facts.deployment.protocol));
+        checks.extend(facts.mcp.preflight.as_ref().map(|reply| preflight(reply, origin, facts.deployment.protocol)));
     }
     checks
 }
@@ -265,7 +265,7 @@ fn unknown_path(reply: &Reply) -> Check {
     }
 }
 
-fn cors_of(page: &Reply, origin: &str) -> Check {
+fn cors_of(page: &Reply, origin: &str, protocol: Protocol) -> Check {
     let name = CheckName::McpCors;
     let Some(headers) = page.headers() else {
         return Check::unknown(name, "the request of a web page got no response");
@@ -280,7 +280,7 @@ fn cors_of(page: &Reply, origin: &str) -> Check {
         let message = format!("a web page of {origin} cannot read the 401: no `Access-Control-Allow-Origin`");
         return Check::fault(name, message).repair(repair).code(code);
     }
-    match cors::hidden(headers, EXPOSED).as_slice() {
+    match cors::hidden(headers, protocol.response_headers()).as_slice() {
         [] => Check::ok(name, format!("a web page of {origin} can read the challenge")),
         hidden @ ["WWW-Authenticate", ..] => Check::fault(name, "a web page cannot read the challenge of the 401")
             .expected(&format!("Access-Control-Expose-Headers: {}", hidden.join(", ")))
@@ -292,7 +292,7 @@ fn cors_of(page: &Reply, origin: &str) -> Check {
     }
 }
 
-fn preflight(reply: &Reply, origin: &str) -> Check {
+fn preflight(reply: &Reply, origin: &str, protocol: Protocol) -> Check {
     let name = CheckName::Preflight;
     let (Some(status), Some(headers)) = (reply.status(), reply.headers()) else {
         return Check::unknown(name, "the preflight of a web page got no response");
@@ -310,10 +310,9 @@ fn preflight(reply: &Reply, origin: &str) -> Check {
         let message = format!("the preflight does not allow pages of {origin}");
         return Check::fault(name, message).repair(repair).code(code);
     }
-    let names: Vec<_> = REQUEST_HEADERS.split(',').collect();
-    match cors::refused(headers, &names).as_slice() {
+    match cors::refused(headers, protocol.request_headers()).as_slice() {
         [] => Check::ok(name, format!("a web page of {origin} can send requests")),
-        refused => Check::fault(name, "the preflight does not allow all request headers of MCP clients")
+        refused => Check::fault(name, "the preflight does not allow all request headers of clients")
             .expected(&format!("Access-Control-Allow-Headers: {}", refused.join(", ")))
             .repair(repair)
             .code(code),
@@ -334,8 +333,6 @@ fn path_of(url: &str) -> &str {
     path.split(['?', '#']).next().unwrap_or_default()
 }
 
-/// The response headers that scripts of MCP clients read. The first one is necessary.
-const EXPOSED: &[&str] = &["WWW-Authenticate", "Mcp-Session-Id", "MCP-Protocol-Version", "Retry-After"];
 const IN_ORDER: &[CheckName] = &[
     CheckName::Address,
     CheckName::ResourceOfEndpoint,

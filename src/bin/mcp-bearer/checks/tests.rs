@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::all;
 use crate::check::{Check, CheckName, Status};
-use crate::deployment::Deployment;
+use crate::deployment::{Deployment, Protocol};
 use crate::facts::{Facts, IssuerFacts, McpFacts, ResourceFacts};
 use crate::reply::{NoReply, Reply};
 use crate::report::Report;
@@ -64,6 +64,7 @@ fn healthy() -> Facts {
             root_metadata_url: None,
             mcp: RESOURCE.to_owned(),
             unknown_url: "https://mcp.example.com/unknown".to_owned(),
+            protocol: Protocol::Mcp,
             origin: Some(ORIGIN.to_owned()),
         },
         issuer: issuer(&metadata()),
