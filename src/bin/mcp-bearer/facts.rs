@@ -61,16 +61,15 @@ impl Facts {
     pub(crate) fn issuer_document(&self) -> Option<IssuerDocument<'_>> {
         self.issuer.document_of(&self.deployment.issuer)
     }
-
-    /// The protected resource metadata that a client uses, and the reply that it is from.
-    pub(crate) fn resource_document(&self) -> Option<(&Reply, Map<String, Value>)> {
-        let ResourceFacts { at_path, at_root, at_link, .. } = &self.resource;
-        let places = [at_link.as_ref(), Some(at_path), at_root.as_ref()].into_iter().flatten();
-        places.filter_map(|reply| Some((reply, reply.document().ok()?))).next()
-    }
 }
 
 impl ResourceFacts {
+    /// The protected resource metadata that a client uses, and the reply that it is from.
+    pub(crate) fn used(&self) -> Option<(&Reply, Map<String, Value>)> {
+        let places = [self.at_link.as_ref(), Some(&self.at_path), self.at_root.as_ref()].into_iter().flatten();
+        places.filter_map(|reply| Some((reply, reply.document().ok()?))).next()
+    }
+
     /// The resource that the metadata at a URL names where no client looks for it.
     pub(crate) fn resource_elsewhere(&self) -> Option<String> {
         Some(self.elsewhere.as_ref()?.document().ok()?.get("resource")?.as_str()?.to_owned())

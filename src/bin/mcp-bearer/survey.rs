@@ -9,7 +9,7 @@ use crate::challenge::BearerChallenge;
 use crate::deployment::{Deployment, Protocol};
 use crate::facts::{Facts, IssuerFacts, McpFacts, ResourceFacts, have_same_origin};
 use crate::probe::Probe;
-use crate::reply::Reply;
+use crate::reply::{NoReply, Reply};
 
 /// Sends all requests: at most 3 for the metadata of the issuer, 1 for its key set, 5 to the MCP endpoint, and 11 for the
 /// metadata of the resource. A request whose connection is closed without a response is sent once more.
@@ -24,10 +24,10 @@ async fn survey_issuer(probe: &Probe, deployment: &Deployment) -> IssuerFacts {
     let mut documents = Vec::new();
     for url in &deployment.issuer_documents {
         let reply = probe.get(url, ACCEPT_JSON).await;
-        // All URLs have the same host.
-        let is_reachable = reply.result.is_ok();
+        let is_unreachable = matches!(reply.result, Err(NoReply::Unreachable(_) | NoReply::Certificate(_)));
         documents.push(reply);
-        if !is_reachable {
+        // All URLs have the same host.
+        if is_unreachable {
             break;
         }
     }
@@ -79,9 +79,7 @@ async fn survey_resource(probe: &Probe, deployment: &Deployment, mcp: &McpFacts)
     if let Some(link) = link {
         facts.at_link = Some(probe.get(&link, ACCEPT_JSON).await);
     }
-    let places = [Some(&facts.at_path), facts.at_link.as_ref(), facts.at_root.as_ref()];
-    let found = places.into_iter().flatten().find(|reply| reply.document().is_ok());
-    let Some(found) = found else {
+    let Some((found, _)) = facts.used() else {
         if facts.at_path.status() == Some(StatusCode::NOT_FOUND) {
             facts.elsewhere = find_elsewhere(probe, deployment).await;
         }

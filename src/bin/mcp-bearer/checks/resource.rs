@@ -19,7 +19,7 @@ pub(super) fn checks(facts: &Facts) -> Vec<Check> {
         let note = Check::note(CheckName::ResourceHttps, "the resource is plain http: tokens can be read on the way");
         checks.push(note.repair("use https").code("ResourceServer::builder(\"https://...\")"));
     }
-    let found = facts.resource_document();
+    let found = facts.resource.used();
     let metadata = metadata(facts, found.as_ref().map(|(reply, _)| *reply));
     let is_reached = metadata.status != Status::Unknown;
     checks.push(metadata);
