@@ -7,7 +7,9 @@ use url::Url;
 
 use crate::error::{BuildError, BuildErrorKind};
 use crate::escape::Escaped;
-use crate::http_client::{ConnectionProblem, DocumentError, FetchError, FetchErrorKind, MAX_FOUND};
+use crate::http_client::{
+    ConnectionProblem, DocumentError, FetchError, FetchErrorKind, HttpError, HttpErrorKind, MAX_FOUND,
+};
 use crate::identifier::{self, IssuerUrl, PlainHttp};
 
 impl BuildError {
@@ -102,7 +104,14 @@ fn no_response(name: &str, error: &FetchError) -> String {
         ConnectionProblem::Other => {
             let root = std::iter::successors(error.source(), |cause| (**cause).source()).last();
             let root = root.map_or_else(|| "no response".to_owned(), ToString::to_string);
-            (root, format!("check its URL and whether it runs; {CONTAINER}; {LAZY}"))
+            let repair = match error.http_error().map(HttpError::kind) {
+                // The message of these says what to do.
+                Some(HttpErrorKind::ForbiddenAddress | HttpErrorKind::Redirected | HttpErrorKind::Setup) => {
+                    return format!("the issuer {name} cannot be reached: {root}");
+                }
+                _ => format!("check its URL and whether it runs; {CONTAINER}; {LAZY}"),
+            };
+            (root, repair)
         }
     };
     format!("the issuer {name} cannot be reached: {problem}; {repair}")
@@ -178,8 +187,55 @@ fn quoted(text: &str) -> String {
 }
 
 /// In a container, `localhost` is the container itself.
-const CONTAINER: &str = "if this machine reaches it by another URL, as inside a container, keep the issuer as it is in the tokens, \
-                         and call `well_known_url(..)` or `jwks_uri(..)` with that URL, and `dangerously_allow_http()` if it is \
-                         plain http";
+const CONTAINER: &str = "if this machine reaches it by another URL, as inside a container, where `localhost` is the container, keep the \
+                         issuer as it is in the tokens, and call `well_known_url(..)` or `jwks_uri(..)` with that URL, and \
+                         `dangerously_allow_http()` if it is plain http";
 /// Only for causes that may end without a change of the configuration.
 const LAZY: &str = "to start before it is available, use `build_lazy`";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of_client(kind: HttpErrorKind) -> String {
+        let error = FetchError::from_http_error("https://h/jwks", HttpError::new(kind));
+        unreachable("https://h", Some(Arc::new(error))).to_string()
+    }
+
+    #[test]
+    fn an_error_of_the_http_client_has_its_own_advice() {
+        for (kind, advice, is_lazy_advised) in [
+            (HttpErrorKind::ForbiddenAddress, "`jwks_uri(..)`", false),
+            (HttpErrorKind::Redirected, "build the client without redirects", false),
+            (HttpErrorKind::TooLarge, "the response is too large", false),
+            (HttpErrorKind::Connect, "whether it runs", true),
+            (HttpErrorKind::Timeout, "firewalls", true),
+        ] {
+            let text = of_client(kind);
+            assert!(text.contains(advice) && text.contains("\"https://h\""), "{text}");
+            assert_eq!(text.contains("build_lazy"), is_lazy_advised, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_name_of_an_issuer_is_escaped_and_cut() {
+        let issuer = format!("https://h/\u{1b}{}", "x".repeat(500));
+        let text = unreachable(&issuer, None).to_string();
+        assert!(text.contains("\\u{1b}xxx") && text.len() < 300, "{text}");
+    }
+
+    #[test]
+    fn the_target_of_a_redirect_is_absolute_or_unknown() {
+        let long = format!("/{}", "x".repeat(200));
+        for (location, target) in [
+            ("/b", Some("https://h/b")),
+            ("b", Some("https://h/a/b")),
+            ("https://other/x", Some("https://other/x")),
+            ("//other/x", Some("https://other/x")),
+            ("javascript:x", None),
+            (long.as_str(), None),
+        ] {
+            assert_eq!(redirect_target("https://h/a/jwks", location).as_deref(), target, "{location}");
+        }
+    }
+}
