@@ -49,6 +49,7 @@ impl BearerChallenge {
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -65,5 +66,16 @@ mod tests {
         assert_eq!(found.resource_metadata.as_deref(), Some("https://h/x"));
         headers.insert("www-authenticate", HeaderValue::from_static("Bearer scope=\"a"));
         assert_eq!(BearerChallenge::from_headers(&headers), Err(NoChallenge::Malformed));
+    }
+
+    proptest! {
+        #[test]
+        fn every_header_is_read_without_a_panic(value in "(Bearer|DPoP|[ -~]|[,=\"\\\\ a-z]{0,4}|\u{e9}){0,12}") {
+            let mut headers = HeaderMap::new();
+            if let Ok(value) = HeaderValue::from_str(&value) {
+                headers.insert("www-authenticate", value);
+                let _either = BearerChallenge::from_headers(&headers);
+            }
+        }
     }
 }

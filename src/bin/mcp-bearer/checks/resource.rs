@@ -1,5 +1,7 @@
 //! The protected resource metadata, as a client fetches it.
 
+use std::collections::HashSet;
+
 use http::StatusCode;
 use serde_json::{Map, Value};
 
@@ -158,10 +160,9 @@ fn scopes(facts: &Facts, document: &Map<String, Value>) -> Check {
     };
     let of_issuer = facts.issuer_document();
     let of_issuer = of_issuer.as_ref().and_then(|document| texts(&document.members, "scopes_supported"));
-    let unknown: Vec<_> = match &of_issuer {
-        Some(known) => scopes.iter().copied().filter(|scope| !known.contains(scope)).collect(),
-        None => Vec::new(),
-    };
+    let known: Option<HashSet<&str>> = of_issuer.map(|scopes| scopes.into_iter().collect());
+    let is_known = |scope: &&str| known.as_ref().is_none_or(|known| known.contains(scope));
+    let unknown: Vec<_> = scopes.iter().copied().filter(|scope| !is_known(scope)).collect();
     if unknown.is_empty() {
         return Check::ok(name, format!("scopes in the metadata: {}", scopes.len())).details(listed(&scopes));
     }
