@@ -2,6 +2,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
 use super::{AuthorizationServerMetadata, Discovery, EndpointUrl};
 use crate::events::{Event, Failed, IssuerEvents, IssuerMismatch, MetadataFetched, Severity};
@@ -74,7 +75,7 @@ impl MetadataSource {
             (Some(known), _) if known.is_suspect && may_fetch => self.fetch().await.or(Ok(known.metadata)),
             (Some(known), _) => {
                 if may_fetch && now >= known.fresh_until {
-                    self.flights.start((), || Arc::clone(&self.shared).fetch());
+                    self.flights.start((), || self.shared.fetch_in_span());
                 }
                 Ok(known.metadata)
             }
@@ -95,7 +96,7 @@ impl MetadataSource {
 
     /// Fetches the metadata, even if it is fresh.
     pub(crate) async fn fetch(&self) -> FetchResult {
-        let fetched = self.flights.join((), DISCOVERY_LIMIT, || Arc::clone(&self.shared).fetch()).await;
+        let fetched = self.flights.join((), DISCOVERY_LIMIT, || self.shared.fetch_in_span()).await;
         fetched.unwrap_or_else(|| Err(self.shared.interrupted().into()))
     }
 
@@ -123,6 +124,13 @@ impl MetadataSource {
 }
 
 impl SharedSource {
+    /// Fetches in a span, whose parent is the span of the request that starts the fetch.
+    fn fetch_in_span(self: &Arc<Self>) -> impl Future<Output = FetchResult> + use<> {
+        let issuer = &*self.events.issuer;
+        let span = tracing::debug_span!(target: "mcp_bearer::keys", "fetch_metadata", issuer);
+        Arc::clone(self).fetch().instrument(span)
+    }
+
     fn lock(&self) -> MutexGuard<'_, MetadataCache> {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
 use super::breaker::{Outcome, Sent, Transition};
 use super::cache::ResponseCache;
@@ -108,7 +109,11 @@ impl Introspector {
             _ => {
                 let was_active = self.cache.was_active(&fingerprint);
                 let lookup = Lookup { fingerprint, token, expires_at, max_age, was_active, clock };
-                let work = || Arc::clone(self).run(lookup);
+                let work = || {
+                    let issuer = &*self.events.issuer;
+                    let span = tracing::debug_span!(target: "mcp_bearer::introspection", "introspect_token", issuer);
+                    Arc::clone(self).run(lookup).instrument(span)
+                };
                 // The longest time that a caller waits: in the waiting line, and for the result.
                 let longest = self.limits.max_wait.saturating_add(self.limits.time_limit);
                 let result = self.flights.join(fingerprint, longest, work).await;

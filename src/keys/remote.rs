@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
 use super::fetch::{Fetched, KeySetFetcher, Validators};
 use super::refresh::{Action, FETCH_LIMIT, Fetch, Refresh};
@@ -141,14 +142,14 @@ impl RemoteKeys {
     /// Makes sure that the running fetch has a task, also if the runtime of its first task has ended.
     fn start(&self, running: Option<Fetch>) {
         if let Some(fetch) = running {
-            self.flights.start(fetch, || Arc::clone(&self.shared).run(fetch));
+            self.flights.start(fetch, || self.shared.fetch_in_span(fetch));
         }
     }
 
     /// Waits for the end of the running fetch, which the first caller starts. `false` if that takes longer than `limit`.
     async fn wait(&self, running: Option<Fetch>, limit: Duration) -> bool {
         let Some(fetch) = running else { return false };
-        self.flights.join(fetch, limit, || Arc::clone(&self.shared).run(fetch)).await.is_some()
+        self.flights.join(fetch, limit, || self.shared.fetch_in_span(fetch)).await.is_some()
     }
 
     /// Whether there is a key set that may be used.
@@ -193,6 +194,13 @@ impl RemoteKeys {
 }
 
 impl SharedKeys {
+    /// Fetches in a span, whose parent is the span of the request that starts the fetch.
+    fn fetch_in_span(self: &Arc<Self>, fetch: Fetch) -> impl Future<Output = ()> + use<> {
+        let issuer = &*self.fetcher.events.issuer;
+        let span = tracing::debug_span!(target: "mcp_bearer::keys", "fetch_key_set", issuer);
+        Arc::clone(self).run(fetch).instrument(span)
+    }
+
     fn lock(&self) -> MutexGuard<'_, KeysState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -2,6 +2,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use serde::de::IgnoredAny;
+use tracing::Instrument as _;
 
 use super::issuer_verifier::Step;
 use super::{IssuerVerifier, Verification, VerifiedTokens, VerifyError, VerifyErrorKind};
@@ -60,7 +61,10 @@ impl Verifier {
     /// A panic in code of the application (token verifiers, key sources, HTTP clients, clocks, `route_opaque`) becomes an
     /// error. It leaves nothing half-changed: the crate calls no such code while it holds a lock.
     pub(crate) fn verify(self: &Arc<Self>, token: &[u8]) -> Verification {
+        // The span is disabled unless a subscriber asks for it.
+        let span = tracing::debug_span!(target: "mcp_bearer::verification", "verify_token");
         let verify = || {
+            let _entered = span.enter();
             // Row 1 of the table, for opaque tokens as well, and before the token is hashed for the cache.
             self.check_length(token.len())?;
             match &self.cache {
@@ -71,10 +75,13 @@ impl Verifier {
         let outage = |panicked: Panicked| VerifyError::unavailable(None).with_source(panicked);
         match catch_unwind(AssertUnwindSafe(verify)).unwrap_or_else(|_| Err(outage(Panicked(VERIFICATION)))) {
             Ok(Verification::Done(accepted)) => Verification::Done(accepted.map(|accepted| accepted.claims)),
-            Ok(Verification::Pending(pending)) => Verification::Pending(Box::pin(async move {
-                let accepted = catch_panic(VERIFICATION, pending).await.map_err(outage)?;
-                accepted.map(|accepted| accepted.claims)
-            })),
+            Ok(Verification::Pending(pending)) => {
+                let finish = async move {
+                    let accepted = catch_panic(VERIFICATION, pending).await.map_err(outage)?;
+                    accepted.map(|accepted| accepted.claims)
+                };
+                Verification::Pending(Box::pin(finish.instrument(span)))
+            }
             Err(error) => Verification::Done(Err(error)),
         }
     }

@@ -8,7 +8,7 @@ use tracing::span;
 use tracing::subscriber::Interest;
 use tracing::{Event, Level, Metadata, Subscriber};
 
-/// A subscriber that stores every event as one line.
+/// A subscriber that stores every event and every new span as one line.
 #[derive(Clone)]
 pub struct Capture {
     is_on: bool,
@@ -33,7 +33,8 @@ impl Subscriber for Capture {
     }
 
     fn new_span(&self, span: &span::Attributes<'_>) -> span::Id {
-        let mut line = Line(span.metadata().target().to_owned());
+        let metadata = span.metadata();
+        let mut line = Line(format!("span {} {}", metadata.target(), metadata.name()));
         span.record(&mut line);
         self.events.lock().unwrap().push((*span.metadata().level(), line.0));
         span::Id::from_u64(1)

@@ -397,3 +397,29 @@ fn every_cause_has_its_own_texts() {
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn each_verification_and_each_request_to_an_issuer_has_a_span() {
+    let capture = Capture::default();
+    let _guard = tracing::subscriber::set_default(capture.clone());
+    let issuer = TestIssuer::builder(ISSUER).introspection_client("rs", "secret").build();
+    let credentials = mcp_bearer::introspection::ClientCredentials::basic("rs", "secret");
+    let configured = issuer.issuer().introspect_opaque(credentials);
+    let server = ResourceServer::builder(RESOURCE).issuer(configured).build_lazy().unwrap();
+    let app = App::new(server.bearer_layer());
+    issuer.introspection_answer("opaque", json!({"active": true, "aud": RESOURCE}));
+    for token in [&issuer.token().audience(RESOURCE).sign(), "opaque"] {
+        assert_eq!(app.with_token(token).await.verdict(), "OK");
+    }
+    let spans: Vec<_> = capture.take().into_iter().filter(|(_, line)| line.starts_with("span mcp_bearer")).collect();
+    let count = |name: &str| spans.iter().filter(|(level, line)| *level == Level::DEBUG && line.contains(name)).count();
+    let issuer = format!(" issuer={ISSUER:?}");
+    for (name, expected) in [
+        ("span mcp_bearer::verification verify_token".to_owned(), 2),
+        (format!("span mcp_bearer::keys fetch_metadata{issuer}"), 1),
+        (format!("span mcp_bearer::keys fetch_key_set{issuer}"), 1),
+        (format!("span mcp_bearer::introspection introspect_token{issuer}"), 1),
+    ] {
+        assert_eq!(count(&name), expected, "{name}: {spans:?}");
+    }
+}

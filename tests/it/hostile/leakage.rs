@@ -21,7 +21,7 @@ const SECRET: &str = "correct-horse-battery-stapler-32";
 /// The events that this thread has logged since the first [`Trial`].
 fn log() -> Vec<(Level, String)> {
     let events = Capture::of_this_thread().take().into_iter();
-    events.filter(|(_, line)| line.starts_with("mcp_bearer")).collect()
+    events.filter(|(_, line)| line.starts_with("mcp_bearer") || line.starts_with("span mcp_bearer")).collect()
 }
 
 #[tokio::test(start_paused = true)]
