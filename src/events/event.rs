@@ -47,6 +47,15 @@ pub enum Event<'e> {
     StreamEnded(StreamEndReason),
 }
 
+/// Why a token is verified.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum VerificationPurpose {
+    /// For a request.
+    Request,
+    /// For [`ResourceServer::explain`](crate::ResourceServer::explain), which makes no event and no negative cache entry.
+    Explanation,
+}
+
 /// An access token that was accepted.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy)]

@@ -31,6 +31,7 @@ mod request_info;
 mod sink;
 mod trace;
 
+pub(crate) use event::VerificationPurpose;
 pub use event::{
     CacheKind, Event, Failed, IntrospectionDone, IntrospectionResult, IntrospectionResumed, IntrospectionSuspended,
     IssuerMismatch, KeySetFetched, KeyUnusable, MetadataFetched, Rejected, Severity, StreamEndReason, TokenAccepted,

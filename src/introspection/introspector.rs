@@ -17,7 +17,7 @@ use crate::crypto::{Fingerprint, Hmac};
 use crate::discovery::{EndpointSource, EndpointUrl};
 use crate::events::{
     CacheKind, Event, Failed, IntrospectionDone, IntrospectionResult, IntrospectionResumed, IntrospectionSuspended,
-    IssuerEvents, Severity,
+    IssuerEvents, Severity, VerificationPurpose,
 };
 use crate::http_client::{FetchError, FetchErrorKind, HttpClient, SingleFlight, retry_pause};
 use crate::log::Cause;
@@ -49,6 +49,7 @@ struct Lookup {
     max_age: Option<Duration>,
     /// Whether the last result for the token was active.
     was_active: bool,
+    purpose: VerificationPurpose,
     clock: Arc<dyn Clock>,
 }
 
@@ -84,9 +85,16 @@ impl Introspector {
     ///
     /// `max_age` is how long a cached result for an active token is fresh. `None` means the configured
     /// `positive_cache`.
-    pub(crate) fn cached(&self, token: &Fingerprint, max_age: Option<Duration>) -> Option<TokenStatus> {
+    pub(crate) fn cached(
+        &self,
+        token: &Fingerprint,
+        max_age: Option<Duration>,
+        purpose: VerificationPurpose,
+    ) -> Option<TokenStatus> {
         let status = self.cache.get(token, max_age)?;
-        self.events.emit(&Event::CacheHit(CacheKind::Introspection));
+        if purpose == VerificationPurpose::Request {
+            self.events.emit(&Event::CacheHit(CacheKind::Introspection));
+        }
         Some(status)
     }
 
@@ -98,9 +106,9 @@ impl Introspector {
         self: &Arc<Self>,
         fingerprint: Fingerprint,
         token: Arc<str>,
-        expires_at: Option<Duration>,
-        max_age: Option<Duration>,
+        (expires_at, max_age): (Option<Duration>, Option<Duration>),
         clock: Arc<dyn Clock>,
+        purpose: VerificationPurpose,
     ) -> Result<TokenStatus, IntrospectionError> {
         let result = match self.queue.check() {
             // While the circuit breaker is open, no request is sent. But a caller may join a request for its token that
@@ -108,7 +116,7 @@ impl Introspector {
             Err(suspended) if !self.flights.is_running(&fingerprint) => Err(suspended),
             _ => {
                 let was_active = self.cache.was_active(&fingerprint);
-                let lookup = Lookup { fingerprint, token, expires_at, max_age, was_active, clock };
+                let lookup = Lookup { fingerprint, token, expires_at, max_age, was_active, purpose, clock };
                 let work = || {
                     let issuer = &*self.events.issuer;
                     let span = tracing::debug_span!(target: "mcp_bearer::introspection", "introspect_token", issuer);
@@ -165,7 +173,7 @@ impl Introspector {
         let pending = self.cache.begin(lookup.fingerprint);
         let now = lookup.clock.since_epoch();
         let result = self.call(&lookup, permit, deadline).await;
-        let transition = self.report(&sent, &result);
+        let transition = self.report(&sent, &result, lookup.purpose);
         let status = match result {
             Ok(status) => status,
             // The error code is about the request. The endpoint and the credentials work, because the endpoint recently
@@ -191,6 +199,9 @@ impl Introspector {
             TokenStatus::Active(claims) => [claims.exp(), lookup.expires_at].into_iter().flatten().min(),
             TokenStatus::Inactive | TokenStatus::Unsupported => None,
         };
+        if lookup.purpose == VerificationPurpose::Explanation && !matches!(status, TokenStatus::Active(_)) {
+            return Ok(status);
+        }
         self.cache.insert(pending, &status, expires_at.map(|at| at.saturating_sub(now)));
         Ok(status)
     }
@@ -231,21 +242,17 @@ impl Introspector {
     /// failure shows that the endpoint may have moved, the next request discovers it again.
     ///
     /// A log line never has a token, a secret, or a byte of a response.
-    fn report(&self, sent: &Sent, result: &Result<TokenStatus, CallError>) -> Transition {
+    fn report(&self, sent: &Sent, result: &Result<TokenStatus, CallError>, purpose: VerificationPurpose) -> Transition {
         let outcome = outcome(result);
         if let Outcome::RateLimited { retry_after: Some(time) } = outcome {
             self.cache.hold_back(sent.token, time);
         }
         let error = result.as_ref().err().map(|failed| &failed.error);
         let transition = self.queue.report(sent, outcome, error);
-        let (issuer, duration) = (&*self.events.issuer, sent_for(sent));
-        self.events.emit(&match result {
-            Ok(status) => Event::IntrospectionDone(IntrospectionDone { issuer, result: status.into(), duration }),
-            Err(CallError { error, .. }) => {
-                let severity = severity(error, transition);
-                Event::IntrospectionFailed(Failed { issuer, error, severity, duration, is_reported: false })
-            }
-        });
+        let issuer = &*self.events.issuer;
+        if purpose == VerificationPurpose::Request {
+            self.emit_result(sent, result, transition);
+        }
         match transition {
             Transition::None | Transition::Suspected | Transition::Counted => {}
             Transition::Opened(pause) => {
@@ -267,10 +274,18 @@ impl Introspector {
         }
         transition
     }
-}
 
-fn sent_for(sent: &Sent) -> Duration {
-    Instant::now().into_std().saturating_duration_since(sent.at)
+    fn emit_result(&self, sent: &Sent, result: &Result<TokenStatus, CallError>, transition: Transition) {
+        let issuer = &*self.events.issuer;
+        let duration = Instant::now().into_std().saturating_duration_since(sent.at);
+        self.events.emit(&match result {
+            Ok(status) => Event::IntrospectionDone(IntrospectionDone { issuer, result: status.into(), duration }),
+            Err(CallError { error, .. }) => {
+                let severity = severity(error, transition);
+                Event::IntrospectionFailed(Failed { issuer, error, severity, duration, is_reported: false })
+            }
+        });
+    }
 }
 
 fn severity(error: &FetchError, transition: Transition) -> Severity {

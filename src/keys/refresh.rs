@@ -48,6 +48,8 @@ pub(super) struct KeyRequest {
     pub(super) waited: bool,
     /// Whether it is a background task and not a request.
     is_background: bool,
+    /// Whether a key that the issuer does not have is remembered.
+    remembers_missing: bool,
 }
 
 #[derive(Debug)]
@@ -101,7 +103,18 @@ impl Refresh {
 
     /// A request that arrives now.
     pub(super) const fn request(&self, now: Instant) -> KeyRequest {
-        KeyRequest { fetches_before: self.started, arrived_at: now, waited: false, is_background: false }
+        KeyRequest {
+            fetches_before: self.started,
+            arrived_at: now,
+            waited: false,
+            is_background: false,
+            remembers_missing: true,
+        }
+    }
+
+    /// An explanation that is asked for now.
+    pub(super) const fn explanation(&self, now: Instant) -> KeyRequest {
+        KeyRequest { remembers_missing: false, ..self.request(now) }
     }
 
     /// The set has a key for the token.
@@ -134,7 +147,9 @@ impl Refresh {
         // response may be older than the key.
         let is_proof = |fetch: Fetch| fetch.forced && fetch.id > request.fetches_before;
         if matches!(self.last, Some(LastFetch::Succeeded { fetch }) if is_proof(fetch)) {
-            self.missing.add(kid, now);
+            if request.remembers_missing {
+                self.missing.add(kid, now);
+            }
             return Action::Refuse;
         }
         if request.waited {

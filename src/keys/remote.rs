@@ -11,7 +11,7 @@ use tracing::Instrument as _;
 use super::fetch::{Fetched, KeySetFetcher, Validators};
 use super::refresh::{Action, FETCH_LIMIT, Fetch, Refresh};
 use super::{FoundKeys, KeyError, RefreshPolicy};
-use crate::events::{Event, Failed, KeySetFetched, Severity};
+use crate::events::{Event, Failed, KeySetFetched, Severity, VerificationPurpose};
 use crate::http_client::{FetchError, FetchErrorKind, SingleFlight, catch_panic};
 use crate::jose::{Algorithm, JwkSet, KeyName, Selection, UnusableEntry};
 
@@ -74,12 +74,21 @@ impl RemoteKeys {
         snapshot.as_ref().filter(|snapshot| now < snapshot.quiet_until).map(|snapshot| snapshot.generation)
     }
 
-    pub(super) async fn find(&self, algorithm: Algorithm, name: &KeyName<'_>) -> Result<FoundKeys, KeyError> {
+    pub(super) async fn find(
+        &self,
+        algorithm: Algorithm,
+        name: &KeyName<'_>,
+        purpose: VerificationPurpose,
+    ) -> Result<FoundKeys, KeyError> {
         // Fetches and timers need a tokio runtime.
         if tokio::runtime::Handle::try_current().is_err() {
             return Err(self.unavailable());
         }
-        let mut request = self.shared.lock().refresh.request(Instant::now().into_std());
+        let now = Instant::now().into_std();
+        let mut request = match purpose {
+            VerificationPurpose::Request => self.shared.lock().refresh.request(now),
+            VerificationPurpose::Explanation => self.shared.lock().refresh.explanation(now),
+        };
         for _ in 0..MAX_ROUNDS {
             // One lock for the look at the set and the decision, so that no fetch ends in between.
             let (found, action, running) = {

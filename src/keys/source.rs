@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::{FoundKeys, KeyError, RemoteKeys, UnusableKeys};
-use crate::events::IssuerEvents;
+use crate::events::{IssuerEvents, VerificationPurpose};
 use crate::jose::{Algorithm, JwkSet, KeyName, Selection};
 
 /// A source of the key set of one issuer.
@@ -79,10 +79,15 @@ impl Keys {
         }
     }
 
-    pub(crate) async fn find(&self, algorithm: Algorithm, name: &KeyName<'_>) -> Result<FoundKeys, KeyError> {
+    pub(crate) async fn find(
+        &self,
+        algorithm: Algorithm,
+        name: &KeyName<'_>,
+        purpose: VerificationPurpose,
+    ) -> Result<FoundKeys, KeyError> {
         match self {
             Self::Fixed(set) => FoundKeys::new(&set.select(algorithm, name), Some(FIXED)),
-            Self::Remote(remote) => remote.find(algorithm, name).await,
+            Self::Remote(remote) => remote.find(algorithm, name, purpose).await,
             Self::Custom(custom) => {
                 let mut set = custom.key_set(None).await?;
                 if matches!(set.select(algorithm, name), Selection::Unknown) {

@@ -12,7 +12,7 @@ use crate::error::{BuildError, BuildErrorKind, valid_or_panic};
 use crate::mcp::{McpLayer, McpScopes};
 use crate::origin::OriginLayer;
 use crate::resource::MetadataService;
-use crate::verify::Verifier;
+use crate::verify::{Explanation, Verifier};
 
 /// A protected resource: the layers that protect it, its metadata and its health.
 ///
@@ -174,6 +174,38 @@ impl ResourceServer {
     /// logout (OpenID Connect Back-Channel Logout 1.0).
     pub fn forget(&self, token: &str) {
         self.verifier.forget(token.as_bytes());
+    }
+
+    /// Explains why a token is accepted or rejected: the outcome of each check, and what to do about the one that failed.
+    ///
+    /// It runs the checks of a request, with the same caches, fetches and limits. It makes no event, no metric and no negative
+    /// cache entry. Scopes are not checked, because each layer requires its own.
+    ///
+    /// The explanation is for operators: do not send it to clients.
+    ///
+    /// ```
+    /// # #[cfg(all(feature = "testing", any(feature = "aws-lc-rs", feature = "rust-crypto")))] {
+    /// use mcp_bearer::testing::TestIssuer;
+    /// use mcp_bearer::verify::TokenCheck;
+    /// use mcp_bearer::{BuildError, ResourceServer};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), BuildError> {
+    /// let issuer = TestIssuer::new("https://auth.example.com");
+    /// let server = ResourceServer::builder("https://mcp.example.com/mcp").issuer(issuer.issuer()).build().await?;
+    /// let token = issuer.token().audience("https://mcp.example.com/mcp/").sign();
+    /// let explanation = server.explain(&token).await;
+    /// println!("{explanation}");
+    /// let failed = explanation.failed().expect("a failed check");
+    /// assert_eq!(failed.check(), TokenCheck::Audience);
+    /// assert_eq!(failed.expected(), Some("https://mcp.example.com/mcp"));
+    /// assert_eq!(failed.found(), Some("https://mcp.example.com/mcp/"));
+    /// # Ok(())
+    /// # }
+    /// # }
+    /// ```
+    pub async fn explain(&self, token: &str) -> Explanation {
+        self.verifier.explain(token.as_bytes()).await
     }
 
     /// Whether tokens can be verified, and if not, why. Use it to answer a readiness probe.

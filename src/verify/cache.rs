@@ -3,12 +3,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Verification;
 use super::issuer_verifier::{Accepted, Step, VerifiedSignature};
+use super::{CheckRecorder, Verification};
 use crate::claims::{Claims, check};
 use crate::clock::Clock;
 use crate::crypto::{Fingerprint, Hmac};
-use crate::events::{CacheKind, Event, ServerEvents};
+use crate::events::{CacheKind, Event, ServerEvents, VerificationPurpose};
 use crate::jose::Compact;
 use crate::token_cache::{TokenCache, Weighed};
 
@@ -41,6 +41,7 @@ impl VerifiedTokens {
         self: &Arc<Self>,
         token: &[u8],
         clock: &Arc<dyn Clock>,
+        progress: &CheckRecorder,
         verify: impl FnOnce() -> Step,
     ) -> Step {
         // Opaque tokens are never in the cache.
@@ -50,9 +51,12 @@ impl VerifiedTokens {
         let hash = self.hmac.sign(token);
         if let Some(entry) = self.entries.get(&hash) {
             if entry.is_valid(Instant::now(), clock.since_epoch()) {
-                self.events.emit(&Event::CacheHit(CacheKind::VerifiedTokens));
+                if progress.purpose() == VerificationPurpose::Request {
+                    self.events.emit(&Event::CacheHit(CacheKind::VerifiedTokens));
+                }
+                progress.cached();
                 let accepted = Accepted { claims: entry.claims.clone(), signature: None };
-                return entry.signature.issuer.check_revocation(token, accepted, clock);
+                return entry.signature.issuer.check_revocation(token, accepted, clock, progress);
             }
             self.entries.remove(&hash);
         }

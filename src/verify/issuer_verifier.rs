@@ -3,7 +3,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::VerifyError;
+use super::{CheckRecorder, VerifyError};
 use crate::claims::{Claims, Policy, check, check_client_audience};
 use crate::events::IssuerEvents;
 use crate::failure::Detail;
@@ -124,8 +124,11 @@ impl IssuerVerifier {
         mut claims: Claims,
         explicitly_typed: bool,
         now: Duration,
+        progress: &CheckRecorder,
     ) -> Result<Claims, VerifyError> {
-        check(&claims, &self.policy, explicitly_typed, now)?;
+        check(&claims, &self.policy, explicitly_typed, now)
+            .inspect_err(|error| progress.claims_failed(error.failure))?;
+        progress.claims_passed();
         for pointer in &self.scope_claims {
             let note = Detail::Note("the value at a `scope_claim` is neither a text nor a list or an object of texts");
             claims.add_scopes_from(pointer).map_err(|failure| failure.with(Box::new(note)))?;

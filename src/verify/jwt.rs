@@ -3,7 +3,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::issuer_verifier::{Accepted, Step, VerifiedSignature};
-use super::{IssuerVerifier, Verification, Verifier, VerifyError};
+use super::{CheckRecorder, IssuerVerifier, TokenCheck, Verification, Verifier, VerifyError};
 use crate::claims::{Claims, check_before_asking, issuer_mismatch};
 use crate::failure::{CheckError, CheckFailure, Detail};
 use crate::jose::{Algorithm, Compact, Header, KeyName};
@@ -15,14 +15,22 @@ impl Verifier {
     ///
     /// `keys` are given if the token is to be verified with these keys, however its issuer's JWTs are verified otherwise.
     /// `found` are the keys for this token, if an earlier run had to wait for them.
-    pub(super) fn verify_jwt(self: &Arc<Self>, token: &[u8], keys: Option<&Keys>, found: Option<FoundKeys>) -> Step {
+    pub(super) fn verify_jwt(
+        self: &Arc<Self>,
+        token: &[u8],
+        keys: Option<&Keys>,
+        found: Option<FoundKeys>,
+        progress: &CheckRecorder,
+    ) -> Step {
         // 1. Length: `Verifier::verify` checks it before it looks for a cached result.
 
         // 2. Compact form: three parts of strict base64url.
+        progress.begin(TokenCheck::CompactForm);
         let compact = Compact::parse(token).map_err(|failure| self.not_a_jwt(token, failure))?;
         let (header, payload, signature) = (compact.header()?, compact.payload()?, compact.signature()?);
 
         // 3. Header. If JWTs of some issuer are not verified with keys, only row 5 tells whether `alg` matters.
+        progress.begin(TokenCheck::Header);
         let header = Header::parse(&header)?;
         if !self.delegates_jwts {
             header.check(self.algorithms)?;
@@ -30,18 +38,22 @@ impl Verifier {
         let explicitly_typed = is_explicitly_typed(header.typ.as_deref())?;
 
         // 4. Claims: a JSON object in which each registered claim has its type.
+        progress.begin(TokenCheck::Claims);
         let claims = Claims::from_json(payload).map_err(|failure| match compact.payload() {
             Ok(payload) => failure.with(Box::new(Claims::defect(&payload))),
             Err(failure) => failure.into(),
         })?;
 
         // 5. Issuer. It decides who verifies the token, and which `alg` and `typ` it may have.
+        progress.begin(TokenCheck::Issuer);
         let issuer = self.issuer_of(&claims).ok_or_else(|| self.unknown_issuer(&claims))?;
         let (iss, kid, now) = (&*issuer.issuer, header.kid.as_deref(), self.clock.since_epoch());
         let Some(keys) = keys.or_else(|| issuer.keys()) else {
             // Rows 7 and 8, as far as no response could change the result. The response passes rows 5 to 8.
-            check_before_asking(&claims, &issuer.policy, now).map_err(about(iss, kid))?;
-            return issuer.delegate(self, token, Some(&claims));
+            check_before_asking(&claims, &issuer.policy, now)
+                .inspect_err(|error| progress.claims_failed(error.failure))
+                .map_err(about(iss, kid))?;
+            return issuer.delegate(self, token, Some(&claims), progress);
         };
         let algorithm = header.check(issuer.algorithms).map_err(about(iss, kid))?;
         if issuer.policy.rfc9068_required && !explicitly_typed {
@@ -49,16 +61,18 @@ impl Verifier {
         }
 
         // 6. Audience, 7. times, 8. kind of token. Introspection results pass the same function.
-        let claims = issuer.check_claims(claims, explicitly_typed, now).map_err(about(iss, kid))?;
+        let claims = issuer.check_claims(claims, explicitly_typed, now, progress).map_err(about(iss, kid))?;
         check_replicated(&header, &claims).map_err(about(iss, kid))?;
 
         // 9. Key. The only check for which a JWT may have to wait.
+        progress.begin(TokenCheck::Key);
         let found = match found.map(Ok).or_else(|| keys.find_now(algorithm, &header.key_name())) {
             Some(found) => found.map_err(about(iss, kid))?,
-            None => return Ok(self.wait_for_key(token, issuer, keys, algorithm, header.key_name())),
+            None => return Ok(self.wait_for_key(token, issuer, keys, (algorithm, header.key_name()), progress)),
         };
 
         // 10. Signature, over the bytes as they were received (RFC 7515, section 5.2).
+        progress.begin(TokenCheck::Signature);
         match found.verify(algorithm, compact.signing_input, &signature) {
             Signature::Valid => {}
             Signature::Invalid => return Err(about(iss, kid)(CheckFailure::Signature)),
@@ -71,7 +85,7 @@ impl Verifier {
             explicitly_typed,
             generation,
         });
-        issuer.check_revocation(token, Accepted { claims, signature }, &self.clock)
+        issuer.check_revocation(token, Accepted { claims, signature }, &self.clock, progress)
     }
 
     /// The failure of a token that is not in compact form. A token without any dot is opaque.
@@ -90,17 +104,17 @@ impl Verifier {
         token: &[u8],
         issuer: &Arc<IssuerVerifier>,
         keys: &Keys,
-        algorithm: Algorithm,
-        name: KeyName<'_>,
+        (algorithm, name): (Algorithm, KeyName<'_>),
+        progress: &CheckRecorder,
     ) -> Verification<Accepted> {
-        let (this, issuer, keys) = (Arc::clone(self), Arc::clone(issuer), keys.clone());
+        let (this, issuer, keys, progress) = (Arc::clone(self), Arc::clone(issuer), keys.clone(), progress.clone());
         let (token, name) = (Box::<[u8]>::from(token), name.into_owned());
         Verification::Pending(Box::pin(async move {
-            let find = keys.find(algorithm, &name);
+            let find = keys.find(algorithm, &name, progress.purpose());
             let found = issuer.within_limit("the key of the token", find).await;
             let found = found.and_then(|found| Ok(found?));
             let found = found.map_err(about(&issuer.issuer, name.kid.as_deref()))?;
-            this.verify_jwt(&token, Some(&keys), Some(found))?.finish().await
+            this.verify_jwt(&token, Some(&keys), Some(found), &progress)?.finish().await
         }))
     }
 }

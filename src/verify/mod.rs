@@ -40,8 +40,10 @@
 mod cache;
 mod delegated;
 mod error;
+mod explanation;
 mod issuer_verifier;
 mod jwt;
+mod progress;
 mod verifier;
 
 #[doc(inline)]
@@ -49,6 +51,9 @@ pub use crate::failure::CheckFailure;
 
 pub(crate) use cache::VerifiedTokens;
 pub use error::{VerifyError, VerifyErrorKind};
+pub use explanation::{CheckOutcome, ExplainedCheck, Explanation};
 pub(crate) use issuer_verifier::{IssuerVerifier, Method, PendingVerification, Verification, Verified};
 pub use issuer_verifier::{TokenVerifier, VerifyFuture};
+pub(crate) use progress::CheckRecorder;
+pub use progress::TokenCheck;
 pub(crate) use verifier::{OpaqueRoute, RouteOpaque, Verifier};

@@ -5,7 +5,7 @@ use serde::de::IgnoredAny;
 use tracing::Instrument as _;
 
 use super::issuer_verifier::Step;
-use super::{IssuerVerifier, Verification, VerifiedTokens, VerifyError, VerifyErrorKind};
+use super::{CheckRecorder, IssuerVerifier, TokenCheck, Verification, VerifiedTokens, VerifyError, VerifyErrorKind};
 use crate::claims::Claims;
 use crate::clock::Clock;
 use crate::failure::{CheckFailure, Detail};
@@ -61,15 +61,21 @@ impl Verifier {
     /// A panic in code of the application (token verifiers, key sources, HTTP clients, clocks, `route_opaque`) becomes an
     /// error. It leaves nothing half-changed: the crate calls no such code while it holds a lock.
     pub(crate) fn verify(self: &Arc<Self>, token: &[u8]) -> Verification {
+        self.verify_with(token, &CheckRecorder::none())
+    }
+
+    /// The same, with a record of the checks if `progress` has one.
+    pub(super) fn verify_with(self: &Arc<Self>, token: &[u8], progress: &CheckRecorder) -> Verification {
         // The span is disabled unless a subscriber asks for it.
         let span = tracing::debug_span!(target: "mcp_bearer::verification", "verify_token");
         let verify = || {
             let _entered = span.enter();
             // Row 1 of the table, for opaque tokens as well, and before the token is hashed for the cache.
+            progress.begin(TokenCheck::Length);
             self.check_length(token.len())?;
             match &self.cache {
-                Some(cache) => cache.verify(token, &self.clock, || self.verify_uncached(token)),
-                None => self.verify_uncached(token),
+                Some(cache) => cache.verify(token, &self.clock, progress, || self.verify_uncached(token, progress)),
+                None => self.verify_uncached(token, progress),
             }
         };
         let outage = |panicked: Panicked| VerifyError::unavailable(None).with_source(panicked);
@@ -119,11 +125,12 @@ impl Verifier {
         Err(CheckFailure::TooLong.with(Box::new(Detail::Length { length, limit })).into())
     }
 
-    fn verify_uncached(self: &Arc<Self>, token: &[u8]) -> Step {
+    fn verify_uncached(self: &Arc<Self>, token: &[u8], progress: &CheckRecorder) -> Step {
         if self.accepts_opaque() && !is_jwt(token) {
-            return self.opaque_issuer(token)?.delegate(self, token, None);
+            progress.begin(TokenCheck::Issuer);
+            return self.opaque_issuer(token)?.delegate(self, token, None, progress);
         }
-        self.verify_jwt(token, None, None)
+        self.verify_jwt(token, None, None, progress)
     }
 
     fn opaque_issuer(&self, token: &[u8]) -> Result<&Arc<IssuerVerifier>, VerifyError> {

@@ -17,6 +17,7 @@ mod composition;
 mod configuration;
 mod discovery;
 mod events;
+mod explain;
 mod extensions;
 mod extractor;
 mod faults;

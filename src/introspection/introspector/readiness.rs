@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::{Introspector, Sent, TokenStatus};
 use crate::clock::Clock;
 use crate::crypto::random;
-use crate::events::{Event, Failed, Severity};
+use crate::events::{Event, Failed, Severity, VerificationPurpose};
 use crate::http_client::{BackOff, FetchError, FetchErrorKind, SingleFlight};
 use crate::introspection::breaker::Outcome;
 use crate::log::Cause;
@@ -134,7 +134,7 @@ impl Introspector {
                 }
                 let sent =
                     Sent { token: self.fingerprint(token.as_bytes()), was_active: false, at: sent_at.into_std() };
-                self.report(&sent, &Ok(TokenStatus::Inactive));
+                self.report(&sent, &Ok(TokenStatus::Inactive), VerificationPurpose::Request);
                 self.checks.lock().back_off = BackOff::default();
             }
             Err(failed) => {

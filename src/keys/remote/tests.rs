@@ -99,7 +99,7 @@ fn source(script: &Script) -> Arc<RemoteKeys> {
 async fn find(keys: &RemoteKeys, kid: &str) -> Result<(), KeyError> {
     match keys.find_now(Algorithm::EdDSA, &named(kid)) {
         Some(result) => result.map(drop),
-        None => keys.find(Algorithm::EdDSA, &named(kid)).await.map(drop),
+        None => keys.find(Algorithm::EdDSA, &named(kid), VerificationPurpose::Request).await.map(drop),
     }
 }
 
