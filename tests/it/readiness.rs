@@ -286,6 +286,35 @@ async fn one_made_up_token_confirms_the_credentials() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn servers_with_one_issuer_share_its_background_requests() {
+    let issuer = TestIssuer::builder(ISSUER).introspection_client("client", "secret").build();
+    issuer.fault(Endpoint::Introspection, Fault::Delay(Duration::from_secs(1)));
+    let shared = issuer.issuer().introspect_opaque(ClientCredentials::basic("client", "secret"));
+    let resources = ["https://mcp.example.com/a", "https://mcp.example.com/b", "https://mcp.example.com/c"];
+    let server = |resource| ResourceServer::builder(resource).issuer(shared.clone()).build_lazy().unwrap();
+    let servers = resources.map(server);
+    sleep(Duration::from_secs(3600)).await;
+    assert!(servers.iter().all(|server| state(server) == IntrospectionState::Ready));
+    // One metadata document, one key set and one introspection.
+    assert_eq!(issuer.total_requests(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_issuer_that_hangs_does_not_delay_another() {
+    let (slow, fast) = (TestIssuer::new("https://slow.example.com"), TestIssuer::new("https://fast.example.com"));
+    for endpoint in [Endpoint::OauthMetadata, Endpoint::OidcMetadata] {
+        slow.fault(endpoint, Fault::Delay(Duration::from_secs(3600)));
+    }
+    let server = ResourceServer::builder(RESOURCE).issuer(slow.issuer()).issuer(fast.issuer()).build_lazy().unwrap();
+    sleep(Duration::from_millis(1)).await;
+    let ready = || server.health().issuers().iter().map(|issuer| issuer.is_ready()).collect::<Vec<_>>();
+    assert_eq!(ready(), [false, true]);
+    slow.heal();
+    sleep(Duration::from_secs(90)).await;
+    assert_eq!(ready(), [true, true]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn rejected_credentials_are_not_ready_until_they_are_accepted() {
     let capture = Capture::of_this_thread();
     capture.take();
