@@ -114,7 +114,7 @@ fn count(row: &str) -> Option<Counts> {
     let functions = String::from_utf8_lossy(&annotate.unwrap().stdout).into_owned();
     // Takes the largest count, because an inclusive count contains the calls of the function.
     let of = |name: &str| functions.lines().filter(|line| line.contains(name)).filter_map(leading_number).max();
-    let (check, verifier) = (of("::parsed_verify_sig "), of("::Verifier::verify "));
+    let (check, verifier) = (of("::parsed_verify_sig "), of("::Verifier::verify_with "));
     assert!(check.is_none() || verifier.is_some(), "the function of the verifier has another name: name it here");
     Some(Counts { check, verifier, layer: of("PROGRAM TOTALS").unwrap() })
 }

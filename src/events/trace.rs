@@ -8,6 +8,7 @@ use tracing::field::{DisplayValue, display};
 
 use super::{CacheKind, Event, Failed, IssuerMismatch, Rejected, RequestInfo, Severity, TokenAccepted};
 use crate::escape::{Escaped, MAX_SHOWN};
+use crate::failure::Detail;
 use crate::log::{Cause, EventLimit, EventSummary, limited};
 
 /// Writes an event of a resource server.
@@ -46,11 +47,16 @@ fn request_rejected(limit: &Arc<EventLimit>, claims_omitted: bool, rejected: &Re
     let request_id = request.and_then(|request| request.request_id());
     let traceparent = request.and_then(|request| request.traceparent());
     let kid = rejected.key_id.map(|kid| display(Escaped(kid, MAX_KID)));
-    let (expected, found) = compared.map(|detail| (detail.expected(), detail.found())).unwrap_or_default();
+    let values = compared.map(|detail| (detail.expected(), detail.found())).unwrap_or_default();
+    let ((expected, found), (required, granted)) = match compared {
+        Some(Detail::Scopes { .. }) => ((None, None), values),
+        _ => (values, (None, None)),
+    };
     let source = rejected.error.map(|error| display(Cause(error)));
     macro_rules! rejected {
         ($level:ident) => {
-            limited!(is_shown, $level, target: "mcp_bearer::rejection", kind, cause, expected, found, detail = note,
+            limited!(is_shown, $level, target: "mcp_bearer::rejection", kind, cause, expected, found, required, granted,
+                detail = note,
                 issuer, kid, source, method, path, request_id, traceparent, advice,
                 "{subject} rejected: {summary}")
         };

@@ -283,7 +283,7 @@ impl ResourceServerBuilder {
         self
     }
 
-    /// Leaves the fields `expected` and `found` out of log lines. Observers still get them.
+    /// Leaves the fields `expected`, `found`, `required` and `granted` out of log lines. Observers still get the values.
     ///
     /// By default, a rejection for its issuer, audience or scopes is logged with both values, escaped and with at most 128
     /// characters each. Subject, client id and other claims are never logged.

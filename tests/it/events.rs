@@ -130,7 +130,7 @@ async fn a_rejection_says_what_was_expected_and_what_was_found() {
             &[
                 "message=access token rejected: scope missing ",
                 "cause=\"insufficient_scope\"",
-                "expected=\"mcp:tools\" found=\"notes:read email\"",
+                "required=\"mcp:tools\" granted=\"notes:read email\"",
             ],
         ),
     ] {
@@ -322,7 +322,7 @@ async fn a_handler_that_rejects_a_token_logs_the_request() {
     tower::ServiceExt::oneshot(router, request).await.unwrap();
     let lines = rejections(&capture);
     let [(_, line)] = &lines[..] else { panic!("{lines:?}") };
-    for part in ["method=DELETE path=/notes/7", "request_id=\"r7\"", "expected=\"notes:write\" found=\"mcp:tools\""] {
+    for part in ["method=DELETE path=/notes/7", "request_id=\"r7\"", "required=\"notes:write\" granted=\"mcp:tools\""] {
         assert!(line.contains(part), "{part} in {line}");
     }
 }
