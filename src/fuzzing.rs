@@ -34,7 +34,7 @@ pub type ReadHeader = (Algorithm, Option<String>, Option<String>, Vec<(&'static 
 /// Reads a JOSE header.
 pub fn header(json: &[u8]) -> Result<ReadHeader, CheckFailure> {
     let header = Header::parse(json)?;
-    let algorithm = header.check(AllowedAlgorithms::supported())?;
+    let algorithm = header.check(AllowedAlgorithms::supported()).map_err(|error| error.failure)?;
     let owned = |text: Option<&str>| text.map(str::to_owned);
     let replicated = header.replicated().map(|(name, value)| (name, value.clone())).collect();
     Ok((algorithm, owned(header.kid.as_deref()), owned(header.typ.as_deref()), replicated))
@@ -59,7 +59,7 @@ pub fn judge(claims: &Claims, issuer: &str, resource: &str, now: Duration) -> Re
         id_token_claims_accepted: false,
         missing_token_type_accepted: false,
     };
-    check(claims, &policy, false, now)
+    check(claims, &policy, false, now).map_err(|error| error.failure)
 }
 
 /// The claims of a token that an introspection answer calls active; `None` if it says that it is not.

@@ -41,7 +41,7 @@ fn request_rejected(limit: &Arc<EventLimit>, claims_omitted: bool, rejected: &Re
         detail => (None, detail.map(display)),
     };
     let is_shown = limit.is_shown(cause, compared, move |window| write_summary(window, summary));
-    let subject = if issuer.is_some() || kind == "invalid_token" { "access token" } else { "request" };
+    let subject = if matches!(kind, "invalid_token" | "insufficient_scope") { "access token" } else { "request" };
     let method = request.map(|request| Escaped(request.method(), MAX_METHOD)).map(display);
     let path = request.map(path);
     let request_id = request.and_then(|request| request.request_id());
