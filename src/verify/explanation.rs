@@ -137,6 +137,18 @@ impl ExplainedCheck {
         self.problem.as_ref().map(|problem| problem.cause)
     }
 
+    /// The cause in the words of the log line, such as `audience mismatch`. `None` if the check passed or was not reached.
+    #[must_use]
+    pub fn summary(&self) -> Option<&str> {
+        self.problem.as_ref().map(|problem| &*problem.summary)
+    }
+
+    /// More about the cause: times, lengths, or the error of a fetch.
+    #[must_use]
+    pub fn detail(&self) -> Option<&str> {
+        self.problem.as_ref()?.detail.as_deref()
+    }
+
     /// The configured value, if the check compares texts.
     #[must_use]
     pub fn expected(&self) -> Option<&str> {

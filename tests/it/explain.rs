@@ -54,8 +54,12 @@ async fn an_explanation_names_the_check_that_a_request_fails() {
         assert!(!explanation.is_accepted(), "{cause}");
         let failed = explanation.failed().unwrap();
         assert_eq!((failed.check(), failed.cause()), (check, Some(cause)), "{explanation}");
+        let summary = failed.summary().unwrap();
         let printed = explanation.to_string();
         assert!(printed.contains(text), "{text} in {printed}");
+        for known in [Some(summary), failed.detail()].into_iter().flatten() {
+            assert!(printed.contains(known), "{known} in {printed}");
+        }
         assert!(!printed.contains(&token) && failed.advice().is_some(), "{printed}");
         // All checks before it passed, except those that do not apply; no check after it was reached.
         let position = explanation.checks().iter().position(|other| other.check() == check).unwrap();
@@ -119,6 +123,7 @@ async fn an_outage_leaves_a_check_undecided() {
     let failed = explanation.failed().unwrap();
     assert_eq!((failed.check(), failed.outcome()), (TokenCheck::Key, CheckOutcome::Undecided), "{explanation}");
     assert!(explanation.to_string().contains("status 500"), "{explanation}");
+    assert!(failed.detail().unwrap().contains("status 500"), "{explanation}");
 }
 
 #[tokio::test(start_paused = true)]
