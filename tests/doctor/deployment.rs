@@ -8,7 +8,7 @@ use mcp_bearer::testing::TestIssuer;
 use mcp_bearer::{Issuer, ResourceServer};
 use tokio::net::TcpListener;
 
-use crate::program::{Run, run};
+use crate::program::{Run, run_with_stdin};
 
 /// A deployment on loopback. Every field can be changed into a fault before [`examine`](Self::examine).
 pub(crate) struct Deployment {
@@ -23,6 +23,8 @@ pub(crate) struct Deployment {
     pub(crate) configured_resource: String,
     pub(crate) app: fn(&ResourceServer) -> Router,
     pub(crate) more_arguments: Vec<String>,
+    /// What the program reads from stdin.
+    pub(crate) stdin: Vec<u8>,
 }
 
 impl Deployment {
@@ -39,6 +41,7 @@ impl Deployment {
             configured_resource: resource,
             app: working,
             more_arguments: Vec::new(),
+            stdin: Vec::new(),
             issuer,
             origin,
             listener,
@@ -53,7 +56,8 @@ impl Deployment {
         let serving = tokio::spawn(async move { axum::serve(listener, app).await });
         let more = self.more_arguments.iter().map(String::as_str);
         let arguments = ["doctor", "--issuer", &self.given_issuer, "--resource", &self.given_resource];
-        let run = run(&arguments.into_iter().chain(more).chain(format.iter().copied()).collect::<Vec<_>>()).await;
+        let arguments: Vec<_> = arguments.into_iter().chain(more).chain(format.iter().copied()).collect();
+        let run = run_with_stdin(&arguments, &self.stdin).await;
         serving.abort();
         run
     }

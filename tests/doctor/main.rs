@@ -12,4 +12,5 @@ mod development_server;
 mod faults;
 mod output;
 mod program;
+mod token;
 mod unreachable;

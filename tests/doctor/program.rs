@@ -4,6 +4,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::Value;
+use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 use tokio::time::timeout;
 
@@ -21,13 +22,21 @@ impl Run {
     }
 }
 
-/// Runs the program, which trusts only the certificates of the test root.
+/// Runs the program with an empty stdin.
 pub(crate) async fn run(arguments: &[&str]) -> Run {
+    run_with_stdin(arguments, b"").await
+}
+
+/// Runs the program, which trusts only the certificates of the test root.
+pub(crate) async fn run_with_stdin(arguments: &[&str], stdin: &[u8]) -> Run {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mcp-bearer"));
     command.args(arguments).env_remove("NO_COLOR").env_remove("SSL_CERT_DIR");
     command.env("SSL_CERT_FILE", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/hostile/tls/ca.pem"));
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-    let output = timeout(TIME_LIMIT, command.output()).await.unwrap().unwrap();
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    let mut process = command.spawn().unwrap();
+    // A program that does not read its stdin may end before all of it is written.
+    drop(process.stdin.take().unwrap().write_all(stdin).await);
+    let output = timeout(TIME_LIMIT, process.wait_with_output()).await.unwrap().unwrap();
     Run {
         exit_status: output.status.code().unwrap(),
         stdout: String::from_utf8(output.stdout).unwrap(),

@@ -8,6 +8,7 @@ pub(crate) struct BearerChallenge {
     pub(crate) resource_metadata: Option<String>,
     pub(crate) scope: Option<String>,
     pub(crate) error: Option<String>,
+    pub(crate) error_description: Option<String>,
 }
 
 /// Why a response does not have a `Bearer` challenge.
@@ -40,6 +41,7 @@ impl BearerChallenge {
                 resource_metadata: parameter("resource_metadata"),
                 scope: parameter("scope"),
                 error: parameter("error"),
+                error_description: parameter("error_description"),
             });
         }
         Err(NoChallenge::OtherScheme)

@@ -11,6 +11,9 @@ pub(crate) struct Check {
     pub(crate) name: CheckName,
     pub(crate) status: Status,
     pub(crate) message: String,
+    /// The label of a token's rejection, as in log lines and metrics.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cause: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) expected: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -53,6 +56,7 @@ impl Check {
             name,
             status,
             message,
+            cause: None,
             expected: None,
             found: None,
             details: Vec::new(),
@@ -174,6 +178,16 @@ check_names! {
     UnknownPath = "mcp.unknown_path",
     McpCors = "mcp.cors",
     Preflight = "mcp.preflight",
+    TokenLength = "token.length",
+    TokenForm = "token.form",
+    TokenHeader = "token.header",
+    TokenClaims = "token.claims",
+    TokenIssuer = "token.issuer",
+    TokenAudience = "token.audience",
+    TokenTimes = "token.times",
+    TokenKind = "token.kind",
+    TokenKey = "token.key",
+    TokenSignature = "token.signature",
 }
 
 impl Serialize for CheckName {

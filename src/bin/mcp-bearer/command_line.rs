@@ -1,6 +1,9 @@
 //! The arguments of the program. No other file uses the crate `clap`.
 
-use clap::{Args, Parser, Subcommand};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Args, CommandFactory as _, Error, Parser, Subcommand};
+
+use crate::access_token::TokenSource;
 
 /// Tools for resource servers that are built with the Rust crate mcp-bearer.
 #[derive(Debug, Parser)]
@@ -14,8 +17,8 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Looks at a deployment from outside, and says what to repair first.
     ///
-    /// Sends at most 20 requests to the three URLs and to the URLs in their documents. It follows no redirect and uses no
-    /// proxy. The exit status is 0 without a fault, 1 with a fault, and 2 if something could not be checked.
+    /// Sends at most 20 requests to the three URLs and to the URLs in their documents, and 9 more with
+    /// `--token`. It follows no redirect and uses no proxy. The exit status is 0 without a fault, 1 with a fault, and 2 if something could not be checked.
     Doctor(DoctorArguments),
 }
 
@@ -45,6 +48,15 @@ pub(crate) struct DoctorArguments {
     #[arg(long)]
     pub(crate) no_browser: bool,
 
+    /// An access token to explain. `-` reads it from stdin, so that it is neither in the history of the shell nor in the list
+    /// of processes. The program verifies it as the resource server does. It neither prints it nor sends it to a server.
+    #[arg(long, value_name = "TOKEN|-")]
+    pub(crate) token: Option<TokenSource>,
+
+    /// Another audience that the resource server accepts (`accept_audience`). Can be given several times.
+    #[arg(long, value_name = "AUDIENCE", requires = "token")]
+    pub(crate) accept_audience: Vec<String>,
+
     /// Prints the report as JSON.
     #[arg(long)]
     pub(crate) json: bool,
@@ -53,6 +65,24 @@ pub(crate) struct DoctorArguments {
 impl Arguments {
     /// The arguments of this process. Ends the process with a message and exit status 2 if they are invalid.
     pub(crate) fn read() -> Self {
-        Self::parse()
+        Self::try_parse().unwrap_or_else(|error| without_values(error).exit())
+    }
+}
+
+/// The error without an argument that may be a token, as in `--token Bearer TOKEN` without quotes.
+fn without_values(error: Error) -> Error {
+    let is_option = |value: &ContextValue| matches!(value, ContextValue::String(text) if text.starts_with('-'));
+    let repeats_a_value = match error.kind() {
+        ErrorKind::UnknownArgument => !error.get(ContextKind::InvalidArg).is_some_and(is_option),
+        ErrorKind::InvalidSubcommand | ErrorKind::TooManyValues => true,
+        _ => false,
+    };
+    match repeats_a_value {
+        true => Arguments::command().error(
+            ErrorKind::UnknownArgument,
+            "there is an argument without an option or with a wrong one; it is not repeated here, because it may be a token. \
+             Write `doctor --token TOKEN`, or `doctor --token -` for stdin",
+        ),
+        false => error,
     }
 }

@@ -11,6 +11,8 @@ use crate::probe::Probe;
 #[derive(Debug)]
 pub(crate) struct Deployment {
     pub(crate) issuer: String,
+    /// The resource server with these identifiers, which verifies JWTs.
+    pub(crate) server: ResourceServer,
     /// The URLs of the issuer's metadata, in the order in which the resource server tries them.
     pub(crate) issuer_documents: Vec<String>,
     pub(crate) resource: String,
@@ -80,7 +82,10 @@ impl Deployment {
         let configured = Issuer::discover(issuer).http_client(probe.client.clone()).dangerously_allow_http();
         let issuer_documents = configured.metadata_urls().map_err(described)?;
         let server = ResourceServer::builder(resource).issuer(configured).dangerously_allow_http();
-        let metadata_url = server.build_lazy().map_err(described)?.metadata_url().to_owned();
+        let audiences = arguments.accept_audience.iter().map(String::as_str);
+        let server = audiences.fold(server, |server, audience| server.accept_audience(audience));
+        let server = server.build_lazy().map_err(described)?;
+        let metadata_url = server.metadata_url().to_owned();
         let mcp_url = parse("--mcp", mcp)?;
         let at = |path: &str| {
             let mut url = mcp_url.clone();
@@ -97,6 +102,7 @@ impl Deployment {
         };
         Ok(Self {
             issuer: issuer.to_owned(),
+            server,
             issuer_documents,
             resource: resource.to_owned(),
             root_metadata_url: root_metadata_url.filter(|url| *url != metadata_url),
@@ -195,6 +201,8 @@ mod tests {
             origin: "http://localhost:6274".to_owned(),
             no_browser: false,
             rest: false,
+            token: None,
+            accept_audience: Vec::new(),
             json: false,
         };
         Deployment::new(&arguments, &Probe::new().unwrap())

@@ -1,6 +1,7 @@
 //! The replies of a deployment, before they are judged.
 
 use mcp_bearer::issuer::{AuthorizationServerMetadata, InvalidMetadata};
+use mcp_bearer::verify::Explanation;
 use serde_json::{Map, Value};
 use url::Url;
 
@@ -14,6 +15,8 @@ pub(crate) struct Facts {
     pub(crate) issuer: IssuerFacts,
     pub(crate) mcp: McpFacts,
     pub(crate) resource: ResourceFacts,
+    /// If the operator has given a token.
+    pub(crate) token: Option<Explanation>,
 }
 
 #[derive(Debug)]
@@ -29,6 +32,8 @@ pub(crate) struct IssuerFacts {
 pub(crate) struct McpFacts {
     pub(crate) without_token: Reply,
     pub(crate) with_invalid_token: Option<Reply>,
+    /// The reply to a made-up opaque token, if the given token is opaque.
+    pub(crate) with_opaque_token: Option<Reply>,
     pub(crate) unknown_path: Option<Reply>,
     pub(crate) from_page: Option<Reply>,
     pub(crate) preflight: Option<Reply>,

@@ -3,6 +3,7 @@
 //! Its documentation is the chapter `doctor` of the guide. `survey.rs` sends the requests and collects the facts, `checks`
 //! turns the facts into a list of checks, and `report.rs` decides which one is to be repaired first.
 
+mod access_token;
 mod challenge;
 mod check;
 mod checks;
@@ -38,12 +39,13 @@ fn main() -> ExitCode {
 }
 
 fn examine(arguments: &DoctorArguments) -> Result<Report, String> {
+    let token = arguments.token.as_ref().map(|source| source.read(std::io::stdin().lock())).transpose()?;
     let probe = Probe::new()?;
     // Outside of the runtime: a resource server that is built inside fetches its keys in the background.
     let deployment = Deployment::new(arguments, &probe)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("the program cannot start its runtime: {error}"))?;
-    let facts = runtime.block_on(survey::survey(&probe, deployment));
+    let facts = runtime.block_on(survey::survey(&probe, deployment, token.as_ref()));
     Ok(Report::new(&facts))
 }
 

@@ -99,6 +99,18 @@ const REPAIR_ORDER: &[CheckName] = &[
     CheckName::KeySet,
     CheckName::Keys,
     CheckName::InvalidToken,
+    // A client without metadata requests a token for no resource, and a server without keys accepts none. So these come after
+    // the checks that explain them.
+    CheckName::TokenLength,
+    CheckName::TokenForm,
+    CheckName::TokenHeader,
+    CheckName::TokenClaims,
+    CheckName::TokenIssuer,
+    CheckName::TokenAudience,
+    CheckName::TokenTimes,
+    CheckName::TokenKind,
+    CheckName::TokenKey,
+    CheckName::TokenSignature,
     CheckName::Pkce,
     CheckName::UnknownPath,
     CheckName::McpCors,

@@ -3,8 +3,10 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderName, Method, StatusCode, header};
+use mcp_bearer::verify::{CheckFailure, ExplainedCheck, Explanation};
 use serde_json::json;
 
+use crate::access_token::AccessToken;
 use crate::challenge::BearerChallenge;
 use crate::deployment::{Deployment, Protocol};
 use crate::facts::{Facts, IssuerFacts, McpFacts, ResourceFacts, have_same_origin};
@@ -13,11 +15,19 @@ use crate::reply::{NoReply, Reply};
 
 /// Sends all requests: at most 3 for the metadata of the issuer, 1 for its key set, 5 to the MCP endpoint, and 11 for the
 /// metadata of the resource. A request whose connection is closed without a response is sent once more.
-pub(crate) async fn survey(probe: &Probe, deployment: Deployment) -> Facts {
+///
+/// For a token, the resource server fetches the metadata and the key set again: at most 4 requests, each sent once more if it
+/// fails. An opaque token causes 1 more request to the MCP endpoint.
+pub(crate) async fn survey(probe: &Probe, deployment: Deployment, token: Option<&AccessToken>) -> Facts {
     let issuer = survey_issuer(probe, &deployment).await;
-    let mcp = survey_mcp(probe, &deployment).await;
+    let token = match token {
+        Some(token) => Some(deployment.server.explain(token.as_str()).await),
+        None => None,
+    };
+    let is_opaque = token.as_ref().and_then(Explanation::failed).is_some_and(is_opaque);
+    let mcp = survey_mcp(probe, &deployment, is_opaque).await;
     let resource = survey_resource(probe, &deployment, &mcp).await;
-    Facts { deployment, issuer, mcp, resource }
+    Facts { deployment, issuer, mcp, resource, token }
 }
 
 async fn survey_issuer(probe: &Probe, deployment: &Deployment) -> IssuerFacts {
@@ -38,7 +48,7 @@ async fn survey_issuer(probe: &Probe, deployment: &Deployment) -> IssuerFacts {
     issuer
 }
 
-async fn survey_mcp(probe: &Probe, deployment: &Deployment) -> McpFacts {
+async fn survey_mcp(probe: &Probe, deployment: &Deployment, is_opaque: bool) -> McpFacts {
     let send = async |headers: &[(HeaderName, &str)]| match deployment.protocol {
         Protocol::Mcp => {
             let headers = [MESSAGE_HEADERS, headers].concat();
@@ -47,13 +57,22 @@ async fn survey_mcp(probe: &Probe, deployment: &Deployment) -> McpFacts {
         Protocol::Rest => probe.get(&deployment.mcp, &[ACCEPT_JSON, headers].concat()).await,
     };
     let without_token = send(&[]).await;
-    let mut facts =
-        McpFacts { without_token, with_invalid_token: None, unknown_path: None, from_page: None, preflight: None };
+    let mut facts = McpFacts {
+        without_token,
+        with_invalid_token: None,
+        with_opaque_token: None,
+        unknown_path: None,
+        from_page: None,
+        preflight: None,
+    };
     if facts.without_token.result.is_err() {
         return facts;
     }
     let credentials = format!("Bearer {}", made_up_token(deployment));
     facts.with_invalid_token = Some(send(&[(header::AUTHORIZATION, &credentials)]).await);
+    if is_opaque {
+        facts.with_opaque_token = Some(send(&[(header::AUTHORIZATION, MADE_UP_OPAQUE)]).await);
+    }
     facts.unknown_path = Some(probe.get(&deployment.unknown_url, &[]).await);
     if let Some(origin) = &deployment.origin {
         facts.from_page = Some(send(&[(header::ORIGIN, origin)]).await);
@@ -127,6 +146,13 @@ fn made_up_token(deployment: &Deployment) -> String {
     format!("{header}.{claims}.{}", encode(&[7; 64]))
 }
 
+/// Whether a token is rejected because it is not a JWT.
+fn is_opaque(failed: &ExplainedCheck) -> bool {
+    failed.cause() == Some(CheckFailure::NotJwt.label())
+}
+
+/// Shows whether the server introspects opaque tokens. The given token is not sent.
+const MADE_UP_OPAQUE: &str = "Bearer mcp-bearer-doctor-made-up-token";
 const ACCEPT_JSON: &[(HeaderName, &str)] = &[(header::ACCEPT, "application/json")];
 /// The headers of a message of the Streamable HTTP transport.
 const MESSAGE_HEADERS: &[(HeaderName, &str)] =

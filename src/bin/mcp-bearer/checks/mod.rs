@@ -5,6 +5,7 @@ mod issuer;
 mod keys;
 mod mcp;
 mod resource;
+mod token;
 
 use crate::check::{Check, CheckName};
 use crate::facts::Facts;
@@ -15,7 +16,9 @@ pub(crate) fn all(facts: &Facts) -> Vec<Check> {
     let of_issuer = issuer::checks(facts);
     let without_keys = of_issuer.iter().find(|check| check.is_cause() && NEEDED_FOR_KEYS.contains(&check.name));
     let of_mcp = mcp::checks(facts, without_keys.map(|check| check.name));
-    [of_issuer, resource::checks(facts), of_mcp].concat()
+    let others = [of_issuer, resource::checks(facts), of_mcp].concat();
+    let of_token = facts.token.as_ref().map(|explanation| token::checks(explanation, facts, &others));
+    [others, of_token.unwrap_or_default()].concat()
 }
 
 /// The check of a document that could not be fetched or read. `what` starts the message.

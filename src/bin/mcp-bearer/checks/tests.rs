@@ -1,5 +1,7 @@
 use bytes::Bytes;
 use http::{Response, StatusCode};
+use mcp_bearer::testing::TestIssuer;
+use mcp_bearer::{Issuer, ResourceServer};
 use serde_json::{Value, json};
 
 use super::all;
@@ -58,6 +60,7 @@ fn healthy() -> Facts {
     Facts {
         deployment: Deployment {
             issuer: ISSUER.to_owned(),
+            server: ResourceServer::builder(RESOURCE).issuer(Issuer::discover(ISSUER)).build_lazy().unwrap(),
             issuer_documents: vec![format!("{ISSUER}/.well-known/oauth-authorization-server")],
             resource: RESOURCE.to_owned(),
             metadata_url: METADATA.to_owned(),
@@ -71,6 +74,7 @@ fn healthy() -> Facts {
         mcp: McpFacts {
             without_token: rejected(RESOURCE, ""),
             with_invalid_token: Some(rejected(RESOURCE, "error=\"invalid_token\", ")),
+            with_opaque_token: None,
             unknown_path: Some(reply("https://mcp.example.com/unknown", 404, &[], "")),
             from_page: Some(rejected(RESOURCE, "")),
             preflight: Some(reply(RESOURCE, 200, CORS, "")),
@@ -83,6 +87,7 @@ fn healthy() -> Facts {
             from_page: Some(document(METADATA, &resource)),
             preflight: Some(reply(METADATA, 204, CORS, "")),
         },
+        token: None,
     }
 }
 
@@ -266,6 +271,19 @@ fn the_earliest_cause_is_repaired_first() {
 }
 
 #[test]
+fn a_rejected_token_comes_after_what_explains_it() {
+    let token = TestIssuer::new(ISSUER).token().audience("https://other.example.com").sign();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let mut facts = healthy();
+    facts.issuer = issuer(&json!({"issuer": ISSUER, "jwks_uri": format!("{ISSUER}/jwks")}));
+    facts.resource.at_path = reply(METADATA, 404, &[], "");
+    facts.mcp.preflight = Some(reply(RESOURCE, 401, &[], ""));
+    facts.token = Some(runtime.block_on(facts.deployment.server.explain(&token)));
+    use CheckName as C;
+    assert_eq!(Report::new(&facts).causes, [C::ResourceMetadata, C::TokenAudience, C::Pkce, C::Preflight]);
+}
+
+#[test]
 fn a_consequence_is_not_a_cause() {
     let mut facts = healthy();
     facts.issuer = issuer(&json!({"issuer": "https://other.example.com"}));
@@ -317,7 +335,7 @@ fn what_works_in_another_way_is_a_note() {
 fn every_id_is_unique_and_names_its_section() {
     let ids: Vec<_> = CheckName::ALL.iter().map(|name| name.id()).collect();
     for (index, id) in ids.iter().enumerate() {
-        assert!(["issuer.", "resource.", "mcp."].iter().any(|section| id.starts_with(section)), "{id}");
+        assert!(["issuer.", "resource.", "mcp.", "token."].iter().any(|section| id.starts_with(section)), "{id}");
         assert!(!ids[..index].contains(id), "{id}");
     }
 }
