@@ -124,7 +124,7 @@ pub(super) fn conclude(
     })?;
     let auth = AuthInfo::new(claims, guard);
     if !auth.guard().is_satisfied_by(auth.scopes()) {
-        return Err(auth.lacks(Scopes::EMPTY, Some(request)));
+        return Err(auth.lacks(Scopes::EMPTY, Some(request), duration));
     }
     auth.guard().events.emit(&Event::TokenAccepted(TokenAccepted {
         request,

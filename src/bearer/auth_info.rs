@@ -159,16 +159,22 @@ impl AuthInfo {
         if ScopeRequirement::from(scopes.clone()).is_met(self.scopes(), &self.guard.hierarchy) {
             return Ok(());
         }
-        Err(self.lacks(scopes, self.request.get().map(|head| head.info())))
+        Err(self.lacks(scopes, self.request.get().map(|head| head.info()), None))
     }
 
-    /// The rejection of this token, which lacks scopes of the layer or `more`.
-    pub(crate) fn lacks(&self, more: Scopes, request: Option<RequestInfo<'_>>) -> Rejection {
+    /// The rejection of this token, which lacks scopes of the layer or `more`. `duration` is that of the verification, if
+    /// no other event has it.
+    pub(crate) fn lacks(
+        &self,
+        more: Scopes,
+        request: Option<RequestInfo<'_>>,
+        duration: Option<Duration>,
+    ) -> Rejection {
         let mut rejection = Rejection::new(RejectionKind::InsufficientScope);
         let required = self.guard.required.challenge(&self.guard.hierarchy).union(&more);
         let detail = Detail::scopes(required.iter(), self.scopes().iter());
         rejection.scopes = more;
-        let reason = Reason { issuer: self.issuer(), detail: Some(&detail), ..Reason::default() };
+        let reason = Reason { issuer: self.issuer(), detail: Some(&detail), duration, ..Reason::default() };
         rejection.logged_with(&self.guard, request, &reason)
     }
 

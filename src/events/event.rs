@@ -285,7 +285,7 @@ impl Event<'_> {
 }
 
 impl CacheKind {
-    /// The stable label of the cache in metrics.
+    /// The stable label of the cache in logs.
     #[must_use]
     pub const fn label(self) -> &'static str {
         match self {

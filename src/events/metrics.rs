@@ -1,7 +1,10 @@
 //! Records events as metrics, on the facade of the crate [`metrics`](::metrics).
 //!
 //! The values of labels are from closed sets: the configured resource and issuers, and names in this crate. No label
-//! contains anything from a request.
+//! contains anything from a request. The chapter `guide::metrics` has the table, and `tests/metrics` compares it with this
+//! file.
+//!
+//! Each event looks up its metric in the recorder, so that a recorder can also be installed after the server is built.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,13 +16,18 @@ use ::metrics::{
 use super::{CacheKind, Event, Failed, Rejected};
 use crate::clock::{Clock, SystemClock};
 
-/// Describes all metrics to the recorder.
-pub(crate) fn describe() {
+/// Describes all metrics to the recorder. Counts no accepted token, so that a server that rejects every token has this metric.
+pub(crate) fn server_built(resource: &Arc<str>) {
+    describe();
+    counter!(TOKENS_ACCEPTED, vec![Label::new("resource", SharedString::from(Arc::clone(resource)))]).increment(0);
+}
+
+fn describe() {
     describe_counter!(TOKENS_ACCEPTED, "access tokens that were accepted");
     describe_counter!(REQUESTS_REJECTED, "rejected requests, by cause");
     describe_histogram!(VERIFICATION, Unit::Seconds, "duration of the verification of an access token");
-    describe_counter!(CACHE_HITS, "results for tokens that came from a cache");
-    describe_gauge!(CACHED_TOKENS, "results for tokens in a cache");
+    describe_counter!(VERIFIED_TOKEN_HITS, "verifications that found their token in the cache of verified tokens");
+    describe_gauge!(VERIFIED_TOKENS, "tokens in the cache of verified tokens");
     describe_counter!(STREAMS_ENDED, "streaming responses that ended with their access token, by reason");
     describe_histogram!(KEY_SET_FETCH, Unit::Seconds, "duration of the fetch of a key set, by result");
     describe_gauge!(KEYS, "keys of the issuer that can be used");
@@ -32,6 +40,8 @@ pub(crate) fn describe() {
     );
     describe_histogram!(METADATA_FETCH, Unit::Seconds, "duration of the fetch of the metadata, by result");
     describe_histogram!(INTROSPECTION, Unit::Seconds, "duration of an introspection, by result");
+    describe_counter!(INTROSPECTION_HITS, "verifications that used a cached introspection result");
+    describe_gauge!(INTROSPECTION_RESULTS, "cached introspection results");
     describe_gauge!(INTROSPECTION_SUSPENDED, "1 while introspection is suspended after failures, else 0");
 }
 
@@ -47,7 +57,7 @@ pub(super) fn server_event(resource: &Arc<str>, event: &Event<'_>) {
         | Event::ScopeMissing(rejected)
         | Event::SessionRejected(rejected)
         | Event::RequestRejected(rejected) => request_rejected(resource, rejected),
-        Event::CacheHit(cache) => counter!(CACHE_HITS, vec![resource, label("cache", cache.label())]).increment(1),
+        Event::CacheHit(CacheKind::VerifiedTokens) => counter!(VERIFIED_TOKEN_HITS, vec![resource]).increment(1),
         Event::StreamEnded(reason) => {
             counter!(STREAMS_ENDED, vec![resource, label("reason", reason.label())]).increment(1);
         }
@@ -58,7 +68,11 @@ pub(super) fn server_event(resource: &Arc<str>, event: &Event<'_>) {
 fn request_rejected(resource: Label, rejected: &Rejected<'_>) {
     counter!(REQUESTS_REJECTED, vec![resource.clone(), label("cause", rejected.cause)]).increment(1);
     if let Some(duration) = rejected.duration {
-        record(VERIFICATION, resource, "rejected", duration);
+        let result = match rejected.kind {
+            "unavailable" | "misconfigured" => "unavailable",
+            _ => "rejected",
+        };
+        record(VERIFICATION, resource, result, duration);
     }
 }
 
@@ -82,20 +96,27 @@ pub(super) fn issuer_event(issuer: &Arc<str>, event: &Event<'_>) {
         Event::IssuerMismatch(mismatch) => record(METADATA_FETCH, issuer, "issuer_mismatch", mismatch.duration),
         Event::IntrospectionDone(done) => record(INTROSPECTION, issuer, done.result.label(), done.duration),
         Event::IntrospectionFailed(Failed { duration, .. }) => record(INTROSPECTION, issuer, "failed", *duration),
+        Event::CacheHit(CacheKind::Introspection) => counter!(INTROSPECTION_HITS, vec![issuer]).increment(1),
         Event::IntrospectionSuspended(_) => set(INTROSPECTION_SUSPENDED, &issuer, 1),
         Event::IntrospectionResumed(_) => set(INTROSPECTION_SUSPENDED, &issuer, 0),
         _ => {}
     }
 }
 
-/// Records the number of results in a cache. `owner` is the resource or the issuer that the cache belongs to.
-pub(crate) fn cached_tokens(cache: CacheKind, owner: &Arc<str>, entries: usize) {
-    let owner_label = match cache {
-        CacheKind::VerifiedTokens => "resource",
-        CacheKind::Introspection => "issuer",
-    };
-    let owner = Label::new(owner_label, SharedString::from(Arc::clone(owner)));
-    gauge!(CACHED_TOKENS, vec![owner, label("cache", cache.label())]).set(number(entries));
+/// Records the number of tokens in the cache of verified tokens of a resource.
+pub(super) fn verified_tokens(resource: &Arc<str>, entries: usize) {
+    let resource = Label::new("resource", SharedString::from(Arc::clone(resource)));
+    gauge!(VERIFIED_TOKENS, vec![resource]).set(number(entries));
+}
+
+/// Records the number of cached introspection results of an issuer.
+pub(super) fn introspection_results(issuer: &Arc<str>, entries: usize) {
+    set(INTROSPECTION_RESULTS, &Label::new("issuer", SharedString::from(Arc::clone(issuer))), entries);
+}
+
+/// Records that introspection at an issuer is not suspended, so that the metric exists before the first suspension.
+pub(super) fn introspection_configured(issuer: &Arc<str>) {
+    set(INTROSPECTION_SUSPENDED, &Label::new("issuer", SharedString::from(Arc::clone(issuer))), 0);
 }
 
 fn record(name: &'static str, owner: Label, result: &'static str, duration: Duration) {
@@ -117,8 +138,8 @@ fn number(value: usize) -> f64 {
 const TOKENS_ACCEPTED: &str = "mcp_bearer_tokens_accepted_total";
 const REQUESTS_REJECTED: &str = "mcp_bearer_requests_rejected_total";
 const VERIFICATION: &str = "mcp_bearer_verification_duration_seconds";
-const CACHE_HITS: &str = "mcp_bearer_cache_hits_total";
-const CACHED_TOKENS: &str = "mcp_bearer_cached_tokens";
+const VERIFIED_TOKEN_HITS: &str = "mcp_bearer_verified_token_cache_hits_total";
+const VERIFIED_TOKENS: &str = "mcp_bearer_verified_token_cache_entries";
 const STREAMS_ENDED: &str = "mcp_bearer_streams_ended_total";
 const KEY_SET_FETCH: &str = "mcp_bearer_key_set_fetch_duration_seconds";
 const KEYS: &str = "mcp_bearer_key_set_keys";
@@ -127,4 +148,6 @@ const KEY_SET_FETCHED: &str = "mcp_bearer_key_set_fetched_timestamp_seconds";
 const KEY_SET_USABLE_UNTIL: &str = "mcp_bearer_key_set_usable_until_timestamp_seconds";
 const METADATA_FETCH: &str = "mcp_bearer_metadata_fetch_duration_seconds";
 const INTROSPECTION: &str = "mcp_bearer_introspection_duration_seconds";
+const INTROSPECTION_HITS: &str = "mcp_bearer_introspection_cache_hits_total";
+const INTROSPECTION_RESULTS: &str = "mcp_bearer_introspection_cache_entries";
 const INTROSPECTION_SUSPENDED: &str = "mcp_bearer_introspection_suspended";

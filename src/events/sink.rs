@@ -42,11 +42,11 @@ impl ServerEvents {
         cfg!(feature = "metrics") || !self.observers.is_empty()
     }
 
-    /// Records the number of cached tokens.
+    /// Records the number of verified tokens in the cache.
     #[cfg_attr(not(feature = "metrics"), expect(clippy::unused_self, reason = "only metrics show the number"))]
-    pub(crate) fn cached_tokens(&self, entries: impl FnOnce() -> usize) {
+    pub(crate) fn verified_tokens(&self, entries: impl FnOnce() -> usize) {
         #[cfg(feature = "metrics")]
-        super::metrics::cached_tokens(super::CacheKind::VerifiedTokens, &self.resource, entries());
+        super::metrics::verified_tokens(&self.resource, entries());
         #[cfg(not(feature = "metrics"))]
         drop(entries);
     }
@@ -64,6 +64,22 @@ impl ServerEvents {
 impl IssuerEvents {
     pub(crate) fn new(issuer: &str) -> Arc<Self> {
         Arc::new(Self { issuer: issuer.into(), observers: ArcSwap::default(), limit: Arc::default() })
+    }
+
+    /// Records the state of introspection before the first request: not suspended, and without cached results.
+    pub(crate) fn introspection_configured(&self) {
+        #[cfg(feature = "metrics")]
+        super::metrics::introspection_configured(&self.issuer);
+        self.introspection_results(|| 0);
+    }
+
+    /// Records the number of cached introspection results.
+    #[cfg_attr(not(feature = "metrics"), expect(clippy::unused_self, reason = "only metrics show the number"))]
+    pub(crate) fn introspection_results(&self, entries: impl FnOnce() -> usize) {
+        #[cfg(feature = "metrics")]
+        super::metrics::introspection_results(&self.issuer, entries());
+        #[cfg(not(feature = "metrics"))]
+        drop(entries);
     }
 
     /// Adds the observers of a server that uses the issuer.

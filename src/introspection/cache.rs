@@ -125,6 +125,11 @@ impl ResponseCache {
         self.held_back.remove(token);
     }
 
+    /// The number of results, fresh or not.
+    pub(super) fn len(&self) -> usize {
+        self.positives.len().saturating_add(self.negatives.len())
+    }
+
     fn lock(&self) -> MutexGuard<'_, BTreeMap<u8, u64>> {
         self.removals.lock().unwrap_or_else(PoisonError::into_inner)
     }

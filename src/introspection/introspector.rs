@@ -62,6 +62,7 @@ impl Introspector {
         settings: Introspection,
     ) -> Option<Self> {
         let Introspection { credentials, lifetimes, limits } = settings;
+        events.introspection_configured();
         Some(Self {
             client: IntrospectionClient { issuer: Arc::clone(&events.issuer), client, credentials, endpoint },
             // Each issuer has its own random key. So the same token has another fingerprint at another issuer, where it
@@ -145,6 +146,7 @@ impl Introspector {
         let fingerprint = self.fingerprint(token);
         self.flights.forget(&fingerprint);
         self.cache.remove(&fingerprint);
+        self.events.introspection_results(|| self.cache.len());
     }
 
     pub(crate) fn last_error(&self) -> Option<Arc<FetchError>> {
@@ -203,6 +205,7 @@ impl Introspector {
             return Ok(status);
         }
         self.cache.insert(pending, &status, expires_at.map(|at| at.saturating_sub(now)));
+        self.events.introspection_results(|| self.cache.len());
         Ok(status)
     }
 

@@ -70,7 +70,7 @@ pub(super) fn decide(
         Caller::Token(auth) if rules.are_met(&needs, auth.scopes(), &auth.guard().hierarchy) => {
             Ok(AcceptedBody { needs, lists, is_first_page })
         }
-        Caller::Token(auth) => Err(auth.lacks(rules.scopes_of(&needs), Some(request_info))),
+        Caller::Token(auth) => Err(auth.lacks(rules.scopes_of(&needs), Some(request_info), None)),
     }
 }
 

@@ -220,7 +220,7 @@ impl ResourceServer {
     /// Writes the configuration to the log: one line for each server.
     pub(super) fn announce(&self) {
         #[cfg(feature = "metrics")]
-        crate::events::metrics::describe();
+        crate::events::metrics::server_built(&self.guard.events.resource);
         let issuers: Vec<_> = self.verifier.issuers().iter().map(|issuer| issuer.summary()).collect();
         tracing::info!(
             target: "mcp_bearer",

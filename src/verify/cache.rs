@@ -33,7 +33,9 @@ impl VerifiedTokens {
     /// A cache for `capacity` tokens. `None` in a build without a cryptography backend, or if the machine gives no
     /// random bytes.
     pub(crate) fn new(capacity: usize, events: &Arc<ServerEvents>) -> Option<Self> {
-        Some(Self { hmac: Hmac::random()?, events: Arc::clone(events), entries: TokenCache::new(capacity), capacity })
+        let hmac = Hmac::random()?;
+        events.verified_tokens(|| 0);
+        Some(Self { hmac, events: Arc::clone(events), entries: TokenCache::new(capacity), capacity })
     }
 
     /// Verifies a token, with `verify` unless it is in the cache.
@@ -73,7 +75,7 @@ impl VerifiedTokens {
         if let Some(signature) = accepted.signature.take() {
             let entry = Entry { claims: accepted.claims.clone(), signature, verified_at: Instant::now() };
             self.entries.insert(hash, Arc::new(entry));
-            self.events.cached_tokens(|| self.entries.len());
+            self.events.verified_tokens(|| self.entries.len());
         }
         accepted
     }
@@ -84,6 +86,7 @@ impl VerifiedTokens {
 
     pub(super) fn forget(&self, token: &[u8]) {
         self.entries.remove(&self.hmac.sign(token));
+        self.events.verified_tokens(|| self.entries.len());
     }
 }
 
