@@ -16,6 +16,7 @@
 //! | run behind a gateway, a proxy or in containers | [`gateways`] |
 //! | find out from outside why a deployment does not work | [`doctor`] |
 //! | read the log, and find out why a token is rejected | [`logging`] |
+//! | collect metrics and traces | [`metrics`] |
 //! | understand status codes and errors, or change the response | [`errors`] |
 //! | choose features, or do without axum | [`features`] |
 //!
@@ -76,6 +77,9 @@ pub mod doctor {}
 
 #[doc = include_str!("guide/logging.md")]
 pub mod logging {}
+
+#[doc = include_str!("guide/metrics.md")]
+pub mod metrics {}
 
 #[doc = include_str!("guide/errors.md")]
 pub mod errors {}

@@ -70,6 +70,7 @@
 //! | `reqwest` | yes | an HTTP client; without it, call [`Issuer::http_client`] |
 //! | `aws-lc-rs` | yes | signatures by AWS-LC |
 //! | `rust-crypto` | no | signatures in pure Rust, except ES512 and RSA keys above 4096 bits |
+//! | `metrics` | no | metrics of all events: see [`guide::metrics`] |
 //! | `rmcp` | no | [`AuthInfo`] in handlers of [rmcp](https://docs.rs/rmcp) |
 //! | `testing` | no | an authorization server, a client and a clock for tests |
 //! | `cli` | no | the program `mcp-bearer`: see [`guide::doctor`] |

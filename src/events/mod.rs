@@ -20,7 +20,8 @@
 //! | [`IntrospectionResumed`](Event::IntrospectionResumed) | `introspection_resumed` | the circuit breaker closed |
 //! | [`StreamEnded`](Event::StreamEnded) | `stream_ended` | a layer ended a streaming response |
 //!
-//! The guide describes the [log lines](crate::guide::logging). An [`Observer`] receives the events themselves.
+//! The guide describes the [log lines](crate::guide::logging) and the [metrics](crate::guide::metrics). An [`Observer`] receives
+//! the events themselves.
 //! No event contains a token or a secret.
 
 mod event;
