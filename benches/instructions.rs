@@ -1,6 +1,6 @@
 //! Counts the instructions of each request with valgrind. The counts do not depend on the load of the machine.
 //!
-//! `cargo bench --bench instructions`. Needs valgrind, and runs itself under valgrind once for each row.
+//! `cargo bench --bench instructions`, and with `--features metrics` the cost of metrics in a Prometheus recorder. Needs valgrind, and runs itself under valgrind once for each row.
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark panics when it cannot start")]
 
 mod subject;
@@ -38,6 +38,9 @@ fn rows() -> Vec<String> {
 
 /// Performs the measurement of a row with this number of calls.
 fn measure(row: &str, calls: u64) {
+    // Without a recorder, metrics cost next to nothing.
+    #[cfg(feature = "metrics")]
+    metrics::set_global_recorder(recorder()).ok();
     let mut words = row.splitn(3, ' ');
     let mut word = || words.next().unwrap_or_default();
     let (what, of, size) = (word(), word(), word());
@@ -68,6 +71,12 @@ fn measure(row: &str, calls: u64) {
             requests(&mut service, all(&header));
         }
     }
+}
+
+#[cfg(feature = "metrics")]
+fn recorder() -> metrics_exporter_prometheus::PrometheusRecorder {
+    let builder = metrics_exporter_prometheus::PrometheusBuilder::new();
+    builder.set_buckets(&[0.000_1, 0.001, 0.01, 0.1, 1.0]).unwrap().build_recorder()
 }
 
 /// Valgrind counts only inside this function, which it finds by its name.
