@@ -6,6 +6,7 @@ use url::form_urlencoded::byte_serialize;
 use super::{NEEDED_FOR_KEYS, difference};
 use crate::challenge::BearerChallenge;
 use crate::check::{Check, CheckName};
+use crate::deployment::Deployment;
 use crate::facts::Facts;
 use crate::printable::{printable, quoted};
 
@@ -83,17 +84,28 @@ fn not_passed(name: CheckName, failed: &ExplainedCheck, facts: &Facts) -> Check 
         return Check { cause: failed.cause(), ..check };
     }
     let [expected, found] = [failed.expected(), failed.found()].map(Option::unwrap_or_default);
+    let with_slash = differing_in_slash(expected, found);
     let difference = match failed.check() {
-        TokenCheck::Issuer | TokenCheck::Audience => difference::explain(expected, found),
+        TokenCheck::Issuer | TokenCheck::Audience => difference::explain(expected, with_slash.unwrap_or(found)),
         _ => None,
     };
     let difference = difference.map(|text| [": ", text].concat()).unwrap_or_default();
     let check = Check::fault(name, format!("the token is rejected: {summary}{difference}"));
     let check = check.details(failed.detail().map(str::to_owned));
     let check = failed.advice().into_iter().fold(check, Check::repair);
-    let code = match failed.check() {
-        TokenCheck::Issuer => issuer_code(found, facts),
-        TokenCheck::Audience => audience_code(found, !difference.is_empty(), facts),
+    let Deployment { issuer, resource, .. } = &facts.deployment;
+    // No code accepts an identifier that may be of somebody else.
+    let code = match (failed.check(), with_slash) {
+        (TokenCheck::Issuer, Some(found)) => {
+            Some(format!("Issuer::discover({}).also_issued_as({})", quoted(issuer), quoted(found)))
+        }
+        (TokenCheck::Audience, Some(found)) => {
+            Some(format!("ResourceServer::builder({}).accept_audience({})", quoted(resource), quoted(found)))
+        }
+        // The parameter of the authorization request and of the token request.
+        (TokenCheck::Audience, None) => {
+            Some(format!("resource={}", byte_serialize(resource.as_bytes()).collect::<String>()))
+        }
         _ => None,
     };
     let check = code.iter().map(String::as_str).fold(check, Check::code);
@@ -137,30 +149,13 @@ fn has_keys(facts: &Facts) -> bool {
     facts.issuer.key_set.is_some()
 }
 
-/// The configuration with which the issuer in the token is accepted. Its signature is checked with the same keys.
-fn issuer_code(found: &str, facts: &Facts) -> Option<String> {
-    let given = facts.deployment.issuer.as_str();
-    let is_identified = facts.issuer_document().is_some_and(|document| document.issuer == given);
-    Some(match (is_whole(found), is_identified) {
-        (false, _) => return None,
-        (true, true) => format!("Issuer::discover({}).also_issued_as({})", quoted(given), quoted(found)),
-        (true, false) => format!("Issuer::discover({})", quoted(found)),
-    })
-}
-
-/// For an audience that means this resource, the configuration that accepts it. For others, the parameter of the
-/// authorization request and of the token request.
-fn audience_code(found: &str, means_this_resource: bool, facts: &Facts) -> Option<String> {
-    let resource = facts.deployment.resource.as_str();
-    Some(match means_this_resource && is_whole(found) {
-        true => format!("ResourceServer::builder({}).accept_audience({})", quoted(resource), quoted(found)),
-        false => format!("resource={}", byte_serialize(resource.as_bytes()).collect::<String>()),
-    })
-}
-
-/// Whether a text of the library is neither cut nor escaped, and not empty.
-fn is_whole(text: &str) -> bool {
-    !text.is_empty() && text.len() < MAX_SHOWN && !text.contains('\\')
+/// The member of `found` that a member of `expected` is, except for the slash at the end. Both are lists of the library.
+fn differing_in_slash<'f>(expected: &str, found: &'f str) -> Option<&'f str> {
+    // A text that is cut or escaped is not the whole identifier.
+    let is_whole = found.len() < MAX_SHOWN && !found.contains('\\');
+    let without_slash = |text: &str| text.trim_end_matches('/').to_owned();
+    let is_like = |found: &&str| expected.split(", ").any(|member| without_slash(member) == without_slash(found));
+    found.split(", ").find(is_like).filter(|found| is_whole && !found.is_empty())
 }
 
 /// The library cuts texts at this length.
@@ -169,6 +164,18 @@ const MAX_SHOWN: usize = 128;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_whole_identifier_differs_in_the_slash() {
+        let resource = "https://h/mcp";
+        assert_eq!(differing_in_slash(resource, "https://h/userinfo, https://h/mcp/"), Some("https://h/mcp/"));
+        assert_eq!(differing_in_slash("api://notes, https://h/mcp/", resource), Some(resource));
+        let cut = format!("https://h/{}, https://h/mcp/", "x".repeat(102));
+        for found in ["", "/", "https://h:1/mcp/", "https://h/mcp/x", "http://h/mcp/", "https://h/mcp/, \\u{1b}", &cut]
+        {
+            assert_eq!(differing_in_slash(resource, found), None, "{found}");
+        }
+    }
 
     #[test]
     fn every_check_that_can_fail_has_a_name() {
