@@ -38,6 +38,7 @@ mod own_code;
 mod own_parts;
 mod providers;
 mod readiness;
+mod rejections;
 mod rmcp;
 mod rotation;
 mod self_check;
