@@ -7,13 +7,15 @@ import { text } from 'node:stream/consumers';
 /** Much longer than a run takes, in milliseconds. */
 const TIME_LIMIT = 30_000;
 
-/** Examines a deployment. Returns the exit status and the report. */
-export async function examine(issuer, resource) {
+/** Examines a deployment, and `token` if it is given. Returns the exit status and the report, without the token in it. */
+export async function examine(issuer, resource, token) {
   const program = process.env.DOCTOR_BIN;
   if (!program) throw new Error('set DOCTOR_BIN to the path of the program, as `tests/real/run` does');
-  const args = ['doctor', '--issuer', issuer, '--resource', resource, '--json'];
-  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'inherit'], timeout: TIME_LIMIT });
+  const args = ['doctor', '--issuer', issuer, '--resource', resource, '--json', ...(token ? ['--token', '-'] : [])];
+  const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'inherit'], timeout: TIME_LIMIT });
+  child.stdin.end(token);
   const [output, [exitStatus]] = await Promise.all([text(child.stdout), once(child, 'exit')]);
+  if (token && output.includes(token)) throw new Error('the report contains the token');
   const report = JSON.parse(output);
   const [first] = report.causes;
   return { exitStatus, report, first, check: report.checks.find(({ id }) => id === first) };

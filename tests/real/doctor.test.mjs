@@ -7,7 +7,7 @@ import { AuthorizationServer } from './authorization_server.mjs';
 import { DJANGO_INTROSPECTOR, DjangoToolkit } from './django_toolkit.mjs';
 import { examine } from './doctor.mjs';
 import { developmentFixture, fixture, introspectingServer, proxiedProvider } from './fixture.mjs';
-import { SigningKey } from './signing_key.mjs';
+import { accessTokenClaims, SigningKey } from './signing_key.mjs';
 import { spawnServer, startServer } from './server.mjs';
 
 const SLASH = /slash at the end/;
@@ -27,14 +27,14 @@ async function started(t, options) {
   return running;
 }
 
-async function assertNoFault(issuer, resource) {
-  const { exitStatus, report } = await examine(issuer, resource);
+async function assertNoFault(issuer, resource, token) {
+  const { exitStatus, report } = await examine(issuer, resource, token);
   assert.deepEqual([exitStatus, report.verdict, report.causes], [0, 'ok', []], JSON.stringify(report, null, 1));
 }
 
 /** Asserts the first cause, and that its JSON matches `pattern`. */
-async function assertFirst(issuer, resource, id, pattern, exitStatus = 1) {
-  const found = await examine(issuer, resource);
+async function assertFirst(issuer, resource, id, pattern, exitStatus = 1, token = undefined) {
+  const found = await examine(issuer, resource, token);
   assert.deepEqual([found.first, found.exitStatus], [id, exitStatus], JSON.stringify(found.report, null, 1));
   assert.match(JSON.stringify(found.check), pattern);
 }
@@ -59,6 +59,45 @@ const working = {
 for (const [name, start] of Object.entries(working)) {
   test(`${name} has no fault`, async (t) => assertNoFault(...(await start(t))));
 }
+
+test('every check of a token of oidc-provider passes', async () => {
+  await assertNoFault(provider.issuer, server.resource, await provider.token({ resource: server.resource }));
+});
+
+const OTHER_RESOURCE = 'https://mcp.example.com/other';
+const signed = (changes) => provider.key.sign(accessTokenClaims(provider.issuer, server.resource, changes));
+const tokens = {
+  'a token for another resource': [() => provider.token({ resource: OTHER_RESOURCE }), 'token.audience', /"found":"https:..mcp.example.com.other"/],
+  'an opaque token of a client that names no resource': [() => provider.token({}), 'token.form', /server accepts only JWTs/],
+  'a token of another issuer': [() => other.token({ resource: server.resource }), 'token.issuer', /issuer not accepted/],
+  'an expired token': [() => signed({ exp: 1_750_000_000 }), 'token.times', /the token expired \d+ s ago/],
+  'a token without an audience': [() => signed({ aud: undefined }), 'token.audience', /no audience/],
+  'a token that was changed': [
+    async () => `${await provider.token({ resource: server.resource })}AAAA`,
+    'token.signature',
+    /invalid signature/,
+  ],
+};
+
+for (const [name, [issue, id, pattern]] of Object.entries(tokens)) {
+  test(`${name} is named first`, async () =>
+    assertFirst(provider.issuer, server.resource, id, pattern, 1, await issue()));
+}
+
+test('a token from before a key rotation is named first', async (t) => {
+  const rotated = await AuthorizationServer.start({ algorithm: 'ES256' });
+  t.after(() => rotated.stop());
+  const { resource } = await started(t, { issuer: rotated.issuer });
+  const token = await rotated.token({ resource });
+  await assertNoFault(rotated.issuer, resource, token);
+  rotated.rotate([await SigningKey.generate('ES256')]);
+  await assertFirst(rotated.issuer, resource, 'token.key', /unknown key/, 1, token);
+});
+
+test('an opaque token of Django is unknown, because the server introspects it', async () => {
+  const token = await django.token([djangoServer.resource]);
+  await assertFirst(django.issuer, djangoServer.resource, 'token.form', /credentials for introspection/, 2, token);
+});
 
 const identities = {
   'a slash at the end of the issuer': [`${provider.issuer}/`, server, 'issuer.identity', SLASH],
