@@ -3,15 +3,17 @@
 use std::time::{Duration, SystemTime};
 
 use axum::body::Body;
-use http::{Request, header};
+use bytes::Bytes;
+use http::{Request, Response, StatusCode, header};
 use mcp_bearer::ResourceServer;
-use mcp_bearer::testing::{Endpoint, Fault, TestIssuer};
+use mcp_bearer::http_client::{HttpClient, HttpFuture, RequestLimits};
+use mcp_bearer::testing::{Endpoint, Fault, TestHttpClient, TestIssuer};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use serde_json::json;
 use tokio::time::sleep;
 
 use crate::exporter::Exporter;
-use crate::server::{JWTS, OPAQUE, RESOURCE, Server, introspected};
+use crate::server::{JWTS, OPAQUE, RESOURCE, Server, get, introspected};
 
 const ACCEPTED: &str = "mcp_bearer_tokens_accepted_total";
 const REJECTED: &str = "mcp_bearer_requests_rejected_total";
@@ -145,10 +147,8 @@ async fn tokens_that_are_not_jwts_are_counted_where_no_issuer_introspects() {
     let exporter = Exporter::start();
     let issuer = TestIssuer::new(JWTS);
     let server = ResourceServer::builder(RESOURCE).issuer(issuer.issuer()).build().await.unwrap();
-    let app = axum::Router::new().route("/", axum::routing::get(async || "ok")).route_layer(server.bearer_layer());
     for (token, cause) in [("opaque", "not_jwt"), ("a.b.c", "malformed"), ("a.b.c.d.e", "encrypted")] {
-        let request = Request::get("/").header(header::AUTHORIZATION, format!("Bearer {token}"));
-        drop(tower::ServiceExt::oneshot(app.clone(), request.body(Body::empty()).unwrap()).await);
+        assert_eq!(get(&server, Some(token)).await, 401);
         assert_eq!(exporter.value(REJECTED, &[("resource", RESOURCE), ("cause", cause)]), Some(1.0), "{cause}");
     }
 }
@@ -174,11 +174,29 @@ async fn an_mcp_operation_that_is_rejected_counts_its_token_as_accepted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_ends_with_its_token_is_counted() {
+async fn a_stream_that_ends_with_its_token_is_counted_by_its_reason() {
     let exporter = Exporter::start();
     let server = Server::new().await;
-    assert_eq!(server.call(&server.token().sign(), "watch", &[]).await, 200);
-    assert_eq!(exporter.value(STREAMS_ENDED, &[("resource", RESOURCE), ("reason", "expired")]), Some(1.0));
+    let day = Duration::from_secs(24 * 3600);
+    let token = || server.opaque.token().audience(RESOURCE).scope("mcp:tools").expires_in(day).opaque();
+    let narrow = json!({"active": true, "aud": RESOURCE, "scope": "other"});
+    let down = || server.opaque.fault(Endpoint::Introspection, Fault::Drop);
+    let (revoked, narrowed, unverified) = (token(), token(), token());
+    let changes: [(_, &str, &dyn Fn()); 4] = [
+        (&server.token().sign(), "expired", &|| {}),
+        (&revoked, "rejected", &|| server.opaque.revoke(&revoked)),
+        (&narrowed, "scope_missing", &|| server.opaque.introspection_answer(&narrowed, narrow.clone())),
+        (&unverified, "unverified", &down),
+    ];
+    for (token, reason, change) in changes {
+        let later = async {
+            sleep(Duration::from_secs(1)).await;
+            change();
+        };
+        let (status, ()) = tokio::join!(server.call(token, "watch", &[]), later);
+        assert_eq!(status, 200);
+        assert_eq!(exporter.value(STREAMS_ENDED, &[("resource", RESOURCE), ("reason", reason)]), Some(1.0), "{reason}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -260,14 +278,36 @@ async fn a_suspension_of_introspection_is_shown_until_it_ends() {
     server.opaque.fault(Endpoint::Introspection, Fault::Drop);
     let issuer = introspected(&server.opaque);
     let first = ResourceServer::builder(RESOURCE).issuer(issuer.clone()).build_lazy().unwrap();
-    let app = axum::Router::new().route("/", axum::routing::get(async || "ok")).route_layer(first.bearer_layer());
     for number in 0..5 {
-        let request = Request::get("/").header(header::AUTHORIZATION, format!("Bearer opaque-{number}"));
-        drop(tower::ServiceExt::oneshot(app.clone(), request.body(Body::empty()).unwrap()).await);
+        assert_eq!(get(&first, Some(&format!("opaque-{number}"))).await, 503);
     }
     assert_eq!(suspended(), Some(1.0));
     let _second = ResourceServer::builder("https://other.example.com").issuer(issuer).build_lazy().unwrap();
     assert_eq!(suspended(), Some(1.0));
+}
+
+/// Responds to each introspection request as a server that introspects no JWTs.
+struct Unsupported(TestHttpClient);
+
+impl HttpClient for Unsupported {
+    fn send(&self, request: Request<Bytes>, limits: RequestLimits) -> HttpFuture<'_> {
+        if request.uri().path() != "/introspect" {
+            return self.0.send(request, limits);
+        }
+        let mut response = Response::new(Bytes::from_static(br#"{"error":"unsupported_token_type"}"#));
+        *response.status_mut() = StatusCode::BAD_REQUEST;
+        Box::pin(async { Ok(response) })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_of_a_kind_that_is_not_introspected_is_counted() {
+    let exporter = Exporter::start();
+    let issuer = TestIssuer::new(OPAQUE);
+    let configured = introspected(&issuer).http_client(Unsupported(issuer.http_client()));
+    let server = ResourceServer::builder(RESOURCE).issuer(configured).build_lazy().unwrap();
+    get(&server, Some("opaque")).await;
+    assert!(exporter.value(INTROSPECTIONS, &[("issuer", OPAQUE), ("result", "unsupported")]).unwrap() >= 1.0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -286,9 +326,8 @@ async fn two_servers_of_one_process_have_their_own_series() {
     let server = Server::new().await;
     let other = "https://other.example.com";
     let second = ResourceServer::builder(other).issuer(server.jwts.issuer()).build().await.unwrap();
-    let app = axum::Router::new().route("/", axum::routing::get(async || "ok")).route_layer(second.bearer_layer());
     server.rest(&server.token().sign()).await;
-    drop(tower::ServiceExt::oneshot(app, Request::get("/").body(Body::empty()).unwrap()).await);
+    assert_eq!(get(&second, None).await, 401);
     assert_eq!(exporter.value(ACCEPTED, &[("resource", RESOURCE)]), Some(1.0));
     assert_eq!(exporter.value(ACCEPTED, &[("resource", other)]), Some(0.0));
     assert_eq!(exporter.value(REJECTED, &[("resource", other), ("cause", "missing_token")]), Some(1.0));

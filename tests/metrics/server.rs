@@ -1,6 +1,7 @@
 //! A server with one issuer of JWTs and one issuer of opaque tokens.
 
 use std::convert::Infallible;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -18,6 +19,9 @@ pub const RESOURCE: &str = "https://mcp.example.com/mcp";
 pub const JWTS: &str = "https://auth.example.com";
 pub const OPAQUE: &str = "https://opaque.example.com";
 pub const ORIGIN: &str = "https://app.example.com";
+
+/// How often the token of a stream is verified again.
+const INTERVAL: Duration = Duration::from_secs(60);
 
 pub struct Server {
     pub server: ResourceServer,
@@ -41,7 +45,8 @@ impl Server {
             .await
             .unwrap();
         let scopes = McpScopes::new().tool("watch", ["mcp:tools"]).tool("write", ["mcp:write"]).deny_unlisted();
-        let layer = server.mcp_layer(scopes).required_scopes(["mcp:tools"]).bind_sessions();
+        let layer =
+            server.mcp_layer(scopes).required_scopes(["mcp:tools"]).bind_sessions().revalidate_streams(INTERVAL);
         let app = Router::new()
             .route("/mcp", any(watch))
             .route_layer(layer)
@@ -83,6 +88,16 @@ impl Server {
         drop(response.into_body().collect().await);
         status
     }
+}
+
+/// Sends a request to a route behind the bearer layer of this server.
+pub async fn get(server: &ResourceServer, token: Option<&str>) -> StatusCode {
+    let app = Router::new().route("/", any(async || "ok")).route_layer(server.bearer_layer());
+    let mut request = Request::get("/");
+    if let Some(token) = token {
+        request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+    }
+    app.oneshot(request.body(Body::empty()).unwrap()).await.unwrap().status()
 }
 
 pub fn introspected(issuer: &TestIssuer) -> Issuer {
