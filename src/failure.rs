@@ -112,14 +112,14 @@ impl CheckFailure {
                 label: "too_long",
                 description: "The access token is too long",
                 summary: "too long",
-                advice: "put fewer roles or groups into the token, or raise `max_token_length`",
+                advice: "put fewer roles or groups into the token, or raise `max_token_length` of the server",
             },
             Self::NotJwt => Texts {
                 label: "not_jwt",
                 description: "The access token is not a JWT",
                 summary: "not a JWT, and no issuer introspects opaque tokens",
-                advice: "call `introspect_opaque` on the issuer, or let the authorization server issue JWTs; Auth0 and \
-                         Logto do so only if the client names the resource",
+                advice: "call `Issuer::introspect_opaque`, or let the authorization server issue JWTs; Auth0 does so if the \
+                         client requests an `audience`, Logto if it requests a `resource`",
             },
             Self::Malformed => Texts {
                 label: "malformed",
@@ -131,8 +131,8 @@ impl CheckFailure {
                 label: "encrypted",
                 description: "The access token is encrypted",
                 summary: "an encrypted JWT",
-                advice: "let the authorization server issue signed tokens; Auth0 encrypts tokens for clients that do \
-                         not name the audience",
+                advice: "let the authorization server issue signed tokens, or call `Issuer::introspect_opaque`; OpenIddict \
+                         encrypts by default, Auth0 if the client requests no `audience`",
             },
             Self::Header => Texts {
                 label: "header",
@@ -150,20 +150,21 @@ impl CheckFailure {
                 label: "algorithm",
                 description: "The signature algorithm of the access token is not accepted",
                 summary: "signature algorithm not accepted",
-                advice: "let the authorization server sign with an accepted algorithm, or add the algorithm with \
-                         `Issuer::algorithms`",
+                advice: "let the authorization server sign with an accepted algorithm, or add it to `Issuer::algorithms` if \
+                         it is asymmetric; HS256, HS384 and HS512 are never accepted",
             },
             Self::TokenType => Texts {
                 label: "token_type",
                 description: "The token is not an access token",
                 summary: "not an access token",
-                advice: "let the client send its access token, not an ID token, a refresh token or a logout token",
+                advice: "let the client send its access token, not an ID token or a refresh token; if access tokens have \
+                         claims of ID tokens, as Dex issues them, see `Issuer::dangerously_accept_id_token_claims`",
             },
             Self::Claims => Texts {
                 label: "claims",
                 description: "The claims of the access token are malformed",
                 summary: "malformed claims",
-                advice: "let the authorization server issue each claim with its registered type (RFC 7519)",
+                advice: "let the authorization server issue the claim, with its registered type (RFC 7519, RFC 9068)",
             },
             Self::Issuer => Texts {
                 label: "issuer",
@@ -175,15 +176,16 @@ impl CheckFailure {
                 label: "audience",
                 description: "The access token was issued for another resource",
                 summary: "audience mismatch",
-                advice: "let the client request a token with the `resource` parameter (RFC 8707), or call \
-                         `accept_audience` if the audience names this resource",
+                advice: "let the authorization server write the expected audience into the token, by its configuration or \
+                         by the client's parameter `resource` (RFC 8707); if the found audience means this server, call \
+                         `Issuer::accept_audience`, or `Issuer::accept_client_id_as_audience` for a client id",
             },
             Self::NoAudience => Texts {
                 label: "no_audience",
                 description: "The access token does not have an audience",
                 summary: "no audience",
-                advice: "let the authorization server issue tokens with an audience; otherwise see \
-                         `Issuer::dangerously_accept_missing_audience`",
+                advice: "let the authorization server write the expected audience into the token; if it cannot, list its \
+                         clients in `Issuer::dangerously_accept_clients_without_audience`",
             },
             Self::NoExpiry => Texts {
                 label: "no_expiry",
@@ -226,13 +228,15 @@ impl CheckFailure {
                 label: "signature",
                 description: "The signature of the access token is invalid",
                 summary: "invalid signature",
-                advice: "check that the token is complete and comes from the issuer that it names",
+                advice: "check that the token comes from the issuer that it names, and that no gateway changes it; Google Cloud \
+                         Run with its own authentication replaces the signature",
             },
             Self::Inactive => Texts {
                 label: "inactive",
                 description: "The access token is not active",
                 summary: "not active",
-                advice: "the token is expired, revoked or unknown at the authorization server: the client must get a new one",
+                advice: "the token is expired, revoked or unknown at the authorization server: the client must get a new one; \
+                         Keycloak says so too if the client that introspects is not in the audience of the token",
             },
         }
     }

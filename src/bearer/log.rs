@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use super::token::NoToken;
 use super::{Guard, Rejection, RejectionKind};
-use crate::escape::Escaped;
+use crate::escape::{Escaped, MAX_SHOWN};
 use crate::events::{Detail, Event, Rejected, RequestInfo};
 use crate::introspection::IntrospectionError;
-use crate::log::{EventLimit, EventSummary, MAX_CAUSE, limited};
+use crate::log::{EventLimit, EventSummary, limited};
 use crate::verify::VerifyError;
 
 /// What the event of a rejection says besides its kind.
@@ -80,10 +80,14 @@ fn cause(
             ("token_in_query", "no access token; the token in the query is not used", Some(advice))
         }
         RejectionKind::MissingToken => ("missing_token", "no access token", None),
-        RejectionKind::InvalidRequest => ("invalid_request", "the credentials are not one bearer token", None),
+        RejectionKind::InvalidRequest => {
+            let advice = "send one `Authorization` header, and in it the word `Bearer`, a space and the token";
+            ("invalid_request", "the credentials are not one bearer token", Some(advice))
+        }
         RejectionKind::InvalidToken(failure) => (failure.label(), failure.summary(), Some(failure.advice())),
         RejectionKind::InsufficientScope => {
-            let advice = "let the client request the required scopes, and let the user or an operator grant them";
+            let advice = "let the client request the expected scopes, and the authorization server grant them; if the token has \
+                          them in another claim, name it in `Issuer::scope_claim`";
             ("insufficient_scope", "scope missing", Some(advice))
         }
         RejectionKind::Unavailable { .. } => ("unavailable", "the access token cannot be verified now", None),
@@ -92,7 +96,7 @@ fn cause(
             let advice = "add the origin to `allowed_origins` if its pages may call this server";
             ("origin", "the origin is not allowed", Some(advice))
         }
-        RejectionKind::Request(failure) => (failure.label(), failure.description(), None),
+        RejectionKind::Request(failure) => (failure.label(), failure.texts.summary, Some(failure.texts.advice)),
         RejectionKind::Internal => ("internal", "this server is misconfigured", None),
     }
 }
@@ -117,7 +121,7 @@ pub(crate) fn misconfigured(guard: &Guard, cause: &'static str, message: &'stati
 pub(crate) fn misconfigured_outside(cause: &'static str, path: Option<&str>, message: &'static str) {
     static LIMIT: LazyLock<Arc<EventLimit>> = LazyLock::new(Arc::default);
     let is_shown = LIMIT.is_shown(cause, None, summary);
-    let path = path.map(|path| tracing::field::display(Escaped(path, MAX_CAUSE)));
+    let path = path.map(|path| tracing::field::display(Escaped(path, MAX_SHOWN)));
     limited!(is_shown, error, target: "mcp_bearer::rejection", kind = "internal", cause, path, "{message}");
 }
 

@@ -43,6 +43,7 @@ pub use auth_info::AuthInfo;
 pub use body::BearerBody;
 pub(crate) use guard::Guard;
 pub use layer::BearerAuthLayer;
+pub(crate) use rejection::FailureTexts;
 pub use rejection::{Rejection, RejectionKind, RequestFailure};
 pub(crate) use response::{OnRejection, readable_by};
 pub use service::{BearerAuth, ResponseFuture};

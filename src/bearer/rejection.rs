@@ -61,10 +61,21 @@ pub enum RejectionKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RequestFailure {
     pub(crate) status: StatusCode,
-    pub(crate) label: &'static str,
-    pub(crate) description: &'static str,
+    pub(crate) texts: &'static FailureTexts,
     /// Whether the session of the request is unknown.
     pub(crate) is_of_session: bool,
+}
+
+/// The texts of a [`RequestFailure`].
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct FailureTexts {
+    pub(crate) label: &'static str,
+    /// The fixed sentence that the client reads.
+    pub(crate) description: &'static str,
+    /// The cause in the words of the log line.
+    pub(crate) summary: &'static str,
+    /// How an operator can repair it.
+    pub(crate) advice: &'static str,
 }
 
 impl RequestFailure {
@@ -77,13 +88,13 @@ impl RequestFailure {
     /// The stable label of the log's `cause` field.
     #[must_use]
     pub const fn label(self) -> &'static str {
-        self.label
+        self.texts.label
     }
 
     /// The fixed sentence that the client reads.
     #[must_use]
     pub const fn description(self) -> &'static str {
-        self.description
+        self.texts.description
     }
 }
 
@@ -128,7 +139,7 @@ impl Rejection {
             RejectionKind::Unavailable { .. } => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", unavailable),
             RejectionKind::Misconfigured => (StatusCode::SERVICE_UNAVAILABLE, "misconfigured", unavailable),
             RejectionKind::Origin => (StatusCode::FORBIDDEN, "origin", "The origin of the request is not allowed"),
-            RejectionKind::Request(failure) => (failure.status, "request", failure.description),
+            RejectionKind::Request(failure) => (failure.status, "request", failure.texts.description),
             RejectionKind::Internal => {
                 let description = "The server is not set up for this request";
                 (StatusCode::INTERNAL_SERVER_ERROR, "internal", description)

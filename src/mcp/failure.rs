@@ -1,7 +1,7 @@
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::bearer::{Rejection, RejectionKind, RequestFailure};
+use crate::bearer::{FailureTexts, Rejection, RejectionKind, RequestFailure};
 
 /// Why the MCP layer rejects a request, if the reason is its body, its headers, its operation or its session.
 ///
@@ -38,10 +38,21 @@ pub enum OperationFailure {
 }
 
 impl OperationFailure {
+    /// All failures.
+    pub const ALL: &[Self] = &[
+        Self::TooLarge,
+        Self::TooSlow,
+        Self::Incomplete,
+        Self::Unreadable,
+        Self::HeaderMismatch,
+        Self::Unlisted,
+        Self::UnknownSession,
+    ];
+
     /// The failure of a rejection by the MCP layer; `None` for any other rejection.
     #[must_use]
     pub fn from_rejection(rejection: &Rejection) -> Option<Self> {
-        ALL.into_iter().find(|failure| rejection.kind() == (*failure).into())
+        Self::ALL.iter().copied().find(|failure| rejection.kind() == (*failure).into())
     }
 
     /// The fixed sentence that the client reads.
@@ -57,22 +68,74 @@ impl OperationFailure {
     }
 
     const fn request_failure(self) -> RequestFailure {
-        let (status, label, description) = match self {
-            Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too_large", "The request body is too large"),
-            Self::TooSlow => (StatusCode::REQUEST_TIMEOUT, "too_slow", "The request body did not arrive in time"),
-            Self::Incomplete => (StatusCode::BAD_REQUEST, "incomplete", "The request body is incomplete"),
-            Self::Unreadable => {
-                (StatusCode::BAD_REQUEST, "unreadable", "The request body cannot be read with certainty")
-            }
-            Self::HeaderMismatch => {
-                let description = "The headers Mcp-Method and Mcp-Name do not match the request body";
-                (StatusCode::BAD_REQUEST, "header_mismatch", description)
-            }
-            Self::Unlisted => (StatusCode::FORBIDDEN, "unlisted", "The operation is not offered"),
-            Self::UnknownSession => (StatusCode::NOT_FOUND, "unknown_session", "Session not found"),
+        let (status, texts) = match self {
+            Self::TooLarge => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                &FailureTexts {
+                    label: "too_large",
+                    description: "The request body is too large",
+                    summary: "body too large",
+                    advice: "if the client needs such bodies, raise `McpLayer::max_body`",
+                },
+            ),
+            Self::TooSlow => (
+                StatusCode::REQUEST_TIMEOUT,
+                &FailureTexts {
+                    label: "too_slow",
+                    description: "The request body did not arrive in time",
+                    summary: "body too slow",
+                    advice: "check the network, and whether a proxy holds the body back: it must arrive within 30 s",
+                },
+            ),
+            Self::Incomplete => (
+                StatusCode::BAD_REQUEST,
+                &FailureTexts {
+                    label: "incomplete",
+                    description: "The request body is incomplete",
+                    summary: "body incomplete",
+                    advice: "the connection failed before the body was complete: check the client and the proxies",
+                },
+            ),
+            Self::Unreadable => (
+                StatusCode::BAD_REQUEST,
+                &FailureTexts {
+                    label: "unreadable",
+                    description: "The request body cannot be read with certainty",
+                    summary: "ambiguous or malformed body",
+                    advice: "send one JSON-RPC message in UTF-8, without a content coding, without repeated names and with \
+                         canonical URIs; a token that has the scopes of every rule may send any body",
+                },
+            ),
+            Self::HeaderMismatch => (
+                StatusCode::BAD_REQUEST,
+                &FailureTexts {
+                    label: "header_mismatch",
+                    description: "The headers Mcp-Method and Mcp-Name do not match the request body",
+                    summary: "`Mcp-Method` or `Mcp-Name` contradicts the body",
+                    advice: "the client, or a proxy, must send headers that repeat the body (MCP 2026-07-28), or none",
+                },
+            ),
+            Self::Unlisted => (
+                StatusCode::FORBIDDEN,
+                &FailureTexts {
+                    label: "unlisted",
+                    description: "The operation is not offered",
+                    summary: "operation without a rule",
+                    advice: "write a rule for it in `McpScopes`, or leave out `deny_unlisted`",
+                },
+            ),
+            Self::UnknownSession => (
+                StatusCode::NOT_FOUND,
+                &FailureTexts {
+                    label: "unknown_session",
+                    description: "Session not found",
+                    summary: "unknown session",
+                    advice: "the client must start a new session; if sessions must survive a restart or work on several \
+                         machines, call `bind_sessions_with_key`",
+                },
+            ),
         };
-        let is_of_session = matches!(self, Self::UnknownSession);
-        RequestFailure { status, label, description, is_of_session }
+        RequestFailure { status, texts, is_of_session: matches!(self, Self::UnknownSession) }
     }
 
     /// JSON-RPC 2.0, section 5.1, and what MCP adds to it.
@@ -142,23 +205,13 @@ impl Rejection {
     }
 }
 
-const ALL: [OperationFailure; 7] = [
-    OperationFailure::TooLarge,
-    OperationFailure::TooSlow,
-    OperationFailure::Incomplete,
-    OperationFailure::Unreadable,
-    OperationFailure::HeaderMismatch,
-    OperationFailure::Unlisted,
-    OperationFailure::UnknownSession,
-];
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_failure_is_found_in_its_rejection() {
-        for failure in ALL {
+        for failure in OperationFailure::ALL.iter().copied() {
             assert_eq!(OperationFailure::from_rejection(&Rejection::new(failure.into())), Some(failure));
         }
         assert_eq!(OperationFailure::from_rejection(&Rejection::new(RejectionKind::Internal)), None);
@@ -166,8 +219,9 @@ mod tests {
 
     #[test]
     fn the_body_is_json_with_the_description() {
-        let rejections = ALL.map(|failure| Rejection::for_operation(failure, Some("\"a-1\"")));
-        for rejection in rejections.into_iter().chain([Rejection::for_origin()]) {
+        let failures = OperationFailure::ALL.iter();
+        let rejections = failures.map(|failure| Rejection::for_operation(*failure, Some("\"a-1\"")));
+        for rejection in rejections.chain([Rejection::for_origin()]) {
             let description = rejection.description();
             assert!(description.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'%'), "{description}");
             let body: Value = serde_json::from_slice(rejection.to_response().body()).unwrap();

@@ -73,7 +73,7 @@ async fn a_rejection_says_what_was_expected_and_what_was_found() {
         case("Bearer a b", &["cause=\"invalid_request\"", "the credentials are not one bearer token"]),
         case(
             "Bearer gho_16C7e42F292c6912E7710c838347Ae178B4a",
-            &["cause=\"not_jwt\"", "not a JWT, and no issuer introspects opaque tokens", "`introspect_opaque`"],
+            &["cause=\"not_jwt\"", "not a JWT, and no issuer introspects opaque tokens", "`Issuer::introspect_opaque`"],
         ),
         case("Bearer a.b.c", &["cause=\"malformed\"", "not a JWT in compact form"]),
         case("Bearer a.b.c.d.e", &["cause=\"encrypted\""]),
