@@ -14,8 +14,9 @@
 //! | start without the authorization server, and answer readiness probes | [`startup`] |
 //! | test my handlers | [`testing`] |
 //! | run behind a gateway, a proxy or in containers | [`gateways`] |
+//! | find out why a request is rejected, or why a client cannot log in | [`troubleshooting`] |
 //! | find out from outside why a deployment does not work | [`doctor`] |
-//! | read the log, and find out why a token is rejected | [`logging`] |
+//! | read the log, or write an audit log | [`logging`] |
 //! | collect metrics and traces | [`metrics`] |
 //! | understand status codes and errors, or change the response | [`errors`] |
 //! | choose features, or do without axum | [`features`] |
@@ -74,6 +75,9 @@ pub mod gateways {}
 
 #[doc = include_str!("guide/doctor.md")]
 pub mod doctor {}
+
+#[doc = include_str!("guide/troubleshooting.md")]
+pub mod troubleshooting {}
 
 #[doc = include_str!("guide/logging.md")]
 pub mod logging {}

@@ -52,13 +52,15 @@
 //! | publish metadata | [`resource`] |
 //! | start while an issuer is down, and answer readiness probes | [`ResourceServerBuilder::build_lazy`], [`ResourceServer::health`] |
 //! | bring an HTTP client, a key source, a token verifier or a clock | [`http_client`], [`keys::KeySource`], [`verify::TokenVerifier`], [`Clock`] |
+//! | find out why a token is rejected | [`guide::troubleshooting`], [`ResourceServer::explain`] |
+//! | read the log, or write an audit log | [`guide::logging`], [`events`] |
 //! | find mistakes in routes and in the order of layers | [`ResourceServer::self_check`] |
 //! | test | `testing` |
 //!
 //! # Errors
 //!
 //! - [`BuildError`]: a mistake in the configuration, for the operator. It says what to change.
-//! - [`Rejection`]: why a request was rejected. The client gets a fixed sentence, and the log has the cause.
+//! - [`Rejection`]: why a request was rejected. The client gets a fixed sentence, and the log has the cause and the repair.
 //! - [`verify::VerifyError`]: why a token was not verified, for the author of a [`verify::TokenVerifier`].
 //!
 //! # Features

@@ -6,11 +6,11 @@
 //! | | check | rejected as |
 //! |---|---|---|
 //! | 1 | length: at most `max_token_length` | [`TooLong`](CheckFailure::TooLong) |
-//! | 2 | compact form: three parts of strict base64url | [`Malformed`](CheckFailure::Malformed), [`Encrypted`](CheckFailure::Encrypted), [`TooLong`](CheckFailure::TooLong) |
+//! | 2 | compact form: three parts of strict base64url | [`Malformed`](CheckFailure::Malformed), [`NotJwt`](CheckFailure::NotJwt), [`Encrypted`](CheckFailure::Encrypted), [`TooLong`](CheckFailure::TooLong) |
 //! | 3 | header: a JSON object without repeated names, `alg` in the allow-list, no `crit`, `typ`; `null` means absent, except in `crit` | [`Header`](CheckFailure::Header), [`Algorithm`](CheckFailure::Algorithm), [`CriticalHeader`](CheckFailure::CriticalHeader), [`TokenType`](CheckFailure::TokenType) |
 //! | 4 | claims: a JSON object without repeated names, in which each registered claim has its type; `null` means absent, except for `iss`, `aud`, `exp` and `cnf` | [`Claims`](CheckFailure::Claims) |
 //! | 5 | issuer: `iss` is one of the configured issuers, byte for byte; then `alg` and `typ` again, as this issuer requires them | [`Issuer`](CheckFailure::Issuer), [`Algorithm`](CheckFailure::Algorithm), [`TokenType`](CheckFailure::TokenType) |
-//! | 6 | audience: `aud` is this resource, an alias or an accepted client id | [`Audience`](CheckFailure::Audience) |
+//! | 6 | audience: `aud` is this resource, an alias or an accepted client id | [`Audience`](CheckFailure::Audience), [`NoAudience`](CheckFailure::NoAudience) |
 //! | 7 | times: `exp`, `nbf`, `iat` | [`Expired`](CheckFailure::Expired), [`NotYetValid`](CheckFailure::NotYetValid), [`NoExpiry`](CheckFailure::NoExpiry), [`LifetimeTooLong`](CheckFailure::LifetimeTooLong) |
 //! | 8 | kind of token: no `cnf` and no mark of a token that is not an access token; with `require_at_jwt` the claims of RFC 9068; scopes at configured places; with an accepted client id as the only audience a scope, `roles` or `typ: at+jwt`; claims that the header repeats have the same value there | [`SenderConstrained`](CheckFailure::SenderConstrained), [`TokenType`](CheckFailure::TokenType), [`Claims`](CheckFailure::Claims), [`Header`](CheckFailure::Header) |
 //! | 9 | key: a key of this issuer for this `kid` (else `x5t#S256`, `x5t`) and `alg`, fetched if necessary | [`UnknownKey`](CheckFailure::UnknownKey); 503 if the key set is not available, or if the only such key cannot be used |

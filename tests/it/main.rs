@@ -44,6 +44,7 @@ mod rotation;
 mod self_check;
 mod support;
 mod transport;
+mod troubleshooting;
 mod trust;
 mod unreachable;
 mod verified_tokens;

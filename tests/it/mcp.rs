@@ -1,6 +1,6 @@
 //! MCP authorization: scopes for operations, sessions, streams and lists.
 
-mod server;
+pub mod server;
 mod stream;
 mod verdict;
 

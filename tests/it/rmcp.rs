@@ -17,7 +17,7 @@ use tower::ServiceExt as _;
 use crate::support::{Answer, Fixture, METADATA_URL, RESOURCE};
 
 #[derive(Clone)]
-struct Tools;
+pub struct Tools;
 
 #[tool_router]
 impl Tools {
