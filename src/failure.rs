@@ -228,7 +228,7 @@ impl CheckFailure {
                 label: "signature",
                 description: "The signature of the access token is invalid",
                 summary: "invalid signature",
-                advice: "check that the token comes from the issuer that it names, and that no gateway changes it; Google Cloud \
+                advice: "check that the token is complete, comes from the issuer that it names, and is not changed by a gateway; Google Cloud \
                          Run with its own authentication replaces the signature",
             },
             Self::Inactive => Texts {

@@ -28,7 +28,7 @@ const TOKENS: &[Row] = &[
             "\"cause\": \"audience\"",
             "\"expected\": \"{origin}/mcp\"",
             "\"found\": \"https://other.example.com/mcp\"",
-            "`resource` parameter (RFC 8707)",
+            "parameter `resource` (RFC 8707)",
             "resource=http%3A%2F%2F127.0.0.1%3A",
         ],
     ),
@@ -44,7 +44,12 @@ const TOKENS: &[Row] = &[
         |it| it.issuer.token().sign(),
         "token.audience",
         1,
-        &["no audience", "\"cause\": \"no_audience\"", "dangerously_accept_missing_audience", "resource=http%3A"],
+        &[
+            "no audience",
+            "\"cause\": \"no_audience\"",
+            "dangerously_accept_clients_without_audience",
+            "resource=http%3A",
+        ],
     ),
     (
         "an expired token",
