@@ -21,7 +21,7 @@ use tokio::net::TcpListener;
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let bind = std::env::var("MCP_BIND").unwrap_or_else(|_| "127.0.0.1:9100".to_owned());
-    let listener = TcpListener::bind(&bind).await?;
+    let listener = TcpListener::bind(&bind).await.map_err(|error| format!("MCP_BIND={bind}: {error}"))?;
     let origin = format!("http://{}", listener.local_addr()?);
 
     let (issuer, test_issuer) = match std::env::var("MCP_ISSUER") {

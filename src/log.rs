@@ -142,8 +142,8 @@ impl fmt::Display for Cause<'_> {
     }
 }
 
-/// The most characters of a cause in one event: the error chain of a failed TLS handshake is shorter.
-pub(crate) const MAX_CAUSE: usize = 256;
+/// The most characters of a cause in one event: the advice at the end of an error chain with three URLs is shown as well.
+pub(crate) const MAX_CAUSE: usize = 512;
 /// The number of events that are shown in each window: enough to see what they have in common.
 const SHOWN: u64 = 3;
 /// The length of a window. An operator needs longer than a minute to react to a log line, so more lines would not help.

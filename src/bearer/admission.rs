@@ -144,6 +144,7 @@ fn other_scheme(no_token: NoToken, headers: &HeaderMap) -> Option<Box<Detail>> {
     let scheme = value.split(|byte| *byte == b' ').next().unwrap_or_default();
     let registered = SCHEMES.iter().find(|name| name.as_bytes().eq_ignore_ascii_case(scheme));
     Some(match registered {
+        None if scheme.is_empty() => Box::new(Detail::Note("the header `Authorization` is empty")),
         Some(name) => Detail::mismatch(["Bearer"], [*name]),
         None => Box::new(Detail::Note("the scheme is not registered: write `Authorization: Bearer <token>`")),
     })

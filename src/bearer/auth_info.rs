@@ -174,8 +174,18 @@ impl AuthInfo {
         let required = self.guard.required.challenge(&self.guard.hierarchy).union(&more);
         let detail = Detail::scopes(required.iter(), self.scopes().iter());
         rejection.scopes = more;
-        let reason = Reason { issuer: self.issuer(), detail: Some(&detail), duration, ..Reason::default() };
+        let (issuer, advice) = (self.issuer(), self.unread_scopes());
+        let reason = Reason { issuer, detail: Some(&detail), advice, duration, ..Reason::default() };
         rejection.logged_with(&self.guard, request, &reason)
+    }
+
+    /// The advice for a token without scopes, which may have them in a claim that is not read.
+    fn unread_scopes(&self) -> Option<&'static str> {
+        if !self.scopes().is_empty() {
+            return None;
+        }
+        let found = UNREAD_SCOPES.iter().find(|(claim, _)| self.claims().contains_key(*claim));
+        Some(found.map_or("the token has no scopes: let the client request them", |(_, advice)| advice))
     }
 
     /// When the access token expires (`exp`). Requests are accepted for up to the clock skew longer. `None` if only the
@@ -235,3 +245,17 @@ impl fmt::Debug for AuthInfo {
         f.debug_struct("AuthInfo").field("issuer", &self.issuer()).finish_non_exhaustive()
     }
 }
+
+/// The claims in which authorization servers put permissions and roles, and what to do about each.
+const UNREAD_SCOPES: [(&str, &str); 4] = [
+    (
+        "permissions",
+        "the token has no scopes, but the claim `permissions`: call `Issuer::scope_claim(\"/permissions\")` to use it",
+    ),
+    (
+        "realm_access",
+        "the token has no scopes, but the claim `realm_access`: call `Issuer::scope_claim(\"/realm_access/roles\")` to use it",
+    ),
+    ("roles", "the token has no scopes, but the claim `roles`: call `Issuer::scope_claim(\"/roles\")` to use it"),
+    ("groups", "the token has no scopes, but the claim `groups`: call `Issuer::scope_claim(\"/groups\")` to use it"),
+];

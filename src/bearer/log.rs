@@ -17,6 +17,8 @@ use crate::verify::VerifyError;
 pub(crate) struct Reason<'r> {
     /// The label and the summary of a cause that is more precise than the kind.
     pub(super) cause: Option<(&'static str, &'static str)>,
+    /// What an operator can do, if it is more precise than the advice for the kind.
+    pub(super) advice: Option<&'static str>,
     pub(super) issuer: Option<&'r str>,
     pub(super) detail: Option<&'r Detail>,
     pub(super) error: Option<&'r VerifyError>,
@@ -49,7 +51,7 @@ fn emit(guard: &Guard, rejection: &Rejection, request: Option<RequestInfo<'_>>, 
         kind: rejection.label(),
         cause,
         summary,
-        advice,
+        advice: reason.advice.or(advice),
         issuer: reason.issuer,
         key_id: reason.error.and_then(|error| error.kid.as_deref()),
         detail: reason.detail.or_else(|| reason.error.and_then(|error| error.detail.as_deref())),

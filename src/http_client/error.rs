@@ -299,7 +299,10 @@ impl DocumentError {
                 Self::new("the document begins with a byte order mark, which is not valid JSON (RFC 8259, section 8.1)")
                     .repaired_by("serve the document without it")
             }
-            [b'<', ..] => Self::new("the document is HTML or XML, not JSON").repaired_by("check the URL"),
+            [b'<', ..] => Self::new("the document is HTML or XML, not JSON").repaired_by(
+                "check the path of the URL, such as its realm or tenant, or call `well_known_url(..)` or `jwks_uri(..)` with the \
+                 right one",
+            ),
             _ if std::str::from_utf8(document).is_err() => Self::new("the document is not UTF-8"),
             // The message of `serde_json` can contain a part of the document.
             _ => Self::new(format!(

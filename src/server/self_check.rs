@@ -312,8 +312,9 @@ where
             other => Err(error(
                 SelfCheckErrorKind::UnknownPathAnswered,
                 format!(
-                    "a path that does not exist, {UNKNOWN_PATH:?}, gets {} and not 404: let the fallback answer 404 below \
-                     \"/.well-known/\", where clients search for metadata",
+                    "a path that does not exist, {UNKNOWN_PATH:?}, gets {} and not 404, so a fallback answers it, and needs no \
+                     token unless a layer covers it: let the fallback answer 404 below \"/.well-known/\", where clients \
+                     search for metadata",
                     other.as_u16()
                 ),
             )),

@@ -164,7 +164,8 @@ fn redirect_target(from: &str, location: &str) -> Option<String> {
 }
 
 fn document(name: &str, error: &FetchError) -> String {
-    let (what, _) = fetched(error);
+    // The error of a member that the metadata lacks has the issuer in place of a URL.
+    let what = if quoted(error.url()) == name { "metadata" } else { fetched(error).0 };
     match error.source() {
         Some(source) => format!("the {what} of the issuer {name} cannot be used: {source}"),
         None => format!("the {what} of the issuer {name} cannot be used"),

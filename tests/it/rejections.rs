@@ -295,3 +295,27 @@ async fn a_handler_that_rejects_a_token_logs_the_request() {
         assert!(line.contains(part), "{part} in {line}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_token_without_scopes_leads_to_the_claim_that_may_have_them() {
+    let capture = Capture::default();
+    let _guard = tracing::subscriber::set_default(capture.clone());
+    let fixture = Fixture::new().await;
+    let app = fixture.app();
+    for (claim, value, expected) in [
+        ("permissions", json!(["mcp:tools"]), r#"call `Issuer::scope_claim(\"/permissions\")`"#),
+        ("realm_access", json!({"roles": ["mcp:tools"]}), r#"call `Issuer::scope_claim(\"/realm_access/roles\")`"#),
+        ("roles", json!(["mcp:tools"]), "the claim `roles`"),
+        ("groups", json!(["mcp:tools"]), "the claim `groups`"),
+        ("other", json!(1), "the token has no scopes: let the client request them"),
+    ] {
+        capture.take();
+        app.with_token(&fixture.issuer.token().audience(RESOURCE).claim(claim, value).sign()).await;
+        let lines = rejections(&capture);
+        assert!(lines.len() == 1 && lines[0].1.contains(expected), "{expected}: {lines:?}");
+    }
+    // A token with other scopes has the usual advice.
+    app.with_token(&fixture.issuer.token().audience(RESOURCE).scope("x").claim("roles", json!(["r"])).sign()).await;
+    let lines = rejections(&capture);
+    assert!(lines[0].1.contains("let the client request the required scopes"), "{lines:?}");
+}
