@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::metrics::{
-    Label, SharedString, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+    Key, Label, Level, Metadata, SharedString, Unit, counter, describe_counter, describe_gauge, describe_histogram,
+    gauge, histogram, with_recorder,
 };
 
 use super::{CacheKind, Event, Failed, Rejected};
@@ -45,19 +46,44 @@ fn describe() {
     describe_gauge!(INTROSPECTION_SUSPENDED, "1 while introspection is suspended after failures, else 0");
 }
 
-/// Records an event of a resource server.
-pub(super) fn server_event(resource: &Arc<str>, event: &Event<'_>) {
-    let resource = Label::new("resource", SharedString::from(Arc::clone(resource)));
-    match event {
-        Event::TokenAccepted(accepted) => {
-            counter!(TOKENS_ACCEPTED, vec![resource.clone()]).increment(1);
-            record(VERIFICATION, resource, "accepted", accepted.duration);
+/// The metrics of accepted tokens. Their keys are built once for each server, because they are needed most often.
+pub(crate) struct AcceptedTokens {
+    accepted: Key,
+    verification: Key,
+    cache_hits: Key,
+}
+
+impl AcceptedTokens {
+    pub(super) fn new(resource: &Arc<str>) -> Self {
+        let resource = Label::new("resource", SharedString::from(Arc::clone(resource)));
+        Self {
+            accepted: Key::from_parts(TOKENS_ACCEPTED, vec![resource.clone()]),
+            cache_hits: Key::from_parts(VERIFIED_TOKEN_HITS, vec![resource.clone()]),
+            verification: Key::from_parts(VERIFICATION, vec![resource, label("result", "accepted")]),
         }
+    }
+}
+
+/// Records an event of a resource server.
+pub(super) fn server_event(resource: &Arc<str>, tokens: &AcceptedTokens, event: &Event<'_>) {
+    match event {
+        Event::TokenAccepted(accepted) => with_recorder(|recorder| {
+            recorder.register_counter(&tokens.accepted, &METADATA).increment(1);
+            recorder.register_histogram(&tokens.verification, &METADATA).record(accepted.duration.as_secs_f64());
+        }),
+        Event::CacheHit(CacheKind::VerifiedTokens) => {
+            with_recorder(|recorder| recorder.register_counter(&tokens.cache_hits, &METADATA).increment(1));
+        }
+        _ => rare_server_event(Label::new("resource", SharedString::from(Arc::clone(resource))), event),
+    }
+}
+
+fn rare_server_event(resource: Label, event: &Event<'_>) {
+    match event {
         Event::TokenRejected(rejected)
         | Event::ScopeMissing(rejected)
         | Event::SessionRejected(rejected)
         | Event::RequestRejected(rejected) => request_rejected(resource, rejected),
-        Event::CacheHit(CacheKind::VerifiedTokens) => counter!(VERIFIED_TOKEN_HITS, vec![resource]).increment(1),
         Event::StreamEnded(reason) => {
             counter!(STREAMS_ENDED, vec![resource, label("reason", reason.label())]).increment(1);
         }
@@ -135,6 +161,7 @@ fn number(value: usize) -> f64 {
     u32::try_from(value).unwrap_or(u32::MAX).into()
 }
 
+static METADATA: Metadata<'static> = Metadata::new(module_path!(), Level::INFO, Some(module_path!()));
 const TOKENS_ACCEPTED: &str = "mcp_bearer_tokens_accepted_total";
 const REQUESTS_REJECTED: &str = "mcp_bearer_requests_rejected_total";
 const VERIFICATION: &str = "mcp_bearer_verification_duration_seconds";

@@ -16,6 +16,9 @@ pub(crate) struct ServerEvents {
     pub(crate) claims_omitted: bool,
     /// Limits the log lines of rejections.
     pub(crate) limit: Arc<EventLimit>,
+    /// The metrics of accepted tokens.
+    #[cfg(feature = "metrics")]
+    pub(crate) accepted_tokens: super::metrics::AcceptedTokens,
 }
 
 /// Where the events about one authorization server go. All servers that share the issuer's keys see them.
@@ -29,7 +32,15 @@ pub(crate) struct IssuerEvents {
 
 impl ServerEvents {
     pub(crate) fn new(resource: impl Into<Arc<str>>) -> Self {
-        Self { resource: resource.into(), observers: Vec::new(), claims_omitted: false, limit: Arc::default() }
+        let resource = resource.into();
+        Self {
+            #[cfg(feature = "metrics")]
+            accepted_tokens: super::metrics::AcceptedTokens::new(&resource),
+            resource,
+            observers: Vec::new(),
+            claims_omitted: false,
+            limit: Arc::default(),
+        }
     }
 
     /// The time, if somebody wants to know how long a verification takes.
@@ -54,7 +65,7 @@ impl ServerEvents {
     pub(crate) fn emit(&self, event: &Event<'_>) {
         trace::server_event(&self.limit, self.claims_omitted, event);
         #[cfg(feature = "metrics")]
-        super::metrics::server_event(&self.resource, event);
+        super::metrics::server_event(&self.resource, &self.accepted_tokens, event);
         for observer in &self.observers {
             notify(observer.as_ref(), event);
         }
