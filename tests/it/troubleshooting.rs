@@ -90,7 +90,8 @@ impl Observed {
 fn rows() -> Vec<(Symptom, Level, BTreeSet<String>)> {
     let mut level = Level::INFO;
     let mut rows = Vec::new();
-    for line in GUIDE.lines() {
+    let section = GUIDE.split("\n# Rejected requests\n").nth(1).unwrap().split("\n# ").next().unwrap();
+    for line in section.lines() {
         if line.starts_with('#') {
             level = if line.contains("level `error`") { Level::ERROR } else { Level::INFO };
         }

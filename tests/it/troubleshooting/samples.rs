@@ -85,6 +85,15 @@ fn every_message_in_the_guide_exists() {
 }
 
 #[test]
+fn every_warning_and_error_of_the_source_is_in_the_guide() {
+    let messages = sources::warnings();
+    assert!(messages.len() > 20, "{messages:?}");
+    for message in messages {
+        assert!(GUIDE.contains(&message), "no chapter has {message:?}");
+    }
+}
+
+#[test]
 fn the_guide_lists_the_targets_of_the_source() {
     let targets = sources::files().iter().flat_map(|text| sources::targets(text)).collect::<BTreeSet<_>>();
     let section = LOGGING.split("# Targets").nth(1).unwrap().split("\n# ").next().unwrap();

@@ -70,14 +70,32 @@ pub fn has_method(name: &str) -> bool {
     })
 }
 
-/// Whether a text is in the library, where a literal can continue on the next line.
+/// Whether a text is in the library.
 pub fn contain(text: &str) -> bool {
-    files().iter().any(|file| {
-        let mut parts = file.split("\\\n");
-        let first = parts.next().unwrap_or_default().to_owned();
-        let joined = parts.fold(first, |joined, part| joined + part.trim_start());
-        joined.contains(text)
-    })
+    files().iter().any(|file| joined(file).contains(text))
+}
+
+/// A file, with each literal on one line.
+fn joined(file: &str) -> String {
+    let mut parts = file.split("\\\n");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |joined, part| joined + part.trim_start())
+}
+
+/// The start of each message at `warn` and `error`, without its variable parts.
+pub fn warnings() -> BTreeSet<String> {
+    let mut messages = BTreeSet::new();
+    for file in files().iter().map(|file| joined(file)) {
+        for call in ["tracing::warn!(", "tracing::error!(", ", warn, target", ", error, target"] {
+            for arguments in file.split(call).skip(1).filter_map(|rest| rest.split(");").next()) {
+                let literals = arguments.split('"').skip(1).step_by(2);
+                let Some(message) = literals.last().filter(|message| message.contains(' ')) else { continue };
+                let fixed = message.split(['{', '}']).step_by(2).max_by_key(|part| part.len()).unwrap().trim();
+                messages.insert(fixed.chars().take(40).collect());
+            }
+        }
+    }
+    messages
 }
 
 /// The targets of the log events and spans in a file.
