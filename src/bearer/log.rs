@@ -88,8 +88,7 @@ fn cause(
         }
         RejectionKind::InvalidToken(failure) => (failure.label(), failure.summary(), Some(failure.advice())),
         RejectionKind::InsufficientScope => {
-            let advice = "let the client request the expected scopes, and the authorization server grant them; if the token has \
-                          them in another claim, name it in `Issuer::scope_claim`";
+            let advice = "let the client request the required scopes, and let the user or an operator grant them";
             ("insufficient_scope", "scope missing", Some(advice))
         }
         RejectionKind::Unavailable { .. } => ("unavailable", "the access token cannot be verified now", None),
