@@ -73,6 +73,23 @@ async fn two_authorization_headers_are_rejected_over_http_2() {
 }
 
 #[tokio::test]
+async fn a_long_token_over_http_2_gets_431_before_it_reaches_the_layer() {
+    let trial = Trial::cold();
+    let address = serve(trial.app.router()).await;
+    let (mut client, connection) = h2::client::handshake(TcpStream::connect(address).await.unwrap()).await.unwrap();
+    drop(tokio::spawn(connection));
+    for (length, expected) in [(14 * 1024, 401), (16 * 1024, 431)] {
+        let value = format!("Bearer {}", "A".repeat(length));
+        let request = Request::get(format!("http://{address}/mcp")).header(header::AUTHORIZATION, value);
+        poll_fn(|cx| client.poll_ready(cx)).await.unwrap();
+        let (answer, _) = client.send_request(request.body(()).unwrap(), true).unwrap();
+        let answer = answer.await.unwrap();
+        assert_eq!(answer.status(), expected, "{length}");
+        assert_eq!(answer.headers().contains_key("www-authenticate"), expected == 401, "{length}");
+    }
+}
+
+#[tokio::test]
 async fn a_browser_can_send_a_preflight_and_read_the_challenge() {
     let trial = Trial::cold();
     let address = serve(trial.app.router().layer(trial.fixture.server.cors_layer())).await;
