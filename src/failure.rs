@@ -8,7 +8,8 @@ use crate::escape::shown;
 
 /// The check that an access token failed.
 ///
-/// The client reads the [`description`](Self::description), which contains no byte of the token.
+/// The client reads the [`description`](Self::description), which contains no byte of the token. The
+/// [guide](crate::guide::troubleshooting) has the log line and the repair of each cause.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[error("{}", self.label())]

@@ -196,6 +196,8 @@ const NOT_METHODS: &[&str] = &[
     "kid",
     "nbf",
     "nonce",
+    "permissions",
+    "realm_access",
     "resource",
     "roles",
     "route_layer",

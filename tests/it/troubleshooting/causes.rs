@@ -96,6 +96,8 @@ async fn tokens(observed: &mut Observed, fixture: &Fixture) {
         valid().header("kid", "other").sign(),
         format!("{unsigned}.AAAA"),
         fixture.issuer.token().audience(RESOURCE).scope("mcp:other").sign(),
+        fixture.issuer.token().audience(RESOURCE).claim("permissions", json!(["x"])).sign(),
+        fixture.issuer.token().audience(RESOURCE).claim("realm_access", json!({"roles": ["x"]})).sign(),
     ] {
         observed.skip();
         observed.answer(&app.with_token(&token).await);
