@@ -101,7 +101,7 @@ impl CheckFailure {
         self.texts().summary
     }
 
-    /// What an operator can do if the token should be accepted.
+    /// The advice for an operator who expects the token to be accepted.
     #[must_use]
     pub const fn advice(self) -> &'static str {
         self.texts().advice
@@ -258,7 +258,7 @@ pub(crate) struct CheckError {
     pub(crate) detail: Option<Box<Detail>>,
 }
 
-/// What a failed check expected and what it found.
+/// The details of a failed check, such as the expected and the found value.
 ///
 /// Texts from the request or the token are escaped and have at most 128 characters.
 #[non_exhaustive]

@@ -34,7 +34,7 @@ pub(crate) struct EventLimit {
 struct Window {
     ends_at: Instant,
     events: u64,
-    /// What the last event expected and found.
+    /// The expected and the found value of the last event.
     last: Option<(Box<str>, Box<str>)>,
 }
 
@@ -45,7 +45,7 @@ pub(crate) struct EventSummary {
     pub(crate) events: u64,
     /// How many of these events appeared at `debug` only.
     pub(crate) hidden: u64,
-    /// What the last of them expected and found.
+    /// The expected and the found value of the last of them.
     pub(crate) last: Option<(Box<str>, Box<str>)>,
 }
 

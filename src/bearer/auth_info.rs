@@ -185,7 +185,7 @@ impl AuthInfo {
             return None;
         }
         let found = UNREAD_SCOPES.iter().find(|(claim, _)| self.claims().contains_key(*claim));
-        Some(found.map_or("the token has no scopes: let the client request them", |(_, advice)| advice))
+        Some(found.map_or("the token does not have scopes: let the client request them", |(_, advice)| advice))
     }
 
     /// When the access token expires (`exp`). Requests are accepted for up to the clock skew longer. `None` if only the
@@ -250,12 +250,18 @@ impl fmt::Debug for AuthInfo {
 const UNREAD_SCOPES: [(&str, &str); 4] = [
     (
         "permissions",
-        "the token has no scopes, but the claim `permissions`: call `Issuer::scope_claim(\"/permissions\")` to use it",
+        "the token does not have scopes, but the claim `permissions`: call `Issuer::scope_claim(\"/permissions\")` to use it",
     ),
     (
         "realm_access",
-        "the token has no scopes, but the claim `realm_access`: call `Issuer::scope_claim(\"/realm_access/roles\")` to use it",
+        "the token does not have scopes, but the claim `realm_access`: call `Issuer::scope_claim(\"/realm_access/roles\")` to use it",
     ),
-    ("roles", "the token has no scopes, but the claim `roles`: call `Issuer::scope_claim(\"/roles\")` to use it"),
-    ("groups", "the token has no scopes, but the claim `groups`: call `Issuer::scope_claim(\"/groups\")` to use it"),
+    (
+        "roles",
+        "the token does not have scopes, but the claim `roles`: call `Issuer::scope_claim(\"/roles\")` to use it",
+    ),
+    (
+        "groups",
+        "the token does not have scopes, but the claim `groups`: call `Issuer::scope_claim(\"/groups\")` to use it",
+    ),
 ];

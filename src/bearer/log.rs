@@ -12,12 +12,12 @@ use crate::introspection::IntrospectionError;
 use crate::log::{EventLimit, EventSummary, limited};
 use crate::verify::VerifyError;
 
-/// What the event of a rejection says besides its kind.
+/// The parts of a rejection's event besides its kind.
 #[derive(Default)]
 pub(crate) struct Reason<'r> {
     /// The label and the summary of a cause that is more precise than the kind.
     pub(super) cause: Option<(&'static str, &'static str)>,
-    /// What an operator can do, if it is more precise than the advice for the kind.
+    /// Advice that is more precise than that for the kind.
     pub(super) advice: Option<&'static str>,
     pub(super) issuer: Option<&'r str>,
     pub(super) detail: Option<&'r Detail>,

@@ -86,13 +86,13 @@ pub struct Rejected<'e> {
     pub cause: &'static str,
     /// The cause in words.
     pub summary: &'static str,
-    /// What an operator can do.
+    /// The advice for an operator.
     pub advice: Option<&'static str>,
     /// The configured issuer that verified the token, if the checks reached one.
     pub issuer: Option<&'e str>,
     /// The key id (`kid`) in the header of the token. Anybody can choose it.
     pub key_id: Option<&'e str>,
-    /// What the failed check expected and found.
+    /// The expected and the found value of the failed check.
     pub detail: Option<&'e Detail>,
     /// The error that is the reason. Print its sources too.
     pub error: Option<&'e (dyn StdError + 'static)>,
@@ -142,7 +142,7 @@ pub struct Failed<'e> {
     pub issuer: &'e str,
     /// The error. Print its sources too.
     pub error: &'e (dyn StdError + 'static),
-    /// Who is the likely cause of the failure.
+    /// The likely cause of the failure.
     pub severity: Severity,
     /// How long the request took.
     pub duration: Duration,
@@ -166,7 +166,7 @@ pub struct IssuerMismatch<'e> {
     pub duration: Duration,
 }
 
-/// Who is the likely cause of a failed request to an authorization server.
+/// The likely cause of a failed request to an authorization server.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Severity {
@@ -184,7 +184,7 @@ pub enum Severity {
 pub struct KeyUnusable<'e> {
     /// The issuer identifier.
     pub issuer: &'e str,
-    /// The key id, escaped and cut at 64 characters. `None` if the key has no name.
+    /// The key id, escaped and cut at 64 characters. `None` if the key does not have a name.
     pub key_id: Option<&'e str>,
     /// Why the key cannot be used.
     pub reason: &'e str,

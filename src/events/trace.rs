@@ -35,7 +35,7 @@ fn token_accepted(accepted: &TokenAccepted<'_>) {
 
 fn request_rejected(limit: &Arc<EventLimit>, claims_omitted: bool, rejected: &Rejected<'_>) {
     let Rejected { request, kind, cause, summary, issuer, advice, .. } = *rejected;
-    // Of a comparison, the two values are fields of their own.
+    // Each of the two values of a comparison is a field.
     let (compared, note) = match rejected.detail {
         Some(detail) if detail.expected().is_some() => (Some(detail).filter(|_| !claims_omitted), None),
         detail => (None, detail.map(display)),

@@ -25,7 +25,7 @@ pub struct VerifyError {
     pub(crate) issuer: Option<Box<str>>,
     /// The key id in the token's header, for the log.
     pub(crate) kid: Option<Box<str>>,
-    /// What the failed check expected and found, for the log.
+    /// The expected and the found value of the failed check, for the log.
     pub(crate) detail: Option<Box<Detail>>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }

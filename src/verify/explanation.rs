@@ -161,7 +161,7 @@ impl ExplainedCheck {
         self.problem.as_ref()?.found.as_deref()
     }
 
-    /// What an operator can do.
+    /// The advice for an operator.
     #[must_use]
     pub fn advice(&self) -> Option<&'static str> {
         self.problem.as_ref()?.advice

@@ -68,7 +68,7 @@ impl TokenCheck {
         Self::Revocation,
     ];
 
-    /// What the check requires.
+    /// The requirement of the check, as a sentence.
     #[must_use]
     pub const fn description(self) -> &'static str {
         match self {

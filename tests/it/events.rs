@@ -1,4 +1,4 @@
-//! What an operator learns at start-up, from spans, and through an observer.
+//! Start-up lines, spans and observers.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

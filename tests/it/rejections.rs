@@ -1,4 +1,4 @@
-//! What an operator learns from the log line of a rejection.
+//! The log line of a rejection, which tells an operator the cause and the values.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -193,7 +193,7 @@ async fn the_log_repeats_the_ids_of_the_request_and_the_response_has_none() {
         let lines = rejections(&capture);
         assert!(lines[0].1.contains(&expected), "{lines:?}");
     }
-    // Without the headers, there are no such fields. An id with a control character is left out.
+    // Without the headers, the line does not have these fields. An id with a control character is left out.
     let mut odd = request(Some("Bearer a.b.c"));
     odd.headers_mut().insert("x-request-id", "a\tb".parse().unwrap());
     for request in [request(Some("Bearer a.b.c")), odd] {
@@ -307,7 +307,7 @@ async fn a_token_without_scopes_leads_to_the_claim_that_may_have_them() {
         ("realm_access", json!({"roles": ["mcp:tools"]}), r#"call `Issuer::scope_claim(\"/realm_access/roles\")`"#),
         ("roles", json!(["mcp:tools"]), "the claim `roles`"),
         ("groups", json!(["mcp:tools"]), "the claim `groups`"),
-        ("other", json!(1), "the token has no scopes: let the client request them"),
+        ("other", json!(1), "the token does not have scopes: let the client request them"),
     ] {
         capture.take();
         app.with_token(&fixture.issuer.token().audience(RESOURCE).claim(claim, value).sign()).await;
