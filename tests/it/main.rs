@@ -32,6 +32,7 @@ mod logging;
 mod long_tokens;
 mod mcp;
 mod metadata;
+mod mistakes;
 mod names;
 mod origins;
 mod own_code;
