@@ -10,7 +10,7 @@ use http_body::Body;
 use tokio::time::Sleep;
 
 use super::decision::{AcceptedBody, decide, missing_token};
-use super::list::{FilteredBody, FilteredEvents, FilteredJson, ListFilter};
+use super::list::{FilteredBody, FilteredEvents, FilteredJson, ListFilter, ObservedList};
 use super::request::ReadBody;
 use super::scopes::Rules;
 use super::session::{Owner, SessionBinding};
@@ -146,6 +146,10 @@ impl Exchange {
             Media::Events if is_filtered => {
                 parts.headers.remove(header::CONTENT_LENGTH);
                 FilteredBody::Events { events: FilteredEvents::new(body, filter()) }
+            }
+            Media::Json | Media::Events if is_first_page && !is_compressed && self.state.rules.observes_list() => {
+                let rules = Arc::clone(&self.state.rules);
+                FilteredBody::Observed { list: ObservedList::new(body, rules, media == Media::Events) }
             }
             _ => FilteredBody::Untouched { body },
         };

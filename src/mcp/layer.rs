@@ -125,8 +125,6 @@ impl McpLayer {
     /// A compressed response cannot be filtered and becomes a 500, and so does a successful response that is not JSON-RPC. An
     /// event that is not JSON-RPC is left out. If a JSON body takes more than 10 s, its head is sent before it, and a body
     /// that is not JSON-RPC then ends with an error. Responses over 16 MiB are not passed on.
-    ///
-    /// The first complete list of tools is compared with the rules. A rule for a tool that is not in it is logged at `warn`.
     pub fn filter_lists(self) -> Self {
         self.with(|state| state.filters_lists = true)
     }

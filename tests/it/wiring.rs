@@ -320,7 +320,9 @@ async fn a_cors_layer_inside_of_the_layer_is_a_warning_at_the_first_preflight() 
 fn the_guide_quotes_the_log_lines_as_they_are() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let read = |file: &str| std::fs::read_to_string(root.join(file)).unwrap();
-    let sources = ["resource/reach.rs", "bearer/auth_info.rs", "mcp/scopes/known_names.rs"].map(read).concat();
+    let sources = ["resource/reach.rs", "bearer/auth_info.rs", "mcp/scopes/known_names.rs", "mcp/scopes/rules.rs"]
+        .map(read)
+        .concat();
     // A line of a string that continues on the next line.
     let sources = sources.split("\\\n").map(str::trim_start).collect::<String>();
     for chapter in ["guide/mcp_servers.md", "guide/rest_routes.md"] {

@@ -9,6 +9,7 @@ use pin_project_lite::pin_project;
 
 use super::events::FilteredEvents;
 use super::filter::{ListFilter, MAX_HELD};
+use super::observed::ObservedList;
 use crate::error::BoxError;
 use crate::mcp::request::{BodyReadError, BodyReader, ReadBody};
 
@@ -19,6 +20,8 @@ pin_project! {
     pub(in crate::mcp) enum FilteredBody<B> {
         /// It does not contain a list.
         Untouched { #[pin] body: B },
+        /// A list that is passed on as it is, and compared with the rules.
+        Observed { #[pin] list: ObservedList<B> },
         Json { json: Box<FilteredJson<B>> },
         Events { #[pin] events: FilteredEvents<B> },
     }
@@ -41,6 +44,7 @@ where
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match self.project() {
             FilteredBodyProjection::Untouched { body } => body.poll_frame(cx).map_err(Into::into),
+            FilteredBodyProjection::Observed { list } => list.poll_frame(cx),
             FilteredBodyProjection::Json { json } => json.poll_frame(cx),
             FilteredBodyProjection::Events { events } => events.poll_frame(cx),
         }
@@ -49,6 +53,7 @@ where
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Untouched { body } => body.is_end_stream(),
+            Self::Observed { list } => list.is_end_stream(),
             Self::Json { json } => json.is_end_stream(),
             Self::Events { events } => events.is_end_stream(),
         }
@@ -57,6 +62,7 @@ where
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Untouched { body } => body.size_hint(),
+            Self::Observed { list } => list.size_hint(),
             Self::Json { .. } | Self::Events { .. } => SizeHint::default(),
         }
     }

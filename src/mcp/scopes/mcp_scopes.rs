@@ -150,6 +150,9 @@ impl McpScopes {
     /// A rule for another name, such as a misspelled one, is an error when the layer is built. Tools that need only the scopes
     /// of the layer are logged once, at `info`. The names change no decision about a request.
     ///
+    /// Without these names, the layer compares the rules with the first complete response to `tools/list`, and logs a rule for
+    /// another name at `warn`.
+    ///
     /// ```
     /// # #[cfg(all(feature = "testing", any(feature = "aws-lc-rs", feature = "rust-crypto")))] {
     /// use mcp_bearer::{McpScopes, ResourceServer};

@@ -1,5 +1,5 @@
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::known_names::closest;
 use super::mcp_scopes::{McpScopes, RuleSet};
@@ -24,6 +24,8 @@ pub(crate) struct Rules {
     deny_unlisted: bool,
     /// The rules for tools were compared with the names of all tools.
     are_tools_checked: AtomicBool,
+    /// The number of unfiltered lists that were read to find the names of all tools.
+    observed_lists: AtomicUsize,
 }
 
 /// The rules that the messages of one body need together.
@@ -171,6 +173,11 @@ impl Rules {
         !self.are_tools_checked.load(Ordering::Relaxed)
     }
 
+    /// Whether an unfiltered list is read to find the names of all tools. It is true for the first lists only.
+    pub(in crate::mcp) fn observes_list(&self) -> bool {
+        self.need_tool_names() && self.observed_lists.fetch_add(1, Ordering::Relaxed) < MAX_OBSERVED
+    }
+
     /// Compares the rules with the names of all tools, and warns of rules for other names. A second call does nothing.
     pub(in crate::mcp) fn check_tools(&self, names: &[String]) {
         // An empty list may mean that this caller may use no tools.
@@ -254,7 +261,8 @@ impl Rules {
                  all with slashes, or all without"
             ))
         })?;
-        Ok(Self { scopes, methods, tools, prompts, resources, deny_unlisted, are_tools_checked })
+        let observed_lists = AtomicUsize::new(0);
+        Ok(Self { scopes, methods, tools, prompts, resources, deny_unlisted, are_tools_checked, observed_lists })
     }
 
     /// Logs what is public, and which scopes clients may fail to get.
@@ -305,6 +313,8 @@ fn wrong(message: String) -> BuildError {
     BuildError::new(BuildErrorKind::Scope, message)
 }
 
+/// How many unfiltered lists are read at most. If the server sends its tools in pages, no list is complete.
+const MAX_OBSERVED: usize = 16;
 /// The most warnings about rules for tools that do not exist. Each compares its rule with the list.
 const MAX_WARNINGS: usize = 16;
 const INITIALIZED: &str = "notifications/initialized";

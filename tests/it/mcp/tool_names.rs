@@ -102,12 +102,17 @@ async fn a_complete_list_without_the_tool_of_a_rule_is_a_warning_once() {
     let fixture = Fixture::new().await;
     let capture = Capture::of_this_thread();
     let token = fixture.token_for("mcp:tools");
-    for events in [false, true] {
+    for (events, is_filtered) in [(false, true), (true, true), (false, false), (true, false)] {
         let scopes = McpScopes::new().tool("ad_note", ["a"]).tool("search", ["b"]).public_tools(["zzz"]);
-        let server = listing(fixture.server.mcp_layer(scopes).filter_lists(), &list(&NAMES), events);
+        let layer = fixture.server.mcp_layer(scopes);
+        let layer = if is_filtered { layer.filter_lists() } else { layer };
+        let server = listing(layer, &list(&NAMES), events);
         capture.take();
         for _ in 0..3 {
-            assert_eq!(server.call(&token, &request(&json!({}))).await.status, 200);
+            let answer = server.call(&token, &request(&json!({}))).await;
+            assert_eq!(answer.status, 200);
+            // A list that is not filtered is passed on as it is.
+            assert!(is_filtered || answer.body.contains(&list(&NAMES).to_string()), "{}", answer.body);
         }
         let mut lines = warnings(&capture);
         lines.sort_unstable();
@@ -133,7 +138,8 @@ async fn no_warning_follows_from_a_list_that_may_have_more_tools() {
         ("a later page", layer().filter_lists(), &complete, &second),
         ("an empty list", layer().filter_lists(), &list(&[]), &first),
         ("an error", layer().filter_lists(), &json!({ "error": { "code": 1 } }), &first),
-        ("lists are not filtered", layer(), &complete, &first),
+        ("another page follows, unfiltered", layer(), &more, &first),
+        ("a later page, unfiltered", layer(), &complete, &second),
         ("the tools are known", known.filter_lists(), &list(&["search"]), &first),
     ] {
         let server = listing(layer, response, false);
@@ -148,5 +154,23 @@ async fn no_warning_follows_from_a_list_that_may_have_more_tools() {
     {
         server.post(&token, &[], body).await;
         assert_eq!(warnings(&capture).len(), count);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_list_that_is_not_filtered_is_passed_on_and_not_compared() {
+    let fixture = Fixture::new().await;
+    let capture = Capture::of_this_thread();
+    let token = fixture.token_for("mcp:tools");
+    let layer = || fixture.server.mcp_layer(McpScopes::new().tool("ad_note", ["a"]));
+    for (length, expected) in [(1_000_000, 1), (1_100_000, 0)] {
+        let mut long = list(&NAMES);
+        long["result"]["tools"][0]["description"] = "x".repeat(length).into();
+        let server = listing(layer(), &long, false);
+        capture.take();
+        let answer = server.call(&token, &request(&json!({}))).await;
+        let expected_body = long.to_string();
+        assert!(answer.status == 200 && answer.body == expected_body, "{length}");
+        assert_eq!(warnings(&capture).len(), expected, "{length}");
     }
 }
