@@ -86,7 +86,11 @@ async fn listen(endpoint: &Arc<Endpoint>) -> String {
     url
 }
 
-async fn introspect(State(endpoint): State<Arc<Endpoint>>) -> String {
+async fn introspect(State(endpoint): State<Arc<Endpoint>>, form: String) -> String {
+    // The server checks its credentials once, with a made-up token.
+    if !form.contains("token=token-") {
+        return r#"{"active":false}"#.to_owned();
+    }
     endpoint.running.fetch_add(1, Ordering::SeqCst);
     let mut job = Job { endpoint: &endpoint, is_done: false };
     let mut rest = COST;
