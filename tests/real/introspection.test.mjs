@@ -131,7 +131,7 @@ test('with MCP_INTROSPECT_ALL=1, a valid JWT gets 503 if the provider does not i
       assertUnavailable(await initialize(server.url, token));
     }
     assert.equal(provider.introspections, before + MANY);
-    await server.printed(/ERROR mcp_bearer.*introspect_opaque/);
+    await server.printed(/ERROR .*mcp_bearer.*introspect_opaque/);
   });
 
   await t.test('a JWT under an unknown key gets 401', async () => {
@@ -175,7 +175,7 @@ test('a server with MCP_LAZY=1 and a wrong client secret responds with 503, not 
 
   assertUnavailable(await initialize(server.url, token));
   assertUnavailable(await initialize(server.url, unknownToken()));
-  await server.printed(/ERROR mcp_bearer.*credentials/i);
+  await server.printed(/ERROR .*mcp_bearer.*credentials/i);
   for (const secret of [token, wrong]) assert.ok(!server.log.includes(secret), `the log contains ${secret}`);
 
   const jwt = await provider.key.sign(accessTokenClaims(provider.issuer, server.resource));

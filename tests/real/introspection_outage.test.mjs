@@ -82,7 +82,7 @@ test('503 and not 401: the endpoint does not listen', async (t) => {
 
   assertUnavailable(await initialize(server.url, token));
   assertAccepted(await initialize(server.url, cached));
-  await server.printed(/WARN mcp_bearer.*no connection/);
+  await server.printed(/WARN .*mcp_bearer.*no connection/);
   await proxy.restart();
   assertAccepted(await initialize(server.url, token));
 });
@@ -121,7 +121,7 @@ test('the endpoint rejects the client credentials from the start', async (t) => 
   inject(t, INVALID_CLIENT);
 
   assertUnavailable(await initialize(server.url, token));
-  await server.printed(/ERROR mcp_bearer::introspection.*credentials/);
+  await server.printed(/ERROR .*mcp_bearer::introspection.*credentials/);
   proxy.fault = unchanged;
   await acceptedEventually(server.url, token, { within: 2 * PAUSE });
 });
