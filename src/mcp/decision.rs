@@ -18,7 +18,7 @@ pub(super) struct AcceptedBody {
     pub(super) needs: RequiredRules,
     /// Whether the response may contain a list to filter.
     pub(super) lists: bool,
-    /// Whether a list in the response starts with its first entry. `false` if this is not certain.
+    /// Whether the response may contain the first page of the list of tools. `false` if another page is possible.
     pub(super) is_first_page: bool,
 }
 
@@ -55,10 +55,11 @@ pub(super) fn decide(
     if !operations.clone().all(|operation| repeated.agree_with(operation)) {
         return rejected(OperationFailure::HeaderMismatch);
     }
+    let lists_tools = operations.clone().any(|operation| operation.method == "tools/list");
     let lists = operations.any(|operation| LIST_METHODS.contains(&operation.method.as_ref()));
     // The name of the member could be written with escapes.
     let has_cursor = || memchr::memmem::find(body, b"cursor").is_some() || memchr::memchr(b'\\', body).is_some();
-    let is_first_page = lists && !has_cursor();
+    let is_first_page = lists_tools && !has_cursor();
     let mut needs = RequiredRules::default();
     for message in messages {
         rules.add(message.operation.as_ref(), &mut needs);

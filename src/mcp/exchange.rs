@@ -147,7 +147,9 @@ impl Exchange {
                 parts.headers.remove(header::CONTENT_LENGTH);
                 FilteredBody::Events { events: FilteredEvents::new(body, filter()) }
             }
-            Media::Json | Media::Events if is_first_page && !is_compressed && self.state.rules.observes_list() => {
+            Media::Json | Media::Events
+                if is_first_page && !is_compressed && parts.status.is_success() && self.state.rules.observes_list() =>
+            {
                 let rules = Arc::clone(&self.state.rules);
                 FilteredBody::Observed { list: ObservedList::new(body, rules, media == Media::Events) }
             }

@@ -23,7 +23,7 @@ pub(crate) struct Deployment {
     pub(crate) configured_resource: String,
     pub(crate) app: fn(&ResourceServer) -> Router,
     pub(crate) more_arguments: Vec<String>,
-    /// What the program reads from stdin.
+    /// The bytes that the program reads from stdin.
     pub(crate) stdin: Vec<u8>,
 }
 

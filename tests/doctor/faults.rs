@@ -247,17 +247,8 @@ async fn each_fault_is_the_first_cause_with_its_repair() {
         prepare(&mut deployment);
         let (issuer, origin) = (deployment.issuer.url().to_owned(), deployment.origin.clone());
         let run = deployment.examine(&["--json"]).await;
-        let report = run.json();
-        let first = report["causes"][0].as_str().unwrap_or("none");
-        let check = report["checks"].as_array().unwrap().iter().find(|check| check["id"] == first);
-        let shown = check.map(|check| serde_json::to_string_pretty(check).unwrap()).unwrap_or_default();
-        if (first, run.exit_status) != (*cause, *exit_status) {
-            wrong.push(format!("{what}: {first} with exit status {} instead of {cause}: {shown}", run.exit_status));
-        }
         let texts = texts.iter().map(|text| text.replace("{issuer}", &issuer).replace("{origin}", &origin));
-        // Code in quotes is escaped in JSON.
-        let is_there = |text: &String| shown.contains(text) || shown.contains(&text.replace('"', "\\\""));
-        wrong.extend(texts.filter(|text| !is_there(text)).map(|text| format!("{what}: {text} is missing in {shown}")));
+        wrong.extend(run.compared_with(what, cause, *exit_status, texts));
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

@@ -20,6 +20,28 @@ impl Run {
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {}{}", self.stdout, self.stderr))
     }
+
+    /// The differences of the report in JSON from its expected first cause, exit status and texts. `what` names the row.
+    pub(crate) fn compared_with(
+        &self,
+        what: &str,
+        cause: &str,
+        exit_status: i32,
+        texts: impl Iterator<Item = String>,
+    ) -> Vec<String> {
+        let report = self.json();
+        let first = report["causes"][0].as_str().unwrap_or("none");
+        let check = report["checks"].as_array().unwrap().iter().find(|check| check["id"] == first);
+        let shown = check.map(|check| serde_json::to_string_pretty(check).unwrap()).unwrap_or_default();
+        let mut wrong = Vec::new();
+        if (first, self.exit_status) != (cause, exit_status) {
+            wrong.push(format!("{what}: {first} with exit status {} instead of {cause}: {shown}", self.exit_status));
+        }
+        // Code in quotes is escaped in JSON.
+        let is_there = |text: &String| shown.contains(text) || shown.contains(&text.replace('"', "\\\""));
+        wrong.extend(texts.filter(|text| !is_there(text)).map(|text| format!("{what}: {text} is missing in {shown}")));
+        wrong
+    }
 }
 
 /// Runs the program with an empty stdin.

@@ -81,7 +81,8 @@ impl Fixture {
     }
 }
 
-/// Builds a server outside of a tokio runtime. It has no background task, so it sends no request before the first token.
+/// Builds a server outside of a tokio runtime. It does not have a background task, so it sends no request
+/// before the first token.
 pub fn quiet(builder: ResourceServerBuilder) -> ResourceServer {
     std::thread::spawn(move || builder.build_lazy()).join().unwrap().unwrap()
 }

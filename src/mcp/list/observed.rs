@@ -47,9 +47,10 @@ where
         let frame = ready!(this.body.as_mut().poll_frame(cx));
         let data = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref());
         if let (Some(data), Some(copy)) = (data, this.copy.as_mut()) {
-            copy.bytes.extend_from_slice(data);
-            if copy.bytes.len() > MAX_COPIED {
+            if copy.bytes.len().saturating_add(data.len()) > MAX_COPIED {
                 *this.copy = None;
+            } else {
+                copy.bytes.extend_from_slice(data);
             }
         }
         // A server may stop at the last frame, without asking for the end.

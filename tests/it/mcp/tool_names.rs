@@ -174,3 +174,19 @@ async fn a_long_list_that_is_not_filtered_is_passed_on_and_not_compared() {
         assert_eq!(warnings(&capture).len(), expected, "{length}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn only_lists_of_tools_are_read_to_find_their_names() {
+    let fixture = Fixture::new().await;
+    let capture = Capture::of_this_thread();
+    let token = fixture.token_for("mcp:tools");
+    let server = listing(fixture.server.mcp_layer(McpScopes::new().tool("ad_note", ["a"])), &list(&NAMES), false);
+    capture.take();
+    let prompts = json!({ "jsonrpc": "2.0", "id": 1, "method": "prompts/list", "params": {} });
+    for _ in 0..20 {
+        assert_eq!(server.call(&token, &prompts).await.status, 200);
+    }
+    assert_eq!(warnings(&capture), Vec::<String>::new());
+    assert_eq!(server.call(&token, &request(&json!({}))).await.status, 200);
+    assert_eq!(warnings(&capture).len(), 1);
+}
