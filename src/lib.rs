@@ -120,6 +120,7 @@ mod token_cache;
 pub mod verify;
 
 pub use bearer::{AuthInfo, BearerAuthLayer, Rejection, RejectionKind};
+pub use claims::CredentialKind;
 pub use clock::{Clock, SystemClock};
 pub use error::{BuildError, BuildErrorKind};
 pub use identifier::{InvalidIdentifier, IssuerUrl};

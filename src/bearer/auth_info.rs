@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::log::Reason;
 use super::{Guard, Rejection, RejectionKind, Unauthenticated, log};
-use crate::claims::Claims;
+use crate::claims::{Claims, CredentialKind};
 use crate::events::{Detail, RequestHead, RequestInfo};
 use crate::scope::{ScopeRequirement, Scopes};
 
@@ -77,6 +77,12 @@ impl AuthInfo {
             Some(mark) if mark.anonymous_allowed && request.extensions.get::<Self>().is_none() => Ok(None),
             _ => Self::from_parts(request).map(Some),
         }
+    }
+
+    /// The kind of credential that the caller presented.
+    #[must_use]
+    pub fn kind(&self) -> CredentialKind {
+        self.claims.kind()
     }
 
     /// The issuer identifier of the authorization server that issued the access token (`iss`). `None` if the credentials do

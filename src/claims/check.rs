@@ -1,7 +1,7 @@
 use std::time::Duration;
 
-use super::Claims;
 use super::registered::TokenKind;
+use super::{Claims, CredentialKind};
 use crate::failure::{CheckError, CheckFailure, Detail};
 use crate::identifier::ResourceUrl;
 
@@ -75,9 +75,14 @@ impl WithoutAudience {
 /// `explicitly_typed` means that a signed header has `typ: at+jwt` (RFC 9068, section 2.1). Claims of ID tokens are
 /// accepted then.
 ///
+/// Of a credential that is not an access token, only the times and `cnf` are checked, where they are present.
+///
 /// # Errors
 /// The first [`CheckFailure`].
 pub(crate) fn check(claims: &Claims, policy: &Policy, explicitly_typed: bool, now: Duration) -> Result<(), CheckError> {
+    if claims.kind() != CredentialKind::AccessToken {
+        return check_times(claims, policy, now).and_then(|()| check_kind(claims, policy, explicitly_typed));
+    }
     if !claims.issuer().is_some_and(|issuer| contains(&policy.issuers, issuer)) {
         return Err(issuer_mismatch(policy.issuers.iter(), claims));
     }

@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value, json};
 
+use super::CredentialKind;
 use super::registered::{ClaimText, Registered, first_invalid_claim};
 use crate::failure::{CheckFailure, Detail};
 use crate::json;
@@ -56,6 +57,23 @@ impl Claims {
         Self::from_document(json.into(), |document| Registered::from_introspection(document, issuer))
     }
 
+    /// The claims of a credential that is not an access token, with `members` as all of its claims.
+    ///
+    /// No claim is required. `iss` and `aud` are not checked later, but `exp`, `nbf` and `cnf` are. `issuer` is what
+    /// [`issuer`](Self::issuer) returns, whatever `members` has.
+    ///
+    /// # Errors
+    /// [`CheckFailure::Claims`] if a registered claim has a wrong type.
+    #[allow(dead_code, reason = "nothing makes such a credential yet")]
+    pub(crate) fn from_credential(
+        kind: CredentialKind,
+        issuer: Option<&str>,
+        members: Map<String, Value>,
+    ) -> Result<Self, CheckFailure> {
+        let json = Value::Object(members).to_string().into_bytes();
+        Self::from_document(json, |document| Registered::from_credential(document, kind, issuer))
+    }
+
     fn from_document(
         json: Vec<u8>,
         read: impl FnOnce(&str) -> Result<Registered, CheckFailure>,
@@ -63,6 +81,11 @@ impl Claims {
         let json = String::from_utf8(json).map_err(|_| CheckFailure::Claims)?;
         let document = ClaimsDocument { registered: read(&json)?, json, members: OnceLock::new() };
         Ok(Self { document: Arc::new(document), all_scopes: None })
+    }
+
+    /// The kind of the credential.
+    pub(crate) fn kind(&self) -> CredentialKind {
+        self.registered().credential
     }
 
     /// `iss`: the issuer of the token.

@@ -5,6 +5,7 @@
 
 mod check;
 mod claim_set;
+mod credential_kind;
 mod registered;
 
 pub(crate) use check::{
@@ -12,4 +13,5 @@ pub(crate) use check::{
     check_client_audience, issuer_mismatch,
 };
 pub use claim_set::Claims;
+pub use credential_kind::CredentialKind;
 pub(crate) use registered::first_invalid_claim;

@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Number, Value};
 use smallvec::SmallVec;
 
+use super::CredentialKind;
 use crate::failure::CheckFailure;
 use crate::json::{self, Text, present};
 use crate::scope::Scopes;
@@ -32,6 +33,7 @@ pub(super) struct Registered {
     /// Whether this is an introspection response: the issuer has just said that the token is active, so that `exp` may be
     /// absent (RFC 7662, section 2.2).
     pub(super) is_introspected: bool,
+    pub(super) credential: CredentialKind,
 }
 
 /// The kind of token that the claims show.
@@ -69,6 +71,19 @@ impl Registered {
         registered.issuer.get_or_insert_with(|| ClaimText::Owned(issuer.into()));
         registered.is_introspected = true;
         Ok(registered)
+    }
+
+    /// Reads the claims of a credential that is not an access token. No claim is required, and only `cnf` shows a kind of token
+    /// that is not accepted.
+    pub(super) fn from_credential(
+        document: &str,
+        credential: CredentialKind,
+        issuer: Option<&str>,
+    ) -> Result<Self, CheckFailure> {
+        let stated = Stated::parse(document)?;
+        let kind = if stated.cnf.is_some() { TokenKind::SenderConstrained } else { TokenKind::Bearer };
+        let issuer = issuer.map(|issuer| ClaimText::Owned(issuer.into()));
+        Ok(Self { issuer, kind, credential, ..stated.registered(document)? })
     }
 
     /// The first claim that RFC 9068, section 2.2 requires and that is absent.
@@ -190,6 +205,7 @@ impl<'d> Stated<'d> {
             has_client_id: name(&self.client_id).is_some(),
             has_jti: name(&self.jti).is_some(),
             is_introspected: false,
+            credential: CredentialKind::AccessToken,
         })
     }
 

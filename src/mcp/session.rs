@@ -6,6 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::OperationFailure;
 use crate::bearer::{BearerToken, Caller, Guard, log};
+use crate::claims::CredentialKind;
 use crate::crypto::Hmac;
 
 /// Binds each session id to the caller that opened the session.
@@ -23,14 +24,14 @@ pub(super) struct Owner(Vec<u8>);
 impl SessionBinding {
     /// The owner of a session that this request opens or uses.
     ///
-    /// All callers without a token are one common owner. For a token, the owner consists of issuer, user and client
-    /// (MCP 2025-11-25, Security Best Practices). The user is `sub`. If the token has no `sub`, it is the `username` of
+    /// All callers without a token are one common owner. For a credential, the owner consists of its kind, issuer, user
+    /// and client (MCP 2025-11-25, Security Best Practices). The user is `sub`. If the token has no `sub`, it is the `username` of
     /// the introspection response (RFC 7662, section 2.2). If the token has neither, the session belongs to this token
     /// alone.
     ///
     /// `None` if the owner follows from the token itself, and the headers do not have it any more.
     pub(super) fn owner(&self, headers: &HeaderMap, caller: &Caller) -> Option<Owner> {
-        let Caller::Token(auth) = caller else { return Some(Owner(encoded([None; 3]))) };
+        let Caller::Token(auth) = caller else { return Some(Owner(encoded(ABSENT, [None; 3]))) };
         let username = || auth.claims().get("username").and_then(|name| name.as_str());
         let token_mac;
         let user = if let Some(subject) = auth.subject().filter(|subject| !subject.is_empty()) {
@@ -43,7 +44,13 @@ impl SessionBinding {
         };
         let issuer = auth.issuer().map(|issuer| (NAME, issuer.as_bytes()));
         let client = auth.client_id().map(|client| (NAME, client.as_bytes()));
-        Some(Owner(encoded([issuer, Some(user), client])))
+        let kind = match auth.kind() {
+            CredentialKind::AccessToken => 1,
+            CredentialKind::ApiKey => 2,
+            CredentialKind::Custom => 3,
+            CredentialKind::Development => 4,
+        };
+        Some(Owner(encoded(kind, [issuer, Some(user), client])))
     }
 
     /// Replaces the bound id in a request by the server's session id, if the session belongs to the caller.
@@ -114,9 +121,10 @@ fn hmac_message(server_id: &[u8], Owner(owner): &Owner) -> Vec<u8> {
     [PURPOSE, owner, server_id].concat()
 }
 
-/// Encodes issuer, user and client, each with its kind and length. So two owners never have the same bytes.
-fn encoded(parts: [Option<(u8, &[u8])>; 3]) -> Vec<u8> {
-    let mut encoded = Vec::new();
+/// Encodes the kind of the credential, then issuer, user and client, each with its kind and length. So two owners never have
+/// the same bytes.
+fn encoded(credential: u8, parts: [Option<(u8, &[u8])>; 3]) -> Vec<u8> {
+    let mut encoded = vec![credential];
     for part in parts {
         let (kind, text) = part.unwrap_or((ABSENT, &[]));
         encoded.push(kind);
@@ -134,7 +142,7 @@ const MAX_BOUND_ID: usize = 1_024;
 const PURPOSE: &[u8] = b"mcp-bearer session 1\0";
 /// Domain separation for the HMAC of a token, which is the user if the token has neither `sub` nor `username`.
 const TOKEN_PURPOSE: &[u8] = b"mcp-bearer session token 1\0";
-/// The kind of a part that the token does not have.
+/// The kind of a part that the token does not have, and of a credential that the caller does not have.
 const ABSENT: u8 = 0;
 /// The kind of an issuer and of a client. The position of a part distinguishes it from [`SUBJECT`].
 const NAME: u8 = 1;
@@ -144,3 +152,32 @@ const USERNAME: u8 = 2;
 const TOKEN: u8 = 3;
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::bearer::AuthInfo;
+    use crate::claims::Claims;
+
+    #[test]
+    fn equal_subjects_of_different_kinds_of_credentials_own_different_sessions() {
+        let Some(key) = Hmac::random() else { return };
+        let binding = SessionBinding { key };
+        let members = json!({ "sub": "alice" });
+        let members = members.as_object().unwrap();
+        let mut owners: Vec<Vec<u8>> = Vec::new();
+        for kind in
+            [CredentialKind::AccessToken, CredentialKind::ApiKey, CredentialKind::Custom, CredentialKind::Development]
+        {
+            let claims = Claims::from_credential(kind, None, members.clone()).unwrap();
+            let caller = Caller::Token(AuthInfo::new(claims, Arc::new(Guard::new("https://mcp.example.com/m"))));
+            let Owner(owner) = binding.owner(&HeaderMap::new(), &caller).unwrap();
+            assert!(!owners.contains(&owner), "{kind:?}");
+            owners.push(owner);
+        }
+    }
+}

@@ -250,3 +250,43 @@ fn a_text_from_elsewhere_is_copied() {
     assert!(matches!(text, ClaimText::Owned(_)));
     assert_eq!(text.read(&document), "alice");
 }
+
+/// Checks the claims of a credential that is not an access token.
+fn judge_credential(members: &serde_json::Value) -> Result<(), CheckFailure> {
+    let members = members.as_object().unwrap().clone();
+    let claims = Claims::from_credential(CredentialKind::ApiKey, None, members)?;
+    check(&claims, &policy(), false, Duration::from_secs(NOW)).map_err(|error| error.failure)
+}
+
+#[test]
+fn a_credential_that_is_not_an_access_token_needs_no_issuer_audience_or_expiry() {
+    use serde_json::json;
+    for (members, expected) in [
+        (json!({}), Ok(())),
+        (json!({ "sub": "ci", "scope": "a b" }), Ok(())),
+        (json!({ "iss": "https://other.example.com", "aud": "https://other.example.com" }), Ok(())),
+        (json!({ "typ": "refresh", "nonce": "n", "events": {} }), Ok(())),
+        (json!({ "exp": NOW + 1, "nbf": NOW - 1, "iat": NOW - 1 }), Ok(())),
+        (json!({ "exp": NOW - 60 }), Err(CheckFailure::Expired)),
+        (json!({ "nbf": NOW + 61 }), Err(CheckFailure::NotYetValid)),
+        (json!({ "cnf": { "jkt": "x" } }), Err(CheckFailure::SenderConstrained)),
+        (json!({ "cnf": null }), Err(CheckFailure::SenderConstrained)),
+        (json!({ "sub": 1 }), Err(CheckFailure::Claims)),
+        (json!({ "exp": "soon" }), Err(CheckFailure::Claims)),
+    ] {
+        assert_eq!(judge_credential(&members), expected, "{members}");
+    }
+}
+
+#[test]
+fn the_issuer_of_a_credential_is_the_configured_one() {
+    let members = serde_json::json!({ "iss": "https://evil.example.com", "sub": "ci", "scope": "a" });
+    let members = members.as_object().unwrap();
+    for issuer in [None, Some("urn:example:keys")] {
+        let claims = Claims::from_credential(CredentialKind::Custom, issuer, members.clone()).unwrap();
+        assert_eq!((claims.issuer(), claims.subject()), (issuer, Some("ci")));
+        assert_eq!((claims.kind(), claims.exp()), (CredentialKind::Custom, None));
+        assert!(claims.scopes().contains("a"));
+    }
+    assert_eq!(Claims::from_json("{}").unwrap().kind(), CredentialKind::AccessToken);
+}
