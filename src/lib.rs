@@ -44,6 +44,7 @@
 //! | set up Keycloak, Auth0, Logto, Entra, Okta or Cognito | [`issuer::providers`] |
 //! | protect routes | [`BearerAuthLayer`] |
 //! | protect MCP tools, prompts, resources, streams and sessions | [`McpLayer`], [`mcp`] |
+//! | protect a server without tower and axum | [`BearerAuthLayer::authenticate`] |
 //! | read who calls, in a handler | [`AuthInfo`]; `rmcp` for handlers of rmcp |
 //! | allow web pages to send requests | [`ResourceServer::allowed_origins`] |
 //! | know what is checked, and in which order | [`verify`] |
@@ -119,7 +120,7 @@ pub mod testing;
 mod token_cache;
 pub mod verify;
 
-pub use bearer::{AuthInfo, BearerAuthLayer, Rejection, RejectionKind};
+pub use bearer::{AuthInfo, Authenticated, BearerAuthLayer, Rejection, RejectionKind};
 pub use claims::CredentialKind;
 pub use clock::{Clock, SystemClock};
 pub use error::{BuildError, BuildErrorKind};

@@ -109,6 +109,12 @@ pub(super) fn remove_marks(extensions: &mut Extensions) -> Option<Arc<Guard>> {
     authenticated.or(unauthenticated)
 }
 
+/// The guard of the layer that has accepted the request before, if there is one.
+pub(super) fn outer_guard(extensions: &Extensions) -> Option<Arc<Guard>> {
+    let authenticated = extensions.get::<AuthInfo>().map(AuthInfo::guard);
+    authenticated.or_else(|| extensions.get::<Unauthenticated>().map(|mark| &mark.guard)).cloned()
+}
+
 /// Makes the caller of a verified token, unless the token lacks a scope: the last check.
 pub(super) fn conclude(
     verified: Verified,

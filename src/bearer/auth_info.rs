@@ -44,7 +44,12 @@ impl AuthInfo {
         Self { claims, guard, request: OnceLock::new() }
     }
 
-    /// The caller of a request, for frameworks without an extractor.
+    /// Remembers the request, for the event of a rejection by the handler.
+    pub(super) fn set_request(&self, request: RequestInfo<'_>) {
+        self.request.get_or_init(|| Arc::new(request.to_head()));
+    }
+
+    /// The caller of a request that a layer accepted, for frameworks without an extractor.
     ///
     /// # Errors
     /// A [`Rejection`] with a challenge (401) if a layer accepted the request without an access token. An internal error
@@ -53,7 +58,7 @@ impl AuthInfo {
         let extensions = &request.extensions;
         let info = RequestInfo::from(request);
         if let Some(auth) = extensions.get::<Self>() {
-            auth.request.get_or_init(|| Arc::new(info.to_head()));
+            auth.set_request(info);
             return Ok(auth);
         }
         if let Some(mark) = extensions.get::<Unauthenticated>() {
@@ -67,7 +72,7 @@ impl AuthInfo {
         Err(Rejection::new(RejectionKind::Internal))
     }
 
-    /// The caller of a request, for frameworks without an extractor. `None` if the layer accepted the request without an
+    /// The caller of a request that a layer accepted, for frameworks without an extractor. `None` if the layer accepted the request without an
     /// access token, because it [allows anonymous requests](crate::BearerAuthLayer::allow_anonymous).
     ///
     /// # Errors

@@ -120,6 +120,10 @@ impl BearerAuthLayer {
         rejection.to_response_by(self.state.on_rejection.as_ref())
     }
 
+    pub(super) fn state(&self) -> &BearerState {
+        &self.state
+    }
+
     pub(crate) fn verifier(&self) -> &Arc<Verifier> {
         &self.state.verifier
     }

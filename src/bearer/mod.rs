@@ -20,14 +20,20 @@
 //! header. The other rows of the table still apply. A CORS preflight passes without credentials. The layer removes an
 //! [`AuthInfo`] that is in the extensions of a request before it.
 //!
+//! # Without tower
+//!
+//! [`BearerAuthLayer::authenticate`] decides about the head of a request, for servers that are not built of tower services:
+//! see the [example](BearerAuthLayer::authenticate).
+//!
 //! # gRPC
 //!
 //! A rejected gRPC request (`content-type: application/grpc`) is answered without a body: HTTP status 200, and a
 //! `grpc-status`. That is 16 (unauthenticated) for 400 and 401, 7 (permission denied) for 403, 14 (unavailable) for 503,
-//! and 13 (internal) for 500. The challenge is in the metadata.
+//! and 13 (internal) for 500. The challenge is in the metadata. [`Rejection::to_grpc_status_headers`] has the same headers.
 
 mod admission;
 mod auth_info;
+mod authenticate;
 mod body;
 mod guard;
 mod layer;
@@ -40,6 +46,7 @@ mod token;
 pub(crate) use admission::Caller;
 use admission::Unauthenticated;
 pub use auth_info::AuthInfo;
+pub use authenticate::Authenticated;
 pub use body::BearerBody;
 pub(crate) use guard::Guard;
 pub use layer::BearerAuthLayer;

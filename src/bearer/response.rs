@@ -23,6 +23,32 @@ impl Rejection {
         response
     }
 
+    /// The headers of the gRPC status: `grpc-status` and `grpc-message`, with the challenge, `retry-after` and
+    /// `cache-control` as metadata. The [module](super) has the codes.
+    ///
+    /// The layers answer gRPC requests with these headers already. Use the method with
+    /// [`authenticate`](crate::BearerAuthLayer::authenticate), for example for `tonic::Status::from_header_map`:
+    ///
+    /// ```
+    /// use mcp_bearer::Rejection;
+    /// use tonic::Status;
+    ///
+    /// fn status(rejection: &Rejection) -> Status {
+    ///     let status = Status::from_header_map(&rejection.to_grpc_status_headers());
+    ///     status.unwrap_or_else(|| Status::internal("no gRPC status"))
+    /// }
+    /// # use mcp_bearer::verify::{CheckFailure, VerifyError};
+    /// # let rejection = Rejection::from(VerifyError::from(CheckFailure::Inactive));
+    /// # assert_eq!(status(&rejection).code(), tonic::Code::Unauthenticated);
+    /// ```
+    #[must_use]
+    pub fn to_grpc_status_headers(&self) -> HeaderMap {
+        let mut headers = self.to_response().into_parts().0.headers;
+        headers.remove(header::CONTENT_TYPE);
+        insert_grpc_status(&mut headers, self);
+        headers
+    }
+
     /// Adds to a response what every rejection has: the challenge before those of other schemes, `no-store`, and itself.
     fn complete(&self, response: &mut Response<Bytes>) {
         // `to_response` in a closure of `on_rejection` has counted the challenge already.
@@ -84,6 +110,17 @@ pub(crate) fn readable_by(headers: &HeaderMap, rejection: &Rejection, response: 
     if !is_grpc(headers) {
         return response;
     }
+    let mut response = response.map(|_| Bytes::new());
+    *response.status_mut() = StatusCode::OK;
+    let answer = response.headers_mut();
+    answer.remove(header::CONTENT_LENGTH);
+    answer.remove(header::CONTENT_ENCODING);
+    answer.insert(header::CONTENT_TYPE, HeaderValue::from_static(GRPC));
+    insert_grpc_status(answer, rejection);
+    response
+}
+
+fn insert_grpc_status(headers: &mut HeaderMap, rejection: &Rejection) {
     // Clients choose between a login, no retry, and a later retry by this code.
     let code: u16 = match rejection.status() {
         StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED => 16,
@@ -91,16 +128,9 @@ pub(crate) fn readable_by(headers: &HeaderMap, rejection: &Rejection, response: 
         StatusCode::SERVICE_UNAVAILABLE => 14,
         _ => 13,
     };
-    let mut response = response.map(|_| Bytes::new());
-    *response.status_mut() = StatusCode::OK;
-    let answer = response.headers_mut();
-    answer.remove(header::CONTENT_LENGTH);
-    answer.remove(header::CONTENT_ENCODING);
-    answer.insert(header::CONTENT_TYPE, HeaderValue::from_static(GRPC));
-    answer.insert(HeaderName::from_static("grpc-status"), HeaderValue::from(code));
+    headers.insert(HeaderName::from_static("grpc-status"), HeaderValue::from(code));
     // Each description is printable ASCII without `%`, so it needs no percent-encoding (gRPC over HTTP/2, `Status-Message`).
-    answer.insert(HeaderName::from_static("grpc-message"), HeaderValue::from_static(rejection.description()));
-    response
+    headers.insert(HeaderName::from_static("grpc-message"), HeaderValue::from_static(rejection.description()));
 }
 
 /// Whether a request is a gRPC or gRPC-Web call (gRPC over HTTP/2, "Requests").

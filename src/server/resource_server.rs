@@ -2,11 +2,13 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::request::Parts;
+
 use super::unreachable::unreachable;
 use super::upkeep::Upkeep;
 use super::warm_up::warm_up;
 use super::{Health, IssuerHealth};
-use crate::bearer::{BearerAuthLayer, Guard, Rejection};
+use crate::bearer::{Authenticated, BearerAuthLayer, Guard, Rejection};
 use crate::clock::Clock;
 use crate::error::{BuildError, BuildErrorKind, valid_or_panic};
 use crate::mcp::{McpLayer, McpScopes};
@@ -48,6 +50,15 @@ impl ResourceServer {
     #[must_use]
     pub fn bearer_layer(&self) -> BearerAuthLayer {
         BearerAuthLayer::new(Arc::clone(&self.verifier), Arc::clone(&self.guard), self.metadata.clone())
+    }
+
+    /// Decides about a request, for servers without tower: verifies the access token. It does not require scopes. See
+    /// [`BearerAuthLayer::authenticate`], which can require them, for an example and for what it leaves to the server.
+    ///
+    /// # Errors
+    /// A [`Rejection`], whose [`to_response`](Rejection::to_response) is the response to the request.
+    pub async fn authenticate(&self, request: &Parts) -> Result<Authenticated, Rejection> {
+        self.bearer_layer().authenticate(request).await
     }
 
     /// The layer that protects an MCP endpoint: [`bearer_layer`](Self::bearer_layer), and the scopes of each MCP operation.

@@ -10,6 +10,7 @@
     reason = "the test data is known"
 )]
 
+mod authenticate;
 mod bearer;
 mod capture;
 mod check_order;
