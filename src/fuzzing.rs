@@ -6,7 +6,7 @@ use http::{HeaderMap, StatusCode};
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-use crate::bearer::BearerToken;
+use crate::bearer::CredentialHeaders;
 use crate::claims::{AcceptedAudiences, Claims, DEFAULT_SKEW, Policy, WithoutAudience, check};
 use crate::failure::CheckFailure;
 use crate::http_client::AddressPolicy;
@@ -19,7 +19,8 @@ pub use crate::mcp::fuzzing::{ParsedOperation, messages, uri_standing};
 
 /// The token of a request; else the name of the reason why there is none.
 pub fn bearer_token(headers: &HeaderMap) -> Result<Vec<u8>, String> {
-    BearerToken::from_headers(headers).map(|token| token.as_bytes().to_vec()).map_err(|reason| format!("{reason:?}"))
+    let found = CredentialHeaders::default().find(headers);
+    found.map(|token| token.as_bytes().to_vec()).map_err(|reason| format!("{reason:?}"))
 }
 
 /// Header, payload and signature of a compact token, decoded.

@@ -14,6 +14,7 @@
 //! | start without the authorization server, and answer readiness probes | [`startup`] |
 //! | test my handlers | [`testing`] |
 //! | run behind a gateway, a proxy or in containers | [`gateways`] |
+//! | read the token from the header of a proxy, such as Cloudflare Access | [`other_headers`] |
 //! | find out why a request is rejected, or why a client cannot log in | [`troubleshooting`] |
 //! | find out from outside why a deployment does not work | [`doctor`] |
 //! | read the log, or write an audit log | [`logging`] |
@@ -72,6 +73,9 @@ pub mod testing {}
 
 #[doc = include_str!("guide/gateways.md")]
 pub mod gateways {}
+
+#[doc = include_str!("guide/other_headers.md")]
+pub mod other_headers {}
 
 #[doc = include_str!("guide/doctor.md")]
 pub mod doctor {}

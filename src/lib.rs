@@ -46,6 +46,7 @@
 //! | protect MCP tools, prompts, resources, streams and sessions | [`McpLayer`], [`mcp`] |
 //! | protect a server without tower and axum | [`BearerAuthLayer::authenticate`] |
 //! | read who calls, in a handler | [`AuthInfo`]; `rmcp` for handlers of rmcp |
+//! | read the token from the header of a proxy | [`ResourceServerBuilder::token_from`], [`guide::other_headers`] |
 //! | allow web pages to send requests | [`ResourceServer::allowed_origins`] |
 //! | know what is checked, and in which order | [`verify`] |
 //! | know the response to each rejected request | [`bearer`], [`Rejection`] |

@@ -4,12 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Extensions, HeaderMap, Response, header};
+use http::{Extensions, HeaderMap, HeaderValue, Response};
 use tokio::time::Instant;
 
 use super::log::Reason;
 use super::token::NoToken;
-use super::{AuthInfo, BearerToken, Guard, OnRejection, Rejection, readable_by};
+use super::{AuthInfo, Guard, OnRejection, Rejection, readable_by};
 use crate::events::{Detail, Event, RequestInfo, TokenAccepted};
 use crate::resource::MetadataService;
 use crate::scope::Scopes;
@@ -69,7 +69,7 @@ impl Caller {
 impl BearerState {
     pub(super) fn admit(&self, request: RequestInfo<'_>, outer: Option<Arc<Guard>>) -> Admission {
         let guard = self.guard_inside(outer);
-        let token = BearerToken::find(request.headers());
+        let token = guard.credentials.find(request.headers());
         let is_anonymous = self.anonymous_allowed && matches!(token, Err(NoToken::Missing));
         if is_anonymous || request.is_preflight() {
             let anonymous_allowed = self.anonymous_allowed;
@@ -80,8 +80,10 @@ impl BearerState {
             Ok(Verification::Done(verified)) => Admission::Decided(conclude(verified, guard, request, started_at)),
             Ok(Verification::Pending(verification)) => Admission::Pending(verification, guard, started_at),
             Err(no_token) => {
-                let detail = other_scheme(no_token, request.headers());
-                let reason = Reason { cause: no_token.cause(), detail: detail.as_deref(), ..Reason::default() };
+                let value = request.headers().get(guard.credentials.token_header());
+                let detail = other_scheme(no_token, value);
+                let advice = guard.credentials.advice(no_token);
+                let reason = Reason { cause: no_token.cause(), advice, detail: detail.as_deref(), ..Reason::default() };
                 Admission::Decided(Err(Rejection::from(no_token).logged_with(&guard, Some(request), &reason)))
             }
         }
@@ -145,12 +147,15 @@ pub(super) fn conclude(
 
 /// The scheme of credentials of another scheme, for the log. Only a registered name is logged, because a client that
 /// forgets `Bearer` sends its token there.
-fn other_scheme(no_token: NoToken, headers: &HeaderMap) -> Option<Box<Detail>> {
-    let value = headers.get(header::AUTHORIZATION).filter(|_| no_token == NoToken::OtherScheme)?.as_bytes();
+fn other_scheme(no_token: NoToken, value: Option<&HeaderValue>) -> Option<Box<Detail>> {
+    if no_token != NoToken::OtherScheme {
+        return None;
+    }
+    let value = value.map(HeaderValue::as_bytes).unwrap_or_default();
     let scheme = value.split(|byte| *byte == b' ').next().unwrap_or_default();
     let registered = SCHEMES.iter().find(|name| name.as_bytes().eq_ignore_ascii_case(scheme));
     Some(match registered {
-        None if scheme.is_empty() => Box::new(Detail::Note("the header `Authorization` is empty")),
+        None if scheme.is_empty() => Box::new(Detail::Note("the header is empty")),
         Some(name) => Detail::mismatch(["Bearer"], [*name]),
         None => Box::new(Detail::Note("the scheme is not registered: write `Authorization: Bearer <token>`")),
     })

@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use http::HeaderValue;
 
+use super::CredentialHeaders;
 use crate::events::ServerEvents;
 use crate::resource::MetadataReach;
 use crate::scope::{OFFLINE_ACCESS, RequestedScopes, ScopeHierarchy, ScopeRequirement, Scopes};
@@ -20,6 +21,8 @@ pub(crate) struct Guard {
     pub(crate) scopes_supported: Scopes,
     /// The scopes that every request on the route needs.
     pub(crate) required: ScopeRequirement,
+    /// The headers that credentials are read from.
+    pub(crate) credentials: Arc<CredentialHeaders>,
     /// Where the events of the server go.
     pub(crate) events: Arc<ServerEvents>,
     /// Whether clients reach the metadata document.
@@ -34,6 +37,7 @@ impl Guard {
             events: Arc::new(ServerEvents::new(Arc::clone(&metadata_url))),
             metadata_url,
             realm: None,
+            credentials: Arc::default(),
             hierarchy: Arc::default(),
             requested: Arc::default(),
             scopes_supported: Scopes::EMPTY,

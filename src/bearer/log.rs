@@ -18,7 +18,7 @@ pub(crate) struct Reason<'r> {
     /// The label and the summary of a cause that is more precise than the kind.
     pub(super) cause: Option<(&'static str, &'static str)>,
     /// Advice that is more precise than that for the kind.
-    pub(super) advice: Option<&'static str>,
+    pub(super) advice: Option<&'r str>,
     pub(super) issuer: Option<&'r str>,
     pub(super) detail: Option<&'r Detail>,
     pub(super) error: Option<&'r VerifyError>,
@@ -103,10 +103,13 @@ fn cause(
 }
 
 impl NoToken {
-    /// The cause of [`NoToken::OtherScheme`], which the client sees as a missing token.
+    /// The cause, if it is more precise than what the client sees.
     pub(super) const fn cause(self) -> Option<(&'static str, &'static str)> {
         match self {
             Self::OtherScheme => Some(("other_scheme", "the credentials use another scheme than `Bearer`")),
+            Self::WrongHeader => {
+                Some(("wrong_header", "the credentials are in a header that is not read, or in several headers"))
+            }
             Self::Missing | Self::Malformed | Self::Rejected(_) => None,
         }
     }

@@ -201,7 +201,7 @@ impl From<NoToken> for Rejection {
     fn from(reason: NoToken) -> Self {
         Self::new(match reason {
             NoToken::Missing | NoToken::OtherScheme => RejectionKind::MissingToken,
-            NoToken::Malformed => RejectionKind::InvalidRequest,
+            NoToken::Malformed | NoToken::WrongHeader => RejectionKind::InvalidRequest,
             NoToken::Rejected(failure) => RejectionKind::InvalidToken(failure),
         })
     }

@@ -1,14 +1,5 @@
-use std::fmt;
-
-use http::{HeaderMap, header};
-
 use crate::failure::CheckFailure;
 use crate::jose::MAX_TOKEN;
-
-/// The access token of an `Authorization: Bearer` header (RFC 6750, section 2.1): a `b64token` of at most 64 KiB.
-///
-/// A token in the query, in a form or in a cookie is ignored (OAuth 2.1, section 5.1).
-pub(crate) struct BearerToken(Box<[u8]>);
 
 /// Why no access token could be read from a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,53 +11,42 @@ pub(crate) enum NoToken {
     OtherScheme,
     /// The credentials are not one bearer token.
     Malformed,
+    /// The credentials are in a header that is not read, or in several headers.
+    WrongHeader,
     /// The token is rejected before it is parsed.
     Rejected(CheckFailure),
 }
 
-impl BearerToken {
-    pub(crate) fn from_headers(headers: &HeaderMap) -> Result<Self, NoToken> {
-        Self::find(headers).map(|token| Self(token.into()))
-    }
-
-    /// The bytes of the token, for a caller that does not keep it.
-    pub(crate) fn find(headers: &HeaderMap) -> Result<&[u8], NoToken> {
-        let mut fields = headers.get_all(header::AUTHORIZATION).iter();
-        match (fields.next(), fields.next()) {
-            (None, _) => Err(NoToken::Missing),
-            // White space around a value is not part of it (RFC 9110, section 5.5). HTTP servers remove it; code that calls
-            // this service directly may not.
-            (Some(value), None) => token_in(value.as_bytes().trim_ascii()),
-            // A proxy may have used the first field and ignored the last, or the other way round.
-            (Some(_), Some(_)) => Err(NoToken::Malformed),
-        }
-    }
-
-    /// The token in ASCII.
-    pub(crate) const fn as_bytes(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-impl fmt::Debug for BearerToken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BearerToken").finish_non_exhaustive()
-    }
-}
-
-fn token_in(value: &[u8]) -> Result<&[u8], NoToken> {
+/// The token in a value of `Authorization` (RFC 6750, section 2.1): a `b64token` of at most 64 KiB.
+pub(super) fn token_in(value: &[u8]) -> Result<&[u8], NoToken> {
     let scheme_end = value.iter().position(|byte| !is_token_character(*byte)).unwrap_or(value.len());
     let (scheme, rest) = value.split_at_checked(scheme_end).ok_or(NoToken::Malformed)?;
-    if !scheme.eq_ignore_ascii_case(b"Bearer") {
+    if !scheme.eq_ignore_ascii_case(BEARER) {
         return Err(of_another_scheme(value));
     }
     let spaces = rest.iter().take_while(|byte| **byte == b' ').count();
     let token = rest.get(spaces..).unwrap_or_default();
+    if spaces == 0 && token.len() <= MAX_TOKEN { Err(NoToken::Malformed) } else { checked(token) }
+}
+
+/// The token in a value of another header, which has the token alone. A `Bearer` before it is removed.
+pub(super) fn bare_token_in(value: &[u8]) -> Result<&[u8], NoToken> {
+    match value.split_at_checked(BEARER.len()) {
+        Some((start, rest)) if start.eq_ignore_ascii_case(BEARER) && rest.first().is_none_or(|next| *next == b' ') => {
+            token_in(value)
+        }
+        // As an empty `Authorization`: the sender expects an identity.
+        _ if value.is_empty() => Err(NoToken::OtherScheme),
+        _ => checked(value),
+    }
+}
+
+fn checked(token: &[u8]) -> Result<&[u8], NoToken> {
     // The length is checked before any byte.
     if token.len() > MAX_TOKEN {
         return Err(NoToken::Rejected(CheckFailure::TooLong));
     }
-    if spaces == 0 || !is_token68(token) { Err(NoToken::Malformed) } else { Ok(token) }
+    if is_token68(token) { Ok(token) } else { Err(NoToken::Malformed) }
 }
 
 fn of_another_scheme(value: &[u8]) -> NoToken {
@@ -99,18 +79,22 @@ const fn is_token68_character(byte: u8) -> bool {
     is_letter | is_in_row | (byte == b'_') | (byte == b'~')
 }
 
+const BEARER: &[u8] = b"Bearer";
+
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
+    use http::{HeaderMap, HeaderValue, header};
 
     use super::*;
+    use crate::bearer::CredentialHeaders;
 
     fn read(fields: &[&[u8]]) -> Result<String, NoToken> {
         let mut headers = HeaderMap::new();
         for field in fields {
             headers.append(header::AUTHORIZATION, HeaderValue::from_bytes(field).unwrap());
         }
-        BearerToken::from_headers(&headers).map(|token| String::from_utf8(token.as_bytes().to_vec()).unwrap())
+        let found = CredentialHeaders::default().find(&headers);
+        found.map(|token| String::from_utf8(token.as_bytes().to_vec()).unwrap())
     }
 
     #[test]
@@ -177,6 +161,6 @@ mod tests {
     fn a_token_does_not_print() {
         let mut headers = HeaderMap::new();
         headers.insert(header::AUTHORIZATION, HeaderValue::from_static("Bearer secret"));
-        assert!(!format!("{:?}", BearerToken::from_headers(&headers).unwrap()).contains("secret"));
+        assert!(!format!("{:?}", CredentialHeaders::default().find(&headers)).contains("secret"));
     }
 }

@@ -87,7 +87,7 @@ pub struct Rejected<'e> {
     /// The cause in words.
     pub summary: &'static str,
     /// The advice for an operator.
-    pub advice: Option<&'static str>,
+    pub advice: Option<&'e str>,
     /// The configured issuer that verified the token, if the checks reached one.
     pub issuer: Option<&'e str>,
     /// The key id (`kid`) in the header of the token. Anybody can choose it.

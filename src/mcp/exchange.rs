@@ -16,11 +16,12 @@ use super::scopes::Rules;
 use super::session::{Owner, SessionBinding};
 use super::stream::{Revalidation, StreamEnd, TokenLifetime};
 use super::{McpResponseBody, OperationFailure};
-use crate::bearer::{BearerAuthLayer, BearerToken, Caller, Rejection, RejectionKind, log};
+use crate::bearer::{BearerAuthLayer, Caller, Rejection, RejectionKind, log};
 use crate::clock::Clock;
 use crate::error::BoxError;
 use crate::events::RequestInfo;
 use crate::scope::Scopes;
+use crate::verify::OwnedCredential;
 
 /// The configuration that all requests share.
 #[derive(Debug, Clone)]
@@ -43,7 +44,7 @@ pub(super) struct Exchange {
     pub(super) caller: Caller,
     pub(super) accepted: AcceptedBody,
     /// Only for [`revalidate_streams`](super::McpLayer::revalidate_streams).
-    pub(super) token: Option<BearerToken>,
+    pub(super) credential: Option<OwnedCredential>,
     /// Only for [`bind_sessions`](super::McpLayer::bind_sessions).
     pub(super) session_owner: Option<Owner>,
 }
@@ -167,10 +168,10 @@ impl Exchange {
 
     /// When the response must end; `None` if nothing limits it.
     fn stream_end(self, is_event_stream: bool) -> Option<StreamEnd> {
-        let Self { state, caller, accepted, token, .. } = self;
+        let Self { state, caller, accepted, credential, .. } = self;
         let Caller::Token(auth) = caller else { return None };
-        let revalidation = state.revalidation_interval.zip(token).map(|(interval, token)| {
-            Revalidation::new(interval, state.bearer.verifier(), token, auth.guard(), &state.rules, accepted.needs)
+        let revalidation = state.revalidation_interval.zip(credential).map(|(interval, credential)| {
+            Revalidation::new(interval, state.bearer.verifier(), credential, auth.guard(), &state.rules, accepted.needs)
         });
         let expires_at = auth.expires_since_epoch().filter(|_| !state.streams_may_outlive_token);
         let (clock, events) = (Arc::clone(&state.clock), Arc::clone(&auth.guard().events));

@@ -17,10 +17,11 @@ use super::exchange::{Exchange, Listing, McpState};
 use super::list::FilteredBody;
 use super::request::{BodyReadError, BodyReader};
 use super::{McpRequestBody, McpResponseBody, OperationFailure};
-use crate::bearer::{BearerToken, Caller, Rejection};
+use crate::bearer::{Caller, Rejection};
 use crate::error::BoxError;
 use crate::events::RequestInfo;
 use crate::scope::Scopes;
+use crate::verify::Credential;
 
 /// The service that [`McpLayer`](super::McpLayer) makes, inside of a [`BearerAuth`](crate::bearer::BearerAuth).
 #[derive(Debug, Clone)]
@@ -117,7 +118,8 @@ impl McpState {
         if let (Caller::Anonymous(guard), false) = (&caller, carries_message) {
             return Err(missing_token(guard, Scopes::EMPTY, RequestInfo::from(&*request)));
         }
-        let token = self.revalidation_interval.and_then(|_| BearerToken::from_headers(request.headers()).ok());
+        let find = || caller.guard().credentials.find(request.headers()).ok();
+        let credential = self.revalidation_interval.and_then(|_| find()).map(Credential::to_owned);
         let mut session_owner = None;
         if let Some(sessions) = &self.sessions {
             session_owner = sessions.owner(request.headers(), &caller);
@@ -128,7 +130,7 @@ impl McpState {
         }
         // A resumed stream may contain the response to a list request.
         let accepted = AcceptedBody { lists: !carries_message, ..AcceptedBody::default() };
-        Ok(Box::new(Exchange { state: Arc::clone(self), caller, accepted, token, session_owner }))
+        Ok(Box::new(Exchange { state: Arc::clone(self), caller, accepted, credential, session_owner }))
     }
 }
 

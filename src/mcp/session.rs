@@ -5,7 +5,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::OperationFailure;
-use crate::bearer::{BearerToken, Caller, Guard, log};
+use crate::bearer::{Caller, Guard, log};
 use crate::claims::CredentialKind;
 use crate::crypto::Hmac;
 
@@ -39,7 +39,8 @@ impl SessionBinding {
         } else if let Some(username) = username().filter(|username| !username.is_empty()) {
             (USERNAME, username.as_bytes())
         } else {
-            token_mac = self.key.sign(&[TOKEN_PURPOSE, BearerToken::find(headers).ok()?].concat());
+            let token = auth.guard().credentials.find(headers).ok()?;
+            token_mac = self.key.sign(&[TOKEN_PURPOSE, token.as_bytes()].concat());
             (TOKEN, token_mac.as_ref())
         };
         let issuer = auth.issuer().map(|issuer| (NAME, issuer.as_bytes()));

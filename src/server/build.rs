@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::upkeep::Upkeep;
 use super::{ResourceServer, ResourceServerBuilder};
-use crate::bearer::Guard;
+use crate::bearer::{CredentialHeaders, Guard};
 use crate::claims::{AcceptedAudiences, MAX_SKEW};
 use crate::error::{BuildError, BuildErrorKind, check_range};
 use crate::events::ServerEvents;
@@ -24,6 +24,7 @@ impl ResourceServerBuilder {
         let resource = ResourceUrl::parse(&self.resource, self.plain_http)
             .map_err(|error| BuildError::new(BuildErrorKind::Resource, format!("the resource {error}")))?;
         self.check_settings()?;
+        let credentials = CredentialHeaders::new(self.token_header.as_deref(), None, MCP_HEADERS)?;
         let scopes_supported = self.advertised_scopes()?;
         let hierarchy = ScopeHierarchy::new(&self.implications)?;
         let verifiers = self.verifiers(&resource)?;
@@ -56,6 +57,7 @@ impl ResourceServerBuilder {
         let guard = Guard {
             reach: Arc::clone(metadata.reach()),
             realm: self.realm.map(Arc::from),
+            credentials: Arc::new(credentials),
             hierarchy: Arc::new(hierarchy),
             requested: Arc::new(requested),
             scopes_supported,
@@ -166,6 +168,8 @@ impl ResourceServerBuilder {
     }
 }
 
+/// The start of the names of MCP's own headers.
+const MCP_HEADERS: &str = "mcp-";
 /// Verified tokens in the cache. With claims of about 600 bytes they take some 10 MB.
 const DEFAULT_VERIFIED_TOKENS: usize = 10_000;
 /// The largest cache of verified tokens. It takes about a gigabyte, or several if claims are long.

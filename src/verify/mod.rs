@@ -38,6 +38,7 @@
 //! checked in row 5 for all issuers.
 
 mod cache;
+mod credential;
 mod delegated;
 mod error;
 mod explanation;
@@ -50,6 +51,7 @@ mod verifier;
 pub use crate::failure::CheckFailure;
 
 pub(crate) use cache::VerifiedTokens;
+pub(crate) use credential::{Credential, OwnedCredential};
 pub use error::{VerifyError, VerifyErrorKind};
 pub use explanation::{CheckOutcome, ExplainedCheck, Explanation};
 pub(crate) use issuer_verifier::{IssuerVerifier, Method, PendingVerification, Verification, Verified};

@@ -5,7 +5,9 @@ use serde::de::IgnoredAny;
 use tracing::Instrument as _;
 
 use super::issuer_verifier::Step;
-use super::{CheckRecorder, IssuerVerifier, TokenCheck, Verification, VerifiedTokens, VerifyError, VerifyErrorKind};
+use super::{
+    CheckRecorder, Credential, IssuerVerifier, TokenCheck, Verification, VerifiedTokens, VerifyError, VerifyErrorKind,
+};
 use crate::claims::Claims;
 use crate::clock::Clock;
 use crate::failure::{CheckFailure, Detail};
@@ -56,15 +58,19 @@ impl Verifier {
         Self { issuers, algorithms, delegates_jwts, opaque, max_token_length, cache: cache.map(Arc::new), clock }
     }
 
-    /// Verifies the text after `Bearer`.
+    /// Verifies the credentials of a request.
     ///
     /// A panic in code of the application (token verifiers, key sources, HTTP clients, clocks, `route_opaque`) becomes an
     /// error. It leaves nothing half-changed: the crate calls no such code while it holds a lock.
-    pub(crate) fn verify(self: &Arc<Self>, token: &[u8]) -> Verification {
-        self.verify_with(token, &CheckRecorder::none())
+    pub(crate) fn verify(self: &Arc<Self>, credential: Credential<'_>) -> Verification {
+        match credential {
+            Credential::Token(token) => self.verify_with(token, &CheckRecorder::none()),
+            // No issuer accepts API keys.
+            Credential::ApiKey(_) => Verification::Done(Err(CheckFailure::Issuer.into())),
+        }
     }
 
-    /// The same, with a record of the checks if `progress` has one.
+    /// Verifies a token, with a record of the checks if `progress` has one.
     pub(super) fn verify_with(self: &Arc<Self>, token: &[u8], progress: &CheckRecorder) -> Verification {
         // The span is disabled unless a subscriber asks for it.
         let span = tracing::debug_span!(target: "mcp_bearer::verification", "verify_token");

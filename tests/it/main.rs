@@ -36,6 +36,7 @@ mod metadata;
 mod mistakes;
 mod names;
 mod origins;
+mod other_headers;
 mod own_code;
 mod own_parts;
 mod providers;

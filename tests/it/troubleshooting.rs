@@ -207,5 +207,6 @@ const NOT_METHODS: &[&str] = &[
     "token_use",
     "typ",
     "type",
+    "x-token",
     "zip",
 ];

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::bearer::{BearerToken, Guard};
+use crate::bearer::Guard;
 use crate::clock::Clock;
 use crate::events::{Event, ServerEvents, StreamEndReason};
 use crate::mcp::scopes::{RequiredRules, Rules};
-use crate::verify::{PendingVerification, Verified, Verifier, VerifyErrorKind};
+use crate::verify::{OwnedCredential, PendingVerification, Verified, Verifier, VerifyErrorKind};
 
 /// Ready when the token of a response ends. The mutex is never locked. It only makes the body `Sync`, which some servers
 /// require.
@@ -30,7 +30,7 @@ pub(in crate::mcp) struct TokenLifetime {
 pub(in crate::mcp) struct Revalidation {
     interval: Duration,
     verifier: Arc<Verifier>,
-    token: BearerToken,
+    credential: OwnedCredential,
     guard: Arc<Guard>,
     rules: Arc<Rules>,
     required: RequiredRules,
@@ -76,7 +76,7 @@ impl TokenLifetime {
             if let (Some(revalidation), None) = (&self.revalidation, &pending) {
                 due_in = revalidation.due.saturating_duration_since(Instant::now());
                 if due_in.is_zero() {
-                    let verification = revalidation.verifier.verify(revalidation.token.as_bytes());
+                    let verification = revalidation.verifier.verify(revalidation.credential.borrow());
                     pending = Some(Box::pin(verification.finish()));
                 }
             }
@@ -129,14 +129,15 @@ impl Revalidation {
     pub(in crate::mcp) fn new(
         interval: Duration,
         verifier: &Arc<Verifier>,
-        token: BearerToken,
+        credential: OwnedCredential,
         guard: &Arc<Guard>,
         rules: &Arc<Rules>,
         required: RequiredRules,
     ) -> Self {
         let now = Instant::now();
         let (verifier, guard, rules) = (Arc::clone(verifier), Arc::clone(guard), Arc::clone(rules));
-        let mut revalidation = Self { interval, verifier, token, guard, rules, required, due: now, last_valid: now };
+        let mut revalidation =
+            Self { interval, verifier, credential, guard, rules, required, due: now, last_valid: now };
         revalidation.schedule();
         revalidation
     }

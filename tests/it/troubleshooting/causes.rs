@@ -60,6 +60,9 @@ async fn credentials(observed: &mut Observed, fixture: &Fixture) {
         let request = Request::get("/mcp").header(header::AUTHORIZATION, value);
         send(observed, &app, request.body(Body::empty()).unwrap()).await;
     }
+    let other = server(fixture).token_from("x-token").build().await.unwrap();
+    let request = Request::get("/mcp").header(header::AUTHORIZATION, "Bearer a.b.c").body(Body::empty()).unwrap();
+    send(observed, &App::new(other.bearer_layer()).router(), request).await;
     let request = Request::get("/mcp").header(header::ORIGIN, "https://evil.example.com");
     send(observed, &app, request.body(Body::empty()).unwrap()).await;
 }

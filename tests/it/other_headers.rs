@@ -1,0 +1,236 @@
+//! Tokens in another header than `Authorization`.
+
+use axum::Router;
+use axum::body::Body;
+use axum::response::IntoResponse as _;
+use axum::routing::{any, get};
+use http::{Method, Request, StatusCode, header};
+use mcp_bearer::mcp::McpScopes;
+use mcp_bearer::testing::{Endpoint, Fault};
+use mcp_bearer::{ResourceServer, ResourceServerBuilder};
+use serde_json::json;
+use tower::ServiceExt as _;
+
+use crate::capture::Capture;
+use crate::mcp::server::McpServer;
+use crate::support::{App, Fixture, ISSUER, METADATA_URL, RESOURCE, quiet};
+
+const NAME: &str = "cf-access-jwt-assertion";
+
+fn builder(fixture: &Fixture) -> ResourceServerBuilder {
+    let builder = ResourceServer::builder(RESOURCE).issuer(fixture.issuer.issuer()).clock(fixture.clock.clone());
+    builder.scopes_supported(["mcp:tools"]).token_from(NAME)
+}
+
+/// A server that reads tokens from `cf-access-jwt-assertion`.
+async fn fixture() -> Fixture {
+    let mut fixture = Fixture::cold();
+    fixture.server = builder(&fixture).build().await.unwrap();
+    fixture
+}
+
+fn request(method: Method, headers: &[(&str, &str)]) -> Request<Body> {
+    let request = Request::builder().method(method).uri("/mcp");
+    let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+    request.body(Body::empty()).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_is_read_from_the_configured_header_alone() {
+    let fixture = fixture().await;
+    let app = fixture.app();
+    let token = fixture.token();
+    let bearer = format!("Bearer {token}");
+    let scopeless = fixture.issuer.token().audience(RESOURCE).sign();
+    let forged = token.rsplit_once('.').unwrap().0.to_owned() + ".AAAA";
+    let long = "A".repeat(20_000);
+    for (headers, verdict) in [
+        (&[(NAME, token.as_str())][..], "OK"),
+        (&[(NAME, &bearer)], "OK"),
+        (&[("Cf-Access-Jwt-Assertion", &token)], "OK"),
+        (&[], "R401N"),
+        (&[(NAME, "")], "R401N"),
+        (&[("x-other", &token)], "R401N"),
+        (&[("cookie", &token)], "R401N"),
+        (&[(NAME, "garbage")], "R401"),
+        (&[(NAME, &forged)], "R401"),
+        (&[(NAME, &long)], "R401"),
+        (&[(NAME, &scopeless)], "R403"),
+        (&[(NAME, "Bearer")], "R400"),
+        (&[(NAME, "Basic eA==")], "R400"),
+        (&[(NAME, &token), (NAME, &token)], "R400"),
+        (&[(NAME, &token), ("authorization", &bearer)], "R400"),
+        (&[(NAME, &token), ("authorization", "Basic eA==")], "R400"),
+        (&[(NAME, &token), ("authorization", "")], "R400"),
+        (&[("authorization", &bearer)], "R400"),
+        (&[("authorization", "")], "R400"),
+    ] {
+        let reached = app.reached();
+        let answer = app.send(request(Method::GET, headers)).await;
+        assert_eq!(answer.verdict(), verdict, "{headers:.60?}");
+        assert_eq!(app.reached() - reached, usize::from(verdict == "OK"), "{headers:.60?}");
+        if verdict != "OK" {
+            assert_eq!(answer.parameter("resource_metadata").as_deref(), Some(METADATA_URL));
+            assert_eq!(answer.header("cache-control"), Some("no-store"));
+        }
+        assert!(!format!("{answer:?}").contains(NAME), "no client can set the header of a proxy: {answer:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_the_setting_another_header_is_ignored() {
+    let fixture = Fixture::new().await;
+    let app = fixture.app();
+    let token = fixture.token();
+    assert_eq!(app.send(request(Method::GET, &[(NAME, &token)])).await.verdict(), "R401N");
+    let both = [(NAME, "garbage"), ("authorization", &format!("Bearer {token}"))];
+    assert_eq!(app.send(request(Method::GET, &both)).await.verdict(), "OK");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_with_one_of_the_headers_is_never_anonymous() {
+    let fixture = fixture().await;
+    let token = fixture.token();
+    let app = App::new(fixture.server.bearer_layer().allow_anonymous());
+    for (headers, verdict, body) in [
+        (&[][..], "OK", "anonymous"),
+        (&[(NAME, token.as_str())], "OK", "alice"),
+        (&[(NAME, "")], "R401N", ""),
+        (&[(NAME, "garbage")], "R401", ""),
+        (&[("authorization", "")], "R400", ""),
+        (&[("authorization", "Basic eA==")], "R400", ""),
+    ] {
+        let answer = app.send(request(Method::GET, headers)).await;
+        assert_eq!(answer.verdict(), verdict, "{headers:.60?}");
+        assert!(verdict != "OK" || answer.body == body, "{answer:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_preflight_passes_and_allows_the_header() {
+    let fixture = fixture().await;
+    let preflight = [
+        ("origin", "https://app.example.com"),
+        ("access-control-request-method", "GET"),
+        ("access-control-request-headers", NAME),
+    ];
+    let router = Router::new().route("/mcp", any(|| async { "preflight" })).route_layer(fixture.server.bearer_layer());
+    let answer = router.clone().oneshot(request(Method::OPTIONS, &preflight)).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::OK);
+    let router = router.layer(fixture.server.cors_layer());
+    let answer = router.oneshot(request(Method::OPTIONS, &preflight)).await.unwrap();
+    assert_eq!(answer.headers()[header::ACCESS_CONTROL_ALLOW_HEADERS], NAME);
+}
+
+#[tokio::test(start_paused = true)]
+async fn log_lines_name_the_configured_header() {
+    let capture = Capture::of_this_thread();
+    let fixture = fixture().await;
+    let app = fixture.app();
+    let token = fixture.token();
+    for (headers, parts) in [
+        (&[][..], &["cause=\"missing_token\"", "send one header `cf-access-jwt-assertion`"][..]),
+        (
+            &[(NAME, "")],
+            &["cause=\"other_scheme\"", "the header is empty", "send one header `cf-access-jwt-assertion`"],
+        ),
+        (&[(NAME, "a b")], &["cause=\"invalid_request\"", "send one header `cf-access-jwt-assertion`"]),
+        (&[("authorization", "Bearer x")], &["cause=\"wrong_header\"", "remove the header `Authorization`"]),
+        (&[(NAME, &token), ("authorization", "x")], &["cause=\"wrong_header\"", "kind=\"invalid_request\""]),
+        (&[(NAME, "garbage")], &["cause=\"not_jwt\""]),
+    ] {
+        capture.take();
+        app.send(request(Method::GET, headers)).await;
+        let lines: Vec<_> = capture.take().into_iter().filter(|(_, line)| line.contains("::rejection")).collect();
+        let [(_, line)] = lines.as_slice() else { panic!("{headers:.60?}: {lines:?}") };
+        for part in parts {
+            assert!(line.contains(part), "{part} in {line}");
+        }
+        assert!(!line.contains("garbage") && !line.contains(&token[..40]), "{line}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_is_503_and_a_flood_of_malformed_headers_causes_no_request() {
+    let mut fixture = Fixture::cold();
+    fixture.server = quiet(builder(&fixture));
+    fixture.issuer.fault(Endpoint::KeySet, Fault::Status(500));
+    let app = fixture.app();
+    let token = fixture.token();
+    for _ in 0..1_000 {
+        assert_eq!(app.send(request(Method::GET, &[(NAME, "a b")])).await.verdict(), "R400");
+        let both = [(NAME, token.as_str()), ("authorization", "Bearer x")];
+        assert_eq!(app.send(request(Method::GET, &both)).await.verdict(), "R400");
+    }
+    assert_eq!(fixture.issuer.requests(Endpoint::KeySet), 0);
+    assert_eq!(app.send(request(Method::GET, &[(NAME, &token)])).await.verdict(), "R503");
+}
+
+#[tokio::test(start_paused = true)]
+async fn sessions_and_operations_use_the_token_of_the_configured_header() {
+    let fixture = fixture().await;
+    // Without `sub`, the session belongs to the token itself.
+    let token = fixture.issuer.token().audience(RESOURCE).scope("mcp:tools").without("sub").sign();
+    let other = fixture.issuer.token().audience(RESOURCE).scope("mcp:tools").without("sub").sign();
+    assert_ne!(token, other);
+    let layer = fixture.server.mcp_layer(McpScopes::new().tool("delete_note", ["notes:write"])).bind_sessions();
+    let server = McpServer::with(layer, |_| ([("mcp-session-id", "s1")], "ok").into_response());
+    let open = json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {}}).to_string();
+    let answer = server.post("", &[(NAME, &token)], open.clone()).await;
+    let id = answer.header("mcp-session-id").unwrap().to_owned();
+    assert!(id.starts_with("s1."), "{id}");
+    for (token, status) in [(&token, 200), (&other, 404)] {
+        let answer = server.post("", &[(NAME, token), ("mcp-session-id", &id)], open.clone()).await;
+        assert_eq!(answer.status.as_u16(), status);
+    }
+    let call = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "delete_note"}});
+    assert_eq!(server.post("", &[(NAME, &token)], call.to_string()).await.status.as_u16(), 403);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_self_check_finds_the_layer_of_a_server_with_another_header() {
+    let fixture = fixture().await;
+    for layer in [fixture.server.bearer_layer(), fixture.server.bearer_layer().allow_anonymous()] {
+        let app = App::new(layer).router().merge(fixture.server.metadata_router());
+        fixture.server.self_check(&app).await.unwrap();
+    }
+    let open = Router::new().route("/mcp", get(|| async { "open" }));
+    let open = open.merge(fixture.server.metadata_router());
+    fixture.server.self_check(&open).await.unwrap_err();
+}
+
+#[test]
+fn a_header_that_cannot_have_a_token_fails_at_build() {
+    for (name, part) in [
+        ("authorization", "is read by default; remove the call"),
+        ("Authorization", "is read by default; remove the call"),
+        ("", "is not a header name"),
+        ("x token", "is not a header name"),
+        (":authority", "is not a header name"),
+        ("x-token:", "is not a header name"),
+        ("x-t\u{f6}ken", "is not a header name"),
+        ("x\r\ny", "\"x\\r\\ny\""),
+        ("cookie", "has another meaning"),
+        ("Host", "has another meaning"),
+        ("connection", "has another meaning"),
+        ("te", "has another meaning"),
+        ("transfer-encoding", "has another meaning"),
+        ("proxy-authorization", "has another meaning"),
+        ("content-type", "has another meaning"),
+        ("forwarded", "has another meaning"),
+        ("X-Forwarded-User", "has another meaning"),
+        ("x-request-id", "has another meaning"),
+        ("traceparent", "has another meaning"),
+        ("mcp-session-id", "has another meaning"),
+        ("dpop", "has another meaning"),
+        ("sec-websocket-protocol", "has another meaning"),
+        ("origin", "has another meaning"),
+    ] {
+        let builder = ResourceServer::builder(RESOURCE).issuer(mcp_bearer::Issuer::discover(ISSUER)).token_from(name);
+        let message = builder.build_lazy().unwrap_err().to_string();
+        assert!(message.starts_with("`token_from` names the header \"") && message.contains(part), "{message}");
+    }
+    let long = format!("x {}", "y".repeat(100_000));
+    let builder = ResourceServer::builder(RESOURCE).issuer(mcp_bearer::Issuer::discover(ISSUER)).token_from(long);
+    assert!(builder.build_lazy().unwrap_err().to_string().len() < 400);
+}
