@@ -1,0 +1,21 @@
+//! Runs the server. The environment variable `ISSUER` has the URL of the authorization server.
+
+use std::env;
+use std::error::Error;
+
+use mcp_bearer::{Issuer, ResourceServer};
+use tokio::net::TcpListener;
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let issuer = env::var("ISSUER").map_err(|_| "set ISSUER to the URL of your authorization server")?;
+    let server = ResourceServer::builder("http://127.0.0.1:3000")
+        .issuer(Issuer::discover(issuer))
+        .scopes_supported(["notes:read", "notes:write"])
+        .build()
+        .await?;
+    let listener = TcpListener::bind("127.0.0.1:3000").await?;
+    println!("listening on http://127.0.0.1:3000");
+    tonic_example::server::serve(listener, server).await?;
+    Ok(())
+}
