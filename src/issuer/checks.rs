@@ -41,6 +41,11 @@ impl Issuer {
         self.parse(&self.url).is_ok().then_some(&*self.url)
     }
 
+    /// The header in which a proxy passes the tokens of this issuer on. `None` means `Authorization`.
+    pub(crate) const fn token_header(&self) -> Option<&'static str> {
+        self.token_header
+    }
+
     /// The accepted values of `iss`.
     pub(super) fn accepted_issuers(&self) -> Result<Vec<Box<str>>, BuildError> {
         self.also_issued_as.iter().try_for_each(|name| check_name(name))?;

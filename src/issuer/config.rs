@@ -34,6 +34,8 @@ pub struct Issuer {
     pub(super) url: Box<str>,
     /// The message about a wrong argument of a function of `providers`.
     pub(super) mistake: Option<Box<str>>,
+    /// The header in which a proxy passes the tokens of this issuer on. `None` means `Authorization`.
+    pub(super) token_header: Option<&'static str>,
     pub(super) source: Source,
     pub(super) also_issued_as: Vec<Box<str>>,
     pub(super) tenants: Option<Tenants>,
@@ -311,6 +313,7 @@ impl Issuer {
             events: IssuerEvents::new(&url),
             url,
             mistake: None,
+            token_header: None,
             source,
             also_issued_as: Vec::new(),
             tenants: None,

@@ -17,6 +17,7 @@
 //! ```
 
 use crate::issuer::Issuer;
+use crate::jose::Algorithm;
 
 /// A Keycloak realm: `keycloak("https://auth.example.com", "demo")`.
 ///
@@ -131,6 +132,70 @@ pub fn cognito(region: &str, user_pool: &str) -> Issuer {
     checked(issuer, "cognito", [region, user_pool], [home, pool], needs)
 }
 
+/// Google Cloud Identity-Aware Proxy (IAP), which logs users in and passes a JWT on in the header
+/// `x-goog-iap-jwt-assertion`: `google_iap("/projects/123456789/global/backendServices/987654321")`.
+///
+/// A server with this issuer alone reads tokens from that header: see
+/// [`token_from`](crate::ResourceServerBuilder::token_from) and the [guide](crate::guide::other_headers). The tokens are
+/// signed with ES256. MCP clients cannot log in at IAP.
+///
+/// 1. *Security*, *Identity-Aware Proxy*: switch it on for the application or the backend service.
+/// 2. In the menu of its row, *Get JWT audience code*: the argument.
+/// 3. Programs that call through IAP send their ID token in `Proxy-Authorization`, because a request with an
+///    `Authorization` header gets 400.
+///
+/// The tokens do not have scopes. To use access levels as scopes, call `.scope_claim("/google/access_levels")`.
+#[must_use]
+pub fn google_iap(audience: &str) -> Issuer {
+    let issuer = Issuer::discover("https://cloud.google.com/iap")
+        .jwks_uri("https://www.gstatic.com/iap/verify/public_key-jwk")
+        .algorithms([Algorithm::ES256])
+        .accept_audience(audience);
+    let issuer = Issuer { token_header: Some("x-goog-iap-jwt-assertion"), ..issuer };
+    let segments: Vec<_> = audience.split('/').collect();
+    let is_audience = match segments.as_slice() {
+        ["", "projects", number, rest @ ..] => {
+            let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+            let is_segment = |text: &&str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
+            is_number && rest.len() >= 2 && rest.iter().all(is_segment)
+        }
+        _ => false,
+    };
+    let valid = if is_audience { audience } else { "/projects/123456789/global/backendServices/987654321" };
+    let needs =
+        "the audience code of the application, which begins with the number of the project and not with its name";
+    checked(issuer, "google_iap", [audience], [valid], needs)
+}
+
+/// A Cloudflare Access application, which logs users in and passes a JWT on in the header `cf-access-jwt-assertion`:
+/// `cloudflare_access("team", "32eafc7626e974616deaf0dc3ce63d7bcbed58a2731e84d06bc3cdf1b53c4228")`.
+///
+/// A server with this issuer alone reads tokens from that header: see
+/// [`token_from`](crate::ResourceServerBuilder::token_from) and the [guide](crate::guide::other_headers). The tokens are
+/// signed with RS256.
+///
+/// 1. *Zero Trust*, *Settings*, *Team name*: the first argument.
+/// 2. *Access*, *Applications*, the application: its *Application Audience (AUD) Tag* is the second argument.
+///
+/// The tokens do not have scopes. The token of a service (*Service Auth*) does not have a subject, and has the client id in
+/// `common_name`.
+#[must_use]
+pub fn cloudflare_access(team: &str, audience_tag: &str) -> Issuer {
+    let host = host_of(team);
+    let name = host.split('.').next().unwrap_or_default();
+    let url = format!("https://{name}.cloudflareaccess.com");
+    let issuer = Issuer::discover(url.clone())
+        .jwks_uri(format!("{url}/cdn-cgi/access/certs"))
+        .algorithms([Algorithm::RS256])
+        .accept_audience(audience_tag);
+    let issuer = Issuer { token_header: Some("cf-access-jwt-assertion"), ..issuer };
+    let is_tag = !audience_tag.is_empty() && audience_tag.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let tag = if is_tag { audience_tag } else { "32eafc7626e974616deaf0dc3ce63d7bcbed58a2731e84d06bc3cdf1b53c4228" };
+    let name = if name.is_empty() { "team" } else { name };
+    let needs = "the name of the team alone and the audience tag of the application";
+    checked(issuer, "cloudflare_access", [team, audience_tag], [name, tag], needs)
+}
+
 /// Returns `issuer` if `arguments` are `valid`. Otherwise the build fails with a message that shows the valid call.
 fn checked<const N: usize>(
     issuer: Issuer,
@@ -190,6 +255,9 @@ mod tests {
             (logto("https://t.logto.app"), "https://t.logto.app/oidc"),
             (entra("72f988bf"), "https://login.microsoftonline.com/72f988bf/v2.0"),
             (okta("org.okta.com", "default"), "https://org.okta.com/oauth2/default"),
+            (google_iap("/projects/1/apps/a"), "https://cloud.google.com/iap"),
+            (google_iap("/projects/1/locations/us-east1/services/a"), "https://cloud.google.com/iap"),
+            (cloudflare_access("t", "a1"), "https://t.cloudflareaccess.com"),
             (cognito("us-east-1", "us-east-1_x"), "https://cognito-idp.us-east-1.amazonaws.com/us-east-1_x"),
         ] {
             assert_eq!(issuer.url(), expected);
@@ -218,6 +286,14 @@ mod tests {
             (cognito("us-east-1_x", "us-east-1"), "cognito(\"us-east-1\", \"us-east-1_x\")"),
             (cognito("us-east-1", "eu-west-1_x"), "cognito(\"eu-west-1\", \"eu-west-1_x\")"),
             (cognito("us-east-1", "pool/us-east-1_x"), "cognito(\"us-east-1\", \"us-east-1_x\")"),
+            (google_iap("projects/1/apps/a"), "google_iap(\"/projects/123456789/global/backendServices/987654321\")"),
+            (
+                google_iap("/projects/name/apps/a"),
+                "google_iap(\"/projects/123456789/global/backendServices/987654321\")",
+            ),
+            (google_iap("/projects/1/apps/"), "google_iap(\"/projects/123456789/global/backendServices/987654321\")"),
+            (cloudflare_access("https://t.cloudflareaccess.com", "a1"), "cloudflare_access(\"t\", \"a1\")"),
+            (cloudflare_access("t.cloudflareaccess.com", "a1"), "cloudflare_access(\"t\", \"a1\")"),
         ] {
             let error = issuer.check_identifier().unwrap_err().to_string();
             assert!(error.ends_with(&format!("write `providers::{repaired}`")), "{error}");

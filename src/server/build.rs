@@ -24,7 +24,7 @@ impl ResourceServerBuilder {
         let resource = ResourceUrl::parse(&self.resource, self.plain_http)
             .map_err(|error| BuildError::new(BuildErrorKind::Resource, format!("the resource {error}")))?;
         self.check_settings()?;
-        let credentials = CredentialHeaders::new(self.token_header.as_deref(), None, MCP_HEADERS)?;
+        let credentials = CredentialHeaders::new(self.token_header()?, None, MCP_HEADERS)?;
         let scopes_supported = self.advertised_scopes()?;
         let hierarchy = ScopeHierarchy::new(&self.implications)?;
         let verifiers = self.verifiers(&resource)?;
@@ -72,6 +72,23 @@ impl ResourceServerBuilder {
             skew: self.skew,
             upkeep: Upkeep::default(),
         })
+    }
+
+    /// The header of the token: of `token_from`, else that of the issuers. `None` means `Authorization`.
+    fn token_header(&self) -> Result<Option<&str>, BuildError> {
+        let named = self.token_header.as_deref();
+        let Some(first) = self.issuers.first().filter(|_| named.is_none()) else { return Ok(named) };
+        let header = |issuer: &Issuer| issuer.token_header().unwrap_or("authorization");
+        match self.issuers.iter().find(|issuer| header(issuer) != header(first)) {
+            None => Ok(first.token_header()),
+            Some(other) => Err(BuildError::setting(format!(
+                "the tokens of the issuer {:?} are in the header {:?}, and those of {:?} in {:?}; build one server for each                  header, or name the header of all tokens with `token_from`",
+                first.url(),
+                header(first),
+                other.url(),
+                header(other),
+            ))),
+        }
     }
 
     fn check_settings(&self) -> Result<(), BuildError> {

@@ -129,7 +129,8 @@ impl ResourceServerBuilder {
     }
 
     /// Reads the token from this header and not from `Authorization`, for a proxy that logs users in and passes a signed
-    /// JWT on, such as Cloudflare Access. A server has one such header: the last call counts.
+    /// JWT on. A server has one such header: the last call counts. [`google_iap`](crate::issuer::providers::google_iap) and
+    /// [`cloudflare_access`](crate::issuer::providers::cloudflare_access) bring their header, and do not need this call.
     ///
     /// The value is the token alone; a `Bearer` before it is removed. The token is verified like any other. A request with an
     /// `Authorization` header gets 400 (`invalid_request`), whatever is in it, and so does one that has the header twice.

@@ -4,11 +4,15 @@ use axum::Router;
 use axum::body::Body;
 use axum::response::IntoResponse as _;
 use axum::routing::{any, get};
+use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
+use mcp_bearer::http_client::{HttpClient, HttpFuture, RequestLimits};
+use mcp_bearer::issuer::providers;
+use mcp_bearer::jose::Algorithm;
 use mcp_bearer::mcp::McpScopes;
-use mcp_bearer::testing::{Endpoint, Fault};
-use mcp_bearer::{ResourceServer, ResourceServerBuilder};
-use serde_json::json;
+use mcp_bearer::testing::{Endpoint, Fault, TestClock, TestHttpClient, TestIssuer};
+use mcp_bearer::{Issuer, ResourceServer, ResourceServerBuilder};
+use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
 use crate::capture::Capture;
@@ -226,11 +230,130 @@ fn a_header_that_cannot_have_a_token_fails_at_build() {
         ("sec-websocket-protocol", "has another meaning"),
         ("origin", "has another meaning"),
     ] {
-        let builder = ResourceServer::builder(RESOURCE).issuer(mcp_bearer::Issuer::discover(ISSUER)).token_from(name);
-        let message = builder.build_lazy().unwrap_err().to_string();
+        let builder = ResourceServer::builder(RESOURCE).issuer(Issuer::discover(ISSUER)).token_from(name);
+        let message = quiet_error(builder);
         assert!(message.starts_with("`token_from` names the header \"") && message.contains(part), "{message}");
     }
     let long = format!("x {}", "y".repeat(100_000));
-    let builder = ResourceServer::builder(RESOURCE).issuer(mcp_bearer::Issuer::discover(ISSUER)).token_from(long);
+    let builder = ResourceServer::builder(RESOURCE).issuer(Issuer::discover(ISSUER)).token_from(long);
     assert!(builder.build_lazy().unwrap_err().to_string().len() < 400);
+}
+
+const AUDIENCE: &str = "/projects/123456789/global/backendServices/987654321";
+const TAG: &str = "32eafc7626e974616deaf0dc3ce63d7bcbed58a2731e84d06bc3cdf1b53c4228";
+const IAP: &str = "x-goog-iap-jwt-assertion";
+const NOW: u64 = 1_800_000_000;
+
+/// A client that answers requests for `url`, and no others, with the key set of an issuer on another host.
+struct KeySetAt(&'static str, TestHttpClient);
+
+impl HttpClient for KeySetAt {
+    fn send(&self, mut request: Request<Bytes>, limits: RequestLimits) -> HttpFuture<'_> {
+        assert_eq!(request.uri().to_string(), self.0);
+        let path = request.uri().path().to_owned();
+        *request.uri_mut() = format!("https://proxy.example.com{path}").parse().unwrap();
+        self.1.send(request, limits)
+    }
+}
+
+/// A proxy whose key set is at `url`, and an application behind it.
+async fn proxy(algorithm: Algorithm, url: &'static str, issuer: Issuer) -> (TestIssuer, App) {
+    let clock = TestClock::at(NOW);
+    let proxy = TestIssuer::builder("https://proxy.example.com").algorithm(algorithm).clock(clock.clone()).build();
+    proxy.move_key_set(url.splitn(4, '/').last().map(|path| format!("/{path}")).unwrap().as_str());
+    let issuer = issuer.http_client(KeySetAt(url, proxy.http_client()));
+    let server = ResourceServer::builder(RESOURCE).issuer(issuer).clock(clock).build().await.unwrap();
+    (proxy, App::new(server.bearer_layer()))
+}
+
+/// Signs claims with these changes, in which `null` removes a claim. The header is that of the proxies.
+fn sign(proxy: &TestIssuer, algorithm: &str, mut claims: Value, changes: Value) -> String {
+    for (name, value) in changes.as_object().unwrap() {
+        claims[name] = value.clone();
+    }
+    claims.as_object_mut().unwrap().retain(|_, value| !value.is_null());
+    let header = json!({"alg": algorithm, "typ": "JWT", "kid": proxy.key_id()});
+    proxy.sign_raw(&proxy.key_id(), header.to_string(), claims.to_string())
+}
+
+#[tokio::test(start_paused = true)]
+async fn tokens_of_google_iap_are_accepted_from_its_header() {
+    let url = "https://www.gstatic.com/iap/verify/public_key-jwk";
+    let issuer = providers::google_iap(AUDIENCE).scope_claim("/google/access_levels");
+    let (proxy, app) = proxy(Algorithm::ES256, url, issuer).await;
+    let claims = json!({
+        "aud": AUDIENCE, "email": "alice@example.com", "exp": NOW + 600, "hd": "example.com", "iat": NOW,
+        "google": {"access_levels": ["accessPolicies/1/accessLevels/staff"], "device_id": "d"},
+        "identity_source": "GOOGLE", "iss": "https://cloud.google.com/iap", "sub": "accounts.google.com:1122",
+    });
+    for (changes, verdict) in [
+        (json!({}), "OK"),
+        (json!({"google": null, "hd": null}), "OK"),
+        (json!({"aud": "/projects/123456789/global/backendServices/1"}), "R401"),
+        (json!({"aud": RESOURCE}), "OK"),
+        (json!({"aud": null}), "R401"),
+        (json!({"iss": "https://accounts.google.com"}), "R401"),
+        (json!({"exp": NOW - 61}), "R401"),
+        (json!({"iat": NOW + 61}), "R401"),
+    ] {
+        let token = sign(&proxy, "ES256", claims.clone(), changes.clone());
+        let answer = app.send(request(Method::GET, &[(IAP, &token)])).await;
+        assert_eq!(answer.verdict(), verdict, "{changes}");
+        assert!(verdict != "OK" || answer.body == "accounts.google.com:1122", "{answer:?}");
+    }
+    let token = sign(&proxy, "ES256", claims, json!({}));
+    for headers in [&[("authorization", format!("Bearer {token}"))][..], &[(IAP, token), ("authorization", "x".into())]]
+    {
+        let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        assert_eq!(app.send(request(Method::GET, &headers)).await.verdict(), "R400");
+    }
+    // The header with the name of the user does not have a signature.
+    let unsigned = [("x-goog-authenticated-user-email", "accounts.google.com:alice@example.com")];
+    assert_eq!(app.send(request(Method::GET, &unsigned)).await.verdict(), "R401N");
+}
+
+#[tokio::test(start_paused = true)]
+async fn tokens_of_cloudflare_access_are_accepted_from_its_header() {
+    let url = "https://team.cloudflareaccess.com/cdn-cgi/access/certs";
+    let (proxy, app) = proxy(Algorithm::RS256, url, providers::cloudflare_access("team", TAG)).await;
+    // The document has the keys in PEM too.
+    let mut document = proxy.jwk_set();
+    document["public_cert"] = json!({"kid": proxy.key_id(), "cert": "-----BEGIN CERTIFICATE-----"});
+    document["public_certs"] = json!([document["public_cert"].clone()]);
+    proxy.publish_key_set(document);
+    let claims = json!({
+        "aud": [TAG], "email": "alice@example.com", "exp": NOW + 60, "iat": NOW, "nbf": NOW, "type": "app",
+        "iss": "https://team.cloudflareaccess.com", "identity_nonce": "6ei69kawdKzMIAPF", "sub": "u-1", "country": "US",
+    });
+    for (changes, verdict, subject) in [
+        (json!({}), "OK", "u-1"),
+        (json!({"sub": "", "common_name": "e3.access", "email": null, "identity_nonce": null}), "OK", "service"),
+        (json!({"aud": ["another"]}), "R401", ""),
+        (json!({"iss": "https://other.cloudflareaccess.com"}), "R401", ""),
+        (json!({"exp": NOW - 61}), "R401", ""),
+    ] {
+        let token = sign(&proxy, "RS256", claims.clone(), changes.clone());
+        let answer = app.send(request(Method::GET, &[(NAME, &token)])).await;
+        assert_eq!(answer.verdict(), verdict, "{changes}");
+        assert!(verdict != "OK" || answer.body == subject, "{answer:?}");
+    }
+}
+
+#[test]
+fn issuers_whose_tokens_are_in_different_headers_fail_at_build() {
+    let iap = || ResourceServer::builder(RESOURCE).issuer(providers::google_iap(AUDIENCE));
+    for (builder, parts) in [
+        (iap().issuer(Issuer::discover(ISSUER)), &[IAP, "\"authorization\"", ISSUER, "`token_from`"][..]),
+        (iap().issuer(providers::cloudflare_access("team", TAG)), &[IAP, NAME]),
+    ] {
+        let message = quiet_error(builder);
+        assert!(parts.iter().all(|part| message.contains(part)), "{message}");
+    }
+    // A proxy that passes the token on in a header of its own choice.
+    quiet(iap().token_from("x-assertion"));
+    quiet(iap().issuer(Issuer::discover(ISSUER)).token_from("x-assertion"));
+}
+
+fn quiet_error(builder: ResourceServerBuilder) -> String {
+    builder.build_lazy().unwrap_err().to_string()
 }
