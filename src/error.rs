@@ -85,6 +85,14 @@ impl BuildError {
     }
 }
 
+/// A mistake, with the setter whose value is wrong.
+pub(crate) type SetterMistake = (&'static str, BuildError);
+
+/// The first mistake as an error.
+pub(crate) fn first_mistake(mistakes: Vec<SetterMistake>) -> Result<(), BuildError> {
+    mistakes.into_iter().next().map_or(Ok(()), |(_, mistake)| Err(mistake))
+}
+
 /// Checks that the value of the setting `name` is in its range. If not, the error is a [`BuildErrorKind::Setting`].
 pub(crate) fn check_range<T>(name: &str, value: T, range: RangeInclusive<T>) -> Result<(), BuildError>
 where

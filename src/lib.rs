@@ -76,6 +76,8 @@
 //! | `rust-crypto` | no | signatures in pure Rust, except ES512 and RSA keys above 4096 bits |
 //! | `metrics` | no | metrics of all events: see [`guide::metrics`] |
 //! | `rmcp` | no | [`AuthInfo`] in handlers of [rmcp](https://docs.rs/rmcp) |
+//! | `settings` | no | `settings::Settings`: the configuration from a file |
+//! | `schema` | no | the JSON Schema of `Settings` |
 //! | `testing` | no | an authorization server, a client and a clock for tests |
 //! | `cli` | no | the program `mcp-bearer`: see [`guide::doctor`] |
 //!
@@ -116,6 +118,8 @@ pub mod resource;
 pub mod rmcp;
 mod scope;
 pub mod server;
+#[cfg(feature = "settings")]
+pub mod settings;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod token_cache;

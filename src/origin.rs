@@ -58,6 +58,12 @@ impl OriginLayer {
     }
 }
 
+/// Checks an allowed origin without a server.
+#[cfg(feature = "settings")]
+pub(crate) fn check_origin(text: &str) -> Result<(), BuildError> {
+    AllowedOrigin::parse(text).map(drop)
+}
+
 impl<S> Layer<S> for OriginLayer {
     type Service = OriginCheck<S>;
 

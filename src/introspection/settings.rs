@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::ClientCredentials;
-use crate::error::{BuildError, BuildErrorKind};
+use crate::error::{BuildError, SetterMistake};
 
 /// The settings of token introspection (RFC 7662): client credentials, cache lifetimes and limits.
 ///
@@ -104,10 +104,11 @@ impl Introspection {
         self
     }
 
-    pub(crate) fn check(&self) -> Result<(), BuildError> {
+    /// All mistakes, each with its setter.
+    pub(crate) fn mistakes(&self) -> Vec<SetterMistake> {
         let Lifetimes { positive, negative, stale } = self.lifetimes;
         let Limits { max_in_flight, time_limit, max_wait } = self.limits;
-        let wrong = |message: String| Err(BuildError::new(BuildErrorKind::Setting, message));
+        let mut mistakes = Vec::new();
         for (name, time, least, most) in [
             ("positive_cache", positive, Duration::ZERO, MAX_POSITIVE),
             ("negative_cache", negative, Duration::ZERO, MAX_NEGATIVE),
@@ -117,13 +118,16 @@ impl Introspection {
         ] {
             if !(least..=most).contains(&time) {
                 let (least, most) = (least.as_secs_f64(), most.as_secs_f64());
-                return wrong(format!("`{name}` is {time:?}; use between {least} s and {most} s"));
+                let message = format!("`{name}` is {time:?}; use between {least} s and {most} s");
+                mistakes.push((name, BuildError::setting(message)));
             }
         }
         if !(1..=DEFAULT_IN_FLIGHT).contains(&max_in_flight) {
-            return wrong(format!("`max_in_flight` is {max_in_flight}; use between 1 and {DEFAULT_IN_FLIGHT}"));
+            let message = format!("`max_in_flight` is {max_in_flight}; use between 1 and {DEFAULT_IN_FLIGHT}");
+            mistakes.push(("max_in_flight", BuildError::setting(message)));
         }
-        self.credentials.check()
+        mistakes.extend(self.credentials.check().err().map(|mistake| ("credentials", mistake)));
+        mistakes
     }
 }
 

@@ -11,7 +11,7 @@ use crate::claims::{AcceptedAudiences, Policy};
 use crate::discovery::{
     AuthorizationServerMetadata, Discovery, DiscoveryMethod, EndpointSource, EndpointUrl, MetadataSource,
 };
-use crate::error::{BuildError, BuildErrorKind};
+use crate::error::{BuildError, BuildErrorKind, first_mistake};
 use crate::http_client::{AddressPolicy, HttpClient};
 use crate::identifier;
 use crate::introspection::Introspector;
@@ -48,8 +48,8 @@ impl Issuer {
         time_limit: Duration,
     ) -> Result<IssuerVerifier, BuildError> {
         self.check_identifier()?;
-        self.check_combination()?;
-        self.check_values()?;
+        first_mistake(self.combination_mistakes())?;
+        first_mistake(self.value_mistakes())?;
         let policy = Policy {
             issuers: self.accepted_issuers()?,
             audiences: self.accepted_audiences(audiences)?,
@@ -73,7 +73,7 @@ impl Issuer {
     }
 
     /// The accepted values of `aud`: those of the resource, and those of this issuer.
-    fn accepted_audiences(&self, common: &AcceptedAudiences) -> Result<AcceptedAudiences, BuildError> {
+    pub(crate) fn accepted_audiences(&self, common: &AcceptedAudiences) -> Result<AcceptedAudiences, BuildError> {
         let mut accepted = common.clone();
         accepted.exact.extend_from_slice(&self.audiences);
         if let Some(client) = self.client_audiences.iter().find(|client| accepted.accept(client)) {
@@ -177,7 +177,7 @@ impl Issuer {
         })
     }
 
-    fn parse_url(&self, text: &str) -> Result<Url, BuildError> {
+    pub(super) fn parse_url(&self, text: &str) -> Result<Url, BuildError> {
         identifier::endpoint(text, self.plain_http).map_err(|error| BuildError::issuer(format!("the URL {error}")))
     }
 

@@ -7,7 +7,7 @@ use super::Issuer;
 use super::config::{DEFAULT_KEY_SET_LIMITS, DEFAULT_REFRESH_POLICY, Introspected, Source, Tenants};
 use crate::claims::WithoutAudience;
 use crate::discovery::RequiredMembers;
-use crate::error::{BuildError, BuildErrorKind, check_range};
+use crate::error::{BuildError, BuildErrorKind, SetterMistake, check_range};
 use crate::identifier::{self, InvalidIdentifier, IssuerUrl};
 use crate::jose::AllowedAlgorithms;
 
@@ -46,13 +46,42 @@ impl Issuer {
         self.token_header
     }
 
+    /// All mistakes that concern this issuer alone, each with its setter. `url` is the argument of the constructor.
+    #[cfg(feature = "settings")]
+    pub(crate) fn mistakes(&self) -> Vec<SetterMistake> {
+        let mut mistakes: Vec<SetterMistake> =
+            self.check_identifier().err().map(|mistake| ("url", mistake)).into_iter().collect();
+        mistakes.extend(self.combination_mistakes());
+        mistakes.extend(self.value_mistakes());
+        let names = self.also_issued_as.iter().try_for_each(|name| check_name(name));
+        mistakes.extend(names.err().map(|mistake| ("also_issued_as", mistake)));
+        if self.tenants.is_some() {
+            mistakes.extend(self.tenant_issuers().err().map(|mistake| ("tenant_template", mistake)));
+        }
+        mistakes.extend(self.accepted_algorithms().err().map(|mistake| ("algorithms", mistake)));
+        for (setter, url) in [
+            ("well_known_url", &self.well_known_url),
+            ("jwks_uri", &self.jwks_uri),
+            ("introspection_endpoint", &self.introspection_endpoint),
+        ] {
+            let parsed = url.as_ref().map(|url| self.parse_url(url));
+            mistakes.extend(parsed.and_then(Result::err).map(|mistake| (setter, mistake)));
+        }
+        mistakes
+    }
+
     /// The accepted values of `iss`.
     pub(super) fn accepted_issuers(&self) -> Result<Vec<Box<str>>, BuildError> {
         self.also_issued_as.iter().try_for_each(|name| check_name(name))?;
         let mut accepted = self.also_issued_as.clone();
+        accepted.extend(self.tenant_issuers()?);
+        Ok(accepted)
+    }
+
+    /// The issuers of the accepted tenants, or the issuer itself.
+    fn tenant_issuers(&self) -> Result<Vec<Box<str>>, BuildError> {
         let Some(Tenants { template, accepted: tenants }) = &self.tenants else {
-            accepted.push(self.url.clone());
-            return Ok(accepted);
+            return Ok(vec![self.url.clone()]);
         };
         // No token has the URL of a multi-tenant endpoint as its issuer.
         if !template.contains(TENANT) {
@@ -63,6 +92,7 @@ impl Issuer {
         if tenants.is_empty() {
             return Err(BuildError::issuer("the list of tenants is empty; add at least one"));
         }
+        let mut accepted = Vec::new();
         for tenant in tenants {
             if tenant.is_empty() || !tenant.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte)) {
                 return Err(BuildError::issuer(format!(
@@ -93,30 +123,40 @@ impl Issuer {
         Err(BuildError::new(BuildErrorKind::Algorithm, message))
     }
 
-    pub(super) fn check_values(&self) -> Result<(), BuildError> {
-        if let Some(message) = self.scope_claims.iter().find_map(|pointer| pointer_mistake(pointer)) {
-            return Err(BuildError::setting(message));
-        }
-        if self.audiences.iter().chain(&self.client_audiences).any(|alias| alias.is_empty()) {
-            return Err(BuildError::setting("an accepted audience is empty; remove it"));
-        }
-        if !self.without_audience.is_meaningful() {
-            return Err(BuildError::setting(
-                "`dangerously_accept_clients_without_audience` lists no client, or an empty one; list each client id",
-            ));
-        }
-        check_range("key_set_lifetime", self.refresh_policy.lifetime, KEY_SET_LIFETIME)?;
-        check_range("last_known_good", self.refresh_policy.last_known_good, LAST_KNOWN_GOOD)?;
-        check_range("max_keys", self.key_set_limits.keys, MAX_KEYS)?;
-        check_range("max_key_set_size", self.key_set_limits.bytes, MAX_KEY_SET_SIZE)?;
-        if let Some(interval) = self.revocation_check {
-            check_range("revocation_check", interval, REVOCATION_CHECK)?;
-        }
-        self.introspection.as_ref().map_or(Ok(()), |(_, settings)| settings.check())
+    /// The values that are wrong in themselves, each with its setter.
+    pub(super) fn value_mistakes(&self) -> Vec<SetterMistake> {
+        let pointers = self.scope_claims.iter().find_map(|pointer| pointer_mistake(pointer));
+        let without_audience = (!self.without_audience.is_meaningful()).then(|| {
+            "`dangerously_accept_clients_without_audience` lists no client, or an empty one; list each client id"
+                .to_owned()
+        });
+        let empty = |audiences: &[Box<str>]| {
+            let is_empty = audiences.iter().any(|audience| audience.is_empty());
+            is_empty.then(|| "an accepted audience is empty; remove it".to_owned())
+        };
+        let texts = [
+            ("scope_claim", pointers),
+            ("accept_audience", empty(&self.audiences)),
+            ("accept_client_id_as_audience", empty(&self.client_audiences)),
+            ("dangerously_accept_clients_without_audience", without_audience),
+        ];
+        let texts = texts.into_iter().filter_map(|(setter, message)| Some((setter, BuildError::setting(message?))));
+        let interval = self.revocation_check.unwrap_or(*REVOCATION_CHECK.start());
+        let ranges = [
+            ("key_set_lifetime", check_range("key_set_lifetime", self.refresh_policy.lifetime, KEY_SET_LIFETIME)),
+            ("last_known_good", check_range("last_known_good", self.refresh_policy.last_known_good, LAST_KNOWN_GOOD)),
+            ("max_keys", check_range("max_keys", self.key_set_limits.keys, MAX_KEYS)),
+            ("max_key_set_size", check_range("max_key_set_size", self.key_set_limits.bytes, MAX_KEY_SET_SIZE)),
+            ("revocation_check", check_range("revocation_check", interval, REVOCATION_CHECK)),
+        ];
+        let ranges = ranges.into_iter().filter_map(|(setter, checked)| Some((setter, checked.err()?)));
+        let introspection = self.introspection.iter().flat_map(|(_, settings)| settings.mistakes());
+        texts.chain(ranges).chain(introspection).collect()
     }
 
     /// A setting that is not used is a mistake, and so is a missing one.
-    pub(super) fn check_combination(&self) -> Result<(), BuildError> {
+    pub(super) fn combination_mistakes(&self) -> Vec<SetterMistake> {
+        let mut mistakes = Vec::new();
         let which = self.introspection.as_ref().map(|(which, _)| *which);
         let is_custom = matches!(self.source, Source::Verifier(_));
         let has_keys = matches!(self.source, Source::Keys(_));
@@ -148,19 +188,19 @@ impl Issuer {
             ("introspection_endpoint", self.introspection_endpoint.is_some(), introspects),
         ] {
             if is_set && !is_used {
-                return Err(BuildError::setting(format!(
+                let message = format!(
                     "`{setter}` has no effect with the other settings of the issuer {:?}; remove it, or what replaces it",
                     self.url
-                )));
+                );
+                mistakes.push((setter, BuildError::setting(message)));
             }
         }
         if self.revocation_check.is_some() && which != Some(Introspected::Opaque) {
-            return Err(BuildError::setting(
-                "`revocation_check` needs the credentials of `introspect_opaque`; call both, or use `introspect_all` \
-                 instead",
-            ));
+            let message = "`revocation_check` needs the credentials of `introspect_opaque`; call both, or use \
+                           `introspect_all` instead";
+            mistakes.push(("revocation_check", BuildError::setting(message)));
         }
-        Ok(())
+        mistakes
     }
 
     /// The members that discovered metadata must have.

@@ -156,11 +156,7 @@ impl McpLayer {
     /// # Errors
     /// [`BuildErrorKind::Setting`] if the interval is out of range.
     pub fn try_revalidate_streams(self, interval: Duration) -> Result<Self, BuildError> {
-        if !(MIN_INTERVAL..=MAX_INTERVAL).contains(&interval) {
-            return Err(wrong(format!(
-                "streams are revalidated every {interval:?}: give {MIN_INTERVAL:?} to {MAX_INTERVAL:?}"
-            )));
-        }
+        Self::check_interval(interval)?;
         Ok(self.with(|state| state.revalidation_interval = Some(interval)))
     }
 
@@ -220,10 +216,7 @@ impl McpLayer {
     /// # Errors
     /// [`BuildErrorKind::Setting`] if the size is out of range.
     pub fn try_max_body(self, bytes: usize) -> Result<Self, BuildError> {
-        if !(LOWEST_MAX_BODY..=HIGHEST_MAX_BODY).contains(&bytes) {
-            let message = format!("the largest body is {bytes} bytes: give {LOWEST_MAX_BODY} to {HIGHEST_MAX_BODY}");
-            return Err(wrong(message));
-        }
+        Self::check_max_body(bytes)?;
         Ok(self.with(|state| state.max_body = bytes))
     }
 
@@ -245,14 +238,33 @@ impl McpLayer {
     /// # Errors
     /// [`BuildErrorKind::Setting`] if the size is out of range.
     pub fn try_max_anonymous_body(self, bytes: usize) -> Result<Self, BuildError> {
-        let highest = self.state.max_body;
-        if !(LOWEST_MAX_BODY..=highest).contains(&bytes) {
-            return Err(wrong(format!(
-                "the largest body of a caller without a token is {bytes} bytes: give {LOWEST_MAX_BODY} to {highest}, or raise \
-                 `max_body` first"
-            )));
-        }
+        Self::check_max_anonymous_body(bytes, self.state.max_body)?;
         Ok(self.with(|state| state.max_anonymous_body = bytes))
+    }
+
+    pub(crate) fn check_interval(interval: Duration) -> Result<(), BuildError> {
+        if (MIN_INTERVAL..=MAX_INTERVAL).contains(&interval) {
+            return Ok(());
+        }
+        Err(wrong(format!("streams are revalidated every {interval:?}: give {MIN_INTERVAL:?} to {MAX_INTERVAL:?}")))
+    }
+
+    pub(crate) fn check_max_body(bytes: usize) -> Result<(), BuildError> {
+        if (LOWEST_MAX_BODY..=HIGHEST_MAX_BODY).contains(&bytes) {
+            return Ok(());
+        }
+        Err(wrong(format!("the largest body is {bytes} bytes: give {LOWEST_MAX_BODY} to {HIGHEST_MAX_BODY}")))
+    }
+
+    /// `highest` is the largest body of a request with a token.
+    pub(crate) fn check_max_anonymous_body(bytes: usize, highest: usize) -> Result<(), BuildError> {
+        if (LOWEST_MAX_BODY..=highest).contains(&bytes) {
+            return Ok(());
+        }
+        Err(wrong(format!(
+            "the largest body of a caller without a token is {bytes} bytes: give {LOWEST_MAX_BODY} to {highest}, or raise \
+             `max_body` first"
+        )))
     }
 
     fn bind(self, key: Option<Hmac>) -> Result<Self, BuildError> {
@@ -282,7 +294,7 @@ fn wrong(message: String) -> BuildError {
 }
 
 /// The limit of the servers of the MCP SDKs.
-const MAX_BODY: usize = 4 * 1024 * 1024;
+pub(crate) const MAX_BODY: usize = 4 * 1024 * 1024;
 /// Messages without a token are public ones, such as `initialize`, and short.
 const MAX_ANONYMOUS_BODY: usize = 64 * 1024;
 /// Enough for a request with a name and an id.

@@ -9,7 +9,7 @@ use super::upkeep::Upkeep;
 use super::{ResourceServer, ResourceServerBuilder};
 use crate::bearer::{CredentialHeaders, Guard};
 use crate::claims::{AcceptedAudiences, MAX_SKEW};
-use crate::error::{BuildError, BuildErrorKind, check_range};
+use crate::error::{BuildError, BuildErrorKind, SetterMistake, check_range, first_mistake};
 use crate::events::ServerEvents;
 use crate::identifier::ResourceUrl;
 use crate::issuer::Issuer;
@@ -21,9 +21,8 @@ use crate::verify::{IssuerVerifier, OpaqueRoute, VerifiedTokens, Verifier};
 
 impl ResourceServerBuilder {
     pub(super) fn into_server(self) -> Result<ResourceServer, BuildError> {
-        let resource = ResourceUrl::parse(&self.resource, self.plain_http)
-            .map_err(|error| BuildError::new(BuildErrorKind::Resource, format!("the resource {error}")))?;
-        self.check_settings()?;
+        let resource = self.resource_url()?;
+        first_mistake(self.value_mistakes())?;
         let credentials = CredentialHeaders::new(self.token_header()?, None, MCP_HEADERS)?;
         let scopes_supported = self.advertised_scopes()?;
         let hierarchy = ScopeHierarchy::new(&self.implications)?;
@@ -40,11 +39,7 @@ impl ResourceServerBuilder {
         let verified = self.verified_tokens(&verifiers, &events)?;
         let clock = Arc::clone(&self.clock);
         let verifier = Verifier::new(verifiers, opaque_route, self.max_token_length, verified, clock);
-        let mut well_known = WellKnown::new(&resource, self.metadata_at_root);
-        if let Some(url) = &self.metadata_url {
-            well_known.move_to(url, &resource, self.plain_http)?;
-        }
-        self.metadata_paths.iter().try_for_each(|path| well_known.serve_at(path))?;
+        let well_known = self.well_known(&resource)?;
         let authorization_servers: Vec<&str> = self.issuers.iter().filter_map(Issuer::published).collect();
         if authorization_servers.is_empty() {
             tracing::warn!(target: "mcp_bearer",
@@ -91,23 +86,46 @@ impl ResourceServerBuilder {
         }
     }
 
-    fn check_settings(&self) -> Result<(), BuildError> {
-        check_range("clock_skew", self.skew, Duration::ZERO..=MAX_SKEW)?;
-        check_range("max_token_length", self.max_token_length, MAX_TOKEN_LENGTH)?;
-        check_range("verification_timeout", self.verification_timeout, VERIFICATION_TIMEOUT)?;
+    pub(super) fn resource_url(&self) -> Result<ResourceUrl, BuildError> {
+        ResourceUrl::parse(&self.resource, self.plain_http)
+            .map_err(|error| BuildError::new(BuildErrorKind::Resource, format!("the resource {error}")))
+    }
+
+    /// The values that are wrong in themselves, each with its setter.
+    pub(super) fn value_mistakes(&self) -> Vec<SetterMistake> {
+        let ranges = [
+            ("clock_skew", check_range("clock_skew", self.skew, Duration::ZERO..=MAX_SKEW)),
+            ("max_token_length", check_range("max_token_length", self.max_token_length, MAX_TOKEN_LENGTH)),
+            (
+                "verification_timeout",
+                check_range("verification_timeout", self.verification_timeout, VERIFICATION_TIMEOUT),
+            ),
+        ];
+        let ranges = ranges.into_iter().filter_map(|(setter, checked)| Some((setter, checked.err()?)));
+        let mut mistakes: Vec<SetterMistake> = ranges.collect();
         if self.max_lifetime.is_some_and(|lifetime| lifetime.is_zero()) {
             let message = "`max_token_lifetime` is 0 s, so every token is rejected; use a longer time";
-            return Err(BuildError::setting(message));
+            mistakes.push(("max_token_lifetime", BuildError::setting(message)));
         }
         if self.audiences.iter().any(|audience| audience.is_empty()) {
-            return Err(BuildError::setting("an accepted audience is empty; remove it"));
+            mistakes.push(("accept_audience", BuildError::setting("an accepted audience is empty; remove it")));
         }
         let printable = |text: &str| !text.is_empty() && text.bytes().all(|byte| matches!(byte, 0x20..=0x7e));
         if self.realm.as_ref().is_some_and(|realm| !printable(realm) || realm.len() > MAX_REALM) {
             let message = format!("the realm must have 1 to {MAX_REALM} printable ASCII characters");
-            return Err(BuildError::setting(message));
+            mistakes.push(("realm", BuildError::setting(message)));
         }
-        Ok(())
+        mistakes
+    }
+
+    /// Where the metadata document is served.
+    pub(super) fn well_known(&self, resource: &ResourceUrl) -> Result<WellKnown, BuildError> {
+        let mut well_known = WellKnown::new(resource, self.metadata_at_root);
+        if let Some(url) = &self.metadata_url {
+            well_known.move_to(url, resource, self.plain_http)?;
+        }
+        self.metadata_paths.iter().try_for_each(|path| well_known.serve_at(path))?;
+        Ok(well_known)
     }
 
     fn advertised_scopes(&self) -> Result<Scopes, BuildError> {
@@ -125,8 +143,7 @@ impl ResourceServerBuilder {
                 "no issuer is configured; call `issuer` with the authorization server whose tokens are accepted",
             ));
         }
-        let mut audiences = AcceptedAudiences::new(resource);
-        audiences.exact.extend_from_slice(&self.audiences);
+        let audiences = self.accepted_audiences(resource);
         let verifiers = self.issuers.iter().map(|issuer| {
             let verifier = issuer.verifier(&audiences, self.skew, self.max_lifetime, self.verification_timeout);
             verifier.map(Arc::new)
@@ -139,6 +156,13 @@ impl ResourceServerBuilder {
             }
         }
         Ok(verifiers)
+    }
+
+    /// The accepted values of `aud` for all issuers.
+    pub(super) fn accepted_audiences(&self, resource: &ResourceUrl) -> AcceptedAudiences {
+        let mut audiences = AcceptedAudiences::new(resource);
+        audiences.exact.extend_from_slice(&self.audiences);
+        audiences
     }
 
     fn verified_tokens(
@@ -190,7 +214,7 @@ const MCP_HEADERS: &str = "mcp-";
 /// Verified tokens in the cache. With claims of about 600 bytes they take some 10 MB.
 const DEFAULT_VERIFIED_TOKENS: usize = 10_000;
 /// The largest cache of verified tokens. It takes about a gigabyte, or several if claims are long.
-const MAX_VERIFIED_TOKENS: usize = 1_000_000;
+pub(super) const MAX_VERIFIED_TOKENS: usize = 1_000_000;
 /// Less than 100 ms is less than one round trip to another host. Each waiting request keeps a connection and memory.
 const VERIFICATION_TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(60);
 /// In bytes. Shorter tokens have hardly any claims.

@@ -3,6 +3,8 @@
 mod build;
 mod builder;
 mod health;
+#[cfg(feature = "settings")]
+mod mistakes;
 mod resource_server;
 mod self_check;
 mod unreachable;
@@ -11,5 +13,7 @@ mod warm_up;
 
 pub use builder::ResourceServerBuilder;
 pub use health::{Health, IssuerHealth, UnusableKeyHealth};
+#[cfg(feature = "settings")]
+pub(crate) use mistakes::ConfigurationMistake;
 pub use resource_server::ResourceServer;
 pub use self_check::{SelfCheckBody, SelfCheckError, SelfCheckErrorKind};

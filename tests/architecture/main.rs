@@ -48,6 +48,7 @@ const ORDER: &[&str] = &[
     "mcp",
     // rank 5: assembly and adapters
     "server",
+    "settings",
     "axum",
     "cors",
     "rmcp",
@@ -72,7 +73,8 @@ const FOREIGN_CRATES: &[(&str, &[&str])] = &[
     ("hmac::", &["crypto/aws_lc.rs", "crypto/rust_crypto.rs"]),
     ("sha2::", &["crypto/rust_crypto.rs"]),
     ("quick_cache::", &["token_cache.rs"]),
-    ("zeroize::", &["introspection/credentials.rs"]),
+    ("schemars::", &["settings/schema.rs"]),
+    ("zeroize::", &["introspection/credentials.rs", "settings/secret.rs"]),
     ("reqwest::", &["http_client/reqwest.rs", "http_client/mod.rs"]),
     ("axum::", &["axum.rs", "testing/issuer.rs", "testing/socket.rs"]),
     ("clap::", &["bin/mcp-bearer/command_line.rs"]),

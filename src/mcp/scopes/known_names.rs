@@ -57,7 +57,7 @@ struct ToolEntry {
 }
 
 /// The name that `wrong` probably means. `None` if no name is similar.
-pub(super) fn closest<'n>(wrong: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+pub(crate) fn closest<'n>(wrong: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
     let most = wrong.chars().count().div_ceil(3);
     let distances =
         names.take(MAX_NAMES).filter(|name| name.len() <= MAX_COMPARED).map(|name| (distance(wrong, name), name));

@@ -95,6 +95,12 @@ impl NamedRules {
 }
 
 impl McpScopes {
+    /// Checks the rules without a server. It logs nothing.
+    #[cfg(feature = "settings")]
+    pub(crate) fn check(self) -> Result<(), BuildError> {
+        Rules::new(self).map(drop)
+    }
+
     pub(crate) fn compile(self, guard: &Guard) -> Result<Rules, BuildError> {
         let needs_no_rule = |set: &RuleSet, call: &str| {
             self.deny_unlisted || set.any.is_some() || self.methods.own.iter().any(|(method, _)| method == call)

@@ -1,0 +1,135 @@
+use std::time::Duration;
+
+use super::fields::IntrospectionSettings;
+use super::files::content;
+use super::mistake::{Mistakes, member};
+use super::secret::SecretText;
+use crate::introspection::{ClientCredentials, Introspection};
+use crate::jose::PrivateKey;
+
+impl IntrospectionSettings {
+    /// The introspection that these settings describe. `path` is where they are.
+    pub(super) fn introspection(&self, path: &str, mistakes: &mut Mistakes) -> Introspection {
+        let mut introspection = Introspection::new(self.credentials(path, mistakes));
+        let times: [(&str, Option<f64>, SetTime); 5] = [
+            ("positive_cache_seconds", self.positive_cache_seconds, Introspection::positive_cache),
+            ("negative_cache_seconds", self.negative_cache_seconds, Introspection::negative_cache),
+            ("stale_on_error_seconds", self.stale_on_error_seconds, Introspection::stale_on_error),
+            ("time_limit_seconds", self.time_limit_seconds, Introspection::time_limit),
+            ("max_wait_seconds", self.max_wait_seconds, Introspection::max_wait),
+        ];
+        for (name, value, set) in times {
+            if let Some(time) = time(value, &member(path, name), mistakes) {
+                introspection = set(introspection, time);
+            }
+        }
+        match self.max_in_flight {
+            Some(requests) => introspection.max_in_flight(requests),
+            None => introspection,
+        }
+    }
+
+    /// The client credentials. After a mistake, they are not usable.
+    fn credentials(&self, path: &str, mistakes: &mut Mistakes) -> ClientCredentials {
+        let id = match self.client_id.as_deref() {
+            Some(id) if !id.is_empty() => id,
+            _ => {
+                let message = "the client id is missing; write the one that the authorization server has";
+                mistakes.add(&member(path, "client_id"), message);
+                "missing"
+            }
+        };
+        let has_secret = self.client_secret.is_some() || self.client_secret_file.is_some();
+        if let Some(key) = self.private_key(path, mistakes) {
+            if has_secret {
+                let message = "a private key takes the place of the client secret; remove one";
+                mistakes.add(&member(path, "private_key_file"), message);
+            }
+            return ClientCredentials::private_key_jwt(id, key);
+        }
+        if self.private_key_file.is_some() {
+            return ClientCredentials::basic(id, "missing");
+        }
+        let secret =
+            secret(path, "client_secret", self.client_secret.as_ref(), self.client_secret_file.as_deref(), mistakes);
+        let secret = secret.unwrap_or_else(|| {
+            if !has_secret {
+                let message = "the client secret is missing; write `client_secret_file`, or `private_key_file`";
+                mistakes.add(&member(path, "client_secret"), message);
+            }
+            SecretText::new("missing")
+        });
+        match self.client_secret_post {
+            true => ClientCredentials::post(id, secret.reveal()),
+            false => ClientCredentials::basic(id, secret.reveal()),
+        }
+    }
+
+    fn private_key(&self, path: &str, mistakes: &mut Mistakes) -> Option<PrivateKey> {
+        let Some(file) = &self.private_key_file else {
+            for (name, is_set) in [
+                ("private_key_algorithm", self.private_key_algorithm.is_some()),
+                ("private_key_id", self.private_key_id.is_some()),
+            ] {
+                if is_set {
+                    mistakes.add(
+                        &member(path, name),
+                        "it has no effect without `private_key_file`; write that too, or remove it",
+                    );
+                }
+            }
+            return None;
+        };
+        let Some(algorithm) = self.private_key_algorithm else {
+            let message = "the algorithm of the private key is missing; write it, such as \"ES256\"";
+            mistakes.add(&member(path, "private_key_algorithm"), message);
+            return None;
+        };
+        let pem = content(file);
+        let key =
+            pem.and_then(|pem| PrivateKey::from_pkcs8_pem(algorithm, pem.reveal()).map_err(|error| error.to_string()));
+        match key {
+            Ok(key) => Some(match &self.private_key_id {
+                Some(id) => key.key_id(id.as_str()),
+                None => key,
+            }),
+            Err(message) => {
+                mistakes.add(&member(path, "private_key_file"), message);
+                None
+            }
+        }
+    }
+}
+
+type SetTime = fn(Introspection, Duration) -> Introspection;
+
+/// The secret of the field `name`, or of the file in the field `name_file`. `None` without both, or after a mistake.
+pub(super) fn secret(
+    path: &str,
+    name: &str,
+    inline: Option<&SecretText>,
+    file: Option<&std::path::Path>,
+    mistakes: &mut Mistakes,
+) -> Option<SecretText> {
+    let file_field = member(path, &format!("{name}_file"));
+    match (inline, file) {
+        (Some(_), Some(_)) => {
+            mistakes.add(&file_field, format!("`{name}` is set as well; remove one"));
+            None
+        }
+        (Some(secret), None) if secret.reveal().is_empty() => {
+            mistakes.add(&member(path, name), "the text is empty; write the secret, or remove the field");
+            None
+        }
+        (Some(secret), None) => Some(secret.clone()),
+        (None, Some(file)) => content(file).map_err(|message| mistakes.add(&file_field, message)).ok(),
+        (None, None) => None,
+    }
+}
+
+/// A number of seconds as a time. `None` if there is none, or after a mistake.
+pub(super) fn time(seconds: Option<f64>, path: &str, mistakes: &mut Mistakes) -> Option<Duration> {
+    let seconds = seconds?;
+    let time = Duration::try_from_secs_f64(seconds);
+    time.map_err(|_| mistakes.add(path, format!("{seconds} is not a time; write a number of seconds from 0"))).ok()
+}

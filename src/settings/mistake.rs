@@ -1,0 +1,142 @@
+use std::error::Error as StdError;
+use std::fmt;
+
+use crate::error::BuildError;
+use crate::escape::{Escaped, MAX_SHOWN};
+
+/// All mistakes in [`Settings`](super::Settings). `Display` has one line for each.
+///
+/// ```
+/// use mcp_bearer::settings::Settings;
+///
+/// # fn main() -> Result<(), serde_json::Error> {
+/// let settings: Settings = serde_json::from_str(
+///     r#"{
+///         "resource": "https://mcp.example.com/mcp",
+///         "isuers": [{"url": "https://auth.example.com"}],
+///         "clock_skew_seconds": 900
+///     }"#,
+/// )?;
+/// let error = settings.builder().unwrap_err();
+/// assert_eq!(
+///     error.to_string(),
+///     "2 mistakes in the settings:\n\
+///      clock_skew_seconds: `clock_skew_seconds` is 900s; use at most 300s\n\
+///      isuers: the field is unknown; write `issuers`, or remove it"
+/// );
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct SettingsError {
+    mistakes: Vec<SettingsMistake>,
+}
+
+/// One mistake in [`Settings`](super::Settings): where it is, what is wrong, and how to repair it. It contains no secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SettingsMistake {
+    path: String,
+    message: String,
+}
+
+impl SettingsError {
+    /// The mistakes, sorted by their path.
+    pub fn mistakes(&self) -> impl Iterator<Item = &SettingsMistake> {
+        self.mistakes.iter()
+    }
+}
+
+impl SettingsMistake {
+    /// Where the mistake is, such as `issuers[1].introspection.positive_cache_seconds`. It is empty for a mistake that is not about
+    /// one field.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// What is wrong, and how to repair it.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    pub(super) fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { path: path.into(), message: message.into() }
+    }
+}
+
+/// The mistakes that are found so far.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Mistakes(Vec<SettingsMistake>);
+
+impl Mistakes {
+    /// Adds a mistake, unless it follows from one that is already known: one at the same place or around it.
+    pub(super) fn add(&mut self, path: &str, message: impl Into<String>) {
+        let is_known = self.0.iter().any(|known| {
+            let inside = path.strip_prefix(known.path.as_str());
+            known.path.is_empty() || inside.is_some_and(|inside| inside.is_empty() || inside.starts_with(['.', '[']))
+        });
+        if !is_known {
+            self.0.push(SettingsMistake::new(path, message));
+        }
+    }
+
+    /// Whether there is a mistake at this place or below.
+    pub(super) fn are_below(&self, path: &str) -> bool {
+        self.0.iter().any(|known| known.path.starts_with(path))
+    }
+
+    /// `value` if there is no mistake.
+    pub(super) fn none_or<T>(mut self, value: T) -> Result<T, SettingsError> {
+        if self.0.is_empty() {
+            return Ok(value);
+        }
+        self.0.sort_by(|one, other| one.path.cmp(&other.path));
+        Err(SettingsError { mistakes: self.0 })
+    }
+}
+
+/// The path of a member: `issuers[0]` and `url` make `issuers[0].url`.
+pub(super) fn member(path: &str, name: &str) -> String {
+    let is_bare = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    let is_bare = !name.is_empty() && name.len() <= MAX_SHOWN && name.bytes().all(is_bare);
+    let name = if is_bare { name.to_owned() } else { format!("\"{}\"", Escaped(name, MAX_SHOWN)) };
+    if path.is_empty() { name } else { format!("{path}.{name}") }
+}
+
+/// A mistake that is found when the server is built, such as an issuer that cannot be reached.
+impl From<BuildError> for SettingsError {
+    fn from(error: BuildError) -> Self {
+        Self { mistakes: vec![SettingsMistake::new("", error.to_string())] }
+    }
+}
+
+impl fmt::Display for SettingsMistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.path.as_str() {
+            "" => f.write_str(&self.message),
+            path => write!(f, "{path}: {}", self.message),
+        }
+    }
+}
+
+impl fmt::Display for SettingsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.mistakes.as_slice() {
+            [only] => only.fmt(f),
+            mistakes => {
+                write!(f, "{} mistakes in the settings:", mistakes.len())?;
+                mistakes.iter().try_for_each(|mistake| write!(f, "\n{mistake}"))
+            }
+        }
+    }
+}
+
+/// The same text as `Display`, so that a `main` function can return the error.
+impl fmt::Debug for SettingsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl StdError for SettingsError {}
