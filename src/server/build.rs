@@ -23,7 +23,7 @@ impl ResourceServerBuilder {
     pub(super) fn into_server(self) -> Result<ResourceServer, BuildError> {
         let resource = self.resource_url()?;
         first_mistake(self.value_mistakes())?;
-        let credentials = CredentialHeaders::new(self.token_header()?, None, MCP_HEADERS)?;
+        let credentials = self.credential_headers()?;
         let scopes_supported = self.advertised_scopes()?;
         let hierarchy = ScopeHierarchy::new(&self.implications)?;
         let verifiers = self.verifiers(&resource)?;
@@ -84,6 +84,11 @@ impl ResourceServerBuilder {
                 header(other),
             ))),
         }
+    }
+
+    /// Where the credentials are.
+    pub(super) fn credential_headers(&self) -> Result<CredentialHeaders, BuildError> {
+        CredentialHeaders::new(self.token_header()?, None, MCP_HEADERS)
     }
 
     pub(super) fn resource_url(&self) -> Result<ResourceUrl, BuildError> {

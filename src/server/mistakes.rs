@@ -50,6 +50,7 @@ impl ResourceServerBuilder {
             let document = self.metadata.clone().document(resource, &[], &Scopes::default());
             add("metadata", document.err());
         }
+        add("token_from", self.credential_headers().err());
         add("scopes_supported", supported.err());
         add("challenge_scope", requested.err());
         add("scope_implies", ScopeHierarchy::new(&self.implications).err());

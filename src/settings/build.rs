@@ -93,6 +93,9 @@ impl Settings {
             "https://unknown.invalid"
         });
         let mut builder = ResourceServer::builder(resource).scopes_supported(&self.scopes_supported);
+        if let Some(header) = &self.token_from {
+            builder = builder.token_from(header.as_str());
+        }
         for audience in &self.audiences {
             builder = builder.accept_audience(audience.as_str());
         }

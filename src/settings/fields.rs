@@ -48,6 +48,10 @@ pub struct IssuerSettings {
     pub okta: Option<OktaSettings>,
     /// An Amazon Cognito user pool, in place of `url`.
     pub cognito: Option<CognitoSettings>,
+    /// A Google Cloud Identity-Aware Proxy, by its audience code, in place of `url`.
+    pub google_iap: Option<String>,
+    /// A Cloudflare Access application, in place of `url`.
+    pub cloudflare_access: Option<CloudflareSettings>,
     /// The file with the metadata document (JSON), in place of `url`. Only the key set is then fetched.
     pub metadata_file: Option<PathBuf>,
     /// The file with a fixed key set (JSON). Nothing is fetched, and `url` is only compared with `iss`.
@@ -144,6 +148,17 @@ pub struct CognitoSettings {
     pub user_pool: String,
 }
 
+/// A Cloudflare Access application: see [`providers::cloudflare_access`](crate::issuer::providers::cloudflare_access).
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+#[cfg_attr(feature = "schema", derive(JsonSchema), schemars(deny_unknown_fields))]
+pub struct CloudflareSettings {
+    /// The name of the team.
+    pub team: String,
+    /// The *Application Audience (AUD) Tag* of the application.
+    pub audience_tag: String,
+}
+
 /// The tenants of a multi-tenant endpoint: see [`Issuer::tenant_template`](crate::Issuer::tenant_template).
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
@@ -218,7 +233,7 @@ pub enum IntrospectedTokens {
 }
 
 read_fields!(IssuerSettings:
-    url, discovery, keycloak, auth0, logto, entra, okta, cognito, metadata_file, fixed_jwks_file, well_known_url, jwks_uri,
+    url, discovery, keycloak, auth0, logto, entra, okta, cognito, google_iap, cloudflare_access, metadata_file, fixed_jwks_file, well_known_url, jwks_uri,
     key_set_lifetime_seconds, last_known_good_seconds, max_keys, max_key_set_size, algorithms, audiences, client_id_audiences,
     scope_claims, also_issued_as, tenant_template, require_at_jwt, introspection,
     dangerously_accept_clients_without_audience, dangerously_accept_missing_audience, dangerously_accept_missing_token_type,
@@ -228,6 +243,7 @@ read_names!(DiscoveryMethods: "any" => Any, "oidc" => Oidc, "oauth" => Oauth);
 read_fields!(KeycloakSettings: url, realm);
 read_fields!(OktaSettings: domain, authorization_server);
 read_fields!(CognitoSettings: region, user_pool);
+read_fields!(CloudflareSettings: team, audience_tag);
 read_fields!(TenantSettings: template, tenants);
 read_fields!(IntrospectionSettings:
     tokens, endpoint, client_id, client_secret, client_secret_file, client_secret_post, private_key_file,

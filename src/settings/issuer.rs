@@ -112,6 +112,8 @@ impl IssuerSettings {
             ("entra", self.entra.is_some()),
             ("okta", self.okta.is_some()),
             ("cognito", self.cognito.is_some()),
+            ("google_iap", self.google_iap.is_some()),
+            ("cloudflare_access", self.cloudflare_access.is_some()),
             ("metadata_file", self.metadata_file.is_some()),
             ("url", self.url.is_some()),
         ];
@@ -137,6 +139,12 @@ impl IssuerSettings {
         }
         if let Some(cognito) = &self.cognito {
             return providers::cognito(&cognito.region, &cognito.user_pool);
+        }
+        if let Some(audience) = &self.google_iap {
+            return providers::google_iap(audience);
+        }
+        if let Some(access) = &self.cloudflare_access {
+            return providers::cloudflare_access(&access.team, &access.audience_tag);
         }
         if let Some(domain) = &self.auth0 {
             return providers::auth0(domain);

@@ -48,6 +48,8 @@ pub struct Settings {
     pub resource: Option<String>,
     /// The authorization servers whose tokens are accepted.
     pub issuers: Vec<IssuerSettings>,
+    /// The header that has the token, in place of `Authorization`, for a proxy that logs users in.
+    pub token_from: Option<String>,
     /// Further accepted audiences, for tokens of all issuers.
     pub audiences: Vec<String>,
     /// The scopes in the metadata, from which clients choose.
@@ -211,7 +213,7 @@ impl<'de> Deserialize<'de> for Settings {
 }
 
 read_fields!(Settings:
-    resource, issuers, audiences, scopes_supported, required_scopes, any_scope, allow_anonymous, allowed_origins, scope_implies,
+    resource, issuers, token_from, audiences, scopes_supported, required_scopes, any_scope, allow_anonymous, allowed_origins, scope_implies,
     challenge_scopes, metadata, serve_metadata_at_root, metadata_paths, metadata_url, realm, clock_skew_seconds,
     max_token_lifetime_seconds, max_token_length, cache_verified_tokens, verification_timeout_seconds, omit_claims_from_log,
     lazy, mcp, dangerously_allow_http; mistakes

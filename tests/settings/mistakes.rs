@@ -104,6 +104,11 @@ fn each_mistake_has_its_path_and_its_repair() {
             "mcp.revalidate_streams_seconds: streams are revalidated every 0ns: give 1s to 3600s",
         ),
         (json!({ "mcp": { "max_body": 1 } }), "mcp.max_body: the largest body is 1 bytes: give 1024 to 67108864"),
+        (
+            json!({ "token_from": "cookie" }),
+            "token_from: `token_from` names the header \"cookie\", which has another meaning, or is forwarded or logged as it is; name \
+             the header that the proxy or the client puts the credentials into",
+        ),
         // Identifiers, scopes and origins.
         (
             json!({ "resource": "htps://mcp.example.com" }),
