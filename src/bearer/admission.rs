@@ -13,7 +13,7 @@ use super::{AuthInfo, Guard, OnRejection, Rejection, readable_by};
 use crate::events::{Detail, Event, RequestInfo, TokenAccepted};
 use crate::resource::MetadataService;
 use crate::scope::Scopes;
-use crate::verify::{PendingVerification, Verification, Verified, Verifier};
+use crate::verify::{PendingVerification, Verification, Verifier, VerifyResult};
 
 /// The configuration that all requests share.
 #[derive(Clone)]
@@ -119,7 +119,7 @@ pub(super) fn outer_guard(extensions: &Extensions) -> Option<Arc<Guard>> {
 
 /// Makes the caller of a verified token, unless the token lacks a scope: the last check.
 pub(super) fn conclude(
-    verified: Verified,
+    verified: VerifyResult,
     guard: Arc<Guard>,
     request: RequestInfo<'_>,
     started_at: Option<Instant>,

@@ -64,7 +64,6 @@ impl Claims {
     ///
     /// # Errors
     /// [`CheckFailure::Claims`] if a registered claim has a wrong type.
-    #[allow(dead_code, reason = "nothing makes such a credential yet")]
     pub(crate) fn from_credential(
         kind: CredentialKind,
         issuer: Option<&str>,

@@ -13,7 +13,7 @@ use crate::identifier::PlainHttp;
 use crate::introspection::Introspection;
 use crate::jose::{Algorithm, AllowedAlgorithms, DEFAULT_MAX_KEYS, JwkSet};
 use crate::keys::{CustomKeys, KeySetLimits, KeySource, Keys, RefreshPolicy, UnusableKeys};
-use crate::verify::{Method, TokenVerifier};
+use crate::verify::{DynVerifier, Method, TokenVerifier};
 
 /// An authorization server whose access tokens are accepted.
 ///
@@ -68,7 +68,7 @@ pub(super) enum Source {
     Discover(DiscoveryMethod),
     Metadata(Box<AuthorizationServerMetadata>),
     Keys(Keys),
-    Verifier(Arc<dyn TokenVerifier>),
+    Verifier(Arc<dyn DynVerifier>),
 }
 
 /// Which tokens are introspected.

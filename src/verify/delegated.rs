@@ -38,8 +38,9 @@ impl IssuerVerifier {
                 let (this, custom, token, progress) =
                     (Arc::clone(self), Arc::clone(custom), text(token), progress.clone());
                 Ok(Verification::Pending(Box::pin(async move {
-                    let claims = this.within_limit("the token verifier", custom.verify(&token)).await;
-                    let claims = claims.and_then(|claims| claims).map_err(|error| this.error(error))?;
+                    let verified = this.within_limit("the token verifier", custom.verify_boxed(&token)).await;
+                    let claims = verified.and_then(|verified| verified?.into_claims(&this.issuer));
+                    let claims = claims.map_err(|error| this.error(error))?;
                     this.check_result(claims, &verifier, &progress)
                 })))
             }

@@ -3,7 +3,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{CheckRecorder, VerifyError};
+use super::{CheckRecorder, DynVerifier, VerifyError};
 use crate::claims::{Claims, Policy, check, check_client_audience};
 use crate::events::IssuerEvents;
 use crate::failure::Detail;
@@ -25,7 +25,7 @@ pub(crate) struct IssuerVerifier {
     pub(crate) algorithms: AllowedAlgorithms,
     /// Set if JWTs that are verified with keys are introspected as well: how old a result may be.
     pub(crate) revocation_check: Option<Duration>,
-    /// How long a request waits for a key or for a [`TokenVerifier`].
+    /// How long a request waits for a key or for a [`TokenVerifier`](super::TokenVerifier).
     pub(crate) time_limit: Duration,
 }
 
@@ -40,7 +40,7 @@ pub(crate) enum Method {
     /// keys: an invalid signature then gives 401, and a valid one 503.
     Introspection { introspector: Arc<Introspector>, keys: Option<Keys> },
     /// All tokens by the application's verifier.
-    Custom(Arc<dyn TokenVerifier>),
+    Custom(Arc<dyn DynVerifier>),
 }
 
 /// The verification of a token.
@@ -51,7 +51,7 @@ pub(crate) enum Verification<T = Claims> {
     Pending(PendingVerification<T>),
 }
 
-pub(crate) type Verified = Result<Claims, VerifyError>;
+pub(crate) type VerifyResult = Result<Claims, VerifyError>;
 pub(crate) type PendingVerification<T = Claims> = Pin<Box<dyn Future<Output = Result<T, VerifyError>> + Send>>;
 
 /// A verification, or the error of a check that comes before anything has to be fetched.
@@ -161,43 +161,3 @@ impl<T> Verification<T> {
         }
     }
 }
-
-/// Verifies tokens with code of the application, for example opaque tokens from a database.
-///
-/// It is called for opaque tokens. It is called for a JWT if `iss` is its issuer, the JWT is not expired, and no claim shows
-/// another kind of token. The claims that it returns are checked like those of a JWT: issuer, audience, expiry, `cnf`, and
-/// claims that only other kinds of tokens have.
-///
-/// A verifier must limit the requests that it sends. If it takes longer than
-/// [`verification_timeout`](crate::ResourceServerBuilder::verification_timeout), or panics, the client gets 503.
-///
-/// ```
-/// use mcp_bearer::Issuer;
-/// use mcp_bearer::claims::Claims;
-/// use mcp_bearer::verify::{CheckFailure, TokenVerifier, VerifyFuture};
-///
-/// struct ApiKeys;
-///
-/// impl TokenVerifier for ApiKeys {
-///     fn verify<'a>(&'a self, token: &'a str) -> VerifyFuture<'a> {
-///         Box::pin(async move {
-///             // Compare a hash with a database instead.
-///             if token != "an-api-key" {
-///                 return Err(CheckFailure::Inactive.into());
-///             }
-///             let claims = r#"{"iss": "urn:example:keys", "sub": "service-1", "exp": 4102444800,
-///                 "aud": "https://mcp.example.com/mcp", "scope": "mcp:tools"}"#;
-///             Ok(Claims::from_json(claims)?)
-///         })
-///     }
-/// }
-///
-/// let issuer = Issuer::with_verifier("urn:example:keys", ApiKeys);
-/// ```
-pub trait TokenVerifier: Send + Sync + 'static {
-    /// Verifies `token`, the text after `Bearer`, and returns its claims.
-    fn verify<'a>(&'a self, token: &'a str) -> VerifyFuture<'a>;
-}
-
-/// The future that [`TokenVerifier::verify`] returns.
-pub type VerifyFuture<'a> = Pin<Box<dyn Future<Output = Result<Claims, VerifyError>> + Send + 'a>>;

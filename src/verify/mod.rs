@@ -33,7 +33,8 @@
 //!
 //! An issuer's JWTs may be verified by [introspection](crate::introspection) or by a [`TokenVerifier`]. Such a JWT passes
 //! rows 1 to 5, where `alg`, `crit` and `require_at_jwt` do not apply, and rows 7 and 8 as far as its claims contradict
-//! them. Then the authorization server or the verifier is asked, and its result passes rows 5 to 8. Until the claims
+//! them. Then the authorization server or the verifier is asked, and its result passes rows 5 to 8. If the verifier
+//! vouches for the audience by [`Verified::for_this_resource`], only its times and `cnf` are checked. Until the claims
 //! are read, nobody knows which issuer a token names: if one issuer's JWTs are verified in this way, `alg` and `crit` are
 //! checked in row 5 for all issuers.
 
@@ -45,6 +46,8 @@ mod explanation;
 mod issuer_verifier;
 mod jwt;
 mod progress;
+mod token_verifier;
+mod verified;
 mod verifier;
 
 #[doc(inline)]
@@ -54,8 +57,10 @@ pub(crate) use cache::VerifiedTokens;
 pub(crate) use credential::{Credential, OwnedCredential};
 pub use error::{VerifyError, VerifyErrorKind};
 pub use explanation::{CheckOutcome, ExplainedCheck, Explanation};
-pub(crate) use issuer_verifier::{IssuerVerifier, Method, PendingVerification, Verification, Verified};
-pub use issuer_verifier::{TokenVerifier, VerifyFuture};
+pub(crate) use issuer_verifier::{IssuerVerifier, Method, PendingVerification, Verification, VerifyResult};
 pub(crate) use progress::CheckRecorder;
 pub use progress::TokenCheck;
+pub(crate) use token_verifier::DynVerifier;
+pub use token_verifier::TokenVerifier;
+pub use verified::Verified;
 pub(crate) use verifier::{OpaqueRoute, RouteOpaque, Verifier};

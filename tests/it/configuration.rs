@@ -6,7 +6,7 @@ use mcp_bearer::BuildErrorKind as Kind;
 use mcp_bearer::issuer::AuthorizationServerMetadata;
 use mcp_bearer::jose::{Algorithm, JwkSet};
 use mcp_bearer::testing::{TestHttpClient, TestIssuer};
-use mcp_bearer::verify::{CheckFailure, TokenVerifier, VerifyFuture};
+use mcp_bearer::verify::{CheckFailure, TokenVerifier, Verified, VerifyError};
 use mcp_bearer::{Issuer, ResourceServer, ResourceServerBuilder};
 
 use crate::support::{ISSUER, RESOURCE};
@@ -26,8 +26,8 @@ fn client() -> TestHttpClient {
 struct NoVerifier;
 
 impl TokenVerifier for NoVerifier {
-    fn verify<'a>(&'a self, _: &'a str) -> VerifyFuture<'a> {
-        Box::pin(async { Err(CheckFailure::Inactive.into()) })
+    async fn verify(&self, _: &str) -> Result<Verified, VerifyError> {
+        Err(CheckFailure::Inactive.into())
     }
 }
 

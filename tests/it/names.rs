@@ -8,7 +8,7 @@ use mcp_bearer::issuer::providers;
 use mcp_bearer::jose::JwkSet;
 use mcp_bearer::keys::{KeySetFuture, KeySource};
 use mcp_bearer::testing::{TestClock, TestIssuer};
-use mcp_bearer::verify::{CheckFailure, TokenVerifier, VerifyFuture};
+use mcp_bearer::verify::{CheckFailure, TokenVerifier, Verified, VerifyError};
 use mcp_bearer::{BuildError, BuildErrorKind, Issuer, ResourceServer};
 use serde_json::Value;
 use tower::ServiceExt as _;
@@ -28,8 +28,8 @@ impl KeySource for Keys {
 struct NoVerifier;
 
 impl TokenVerifier for NoVerifier {
-    fn verify<'a>(&'a self, _: &'a str) -> VerifyFuture<'a> {
-        Box::pin(async { Err(CheckFailure::Inactive.into()) })
+    async fn verify(&self, _: &str) -> Result<Verified, VerifyError> {
+        Err(CheckFailure::Inactive.into())
     }
 }
 

@@ -6,15 +6,13 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::Request;
-use mcp_bearer::claims::Claims;
 use mcp_bearer::http_client::{HttpClient, HttpFuture, RequestLimits};
 use mcp_bearer::introspection::ClientCredentials;
 use mcp_bearer::jose::JwkSet;
 use mcp_bearer::keys::{KeySetFuture, KeySource};
 use mcp_bearer::testing::{TestClock, TestHttpClient, TestIssuer};
-use mcp_bearer::verify::{TokenVerifier, VerifyFuture};
+use mcp_bearer::verify::{TokenVerifier, Verified, VerifyError};
 use mcp_bearer::{BuildErrorKind, Clock, Issuer, ResourceServer, ResourceServerBuilder};
-use serde_json::json;
 use tokio::time::Instant;
 use tracing::Level;
 
@@ -53,13 +51,12 @@ impl Behavior {
 struct OwnVerifier(Behavior);
 
 impl TokenVerifier for OwnVerifier {
-    fn verify<'a>(&'a self, _: &'a str) -> VerifyFuture<'a> {
+    fn verify(&self, _: &str) -> impl Future<Output = Result<Verified, VerifyError>> + Send {
         self.0.call();
-        Box::pin(async {
+        async {
             self.0.poll().await;
-            let claims = json!({"iss": ISSUER, "aud": RESOURCE, "exp": 9_999_999_999_u64, "sub": "alice"});
-            Ok(Claims::from_json(claims.to_string())?)
-        })
+            Ok(Verified::for_this_resource("alice"))
+        }
     }
 }
 

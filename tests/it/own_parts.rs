@@ -12,7 +12,7 @@ use mcp_bearer::introspection::ClientCredentials;
 use mcp_bearer::jose::JwkSet;
 use mcp_bearer::keys::{KeyError, KeySetFuture, KeySource};
 use mcp_bearer::testing::{Endpoint, Fault, TestClock, TestIssuer};
-use mcp_bearer::verify::{CheckFailure, TokenVerifier, VerifyError, VerifyErrorKind, VerifyFuture};
+use mcp_bearer::verify::{CheckFailure, TokenVerifier, Verified, VerifyError, VerifyErrorKind};
 use mcp_bearer::{Clock, Issuer, ResourceServer};
 use serde_json::{Value, json};
 
@@ -24,16 +24,14 @@ const OWN: &str = "https://own.example.com";
 struct Table(Value);
 
 impl TokenVerifier for Table {
-    fn verify<'a>(&'a self, token: &'a str) -> VerifyFuture<'a> {
-        Box::pin(async move {
-            match token {
-                "valid" => Ok(Claims::from_json(self.0.to_string())?),
-                "down" => Err(VerifyError::unavailable(Some(Duration::from_secs(7)))),
-                "broken" => Err(VerifyError::new(VerifyErrorKind::Misconfigured)
-                    .with_source("the table does not exist in the database")),
-                _ => Err(CheckFailure::Inactive.into()),
-            }
-        })
+    async fn verify(&self, token: &str) -> Result<Verified, VerifyError> {
+        match token {
+            "valid" => Ok(Claims::from_json(self.0.to_string())?.into()),
+            "down" => Err(VerifyError::unavailable(Some(Duration::from_secs(7)))),
+            "broken" => Err(VerifyError::new(VerifyErrorKind::Misconfigured)
+                .with_source("the table does not exist in the database")),
+            _ => Err(CheckFailure::Inactive.into()),
+        }
     }
 }
 
@@ -130,12 +128,8 @@ async fn a_jwt_of_another_issuer_is_never_passed_to_a_custom_verifier() {
 struct AcceptAll;
 
 impl TokenVerifier for AcceptAll {
-    fn verify<'a>(&'a self, _: &'a str) -> VerifyFuture<'a> {
-        Box::pin(async {
-            Ok(Claims::from_json(
-                json!({"iss": OWN, "aud": RESOURCE, "exp": 9_999_999_999_u64, "sub": "everybody"}).to_string(),
-            )?)
-        })
+    async fn verify(&self, _: &str) -> Result<Verified, VerifyError> {
+        Ok(Verified::for_this_resource("everybody"))
     }
 }
 

@@ -10,7 +10,7 @@ use crate::bearer::Guard;
 use crate::clock::Clock;
 use crate::events::{Event, ServerEvents, StreamEndReason};
 use crate::mcp::scopes::{RequiredRules, Rules};
-use crate::verify::{OwnedCredential, PendingVerification, Verified, Verifier, VerifyErrorKind};
+use crate::verify::{OwnedCredential, PendingVerification, Verifier, VerifyErrorKind, VerifyResult};
 
 /// Ready when the token of a response ends. The mutex is never locked. It only makes the body `Sync`, which some servers
 /// require.
@@ -101,7 +101,7 @@ impl TokenLifetime {
     }
 
     /// Whether the result of a revalidation lets the response continue, and if not, why.
-    fn may_continue(&mut self, verified: Verified) -> Result<(), StreamEndReason> {
+    fn may_continue(&mut self, verified: VerifyResult) -> Result<(), StreamEndReason> {
         let Some(revalidation) = &mut self.revalidation else { return Ok(()) };
         revalidation.schedule();
         let claims = match verified.map_err(|error| error.kind()) {

@@ -8,7 +8,7 @@ use mcp_bearer::issuer::AuthorizationServerMetadata;
 use mcp_bearer::jose::{Algorithm, JwkSet};
 use mcp_bearer::keys::{KeyError, KeySetFuture, KeySource};
 use mcp_bearer::testing::TestIssuer;
-use mcp_bearer::verify::{CheckFailure, TokenVerifier, VerifyFuture};
+use mcp_bearer::verify::{CheckFailure, TokenVerifier, Verified, VerifyError};
 use mcp_bearer::{Issuer, ResourceServer, ResourceServerBuilder};
 
 use super::credentials;
@@ -18,8 +18,8 @@ use crate::support::{ISSUER, RESOURCE};
 struct NoVerifier;
 
 impl TokenVerifier for NoVerifier {
-    fn verify<'a>(&'a self, _: &'a str) -> VerifyFuture<'a> {
-        Box::pin(async { Err(CheckFailure::Inactive.into()) })
+    async fn verify(&self, _: &str) -> Result<Verified, VerifyError> {
+        Err(CheckFailure::Inactive.into())
     }
 }
 
