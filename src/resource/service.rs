@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use http::request::Parts;
 use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use tower_service::Service;
 
@@ -60,6 +61,32 @@ impl MetadataService {
         self.document.as_bytes()
     }
 
+    /// The response to a request, as the service sends it, for servers without tower.
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// use http::request::Parts;
+    /// use http::Response;
+    /// use mcp_bearer::ResourceServer;
+    ///
+    /// async fn handle(server: &ResourceServer, request: &Parts) -> Response<Bytes> {
+    ///     let metadata = server.metadata_service();
+    ///     if metadata.paths().any(|path| path == request.uri.path()) {
+    ///         return metadata.respond(request);
+    ///     }
+    ///     match server.authenticate(request).await {
+    ///         Ok(accepted) => Response::new(Bytes::from(format!("{:?}", accepted.auth_info().subject()))),
+    ///         Err(rejection) => rejection.to_response(),
+    ///     }
+    /// }
+    /// ```
+    #[must_use]
+    pub fn respond(&self, request: &Parts) -> Response<Bytes> {
+        let path = request.uri.path();
+        self.note_request(path, &request.extensions);
+        self.answer(&request.method, path, &request.headers).map(Bytes::from)
+    }
+
     pub(crate) const fn reach(&self) -> &Arc<MetadataReach> {
         &self.reach
     }
@@ -77,7 +104,7 @@ impl MetadataService {
         let path = request.uri().path();
         self.reach.log_cover(path);
         self.note_request(path, request.extensions());
-        let mut response = self.respond(request.method(), path, request.headers());
+        let mut response = self.answer(request.method(), path, request.headers());
         response.extensions_mut().insert(CoveredMetadata);
         response.map(Bytes::from)
     }
@@ -93,7 +120,7 @@ impl MetadataService {
         }
     }
 
-    fn respond(&self, method: &Method, path: &str, request_headers: &HeaderMap) -> Response<String> {
+    fn answer(&self, method: &Method, path: &str, request_headers: &HeaderMap) -> Response<String> {
         let status = match *method {
             _ if !self.serves(path) => StatusCode::NOT_FOUND,
             Method::GET | Method::HEAD if self.has_current_etag(request_headers) => StatusCode::NOT_MODIFIED,
@@ -150,7 +177,7 @@ impl<B> Service<Request<B>> for MetadataService {
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let path = request.uri().path();
         self.note_request(path, request.extensions());
-        ready(Ok(self.respond(request.method(), path, request.headers())))
+        ready(Ok(self.answer(request.method(), path, request.headers())))
     }
 }
 

@@ -51,6 +51,24 @@ async fn the_document_is_served_without_a_token_and_during_an_outage() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_service_responds_alike_with_and_without_tower() {
+    let service = Fixture::cold().server.metadata_service();
+    let (get, other_path) = (Request::get(PATH), "/.well-known/oauth-protected-resource");
+    let etag = service.respond(&get.body(()).unwrap().into_parts().0).headers()[header::ETAG].clone();
+    for method in [Method::GET, Method::HEAD, Method::OPTIONS, Method::POST, Method::DELETE] {
+        for path in [PATH, other_path, "/"] {
+            for tag in [etag.as_bytes(), b"\"other\""] {
+                let request = || Request::builder().method(&method).uri(path).header(header::IF_NONE_MATCH, tag);
+                let (expected, body) = service.clone().oneshot(request().body(()).unwrap()).await.unwrap().into_parts();
+                let answer = service.respond(&request().body(()).unwrap().into_parts().0);
+                assert_eq!(answer.status(), expected.status, "{method} {path}");
+                assert_eq!((answer.headers(), &answer.body()[..]), (&expected.headers, body.as_bytes()));
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn http_methods_and_conditional_requests_are_supported() {
     let app = protected(&Fixture::cold().server);
     let got = send(&app, Method::GET, PATH, &[]).await;
