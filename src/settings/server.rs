@@ -81,7 +81,7 @@ pub struct Settings {
     #[cfg_attr(feature = "schema", schemars(range(min = 0, max = 300)))]
     pub clock_skew_seconds: Option<f64>,
     /// Rejects tokens with a longer lifetime. Not set by default.
-    #[cfg_attr(feature = "schema", schemars(range(min = 0)))]
+    #[cfg_attr(feature = "schema", schemars(extend("exclusiveMinimum" = 0)))]
     pub max_token_lifetime_seconds: Option<f64>,
     /// The length of the longest accepted token: 1,024 to 65,536 bytes, 16,384 by default.
     #[cfg_attr(feature = "schema", schemars(range(min = 1024, max = 65536)))]

@@ -7,6 +7,7 @@
     clippy::indexing_slicing,
     clippy::string_slice,
     clippy::arithmetic_side_effects,
+    clippy::as_conversions,
     reason = "a test that cannot go on says so"
 )]
 

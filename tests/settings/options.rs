@@ -179,3 +179,17 @@ fn collect(root: &serde_json::Value, schema: &serde_json::Value, path: &str, fou
         found.insert(path);
     }
 }
+
+#[test]
+fn every_field_has_an_effect() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/settings");
+    let files = ["build.rs", "introspection.rs", "issuer.rs", "layers.rs"];
+    let code: String = files.iter().map(|file| std::fs::read_to_string(folder.join(file)).unwrap()).collect();
+    let words: BTreeSet<_> = code.split(|c: char| !c.is_alphanumeric() && !"_.".contains(c)).collect();
+    let is_read = |name: &str| words.iter().any(|word| word.split('.').skip(1).any(|part| part == name));
+    let unused: Vec<_> = fields(&mcp_bearer::settings::Settings::json_schema())
+        .into_iter()
+        .filter(|field| !is_read(field.rsplit('.').next().unwrap()))
+        .collect();
+    assert!(unused.is_empty(), "no code reads {unused:?}");
+}

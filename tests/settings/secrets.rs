@@ -1,1 +1,174 @@
-//! todo
+//! Secrets and keys from files, and what is never shown.
+
+use std::path::PathBuf;
+
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use mcp_bearer::testing::TestIssuer;
+use serde_json::{Value, json};
+
+use crate::{ISSUER, mistakes, with};
+
+/// A folder for one test, removed at its end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("mcp-bearer-settings-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    /// Writes a file and returns its path.
+    fn file(&self, name: &str, content: impl AsRef<[u8]>) -> String {
+        let path = self.0.join(name);
+        std::fs::write(&path, content).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn introspected(members: Value) -> Value {
+    let mut introspection = json!({ "client_id": "rs" });
+    introspection.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+    json!({ "issuers": [{ "url": ISSUER, "introspection": introspection }] })
+}
+
+const KEY: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
+
+#[test]
+fn files_with_secrets_and_keys_are_read() {
+    let folder = Folder::new("read");
+    let keys = folder.file("jwks.json", TestIssuer::new(ISSUER).jwk_set().to_string());
+    let metadata = folder.file("metadata.json", format!(r#"{{"issuer":"{ISSUER}","jwks_uri":"{ISSUER}/jwks"}}"#));
+    let secret = folder.file("secret", "hush-hush\n");
+    let key = folder.file("key.pem", pem());
+    let session = folder.file("session", format!("{KEY}\n"));
+    for members in [
+        introspected(json!({ "client_secret_file": secret })),
+        introspected(json!({ "client_secret_file": secret, "client_secret_post": true })),
+        introspected(json!({ "private_key_file": key, "private_key_algorithm": "ES256", "private_key_id": "1" })),
+        json!({ "issuers": [{ "url": ISSUER, "fixed_jwks_file": keys }] }),
+        json!({ "issuers": [{ "metadata_file": metadata }] }),
+        json!({ "mcp": { "session_key_file": session } }),
+        json!({ "mcp": { "session_key": KEY } }),
+    ] {
+        let settings = with(members.clone());
+        assert_eq!(mistakes(&settings), [""; 0], "{members}");
+        let server = settings.builder().unwrap().build_lazy().unwrap();
+        settings.mcp_layer(&server).unwrap();
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_used_is_a_mistake_with_its_path() {
+    let folder = Folder::new("mistakes");
+    let missing = folder.0.join("missing").to_str().unwrap().to_owned();
+    let empty = folder.file("empty", "\n");
+    let long = folder.file("long", "x".repeat(4 * 1024 * 1024 + 1));
+    let bytes = folder.file("bytes", [0xff, 0xfe]);
+    let secret = folder.file("secret", "hush-hush");
+    let pem = folder.file("pem", pem());
+    let key = |file: &str| introspected(json!({ "private_key_file": file, "private_key_algorithm": "ES256" }));
+    for (members, expected) in [
+        (
+            introspected(json!({ "client_secret_file": missing })),
+            format!("issuers[0].introspection.client_secret_file: the file {missing:?} cannot be read: "),
+        ),
+        (
+            introspected(json!({ "client_secret_file": bytes })),
+            format!(
+                "issuers[0].introspection.client_secret_file: the file {bytes:?} cannot be read: stream did not contain"
+            ),
+        ),
+        (
+            introspected(json!({ "client_secret_file": empty })),
+            format!(
+                "issuers[0].introspection.client_secret_file: the file {empty:?} is empty; write the value into it"
+            ),
+        ),
+        (
+            introspected(json!({ "client_secret_file": long })),
+            format!("issuers[0].introspection.client_secret_file: the file {long:?} has more than 4194304 bytes"),
+        ),
+        (
+            introspected(json!({ "client_secret_file": secret, "client_secret": "hush-hush" })),
+            "issuers[0].introspection.client_secret_file: `client_secret` is set as well; remove one".to_owned(),
+        ),
+        (
+            introspected(json!({ "client_secret": "" })),
+            "issuers[0].introspection.client_secret: the text is empty; write the secret, or remove the field"
+                .to_owned(),
+        ),
+        (
+            introspected(json!({ "client_secret": "hush-hush", "private_key_id": "1" })),
+            "issuers[0].introspection.private_key_id: it has no effect without `private_key_file`".to_owned(),
+        ),
+        (
+            introspected(json!({ "private_key_file": pem })),
+            "issuers[0].introspection.private_key_algorithm: the algorithm of the private key is missing".to_owned(),
+        ),
+        (
+            key(&secret),
+            "issuers[0].introspection.private_key_file: the text is not an unencrypted PKCS #8 key".to_owned(),
+        ),
+        (key(&missing), "issuers[0].introspection.private_key_file: the file ".to_owned()),
+        (
+            introspected(json!({ "private_key_file": pem, "private_key_algorithm": "RS256" })),
+            "issuers[0].introspection.private_key_file: the key is not for RS256".to_owned(),
+        ),
+        (
+            introspected(
+                json!({ "private_key_file": pem, "private_key_algorithm": "ES256", "client_secret": "hush-hush" }),
+            ),
+            "issuers[0].introspection.private_key_file: a private key takes the place of the client secret".to_owned(),
+        ),
+        (
+            json!({ "issuers": [{ "url": ISSUER, "fixed_jwks_file": secret }] }),
+            "issuers[0].fixed_jwks_file: the document is not a JSON Web Key Set".to_owned(),
+        ),
+        (
+            json!({ "issuers": [{ "metadata_file": secret }] }),
+            "issuers[0].metadata_file: the document is not a JSON object".to_owned(),
+        ),
+        (
+            json!({ "mcp": { "session_key_file": secret } }),
+            "mcp.session_key_file: it is not a key of 32 bytes in Base64; make one with `openssl rand -base64 32`"
+                .to_owned(),
+        ),
+        (
+            json!({ "mcp": { "session_key": "hush-hush" } }),
+            "mcp.session_key: it is not a key of 32 bytes in Base64; make one with `openssl rand -base64 32`"
+                .to_owned(),
+        ),
+    ] {
+        let found = mistakes(&with(members.clone()));
+        assert!(found.len() == 1 && found[0].starts_with(&expected), "{members}\n{found:#?}");
+        assert!(!found[0].contains("hush"), "{found:?}");
+    }
+}
+
+#[test]
+fn secrets_do_not_print() {
+    let settings = with(json!({
+        "issuers": [{ "url": ISSUER, "introspection": { "client_id": "rs", "client_secret": "hush-hush" } }],
+        "mcp": { "session_key": KEY },
+    }));
+    let builder = settings.builder().unwrap();
+    for printed in [format!("{settings:?}"), format!("{builder:?}")] {
+        assert!(!printed.contains("hush") && !printed.contains(KEY), "{printed}");
+    }
+}
+
+/// A private key for ES256, in PEM.
+fn pem() -> String {
+    let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new()).unwrap();
+    format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", STANDARD.encode(document.as_ref()))
+}
