@@ -24,7 +24,7 @@ fn the_committed_schema_is_current() {
 }
 
 /// The tables with ranges: their definition in the schema, and a document with one member in that table.
-fn tables() -> [(&'static str, fn(Value) -> Value); 4] {
+fn tables() -> [(&'static str, InTable); 4] {
     [
         ("", |member| member),
         ("/$defs/IssuerSettings", |member| json!({ "issuers": [merged(json!({ "url": ISSUER }), member)] })),
@@ -38,6 +38,9 @@ fn tables() -> [(&'static str, fn(Value) -> Value); 4] {
         }),
     ]
 }
+
+/// Puts a member into its table.
+type InTable = fn(Value) -> Value;
 
 fn merged(mut table: Value, member: Value) -> Value {
     table.as_object_mut().unwrap().extend(member.as_object().unwrap().clone());

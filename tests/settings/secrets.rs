@@ -63,7 +63,7 @@ fn files_with_secrets_and_keys_are_read() {
         let settings = with(members.clone());
         assert_eq!(mistakes(&settings), [""; 0], "{members}");
         let server = settings.builder().unwrap().build_lazy().unwrap();
-        settings.mcp_layer(&server).unwrap();
+        _ = settings.mcp_layer(&server).unwrap();
     }
 }
 
