@@ -12,6 +12,7 @@
 //! | know what is cached, and what a request costs | [`caching`] |
 //! | survive outages and key rotation | [`outages`] |
 //! | start without the authorization server, and answer readiness probes | [`startup`] |
+//! | protect a server of hyper, tonic or another framework, or a WebSocket | [`without_a_framework`] |
 //! | test my handlers | [`testing`] |
 //! | run behind a gateway, a proxy or in containers | [`gateways`] |
 //! | read the token from the header of a proxy, such as Cloudflare Access | [`other_headers`] |
@@ -67,6 +68,9 @@ pub mod outages {}
 
 #[doc = include_str!("guide/startup.md")]
 pub mod startup {}
+
+#[doc = include_str!("guide/without_a_framework.md")]
+pub mod without_a_framework {}
 
 #[doc = include_str!("guide/testing.md")]
 pub mod testing {}
