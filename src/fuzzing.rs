@@ -67,7 +67,7 @@ pub fn judge(claims: &Claims, issuer: &str, resource: &str, now: Duration) -> Re
 pub fn introspection_answer(status: StatusCode, body: &[u8], issuer: &str) -> Result<Option<Claims>, String> {
     match read_response(status, body, issuer) {
         Ok(TokenStatus::Active(claims)) => Ok(Some(claims)),
-        Ok(TokenStatus::Inactive | TokenStatus::Unsupported) => Ok(None),
+        Ok(TokenStatus::Inactive | TokenStatus::Rejected(_) | TokenStatus::Unsupported) => Ok(None),
         Err(unreadable) => Err(unreadable.to_string()),
     }
 }

@@ -9,6 +9,7 @@
 //! | require scopes per REST route | [`rest_routes`] |
 //! | configure Keycloak, Auth0, Logto, Entra ID, Okta, Cognito or another authorization server | [`authorization_servers`] |
 //! | accept opaque tokens, or notice revocation | [`introspection`] |
+//! | accept sessions of a database, or tokens of a vendor | [`own_verifier`] |
 //! | know what is cached, and what a request costs | [`caching`] |
 //! | survive outages and key rotation | [`outages`] |
 //! | start without the authorization server, and answer readiness probes | [`startup`] |
@@ -59,6 +60,9 @@ pub mod authorization_servers {}
 
 #[doc = include_str!("guide/introspection.md")]
 pub mod introspection {}
+
+#[doc = include_str!("guide/own_verifier.md")]
+pub mod own_verifier {}
 
 #[doc = include_str!("guide/caching.md")]
 pub mod caching {}

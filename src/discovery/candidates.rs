@@ -177,7 +177,7 @@ const fn severity(error: &FetchError) -> u8 {
         FetchErrorKind::Status(401 | 403) => 3,
         FetchErrorKind::Document => 2,
         FetchErrorKind::Status(300..=399) => 1,
-        FetchErrorKind::Status(_) | FetchErrorKind::CredentialsRejected(_) | FetchErrorKind::Unsendable => 0,
+        _ => 0,
     }
 }
 

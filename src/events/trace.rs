@@ -9,6 +9,7 @@ use tracing::field::{DisplayValue, display};
 use super::{CacheKind, Event, Failed, IssuerMismatch, Rejected, RequestInfo, Severity, TokenAccepted};
 use crate::escape::{Escaped, MAX_SHOWN};
 use crate::failure::Detail;
+use crate::http_client::{FetchError, FetchErrorKind};
 use crate::log::{Cause, EventLimit, EventSummary, limited};
 
 /// Writes an event of a resource server.
@@ -161,6 +162,10 @@ fn introspection_failed(limit: &Arc<EventLimit>, failed: &Failed<'_>) {
     let (issuer, cause) = (failed.issuer, Cause(failed.error));
     let is_shown = |name| limit.is_shown(name, None, introspection_summary(issuer));
     match failed.severity {
+        Severity::Misconfiguration if is_of_verifier(failed) => {
+            limited!(is_shown("verifier"), error, target: "mcp_bearer::introspection", issuer, %cause,
+                "the token verifier of the application is misconfigured");
+        }
         Severity::Misconfiguration => {
             limited!(is_shown("credentials"), error, target: "mcp_bearer::introspection", issuer, %cause,
                 "the client credentials of this server cannot be used for introspection: check them");
@@ -172,6 +177,11 @@ fn introspection_failed(limit: &Arc<EventLimit>, failed: &Failed<'_>) {
             limited!(is_shown("failed"), warn, target: "mcp_bearer::introspection", issuer, %cause, "introspection failed");
         }
     }
+}
+
+fn is_of_verifier(failed: &Failed<'_>) -> bool {
+    let error = failed.error.downcast_ref::<Arc<FetchError>>();
+    error.is_some_and(|error| error.kind() == FetchErrorKind::VerifierMisconfigured)
 }
 
 fn path(request: RequestInfo<'_>) -> DisplayValue<Escaped<'_>> {

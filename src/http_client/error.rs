@@ -125,6 +125,10 @@ pub enum FetchErrorKind {
     Unsendable,
     /// The request was interrupted by a panic, or by the end of its runtime.
     Interrupted,
+    /// A [`TokenVerifier`](crate::verify::TokenVerifier) of the application failed. There is no URL, but the name of the issuer.
+    VerifierFailed,
+    /// A [`TokenVerifier`](crate::verify::TokenVerifier) of the application cannot work until an operator changes something.
+    VerifierMisconfigured,
 }
 
 impl FetchError {
@@ -167,6 +171,11 @@ impl FetchError {
     #[must_use]
     pub fn with_source(mut self, source: impl StdError + Send + Sync + 'static) -> Self {
         self.source = Some(Box::new(source));
+        self
+    }
+
+    pub(crate) fn with_boxed_source(mut self, source: Box<dyn StdError + Send + Sync>) -> Self {
+        self.source = Some(source);
         self
     }
 
@@ -242,6 +251,8 @@ impl fmt::Display for FetchError {
             }
             FetchErrorKind::Unsendable => write!(f, "the request to {url} cannot be built"),
             FetchErrorKind::Interrupted => write!(f, "the request to {url} was interrupted"),
+            FetchErrorKind::VerifierFailed => write!(f, "the token verifier of {url} failed"),
+            FetchErrorKind::VerifierMisconfigured => write!(f, "the token verifier of {url} is misconfigured"),
         }
     }
 }
@@ -255,9 +266,7 @@ impl fmt::Display for TriedUrl {
             FetchErrorKind::Status(status) => write!(f, "{url} (status {status})"),
             FetchErrorKind::Document => write!(f, "{url} (not the expected document)"),
             FetchErrorKind::IssuerMismatch => write!(f, "{url} (another issuer)"),
-            FetchErrorKind::CredentialsRejected(_) | FetchErrorKind::Unsendable | FetchErrorKind::Interrupted => {
-                write!(f, "{url} (failed)")
-            }
+            _ => write!(f, "{url} (failed)"),
         }
     }
 }

@@ -149,7 +149,7 @@ impl Weighed for CachedResult {
     fn bytes(&self) -> usize {
         match &self.status {
             TokenStatus::Active(claims) => claims.size(),
-            TokenStatus::Inactive | TokenStatus::Unsupported => 0,
+            TokenStatus::Inactive | TokenStatus::Rejected(_) | TokenStatus::Unsupported => 0,
         }
     }
 }
@@ -179,7 +179,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn entries_and_bytes_are_bounded_and_other_tokens_evict_no_active_ones() {
-        let cache = ResponseCache::new(Introspection::new(ClientCredentials::basic("id", "secret")).lifetimes);
+        let cache = ResponseCache::new(Introspection::new(ClientCredentials::basic("id", "secret")).settings.lifetimes);
         let active = |size: usize| {
             let claims = format!("{{\"active\":true,\"padding\":\"{}\"}}", "x".repeat(size));
             TokenStatus::Active(Claims::from_introspection(claims.as_bytes(), "https://as").unwrap())
@@ -202,7 +202,7 @@ mod tests {
     async fn a_result_that_arrives_after_a_newer_one_is_not_cached() {
         for negative in [10, 0] {
             let settings = Introspection::new(ClientCredentials::basic("id", "secret"));
-            let cache = ResponseCache::new(settings.negative_cache(Duration::from_secs(negative)).lifetimes);
+            let cache = ResponseCache::new(settings.negative_cache(Duration::from_secs(negative)).settings.lifetimes);
             let claims = Claims::from_introspection(br#"{"active":true}"#, "https://as").unwrap();
             let (token, active) = ([0; 32], TokenStatus::Active(claims));
             let earlier = cache.begin(token);

@@ -13,6 +13,7 @@ use super::breaker::Outcome;
 use crate::claims::{Claims, first_invalid_claim};
 use crate::clock::Clock;
 use crate::discovery::{EndpointSource, EndpointUrl};
+use crate::failure::CheckFailure;
 use crate::http_client::{
     FetchError, FetchErrorKind, HttpClient, HttpError, HttpErrorKind, RequestLimits, attempt, may_be_retried,
     retry_after,
@@ -33,6 +34,8 @@ pub(crate) enum TokenStatus {
     /// The token is active and has these claims.
     Active(Claims),
     Inactive,
+    /// The application's code rejects the token for this reason.
+    Rejected(CheckFailure),
     /// The authorization server does not introspect tokens of this kind (`unsupported_token_type`, as in RFC 7009, section
     /// 2.2.1).
     Unsupported,

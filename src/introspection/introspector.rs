@@ -9,12 +9,13 @@ use tracing::Instrument as _;
 use super::breaker::{Outcome, Sent, Transition};
 use super::cache::ResponseCache;
 use super::call::{CallError, IntrospectionClient};
+use super::lookup::{LookupClient, StatusLookup};
 use super::queue::{Permit, Queue};
-use super::settings::Limits;
-use super::{Introspection, IntrospectionError, TokenStatus};
+use super::settings::{Limits, LookupSettings};
+use super::{Introspection, IntrospectionError, TokenStatus, VerifierLimits};
 use crate::clock::Clock;
 use crate::crypto::{Fingerprint, Hmac};
-use crate::discovery::{EndpointSource, EndpointUrl};
+use crate::discovery::EndpointSource;
 use crate::events::{
     CacheKind, Event, Failed, IntrospectionDone, IntrospectionResult, IntrospectionResumed, IntrospectionSuspended,
     IssuerEvents, Severity, VerificationPurpose,
@@ -25,10 +26,10 @@ use crate::log::Cause;
 use readiness::CredentialChecks;
 pub use readiness::IntrospectionState;
 
-/// Introspects tokens at one authorization server. It has a cache, a single flight for each token, a limit of
+/// Introspects tokens at one authorization server, or by code of the application. It has a cache, a single flight for each token, a limit of
 /// concurrent requests, and a circuit breaker.
 pub(crate) struct Introspector {
-    client: IntrospectionClient,
+    source: StatusSource,
     hmac: Hmac,
     cache: ResponseCache,
     flights: SingleFlight<Fingerprint, Result<TokenStatus, IntrospectionError>>,
@@ -36,6 +37,12 @@ pub(crate) struct Introspector {
     limits: Limits,
     checks: CredentialChecks,
     events: Arc<IssuerEvents>,
+}
+
+/// Where the status of a token comes from.
+enum StatusSource {
+    Endpoint(IntrospectionClient),
+    Application(LookupClient),
 }
 
 /// One introspection of a token.
@@ -61,10 +68,27 @@ impl Introspector {
         endpoint: EndpointSource,
         settings: Introspection,
     ) -> Option<Self> {
-        let Introspection { credentials, lifetimes, limits } = settings;
+        let Introspection { credentials, settings } = settings;
+        let issuer = Arc::clone(&events.issuer);
+        let client = IntrospectionClient { issuer, client, credentials, endpoint };
+        Self::from_source(events, StatusSource::Endpoint(client), settings)
+    }
+
+    /// Asks code of the application instead of an introspection endpoint. `None` as with [`new`](Self::new).
+    pub(crate) fn for_application(
+        events: Arc<IssuerEvents>,
+        lookup: Arc<dyn StatusLookup>,
+        limits: VerifierLimits,
+    ) -> Option<Self> {
+        let client = LookupClient { issuer: Arc::clone(&events.issuer), lookup };
+        Self::from_source(events, StatusSource::Application(client), limits.settings)
+    }
+
+    fn from_source(events: Arc<IssuerEvents>, source: StatusSource, settings: LookupSettings) -> Option<Self> {
+        let LookupSettings { lifetimes, limits } = settings;
         events.introspection_configured();
         Some(Self {
-            client: IntrospectionClient { issuer: Arc::clone(&events.issuer), client, credentials, endpoint },
+            source,
             // Each issuer has its own random key. So the same token has another fingerprint at another issuer, where it
             // never finds this issuer's cached result.
             hmac: Hmac::random()?,
@@ -133,7 +157,7 @@ impl Introspector {
         // that time with `stale_on_error`, which is zero by default. No result is used after the token has expired.
         match (result, self.cache.get_stale(&fingerprint, max_age)) {
             (Err(error), Some(status)) => {
-                let (issuer, cause) = (&*self.client.issuer, Cause(&error));
+                let (issuer, cause) = (&*self.events.issuer, Cause(&error));
                 tracing::debug!(target: "mcp_bearer::introspection", issuer, %cause, "the last cached result is used");
                 Ok(status)
             }
@@ -150,14 +174,26 @@ impl Introspector {
     }
 
     pub(crate) fn last_error(&self) -> Option<Arc<FetchError>> {
-        let of_discovery = || self.client.discovery_error().map(|(error, _)| error);
+        let of_discovery = || self.endpoint()?.discovery_error().map(|(error, _)| error);
         self.queue.last_error().or_else(of_discovery)
     }
 
     /// The time until the next request to the authorization server is allowed. Zero if it is allowed now.
     pub(crate) fn retry_in(&self) -> Duration {
-        let of_discovery = self.client.discovery_error().map(|(_, retry_in)| retry_in);
+        let of_discovery = self.endpoint().and_then(IntrospectionClient::discovery_error).map(|(_, retry_in)| retry_in);
         self.queue.retry_in().max(of_discovery.unwrap_or_default())
+    }
+
+    /// Whether code of the application is asked, and not an introspection endpoint.
+    pub(crate) const fn asks_application(&self) -> bool {
+        self.endpoint().is_none()
+    }
+
+    const fn endpoint(&self) -> Option<&IntrospectionClient> {
+        match &self.source {
+            StatusSource::Endpoint(client) => Some(client),
+            StatusSource::Application(_) => None,
+        }
     }
 
     async fn run(self: Arc<Self>, lookup: Lookup) -> Result<TokenStatus, IntrospectionError> {
@@ -188,7 +224,7 @@ impl Introspector {
             }
             Err(CallError { error, .. }) => {
                 let is_misconfiguration = match error.kind() {
-                    FetchErrorKind::Unsendable => true,
+                    FetchErrorKind::Unsendable | FetchErrorKind::VerifierMisconfigured => true,
                     FetchErrorKind::CredentialsRejected(_) => transition != Transition::None,
                     _ => false,
                 };
@@ -199,7 +235,7 @@ impl Introspector {
         };
         let expires_at = match &status {
             TokenStatus::Active(claims) => [claims.exp(), lookup.expires_at].into_iter().flatten().min(),
-            TokenStatus::Inactive | TokenStatus::Unsupported => None,
+            TokenStatus::Inactive | TokenStatus::Rejected(_) | TokenStatus::Unsupported => None,
         };
         if lookup.purpose == VerificationPurpose::Explanation && !matches!(status, TokenStatus::Active(_)) {
             return Ok(status);
@@ -212,33 +248,28 @@ impl Introspector {
     /// Sends one request, and retries it once after a pause if the failure may be temporary. The permit is returned
     /// before the pause, so that another request can use it. The retry needs a new permit.
     async fn call(&self, lookup: &Lookup, permit: Permit, deadline: Instant) -> Result<TokenStatus, CallError> {
-        let endpoint = self.client.find_endpoint().await.map_err(CallError::from_discovery)?;
+        let (token, clock, time_limit) = (&*lookup.token, lookup.clock.as_ref(), self.limits.time_limit);
+        let client = match &self.source {
+            StatusSource::Endpoint(client) => client,
+            // The application knows whether a retry makes sense.
+            StatusSource::Application(client) => return attempt(permit, client.call(token, time_limit)).await,
+        };
+        let endpoint = client.find_endpoint().await.map_err(CallError::from_discovery)?;
         let started_at = Instant::now();
-        let first = self.attempt(lookup, &endpoint, permit, self.limits.time_limit).await;
+        let first = attempt(permit, client.call(&endpoint, token, time_limit, clock)).await;
         let may_be_retried = matches!(&first, Err(failed) if failed.may_be_retried);
         // Until the circuit breaker closes, the endpoint gets as few requests as possible, so a request is not retried.
         if !may_be_retried || self.queue.is_half_open() {
             return first;
         }
         tokio::time::sleep(retry_pause()).await;
-        let time_left = self.limits.time_limit.saturating_sub(started_at.elapsed());
+        let time_left = time_limit.saturating_sub(started_at.elapsed());
         match self.queue.acquire(lookup.has_priority(), deadline).await {
-            Ok(permit) if !time_left.is_zero() => self.attempt(lookup, &endpoint, permit, time_left).await,
+            Ok(permit) if !time_left.is_zero() => {
+                attempt(permit, client.call(&endpoint, token, time_left, clock)).await
+            }
             _ => first,
         }
-    }
-
-    async fn attempt(
-        &self,
-        lookup: &Lookup,
-        endpoint: &EndpointUrl,
-        permit: Permit,
-        time_limit: Duration,
-    ) -> Result<TokenStatus, CallError> {
-        let sent_at = Instant::now();
-        let result = self.client.call(endpoint, &lookup.token, time_limit, lookup.clock.as_ref()).await;
-        permit.end(sent_at, outcome(&result));
-        result
     }
 
     /// Updates the circuit breaker after an introspection, and logs a failure or a change of the circuit breaker. If the
@@ -271,7 +302,9 @@ impl Introspector {
             // These statuses mean that the endpoint may have moved. It has not moved if it recently confirmed another
             // token as active.
             Some((FetchErrorKind::Status(404 | 405 | 410), _)) if !self.queue.has_confirmed_another(sent) => {
-                self.client.suspect_endpoint();
+                if let Some(client) = self.endpoint() {
+                    client.suspect_endpoint();
+                }
             }
             _ => {}
         }
@@ -294,7 +327,7 @@ impl Introspector {
 fn severity(error: &FetchError, transition: Transition) -> Severity {
     match (error.kind(), transition) {
         (FetchErrorKind::CredentialsRejected(_), Transition::Opened(_) | Transition::Counted)
-        | (FetchErrorKind::Unsendable, _) => Severity::Misconfiguration,
+        | (FetchErrorKind::Unsendable | FetchErrorKind::VerifierMisconfigured, _) => Severity::Misconfiguration,
         (_, Transition::None | Transition::Suspected | Transition::Closed) => Severity::Token,
         (_, Transition::Counted | Transition::Opened(_)) => Severity::Outage,
     }
@@ -304,7 +337,7 @@ impl From<&TokenStatus> for IntrospectionResult {
     fn from(status: &TokenStatus) -> Self {
         match status {
             TokenStatus::Active(_) => Self::Active,
-            TokenStatus::Inactive => Self::Inactive,
+            TokenStatus::Inactive | TokenStatus::Rejected(_) => Self::Inactive,
             TokenStatus::Unsupported => Self::Unsupported,
         }
     }
@@ -323,10 +356,21 @@ impl Lookup {
     }
 }
 
+/// Sends one request. Its permit is returned when it ends.
+async fn attempt(
+    permit: Permit,
+    request: impl Future<Output = Result<TokenStatus, CallError>>,
+) -> Result<TokenStatus, CallError> {
+    let sent_at = Instant::now();
+    let result = request.await;
+    permit.end(sent_at, outcome(&result));
+    result
+}
+
 fn outcome(result: &Result<TokenStatus, CallError>) -> Outcome {
     match result {
         Ok(TokenStatus::Active(_)) => Outcome::Active,
-        Ok(TokenStatus::Inactive | TokenStatus::Unsupported) => Outcome::NotActive,
+        Ok(_) => Outcome::NotActive,
         Err(failed) => failed.outcome,
     }
 }

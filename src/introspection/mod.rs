@@ -50,8 +50,10 @@ mod call;
 mod concurrency;
 mod credentials;
 mod introspector;
+mod lookup;
 mod queue;
 mod settings;
+mod verifier_limits;
 
 #[cfg(fuzzing)]
 pub(crate) use call::read as read_response;
@@ -59,5 +61,7 @@ pub(crate) use call::{IntrospectionError, TokenStatus};
 pub use credentials::ClientCredentials;
 pub use introspector::IntrospectionState;
 pub(crate) use introspector::Introspector;
+pub(crate) use lookup::{LookupError, LookupErrorKind, LookupFuture, StatusLookup};
 pub use settings::Introspection;
 use settings::Lifetimes;
+pub use verifier_limits::VerifierLimits;

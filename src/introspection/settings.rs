@@ -22,6 +22,12 @@ use crate::error::{BuildError, SetterMistake};
 #[derive(Debug, Clone)]
 pub struct Introspection {
     pub(super) credentials: ClientCredentials,
+    pub(super) settings: LookupSettings,
+}
+
+/// How results are cached, and how many requests are sent.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct LookupSettings {
     pub(super) lifetimes: Lifetimes,
     pub(super) limits: Limits,
 }
@@ -46,10 +52,7 @@ impl Introspection {
     /// Introspection with these client credentials and all defaults.
     #[must_use]
     pub const fn new(credentials: ClientCredentials) -> Self {
-        let lifetimes = Lifetimes { positive: DEFAULT_POSITIVE, negative: DEFAULT_NEGATIVE, stale: Duration::ZERO };
-        let limits =
-            Limits { max_in_flight: DEFAULT_IN_FLIGHT, time_limit: DEFAULT_TIME_LIMIT, max_wait: DEFAULT_MAX_WAIT };
-        Self { credentials, lifetimes, limits }
+        Self { credentials, settings: LookupSettings::DEFAULT }
     }
 
     /// How long the result for an active token is cached: 0 to 5 minutes, 30 s by default. With 0, each request introspects
@@ -59,14 +62,14 @@ impl Introspection {
     /// result is not used beyond the token's `exp`, and `exp` and `nbf` are checked on every request.
     #[must_use]
     pub const fn positive_cache(mut self, time: Duration) -> Self {
-        self.lifetimes.positive = time;
+        self.settings.lifetimes.positive = time;
         self
     }
 
     /// How long the result for a token that is not active is cached: 0 to 60 s, 10 s by default. Failures are never cached.
     #[must_use]
     pub const fn negative_cache(mut self, time: Duration) -> Self {
-        self.lifetimes.negative = time;
+        self.settings.lifetimes.negative = time;
         self
     }
 
@@ -74,7 +77,7 @@ impl Introspection {
     /// 60 s, 0 by default. It lengthens the revocation window during an outage. A result is not used beyond the token's `exp`.
     #[must_use]
     pub const fn stale_on_error(mut self, time: Duration) -> Self {
-        self.lifetimes.stale = time;
+        self.settings.lifetimes.stale = time;
         self
     }
 
@@ -84,7 +87,7 @@ impl Introspection {
     /// that were active before. Use a lower bound if other clients need the capacity of the authorization server.
     #[must_use]
     pub const fn max_in_flight(mut self, requests: usize) -> Self {
-        self.limits.max_in_flight = requests;
+        self.settings.limits.max_in_flight = requests;
         self
     }
 
@@ -92,7 +95,7 @@ impl Introspection {
     /// the whole response and the retry. The time in the waiting line does not count.
     #[must_use]
     pub const fn time_limit(mut self, time: Duration) -> Self {
-        self.limits.time_limit = time;
+        self.settings.limits.time_limit = time;
         self
     }
 
@@ -100,12 +103,26 @@ impl Introspection {
     /// client gets 503, with a `Retry-After` that says when its introspection would have begun.
     #[must_use]
     pub const fn max_wait(mut self, time: Duration) -> Self {
-        self.limits.max_wait = time;
+        self.settings.limits.max_wait = time;
         self
     }
 
     /// All mistakes, each with its setter.
     pub(crate) fn mistakes(&self) -> Vec<SetterMistake> {
+        let mut mistakes = self.settings.mistakes();
+        mistakes.extend(self.credentials.check().err().map(|mistake| ("credentials", mistake)));
+        mistakes
+    }
+}
+
+impl LookupSettings {
+    pub(super) const DEFAULT: Self = Self {
+        lifetimes: Lifetimes { positive: DEFAULT_POSITIVE, negative: DEFAULT_NEGATIVE, stale: Duration::ZERO },
+        limits: Limits { max_in_flight: DEFAULT_IN_FLIGHT, time_limit: DEFAULT_TIME_LIMIT, max_wait: DEFAULT_MAX_WAIT },
+    };
+
+    /// All mistakes, each with its setter.
+    pub(super) fn mistakes(&self) -> Vec<SetterMistake> {
         let Lifetimes { positive, negative, stale } = self.lifetimes;
         let Limits { max_in_flight, time_limit, max_wait } = self.limits;
         let mut mistakes = Vec::new();
@@ -126,7 +143,6 @@ impl Introspection {
             let message = format!("`max_in_flight` is {max_in_flight}; use between 1 and {DEFAULT_IN_FLIGHT}");
             mistakes.push(("max_in_flight", BuildError::setting(message)));
         }
-        mistakes.extend(self.credentials.check().err().map(|mistake| ("credentials", mistake)));
         mistakes
     }
 }

@@ -16,7 +16,7 @@ use crate::http_client::{AddressPolicy, HttpClient};
 use crate::identifier;
 use crate::introspection::Introspector;
 use crate::keys::{KeySetFetcher, Keys, RemoteKeys, UnusableKeys};
-use crate::verify::{IssuerVerifier, Method};
+use crate::verify::{DynVerifier, IssuerVerifier, Method, VerifierLookup};
 
 impl Issuer {
     /// The URLs at which the metadata of this issuer is looked up, in the order in which they are tried (RFC 8414,
@@ -92,7 +92,7 @@ impl Issuer {
             return Ok(method.clone());
         }
         let method = match (&self.source, &self.introspection) {
-            (Source::Verifier(custom), _) => Method::Custom(Arc::clone(custom)),
+            (Source::Verifier(custom), _) => self.own_method(custom)?,
             (Source::Keys(keys), None) => Method::Jwt(keys.clone()),
             _ => self.remote_method()?,
         };
@@ -100,6 +100,15 @@ impl Issuer {
             UnusableKeys::default().report(&self.events, set);
         }
         Ok(self.method.get_or_init(|| method).clone())
+    }
+
+    /// The verifier of the application, with or without limits.
+    fn own_method(&self, verifier: &Arc<dyn DynVerifier>) -> Result<Method, BuildError> {
+        let verifier = Arc::clone(verifier);
+        let Some(limits) = self.verifier_limits else { return Ok(Method::Custom(verifier)) };
+        let lookup = Arc::new(VerifierLookup { issuer: self.url.clone(), verifier });
+        let introspector = Introspector::for_application(Arc::clone(&self.events), lookup, limits);
+        Ok(Method::Introspection { introspector: Arc::new(introspector.ok_or_else(no_cache)?), keys: None })
     }
 
     /// A method that sends requests.
@@ -148,10 +157,7 @@ impl Issuer {
         let endpoint =
             endpoint("introspection_endpoint", configured, |metadata| metadata.introspection_endpoint.as_ref())?;
         let introspector =
-            Introspector::new(Arc::clone(&self.events), client, endpoint, settings.clone()).ok_or_else(|| {
-                let message = "introspection results cannot be cached; enable the feature `aws-lc-rs` or `rust-crypto`";
-                BuildError::setting(message)
-            })?;
+            Introspector::new(Arc::clone(&self.events), client, endpoint, settings.clone()).ok_or_else(no_cache)?;
         let introspector = Arc::new(introspector);
         Ok(match which {
             Introspected::Opaque => Method::JwtOrIntrospection { keys: keys?, introspector },
@@ -196,6 +202,10 @@ impl Issuer {
         let is_https = |url: &str| url.get(..8).is_some_and(|start| start.eq_ignore_ascii_case("https://"));
         metadata.into_iter().chain(configured).flatten().any(is_https)
     }
+}
+
+fn no_cache() -> BuildError {
+    BuildError::setting("introspection results cannot be cached; enable the feature `aws-lc-rs` or `rust-crypto`")
 }
 
 /// The member of a metadata document that has the URL of an endpoint.

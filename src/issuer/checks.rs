@@ -4,11 +4,12 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::Issuer;
-use super::config::{DEFAULT_KEY_SET_LIMITS, DEFAULT_REFRESH_POLICY, Introspected, Source, Tenants};
+use super::config::{DEFAULT_KEY_SET_LIMITS, DEFAULT_REFRESH_POLICY, Introspected, Publication, Source, Tenants};
 use crate::claims::WithoutAudience;
 use crate::discovery::RequiredMembers;
 use crate::error::{BuildError, BuildErrorKind, SetterMistake, check_range};
 use crate::identifier::{self, InvalidIdentifier, IssuerUrl};
+use crate::introspection::VerifierLimits;
 use crate::jose::AllowedAlgorithms;
 
 impl Issuer {
@@ -36,9 +37,14 @@ impl Issuer {
     }
 
     /// The URL for `authorization_servers` (RFC 9728, section 2), from which clients fetch metadata. `None` if the identifier
-    /// is only a name.
-    pub(crate) fn published(&self) -> Option<&str> {
-        self.parse(&self.url).is_ok().then_some(&*self.url)
+    /// is only a name, or if the issuer is not published.
+    pub(crate) fn published_url(&self) -> Option<&str> {
+        let is_published = match self.publication {
+            Publication::Default => !matches!(self.source, Source::Verifier(_)),
+            Publication::Published => true,
+            Publication::Unpublished => false,
+        };
+        (is_published && self.parse(&self.url).is_ok()).then_some(&*self.url)
     }
 
     /// The header in which a proxy passes the tokens of this issuer on. `None` means `Authorization`.
@@ -151,7 +157,17 @@ impl Issuer {
         ];
         let ranges = ranges.into_iter().filter_map(|(setter, checked)| Some((setter, checked.err()?)));
         let introspection = self.introspection.iter().flat_map(|(_, settings)| settings.mistakes());
-        texts.chain(ranges).chain(introspection).collect()
+        let limits = self.verifier_limits.iter().flat_map(VerifierLimits::mistakes);
+        texts.chain(ranges).chain(introspection).chain(limits).chain(self.publication_mistake()).collect()
+    }
+
+    /// Clients must be able to fetch the metadata of a published issuer.
+    fn publication_mistake(&self) -> Option<SetterMistake> {
+        let error = self.parse(&self.url).err().filter(|_| self.publication == Publication::Published)?;
+        let message = format!(
+            "`published` needs an issuer from which clients can fetch metadata: {error}; use its https URL, or remove the call"
+        );
+        Some(("published", BuildError::setting(message)))
     }
 
     /// A setting that is not used is a mistake, and so is a missing one.
@@ -186,6 +202,7 @@ impl Issuer {
             ("introspect_opaque", which == Some(Introspected::Opaque), !is_custom),
             ("introspect_all", which == Some(Introspected::All), !is_custom && !has_keys),
             ("introspection_endpoint", self.introspection_endpoint.is_some(), introspects),
+            ("verifier_limits", self.verifier_limits.is_some(), is_custom),
         ] {
             if is_set && !is_used {
                 let message = format!(

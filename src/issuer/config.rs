@@ -10,10 +10,10 @@ use crate::discovery::{DiscoveryMethod, MapMetadata};
 use crate::events::IssuerEvents;
 use crate::http_client::HttpClient;
 use crate::identifier::PlainHttp;
-use crate::introspection::Introspection;
+use crate::introspection::{Introspection, VerifierLimits};
 use crate::jose::{Algorithm, AllowedAlgorithms, DEFAULT_MAX_KEYS, JwkSet};
 use crate::keys::{CustomKeys, KeySetLimits, KeySource, Keys, RefreshPolicy, UnusableKeys};
-use crate::verify::{DynVerifier, Method, TokenVerifier};
+use crate::verify::{DynVerifier, Method};
 
 /// An authorization server whose access tokens are accepted.
 ///
@@ -57,6 +57,8 @@ pub struct Issuer {
     pub(super) at_jwt_required: bool,
     pub(super) introspection: Option<(Introspected, Introspection)>,
     pub(super) revocation_check: Option<Duration>,
+    pub(super) verifier_limits: Option<VerifierLimits>,
+    pub(super) publication: Publication,
     /// Where the events about the issuer go. Clones share it.
     pub(super) events: Arc<IssuerEvents>,
     /// The keys and cached results. Clones share them.
@@ -77,6 +79,15 @@ pub(super) enum Introspected {
     All,
     /// Tokens that are not JWTs.
     Opaque,
+}
+
+/// Whether the metadata of the resource has the issuer in `authorization_servers` (RFC 9728, section 2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Publication {
+    /// If its identifier is an https URL, and its tokens are not verified by the application.
+    Default,
+    Published,
+    Unpublished,
 }
 
 /// Issuers that differ in the tenant only.
@@ -127,15 +138,6 @@ impl Issuer {
         let events = IssuerEvents::new(&url);
         let custom = CustomKeys { events: Arc::clone(&events), source, unusable: UnusableKeys::default() };
         Self { events, ..Self::new(url, Source::Keys(Keys::Custom(Arc::new(custom)))) }
-    }
-
-    /// Uses your own [`TokenVerifier`] for this issuer's JWTs and for opaque tokens.
-    ///
-    /// At most one issuer of a resource server accepts opaque tokens, unless
-    /// [`route_opaque`](crate::ResourceServerBuilder::route_opaque) selects the issuer. `url` is compared with the `iss` of
-    /// tokens, as with [`with_jwks`](Self::with_jwks).
-    pub fn with_verifier(url: impl Into<Box<str>>, verifier: impl TokenVerifier) -> Self {
-        Self::new(url, Source::Verifier(Arc::new(verifier)))
     }
 
     /// Fetches the metadata from this URL instead of the well-known ones. It must still have this issuer.
@@ -307,7 +309,7 @@ impl Issuer {
         &self.url
     }
 
-    fn new(url: impl Into<Box<str>>, source: Source) -> Self {
+    pub(super) fn new(url: impl Into<Box<str>>, source: Source) -> Self {
         let url = url.into();
         Self {
             events: IssuerEvents::new(&url),
@@ -335,6 +337,8 @@ impl Issuer {
             at_jwt_required: false,
             introspection: None,
             revocation_check: None,
+            verifier_limits: None,
+            publication: Publication::Default,
             method: Arc::default(),
         }
     }
@@ -344,7 +348,7 @@ impl Issuer {
         self.independent()
     }
 
-    fn independent(mut self) -> Self {
+    pub(super) fn independent(mut self) -> Self {
         self.method = Arc::default();
         self
     }

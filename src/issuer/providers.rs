@@ -137,7 +137,7 @@ pub fn cognito(region: &str, user_pool: &str) -> Issuer {
 ///
 /// A server with this issuer alone reads tokens from that header: see
 /// [`token_from`](crate::ResourceServerBuilder::token_from) and the [guide](crate::guide::other_headers). The tokens are
-/// signed with ES256. MCP clients cannot log in at IAP.
+/// signed with ES256. MCP clients cannot log in at IAP, so the issuer is [`unpublished`](Issuer::unpublished).
 ///
 /// 1. *Security*, *Identity-Aware Proxy*: switch it on for the application or the backend service.
 /// 2. In the menu of its row, *Get JWT audience code*: the argument.
@@ -150,7 +150,8 @@ pub fn google_iap(audience: &str) -> Issuer {
     let issuer = Issuer::discover("https://cloud.google.com/iap")
         .jwks_uri("https://www.gstatic.com/iap/verify/public_key-jwk")
         .algorithms([Algorithm::ES256])
-        .accept_audience(audience);
+        .accept_audience(audience)
+        .unpublished();
     let issuer = Issuer { token_header: Some("x-goog-iap-jwt-assertion"), ..issuer };
     let segments: Vec<_> = audience.split('/').collect();
     let is_audience = match segments.as_slice() {
@@ -172,7 +173,7 @@ pub fn google_iap(audience: &str) -> Issuer {
 ///
 /// A server with this issuer alone reads tokens from that header: see
 /// [`token_from`](crate::ResourceServerBuilder::token_from) and the [guide](crate::guide::other_headers). The tokens are
-/// signed with RS256.
+/// signed with RS256. The proxy gets them for the client, so the issuer is [`unpublished`](Issuer::unpublished).
 ///
 /// 1. *Zero Trust*, *Settings*, *Team name*: the first argument.
 /// 2. *Access*, *Applications*, the application: its *Application Audience (AUD) Tag* is the second argument.
@@ -187,7 +188,8 @@ pub fn cloudflare_access(team: &str, audience_tag: &str) -> Issuer {
     let issuer = Issuer::discover(url.clone())
         .jwks_uri(format!("{url}/cdn-cgi/access/certs"))
         .algorithms([Algorithm::RS256])
-        .accept_audience(audience_tag);
+        .accept_audience(audience_tag)
+        .unpublished();
     let issuer = Issuer { token_header: Some("cf-access-jwt-assertion"), ..issuer };
     let is_tag = !audience_tag.is_empty() && audience_tag.bytes().all(|byte| byte.is_ascii_alphanumeric());
     let tag = if is_tag { audience_tag } else { "32eafc7626e974616deaf0dc3ce63d7bcbed58a2731e84d06bc3cdf1b53c4228" };

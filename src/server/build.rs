@@ -40,10 +40,11 @@ impl ResourceServerBuilder {
         let clock = Arc::clone(&self.clock);
         let verifier = Verifier::new(verifiers, opaque_route, self.max_token_length, verified, clock);
         let well_known = self.well_known(&resource)?;
-        let authorization_servers: Vec<&str> = self.issuers.iter().filter_map(Issuer::published).collect();
+        let authorization_servers: Vec<&str> = self.issuers.iter().filter_map(Issuer::published_url).collect();
         if authorization_servers.is_empty() {
             tracing::warn!(target: "mcp_bearer",
-                "no issuer is an https URL, so the metadata names no authorization server and MCP clients cannot log in");
+                "no issuer is published, so the metadata names no authorization server and MCP clients cannot log in: use the \
+                 https URL of an issuer, or call `published` for the issuer of a `TokenVerifier`");
         }
         let requested = RequestedScopes::new(&self.challenge_scopes)?;
         let published = requested.translate(&scopes_supported);

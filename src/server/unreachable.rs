@@ -49,7 +49,10 @@ pub(super) fn unreachable(issuer: &str, cause: Option<Arc<FetchError>>) -> Build
         FetchErrorKind::NoResponse => (BuildErrorKind::Unreachable, no_response(&name, &error)),
         FetchErrorKind::Status(status) => (BuildErrorKind::Unreachable, of_status(&name, status, &error)),
         FetchErrorKind::Document => (BuildErrorKind::Unreachable, document(&name, &error)),
-        FetchErrorKind::Unsendable | FetchErrorKind::Interrupted => {
+        FetchErrorKind::Unsendable
+        | FetchErrorKind::Interrupted
+        | FetchErrorKind::VerifierFailed
+        | FetchErrorKind::VerifierMisconfigured => {
             (BuildErrorKind::Unreachable, format!("the request for the keys of the issuer {name} failed"))
         }
     };

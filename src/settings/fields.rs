@@ -87,6 +87,8 @@ pub struct IssuerSettings {
     pub tenant_template: Option<TenantSettings>,
     /// Accepts only JWTs that follow RFC 9068.
     pub require_at_jwt: bool,
+    /// Leaves the issuer out of `authorization_servers` in the protected resource metadata.
+    pub unpublished: bool,
     /// Introspects tokens (RFC 7662).
     pub introspection: Option<IntrospectionSettings>,
     /// Accepts tokens without an audience that were issued to one of these clients.
@@ -235,7 +237,7 @@ pub enum IntrospectedTokens {
 read_fields!(IssuerSettings:
     url, discovery, keycloak, auth0, logto, entra, okta, cognito, google_iap, cloudflare_access, metadata_file, fixed_jwks_file, well_known_url, jwks_uri,
     key_set_lifetime_seconds, last_known_good_seconds, max_keys, max_key_set_size, algorithms, audiences, client_id_audiences,
-    scope_claims, also_issued_as, tenant_template, require_at_jwt, introspection,
+    scope_claims, also_issued_as, tenant_template, require_at_jwt, unpublished, introspection,
     dangerously_accept_clients_without_audience, dangerously_accept_missing_audience, dangerously_accept_missing_token_type,
     dangerously_accept_id_token_claims, dangerously_allow_http
 );

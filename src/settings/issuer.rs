@@ -38,6 +38,9 @@ impl IssuerSettings {
         for name in &self.also_issued_as {
             issuer = issuer.also_issued_as(name.as_str());
         }
+        if self.unpublished {
+            issuer = issuer.unpublished();
+        }
         if self.dangerously_allow_http {
             issuer = issuer.dangerously_allow_http();
         }

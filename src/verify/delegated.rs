@@ -28,6 +28,7 @@ impl IssuerVerifier {
                 let conclude = move |this: &Arc<Self>, token: &[u8], status| match status {
                     TokenStatus::Active(claims) => Verification::Done(this.check_result(claims, &verifier, &later)),
                     TokenStatus::Unsupported if is_jwt => this.explain_unsupported(&verifier, token, &later),
+                    TokenStatus::Rejected(failure) => Verification::Done(Err(this.error(failure))),
                     TokenStatus::Inactive | TokenStatus::Unsupported => {
                         Verification::Done(Err(this.error(CheckFailure::Inactive)))
                     }
@@ -63,6 +64,7 @@ impl IssuerVerifier {
             Verification::Done(match status {
                 TokenStatus::Active(_) => Ok(accepted),
                 TokenStatus::Inactive => Err(this.error(CheckFailure::Inactive)),
+                TokenStatus::Rejected(failure) => Err(this.error(failure)),
                 TokenStatus::Unsupported => Err(this.misconfigured(CANNOT_BE_REVOKED)),
             })
         })

@@ -2,8 +2,9 @@ use std::error::Error as StdError;
 use std::time::Duration;
 
 use crate::failure::{CheckError, CheckFailure, Detail};
-use crate::introspection::IntrospectionError;
+use crate::introspection::{IntrospectionError, LookupError, LookupErrorKind, TokenStatus};
 use crate::keys::KeyError;
+use crate::log::Cause;
 
 /// Why a token was not verified.
 ///
@@ -73,6 +74,22 @@ impl VerifyError {
     #[must_use]
     pub const fn kind(&self) -> VerifyErrorKind {
         self.kind
+    }
+
+    /// The status of the token of `issuer`, if this is an error of the token. The cache keeps only the failure, so the source is
+    /// logged here.
+    pub(super) fn into_status(self, issuer: &str) -> Result<TokenStatus, LookupError> {
+        let source = self.source;
+        let kind = match self.kind {
+            VerifyErrorKind::Invalid(failure) => {
+                let cause = source.as_deref().map(|source| tracing::field::display(Cause(source)));
+                tracing::debug!(target: "mcp_bearer::introspection", issuer, cause, "the token verifier rejects a token");
+                return Ok(TokenStatus::Rejected(failure));
+            }
+            VerifyErrorKind::Unavailable { retry_after } => LookupErrorKind::Unavailable { retry_after },
+            VerifyErrorKind::Misconfigured => LookupErrorKind::Misconfigured,
+        };
+        Err(LookupError { kind, source })
     }
 
     pub(super) fn about(mut self, issuer: &str, kid: Option<&str>) -> Self {

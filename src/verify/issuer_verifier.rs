@@ -36,7 +36,7 @@ pub(crate) enum Method {
     Jwt(Keys),
     /// JWTs with the issuer's keys, opaque tokens by introspection.
     JwtOrIntrospection { keys: Keys, introspector: Arc<Introspector> },
-    /// All tokens by introspection. If the authorization server cannot introspect a JWT, its signature is verified with the
+    /// All tokens by introspection, or by the application's verifier with the same cache and limits. If the authorization server cannot introspect a JWT, its signature is verified with the
     /// keys: an invalid signature then gives 401, and a valid one 503.
     Introspection { introspector: Arc<Introspector>, keys: Option<Keys> },
     /// All tokens by the application's verifier.
@@ -89,6 +89,9 @@ impl IssuerVerifier {
             (Method::Jwt(_), _) => jwt,
             (Method::JwtOrIntrospection { .. }, None) => format!("{jwt}; opaque tokens are introspected"),
             (Method::JwtOrIntrospection { .. }, Some(_)) => format!("{jwt}; all tokens are introspected too"),
+            (Method::Introspection { introspector, .. }, _) if introspector.asks_application() => {
+                "a `TokenVerifier` of the application, with a cache and limits".to_owned()
+            }
             (Method::Introspection { .. }, _) => "all tokens are introspected".to_owned(),
             (Method::Custom(_), _) => "a `TokenVerifier` of the application".to_owned(),
         };

@@ -60,7 +60,7 @@ pub use explanation::{CheckOutcome, ExplainedCheck, Explanation};
 pub(crate) use issuer_verifier::{IssuerVerifier, Method, PendingVerification, Verification, VerifyResult};
 pub(crate) use progress::CheckRecorder;
 pub use progress::TokenCheck;
-pub(crate) use token_verifier::DynVerifier;
 pub use token_verifier::TokenVerifier;
+pub(crate) use token_verifier::{DynVerifier, VerifierLookup};
 pub use verified::Verified;
 pub(crate) use verifier::{OpaqueRoute, RouteOpaque, Verifier};

@@ -1,7 +1,9 @@
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use super::{Verified, VerifyError};
+use crate::introspection::{LookupFuture, StatusLookup, TokenStatus};
 
 /// Verifies tokens with code of the application: sessions in a database, tokens of a vendor, Paseto.
 ///
@@ -60,5 +62,24 @@ pub(crate) type BoxedVerification<'a> = Pin<Box<dyn Future<Output = Result<Verif
 impl<V: TokenVerifier> DynVerifier for V {
     fn verify_boxed<'a>(&'a self, token: &'a str) -> BoxedVerification<'a> {
         Box::pin(self.verify(token))
+    }
+}
+
+/// A verifier with the cache and the limits of introspection.
+pub(crate) struct VerifierLookup {
+    /// The configured name of the issuer.
+    pub(crate) issuer: Box<str>,
+    pub(crate) verifier: Arc<dyn DynVerifier>,
+}
+
+impl StatusLookup for VerifierLookup {
+    fn look_up<'a>(&'a self, token: &'a str) -> LookupFuture<'a> {
+        Box::pin(async move {
+            let verified = self.verifier.verify_boxed(token).await;
+            match verified.and_then(|verified| verified.into_claims(&self.issuer)) {
+                Ok(claims) => Ok(TokenStatus::Active(claims)),
+                Err(error) => error.into_status(&self.issuer),
+            }
+        })
     }
 }

@@ -39,6 +39,7 @@ mod origins;
 mod other_headers;
 mod own_code;
 mod own_parts;
+mod own_verifier;
 mod providers;
 mod readiness;
 mod rejections;

@@ -46,7 +46,6 @@ const OPTIONS: &[Options] = &[
         ],
         code_only: &[
             ("with_key_source", "it is an object of the program"),
-            ("with_verifier", "it is an object of the program"),
             ("map_metadata", "it is a function"),
             ("http_client", "it is an object of the program"),
         ],
@@ -60,6 +59,17 @@ const OPTIONS: &[Options] = &[
             ("accept_client_id_as_audience", "issuers.client_id_audiences"),
         ],
         code_only: &[],
+    },
+    Options {
+        name: "Issuer",
+        file: "issuer/own_verifier.rs",
+        tables: &["issuers."],
+        renamed: &[],
+        code_only: &[
+            ("with_verifier", "it is an object of the program"),
+            ("verifier_limits", "they are for an object of the program"),
+            ("published", "other issuers are published by default"),
+        ],
     },
     Options { name: "providers", file: "issuer/providers.rs", tables: &["issuers."], renamed: &[], code_only: &[] },
     Options {

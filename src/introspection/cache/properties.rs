@@ -38,7 +38,7 @@ proptest! {
     fn large_responses_take_bounded_memory(sizes in prop::collection::vec(1_usize..65_536, 1..8), seed: u32) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         let _entered = runtime.enter();
-        let cache = ResponseCache::new(Introspection::new(ClientCredentials::basic("id", "secret")).lifetimes);
+        let cache = ResponseCache::new(Introspection::new(ClientCredentials::basic("id", "secret")).settings.lifetimes);
         let verdicts: Vec<_> = sizes.iter().map(|size| TokenStatus::Active(claims(0, *size))).collect();
         for number in 0..12_000 {
             let token = token_cache::tests::fingerprint(u64::from(seed) + number);

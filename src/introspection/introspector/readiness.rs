@@ -21,7 +21,8 @@ use crate::log::Cause;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum IntrospectionState {
-    /// The issuer's tokens are not introspected.
+    /// The issuer's tokens are not introspected, and its [`TokenVerifier`](crate::verify::TokenVerifier) has no
+    /// [limits](crate::Issuer::verifier_limits).
     NotUsed,
     /// The endpoint is not discovered yet. Not ready.
     EndpointUnknown,
@@ -70,9 +71,10 @@ impl CredentialChecks {
 
 impl Introspector {
     /// Discovers the endpoint and checks the client credentials, and waits for both. An error means that the endpoint is not
-    /// known, or that it rejects the credentials.
+    /// known, or that it rejects the credentials. Code of the application needs neither.
     pub(crate) async fn warm_up(self: &Arc<Self>, clock: &Arc<dyn Clock>) -> Result<(), Arc<FetchError>> {
-        self.client.find_endpoint().await?;
+        let Some(client) = self.endpoint() else { return Ok(()) };
+        client.find_endpoint().await?;
         if self.state() != IntrospectionState::Ready {
             let limit = self.limits.max_wait.saturating_add(self.limits.time_limit);
             let check = || Arc::clone(self).check_credentials(Arc::clone(clock));
@@ -87,6 +89,7 @@ impl Introspector {
 
     /// How long until a server without traffic has to call [`warm_up`](Self::warm_up). `None` if it need not.
     pub(crate) fn due_in(&self) -> Option<Duration> {
+        self.endpoint()?;
         let now = Instant::now().into_std();
         let progress = self.checks.lock();
         match self.state() {
@@ -98,7 +101,7 @@ impl Introspector {
     }
 
     pub(crate) fn state(&self) -> IntrospectionState {
-        if !self.client.knows_endpoint() {
+        if self.endpoint().is_some_and(|client| !client.knows_endpoint()) {
             IntrospectionState::EndpointUnknown
         } else if self.queue.rejects_credentials() {
             IntrospectionState::CredentialsRejected
@@ -115,16 +118,17 @@ impl Introspector {
     ///
     /// A failure is not reported to the circuit breaker: the token may be its cause, as it may be for made-up tokens of others.
     async fn check_credentials(self: Arc<Self>, clock: Arc<dyn Clock>) {
-        let (Some(random), Ok(endpoint)) = (random(), self.client.find_endpoint().await) else { return };
+        let (Some(client), Some(random)) = (self.endpoint(), random()) else { return };
+        let Ok(endpoint) = client.find_endpoint().await else { return };
         let token = format!("{MADE_UP}{:032x}", u128::from_ne_bytes(random));
         let now = Instant::now();
         let deadline = now.checked_add(self.limits.max_wait).unwrap_or(now);
         // While the circuit breaker is open, nothing is sent.
         let Ok(permit) = self.queue.acquire(false, deadline).await else { return };
         let sent_at = Instant::now();
-        let result = self.client.call(&endpoint, &token, self.limits.time_limit, clock.as_ref()).await;
+        let result = client.call(&endpoint, &token, self.limits.time_limit, clock.as_ref()).await;
         self.checks.lock().is_sent = true;
-        let issuer = &*self.client.issuer;
+        let issuer = &*self.events.issuer;
         match result {
             Ok(status) => {
                 permit.end(sent_at, Outcome::NotActive);
@@ -145,7 +149,7 @@ impl Introspector {
     }
 
     fn check_failed(&self, error: &Arc<FetchError>, sent_at: Instant) {
-        let (issuer, cause) = (&*self.client.issuer, Cause(error));
+        let (issuer, cause) = (&*self.events.issuer, Cause(error));
         if !matches!(error.kind(), FetchErrorKind::CredentialsRejected(_)) {
             tracing::debug!(target: "mcp_bearer::introspection", issuer, %cause,
                 "the response to a made-up token does not show whether the client credentials are accepted");
