@@ -40,6 +40,8 @@ pub enum BuildErrorKind {
     Keys,
     /// A number or a text is outside of its range, or a setting has no effect.
     Setting,
+    /// An API key cannot be used, or the file of keys cannot be read.
+    ApiKeys,
     /// A member of the protected resource metadata cannot be published (RFC 9728, section 2).
     Metadata,
     /// There is no HTTP client: the feature `reqwest` is off and none is configured, or its construction failed.

@@ -1,10 +1,9 @@
 //! Why a token is rejected: each cause has a name, a fixed sentence for the client, and a label and a sentence for the
 //! operator.
 
-use std::fmt;
-use std::time::Duration;
+mod detail;
 
-use crate::escape::shown;
+pub use detail::Detail;
 
 /// The check that an access token failed.
 ///
@@ -56,6 +55,12 @@ pub enum CheckFailure {
     Signature,
     /// The authorization server or a [`TokenVerifier`](crate::verify::TokenVerifier) says that the token is not active.
     Inactive,
+    /// The credential is not a complete [API key](crate::api_key) of this server: its prefix, its form or its checksum is wrong.
+    ApiKeyMalformed,
+    /// The [API key](crate::api_key) is not stored, or no longer.
+    ApiKeyUnknown,
+    /// The [API key](crate::api_key) has expired.
+    ApiKeyExpired,
 }
 
 impl CheckFailure {
@@ -81,6 +86,9 @@ impl CheckFailure {
         Self::UnknownKey,
         Self::Signature,
         Self::Inactive,
+        Self::ApiKeyMalformed,
+        Self::ApiKeyUnknown,
+        Self::ApiKeyExpired,
     ];
 
     /// The sentence that the client reads. It is the same for all tokens.
@@ -239,6 +247,24 @@ impl CheckFailure {
                 advice: "the token is expired, revoked or unknown at the authorization server: the client must get a new one; \
                          Keycloak says so too if the client that introspects is not in the audience of the token",
             },
+            Self::ApiKeyMalformed => Texts {
+                label: "api_key_malformed",
+                description: "The API key is malformed",
+                summary: "malformed API key",
+                advice: "check that the client sends the whole API key, as it was generated",
+            },
+            Self::ApiKeyUnknown => Texts {
+                label: "api_key_unknown",
+                description: "The API key is not valid",
+                summary: "unknown API key",
+                advice: "the key was removed, or is from another environment; give the client a key that this server stores",
+            },
+            Self::ApiKeyExpired => Texts {
+                label: "api_key_expired",
+                description: "The API key expired",
+                summary: "expired API key",
+                advice: "generate a new key with the same identity, and give it to the client",
+            },
         }
     }
 }
@@ -256,122 +282,6 @@ struct Texts {
 pub(crate) struct CheckError {
     pub(crate) failure: CheckFailure,
     pub(crate) detail: Option<Box<Detail>>,
-}
-
-/// The details of a failed check, such as the expected and the found value.
-///
-/// Texts from the request or the token are escaped and have at most 128 characters.
-#[non_exhaustive]
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Detail {
-    /// The request or the token has another value than the configuration. Several values are separated by commas.
-    Mismatch {
-        /// The configured values.
-        expected: Box<str>,
-        /// The value in the request or in the token.
-        found: Box<str>,
-    },
-    /// The access token does not grant the required scopes. Scopes are separated by spaces.
-    Scopes {
-        /// The scopes that the request needs. If there are alternatives, the first of them.
-        required: Box<str>,
-        /// The scopes of the token.
-        granted: Box<str>,
-    },
-    /// The token is longer than accepted, in bytes.
-    Length {
-        /// The length of the token.
-        length: usize,
-        /// The configured `max_token_length`.
-        limit: usize,
-    },
-    /// The token expired this long ago, and longer ago than the clock skew.
-    Expired {
-        /// The time since `exp`.
-        ago: Duration,
-        /// The configured `clock_skew`.
-        skew: Duration,
-    },
-    /// `nbf` or `iat` is in the future, by more than the clock skew.
-    NotYetValid {
-        /// The time until the token is valid.
-        ahead: Duration,
-        /// The configured `clock_skew`.
-        skew: Duration,
-    },
-    /// The time from `iat` to `exp` is too long.
-    Lifetime {
-        /// The lifetime of the token.
-        lifetime: Duration,
-        /// The configured `max_token_lifetime`.
-        limit: Duration,
-    },
-    /// The claim with this name is missing or has a wrong type.
-    Claim(&'static str),
-    /// A fixed sentence that says more than the cause.
-    Note(&'static str),
-}
-
-impl Detail {
-    /// A [`Detail::Mismatch`] of texts that are escaped and cut here.
-    pub(crate) fn mismatch<'e, 'f>(
-        expected: impl IntoIterator<Item = &'e str>,
-        found: impl IntoIterator<Item = &'f str>,
-    ) -> Box<Self> {
-        Box::new(Self::Mismatch { expected: shown(expected, ", "), found: shown(found, ", ") })
-    }
-
-    /// A [`Detail::Scopes`] of texts that are escaped and cut here.
-    pub(crate) fn scopes<'r, 'g>(
-        required: impl IntoIterator<Item = &'r str>,
-        granted: impl IntoIterator<Item = &'g str>,
-    ) -> Box<Self> {
-        Box::new(Self::Scopes { required: shown(required, " "), granted: shown(granted, " ") })
-    }
-
-    /// The expected value. `None` if the detail is not a comparison of texts.
-    #[must_use]
-    pub fn expected(&self) -> Option<&str> {
-        match self {
-            Self::Mismatch { expected, .. } | Self::Scopes { required: expected, .. } => Some(expected),
-            _ => None,
-        }
-    }
-
-    /// The value that was found. `None` if the detail is not a comparison of texts.
-    #[must_use]
-    pub fn found(&self) -> Option<&str> {
-        match self {
-            Self::Mismatch { found, .. } | Self::Scopes { granted: found, .. } => Some(found),
-            _ => None,
-        }
-    }
-}
-
-impl fmt::Display for Detail {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Mismatch { expected, found } => write!(f, "expected {expected:?}, found {found:?}"),
-            Self::Scopes { required, granted } => write!(f, "required {required:?}, granted {granted:?}"),
-            Self::Length { length, limit } => {
-                write!(f, "the token has {length} bytes; `max_token_length` is {limit}")
-            }
-            Self::Expired { ago, skew } => {
-                write!(f, "the token expired {} s ago; `clock_skew` is {skew:?}", ago.as_secs())
-            }
-            // Rounded up, so that it never says 0 s.
-            Self::NotYetValid { ahead, skew } => write!(
-                f,
-                "`nbf` or `iat` is {} s ahead of the clock of this machine, which may be behind; `clock_skew` is {skew:?}",
-                ahead.saturating_add(Duration::from_nanos(999_999_999)).as_secs()
-            ),
-            Self::Lifetime { lifetime, limit } => {
-                write!(f, "the token is valid for {} s; `max_token_lifetime` is {limit:?}", lifetime.as_secs())
-            }
-            Self::Claim(name) => write!(f, "the claim \"{name}\" is missing or has a wrong type"),
-            Self::Note(note) => f.write_str(note),
-        }
-    }
 }
 
 impl From<CheckFailure> for CheckError {

@@ -10,6 +10,7 @@
 //! | configure Keycloak, Auth0, Logto, Entra ID, Okta, Cognito or another authorization server | [`authorization_servers`] |
 //! | accept opaque tokens, or notice revocation | [`introspection`] |
 //! | accept sessions of a database, or tokens of a vendor | [`own_verifier`] |
+//! | accept API keys beside access tokens | [`api_keys`] |
 //! | know what is cached, and what a request costs | [`caching`] |
 //! | survive outages and key rotation | [`outages`] |
 //! | start without the authorization server, and answer readiness probes | [`startup`] |
@@ -63,6 +64,9 @@ pub mod introspection {}
 
 #[doc = include_str!("guide/own_verifier.md")]
 pub mod own_verifier {}
+
+#[doc = include_str!("guide/api_keys.md")]
+pub mod api_keys {}
 
 #[doc = include_str!("guide/caching.md")]
 pub mod caching {}

@@ -51,6 +51,7 @@
 //! | know what is checked, and in which order | [`verify`] |
 //! | know the response to each rejected request | [`bearer`], [`Rejection`] |
 //! | verify opaque tokens, and detect revocation | [`introspection`] |
+//! | accept API keys | [`api_key`] |
 //! | publish metadata | [`resource`] |
 //! | start while an issuer is down, and answer readiness probes | [`ResourceServerBuilder::build_lazy`], [`ResourceServer::health`] |
 //! | bring an HTTP client, a key source, a token verifier or a clock | [`http_client`], [`keys::KeySource`], [`verify::TokenVerifier`], [`Clock`] |
@@ -84,6 +85,7 @@
 //! Without `axum`, the layers and the metadata service work with any tower server.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+pub mod api_key;
 #[cfg(feature = "axum")]
 mod axum;
 pub mod bearer;

@@ -90,6 +90,15 @@ impl AuthInfo {
         self.claims.kind()
     }
 
+    /// The name of the API key that the caller presented, for logs and statistics. `None` for other credentials. Who calls is the
+    /// [`subject`](Self::subject), which several keys may share.
+    #[must_use]
+    pub fn api_key_name(&self) -> Option<&str> {
+        // The claims of other credentials may have any member.
+        let is_key = self.kind() == CredentialKind::ApiKey;
+        self.claims().get(Claims::API_KEY_NAME).filter(|_| is_key)?.as_str()
+    }
+
     /// The issuer identifier of the authorization server that issued the access token (`iss`). `None` if the credentials do
     /// not name one. JWTs and introspected tokens always have one.
     #[must_use]

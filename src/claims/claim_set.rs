@@ -40,6 +40,9 @@ struct ClaimsDocument {
 }
 
 impl Claims {
+    /// The member with the name of an API key, in the claims of one.
+    pub(crate) const API_KEY_NAME: &str = "api_key_name";
+
     /// Reads claims from their JSON text.
     ///
     /// # Errors

@@ -1,9 +1,9 @@
 //! The cryptography backend AWS-LC, through the crate `aws-lc-rs`.
 
-use aws_lc_rs::hmac;
 use aws_lc_rs::rand::{self, SystemRandom};
 use aws_lc_rs::rsa::PublicKeyComponents;
 use aws_lc_rs::signature::{self, EcdsaKeyPair, Ed25519KeyPair, ParsedPublicKey, RsaKeyPair};
+use aws_lc_rs::{constant_time, digest, hmac};
 use rustls_pki_types::PrivatePkcs8KeyDer;
 use rustls_pki_types::pem::PemObject as _;
 
@@ -122,4 +122,14 @@ impl Hmac {
 pub(crate) fn random<const LENGTH: usize>() -> Option<[u8; LENGTH]> {
     let mut bytes = [0; LENGTH];
     rand::fill(&mut bytes).ok().map(|()| bytes)
+}
+
+/// The SHA-256 digest of `message` (FIPS 180-4). `None` only in a build without a cryptography backend.
+pub(crate) fn sha256(message: &[u8]) -> Option<[u8; 32]> {
+    digest::digest(&digest::SHA256, message).as_ref().try_into().ok()
+}
+
+/// Whether two digests are equal, compared in constant time.
+pub(crate) fn digests_equal(a: &[u8; 32], b: &[u8; 32]) -> bool {
+    constant_time::verify_slices_are_equal(a, b).is_ok()
 }

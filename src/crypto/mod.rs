@@ -1,4 +1,4 @@
-//! The cryptography of the crate: signatures, HMAC-SHA-256, and random bytes.
+//! The cryptography of the crate: signatures, HMAC-SHA-256, SHA-256, and random bytes.
 //!
 //! Each cryptography backend has its own file with the same items. Only that file and the module `testing` use its
 //! crates. If the features `aws-lc-rs` and `rust-crypto` are both enabled, `aws-lc-rs` is used. A build without a
@@ -11,7 +11,7 @@ mod algorithm;
 mod backend;
 
 pub use algorithm::{Algorithm, AllowedAlgorithms, UnknownAlgorithm};
-pub(crate) use backend::{Hmac, MAX_RSA_BITS, PublicKey, SigningKey, random};
+pub(crate) use backend::{Hmac, MAX_RSA_BITS, PublicKey, SigningKey, digests_equal, random, sha256};
 
 /// The HMAC-SHA-256 of a token or of a session id, under a key that only this server knows.
 pub(crate) type Fingerprint = [u8; 32];
@@ -39,5 +39,23 @@ mod tests {
         assert!(!other.verifies(b"message", &tag) && !hmac.verifies(b"massage", &tag));
         assert!(!hmac.verifies(b"message", &tag[..31]) && !hmac.verifies(b"message", &[]));
         assert!(!hmac.verifies(b"message", &[&tag[..], &[0]].concat()));
+    }
+
+    #[test]
+    fn sha256_has_the_published_value() {
+        let digest = sha256(b"abc").unwrap();
+        let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(hex, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    }
+
+    #[test]
+    fn digests_are_equal_only_if_all_bytes_are() {
+        let digest = sha256(b"abc").unwrap();
+        assert!(digests_equal(&digest, &digest));
+        for at in 0..32 {
+            let mut other = digest;
+            other[at] ^= 1;
+            assert!(!digests_equal(&digest, &other), "byte {at}");
+        }
     }
 }

@@ -53,3 +53,11 @@ impl Hmac {
 pub(crate) const fn random<const LENGTH: usize>() -> Option<[u8; LENGTH]> {
     None
 }
+
+pub(crate) const fn sha256(_: &[u8]) -> Option<[u8; 32]> {
+    None
+}
+
+pub(crate) const fn digests_equal(_: &[u8; 32], _: &[u8; 32]) -> bool {
+    false
+}

@@ -2,9 +2,10 @@
 //! RustCrypto project. HMAC and random bytes come from the crates `hmac`, `sha2` and `getrandom`.
 
 use hmac::Mac as _;
+use hmac::digest::CtOutput;
 use jsonwebtoken::crypto::rust_crypto::DEFAULT_PROVIDER;
 use jsonwebtoken::{DecodingKey, EncodingKey};
-use sha2::Sha256;
+use sha2::{Digest as _, Sha256};
 
 use super::{Algorithm, Fingerprint};
 
@@ -111,4 +112,15 @@ impl Hmac {
 pub(crate) fn random<const LENGTH: usize>() -> Option<[u8; LENGTH]> {
     let mut bytes = [0; LENGTH];
     getrandom::getrandom(&mut bytes).ok().map(|()| bytes)
+}
+
+/// The SHA-256 digest of `message` (FIPS 180-4). `None` only in a build without a cryptography backend.
+#[expect(clippy::unnecessary_wraps, reason = "`none.rs` has the same function, and returns `None`")]
+pub(crate) fn sha256(message: &[u8]) -> Option<[u8; 32]> {
+    Some(Sha256::digest(message).into())
+}
+
+/// Whether two digests are equal, compared in constant time.
+pub(crate) fn digests_equal(a: &[u8; 32], b: &[u8; 32]) -> bool {
+    CtOutput::<Sha256>::new((*a).into()) == CtOutput::new((*b).into())
 }

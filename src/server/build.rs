@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::upkeep::Upkeep;
 use super::{ResourceServer, ResourceServerBuilder};
+use crate::api_key::{ApiKeyTable, ApiKeys};
 use crate::bearer::{CredentialHeaders, Guard};
 use crate::claims::{AcceptedAudiences, MAX_SKEW};
 use crate::error::{BuildError, BuildErrorKind, SetterMistake, check_range, first_mistake};
@@ -39,6 +40,7 @@ impl ResourceServerBuilder {
         let verified = self.verified_tokens(&verifiers, &events)?;
         let clock = Arc::clone(&self.clock);
         let verifier = Verifier::new(verifiers, opaque_route, self.max_token_length, verified, clock);
+        let verifier = verifier.with_api_keys(self.api_key_table()?);
         let well_known = self.well_known(&resource)?;
         let authorization_servers: Vec<&str> = self.issuers.iter().filter_map(Issuer::published_url).collect();
         if authorization_servers.is_empty() {
@@ -89,7 +91,8 @@ impl ResourceServerBuilder {
 
     /// Where the credentials are.
     pub(super) fn credential_headers(&self) -> Result<CredentialHeaders, BuildError> {
-        CredentialHeaders::new(self.token_header()?, None, MCP_HEADERS)
+        let key_header = self.api_keys.as_ref().and_then(ApiKeys::header_name);
+        CredentialHeaders::new(self.token_header()?, key_header, MCP_HEADERS)
     }
 
     pub(super) fn resource_url(&self) -> Result<ResourceUrl, BuildError> {
@@ -144,7 +147,7 @@ impl ResourceServerBuilder {
     }
 
     fn verifiers(&self, resource: &ResourceUrl) -> Result<Vec<Arc<IssuerVerifier>>, BuildError> {
-        if self.issuers.is_empty() {
+        if self.issuers.is_empty() && self.api_keys.is_none() {
             return Err(BuildError::issuer(
                 "no issuer is configured; call `issuer` with the authorization server whose tokens are accepted",
             ));
@@ -196,6 +199,14 @@ impl ResourceServerBuilder {
             )),
             _ => Ok(tokens),
         }
+    }
+
+    fn api_key_table(&self) -> Result<Option<Arc<ApiKeyTable>>, BuildError> {
+        let Some(keys) = &self.api_keys else { return Ok(None) };
+        let implied = self.implications.iter().flat_map(|(scope, implied)| std::iter::once(scope).chain(implied));
+        let known = self.scopes_supported.iter().chain(implied.filter(|_| !self.scopes_supported.is_empty()));
+        let known = known.map(|scope| scope.as_str().into()).collect();
+        ApiKeyTable::new(keys.clone(), known).map(|table| Some(Arc::new(table)))
     }
 
     /// The issuer of opaque tokens. It must be unambiguous.

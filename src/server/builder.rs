@@ -3,6 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::ResourceServer;
+use crate::api_key::ApiKeys;
 use crate::claims::DEFAULT_SKEW;
 use crate::clock::{Clock, SystemClock};
 use crate::error::BuildError;
@@ -59,6 +60,7 @@ pub struct ResourceServerBuilder {
     pub(super) verified_tokens: Option<usize>,
     pub(super) verification_timeout: Duration,
     pub(super) observers: Vec<Arc<dyn Observer>>,
+    pub(super) api_keys: Option<ApiKeys>,
     /// Log lines leave out what a token contains.
     pub(super) claims_omitted: bool,
 }
@@ -95,11 +97,13 @@ impl ResourceServerBuilder {
             verified_tokens: None,
             verification_timeout: DEFAULT_VERIFICATION_TIMEOUT,
             observers: Vec::new(),
+            api_keys: None,
             claims_omitted: false,
         }
     }
 
-    /// Accepts the tokens of this authorization server. Call it once for each authorization server. At least one is needed.
+    /// Accepts the tokens of this authorization server. Call it once for each authorization server. At least one is needed, unless
+    /// the server accepts [API keys](Self::api_keys).
     pub fn issuer(mut self, issuer: Issuer) -> Self {
         self.issuers.push(issuer);
         self
@@ -118,6 +122,16 @@ impl ResourceServerBuilder {
     /// ```
     pub fn route_opaque<I: AsRef<str>>(mut self, route: impl Fn(&str) -> Option<I> + Send + Sync + 'static) -> Self {
         self.route_opaque = Some(Arc::new(move |token| route(token).map(|issuer| issuer.as_ref().into())));
+        self
+    }
+
+    /// Accepts [API keys](crate::api_key) beside access tokens. A second call replaces the keys of the first.
+    ///
+    /// A key is sent like an access token, as `Authorization: Bearer mcpk_...`. Layers require scopes of a key as of a token. If
+    /// `scopes_supported` is set, a key with another scope is an error of the build. The metadata does not mention keys. Without
+    /// an issuer it names no authorization server, and clients cannot log in.
+    pub fn api_keys(mut self, keys: ApiKeys) -> Self {
+        self.api_keys = Some(keys);
         self
     }
 
@@ -340,7 +354,8 @@ impl ResourceServerBuilder {
         Ok(server)
     }
 
-    /// Builds the server without I/O, so that it starts while an issuer is down.
+    /// Builds the server without a request to an issuer, so that it starts while an issuer is down. A file of
+    /// [API keys](Self::api_keys) is read.
     ///
     /// In a tokio runtime, a background task then fetches the keys and the introspection endpoint until they are available, with
     /// a back-off of up to a minute. It does so again if they become unavailable later, so a server without traffic becomes ready

@@ -187,6 +187,15 @@ impl ResourceServer {
         self.verifier.forget(token.as_bytes());
     }
 
+    /// Reads the file of [API keys](crate::api_key::ApiKeys::from_file) again, for example after a signal. The calling thread
+    /// waits for the file. Does nothing without a file.
+    ///
+    /// # Errors
+    /// [`BuildErrorKind::ApiKeys`] if the file cannot be read, or with all mistakes in it. The previous keys stay in use.
+    pub fn reload_api_keys(&self) -> Result<(), BuildError> {
+        self.verifier.api_keys().map_or(Ok(()), |keys| keys.reload())
+    }
+
     /// Explains why a token is accepted or rejected: the outcome of each check, and what to do about the one that failed.
     ///
     /// It runs the checks of a request, with the same caches, fetches and limits. It makes no event, no metric and no negative
@@ -237,6 +246,7 @@ impl ResourceServer {
             target: "mcp_bearer",
             resource = &*self.guard.events.resource, metadata_url = &*self.guard.metadata_url,
             issuers = issuers.join("; "), cached_tokens = self.verifier.cached_tokens(),
+            api_keys = self.verifier.api_keys().map(|keys| keys.len()),
             "this server verifies access tokens for the resource"
         );
     }

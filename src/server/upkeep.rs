@@ -1,6 +1,7 @@
 //! The background task of a server: it fetches what is missing, so that a server without traffic becomes ready and stays ready.
 
-use std::future::{Future as _, poll_fn};
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::Poll;
@@ -23,22 +24,30 @@ impl Drop for RunningTask {
     }
 }
 
+/// The upkeep of one issuer, or of the API keys.
+type KeptPart = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 impl Upkeep {
     /// Starts the task, unless it runs. It ends soon after the last clone of the server and of its layers is dropped. Does nothing
     /// outside a tokio runtime.
     pub(super) fn start(&self, verifier: &Arc<Verifier>, clock: &Arc<dyn Clock>) {
         let issuers: Vec<_> = verifier.issuers().iter().filter(|issuer| needs_upkeep(issuer)).cloned().collect();
+        let key_file = verifier.api_keys().filter(|keys| keys.has_file()).cloned();
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        if issuers.is_empty() || self.0.swap(true, Ordering::SeqCst) {
+        if (issuers.is_empty() && key_file.is_none()) || self.0.swap(true, Ordering::SeqCst) {
             return;
         }
         let (verifier, clock, running) =
             (Arc::downgrade(verifier), Arc::clone(clock), RunningTask(Arc::clone(&self.0)));
         runtime.spawn(async move {
             let _running = running;
-            let keep = |issuer| Box::pin(keep_ready(issuer, verifier.clone(), Arc::clone(&clock)));
+            let keep = |issuer| -> KeptPart { Box::pin(keep_ready(issuer, verifier.clone(), Arc::clone(&clock))) };
             // An issuer that is slow must not delay the others.
             let mut kept: Vec<_> = issuers.into_iter().map(keep).collect();
+            let verifier = verifier.clone();
+            kept.extend(
+                key_file.map(|keys| -> KeptPart { Box::pin(keys.follow_file(move || verifier.strong_count() > 0)) }),
+            );
             poll_fn(|cx| {
                 kept.retain_mut(|kept| kept.as_mut().poll(cx).is_pending());
                 if kept.is_empty() { Poll::Ready(()) } else { Poll::Pending }

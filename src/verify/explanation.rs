@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::progress::CheckRecord;
-use super::{CheckRecorder, TokenCheck, Verifier, VerifyError, VerifyErrorKind};
+use super::{CheckRecorder, Credential, TokenCheck, Verifier, VerifyError, VerifyErrorKind};
 use crate::log::Cause;
 
 /// Why a token is accepted or rejected: the result of [`ResourceServer::explain`](crate::ResourceServer::explain).
@@ -66,28 +66,30 @@ impl Verifier {
     /// Runs the checks of a request, and records them.
     pub(crate) async fn explain(self: &Arc<Self>, token: &[u8]) -> Explanation {
         let progress = CheckRecorder::recorded();
-        let result = self.verify_with(token, &progress).finish().await;
+        let result = self.verify_with(Credential::Token(token), &progress).finish().await;
         let CheckRecord { reached, current } = progress.take();
         let error = result.as_ref().err();
         let issuer = match &result {
             Ok(claims) => claims.issuer(),
             Err(error) => error.issuer.as_deref(),
         };
+        let is_api_key = reached.contains(&TokenCheck::ApiKey);
         let explained = |check: TokenCheck| {
             let failed = error.filter(|_| current == Some(check));
             let outcome = match failed.map(VerifyError::kind) {
                 Some(VerifyErrorKind::Invalid(_)) => CheckOutcome::Failed,
                 Some(_) => CheckOutcome::Undecided,
                 None if reached.contains(&check) => CheckOutcome::Passed,
-                None if error.is_some() => CheckOutcome::NotReached,
+                None if error.is_some() && !is_api_key => CheckOutcome::NotReached,
                 None => CheckOutcome::NotNeeded,
             };
             ExplainedCheck { check, outcome, problem: failed.map(FailedCheck::new) }
         };
+        let checks = TokenCheck::ALL.iter().filter(|check| is_api_key || **check != TokenCheck::ApiKey);
         Explanation {
             accepted: result.is_ok(),
             issuer: issuer.map(Box::from),
-            checks: TokenCheck::ALL.iter().map(|check| explained(*check)).collect(),
+            checks: checks.map(|check| explained(*check)).collect(),
         }
     }
 }
@@ -105,7 +107,8 @@ impl Explanation {
         self.issuer.as_deref()
     }
 
-    /// All checks, in the order of the table in [`verify`](crate::verify).
+    /// All checks, in the order of the table in [`verify`](crate::verify). The last one, [`TokenCheck::ApiKey`], is present only
+    /// for an API key.
     #[must_use]
     pub fn checks(&self) -> &[ExplainedCheck] {
         &self.checks

@@ -37,6 +37,8 @@ pub enum TokenCheck {
     Signature,
     /// Row 11: revocation.
     Revocation,
+    /// The form, the digest and the expiry of an [API key](crate::api_key), which passes no other row than the first.
+    ApiKey,
 }
 
 /// Records which checks a token has reached, if an explanation is asked for. For a request it records nothing.
@@ -66,6 +68,7 @@ impl TokenCheck {
         Self::Key,
         Self::Signature,
         Self::Revocation,
+        Self::ApiKey,
     ];
 
     /// The requirement of the check, as a sentence.
@@ -84,6 +87,7 @@ impl TokenCheck {
             Self::Key => "the issuer has the key that the token names",
             Self::Signature => "the signature is valid",
             Self::Revocation => "the token is not revoked",
+            Self::ApiKey => "the API key is known and has not expired",
         }
     }
 
@@ -145,8 +149,9 @@ impl CheckRecorder {
     /// The cached result of a token says that its rows 2 to 4, 9 and 10 passed, and rows 5 to 8 have passed now.
     pub(super) fn cached(&self) {
         if let Some(mut record) = self.record() {
-            let cached =
-                TokenCheck::ALL.iter().filter(|check| !matches!(check, TokenCheck::Delegated | TokenCheck::Revocation));
+            let cached = TokenCheck::ALL
+                .iter()
+                .filter(|check| !matches!(check, TokenCheck::Delegated | TokenCheck::Revocation | TokenCheck::ApiKey));
             cached.for_each(|check| record.begin(*check));
         }
     }

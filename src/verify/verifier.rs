@@ -4,10 +4,11 @@ use std::sync::Arc;
 use serde::de::IgnoredAny;
 use tracing::Instrument as _;
 
-use super::issuer_verifier::Step;
+use super::issuer_verifier::{Accepted, Step};
 use super::{
     CheckRecorder, Credential, IssuerVerifier, TokenCheck, Verification, VerifiedTokens, VerifyError, VerifyErrorKind,
 };
+use crate::api_key::ApiKeyTable;
 use crate::claims::Claims;
 use crate::clock::Clock;
 use crate::failure::{CheckFailure, Detail};
@@ -28,6 +29,7 @@ pub(crate) struct Verifier {
     opaque: OpaqueRoute,
     max_token_length: usize,
     cache: Option<Arc<VerifiedTokens>>,
+    api_keys: Option<Arc<ApiKeyTable>>,
     pub(super) clock: Arc<dyn Clock>,
 }
 
@@ -55,7 +57,13 @@ impl Verifier {
         let algorithms = issuers.iter().filter(|issuer| issuer.keys().is_some()).map(|issuer| issuer.algorithms);
         let algorithms = algorithms.fold(AllowedAlgorithms::from_iter([]), AllowedAlgorithms::union);
         let delegates_jwts = issuers.iter().any(|issuer| issuer.keys().is_none());
-        Self { issuers, algorithms, delegates_jwts, opaque, max_token_length, cache: cache.map(Arc::new), clock }
+        let cache = cache.map(Arc::new);
+        Self { issuers, algorithms, delegates_jwts, opaque, max_token_length, cache, api_keys: None, clock }
+    }
+
+    /// Accepts API keys as well.
+    pub(crate) fn with_api_keys(self, api_keys: Option<Arc<ApiKeyTable>>) -> Self {
+        Self { api_keys, ..self }
     }
 
     /// Verifies the credentials of a request.
@@ -63,15 +71,12 @@ impl Verifier {
     /// A panic in code of the application (token verifiers, key sources, HTTP clients, clocks, `route_opaque`) becomes an
     /// error. It leaves nothing half-changed: the crate calls no such code while it holds a lock.
     pub(crate) fn verify(self: &Arc<Self>, credential: Credential<'_>) -> Verification {
-        match credential {
-            Credential::Token(token) => self.verify_with(token, &CheckRecorder::none()),
-            // No issuer accepts API keys.
-            Credential::ApiKey(_) => Verification::Done(Err(CheckFailure::Issuer.into())),
-        }
+        self.verify_with(credential, &CheckRecorder::none())
     }
 
-    /// Verifies a token, with a record of the checks if `progress` has one.
-    pub(super) fn verify_with(self: &Arc<Self>, token: &[u8], progress: &CheckRecorder) -> Verification {
+    /// The same, with a record of the checks if `progress` has one.
+    pub(super) fn verify_with(self: &Arc<Self>, credential: Credential<'_>, progress: &CheckRecorder) -> Verification {
+        let token = credential.as_bytes();
         // The span is disabled unless a subscriber asks for it.
         let span = tracing::debug_span!(target: "mcp_bearer::verification", "verify_token");
         let verify = || {
@@ -79,6 +84,9 @@ impl Verifier {
             // Row 1 of the table, for opaque tokens as well, and before the token is hashed for the cache.
             progress.begin(TokenCheck::Length);
             self.check_length(token.len())?;
+            if let Some(keys) = self.api_keys.as_ref().filter(|keys| self.is_api_key(credential, keys)) {
+                return self.verify_api_key(token, keys, progress);
+            }
             match &self.cache {
                 Some(cache) => cache.verify(token, &self.clock, progress, || self.verify_uncached(token, progress)),
                 None => self.verify_uncached(token, progress),
@@ -102,6 +110,10 @@ impl Verifier {
         &self.issuers
     }
 
+    pub(crate) const fn api_keys(&self) -> Option<&Arc<ApiKeyTable>> {
+        self.api_keys.as_ref()
+    }
+
     /// How many verified tokens are cached at most.
     pub(crate) fn cached_tokens(&self) -> usize {
         self.cache.as_ref().map_or(0, |cache| cache.capacity())
@@ -120,6 +132,17 @@ impl Verifier {
         for introspector in self.issuers.iter().filter_map(|issuer| issuer.introspector()) {
             introspector.forget(token);
         }
+    }
+
+    /// Whether only an API key can be valid: in the header for API keys, with their prefix, or on a server without an issuer.
+    fn is_api_key(&self, credential: Credential<'_>, keys: &ApiKeyTable) -> bool {
+        matches!(credential, Credential::ApiKey(_)) || keys.is_key(credential.as_bytes()) || self.issuers.is_empty()
+    }
+
+    fn verify_api_key(&self, key: &[u8], keys: &ApiKeyTable, progress: &CheckRecorder) -> Step {
+        progress.begin(TokenCheck::ApiKey);
+        let claims = keys.verify(key, self.clock.since_epoch())?;
+        Ok(Verification::Done(Ok(Accepted { claims, signature: None })))
     }
 
     /// Row 1 of the table: rejects tokens that are too long.

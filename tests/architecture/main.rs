@@ -38,6 +38,7 @@ const ORDER: &[&str] = &[
     "discovery",
     "keys",
     "introspection",
+    "api_key",
     // rank 3: verification, and the issuers that are configured for it
     "verify",
     "issuer",
@@ -74,7 +75,7 @@ const FOREIGN_CRATES: &[(&str, &[&str])] = &[
     ("sha2::", &["crypto/rust_crypto.rs"]),
     ("quick_cache::", &["token_cache.rs"]),
     ("schemars::", &["settings/schema.rs"]),
-    ("zeroize::", &["introspection/credentials.rs", "settings/secret.rs"]),
+    ("zeroize::", &["api_key/key.rs", "introspection/credentials.rs", "settings/secret.rs"]),
     ("reqwest::", &["http_client/reqwest.rs", "http_client/mod.rs"]),
     ("axum::", &["axum.rs", "testing/issuer.rs", "testing/socket.rs"]),
     ("clap::", &["bin/mcp-bearer/command_line.rs"]),

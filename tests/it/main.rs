@@ -10,6 +10,7 @@
     reason = "the test data is known"
 )]
 
+mod api_keys;
 mod authenticate;
 mod bearer;
 mod capture;

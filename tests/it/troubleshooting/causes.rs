@@ -9,10 +9,11 @@ use axum::routing::any;
 use bytes::Bytes;
 use futures_util::stream;
 use http::{HeaderValue, Request, Response, header};
+use mcp_bearer::api_key::{ApiKey, ApiKeys};
 use mcp_bearer::introspection::ClientCredentials;
 use mcp_bearer::mcp::{McpLayer, McpScopes};
 use mcp_bearer::testing::{Endpoint, Fault, TestIssuer};
-use mcp_bearer::{AuthInfo, Rejection, ResourceServer, ResourceServerBuilder};
+use mcp_bearer::{AuthInfo, Clock as _, Rejection, ResourceServer, ResourceServerBuilder};
 use rmcp::ServiceExt as _;
 use rmcp::model::CallToolRequestParams;
 use serde_json::json;
@@ -34,6 +35,7 @@ pub async fn observe() -> Observed {
     let fixture = Fixture::new().await;
     credentials(&mut observed, &fixture).await;
     tokens(&mut observed, &fixture).await;
+    api_keys(&mut observed, &fixture).await;
     outages(&mut observed).await;
     operations(&mut observed, &fixture).await;
     lists(&mut observed, &fixture).await;
@@ -114,6 +116,16 @@ async fn tokens(observed: &mut Observed, fixture: &Fixture) {
 
 fn server(fixture: &Fixture) -> ResourceServerBuilder {
     ResourceServer::builder(RESOURCE).issuer(fixture.issuer.issuer()).clock(fixture.clock.clone())
+}
+
+async fn api_keys(observed: &mut Observed, fixture: &Fixture) {
+    let (expired, unknown) = (ApiKey::generate().unwrap(), ApiKey::generate().unwrap());
+    let keys = ApiKeys::new().key(expired.stored_as("ci").expires_at(fixture.clock.now()));
+    let app = App::new(server(fixture).api_keys(keys).build().await.unwrap().bearer_layer());
+    for token in ["mcpk_short", unknown.expose(), expired.expose()] {
+        observed.skip();
+        observed.answer(&app.with_token(token).await);
+    }
 }
 
 async fn outages(observed: &mut Observed) {

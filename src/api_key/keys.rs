@@ -1,0 +1,103 @@
+use std::fmt;
+use std::path::PathBuf;
+
+use super::form::DEFAULT_PREFIX;
+use super::stored::StoredKey;
+
+/// The API keys that a server accepts, for [`ResourceServerBuilder::api_keys`](crate::ResourceServerBuilder::api_keys).
+///
+/// Keys may be in the code and in a file at once. The setters do not fail: `build` reports all mistakes in all keys.
+///
+/// ```
+/// use mcp_bearer::ResourceServer;
+/// use mcp_bearer::api_key::{ApiKeys, StoredKey};
+///
+/// // `mcp-bearer key new --name ci --scope notes:read` prints these values.
+/// let digest = "f0e4c2f76c58916ec258f246851bea091d14d4247a2fc3e18694461b1816e13b";
+/// let ci = StoredKey::new("ci", "mcpk_0123456789AB", digest).scopes(["notes:read"]);
+/// let builder = ResourceServer::builder("https://mcp.example.com/mcp").api_keys(ApiKeys::new().key(ci));
+/// ```
+#[derive(Clone)]
+#[must_use]
+pub struct ApiKeys {
+    pub(super) prefix: Box<str>,
+    pub(super) keys: Vec<StoredKey>,
+    pub(super) file: Option<PathBuf>,
+    header: Option<Box<str>>,
+}
+
+impl ApiKeys {
+    /// No key yet.
+    pub fn new() -> Self {
+        Self { prefix: DEFAULT_PREFIX.into(), keys: Vec::new(), file: None, header: None }
+    }
+
+    /// The keys in a file, which is read when the server is built, and again when it changes.
+    ///
+    /// Each line is what `mcp-bearer key new` prints, see [`StoredKey`]. Empty lines and lines that start with `#` are ignored.
+    /// The file has at most 16 MiB. A mistake in one line is an error of the build, which names all lines with mistakes.
+    ///
+    /// In a tokio runtime, a background task compares the content with the last one every 5 s. Added keys are accepted and removed
+    /// keys are rejected from then on. If the new content has a mistake or cannot be read, the previous keys stay in use, and the
+    /// log warns once, with all lines. [`ResourceServer::reload_api_keys`](crate::ResourceServer::reload_api_keys) reads it at
+    /// once. Write the new content to another file, and rename that file, so that the server never reads a part of it.
+    ///
+    /// ```no_run
+    /// use mcp_bearer::ResourceServer;
+    /// use mcp_bearer::api_key::ApiKeys;
+    ///
+    /// let keys = ApiKeys::from_file("/etc/notes/api_keys.jsonl");
+    /// let builder = ResourceServer::builder("https://mcp.example.com/mcp").api_keys(keys);
+    /// ```
+    pub fn from_file(path: impl Into<PathBuf>) -> Self {
+        Self { file: Some(path.into()), ..Self::new() }
+    }
+
+    /// Adds a key.
+    pub fn key(mut self, key: StoredKey) -> Self {
+        self.keys.push(key);
+        self
+    }
+
+    /// Accepts keys in this header as well, for clients that cannot send `Authorization`. Its value is the key alone.
+    ///
+    /// In this header only an API key is accepted, and never an access token. A request with both this header and
+    /// `Authorization` gets 400. `build` rejects the name of a header that has another meaning.
+    ///
+    /// ```
+    /// use mcp_bearer::api_key::ApiKeys;
+    ///
+    /// let keys = ApiKeys::from_file("/etc/notes/api_keys.jsonl").header("x-api-key");
+    /// ```
+    pub fn header(mut self, name: impl Into<Box<str>>) -> Self {
+        self.header = Some(name.into());
+        self
+    }
+
+    pub(crate) fn header_name(&self) -> Option<&str> {
+        self.header.as_deref()
+    }
+
+    /// Sets the prefix of all keys: `mcpk` by default. [`ApiKey::generate_with_prefix`](super::ApiKey::generate_with_prefix)
+    /// describes what it may be. A key with another prefix is not an API key for this server.
+    pub fn prefix(mut self, prefix: impl Into<Box<str>>) -> Self {
+        self.prefix = prefix.into();
+        self
+    }
+}
+
+impl Default for ApiKeys {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for ApiKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ApiKeys")
+            .field("prefix", &self.prefix)
+            .field("keys", &self.keys.len())
+            .field("file", &self.file)
+            .finish_non_exhaustive()
+    }
+}

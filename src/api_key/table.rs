@@ -1,0 +1,204 @@
+use std::collections::HashMap;
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tracing::field::display;
+
+use super::entry::KeyEntry;
+use super::file;
+use super::form::{ApiKeyErrorKind, check_prefix, id_in};
+use super::keys::ApiKeys;
+use super::mistakes::{KeyMistakes, quoted};
+use super::stored::{KeyRules, StoredKey};
+use crate::claims::Claims;
+use crate::crypto::sha256;
+use crate::error::{BuildError, BuildErrorKind};
+use crate::escape::{Escaped, MAX_SHOWN};
+use crate::failure::{CheckError, CheckFailure, Detail};
+
+/// The API keys of a server, in memory. A look-up takes no lock.
+pub(crate) struct ApiKeyTable {
+    keys: ApiKeys,
+    /// The scopes that the server knows.
+    scopes: Vec<Box<str>>,
+    entries: ArcSwap<KeyEntries>,
+    /// The last content of the file, or why it could not be read. It is locked while the file is read.
+    content: Mutex<FileContent>,
+}
+
+/// The keys by their lookup ids.
+type KeyEntries = HashMap<Box<str>, KeyEntry>;
+/// The SHA-256 digest of the content.
+type FileContent = Result<[u8; 32], io::ErrorKind>;
+
+/// What has become of the file.
+enum FileChange {
+    None,
+    /// The keys are those of the new content now. There were so many before.
+    Used {
+        before: usize,
+    },
+    /// The new content has mistakes, or cannot be read.
+    Unusable(String),
+}
+
+impl ApiKeyTable {
+    /// Reads the file, and checks all keys.
+    pub(crate) fn new(keys: ApiKeys, scopes: Vec<Box<str>>) -> Result<Self, BuildError> {
+        let error = |message: String| BuildError::new(BuildErrorKind::ApiKeys, message);
+        check_prefix(&keys.prefix).map_err(|prefix| error(prefix.to_string()))?;
+        if sha256(&[]).is_none() {
+            return Err(error("API keys need a cryptography backend; enable the feature `aws-lc-rs`".to_owned()));
+        }
+        let table =
+            Self { keys, scopes, entries: ArcSwap::default(), content: Mutex::new(Err(io::ErrorKind::NotFound)) };
+        table.reload()?;
+        Ok(table)
+    }
+
+    /// Whether a token has the form of a key: it starts with the prefix. Nothing else decides where a token goes.
+    pub(crate) fn is_key(&self, token: &[u8]) -> bool {
+        token.strip_prefix(self.keys.prefix.as_bytes()).is_some_and(|rest| rest.starts_with(b"_"))
+    }
+
+    /// Verifies a key at the Unix time `now`, by the table in the [module's documentation](super).
+    pub(crate) fn verify(&self, token: &[u8], now: Duration) -> Result<Claims, CheckError> {
+        let malformed = |note| CheckFailure::ApiKeyMalformed.with(Box::new(Detail::Note(note)));
+        if !self.is_key(token) {
+            return Err(malformed("it does not have the prefix of the API keys of this server"));
+        }
+        let text = std::str::from_utf8(token).map_err(|_| malformed(WRONG_FORM))?;
+        let id = id_in(text).map_err(|kind| match kind {
+            ApiKeyErrorKind::Checksum => malformed("the checksum does not match: the key has a typing error"),
+            _ => malformed(WRONG_FORM),
+        })?;
+        match self.entries.load().get(id) {
+            Some(entry) => entry.verify(token, now),
+            None => Err(CheckFailure::ApiKeyUnknown.with(Box::new(Detail::Note("no stored key has its id")))),
+        }
+    }
+
+    /// Reads the file again. The keys stay as they are if there is a mistake.
+    pub(crate) fn reload(&self) -> Result<(), BuildError> {
+        let mut content = self.content.lock().unwrap_or_else(PoisonError::into_inner);
+        let bytes = self.read(&mut content).map_err(|error| {
+            let path = self.keys.file.as_deref().unwrap_or(Path::new(""));
+            let message = format!(
+                "the file of API keys {} cannot be read; check its path and its permissions",
+                quoted(&path.to_string_lossy())
+            );
+            BuildError::new(BuildErrorKind::ApiKeys, message).with_source(error)
+        })?;
+        self.replace(&bytes)
+            .map_err(|mistakes| BuildError::new(BuildErrorKind::ApiKeys, self.place()).with_source(mistakes))
+    }
+
+    /// Reads the file again, if its content is another one than before.
+    fn check_file(&self) -> FileChange {
+        let mut content = self.content.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = *content;
+        let read = self.read(&mut content);
+        if *content == before {
+            return FileChange::None;
+        }
+        let replaced = read.map_err(|error| error.to_string()).and_then(|bytes| {
+            let keys = self.len();
+            self.replace(&bytes).map(|()| keys).map_err(|mistakes| mistakes.to_string())
+        });
+        replaced.map_or_else(FileChange::Unusable, |before| FileChange::Used { before })
+    }
+
+    fn log(&self, change: FileChange) {
+        let path = self.keys.file.as_deref().map(Path::to_string_lossy);
+        let path = path.as_deref().map(|path| display(Escaped(path, MAX_SHOWN)));
+        let keys = self.len();
+        match change {
+            FileChange::None => {}
+            FileChange::Used { before } => tracing::info!(target: "mcp_bearer::api_keys", path, before, keys,
+                "the file of API keys has changed"),
+            FileChange::Unusable(cause) => tracing::warn!(target: "mcp_bearer::api_keys", path, cause, keys,
+                "the file of API keys has changed and cannot be used: the previous keys stay in use, removed ones too"),
+        }
+    }
+
+    /// The content of the file. Without a file it is empty.
+    fn read(&self, content: &mut FileContent) -> io::Result<Vec<u8>> {
+        let read = self.keys.file.as_deref().map_or_else(|| Ok(Vec::new()), file::read);
+        *content = read.as_ref().map(|bytes| sha256(bytes).unwrap_or_default()).map_err(io::Error::kind);
+        read
+    }
+
+    /// Replaces all keys by those in the code and in this content of the file, unless there is a mistake.
+    fn replace(&self, content: &[u8]) -> Result<(), KeyMistakes> {
+        let mut mistakes = KeyMistakes::default();
+        let text = std::str::from_utf8(content).unwrap_or_else(|_| {
+            mistakes.push("the file", "it is not UTF-8; write it as UTF-8 text");
+            ""
+        });
+        let of_code =
+            self.keys.keys.iter().map(|key| (format!("the key {} in the code", quoted(&key.name)).into(), key.clone()));
+        let keys: Vec<(Box<str>, StoredKey)> = of_code.chain(file::parse(text, &mut mistakes)).collect();
+        let rules = KeyRules { prefix: &self.keys.prefix, scopes: &self.scopes };
+        let (mut entries, mut names, mut ids) = (KeyEntries::new(), HashMap::new(), HashMap::new());
+        for (place, key) in &keys {
+            match key.check(&rules) {
+                Ok(entry) => _ = entries.insert(key.id.clone(), entry),
+                Err(found) => found.into_iter().for_each(|what| mistakes.push(place, what)),
+            }
+            if let Some(first) = names.insert(&*key.name, place) {
+                mistakes.push(
+                    place,
+                    format!("the name {} is used twice, first by {first}; choose another name", quoted(&key.name)),
+                );
+            }
+            if let Some(first) = ids.insert(&*key.id, place) {
+                mistakes.push(
+                    place,
+                    format!("the id {} is used twice, first by {first}; remove one of the two", quoted(&key.id)),
+                );
+            }
+        }
+        if !mistakes.is_empty() {
+            return Err(mistakes);
+        }
+        self.entries.store(Arc::new(entries));
+        Ok(())
+    }
+
+    /// Keeps the keys those of the file, until `is_needed` returns `false`.
+    pub(crate) async fn follow_file(self: Arc<Self>, is_needed: impl Fn() -> bool + Send) {
+        while self.keys.file.is_some() && is_needed() {
+            tokio::time::sleep(FILE_INTERVAL).await;
+            let table = Arc::clone(&self);
+            // A file on a network may take long. A read that panics is tried again.
+            let change = tokio::task::spawn_blocking(move || table.check_file()).await;
+            self.log(change.unwrap_or(FileChange::None));
+        }
+    }
+
+    /// Whether there is a file to follow.
+    pub(crate) const fn has_file(&self) -> bool {
+        self.keys.file.is_some()
+    }
+
+    /// The number of keys.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.load().len()
+    }
+
+    fn place(&self) -> String {
+        match &self.keys.file {
+            Some(path) => {
+                format!("the API keys in the code and in the file {} have mistakes", quoted(&path.to_string_lossy()))
+            }
+            None => "the API keys have mistakes".to_owned(),
+        }
+    }
+}
+
+/// How often the file is read. A removed key is rejected after this time, and reading costs little.
+const FILE_INTERVAL: Duration = Duration::from_secs(5);
+const WRONG_FORM: &str = "it is not the prefix, an underscore, and 48 letters and digits";

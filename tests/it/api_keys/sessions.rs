@@ -1,0 +1,37 @@
+//! Sessions and streams of callers with API keys.
+
+use axum::response::IntoResponse as _;
+use http::StatusCode;
+use mcp_bearer::api_key::{ApiKey, ApiKeys};
+use mcp_bearer::mcp::McpScopes;
+
+use super::Keyed;
+use crate::mcp::server::{McpServer, tools};
+use crate::support::RESOURCE;
+
+const INITIALIZE: &str = r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{}}"#;
+const LIST: &str = r#"{"jsonrpc":"2.0","id":2,"method":"tools/list"}"#;
+
+#[tokio::test(start_paused = true)]
+async fn a_session_belongs_to_the_identity_of_the_key_and_not_to_a_user_of_that_name() {
+    let keys: Vec<_> = (0..3).map(|_| ApiKey::generate().unwrap()).collect();
+    let stored = ["alice", "alice", "bob"].iter().zip(&keys).enumerate();
+    let all = stored.fold(ApiKeys::new(), |all, (number, (identity, key))| {
+        all.key(key.stored_as(format!("key {number}")).identity(*identity).scopes(["mcp:tools"]))
+    });
+    let keyed = Keyed::new(all).await;
+    let layer = keyed.server.mcp_layer(McpScopes::new()).bind_sessions();
+    let server = McpServer::with(tools(layer), |_| ([("mcp-session-id", "inner")], "ok").into_response());
+    let answer = server.post(keys[0].expose(), &[], INITIALIZE).await;
+    let session = answer.header("mcp-session-id").unwrap().to_owned();
+    let user = keyed.issuer.token().audience(RESOURCE).subject("alice").scope("mcp:tools").sign();
+    for (token, expected) in [
+        (keys[0].expose(), StatusCode::OK),
+        // The other key of the same identity, during a rotation.
+        (keys[1].expose(), StatusCode::OK),
+        (keys[2].expose(), StatusCode::NOT_FOUND),
+        (&user, StatusCode::NOT_FOUND),
+    ] {
+        assert_eq!(server.post(token, &[("mcp-session-id", &session)], LIST).await.status, expected);
+    }
+}
