@@ -8,6 +8,7 @@
 //! | require scopes per tool, prompt and resource | [`mcp_scopes`] |
 //! | require scopes per REST route | [`rest_routes`] |
 //! | configure Keycloak, Auth0, Logto, Entra ID, Okta, Cognito or another authorization server | [`authorization_servers`] |
+//! | configure a server by a file | [`configuration`] |
 //! | accept opaque tokens, or notice revocation | [`introspection`] |
 //! | accept sessions of a database, or tokens of a vendor | [`own_verifier`] |
 //! | accept API keys beside access tokens | [`api_keys`] |
@@ -37,6 +38,7 @@
         feature = "cors",
         feature = "reqwest",
         feature = "rmcp",
+        feature = "schema",
         feature = "testing"
     )
 ))]
@@ -58,6 +60,12 @@ pub mod rest_routes {}
 
 #[doc = include_str!("guide/authorization_servers.md")]
 pub mod authorization_servers {}
+
+#[doc = include_str!("guide/configuration.md")]
+#[doc = "```toml"]
+#[doc = include_str!("../examples/settings.toml")]
+#[doc = "```"]
+pub mod configuration {}
 
 #[doc = include_str!("guide/introspection.md")]
 pub mod introspection {}

@@ -41,6 +41,7 @@
 //! | learn by task | [`guide`] |
 //! | configure the resource | [`ResourceServerBuilder`] |
 //! | configure an authorization server | [`Issuer`] |
+//! | configure by a file | [`guide::configuration`] |
 //! | set up Keycloak, Auth0, Logto, Entra, Okta or Cognito | [`issuer::providers`] |
 //! | protect routes | [`BearerAuthLayer`] |
 //! | protect MCP tools, prompts, resources, streams and sessions | [`McpLayer`], [`mcp`] |

@@ -3,7 +3,7 @@
 //! [`Settings`] has a field for every option of [`ResourceServerBuilder`](crate::ResourceServerBuilder), of
 //! [`Issuer`](crate::Issuer), of [`Introspection`](crate::introspection::Introspection), of the rules for MCP and of the layers.
 //! It implements [`serde::Deserialize`], so any format can hold it. The
-//! [guide](crate::guide) has a chapter with a complete file.
+//! [guide](crate::guide::configuration) has a complete file.
 //!
 //! | format | read it with |
 //! |---|---|

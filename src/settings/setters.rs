@@ -144,3 +144,43 @@ fn assignment(code: &str, fields: &[(&'static str, &'static str)]) -> String {
         argument => format!("{field} = {argument}"),
     }
 }
+
+#[cfg(test)]
+#[cfg(feature = "schema")]
+mod tests {
+    use super::*;
+    use crate::settings::Settings;
+
+    #[test]
+    fn each_field_of_the_tables_exists() {
+        let schema = Settings::json_schema();
+        let table = |name: &str| schema["$defs"][name]["properties"].as_object().unwrap();
+        let root = schema["properties"].as_object().unwrap();
+        for (_, field) in SERVER.iter().chain(LAYERS) {
+            let exists = match field.split_once('.') {
+                Some(("mcp", field)) => table("McpSettings").contains_key(field),
+                _ => root.contains_key(*field),
+            };
+            assert!(exists, "{field}");
+        }
+        for (_, field) in ISSUER {
+            let exists = match field.split_once('.') {
+                Some(("introspection", field)) => table("IntrospectionSettings").contains_key(field),
+                _ => table("IssuerSettings").contains_key(*field),
+            };
+            assert!(exists, "{field}");
+        }
+    }
+
+    #[test]
+    fn messages_about_setters_name_fields() {
+        for (message, expected) in [
+            ("`clock_skew` is 900s", "`clock_skew_seconds` is 900s"),
+            ("call `accept_audience(\"a\")`, or remove the call", "set `audiences = \"a\"`, or remove it"),
+            ("set `dangerously_allow_http()`", "set `dangerously_allow_http`"),
+            ("`unknown(1)` and `other", "`unknown(1)` and `other`"),
+        ] {
+            assert_eq!(in_words_of_a_file(message, SERVER), expected);
+        }
+    }
+}

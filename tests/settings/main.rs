@@ -13,6 +13,7 @@
 
 mod behaviour;
 mod formats;
+mod guide;
 mod mistakes;
 mod options;
 mod schema;

@@ -166,7 +166,7 @@ fn setters(text: &str) -> BTreeSet<&str> {
 }
 
 /// The paths of all fields in the schema, without the numbers of lists.
-fn fields(schema: &serde_json::Value) -> BTreeSet<String> {
+pub(crate) fn fields(schema: &serde_json::Value) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     collect(schema, schema, "", &mut found);
     assert!(found.len() > 80, "{found:?}");
