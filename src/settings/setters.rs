@@ -52,6 +52,7 @@ pub(super) const ISSUER: &[(&str, &str)] = &[
     ("also_issued_as", "also_issued_as"),
     ("tenant_template", "tenant_template"),
     ("require_at_jwt", "require_at_jwt"),
+    ("unpublished", "unpublished"),
     ("introspect_all", "introspection"),
     ("introspect_opaque", "introspection"),
     ("introspection_endpoint", "introspection.endpoint"),
