@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
+use hyper::http::request::Parts;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
@@ -14,7 +15,6 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use mcp_bearer::resource::MetadataService;
 use mcp_bearer::{BearerAuthLayer, Rejection, ResourceServer};
 use tokio::net::TcpListener;
-use tower_service::Service;
 
 /// Serves the notes and the metadata document. It never returns.
 pub async fn serve(listener: TcpListener, server: ResourceServer) {
@@ -30,7 +30,7 @@ pub async fn serve(listener: TcpListener, server: ResourceServer) {
         };
         let app = Arc::clone(&app);
         tokio::spawn(async move {
-            let service = service_fn(|request| app.respond(request));
+            let service = service_fn(async |request| Ok::<_, Infallible>(app.respond(request).await));
             // The timer lets hyper close connections whose request does not arrive in time.
             let connection =
                 http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);
@@ -54,24 +54,24 @@ impl App {
     }
 
     /// The routes. The metadata document needs no token, and unknown paths get 404.
-    async fn respond(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
-        let path = request.uri().path();
+    async fn respond(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        // The body remains for the handlers.
+        let (parts, _body) = request.into_parts();
+        let path = parts.uri.path();
         if self.metadata.paths().any(|served| served == path) {
-            return Ok(self.metadata.clone().call(request).await?.map(Full::from));
+            return self.metadata.respond(&parts).map(Full::new);
         }
-        Ok(match path {
+        match path {
             "/notes" => {
-                self.list_notes(request).await.unwrap_or_else(|rejection| rejection.to_response().map(Full::new))
+                self.list_notes(&parts).await.unwrap_or_else(|rejection| rejection.to_response().map(Full::new))
             }
             _ => not_found(),
-        })
+        }
     }
 
     /// A route that needs an access token. An error becomes the response of [`Rejection::to_response`].
-    async fn list_notes(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Rejection> {
-        // The body remains for the handler.
-        let (parts, _body) = request.into_parts();
-        let authenticated = self.readers.authenticate(&parts).await?;
+    async fn list_notes(&self, request: &Parts) -> Result<Response<Full<Bytes>>, Rejection> {
+        let authenticated = self.readers.authenticate(request).await?;
         let user = authenticated.auth_info().subject().unwrap_or("a service");
         let mut response = Response::new(Full::from(format!("the notes of {user}")));
         response.headers_mut().extend(authenticated.response_headers().clone());
