@@ -73,7 +73,7 @@ impl ResourceServerBuilder {
     }
 
     /// The header of the token: of `token_from`, else that of the issuers. `None` means `Authorization`.
-    fn token_header(&self) -> Result<Option<&str>, BuildError> {
+    pub(super) fn token_header(&self) -> Result<Option<&str>, BuildError> {
         let named = self.token_header.as_deref();
         let Some(first) = self.issuers.first().filter(|_| named.is_none()) else { return Ok(named) };
         let header = |issuer: &Issuer| issuer.token_header().unwrap_or("authorization");
@@ -201,7 +201,7 @@ impl ResourceServerBuilder {
         }
     }
 
-    fn api_key_table(&self) -> Result<Option<Arc<ApiKeyTable>>, BuildError> {
+    pub(super) fn api_key_table(&self) -> Result<Option<Arc<ApiKeyTable>>, BuildError> {
         let Some(keys) = &self.api_keys else { return Ok(None) };
         let implied = self.implications.iter().flat_map(|(scope, implied)| std::iter::once(scope).chain(implied));
         let known = self.scopes_supported.iter().chain(implied.filter(|_| !self.scopes_supported.is_empty()));
@@ -227,7 +227,7 @@ impl ResourceServerBuilder {
 }
 
 /// The start of the names of MCP's own headers.
-const MCP_HEADERS: &str = "mcp-";
+pub(super) const MCP_HEADERS: &str = "mcp-";
 /// Verified tokens in the cache. With claims of about 600 bytes they take some 10 MB.
 const DEFAULT_VERIFIED_TOKENS: usize = 10_000;
 /// The largest cache of verified tokens. It takes about a gigabyte, or several if claims are long.

@@ -1,7 +1,8 @@
 //! All mistakes of a configuration together, for a configuration that comes from a file.
 
 use super::ResourceServerBuilder;
-use super::build::MAX_VERIFIED_TOKENS;
+use super::build::{MAX_VERIFIED_TOKENS, MCP_HEADERS};
+use crate::bearer::CredentialHeaders;
 use crate::error::{BuildError, BuildErrorKind, SetterMistake, check_range};
 use crate::issuer::Issuer;
 use crate::scope::{InvalidScope, RequestedScopes, ScopeHierarchy, Scopes};
@@ -50,7 +51,10 @@ impl ResourceServerBuilder {
             let document = self.metadata.clone().document(resource, &[], &Scopes::default());
             add("metadata", document.err());
         }
-        add("token_from", self.credential_headers().err());
+        let headers = self.credential_headers().err();
+        let without_keys = self.token_header().and_then(|token| CredentialHeaders::new(token, None, MCP_HEADERS)).err();
+        add(if without_keys.is_some() { "token_from" } else { "header" }, headers);
+        add("from_file", self.api_key_table().err());
         add("scopes_supported", supported.err());
         add("challenge_scope", requested.err());
         add("scope_implies", ScopeHierarchy::new(&self.implications).err());

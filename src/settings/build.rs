@@ -1,7 +1,9 @@
+use super::fields::ApiKeySettings;
 use super::introspection::time;
 use super::mistake::{Mistakes, SettingsError, member};
 use super::server::{MetadataSettings, Settings};
 use super::setters::{self, field_of, in_words_of_a_file};
+use crate::api_key::ApiKeys;
 use crate::issuer::Issuer;
 use crate::resource::ProtectedResourceMetadata;
 use crate::server::{ConfigurationMistake, ResourceServer, ResourceServerBuilder};
@@ -93,6 +95,9 @@ impl Settings {
             "https://unknown.invalid"
         });
         let mut builder = ResourceServer::builder(resource).scopes_supported(&self.scopes_supported);
+        if let Some(keys) = &self.api_keys {
+            builder = builder.api_keys(keys.api_keys(mistakes));
+        }
         if let Some(header) = &self.token_from {
             builder = builder.token_from(header.as_str());
         }
@@ -148,6 +153,25 @@ impl Settings {
 }
 
 type SetTimeOfServer = fn(ResourceServerBuilder, std::time::Duration) -> ResourceServerBuilder;
+
+impl ApiKeySettings {
+    fn api_keys(&self, mistakes: &mut Mistakes) -> ApiKeys {
+        let mut keys = match &self.file {
+            Some(file) => ApiKeys::from_file(file),
+            None => {
+                mistakes.add("api_keys.file", "the file with the keys is missing; write its name");
+                ApiKeys::new()
+            }
+        };
+        if let Some(header) = &self.header {
+            keys = keys.header(header.as_str());
+        }
+        match &self.prefix {
+            Some(prefix) => keys.prefix(prefix.as_str()),
+            None => keys,
+        }
+    }
+}
 
 impl MetadataSettings {
     fn members(&self, mut metadata: ProtectedResourceMetadata) -> ProtectedResourceMetadata {

@@ -103,6 +103,19 @@ pub struct IssuerSettings {
     pub dangerously_allow_http: bool,
 }
 
+/// API keys beside access tokens: see [`ApiKeys`](crate::api_key::ApiKeys).
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+#[cfg_attr(feature = "schema", derive(JsonSchema), schemars(default, deny_unknown_fields))]
+pub struct ApiKeySettings {
+    /// The file with one stored key in each line. It is read again when it changes. Required.
+    pub file: Option<PathBuf>,
+    /// A header in which keys are accepted as well, such as `x-api-key`.
+    pub header: Option<String>,
+    /// The prefix of all keys: `mcpk` by default.
+    pub prefix: Option<String>,
+}
+
 /// How the metadata of an issuer is discovered.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -241,6 +254,7 @@ read_fields!(IssuerSettings:
     dangerously_accept_clients_without_audience, dangerously_accept_missing_audience, dangerously_accept_missing_token_type,
     dangerously_accept_id_token_claims, dangerously_allow_http
 );
+read_fields!(ApiKeySettings: file, header, prefix);
 read_names!(DiscoveryMethods: "any" => Any, "oidc" => Oidc, "oauth" => Oauth);
 read_fields!(KeycloakSettings: url, realm);
 read_fields!(OktaSettings: domain, authorization_server);

@@ -31,8 +31,8 @@ mod server;
 mod setters;
 
 pub use fields::{
-    CloudflareSettings, CognitoSettings, DiscoveryMethods, IntrospectedTokens, IntrospectionSettings, IssuerSettings,
-    KeycloakSettings, OktaSettings, TenantSettings,
+    ApiKeySettings, CloudflareSettings, CognitoSettings, DiscoveryMethods, IntrospectedTokens, IntrospectionSettings,
+    IssuerSettings, KeycloakSettings, OktaSettings, TenantSettings,
 };
 pub use mistake::{SettingsError, SettingsMistake};
 pub use secret::SecretText;

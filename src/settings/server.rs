@@ -3,7 +3,7 @@ use std::path::PathBuf;
 
 use serde::de::{Deserialize, Deserializer};
 
-use super::fields::IssuerSettings;
+use super::fields::{ApiKeySettings, IssuerSettings};
 use super::mistake::Mistakes;
 use super::node::Node;
 use super::read::{Read, Reader, read_fields};
@@ -48,6 +48,8 @@ pub struct Settings {
     pub resource: Option<String>,
     /// The authorization servers whose tokens are accepted.
     pub issuers: Vec<IssuerSettings>,
+    /// API keys beside access tokens.
+    pub api_keys: Option<ApiKeySettings>,
     /// The header that has the token, in place of `Authorization`, for a proxy that logs users in.
     pub token_from: Option<String>,
     /// Further accepted audiences, for tokens of all issuers.
@@ -213,7 +215,7 @@ impl<'de> Deserialize<'de> for Settings {
 }
 
 read_fields!(Settings:
-    resource, issuers, token_from, audiences, scopes_supported, required_scopes, any_scope, allow_anonymous, allowed_origins, scope_implies,
+    resource, issuers, api_keys, token_from, audiences, scopes_supported, required_scopes, any_scope, allow_anonymous, allowed_origins, scope_implies,
     challenge_scopes, metadata, serve_metadata_at_root, metadata_paths, metadata_url, realm, clock_skew_seconds,
     max_token_lifetime_seconds, max_token_length, cache_verified_tokens, verification_timeout_seconds, omit_claims_from_log,
     lazy, mcp, dangerously_allow_http; mistakes

@@ -6,6 +6,10 @@ pub(super) const SERVER: &[(&str, &str)] = &[
     ("issuer", "issuers"),
     ("accept_audience", "audiences"),
     ("token_from", "token_from"),
+    ("api_keys", "api_keys"),
+    ("from_file", "api_keys.file"),
+    ("header", "api_keys.header"),
+    ("prefix", "api_keys.prefix"),
     ("scopes_supported", "scopes_supported"),
     ("scope_implies", "scope_implies"),
     ("challenge_scope", "challenge_scopes"),
@@ -160,6 +164,7 @@ mod tests {
         for (_, field) in SERVER.iter().chain(LAYERS) {
             let exists = match field.split_once('.') {
                 Some(("mcp", field)) => table("McpSettings").contains_key(field),
+                Some(("api_keys", field)) => table("ApiKeySettings").contains_key(field),
                 _ => root.contains_key(*field),
             };
             assert!(exists, "{field}");

@@ -1,5 +1,6 @@
 //! The chapter of the guide and the complete file are correct.
 
+use mcp_bearer::api_key::ApiKey;
 use mcp_bearer::settings::Settings;
 use mcp_bearer::testing::TestIssuer;
 use mcp_bearer::{BuildErrorKind, Issuer};
@@ -20,6 +21,10 @@ fn blocks<'t>(text: &'t str, language: &str) -> Vec<&'t str> {
 fn complete(folder: &Folder) -> String {
     folder.file("introspection", "hush-hush");
     folder.file("session_key", KEY);
+    folder.file(
+        "api_keys.jsonl",
+        format!("{}\n", ApiKey::generate().unwrap().stored_as("ci").scopes(["notes:read"]).to_line()),
+    );
     folder.file("jwks.json", TestIssuer::new("https://offline.example.com").jwk_set().to_string());
     let metadata = r#"{"issuer": "https://file.example.com", "jwks_uri": "https://file.example.com/jwks"}"#;
     folder.file("metadata.json", metadata);
@@ -72,7 +77,7 @@ fn the_commented_lines_of_the_complete_file_are_valid() {
         assert_eq!(mistakes(&settings), [""; 0], "{at}");
         settings.builder().unwrap().build_lazy().unwrap();
     }
-    let header = uncommented("proxy logs users in.", "# The allowed");
+    let header = uncommented("proxy logs users in.", "# API keys");
     assert_eq!(mistakes(&toml(&format!("resource = \"https://mcp.example.com/mcp\"\n{header}"))), [""; 0]);
 }
 

@@ -30,6 +30,16 @@ const OPTIONS: &[Options] = &[
         ],
     },
     Options {
+        name: "ApiKeys",
+        file: "api_key/keys.rs",
+        tables: &["api_keys."],
+        renamed: &[("from_file", "api_keys.file")],
+        code_only: &[
+            ("new", "it has no argument"),
+            ("key", "the file has the keys, and is read again when it changes"),
+        ],
+    },
+    Options {
         name: "Issuer",
         file: "issuer/config.rs",
         tables: &["issuers."],

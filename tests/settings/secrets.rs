@@ -6,6 +6,7 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use mcp_bearer::api_key::ApiKey;
 use mcp_bearer::testing::TestIssuer;
 use serde_json::{Value, json};
 
@@ -50,6 +51,8 @@ fn files_with_secrets_and_keys_are_read() {
     let metadata = folder.file("metadata.json", format!(r#"{{"issuer":"{ISSUER}","jwks_uri":"{ISSUER}/jwks"}}"#));
     let secret = folder.file("secret", "hush-hush\n");
     let key = folder.file("key.pem", pem());
+    let line = ApiKey::generate().unwrap().stored_as("ci").to_line();
+    let keys_file = folder.file("api_keys.jsonl", line);
     let session = folder.file("session", format!("{KEY}\n"));
     for members in [
         introspected(json!({ "client_secret_file": secret })),
@@ -59,6 +62,8 @@ fn files_with_secrets_and_keys_are_read() {
         json!({ "issuers": [{ "metadata_file": metadata }] }),
         json!({ "mcp": { "session_key_file": session } }),
         json!({ "mcp": { "session_key": KEY } }),
+        json!({ "api_keys": { "file": keys_file } }),
+        json!({ "api_keys": { "file": keys_file, "header": "x-api-key", "prefix": "mcpk" }, "issuers": [] }),
     ] {
         let settings = with(members.clone());
         assert_eq!(mistakes(&settings), [""; 0], "{members}");
@@ -75,6 +80,7 @@ fn a_file_that_cannot_be_used_is_a_mistake_with_its_path() {
     let long = folder.file("long", "x".repeat(4 * 1024 * 1024 + 1));
     let bytes = folder.file("bytes", [0xff, 0xfe]);
     let secret = folder.file("secret", "hush-hush");
+    let keys = folder.file("api_keys.jsonl", ApiKey::generate().unwrap().stored_as("ci").to_line());
     let pem = folder.file("pem", pem());
     let key = |file: &str| introspected(json!({ "private_key_file": file, "private_key_algorithm": "ES256" }));
     for (members, expected) in [
@@ -137,6 +143,14 @@ fn a_file_that_cannot_be_used_is_a_mistake_with_its_path() {
         (
             json!({ "issuers": [{ "metadata_file": secret }] }),
             "issuers[0].metadata_file: the document is not a JSON object".to_owned(),
+        ),
+        (json!({ "api_keys": { "file": missing } }), "api_keys.file: ".to_owned()),
+        (json!({ "api_keys": { "file": secret } }), "api_keys.file: ".to_owned()),
+        (json!({ "api_keys": {} }), "api_keys.file: the file with the keys is missing; write its name".to_owned()),
+        (json!({ "api_keys": { "file": keys, "header": "cookie" } }), "api_keys.header: ".to_owned()),
+        (
+            json!({ "api_keys": { "file": keys, "header": "x-key" }, "token_from": "x-key" }),
+            "api_keys.header: ".to_owned(),
         ),
         (
             json!({ "mcp": { "session_key_file": secret } }),
