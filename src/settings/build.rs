@@ -1,5 +1,6 @@
 use super::fields::ApiKeySettings;
 use super::introspection::time;
+use super::issuer::UNKNOWN;
 use super::mistake::{Mistakes, SettingsError, member};
 use super::server::{MetadataSettings, Settings};
 use super::setters::{self, field_of, in_words_of_a_file};
@@ -72,7 +73,10 @@ impl Settings {
                 Some((path, _)) => field_of(setter, fields).map_or(path.clone(), |field| format!("{path}.{field}")),
                 None => field_of(setter, fields).unwrap_or_default().to_owned(),
             };
-            mistakes.add(&path, in_words_of_a_file(&error.to_string(), fields));
+            let message = error.to_string();
+            if !message.contains(UNKNOWN) {
+                mistakes.add(&path, in_words_of_a_file(&message, fields));
+            }
         }
         self.check_layers(&mut mistakes);
         mistakes.none_or(builder)
@@ -92,7 +96,7 @@ impl Settings {
     fn server(&self, mistakes: &mut Mistakes) -> ResourceServerBuilder {
         let resource = self.resource.as_deref().unwrap_or_else(|| {
             mistakes.add("resource", "the field is missing; write the URL of this server, as clients use it");
-            "https://unknown.invalid"
+            UNKNOWN
         });
         let mut builder = ResourceServer::builder(resource).scopes_supported(&self.scopes_supported);
         if let Some(keys) = &self.api_keys {

@@ -125,7 +125,7 @@ impl IssuerSettings {
 
     fn source(&self, path: &str, mistakes: &mut Mistakes) -> Issuer {
         // Distinct for each issuer, so that no other mistake follows from its use.
-        let unknown = || Issuer::discover(format!("https://unknown.invalid/{}", path.replace(['[', ']'], "")));
+        let unknown = || Issuer::discover(format!("{UNKNOWN}/{}", path.replace(['[', ']'], "")));
         let fields: Vec<_> = self.source_fields().collect();
         if let [first, second, ..] = fields.as_slice() {
             mistakes.add(
@@ -189,6 +189,9 @@ impl IssuerSettings {
         }
     }
 }
+
+/// Takes the place of a URL that is missing. Messages about it follow from that mistake.
+pub(super) const UNKNOWN: &str = "https://unknown.invalid";
 
 /// The parsed content of a file. The error is the message of a mistake.
 fn parsed<T, E: ToString>(file: &Path, parse: impl FnOnce(&str) -> Result<T, E>) -> Result<T, String> {

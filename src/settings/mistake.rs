@@ -40,6 +40,11 @@ pub struct SettingsMistake {
 }
 
 impl SettingsError {
+    /// The error of a part of the settings.
+    pub(super) fn at(path: &str, error: &BuildError) -> Self {
+        Self { mistakes: vec![SettingsMistake::new(path, error.to_string())] }
+    }
+
     /// The mistakes, sorted by their path.
     pub fn mistakes(&self) -> impl Iterator<Item = &SettingsMistake> {
         self.mistakes.iter()

@@ -145,6 +145,15 @@ fn each_mistake_has_its_path_and_its_repair() {
              \"https://auth.example.com\"",
         ),
         (
+            json!({ "resource": null, "metadata_url": "https://mcp.example.com/metadata" }),
+            "resource: the field is missing; write the URL of this server, as clients use it",
+        ),
+        (
+            json!({ "issuers": [{ "require_at_jwt": true, "introspection": { "tokens": "all", "client_id": "a", "client_secret": "b" } }] }),
+            "issuers[0].url: the authorization server is missing; write its issuer identifier, such as \
+             \"https://auth.example.com\"",
+        ),
+        (
             issuer(json!({ "auth0": "tenant.eu.auth0.com" })),
             "issuers[0].auth0: `url` also says which authorization server it is; remove one",
         ),

@@ -144,13 +144,22 @@ fn a_file_that_cannot_be_used_is_a_mistake_with_its_path() {
             json!({ "issuers": [{ "metadata_file": secret }] }),
             "issuers[0].metadata_file: the document is not a JSON object".to_owned(),
         ),
-        (json!({ "api_keys": { "file": missing } }), "api_keys.file: ".to_owned()),
-        (json!({ "api_keys": { "file": secret } }), "api_keys.file: ".to_owned()),
+        (
+            json!({ "api_keys": { "file": missing } }),
+            format!("api_keys.file: the file of API keys {missing:?} cannot be read"),
+        ),
+        (
+            json!({ "api_keys": { "file": secret } }),
+            format!("api_keys.file: the API keys in the code and in the file {secret:?} have mistakes: line 1: "),
+        ),
         (json!({ "api_keys": {} }), "api_keys.file: the file with the keys is missing; write its name".to_owned()),
-        (json!({ "api_keys": { "file": keys, "header": "cookie" } }), "api_keys.header: ".to_owned()),
+        (
+            json!({ "api_keys": { "file": keys, "header": "cookie" } }),
+            "api_keys.header: `header` names the header \"cookie\"".to_owned(),
+        ),
         (
             json!({ "api_keys": { "file": keys, "header": "x-key" }, "token_from": "x-key" }),
-            "api_keys.header: ".to_owned(),
+            "api_keys.header: `token_from` and `header` both name \"x-key\"; remove `header`".to_owned(),
         ),
         (
             json!({ "mcp": { "session_key_file": secret } }),
