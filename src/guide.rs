@@ -15,7 +15,7 @@
 //! | know what is cached, and what a request costs | [`caching`] |
 //! | survive outages and key rotation | [`outages`] |
 //! | start without the authorization server, and answer readiness probes | [`startup`] |
-//! | protect a server of hyper, tonic or another framework, or a WebSocket | [`without_a_framework`] |
+//! | protect a server of actix-web, poem, warp, hyper or tonic, or a WebSocket | [`without_a_framework`] |
 //! | test my handlers | [`testing`] |
 //! | run behind a gateway, a proxy or in containers | [`gateways`] |
 //! | read the token from the header of a proxy, such as Cloudflare Access | [`other_headers`] |
@@ -27,6 +27,7 @@
 //! | choose features, or do without axum | [`features`] |
 //!
 //! Each example is a complete program or function. All of them are compiled as tests, and run unless they serve forever.
+//! The programs for other frameworks are compiled and tested in `examples/frameworks`.
 //!
 #![doc = include_str!("../assets/flow.svg")]
 // The examples use these features, so a test run without them leaves the examples out.

@@ -45,7 +45,7 @@
 //! | set up Keycloak, Auth0, Logto, Entra, Okta or Cognito | [`issuer::providers`] |
 //! | protect routes | [`BearerAuthLayer`] |
 //! | protect MCP tools, prompts, resources, streams and sessions | [`McpLayer`], [`mcp`] |
-//! | protect a server of hyper, tonic or another framework, or a WebSocket | [`BearerAuthLayer::authenticate`], [`guide::without_a_framework`] |
+//! | protect a server of actix-web, poem, warp, hyper or tonic, or a WebSocket | [`BearerAuthLayer::authenticate`], [`guide::without_a_framework`] |
 //! | read who calls, in a handler | [`AuthInfo`]; `rmcp` for handlers of rmcp |
 //! | read the token from the header of a proxy | [`ResourceServerBuilder::token_from`], [`guide::other_headers`] |
 //! | allow web pages to send requests | [`ResourceServer::allowed_origins`] |
