@@ -16,6 +16,7 @@
 //! | survive outages and key rotation | [`outages`] |
 //! | start without the authorization server, and answer readiness probes | [`startup`] |
 //! | protect a server of actix-web, poem, warp, hyper or tonic, or a WebSocket | [`without_a_framework`] |
+//! | start fast in a serverless function | [`serverless`] |
 //! | test my handlers | [`testing`] |
 //! | run behind a gateway, a proxy or in containers | [`gateways`] |
 //! | read the token from the header of a proxy, such as Cloudflare Access | [`other_headers`] |
@@ -88,6 +89,9 @@ pub mod startup {}
 
 #[doc = include_str!("guide/without_a_framework.md")]
 pub mod without_a_framework {}
+
+#[doc = include_str!("guide/serverless.md")]
+pub mod serverless {}
 
 #[doc = include_str!("guide/testing.md")]
 pub mod testing {}

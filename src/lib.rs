@@ -55,6 +55,7 @@
 //! | accept API keys | [`api_key`] |
 //! | publish metadata | [`resource`] |
 //! | start while an issuer is down, and answer readiness probes | [`ResourceServerBuilder::build_lazy`], [`ResourceServer::health`] |
+//! | start without waiting for an issuer's keys, as in serverless functions | [`Issuer::jwks_file`], [`guide::serverless`] |
 //! | bring an HTTP client, a key source, a token verifier or a clock | [`http_client`], [`keys::KeySource`], [`verify::TokenVerifier`], [`Clock`] |
 //! | find out why a token is rejected | [`guide::troubleshooting`], [`ResourceServer::explain`] |
 //! | read the log, or write an audit log | [`guide::logging`], [`events`] |
@@ -100,6 +101,7 @@ mod error;
 mod escape;
 pub mod events;
 mod failure;
+mod file;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;

@@ -8,6 +8,7 @@ use url::Url;
 use super::Issuer;
 use super::config::{Introspected, Source};
 use crate::claims::{AcceptedAudiences, Policy};
+use crate::clock::Clock;
 use crate::discovery::{
     AuthorizationServerMetadata, Discovery, DiscoveryMethod, EndpointSource, EndpointUrl, MetadataSource,
 };
@@ -45,7 +46,7 @@ impl Issuer {
         audiences: &AcceptedAudiences,
         skew: Duration,
         max_lifetime: Option<Duration>,
-        time_limit: Duration,
+        (time_limit, clock): (Duration, &dyn Clock),
     ) -> Result<IssuerVerifier, BuildError> {
         self.check_identifier()?;
         first_mistake(self.combination_mistakes())?;
@@ -66,7 +67,7 @@ impl Issuer {
             policy,
             scope_claims: self.scope_claims.clone(),
             algorithms: self.accepted_algorithms()?,
-            method: self.shared_method()?,
+            method: self.shared_method(clock)?,
             revocation_check: self.revocation_check,
             time_limit,
         })
@@ -87,14 +88,14 @@ impl Issuer {
     }
 
     /// The method of this issuer and of its clones. The first one that is built makes it.
-    fn shared_method(&self) -> Result<Method, BuildError> {
+    fn shared_method(&self, clock: &dyn Clock) -> Result<Method, BuildError> {
         if let Some(method) = self.method.get() {
             return Ok(method.clone());
         }
         let method = match (&self.source, &self.introspection) {
             (Source::Verifier(custom), _) => self.own_method(custom)?,
             (Source::Keys(keys), None) => Method::Jwt(keys.clone()),
-            _ => self.remote_method()?,
+            _ => self.remote_method(clock)?,
         };
         if let Source::Keys(Keys::Fixed(set)) = &self.source {
             UnusableKeys::default().report(&self.events, set);
@@ -112,8 +113,9 @@ impl Issuer {
     }
 
     /// A method that sends requests.
-    fn remote_method(&self) -> Result<Method, BuildError> {
+    fn remote_method(&self, clock: &dyn Clock) -> Result<Method, BuildError> {
         let client = self.client()?;
+        let seed = self.key_seed(clock)?;
         let discovered = match &self.source {
             Source::Discover(method) => Some(Arc::new(MetadataSource::new(
                 self.discovery(*method)?,
@@ -148,7 +150,7 @@ impl Issuer {
                         endpoint,
                         self.key_set_limits,
                     );
-                    Keys::Remote(Arc::new(RemoteKeys::new(fetcher, self.refresh_policy)))
+                    Keys::Remote(Arc::new(RemoteKeys::new(fetcher, self.refresh_policy, seed)))
                 })
             }
         };

@@ -154,6 +154,8 @@ impl Issuer {
             ("max_keys", check_range("max_keys", self.key_set_limits.keys, MAX_KEYS)),
             ("max_key_set_size", check_range("max_key_set_size", self.key_set_limits.bytes, MAX_KEY_SET_SIZE)),
             ("revocation_check", check_range("revocation_check", interval, REVOCATION_CHECK)),
+            ("max_seed_age", self.check_seed_age()),
+            ("jwks_file", self.check_seed_time()),
         ];
         let ranges = ranges.into_iter().filter_map(|(setter, checked)| Some((setter, checked.err()?)));
         let introspection = self.introspection.iter().flat_map(|(_, settings)| settings.mistakes());
@@ -197,6 +199,8 @@ impl Issuer {
                 self.missing_token_type_accepted,
                 introspects && is_audience_optional,
             ),
+            ("jwks_file` or `jwks_seed", self.seed.is_some(), fetches_keys),
+            ("max_seed_age", self.max_seed_age.is_some(), self.seed.is_some()),
             ("max_keys", limits.keys != DEFAULT_KEY_SET_LIMITS.keys, fetches_keys),
             ("max_key_set_size", limits.bytes != DEFAULT_KEY_SET_LIMITS.bytes, fetches_keys),
             ("introspect_opaque", which == Some(Introspected::Opaque), !is_custom),

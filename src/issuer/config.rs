@@ -1,6 +1,7 @@
 use std::fmt;
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 
@@ -47,6 +48,8 @@ pub struct Issuer {
     pub(super) plain_http: PlainHttp,
     pub(super) refresh_policy: RefreshPolicy,
     pub(super) key_set_limits: KeySetLimits,
+    pub(super) seed: Option<SavedKeys>,
+    pub(super) max_seed_age: Option<Duration>,
     pub(super) algorithms: Option<AllowedAlgorithms>,
     pub(super) audiences: Vec<Box<str>>,
     pub(super) client_audiences: Vec<Box<str>>,
@@ -71,6 +74,14 @@ pub(super) enum Source {
     Metadata(Box<AuthorizationServerMetadata>),
     Keys(Keys),
     Verifier(Arc<dyn DynVerifier>),
+}
+
+/// A key set of the issuer, and when it was fetched.
+#[derive(Clone)]
+pub(super) enum SavedKeys {
+    /// The modification time of the file counts as the time of the fetch.
+    File(Arc<Path>),
+    Set(Arc<JwkSet>, SystemTime),
 }
 
 /// Which tokens are introspected.
@@ -327,6 +338,8 @@ impl Issuer {
             plain_http: PlainHttp::LoopbackOnly,
             refresh_policy: DEFAULT_REFRESH_POLICY,
             key_set_limits: DEFAULT_KEY_SET_LIMITS,
+            seed: None,
+            max_seed_age: None,
             algorithms: None,
             audiences: Vec::new(),
             client_audiences: Vec::new(),

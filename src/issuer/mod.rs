@@ -6,6 +6,7 @@ mod checks;
 mod config;
 mod own_verifier;
 pub mod providers;
+mod seed;
 
 pub use config::Issuer;
 

@@ -14,6 +14,16 @@ pub(crate) struct FoundKeys {
     undecided: bool,
     /// The number of their set. `None` if the source does not number its sets.
     pub(crate) generation: Option<u64>,
+    /// Whether their set is seeded. If none of these keys verifies the signature, a fetched set may.
+    pub(crate) is_seeded: bool,
+}
+
+/// Whether a seeded key set is good enough for a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SeededKeys {
+    Accepted,
+    /// It does not verify the token, so the keys must come from the issuer.
+    Refused,
 }
 
 /// The result of checking a signature with the keys for a token.
@@ -39,7 +49,8 @@ impl FoundKeys {
     pub(super) fn new(selection: &Selection<'_>, generation: Option<u64>) -> Result<Self, KeyError> {
         match selection {
             Selection::Keys { keys, undecided } => {
-                Ok(Self { keys: keys.iter().map(|key| Arc::clone(key)).collect(), undecided: *undecided, generation })
+                let keys = keys.iter().map(|key| Arc::clone(key)).collect();
+                Ok(Self { keys, undecided: *undecided, generation, is_seeded: false })
             }
             Selection::Unusable => Err(KeyError::Unusable),
             Selection::Unknown | Selection::Unfit => Err(KeyError::Unknown),

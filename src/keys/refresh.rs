@@ -68,9 +68,12 @@ pub(super) struct Refresh {
 
 #[derive(Debug, Clone, Copy)]
 struct SetTimes {
-    fetched_at: Instant,
+    /// `None` for a seeded set.
+    fetched_at: Option<Instant>,
     ahead_at: Instant,
     fresh_until: Instant,
+    /// Until when the expired set is used without waiting for its successor.
+    grace_until: Instant,
     /// When a server without traffic fetches the set again, so that it never dies while the issuer can be reached.
     renew_at: Instant,
     dead_at: Instant,
@@ -94,6 +97,25 @@ impl Refresh {
             bucket_full_at: None,
             missing: MissingKeys::default(),
         }
+    }
+
+    /// Begins with a set that was not fetched from the issuer. It has expired, so that the first caller fetches its successor. A
+    /// request waits only if the seeded set does not verify its token.
+    pub(super) fn seed(&mut self, usable_for: Duration, now: Instant) {
+        let dead_at = now.checked_add(usable_for).unwrap_or(now);
+        self.set = Some(SetTimes {
+            fetched_at: None,
+            ahead_at: now,
+            fresh_until: now,
+            grace_until: dead_at,
+            renew_at: now,
+            dead_at,
+        });
+    }
+
+    /// Whether the set was not fetched from the issuer.
+    pub(super) fn is_seeded(&self) -> bool {
+        self.set.is_some_and(|set| set.fetched_at.is_none())
     }
 
     /// When the set must not be used any more, if no later fetch succeeds.
@@ -127,17 +149,17 @@ impl Refresh {
             return Action::Serve { start: None };
         }
         // A request waits only if the set expired without traffic. In an outage, all requests would wait in vain.
-        let in_grace = now < set.fresh_until.checked_add(STALE_SERVE).unwrap_or(now);
-        if in_grace || request.waited || self.is_known_to_be_down(now) {
+        if now < set.grace_until || request.waited || self.is_known_to_be_down(now) {
             return Action::Serve { start: self.start_if_allowed(now) };
         }
         Action::Wait { start: self.start_if_allowed(now), limit: EXPIRED_WAIT }
     }
 
-    /// The set does not contain a key with the token's `kid`, but the issuer may have published one.
+    /// The set does not contain a key with the token's `kid`, but the issuer may have published one. Or the set is seeded, and
+    /// does not verify the token.
     pub(super) fn ask_unknown(&mut self, kid: &str, request: KeyRequest, now: Instant) -> Action {
         self.give_up_lost_fetch(now);
-        if self.set.is_none_or(|set| now >= set.dead_at) {
+        if self.is_seeded() || !self.is_usable(now) {
             return self.ask_without_set(request, now);
         }
         if self.missing.contains(kid, now) {
@@ -213,9 +235,10 @@ impl Refresh {
         let later = |by: Duration| now.checked_add(by).unwrap_or(now);
         let (ahead, last_known_good) = (lifetime.mul_f64(REFRESH_AHEAD), self.policy.last_known_good);
         self.set = Some(SetTimes {
-            fetched_at: now,
+            fetched_at: Some(now),
             ahead_at: later(ahead),
             fresh_until: later(lifetime),
+            grace_until: later(lifetime.saturating_add(STALE_SERVE)),
             renew_at: later(ahead.saturating_add(last_known_good)),
             dead_at: later(lifetime.saturating_add(last_known_good)),
         });
@@ -241,8 +264,9 @@ impl Refresh {
             set.ahead_at
         } else if self.is_known_to_be_down(now) && self.running.is_none() {
             now.checked_add(self.back_off(now)).unwrap_or(now)
-        } else if self.running.is_some() {
-            set.fresh_until.checked_add(STALE_SERVE).unwrap_or(now)
+        } else if let Some(fetch) = self.running {
+            // Somebody must notice that the fetch is lost.
+            set.grace_until.min(fetch.started_at.checked_add(LOST_AFTER).unwrap_or(now))
         } else {
             now
         };
@@ -254,9 +278,9 @@ impl Refresh {
         self.set.is_some_and(|set| now < set.dead_at)
     }
 
-    /// When the set was fetched or confirmed, and until when it is fresh.
+    /// When the set was fetched or confirmed, and until when it is fresh. `None` for a seeded set.
     pub(super) fn times(&self) -> Option<(Instant, Instant)> {
-        self.set.map(|set| (set.fetched_at, set.fresh_until))
+        self.set.and_then(|set| Some((set.fetched_at?, set.fresh_until)))
     }
 
     /// How long until a server without traffic has to fetch the set.

@@ -10,7 +10,7 @@ use tracing::Instrument as _;
 
 use super::fetch::{Fetched, KeySetFetcher, Validators};
 use super::refresh::{Action, FETCH_LIMIT, Fetch, Refresh};
-use super::{FoundKeys, KeyError, RefreshPolicy};
+use super::{FoundKeys, KeyError, RefreshPolicy, SeededKeys};
 use crate::events::{Event, Failed, KeySetFetched, Severity, VerificationPurpose};
 use crate::http_client::{FetchError, FetchErrorKind, SingleFlight, catch_panic};
 use crate::jose::{Algorithm, JwkSet, KeyName, Selection, UnusableEntry};
@@ -38,6 +38,15 @@ struct Snapshot {
     /// Until when a known key may be used without asking `state`. A reader that loads one pointer gets the set and its own time,
     /// and never the time of its successor. So it accepts no token with a key of a set that has expired.
     quiet_until: Instant,
+    /// Whether the set was not fetched from the issuer.
+    is_seeded: bool,
+}
+
+/// A key set that is used until the first fetch.
+pub(crate) struct KeySeed {
+    pub(crate) keys: Arc<JwkSet>,
+    /// How long it may be used if no fetch succeeds.
+    pub(crate) usable_for: Duration,
 }
 
 struct KeysState {
@@ -48,12 +57,15 @@ struct KeysState {
 }
 
 impl RemoteKeys {
-    pub(crate) fn new(fetcher: KeySetFetcher, policy: RefreshPolicy) -> Self {
-        let shared = SharedKeys {
-            fetcher,
-            snapshot: ArcSwapOption::empty(),
-            state: Mutex::new(KeysState { refresh: Refresh::new(policy), generation: 0, last_error: None }),
-        };
+    pub(crate) fn new(fetcher: KeySetFetcher, policy: RefreshPolicy, seed: Option<KeySeed>) -> Self {
+        let (mut refresh, now, generation) = (Refresh::new(policy), Instant::now(), 0);
+        let snapshot = seed.map(|KeySeed { keys, usable_for }| {
+            fetcher.unusable.report(&fetcher.events, &keys);
+            refresh.seed(usable_for, now.into_std());
+            Arc::new(Snapshot { keys, validators: None, generation, quiet_until: now, is_seeded: true })
+        });
+        let state = Mutex::new(KeysState { refresh, generation, last_error: None });
+        let shared = SharedKeys { fetcher, snapshot: ArcSwapOption::new(snapshot), state };
         Self { shared: Arc::new(shared), flights: SingleFlight::new() }
     }
 
@@ -62,10 +74,15 @@ impl RemoteKeys {
         let snapshot = self.shared.snapshot.load();
         let snapshot = snapshot.as_ref()?;
         let selection = snapshot.keys.select(algorithm, name);
-        if matches!(selection, Selection::Unknown) {
+        let is_known = match selection {
+            Selection::Keys { .. } => true,
+            Selection::Unusable | Selection::Unfit => !snapshot.is_seeded,
+            Selection::Unknown => false,
+        };
+        if !is_known {
             return None;
         }
-        (Instant::now() < snapshot.quiet_until).then(|| FoundKeys::new(&selection, Some(snapshot.generation)))
+        (Instant::now() < snapshot.quiet_until).then(|| snapshot.found(&selection))
     }
 
     /// The number of the set that is used at `now` without waiting.
@@ -78,6 +95,7 @@ impl RemoteKeys {
         &self,
         algorithm: Algorithm,
         name: &KeyName<'_>,
+        seeded: SeededKeys,
         purpose: VerificationPurpose,
     ) -> Result<FoundKeys, KeyError> {
         // Fetches and timers need a tokio runtime.
@@ -96,18 +114,20 @@ impl RemoteKeys {
                 let snapshot = self.shared.snapshot.load();
                 let selection = snapshot.as_ref().map(|snapshot| snapshot.keys.select(algorithm, name));
                 let now = Instant::now();
-                let action = match &selection {
-                    None | Some(Selection::Unknown) => {
-                        state.refresh.ask_unknown(&missing_key(algorithm, name), request, now.into_std())
-                    }
-                    // A key that cannot be used is known too. It does not cause a fetch.
-                    Some(Selection::Keys { .. } | Selection::Unusable | Selection::Unfit) => {
-                        state.refresh.ask_known(request, now.into_std())
-                    }
+                let is_seeded = state.refresh.is_seeded();
+                let is_known = match &selection {
+                    None | Some(Selection::Unknown) => false,
+                    Some(Selection::Keys { .. }) => !is_seeded || seeded == SeededKeys::Accepted,
+                    // A key that cannot be used is known too. It does not cause a fetch, unless the set is seeded.
+                    Some(Selection::Unusable | Selection::Unfit) => !is_seeded,
+                };
+                let action = if is_known {
+                    state.refresh.ask_known(request, now.into_std())
+                } else {
+                    state.refresh.ask_unknown(&missing_key(algorithm, name), request, now.into_std())
                 };
                 self.shared.publish_quiet(&state, now);
-                let generation = snapshot.as_ref().map(|snapshot| snapshot.generation);
-                let found = selection.as_ref().map(|selection| FoundKeys::new(selection, generation));
+                let found = snapshot.as_ref().zip(selection.as_ref()).map(|(set, selection)| set.found(selection));
                 (found.unwrap_or(Err(KeyError::Unknown)), action, state.refresh.running)
             };
             match action {
@@ -166,7 +186,12 @@ impl RemoteKeys {
         self.shared.lock().refresh.is_usable(Instant::now().into_std())
     }
 
-    /// When the set was fetched or confirmed, and until when it is fresh.
+    /// Whether the set was not fetched from the issuer yet.
+    pub(crate) fn is_seeded(&self) -> bool {
+        self.shared.lock().refresh.is_seeded()
+    }
+
+    /// When the set was fetched or confirmed, and until when it is fresh. `None` for a seeded set.
     pub(crate) fn times(&self) -> Option<(Instant, Instant)> {
         let (fetched_at, fresh_until) = self.shared.lock().refresh.times()?;
         Some((fetched_at.into(), fresh_until.into()))
@@ -199,6 +224,14 @@ impl RemoteKeys {
     fn unavailable(&self) -> KeyError {
         let source = self.last_error();
         KeyError::Unavailable { retry_after: source.as_ref().and_then(|error| error.retry_after()), source }
+    }
+}
+
+impl Snapshot {
+    fn found(&self, selection: &Selection<'_>) -> Result<FoundKeys, KeyError> {
+        let mut found = FoundKeys::new(selection, Some(self.generation))?;
+        found.is_seeded = self.is_seeded;
+        Ok(found)
     }
 }
 
@@ -255,7 +288,13 @@ impl SharedKeys {
         if let Ok(Fetched { modified: Some((keys, validators)), .. }) = &result {
             state.generation = state.generation.wrapping_add(1);
             let (keys, validators, generation) = (Arc::clone(keys), validators.clone(), state.generation);
-            self.snapshot.store(Some(Arc::new(Snapshot { keys, validators, generation, quiet_until: now })));
+            self.snapshot.store(Some(Arc::new(Snapshot {
+                keys,
+                validators,
+                generation,
+                quiet_until: now,
+                is_seeded: false,
+            })));
         }
         self.publish_quiet(&state, now);
         let usable_until = state.refresh.usable_until();

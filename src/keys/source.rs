@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::{FoundKeys, KeyError, RemoteKeys, UnusableKeys};
+use super::{FoundKeys, KeyError, RemoteKeys, SeededKeys, UnusableKeys};
 use crate::events::{IssuerEvents, VerificationPurpose};
 use crate::jose::{Algorithm, JwkSet, KeyName, Selection};
 
@@ -83,11 +83,12 @@ impl Keys {
         &self,
         algorithm: Algorithm,
         name: &KeyName<'_>,
+        seeded: SeededKeys,
         purpose: VerificationPurpose,
     ) -> Result<FoundKeys, KeyError> {
         match self {
             Self::Fixed(set) => FoundKeys::new(&set.select(algorithm, name), Some(FIXED)),
-            Self::Remote(remote) => remote.find(algorithm, name, purpose).await,
+            Self::Remote(remote) => remote.find(algorithm, name, seeded, purpose).await,
             Self::Custom(custom) => {
                 let mut set = custom.key_set(None).await?;
                 if matches!(set.select(algorithm, name), Selection::Unknown) {

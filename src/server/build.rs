@@ -154,7 +154,8 @@ impl ResourceServerBuilder {
         }
         let audiences = self.accepted_audiences(resource);
         let verifiers = self.issuers.iter().map(|issuer| {
-            let verifier = issuer.verifier(&audiences, self.skew, self.max_lifetime, self.verification_timeout);
+            let limits = (self.verification_timeout, &*self.clock);
+            let verifier = issuer.verifier(&audiences, self.skew, self.max_lifetime, limits);
             verifier.map(Arc::new)
         });
         let verifiers = verifiers.collect::<Result<Vec<_>, _>>()?;

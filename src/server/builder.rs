@@ -342,7 +342,8 @@ impl ResourceServerBuilder {
     /// Builds the server, and waits for its [`warm_up`](ResourceServer::warm_up): the keys, the introspection endpoint and the
     /// client credentials of every issuer.
     ///
-    /// Afterwards, a background task keeps them available, as [`build_lazy`](Self::build_lazy) describes.
+    /// Afterwards, a background task keeps them available, as [`build_lazy`](Self::build_lazy) describes. With
+    /// [`Issuer::jwks_file`], it does not wait for the keys.
     ///
     /// # Errors
     /// [`BuildError`] if the configuration cannot work, if an issuer cannot be reached, or if it rejects the client credentials.
@@ -355,7 +356,7 @@ impl ResourceServerBuilder {
     }
 
     /// Builds the server without a request to an issuer, so that it starts while an issuer is down. A file of
-    /// [API keys](Self::api_keys) is read.
+    /// [API keys](Self::api_keys) and of [saved keys](crate::Issuer::jwks_file) is read.
     ///
     /// In a tokio runtime, a background task then fetches the keys and the introspection endpoint until they are available, with
     /// a back-off of up to a minute. It does so again if they become unavailable later, so a server without traffic becomes ready

@@ -24,6 +24,7 @@ use crate::verify::IssuerVerifier;
 ///       "issuer": "https://auth.example.com",
 ///       "ready": false,
 ///       "key_count": 2,
+///       "seeded": false,
 ///       "fetched_at": 1800000000,
 ///       "fresh_until": 1800000300,
 ///       "unusable_key_count": 1,
@@ -36,7 +37,7 @@ use crate::verify::IssuerVerifier;
 /// }
 /// ```
 ///
-/// Times are in seconds since 1970, and `null` before the first key set. `retry_in` is in seconds, rounded up. `last_error` is
+/// Times are in seconds since 1970, and `null` before the first fetched key set. `retry_in` is in seconds, rounded up. `last_error` is
 /// `null` if the last attempt succeeded. `introspection` is an [`IntrospectionState`]. The document has URLs of your authorization
 /// servers, so do not serve it to the public.
 #[derive(Debug, Clone)]
@@ -50,6 +51,7 @@ pub struct IssuerHealth {
     issuer: Box<str>,
     ready: bool,
     key_count: usize,
+    seeded: bool,
     #[serde(serialize_with = "as_unix_time")]
     fetched_at: Option<SystemTime>,
     #[serde(serialize_with = "as_unix_time")]
@@ -92,6 +94,7 @@ impl IssuerHealth {
             issuer: verifier.issuer.clone(),
             ready: true,
             key_count: 0,
+            seeded: false,
             fetched_at: None,
             fresh_until: None,
             unusable_key_count: 0,
@@ -104,6 +107,7 @@ impl IssuerHealth {
             Some(Keys::Remote(remote)) => {
                 health.ready = remote.is_usable();
                 health.key_count = remote.key_count();
+                health.seeded = remote.is_seeded();
                 if let Some((fetched_at, fresh_until)) = remote.times() {
                     health.fetched_at = wall_time(fetched_at, now);
                     health.fresh_until = wall_time(fresh_until, now);
@@ -151,6 +155,13 @@ impl IssuerHealth {
     #[must_use]
     pub const fn key_count(&self) -> usize {
         self.key_count
+    }
+
+    /// Whether the keys come from [`jwks_file`](crate::Issuer::jwks_file) or [`jwks_seed`](crate::Issuer::jwks_seed), because no
+    /// fetch has succeeded yet. Then a key that the issuer has withdrawn may still be accepted.
+    #[must_use]
+    pub const fn is_seeded(&self) -> bool {
+        self.seeded
     }
 
     /// When the key set was fetched or confirmed, by the server's [clock](crate::ResourceServerBuilder::clock). `None` before the

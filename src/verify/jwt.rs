@@ -7,7 +7,7 @@ use super::{CheckRecorder, IssuerVerifier, TokenCheck, Verification, Verifier, V
 use crate::claims::{Claims, check_before_asking, issuer_mismatch};
 use crate::failure::{CheckError, CheckFailure, Detail};
 use crate::jose::{Algorithm, Compact, Header, KeyName};
-use crate::keys::{FoundKeys, KeyError, Keys, Signature};
+use crate::keys::{FoundKeys, KeyError, Keys, SeededKeys, Signature};
 
 impl Verifier {
     /// Runs all checks of a JWT, in the order of the table in the [module's documentation](super) (RFC 7519, section 7.2;
@@ -66,15 +66,18 @@ impl Verifier {
 
         // 9. Key. The only check for which a JWT may have to wait.
         progress.begin(TokenCheck::Key);
+        let wait = |seeded| self.wait_for_key(token, issuer, keys, (algorithm, header.key_name(), seeded), progress);
         let found = match found.map(Ok).or_else(|| keys.find_now(algorithm, &header.key_name())) {
             Some(found) => found.map_err(about(iss, kid))?,
-            None => return Ok(self.wait_for_key(token, issuer, keys, (algorithm, header.key_name()), progress)),
+            None => return Ok(wait(SeededKeys::Accepted)),
         };
 
         // 10. Signature, over the bytes as they were received (RFC 7515, section 5.2).
         progress.begin(TokenCheck::Signature);
         match found.verify(algorithm, compact.signing_input, &signature) {
             Signature::Valid => {}
+            // The issuer may have replaced the key since its key set was saved.
+            Signature::Invalid | Signature::Undecided if found.is_seeded => return Ok(wait(SeededKeys::Refused)),
             Signature::Invalid => return Err(about(iss, kid)(CheckFailure::Signature)),
             Signature::Undecided => return Err(about(iss, kid)(KeyError::Unusable)),
         }
@@ -104,13 +107,13 @@ impl Verifier {
         token: &[u8],
         issuer: &Arc<IssuerVerifier>,
         keys: &Keys,
-        (algorithm, name): (Algorithm, KeyName<'_>),
+        (algorithm, name, seeded): (Algorithm, KeyName<'_>, SeededKeys),
         progress: &CheckRecorder,
     ) -> Verification<Accepted> {
         let (this, issuer, keys, progress) = (Arc::clone(self), Arc::clone(issuer), keys.clone(), progress.clone());
         let (token, name) = (Box::<[u8]>::from(token), name.into_owned());
         Verification::Pending(Box::pin(async move {
-            let find = keys.find(algorithm, &name, progress.purpose());
+            let find = keys.find(algorithm, &name, seeded, progress.purpose());
             let found = issuer.within_limit("the key of the token", find).await;
             let found = found.and_then(|found| Ok(found?));
             let found = found.map_err(about(&issuer.issuer, name.kid.as_deref()))?;

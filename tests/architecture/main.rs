@@ -32,6 +32,7 @@ const ORDER: &[&str] = &[
     "claims",
     "token_cache",
     // rank 2: the outside world
+    "file",
     "http_client",
     "log",
     "events",

@@ -9,5 +9,6 @@ mod kubernetes;
 mod opaque;
 mod programs;
 mod revocation;
+mod serverless;
 mod support;
 mod units;

@@ -46,6 +46,7 @@ mod readiness;
 mod rejections;
 mod rmcp;
 mod rotation;
+mod seeded_keys;
 mod self_check;
 mod support;
 mod transport;

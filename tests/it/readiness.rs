@@ -477,7 +477,7 @@ async fn health_has_a_documented_json_form() {
     let configured = issuer.issuer().introspect_opaque(ClientCredentials::basic("client", "wrong"));
     let server = ResourceServer::builder(RESOURCE).issuer(configured).clock(clock.clone()).build_lazy().unwrap();
     let empty = json!({"ready": false, "issuers": [{
-        "issuer": ISSUER, "ready": false, "key_count": 0, "fetched_at": null, "fresh_until": null, "unusable_key_count": 0,
+        "issuer": ISSUER, "ready": false, "key_count": 0, "seeded": false, "fetched_at": null, "fresh_until": null, "unusable_key_count": 0,
         "unusable_keys": [], "introspection": "endpoint_unknown", "last_error": null, "retry_in": 0,
     }]});
     assert_eq!(serde_json::to_value(server.health()).unwrap(), empty);
@@ -491,7 +491,7 @@ async fn health_has_a_documented_json_form() {
     let since_1970 = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
     let key = json!({"name": "2019\\u{1b}", "reason": "its modulus or exponent has a size that is not accepted"});
     let expected = json!({"ready": false, "issuers": [{
-        "issuer": ISSUER, "ready": false, "key_count": 1,
+        "issuer": ISSUER, "ready": false, "key_count": 1, "seeded": false,
         "fetched_at": 1_800_000_007_u64, "fresh_until": since_1970(health.issuers()[0].fresh_until().unwrap()),
         "unusable_key_count": 20, "unusable_keys": vec![key; 16], "introspection": "credentials_rejected",
         "last_error": "https://auth.example.com/introspect rejects the client credentials of this server with status 401",

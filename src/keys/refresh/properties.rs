@@ -2,6 +2,7 @@
 #![allow(clippy::arithmetic_side_effects, clippy::string_slice, reason = "tests know their data")]
 
 mod events;
+mod missing_keys;
 
 use proptest::prelude::*;
 
@@ -15,35 +16,12 @@ proptest! {
     #[test]
     fn the_policy_holds_for_every_order_of_events(
         policy in policies(),
+        seed in prop::option::of(prop::sample::select(vec![1_u64, 45, 3_600, 86_400])),
         events in prop::collection::vec(events(), 1..120),
     ) {
-        let mut model = Model::new(policy);
+        let mut model = Model::new(policy, seed);
         for event in events {
             model.apply(event)?;
-        }
-    }
-
-    #[test]
-    fn the_list_of_missing_keys_is_bounded_and_keeps_the_newest(rounds in prop::collection::vec(1_usize..200, 1..8)) {
-        let mut model = Model::new(RefreshPolicy { lifetime: seconds(3600), last_known_good: seconds(3600) });
-        model.ask(NeededKey::Known)?;
-        model.finish(0, Outcome::Success { lifetime: None, jitter: 0 })?;
-        let mut next = 0;
-        for kids in rounds {
-            model.now += seconds(60);
-            let request = model.state.request(model.now);
-            let action = model.state.ask_unknown("first", request, model.now);
-            let Action::Wait { start: Some(fetch), .. } = action else { panic!("{action:?}") };
-            prop_assert!(model.state.succeeded(fetch, Some(seconds(3600)), 0.0, model.now));
-            let unknown: Vec<String> = (next..next + kids).map(|kid| kid.to_string()).collect();
-            next += kids;
-            for kid in &unknown {
-                prop_assert_eq!(model.state.ask_unknown(kid, request, model.now), Action::Refuse);
-                prop_assert!(model.state.missing.0.len() <= 256);
-            }
-            for kid in &unknown {
-                prop_assert!(model.state.missing.0.get(kid.as_str()).is_some_and(|missing| model.now < missing.until));
-            }
         }
     }
 }
@@ -52,6 +30,8 @@ struct Model {
     state: Refresh,
     policy: RefreshPolicy,
     now: Instant,
+    /// When the model begins, and when its seeded set may not be used any more.
+    seeded: Option<(Instant, Instant)>,
     /// Each fetch, when it started, and whether it was forced.
     fetches: Vec<(Fetch, Instant, bool)>,
     /// The index of the running fetch.
@@ -66,21 +46,24 @@ struct Model {
     quiet_until: Instant,
 }
 
-/// When the last fetched set is refreshed ahead, expires, and may not be used any more.
+/// When the last set is refreshed ahead, when requests wait for its successor, and when it may not be used any more.
 #[derive(Clone, Copy)]
 struct Times {
     ahead: Instant,
-    expired: Instant,
+    grace_end: Instant,
     dead: Instant,
 }
 
 impl Model {
-    fn new(policy: RefreshPolicy) -> Self {
-        let now = Instant::now();
+    fn new(policy: RefreshPolicy, seed: Option<u64>) -> Self {
+        let (mut state, now) = (Refresh::new(policy), Instant::now());
+        let seeded = seed.map(|usable_for| (now, now + seconds(usable_for)));
+        seed.into_iter().for_each(|usable_for| state.seed(seconds(usable_for), now));
         Self {
-            state: Refresh::new(policy),
+            state,
             policy,
             now,
+            seeded,
             fetches: Vec::new(),
             running: None,
             results: Vec::new(),
@@ -115,6 +98,7 @@ impl Model {
             }
         }
         prop_assert_eq!(self.state.is_usable(self.now), self.is_usable());
+        prop_assert_eq!(self.state.is_seeded(), self.is_seeded());
         let pause = self.back_off_end().map_or(Duration::ZERO, |until| until.saturating_duration_since(self.now));
         prop_assert_eq!(self.state.back_off(self.now), pause);
         Ok(())
@@ -158,7 +142,7 @@ impl Model {
         let start = match action {
             Action::Serve { start } => start,
             Action::Wait { start, limit } => {
-                prop_assert!(!waited && self.now >= times.expired + seconds(30) && !self.is_down(), "needless wait");
+                prop_assert!(!waited && self.now >= times.grace_end && !self.is_down(), "needless wait");
                 prop_assert_eq!(limit, seconds(3));
                 start
             }
@@ -166,7 +150,7 @@ impl Model {
         };
         let is_due = self.now >= times.ahead && self.running.is_none() && !self.is_backing_off();
         prop_assert_eq!(start.map(|fetch| fetch.forced), is_due.then_some(false));
-        let must_wait = self.now >= times.expired + seconds(30) && !waited && !self.is_down();
+        let must_wait = self.now >= times.grace_end && !waited && !self.is_down();
         prop_assert_eq!(matches!(action, Action::Wait { .. }), must_wait);
         Ok(())
     }
@@ -206,7 +190,8 @@ impl Model {
         request: KeyRequest,
         action: Action,
     ) -> Result<(), TestCaseError> {
-        if !self.is_usable() {
+        // A seeded set does not say which keys the issuer has.
+        if !self.is_usable() || self.is_seeded() {
             return self.check_without_set(request.waited, Some(request.arrived_at), action);
         }
         let waited = request.waited;
@@ -253,7 +238,8 @@ impl Model {
 
     fn start(&mut self, fetch: Fetch) -> Result<(), TestCaseError> {
         prop_assert!(self.running.is_none(), "two fetches at once");
-        let may_fetch_early = !self.is_usable() && self.request_may_fetch_at().is_some_and(|at| at <= self.now);
+        let has_no_set = !self.is_usable() || self.is_seeded();
+        let may_fetch_early = has_no_set && self.request_may_fetch_at().is_some_and(|at| at <= self.now);
         prop_assert!(may_fetch_early || !self.is_backing_off(), "no pause after a failure");
         prop_assert!(self.fetches.iter().all(|(known, ..)| *known != fetch), "a fetch started twice");
         self.running = Some(self.fetches.len());
@@ -320,8 +306,7 @@ impl Model {
     fn moment(&self, moment: Moment) -> Option<Instant> {
         match moment {
             Moment::Ahead => self.times().map(|times| times.ahead),
-            Moment::Expired => self.times().map(|times| times.expired),
-            Moment::StaleServeEnd => self.times().map(|times| times.expired + seconds(30)),
+            Moment::StaleServeEnd => self.times().map(|times| times.grace_end),
             Moment::Dead => self.times().map(|times| times.dead),
             Moment::BackOffEnd => self.back_off_end(),
             Moment::Lost => self.running.map(|fetch| self.fetches[fetch].1 + seconds(30)),
@@ -335,14 +320,20 @@ impl Model {
     }
 
     fn times(&self) -> Option<Times> {
-        self.results.iter().rev().find_map(|(_, at, outcome)| {
+        let fetched = self.results.iter().rev().find_map(|(_, at, outcome)| {
             let Outcome::Success { lifetime, jitter } = outcome else { return None };
             let lifetime = lifetime.map_or(self.policy.lifetime.as_secs(), |lifetime| lifetime.clamp(60, 3_600));
             // The jitter removes a tenth at most: 1/200 for each twentieth.
             let part = lifetime * u64::from(200 - jitter);
             let (ahead, life) = (Duration::from_millis(part * 4), Duration::from_millis(part * 5));
-            Some(Times { ahead: *at + ahead, expired: *at + life, dead: *at + life + self.policy.last_known_good })
-        })
+            let (grace_end, dead) = (*at + life + seconds(30), *at + life + self.policy.last_known_good);
+            Some(Times { ahead: *at + ahead, grace_end, dead })
+        });
+        fetched.or_else(|| self.seeded.map(|(start, dead)| Times { ahead: start, grace_end: dead, dead }))
+    }
+
+    fn is_seeded(&self) -> bool {
+        self.seeded.is_some() && self.results.iter().all(|(.., outcome)| matches!(outcome, Outcome::Failure { .. }))
     }
 
     fn is_usable(&self) -> bool {

@@ -360,7 +360,40 @@ fn a_known_key_is_used_without_asking_until_a_fetch_is_due() {
     model.advance(seconds(240));
     assert_eq!(model.state.quiet_until(model.now), model.now);
     let fetch = model.fetch_of(Model::known);
-    assert_eq!(model.state.quiet_until(model.now), model.now + seconds(90));
+    assert_eq!(model.state.quiet_until(model.now), model.now + seconds(30));
     model.state.failed(fetch, None, 1.0, model.now);
     assert_eq!(model.state.quiet_until(model.now), model.now + seconds(1));
+}
+
+#[test]
+fn a_seeded_set_serves_known_keys_and_nothing_else() {
+    let mut model = Model::cold();
+    model.state.seed(seconds(3600), model.now);
+    assert!(model.state.is_seeded() && model.state.times().is_none());
+    assert_eq!((model.state.due_in(model.now), model.state.quiet_until(model.now)), (Duration::ZERO, model.now));
+    // The first caller starts a fetch and does not wait, however late it comes. A fetch that is lost is noticed.
+    model.advance(seconds(3000));
+    let Action::Serve { start: Some(fetch) } = model.known() else { panic!("a request waits") };
+    assert_eq!(model.state.quiet_until(model.now), model.now + seconds(30));
+    let unknown = |model: &mut Model| model.unknown("new");
+    assert!(matches!(unknown(&mut model), Action::Wait { start: None, .. }));
+    model.state.failed(fetch, None, 1.0, model.now);
+    assert_eq!(model.known(), Action::Serve { start: None });
+    // Whether the issuer has the key is not known, so it is not refused.
+    model.advance(seconds(2));
+    assert!(matches!(unknown(&mut model), Action::Wait { start: Some(fetch), .. } if !fetch.forced));
+    model.advance(seconds(598));
+    assert!(!model.state.is_usable(model.now));
+    assert!(!matches!(model.known(), Action::Serve { .. }));
+}
+
+#[test]
+fn a_fetched_set_replaces_the_seeded_one() {
+    let mut model = Model::cold();
+    model.state.seed(seconds(60), model.now);
+    let fetch = model.fetch_of(Model::known);
+    assert!(model.state.succeeded(fetch, None, 0.0, model.now));
+    assert!(!model.state.is_seeded() && model.state.times().is_some());
+    model.advance(seconds(61));
+    assert_eq!(model.known(), Action::Serve { start: None });
 }

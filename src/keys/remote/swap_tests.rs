@@ -57,7 +57,14 @@ fn no_reader_uses_an_expired_set_or_an_older_one_than_before() {
         let has_failed = || readers.iter().any(thread::ScopedJoinHandle::is_finished);
         runtime.block_on(async {
             for number in 0..SETS {
-                keys.find(Algorithm::EdDSA, &named(&number.to_string()), VerificationPurpose::Request).await.unwrap();
+                keys.find(
+                    Algorithm::EdDSA,
+                    &named(&number.to_string()),
+                    SeededKeys::Accepted,
+                    VerificationPurpose::Request,
+                )
+                .await
+                .unwrap();
                 while used.load(Ordering::SeqCst) <= number && !has_failed() {
                     thread::yield_now();
                 }

@@ -29,7 +29,11 @@ pub(super) fn remote_keys(client: impl HttpClient, policy: RefreshPolicy) -> Rem
     let (url, addresses) = ("https://as/jwks".parse().unwrap(), AddressPolicy::Any);
     let endpoint = EndpointSource::Configured(EndpointUrl { url, addresses });
     let limits = KeySetLimits { keys: 100, bytes: 64 * 1024 };
-    RemoteKeys::new(KeySetFetcher::new(IssuerEvents::new("https://as"), Arc::new(client), endpoint, limits), policy)
+    RemoteKeys::new(
+        KeySetFetcher::new(IssuerEvents::new("https://as"), Arc::new(client), endpoint, limits),
+        policy,
+        None,
+    )
 }
 
 /// The name of the key of a token with this `kid`.
@@ -99,7 +103,9 @@ fn source(script: &Script) -> Arc<RemoteKeys> {
 async fn find(keys: &RemoteKeys, kid: &str) -> Result<(), KeyError> {
     match keys.find_now(Algorithm::EdDSA, &named(kid)) {
         Some(result) => result.map(drop),
-        None => keys.find(Algorithm::EdDSA, &named(kid), VerificationPurpose::Request).await.map(drop),
+        None => {
+            keys.find(Algorithm::EdDSA, &named(kid), SeededKeys::Accepted, VerificationPurpose::Request).await.map(drop)
+        }
     }
 }
 

@@ -49,7 +49,6 @@ pub(super) enum Outcome {
 pub(super) enum Moment {
     Ahead,
     StaleServeEnd,
-    Expired,
     Dead,
     BackOffEnd,
     Lost,
@@ -75,7 +74,6 @@ pub(super) fn events() -> impl Strategy<Value = Event> {
     let moment = prop_oneof![
         Just(Moment::Ahead),
         Just(Moment::StaleServeEnd),
-        Just(Moment::Expired),
         Just(Moment::Dead),
         Just(Moment::BackOffEnd),
         Just(Moment::Lost),
