@@ -176,6 +176,13 @@ impl CircuitBreaker {
         if was_closed { Transition::None } else { Transition::Closed }
     }
 
+    /// The cause of the failures may be repaired, so an open breaker becomes half-open.
+    pub(super) fn retry_now(&mut self, now: Instant) {
+        if let BreakerState::Open { until, .. } = &mut self.state {
+            *until = now.min(*until);
+        }
+    }
+
     fn fail(&mut self, call: &Sent, outcome: Outcome, now: Instant) -> Transition {
         let evidence = self.evidence(call, outcome, now);
         let is_unclear = evidence == Evidence::Unclear;

@@ -10,6 +10,7 @@ use url::form_urlencoded;
 
 use super::ClientCredentials;
 use super::breaker::Outcome;
+use super::secret::{Freshness, RejectedSecret, SecretSource};
 use crate::claims::{Claims, first_invalid_claim};
 use crate::clock::Clock;
 use crate::discovery::{EndpointSource, EndpointUrl};
@@ -26,6 +27,7 @@ pub(super) struct IntrospectionClient {
     pub(super) client: Arc<dyn HttpClient>,
     pub(super) credentials: ClientCredentials,
     pub(super) endpoint: EndpointSource,
+    pub(super) rejected: RejectedSecret,
 }
 
 /// The result of an introspection.
@@ -142,7 +144,8 @@ impl IntrospectionClient {
         }
     }
 
-    /// Sends one request, and reads the result for `token`.
+    /// Sends one request, and reads the result for `token`. If the credentials are rejected and the secret has changed, it sends
+    /// one more with the new secret.
     pub(super) async fn call(
         &self,
         endpoint: &EndpointUrl,
@@ -150,13 +153,61 @@ impl IntrospectionClient {
         time_limit: Duration,
         clock: &dyn Clock,
     ) -> Result<TokenStatus, CallError> {
+        let call = async {
+            match self.credentials.secret() {
+                Some(source) if source.may_change() => self.call_with(source, endpoint, token, clock).await,
+                Some(SecretSource::Fixed(secret)) => self.send(endpoint, token, secret.text(), clock).await,
+                _ => self.send(endpoint, token, "", clock).await,
+            }
+        };
+        let timed_out = |_| CallError::from_http_error(endpoint.url.as_str(), HttpError::new(HttpErrorKind::Timeout));
+        timeout(time_limit, call).await.map_err(timed_out)?
+    }
+
+    async fn call_with(
+        &self,
+        source: &SecretSource,
+        endpoint: &EndpointUrl,
+        token: &str,
+        clock: &dyn Clock,
+    ) -> Result<TokenStatus, CallError> {
+        let unsendable = |error| HttpError::new(HttpErrorKind::Unsendable).with_source(error);
+        let secret = source.current(Freshness::Recent).await;
+        let mut secret =
+            secret.map_err(|error| CallError::from_http_error(endpoint.url.as_str(), unsendable(error)))?;
+        let mut result = self.send(endpoint, token, secret.text(), clock).await;
+        if is_rejection(&result)
+            && let Ok(renewed) = source.current(Freshness::Now).await
+            && renewed != secret
+        {
+            result = self.send(endpoint, token, renewed.text(), clock).await;
+            secret = renewed;
+        }
+        self.rejected.set(is_rejection(&result).then_some(secret));
+        result
+    }
+
+    /// Whether the secret has changed since the endpoint rejected it.
+    pub(super) async fn has_new_secret(&self) -> bool {
+        match self.credentials.secret() {
+            Some(source) if source.may_change() => self.rejected.is_replaced(source).await,
+            _ => false,
+        }
+    }
+
+    async fn send(
+        &self,
+        endpoint: &EndpointUrl,
+        token: &str,
+        secret: &str,
+        clock: &dyn Clock,
+    ) -> Result<TokenStatus, CallError> {
         let url = endpoint.url.as_str();
         let limits = RequestLimits::new(MAX_RESPONSE, endpoint.addresses.clone());
-        let sent = match self.request(url, token, clock) {
-            Ok(request) => timeout(time_limit, attempt(self.client.as_ref(), request, &limits)).await,
-            Err(source) => Ok(Err(HttpError::new(HttpErrorKind::Unsendable).with_source(source))),
+        let response = match self.request(url, token, secret, clock) {
+            Ok(request) => attempt(self.client.as_ref(), request, &limits).await,
+            Err(source) => Err(HttpError::new(HttpErrorKind::Unsendable).with_source(source)),
         };
-        let response = sent.unwrap_or_else(|_| Err(HttpError::new(HttpErrorKind::Timeout)));
         let may_be_retried = may_be_retried(&response);
         let status = match response {
             Ok(response) => read(response.status(), response.body(), &self.issuer)
@@ -170,6 +221,7 @@ impl IntrospectionClient {
         &self,
         url: &str,
         token: &str,
+        secret: &str,
         clock: &dyn Clock,
     ) -> Result<Request<Bytes>, Box<dyn StdError + Send + Sync>> {
         let mut request = Request::post(url).body(Bytes::new())?;
@@ -178,10 +230,16 @@ impl IntrospectionClient {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
         let mut form = form_urlencoded::Serializer::new(String::new());
         form.append_pair("token", token).append_pair("token_type_hint", "access_token");
-        self.credentials.write(&self.issuer, clock.since_epoch(), headers, &mut form)?;
+        self.credentials.write(secret, &self.issuer, clock.since_epoch(), headers, &mut form)?;
         *request.body_mut() = form.finish().into();
         Ok(request)
     }
+}
+
+/// Whether the secret may be the cause. Some servers reject credentials without an error code.
+fn is_rejection(result: &Result<TokenStatus, CallError>) -> bool {
+    let kind = result.as_ref().err().map(|failed| failed.error.kind());
+    matches!(kind, Some(FetchErrorKind::CredentialsRejected(_) | FetchErrorKind::Status(401 | 403)))
 }
 
 impl CallError {

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use serde_json::json;
 use url::form_urlencoded;
 use zeroize::Zeroizing;
 
+use super::secret::{Secret, SecretError, SecretSource};
 use crate::crypto::random;
 use crate::error::{BuildError, BuildErrorKind};
 use crate::jose::PrivateKey;
@@ -17,6 +19,10 @@ use crate::jose::PrivateKey;
 ///
 /// `Debug` shows no secret. Secrets are zeroised when the last clone is dropped. The HTTP request has its own copy, which is
 /// not zeroised.
+///
+/// A secret can change without a restart: [`basic_from_file`](Self::basic_from_file) reads it from a file, and
+/// [`basic_from`](Self::basic_from) gets it from your code. If the authorization server rejects the credentials, the secret is read
+/// again at once, and the request is repeated once if it has changed.
 ///
 /// ```
 /// use mcp_bearer::introspection::ClientCredentials;
@@ -31,13 +37,11 @@ pub struct ClientCredentials {
 
 #[derive(Clone)]
 enum AuthMethod {
-    Basic(Secret),
-    Post(Secret),
+    Basic(SecretSource),
+    Post(SecretSource),
     PrivateKeyJwt(Arc<PrivateKey>),
-    Bearer(Arc<dyn Fn() -> String + Send + Sync>),
+    Bearer(SecretSource),
 }
-
-type Secret = Arc<Zeroizing<String>>;
 
 #[derive(Debug, thiserror::Error)]
 #[error("the client credentials cannot be written into a request")]
@@ -48,13 +52,73 @@ impl ClientCredentials {
     /// form-encoded first (RFC 6749, section 2.3.1).
     #[must_use]
     pub fn basic(client_id: impl Into<Box<str>>, secret: impl Into<String>) -> Self {
-        Self { client_id: client_id.into(), method: AuthMethod::Basic(Arc::new(Zeroizing::new(secret.into()))) }
+        Self::with_basic(client_id, SecretSource::Fixed(Secret::new(secret)))
+    }
+
+    /// [`basic`](Self::basic) with a secret that can change. `secret` is called for each request, and must not block: keep the
+    /// secret in memory, and renew it elsewhere.
+    ///
+    /// If it returns `None` or an empty text, or panics, the introspection fails. Its token gets 503, and the log says why.
+    ///
+    /// ```
+    /// use std::sync::{Arc, RwLock};
+    ///
+    /// use mcp_bearer::introspection::ClientCredentials;
+    ///
+    /// // Another task of the program gets the secret from a vault, and renews it.
+    /// let secret = Arc::new(RwLock::new(None::<String>));
+    /// let current = Arc::clone(&secret);
+    /// let credentials = ClientCredentials::basic_from("mcp-server", move || current.read().ok()?.clone());
+    /// ```
+    #[must_use]
+    pub fn basic_from(
+        client_id: impl Into<Box<str>>,
+        secret: impl Fn() -> Option<String> + Send + Sync + 'static,
+    ) -> Self {
+        Self::with_basic(client_id, SecretSource::Function(Arc::new(secret)))
+    }
+
+    /// [`basic`](Self::basic) with a secret in a file, such as a mounted secret of Kubernetes or Docker. A new secret is used
+    /// within a second, without a restart.
+    ///
+    /// The file has the secret as UTF-8 text of at most 8 KiB. One newline at its end is not part of the secret. The file is read
+    /// when the server is built, and then at most once per second, when a token is introspected. While it cannot be read or is
+    /// empty, the last secret is used, and the log has one warning.
+    ///
+    /// ```
+    /// use mcp_bearer::Issuer;
+    /// use mcp_bearer::introspection::ClientCredentials;
+    ///
+    /// let credentials = ClientCredentials::basic_from_file("mcp-server", "/run/secrets/introspection");
+    /// let issuer = Issuer::discover("https://auth.example.com").introspect_all(credentials);
+    /// ```
+    ///
+    /// # Errors
+    /// The server is not built if the file cannot be read, is empty or too large: [`BuildErrorKind::Setting`].
+    #[must_use]
+    pub fn basic_from_file(client_id: impl Into<Box<str>>, path: impl Into<PathBuf>) -> Self {
+        Self::with_basic(client_id, SecretSource::file(path))
     }
 
     /// A client id and a secret in the request body (`client_secret_post`).
     #[must_use]
     pub fn post(client_id: impl Into<Box<str>>, secret: impl Into<String>) -> Self {
-        Self { client_id: client_id.into(), method: AuthMethod::Post(Arc::new(Zeroizing::new(secret.into()))) }
+        Self::with_post(client_id, SecretSource::Fixed(Secret::new(secret)))
+    }
+
+    /// [`post`](Self::post) with a secret from a function, as for [`basic_from`](Self::basic_from).
+    #[must_use]
+    pub fn post_from(
+        client_id: impl Into<Box<str>>,
+        secret: impl Fn() -> Option<String> + Send + Sync + 'static,
+    ) -> Self {
+        Self::with_post(client_id, SecretSource::Function(Arc::new(secret)))
+    }
+
+    /// [`post`](Self::post) with a secret in a file, as for [`basic_from_file`](Self::basic_from_file).
+    #[must_use]
+    pub fn post_from_file(client_id: impl Into<Box<str>>, path: impl Into<PathBuf>) -> Self {
+        Self::with_post(client_id, SecretSource::file(path))
     }
 
     /// A client id and a private key (`private_key_jwt`; RFC 7523, section 2.2). Each request has a new assertion that is valid
@@ -68,35 +132,68 @@ impl ClientCredentials {
     /// here. `token` is called for each request and must not block. Your code must renew the token in time.
     #[must_use]
     pub fn bearer(token: impl Fn() -> String + Send + Sync + 'static) -> Self {
-        Self { client_id: Box::default(), method: AuthMethod::Bearer(Arc::new(token)) }
+        Self::with_bearer(SecretSource::Function(Arc::new(move || Some(token()))))
+    }
+
+    /// [`bearer`](Self::bearer) with an access token in a file, as for [`basic_from_file`](Self::basic_from_file).
+    #[must_use]
+    pub fn bearer_from_file(path: impl Into<PathBuf>) -> Self {
+        Self::with_bearer(SecretSource::file(path))
+    }
+
+    fn with_basic(client_id: impl Into<Box<str>>, secret: SecretSource) -> Self {
+        Self { client_id: client_id.into(), method: AuthMethod::Basic(secret) }
+    }
+
+    fn with_post(client_id: impl Into<Box<str>>, secret: SecretSource) -> Self {
+        Self { client_id: client_id.into(), method: AuthMethod::Post(secret) }
+    }
+
+    fn with_bearer(token: SecretSource) -> Self {
+        Self { client_id: Box::default(), method: AuthMethod::Bearer(token) }
+    }
+
+    /// Where the secret comes from. `None` for a private key.
+    pub(super) const fn secret(&self) -> Option<&SecretSource> {
+        match &self.method {
+            AuthMethod::Basic(secret) | AuthMethod::Post(secret) | AuthMethod::Bearer(secret) => Some(secret),
+            AuthMethod::PrivateKeyJwt(_) => None,
+        }
     }
 
     pub(super) fn check(&self) -> Result<(), BuildError> {
-        let empty = match &self.method {
-            AuthMethod::Bearer(_) => return Ok(()),
-            _ if self.client_id.is_empty() => "identifier",
-            AuthMethod::Basic(secret) | AuthMethod::Post(secret) if secret.is_empty() => "secret",
-            _ => return Ok(()),
+        let is_empty = |part: &str| {
+            format!("the client {part} for introspection is empty; use the one that the authorization server has")
         };
-        let message =
-            format!("the client {empty} for introspection is empty; use the one that the authorization server has");
-        Err(BuildError::new(BuildErrorKind::Setting, message))
+        if self.client_id.is_empty() && !matches!(self.method, AuthMethod::Bearer(_)) {
+            return Err(BuildError::new(BuildErrorKind::Setting, is_empty("identifier")));
+        }
+        self.secret().map_or(Ok(()), SecretSource::check).map_err(|error| {
+            let message = match error {
+                SecretError::NotAvailable | SecretError::Panicked(_) => is_empty("secret"),
+                SecretError::File { .. } => {
+                    format!("{error}; write the client secret for introspection into a file that this program may read")
+                }
+            };
+            BuildError::new(BuildErrorKind::Setting, message)
+        })
     }
 
-    /// Writes the credentials into a request to the authorization server `issuer`.
+    /// Writes the credentials into a request to the authorization server `issuer`. `secret` is empty for a private key.
     pub(super) fn write(
         &self,
+        secret: &str,
         issuer: &str,
         now: Duration,
         headers: &mut HeaderMap,
         form: &mut form_urlencoded::Serializer<'_, String>,
     ) -> Result<(), Unwritable> {
         match &self.method {
-            AuthMethod::Basic(secret) => {
+            AuthMethod::Basic(_) => {
                 let pair = Zeroizing::new([&*encoded(&self.client_id), ":", &*encoded(secret)].concat());
                 authorize(headers, &["Basic ", &STANDARD.encode(pair.as_bytes())].concat())?;
             }
-            AuthMethod::Post(secret) => {
+            AuthMethod::Post(_) => {
                 form.append_pair("client_id", &self.client_id);
                 form.append_pair("client_secret", secret);
             }
@@ -105,7 +202,7 @@ impl ClientCredentials {
                 form.append_pair("client_assertion_type", ASSERTION_TYPE);
                 form.append_pair("client_assertion", &assertion);
             }
-            AuthMethod::Bearer(token) => authorize(headers, &["Bearer ", &token()].concat())?,
+            AuthMethod::Bearer(_) => authorize(headers, &Zeroizing::new(["Bearer ", secret].concat()))?,
         }
         Ok(())
     }
@@ -159,7 +256,8 @@ mod tests {
 
     fn written(credentials: &ClientCredentials) -> (HeaderMap, String) {
         let (mut headers, mut form) = (HeaderMap::new(), form_urlencoded::Serializer::new(String::new()));
-        credentials.write("https://as", Duration::from_secs(1_000), &mut headers, &mut form).unwrap();
+        let Some(SecretSource::Fixed(secret)) = credentials.secret() else { panic!("the secret is not fixed") };
+        credentials.write(secret.text(), "https://as", Duration::from_secs(1_000), &mut headers, &mut form).unwrap();
         (headers, form.finish())
     }
 
@@ -175,16 +273,6 @@ mod tests {
     fn posted_credentials_are_in_the_body_alone() {
         let (headers, form) = written(&ClientCredentials::post("a", "s&=+% "));
         assert_eq!((headers.len(), form.as_str()), (0, "client_id=a&client_secret=s%26%3D%2B%25+"));
-    }
-
-    #[test]
-    fn the_bearer_token_is_read_for_each_request() {
-        let count = std::sync::atomic::AtomicU8::new(0);
-        let next = move || format!("t{}", count.fetch_add(1, std::sync::atomic::Ordering::SeqCst));
-        let credentials = ClientCredentials::bearer(next);
-        for expected in ["Bearer t0", "Bearer t1"] {
-            assert_eq!(written(&credentials).0[header::AUTHORIZATION], expected);
-        }
     }
 
     #[test]

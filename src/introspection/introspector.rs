@@ -11,6 +11,7 @@ use super::cache::ResponseCache;
 use super::call::{CallError, IntrospectionClient};
 use super::lookup::{LookupClient, StatusLookup};
 use super::queue::{Permit, Queue};
+use super::secret::RejectedSecret;
 use super::settings::{Limits, LookupSettings};
 use super::{Introspection, IntrospectionError, TokenStatus, VerifierLimits};
 use crate::clock::Clock;
@@ -70,7 +71,8 @@ impl Introspector {
     ) -> Option<Self> {
         let Introspection { credentials, settings } = settings;
         let issuer = Arc::clone(&events.issuer);
-        let client = IntrospectionClient { issuer, client, credentials, endpoint };
+        let rejected = RejectedSecret::default();
+        let client = IntrospectionClient { issuer, client, credentials, endpoint, rejected };
         Self::from_source(events, StatusSource::Endpoint(client), settings)
     }
 
@@ -135,7 +137,12 @@ impl Introspector {
         clock: Arc<dyn Clock>,
         purpose: VerificationPurpose,
     ) -> Result<TokenStatus, IntrospectionError> {
-        let result = match self.queue.check() {
+        let checked = match self.queue.check() {
+            // The failures may have been those of the old secret.
+            Err(_) if self.notice_new_secret().await => self.queue.check(),
+            checked => checked,
+        };
+        let result = match checked {
             // While the circuit breaker is open, no request is sent. But a caller may join a request for its token that
             // was sent before.
             Err(suspended) if !self.flights.is_running(&fingerprint) => Err(suspended),

@@ -52,6 +52,7 @@ mod credentials;
 mod introspector;
 mod lookup;
 mod queue;
+mod secret;
 mod settings;
 mod verifier_limits;
 

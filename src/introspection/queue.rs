@@ -95,6 +95,11 @@ impl Queue {
         self.lock().breaker.retry_in(Instant::now().into_std())
     }
 
+    /// Ends the pause of the circuit breaker.
+    pub(super) fn retry_now(&self) {
+        self.lock().breaker.retry_now(Instant::now().into_std());
+    }
+
     pub(super) fn is_half_open(&self) -> bool {
         !self.lock().breaker.is_closed()
     }

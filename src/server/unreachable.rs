@@ -49,10 +49,11 @@ pub(super) fn unreachable(issuer: &str, cause: Option<Arc<FetchError>>) -> Build
         FetchErrorKind::NoResponse => (BuildErrorKind::Unreachable, no_response(&name, &error)),
         FetchErrorKind::Status(status) => (BuildErrorKind::Unreachable, of_status(&name, status, &error)),
         FetchErrorKind::Document => (BuildErrorKind::Unreachable, document(&name, &error)),
-        FetchErrorKind::Unsendable
-        | FetchErrorKind::Interrupted
-        | FetchErrorKind::VerifierFailed
-        | FetchErrorKind::VerifierMisconfigured => {
+        FetchErrorKind::Unsendable => (
+            BuildErrorKind::Credentials,
+            format!("the client credentials for introspection at the issuer {name} cannot be used"),
+        ),
+        FetchErrorKind::Interrupted | FetchErrorKind::VerifierFailed | FetchErrorKind::VerifierMisconfigured => {
             (BuildErrorKind::Unreachable, format!("the request for the keys of the issuer {name} failed"))
         }
     };

@@ -63,6 +63,9 @@ fn needs_upkeep(issuer: &IssuerVerifier) -> bool {
 
 async fn keep_ready(issuer: Arc<IssuerVerifier>, verifier: Weak<Verifier>, clock: Arc<dyn Clock>) {
     while verifier.strong_count() > 0 {
+        if let Some(introspector) = issuer.introspector() {
+            introspector.notice_new_secret().await;
+        }
         let due_in = due_in(&issuer).unwrap_or(LOOK);
         if due_in.is_zero() {
             // The error is logged where it occurs, and in the server's health.

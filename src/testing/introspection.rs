@@ -5,7 +5,7 @@ use http::{HeaderValue, Method, Response, StatusCode, header};
 use serde_json::{Value, json};
 
 use super::answer::not_allowed;
-use super::client::NotTheClient;
+use super::client::{NotTheClient, TrustedClient};
 use super::documents::Endpoint;
 use super::fault::{empty, page};
 use super::requests::ReceivedRequest;
@@ -13,7 +13,7 @@ use super::state::{Changing, IssuerState};
 
 impl IssuerState {
     pub(super) fn token_endpoint_answer(&self, changing: &mut Changing, request: &ReceivedRequest) -> Response<Bytes> {
-        let mut answer = match self.token_parameter(request) {
+        let mut answer = match token_parameter(changing.client.as_ref(), request) {
             Err(refusal) => refusal.answer(),
             Ok(token) if request.endpoint() == Endpoint::Revocation => {
                 self.revoke(changing, &token);
@@ -33,24 +33,24 @@ impl IssuerState {
     pub(super) fn revoke(&self, changing: &mut Changing, token: &str) {
         changing.tokens.revoke(token, &changing.ring, self.clock.since_epoch());
     }
+}
 
-    /// The `token` parameter of a request.
-    fn token_parameter(&self, request: &ReceivedRequest) -> Result<String, Refusal> {
-        if *request.method() != Method::POST {
-            return Err(Refusal::Method);
-        }
-        if !is_form(request) {
-            return Err(Refusal::Malformed);
-        }
-        if let Some(client) = &self.client {
-            client.authenticate(request)?;
-        }
-        let form = request.form().into_iter();
-        let mut tokens = form.filter(|(name, value)| name == "token" && !value.is_empty()).map(|(_, value)| value);
-        match (tokens.next(), tokens.next()) {
-            (Some(token), None) => Ok(token),
-            _ => Err(Refusal::Malformed),
-        }
+/// The `token` parameter of a request by this client.
+fn token_parameter(client: Option<&TrustedClient>, request: &ReceivedRequest) -> Result<String, Refusal> {
+    if *request.method() != Method::POST {
+        return Err(Refusal::Method);
+    }
+    if !is_form(request) {
+        return Err(Refusal::Malformed);
+    }
+    if let Some(client) = client {
+        client.authenticate(request)?;
+    }
+    let form = request.form().into_iter();
+    let mut tokens = form.filter(|(name, value)| name == "token" && !value.is_empty()).map(|(_, value)| value);
+    match (tokens.next(), tokens.next()) {
+        (Some(token), None) => Ok(token),
+        _ => Err(Refusal::Malformed),
     }
 }
 

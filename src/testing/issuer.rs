@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use super::client::TrustedClient;
 use super::documents::Endpoint;
 use super::fault::Fault;
 use super::http_client::TestHttpClient;
@@ -157,6 +158,12 @@ impl TestIssuer {
     /// Sets the introspection response for a token, until it is revoked.
     pub fn introspection_answer(&self, token: &str, answer: impl Into<Value>) {
         self.state.lock().tokens.answer_with(token, answer.into());
+    }
+
+    /// Changes the client of [`introspection_client`](super::TestIssuerBuilder::introspection_client), as a rotation of its
+    /// secret does.
+    pub fn set_introspection_client(&self, id: &str, secret: &str) {
+        self.state.lock().client = Some(TrustedClient::new(id, secret));
     }
 
     /// Makes a token inactive, as a request to the revocation endpoint does. A signature stays valid.

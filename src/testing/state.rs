@@ -19,8 +19,6 @@ pub(super) struct IssuerState {
     pub(super) url: IssuerUrl,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) started: Duration,
-    // The only client that may introspect tokens. `None` accepts every client.
-    pub(super) client: Option<TrustedClient>,
     is_up: AtomicBool,
     changing: Mutex<Changing>,
 }
@@ -33,6 +31,8 @@ pub(super) struct Changing {
     pub(super) tokens: Tokens,
     // `null` removes a member.
     pub(super) members: Map<String, Value>,
+    // The only client that may introspect tokens. `None` accepts every client.
+    pub(super) client: Option<TrustedClient>,
     pub(super) faults: HashMap<Endpoint, Vec<Scripted>>,
     // The revision of all documents together.
     pub(super) revision: u64,
@@ -54,9 +54,9 @@ impl IssuerState {
         client: Option<TrustedClient>,
     ) -> Self {
         let (log, tokens, faults) = (RequestLog::default(), Tokens::default(), HashMap::new());
-        let changing = Changing { ring, paths, log, tokens, members, faults, revision: 0 };
+        let changing = Changing { ring, paths, log, tokens, members, client, faults, revision: 0 };
         let started = clock.since_epoch();
-        Self { url, clock, started, client, is_up: AtomicBool::new(true), changing: Mutex::new(changing) }
+        Self { url, clock, started, is_up: AtomicBool::new(true), changing: Mutex::new(changing) }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Changing> {

@@ -14,6 +14,7 @@ mod api_keys;
 mod authenticate;
 mod bearer;
 mod capture;
+mod changing_secrets;
 mod check_order;
 mod composition;
 mod configuration;

@@ -189,3 +189,26 @@ fn a_rate_limit_holds_for_the_endpoint_where_a_known_token_meets_it() {
         assert_eq!(world.known(limited), Transition::Opened(expected * SECOND), "{said}");
     }
 }
+
+#[test]
+fn a_new_secret_ends_the_pause_and_nothing_else() {
+    let (mut breaker, now) = (CircuitBreaker::new(), Instant::now());
+    breaker.retry_now(now);
+    assert!(breaker.is_closed());
+    let sent = |at| Sent { token: KNOWN, was_active: false, at };
+    breaker.report(&sent(now), Outcome::ClientRejected, now);
+    let later = now + Duration::from_secs(1);
+    assert_eq!(breaker.retry_in(later), Duration::from_secs(4));
+    breaker.retry_now(later);
+    assert_eq!((breaker.retry_in(later), breaker.is_closed(), breaker.probes()), (Duration::ZERO, false, 1));
+    // A request with the old secret does not count, and the next pause is longer.
+    assert_eq!(breaker.report(&sent(now), Outcome::ClientRejected, later), Transition::None);
+    assert_eq!(
+        breaker.report(&sent(later), Outcome::ClientRejected, later),
+        Transition::Opened(Duration::from_secs(10))
+    );
+    // The end of a pause is not delayed.
+    let end = later + Duration::from_secs(20);
+    breaker.retry_now(end);
+    assert_eq!(breaker.report(&sent(later + Duration::from_secs(12)), Outcome::NotActive, end), Transition::Closed);
+}

@@ -33,7 +33,8 @@ pub enum IntrospectionState {
     Ready,
     /// The circuit breaker is open after failures of the endpoint, so no request is sent for some seconds. Not ready.
     Suspended,
-    /// The endpoint rejects the client credentials with `invalid_client` or `unauthorized_client`. Not ready.
+    /// The endpoint rejects the client credentials with `invalid_client` or `unauthorized_client`, or this server does not have
+    /// them: a function or a file gives no secret. Not ready.
     CredentialsRejected,
 }
 
@@ -100,6 +101,17 @@ impl Introspector {
         }
     }
 
+    /// If the client secret has changed since the endpoint rejected it, allows the next request at once. Returns whether it has.
+    pub(crate) async fn notice_new_secret(&self) -> bool {
+        let Some(client) = self.endpoint() else { return false };
+        let is_new = client.has_new_secret().await;
+        if is_new {
+            self.queue.retry_now();
+            self.checks.lock().back_off = BackOff::default();
+        }
+        is_new
+    }
+
     pub(crate) fn state(&self) -> IntrospectionState {
         if self.endpoint().is_some_and(|client| !client.knows_endpoint()) {
             IntrospectionState::EndpointUnknown
@@ -127,7 +139,8 @@ impl Introspector {
         let Ok(permit) = self.queue.acquire(false, deadline).await else { return };
         let sent_at = Instant::now();
         let result = client.call(&endpoint, &token, self.limits.time_limit, clock.as_ref()).await;
-        self.checks.lock().is_sent = true;
+        let is_sent = !matches!(&result, Err(failed) if failed.error.kind() == FetchErrorKind::Unsendable);
+        self.checks.lock().is_sent |= is_sent;
         let issuer = &*self.events.issuer;
         match result {
             Ok(status) => {
@@ -150,7 +163,7 @@ impl Introspector {
 
     fn check_failed(&self, error: &Arc<FetchError>, sent_at: Instant) {
         let (issuer, cause) = (&*self.events.issuer, Cause(error));
-        if !matches!(error.kind(), FetchErrorKind::CredentialsRejected(_)) {
+        if !matches!(error.kind(), FetchErrorKind::CredentialsRejected(_) | FetchErrorKind::Unsendable) {
             tracing::debug!(target: "mcp_bearer::introspection", issuer, %cause,
                 "the response to a made-up token does not show whether the client credentials are accepted");
             return;
