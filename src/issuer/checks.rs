@@ -4,7 +4,9 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::Issuer;
-use super::config::{DEFAULT_KEY_SET_LIMITS, DEFAULT_REFRESH_POLICY, Introspected, Publication, Source, Tenants};
+use super::config::{
+    DEFAULT_KEY_SET_LIMITS, DEFAULT_REFRESH_POLICY, Introspected, Publication, SavedKeys, Source, Tenants,
+};
 use crate::claims::WithoutAudience;
 use crate::discovery::RequiredMembers;
 use crate::error::{BuildError, BuildErrorKind, SetterMistake, check_range};
@@ -156,6 +158,7 @@ impl Issuer {
             ("revocation_check", check_range("revocation_check", interval, REVOCATION_CHECK)),
             ("max_seed_age", self.check_seed_age()),
             ("jwks_file", self.check_seed_time()),
+            ("jwks_file", self.check_seed_file()),
         ];
         let ranges = ranges.into_iter().filter_map(|(setter, checked)| Some((setter, checked.err()?)));
         let introspection = self.introspection.iter().flat_map(|(_, settings)| settings.mistakes());
@@ -199,7 +202,8 @@ impl Issuer {
                 self.missing_token_type_accepted,
                 introspects && is_audience_optional,
             ),
-            ("jwks_file` or `jwks_seed", self.seed.is_some(), fetches_keys),
+            ("jwks_file", matches!(self.seed, Some(SavedKeys::File(_))), fetches_keys),
+            ("jwks_seed", matches!(self.seed, Some(SavedKeys::Set(..))), fetches_keys),
             ("max_seed_age", self.max_seed_age.is_some(), self.seed.is_some()),
             ("max_keys", limits.keys != DEFAULT_KEY_SET_LIMITS.keys, fetches_keys),
             ("max_key_set_size", limits.bytes != DEFAULT_KEY_SET_LIMITS.bytes, fetches_keys),

@@ -101,6 +101,14 @@ impl Issuer {
         self.max_seed_age.map_or(Ok(()), |age| check_range("max_seed_age", age, MAX_SEED_AGE))
     }
 
+    /// Reads the file, so that its mistakes are found with all others. Only the first server of clones uses it.
+    pub(super) fn check_seed_file(&self) -> Result<(), BuildError> {
+        match &self.seed {
+            Some(SavedKeys::File(path)) if self.method.get().is_none() => self.read_key_set(path).map(drop),
+            _ => Ok(()),
+        }
+    }
+
     /// The key set to begin with. `None` if there is none, or if it is too old.
     pub(super) fn key_seed(&self, clock: &dyn Clock) -> Result<Option<KeySeed>, BuildError> {
         let (keys, fetched_at) = match &self.seed {

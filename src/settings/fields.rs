@@ -60,6 +60,11 @@ pub struct IssuerSettings {
     pub well_known_url: Option<String>,
     /// The URL of the key set, in place of the one in the metadata.
     pub jwks_uri: Option<String>,
+    /// The file with a key set (JSON) to begin with, for a fast start. The key set is then fetched in the background.
+    pub jwks_file: Option<PathBuf>,
+    /// The oldest `jwks_file` that is used: 60 to 31,536,000 s, 2,592,000 s (30 days) by default.
+    #[cfg_attr(feature = "schema", schemars(range(min = 60, max = 31536000)))]
+    pub max_seed_age_seconds: Option<f64>,
     /// How long a key set is fresh if its response does not have a cache header: 60 to 86,400 s, 300 s by default.
     #[cfg_attr(feature = "schema", schemars(range(min = 60, max = 86400)))]
     pub key_set_lifetime_seconds: Option<f64>,
@@ -201,10 +206,14 @@ pub struct IntrospectionSettings {
     /// The client secret. Better use `client_secret_file`.
     #[cfg_attr(feature = "schema", schemars(schema_with = "schema::secret"))]
     pub client_secret: Option<SecretText>,
-    /// The file with the client secret. A line break at its end is not a part of the secret.
+    /// The file with the client secret. A line break at its end is not a part of the secret. If the file changes, the new secret is
+    /// used within a second.
     pub client_secret_file: Option<PathBuf>,
     /// Sends the client secret in the request body (`client_secret_post`) instead of the `Authorization` header.
     pub client_secret_post: bool,
+    /// The file with an access token of this server, in place of the client credentials. It is read again like
+    /// `client_secret_file`.
+    pub bearer_token_file: Option<PathBuf>,
     /// The file with an unencrypted PKCS #8 key in PEM, for client authentication with `private_key_jwt`.
     pub private_key_file: Option<PathBuf>,
     /// The algorithm of the private key, such as `ES256`.
@@ -249,6 +258,7 @@ pub enum IntrospectedTokens {
 
 read_fields!(IssuerSettings:
     url, discovery, keycloak, auth0, logto, entra, okta, cognito, google_iap, cloudflare_access, metadata_file, fixed_jwks_file, well_known_url, jwks_uri,
+    jwks_file, max_seed_age_seconds,
     key_set_lifetime_seconds, last_known_good_seconds, max_keys, max_key_set_size, algorithms, audiences, client_id_audiences,
     scope_claims, also_issued_as, tenant_template, require_at_jwt, unpublished, introspection,
     dangerously_accept_clients_without_audience, dangerously_accept_missing_audience, dangerously_accept_missing_token_type,
@@ -262,7 +272,7 @@ read_fields!(CognitoSettings: region, user_pool);
 read_fields!(CloudflareSettings: team, audience_tag);
 read_fields!(TenantSettings: template, tenants);
 read_fields!(IntrospectionSettings:
-    tokens, endpoint, client_id, client_secret, client_secret_file, client_secret_post, private_key_file,
+    tokens, endpoint, client_id, client_secret, client_secret_file, client_secret_post, bearer_token_file, private_key_file,
     private_key_algorithm, private_key_id, positive_cache_seconds, negative_cache_seconds,
     stale_on_error_seconds, max_in_flight, time_limit_seconds, max_wait_seconds, revocation_check_seconds
 );

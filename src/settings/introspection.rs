@@ -1,3 +1,4 @@
+use std::path::Path;
 use std::time::Duration;
 
 use super::fields::IntrospectionSettings;
@@ -31,6 +32,9 @@ impl IntrospectionSettings {
 
     /// The client credentials. After a mistake, they are not usable.
     fn credentials(&self, path: &str, mistakes: &mut Mistakes) -> ClientCredentials {
+        if let Some(file) = &self.bearer_token_file {
+            return self.bearer_token(file, path, mistakes);
+        }
         let id = match self.client_id.as_deref() {
             Some(id) if !id.is_empty() => id,
             _ => {
@@ -59,10 +63,38 @@ impl IntrospectionSettings {
             }
             SecretText::new("missing")
         });
-        match self.client_secret_post {
-            true => ClientCredentials::post(id, secret.reveal()),
-            false => ClientCredentials::basic(id, secret.reveal()),
+        // The file was read above to find mistakes. It is read again while the server runs.
+        match (self.client_secret_post, &self.client_secret_file) {
+            _ if mistakes.are_below(path) => ClientCredentials::basic(id, "missing"),
+            (true, Some(file)) => ClientCredentials::post_from_file(id, file),
+            (true, None) => ClientCredentials::post(id, secret.reveal()),
+            (false, Some(file)) => ClientCredentials::basic_from_file(id, file),
+            (false, None) => ClientCredentials::basic(id, secret.reveal()),
         }
+    }
+
+    fn bearer_token(&self, file: &Path, path: &str, mistakes: &mut Mistakes) -> ClientCredentials {
+        let at = member(path, "bearer_token_file");
+        for (name, is_set) in [
+            ("client_id", self.client_id.is_some()),
+            ("client_secret", self.client_secret.is_some()),
+            ("client_secret_file", self.client_secret_file.is_some()),
+            ("client_secret_post", self.client_secret_post),
+            ("private_key_file", self.private_key_file.is_some()),
+            ("private_key_algorithm", self.private_key_algorithm.is_some()),
+            ("private_key_id", self.private_key_id.is_some()),
+        ] {
+            if is_set {
+                mistakes.add(&at, format!("an access token takes the place of `{name}`; remove one"));
+            }
+        }
+        if let Err(message) = content(file) {
+            mistakes.add(&at, message);
+        }
+        if mistakes.are_below(path) {
+            return ClientCredentials::basic("missing", "missing");
+        }
+        ClientCredentials::bearer_from_file(file)
     }
 
     fn private_key(&self, path: &str, mistakes: &mut Mistakes) -> Option<PrivateKey> {
@@ -108,7 +140,7 @@ pub(super) fn secret(
     path: &str,
     name: &str,
     inline: Option<&SecretText>,
-    file: Option<&std::path::Path>,
+    file: Option<&Path>,
     mistakes: &mut Mistakes,
 ) -> Option<SecretText> {
     let file_field = member(path, &format!("{name}_file"));

@@ -17,6 +17,12 @@ impl IssuerSettings {
         if let Some(url) = &self.jwks_uri {
             issuer = issuer.jwks_uri(url.as_str());
         }
+        if let Some(file) = &self.jwks_file {
+            issuer = issuer.jwks_file(file);
+        }
+        if let Some(age) = time(self.max_seed_age_seconds, &member(path, "max_seed_age_seconds"), mistakes) {
+            issuer = issuer.max_seed_age(age);
+        }
         if let Some(time) = time(self.key_set_lifetime_seconds, &member(path, "key_set_lifetime_seconds"), mistakes) {
             issuer = issuer.key_set_lifetime(time);
         }

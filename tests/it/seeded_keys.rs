@@ -344,8 +344,8 @@ fn a_setting_that_contradicts_the_saved_keys_fails_the_build() {
     let keys = JwkSet::from_json(TestIssuer::new(ISSUER).jwk_set().to_string()).unwrap();
     let second = Duration::from_secs(1);
     for (issuer, expected) in [
-        (Issuer::with_jwks(ISSUER, keys).jwks_file("/jwks.json"), "`jwks_file` or `jwks_seed` has no effect"),
-        (saved().introspect_all(ClientCredentials::basic("a", "b")), "`jwks_file` or `jwks_seed` has no effect"),
+        (Issuer::with_jwks(ISSUER, keys).jwks_file("/jwks.json"), "`jwks_file` has no effect"),
+        (saved().introspect_all(ClientCredentials::basic("a", "b")), "`jwks_file` has no effect"),
         (Issuer::discover(ISSUER).max_seed_age(60 * second), "`max_seed_age` has no effect"),
         (saved().last_known_good(Duration::ZERO), "has no effect with `last_known_good` of 0 s"),
         (saved().max_seed_age(second), "`max_seed_age` is 1s; use between 60s and 31536000s"),

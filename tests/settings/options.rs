@@ -81,6 +81,13 @@ const OPTIONS: &[Options] = &[
             ("published", "other issuers are published by default"),
         ],
     },
+    Options {
+        name: "Issuer",
+        file: "issuer/seed.rs",
+        tables: &["issuers."],
+        renamed: &[],
+        code_only: &[("jwks_seed", "it is a value of the program")],
+    },
     Options { name: "providers", file: "issuer/providers.rs", tables: &["issuers."], renamed: &[], code_only: &[] },
     Options {
         name: "Introspection",
@@ -96,9 +103,16 @@ const OPTIONS: &[Options] = &[
         renamed: &[
             ("basic", "issuers.introspection.client_secret"),
             ("post", "issuers.introspection.client_secret_post"),
+            ("basic_from_file", "issuers.introspection.client_secret_file"),
+            ("post_from_file", "issuers.introspection.client_secret_post"),
             ("private_key_jwt", "issuers.introspection.private_key_file"),
+            ("bearer_from_file", "issuers.introspection.bearer_token_file"),
         ],
-        code_only: &[("bearer", "it is a function")],
+        code_only: &[
+            ("basic_from", "it is a function"),
+            ("post_from", "it is a function"),
+            ("bearer", "it is a function"),
+        ],
     },
     Options {
         name: "PrivateKey",

@@ -58,7 +58,9 @@ fn files_with_secrets_and_keys_are_read() {
         introspected(json!({ "client_secret_file": secret })),
         introspected(json!({ "client_secret_file": secret, "client_secret_post": true })),
         introspected(json!({ "private_key_file": key, "private_key_algorithm": "ES256", "private_key_id": "1" })),
+        json!({ "issuers": [{ "url": ISSUER, "introspection": { "bearer_token_file": secret } }] }),
         json!({ "issuers": [{ "url": ISSUER, "fixed_jwks_file": keys }] }),
+        json!({ "issuers": [{ "url": ISSUER, "jwks_file": keys, "max_seed_age_seconds": 86400 }] }),
         json!({ "issuers": [{ "metadata_file": metadata }] }),
         json!({ "mcp": { "session_key_file": session } }),
         json!({ "mcp": { "session_key": KEY } }),
@@ -139,6 +141,14 @@ fn a_file_that_cannot_be_used_is_a_mistake_with_its_path() {
         (
             json!({ "issuers": [{ "url": ISSUER, "fixed_jwks_file": secret }] }),
             "issuers[0].fixed_jwks_file: the document is not a JSON Web Key Set".to_owned(),
+        ),
+        (
+            json!({ "issuers": [{ "url": ISSUER, "jwks_file": secret }] }),
+            format!("issuers[0].jwks_file: the key set file {secret:?} is not usable: "),
+        ),
+        (
+            introspected(json!({ "bearer_token_file": secret })),
+            "issuers[0].introspection.bearer_token_file: an access token takes the place of `client_id`".to_owned(),
         ),
         (
             json!({ "issuers": [{ "metadata_file": secret }] }),
