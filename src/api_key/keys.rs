@@ -1,12 +1,15 @@
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::form::DEFAULT_PREFIX;
+use super::store::{ApiKeyStore, DynKeyStore};
 use super::stored::StoredKey;
+use crate::introspection::VerifierLimits;
 
 /// The API keys that a server accepts, for [`ResourceServerBuilder::api_keys`](crate::ResourceServerBuilder::api_keys).
 ///
-/// Keys may be in the code and in a file at once. The setters do not fail: `build` reports all mistakes in all keys.
+/// Keys may be in the code, and in a file or a store, at once. The setters do not fail: `build` reports all mistakes in all keys.
 ///
 /// ```
 /// use mcp_bearer::ResourceServer;
@@ -23,13 +26,22 @@ pub struct ApiKeys {
     pub(super) prefix: Box<str>,
     pub(super) keys: Vec<StoredKey>,
     pub(super) file: Option<PathBuf>,
-    header: Option<Box<str>>,
+    pub(super) header: Option<Box<str>>,
+    pub(super) store: Option<Arc<dyn DynKeyStore>>,
+    pub(super) store_limits: VerifierLimits,
 }
 
 impl ApiKeys {
     /// No key yet.
     pub fn new() -> Self {
-        Self { prefix: DEFAULT_PREFIX.into(), keys: Vec::new(), file: None, header: None }
+        Self {
+            prefix: DEFAULT_PREFIX.into(),
+            keys: Vec::new(),
+            file: None,
+            header: None,
+            store: None,
+            store_limits: VerifierLimits::new(),
+        }
     }
 
     /// The keys in a file, which is read when the server is built, and again when it changes.
@@ -51,6 +63,38 @@ impl ApiKeys {
     /// ```
     pub fn from_file(path: impl Into<PathBuf>) -> Self {
         Self { file: Some(path.into()), ..Self::new() }
+    }
+
+    /// The keys in a store of your own, such as a database. A key in the code is accepted without a look-up in the store.
+    pub fn from_store(store: impl ApiKeyStore) -> Self {
+        Self { store: Some(Arc::new(store)), ..Self::new() }
+    }
+
+    /// Sets the cache and the limits of the [store](Self::from_store): those of a
+    /// [`TokenVerifier`](crate::verify::TokenVerifier), with the same ranges and defaults.
+    ///
+    /// `positive_cache`, 30 s by default, is how long a key is accepted after it was removed from the store, unless
+    /// [`forget`](crate::ResourceServer::forget) removes the result. `negative_cache`, 10 s by default, is how long a new key may be
+    /// rejected. Events, metrics and log lines are those of introspection, with the issuer `api_keys`.
+    ///
+    /// ```
+    /// # use mcp_bearer::api_key::{ApiKeyStore, KeyStoreError, StoredKey};
+    /// # struct Rows;
+    /// # impl ApiKeyStore for Rows {
+    /// #     async fn find(&self, _: &str) -> Result<Option<StoredKey>, KeyStoreError> { Ok(None) }
+    /// # }
+    /// use std::time::Duration;
+    ///
+    /// use mcp_bearer::api_key::ApiKeys;
+    /// use mcp_bearer::introspection::VerifierLimits;
+    ///
+    /// // A database with a pool of 10 connections.
+    /// let limits = VerifierLimits::new().max_in_flight(10).positive_cache(Duration::from_secs(10));
+    /// let keys = ApiKeys::from_store(Rows).store_limits(limits);
+    /// ```
+    pub const fn store_limits(mut self, limits: VerifierLimits) -> Self {
+        self.store_limits = limits;
+        self
     }
 
     /// Adds a key.

@@ -53,11 +53,13 @@ mod form;
 mod key;
 mod keys;
 mod mistakes;
+mod store;
 mod stored;
 mod table;
 
 pub use form::{ApiKeyError, ApiKeyErrorKind};
 pub use key::ApiKey;
 pub use keys::ApiKeys;
+pub use store::{ApiKeyStore, KeyStoreError};
 pub use stored::StoredKey;
-pub(crate) use table::ApiKeyTable;
+pub(crate) use table::{ApiKeyTable, KeyLookUp};

@@ -12,12 +12,16 @@ use super::file;
 use super::form::{ApiKeyErrorKind, check_prefix, id_in};
 use super::keys::ApiKeys;
 use super::mistakes::{KeyMistakes, quoted};
+use super::store::StoreLookup;
 use super::stored::{KeyRules, StoredKey};
 use crate::claims::Claims;
+use crate::clock::{Clock, SystemClock};
 use crate::crypto::sha256;
-use crate::error::{BuildError, BuildErrorKind};
+use crate::error::{BuildError, BuildErrorKind, first_mistake};
 use crate::escape::{Escaped, MAX_SHOWN};
+use crate::events::{IssuerEvents, Observer};
 use crate::failure::{CheckError, CheckFailure, Detail};
+use crate::introspection::Introspector;
 
 /// The API keys of a server, in memory. A look-up takes no lock.
 pub(crate) struct ApiKeyTable {
@@ -27,6 +31,15 @@ pub(crate) struct ApiKeyTable {
     entries: ArcSwap<KeyEntries>,
     /// The last content of the file, or why it could not be read. It is locked while the file is read.
     content: Mutex<FileContent>,
+    /// Asks the store of the application.
+    store: Option<Arc<Introspector>>,
+}
+
+/// The result of a look-up in memory.
+pub(crate) enum KeyLookUp<'t> {
+    Found(Claims),
+    /// Only the store may know the key.
+    NotHere(&'t Arc<Introspector>),
 }
 
 /// The keys by their lookup ids.
@@ -45,16 +58,49 @@ enum FileChange {
     Unusable(String),
 }
 
+impl ApiKeys {
+    /// Checks all keys in the code and in the file, and returns their number. `build` does the same.
+    ///
+    /// Call it in a test of your deployment. The command `key check FILE` of the program does it for a file.
+    ///
+    /// # Errors
+    /// [`BuildErrorKind::ApiKeys`] with all mistakes, except that scopes are not compared with those of a server.
+    pub fn check(&self) -> Result<usize, BuildError> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        ApiKeyTable::new(Self { store: None, ..self.clone() }, Vec::new(), &clock, &[]).map(|table| table.len())
+    }
+}
+
 impl ApiKeyTable {
     /// Reads the file, and checks all keys.
-    pub(crate) fn new(keys: ApiKeys, scopes: Vec<Box<str>>) -> Result<Self, BuildError> {
+    pub(crate) fn new(
+        keys: ApiKeys,
+        scopes: Vec<Box<str>>,
+        clock: &Arc<dyn Clock>,
+        observers: &[Arc<dyn Observer>],
+    ) -> Result<Self, BuildError> {
         let error = |message: String| BuildError::new(BuildErrorKind::ApiKeys, message);
         check_prefix(&keys.prefix).map_err(|prefix| error(prefix.to_string()))?;
         if sha256(&[]).is_none() {
             return Err(error("API keys need a cryptography backend; enable the feature `aws-lc-rs`".to_owned()));
         }
-        let table =
-            Self { keys, scopes, entries: ArcSwap::default(), content: Mutex::new(Err(io::ErrorKind::NotFound)) };
+        let store = keys.store.as_ref().map(|store| {
+            first_mistake(keys.store_limits.mistakes())?;
+            let (store, prefix, clock) = (Arc::clone(store), keys.prefix.clone(), Arc::clone(clock));
+            let events = IssuerEvents::new(STORE);
+            events.subscribe(observers);
+            let lookup = Arc::new(StoreLookup { store, prefix, clock });
+            let introspector = Introspector::for_application(events, lookup, keys.store_limits);
+            introspector.map(Arc::new).ok_or_else(|| error("this machine has no source of randomness".to_owned()))
+        });
+        let store = store.transpose()?;
+        let table = Self {
+            store,
+            keys,
+            scopes,
+            entries: ArcSwap::default(),
+            content: Mutex::new(Err(io::ErrorKind::NotFound)),
+        };
         table.reload()?;
         Ok(table)
     }
@@ -65,7 +111,7 @@ impl ApiKeyTable {
     }
 
     /// Verifies a key at the Unix time `now`, by the table in the [module's documentation](super).
-    pub(crate) fn verify(&self, token: &[u8], now: Duration) -> Result<Claims, CheckError> {
+    pub(crate) fn verify(&self, token: &[u8], now: Duration) -> Result<KeyLookUp<'_>, CheckError> {
         let malformed = |note| CheckFailure::ApiKeyMalformed.with(Box::new(Detail::Note(note)));
         if !self.is_key(token) {
             return Err(malformed("it does not have the prefix of the API keys of this server"));
@@ -76,8 +122,11 @@ impl ApiKeyTable {
             _ => malformed(WRONG_FORM),
         })?;
         match self.entries.load().get(id) {
-            Some(entry) => entry.verify(token, now),
-            None => Err(CheckFailure::ApiKeyUnknown.with(Box::new(Detail::Note("no stored key has its id")))),
+            Some(entry) => entry.verify(token, now).map(KeyLookUp::Found),
+            None => match &self.store {
+                Some(store) => Ok(KeyLookUp::NotHere(store)),
+                None => Err(CheckFailure::ApiKeyUnknown.with(Box::new(Detail::Note("no stored key has its id")))),
+            },
         }
     }
 
@@ -138,8 +187,7 @@ impl ApiKeyTable {
             mistakes.push("the file", "it is not UTF-8; write it as UTF-8 text");
             ""
         });
-        let of_code =
-            self.keys.keys.iter().map(|key| (format!("the key {} in the code", quoted(&key.name)).into(), key.clone()));
+        let of_code = self.keys.keys.iter().map(|key| (format!("the key {}", quoted(&key.name)).into(), key.clone()));
         let keys: Vec<(Box<str>, StoredKey)> = of_code.chain(file::parse(text, &mut mistakes)).collect();
         let rules = KeyRules { prefix: &self.keys.prefix, scopes: &self.scopes };
         let (mut entries, mut names, mut ids) = (KeyEntries::new(), HashMap::new(), HashMap::new());
@@ -179,20 +227,33 @@ impl ApiKeyTable {
         }
     }
 
+    /// Removes the cached result for a key of the store.
+    pub(crate) fn forget(&self, key: &[u8]) {
+        if let Some(store) = &self.store {
+            store.forget(key);
+        }
+    }
+
+    /// The keys, for the log.
+    pub(crate) fn summary(&self) -> String {
+        let store = if self.store.is_some() { " and a store of the application" } else { "" };
+        format!("{}{store}", self.len())
+    }
+
     /// Whether there is a file to follow.
     pub(crate) const fn has_file(&self) -> bool {
         self.keys.file.is_some()
     }
 
     /// The number of keys.
-    pub(crate) fn len(&self) -> usize {
+    fn len(&self) -> usize {
         self.entries.load().len()
     }
 
     fn place(&self) -> String {
         match &self.keys.file {
             Some(path) => {
-                format!("the API keys in the code and in the file {} have mistakes", quoted(&path.to_string_lossy()))
+                format!("the API keys of the file {} have mistakes", quoted(&path.to_string_lossy()))
             }
             None => "the API keys have mistakes".to_owned(),
         }
@@ -201,4 +262,6 @@ impl ApiKeyTable {
 
 /// How often the file is read. A removed key is rejected after this time, and reading costs little.
 const FILE_INTERVAL: Duration = Duration::from_secs(5);
+/// The name of the store in events and log lines, in place of an issuer.
+const STORE: &str = "api_keys";
 const WRONG_FORM: &str = "it is not the prefix, an underscore, and 48 letters and digits";

@@ -207,7 +207,7 @@ impl ResourceServerBuilder {
         let implied = self.implications.iter().flat_map(|(scope, implied)| std::iter::once(scope).chain(implied));
         let known = self.scopes_supported.iter().chain(implied.filter(|_| !self.scopes_supported.is_empty()));
         let known = known.map(|scope| scope.as_str().into()).collect();
-        ApiKeyTable::new(keys.clone(), known).map(|table| Some(Arc::new(table)))
+        ApiKeyTable::new(keys.clone(), known, &self.clock, &self.observers).map(|table| Some(Arc::new(table)))
     }
 
     /// The issuer of opaque tokens. It must be unambiguous.

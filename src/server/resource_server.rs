@@ -246,7 +246,7 @@ impl ResourceServer {
             target: "mcp_bearer",
             resource = &*self.guard.events.resource, metadata_url = &*self.guard.metadata_url,
             issuers = issuers.join("; "), cached_tokens = self.verifier.cached_tokens(),
-            api_keys = self.verifier.api_keys().map(|keys| keys.len()),
+            api_keys = self.verifier.api_keys().map(|keys| keys.summary()),
             "this server verifies access tokens for the resource"
         );
     }

@@ -38,6 +38,7 @@
 //! are read, nobody knows which issuer a token names: if one issuer's JWTs are verified in this way, `alg` and `crit` are
 //! checked in row 5 for all issuers.
 
+mod api_key;
 mod cache;
 mod credential;
 mod delegated;

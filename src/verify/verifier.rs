@@ -4,7 +4,8 @@ use std::sync::Arc;
 use serde::de::IgnoredAny;
 use tracing::Instrument as _;
 
-use super::issuer_verifier::{Accepted, Step};
+use super::api_key::verify_api_key;
+use super::issuer_verifier::Step;
 use super::{
     CheckRecorder, Credential, IssuerVerifier, TokenCheck, Verification, VerifiedTokens, VerifyError, VerifyErrorKind,
 };
@@ -85,7 +86,7 @@ impl Verifier {
             progress.begin(TokenCheck::Length);
             self.check_length(token.len())?;
             if let Some(keys) = self.api_keys.as_ref().filter(|keys| self.is_api_key(credential, keys)) {
-                return self.verify_api_key(token, keys, progress);
+                return verify_api_key(token, keys, &self.clock, progress);
             }
             match &self.cache {
                 Some(cache) => cache.verify(token, &self.clock, progress, || self.verify_uncached(token, progress)),
@@ -126,6 +127,9 @@ impl Verifier {
 
     /// Removes a token from all caches.
     pub(crate) fn forget(&self, token: &[u8]) {
+        if let Some(keys) = &self.api_keys {
+            keys.forget(token);
+        }
         if let Some(cache) = &self.cache {
             cache.forget(token);
         }
@@ -137,12 +141,6 @@ impl Verifier {
     /// Whether only an API key can be valid: in the header for API keys, with their prefix, or on a server without an issuer.
     fn is_api_key(&self, credential: Credential<'_>, keys: &ApiKeyTable) -> bool {
         matches!(credential, Credential::ApiKey(_)) || keys.is_key(credential.as_bytes()) || self.issuers.is_empty()
-    }
-
-    fn verify_api_key(&self, key: &[u8], keys: &ApiKeyTable, progress: &CheckRecorder) -> Step {
-        progress.begin(TokenCheck::ApiKey);
-        let claims = keys.verify(key, self.clock.since_epoch())?;
-        Ok(Verification::Done(Ok(Accepted { claims, signature: None })))
     }
 
     /// Row 1 of the table: rejects tokens that are too long.

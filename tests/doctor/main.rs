@@ -7,6 +7,7 @@
     reason = "a test that cannot go on says so"
 )]
 
+mod api_keys;
 mod deployment;
 mod development_server;
 mod faults;

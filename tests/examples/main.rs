@@ -2,6 +2,7 @@
 #![cfg(all(feature = "axum", feature = "aws-lc-rs", feature = "cors", feature = "reqwest"))]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests")]
 
+mod api_keys;
 mod authorization;
 mod browser;
 mod keycloak;

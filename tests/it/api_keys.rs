@@ -6,6 +6,7 @@ mod headers;
 mod mistakes;
 mod requests;
 mod sessions;
+mod store;
 
 use mcp_bearer::api_key::{ApiKey, ApiKeys};
 use mcp_bearer::introspection::ClientCredentials;

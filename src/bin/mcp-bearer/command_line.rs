@@ -20,6 +20,54 @@ pub(crate) enum Command {
     /// Sends at most 20 requests to the three URLs and to the URLs in their documents, and 9 more with
     /// `--token`. It follows no redirect and uses no proxy. The exit status is 0 without a fault, 1 with a fault, and 2 if something could not be checked.
     Doctor(DoctorArguments),
+    /// Generates API keys, and checks files of them.
+    #[command(subcommand)]
+    Key(KeyCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeyCommand {
+    /// Generates an API key.
+    ///
+    /// Prints the key on stderr, once, and the line for the file of keys on stdout: append it with `>> api_keys.jsonl`. The
+    /// line has the SHA-256 digest of the key and no secret.
+    New(NewKeyArguments),
+    /// Checks a file of API keys as a server does at its start. The exit status is 0 without a mistake, and else 2.
+    Check(CheckKeysArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct NewKeyArguments {
+    /// The name of the key, for you and for the log. Each key of a server has another one.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: String,
+
+    /// A scope that the key grants. Can be given several times.
+    #[arg(long, value_name = "SCOPE")]
+    pub(crate) scope: Vec<String>,
+
+    /// Who calls with the key: the subject of its requests. Default: the name. Several keys may have the same identity.
+    #[arg(long, value_name = "IDENTITY")]
+    pub(crate) identity: Option<String>,
+
+    /// The key is rejected from the start of this day in UTC, or from a time such as 2027-01-31T18:00:00Z. Default: never.
+    #[arg(long, value_name = "DATE")]
+    pub(crate) expires: Option<String>,
+
+    /// The prefix of the key, if the server sets one with `ApiKeys::prefix`.
+    #[arg(long, value_name = "PREFIX", default_value = "mcpk")]
+    pub(crate) prefix: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckKeysArguments {
+    /// The file of keys.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: std::path::PathBuf,
+
+    /// The prefix of the keys, if the server sets one with `ApiKeys::prefix`.
+    #[arg(long, value_name = "PREFIX", default_value = "mcpk")]
+    pub(crate) prefix: String,
 }
 
 #[derive(Debug, Args)]

@@ -1,9 +1,11 @@
-//! The command-line program of `mcp-bearer`. `mcp-bearer doctor` finds out from outside why a deployment does not work.
+//! The command-line program of `mcp-bearer`. `mcp-bearer doctor` finds out from outside why a deployment does not work, and
+//! `mcp-bearer key` generates and checks API keys.
 //!
-//! Its documentation is the chapter `doctor` of the guide. `survey.rs` sends the requests and collects the facts, `checks`
+//! Their documentation are the chapters `doctor` and `api_keys` of the guide. `survey.rs` sends the requests and collects the facts, `checks`
 //! turns the facts into a list of checks, and `report.rs` decides which one is to be repaired first.
 
 mod access_token;
+mod api_keys;
 mod challenge;
 mod check;
 mod checks;
@@ -27,9 +29,15 @@ use probe::Probe;
 use report::Report;
 
 fn main() -> ExitCode {
-    let Command::Doctor(arguments) = Arguments::read().command;
-    match examine(&arguments) {
-        Ok(report) => print(&report, &arguments),
+    match Arguments::read().command {
+        Command::Doctor(arguments) => doctor(&arguments),
+        Command::Key(command) => api_keys::run(&command),
+    }
+}
+
+fn doctor(arguments: &DoctorArguments) -> ExitCode {
+    match examine(arguments) {
+        Ok(report) => print(&report, arguments),
         Err(message) => {
             let message = printable::printable(&message);
             drop(writeln!(std::io::stderr(), "mcp-bearer doctor: {message}"));

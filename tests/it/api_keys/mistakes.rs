@@ -103,7 +103,7 @@ fn mistakes_in_code_name_the_key() {
     let early = SystemTime::UNIX_EPOCH - Duration::from_secs(1);
     let id = "mcpk_0123456789AB";
     for (stored, expected) in [
-        (StoredKey::new("ci", id, "short"), "the key \"ci\" in the code: `sha256` is not 64 hexadecimal digits"),
+        (StoredKey::new("ci", id, "short"), "the key \"ci\": `sha256` is not 64 hexadecimal digits"),
         (StoredKey::new("ci", id, key.expose()), "an API key is written here in plain text"),
         (StoredKey::new("ci", key.expose(), DIGEST), "an API key is written here in plain text"),
         (StoredKey::new("ci", "mcpk_é", DIGEST), "the id is not \"mcpk_\" and 12 letters and digits"),
@@ -118,7 +118,7 @@ fn mistakes_in_code_name_the_key() {
     let text = error_of(twice).to_string();
     assert!(
         text.contains("the name \"ci\" is used twice")
-            && text.contains("is used twice, first by the key \"ci\" in the code; remove"),
+            && text.contains("is used twice, first by the key \"ci\"; remove"),
         "{text}"
     );
 }

@@ -1,0 +1,39 @@
+use std::sync::Arc;
+
+use super::issuer_verifier::{Accepted, Step};
+use super::{CheckRecorder, TokenCheck, Verification, VerifyError};
+use crate::api_key::{ApiKeyTable, KeyLookUp};
+use crate::clock::Clock;
+use crate::failure::CheckFailure;
+use crate::introspection::TokenStatus;
+
+/// Verifies an API key: now, or after a look-up in the store of the application.
+pub(super) fn verify_api_key(key: &[u8], keys: &ApiKeyTable, clock: &Arc<dyn Clock>, progress: &CheckRecorder) -> Step {
+    progress.begin(TokenCheck::ApiKey);
+    let store = match keys.verify(key, clock.since_epoch())? {
+        KeyLookUp::Found(claims) => return Ok(Verification::Done(Ok(Accepted { claims, signature: None }))),
+        KeyLookUp::NotHere(store) => store,
+    };
+    let (fingerprint, purpose) = (store.fingerprint(key), progress.purpose());
+    if let Some(status) = store.cached(&fingerprint, None, purpose) {
+        return Ok(Verification::Done(conclude(status, clock)));
+    }
+    // A key that has passed the check of its form is ASCII, so nothing is replaced.
+    let (store, clock, key) = (Arc::clone(store), Arc::clone(clock), String::from_utf8_lossy(key).into());
+    Ok(Verification::Pending(Box::pin(async move {
+        let status = store.introspect(fingerprint, key, (None, None), Arc::clone(&clock), purpose).await?;
+        conclude(status, &clock)
+    })))
+}
+
+/// A cached result passes the check of the expiry with every request.
+fn conclude(status: TokenStatus, clock: &Arc<dyn Clock>) -> Result<Accepted, VerifyError> {
+    match status {
+        TokenStatus::Active(claims) if claims.exp().is_some_and(|expiry| clock.since_epoch() >= expiry) => {
+            Err(CheckFailure::ApiKeyExpired.into())
+        }
+        TokenStatus::Active(claims) => Ok(Accepted { claims, signature: None }),
+        TokenStatus::Rejected(failure) => Err(failure.into()),
+        TokenStatus::Inactive | TokenStatus::Unsupported => Err(CheckFailure::ApiKeyUnknown.into()),
+    }
+}
