@@ -56,7 +56,8 @@
 //! | publish metadata | [`resource`] |
 //! | start while an issuer is down, and answer readiness probes | [`ResourceServerBuilder::build_lazy`], [`ResourceServer::health`] |
 //! | start without waiting for an issuer's keys, as in serverless functions | [`Issuer::jwks_file`], [`guide::serverless`] |
-//! | bring an HTTP client, a key source, a token verifier or a clock | [`http_client`], [`keys::KeySource`], [`verify::TokenVerifier`], [`Clock`] |
+//! | accept sessions of a database, or tokens of a vendor | [`verify::TokenVerifier`], [`guide::own_verifier`] |
+//! | bring an HTTP client, a key source or a clock | [`http_client`], [`keys::KeySource`], [`Clock`] |
 //! | find out why a token is rejected | [`guide::troubleshooting`], [`ResourceServer::explain`] |
 //! | read the log, or write an audit log | [`guide::logging`], [`events`] |
 //! | find mistakes in routes and in the order of layers | [`ResourceServer::self_check`] |

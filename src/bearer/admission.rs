@@ -136,6 +136,7 @@ pub(super) fn conclude(
     }
     auth.guard().events.emit(&Event::TokenAccepted(TokenAccepted {
         request,
+        kind: auth.kind(),
         issuer: auth.issuer(),
         subject: auth.subject(),
         client_id: auth.client_id(),

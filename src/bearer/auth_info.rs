@@ -99,8 +99,11 @@ impl AuthInfo {
         self.claims().get(Claims::API_KEY_NAME).filter(|_| is_key)?.as_str()
     }
 
-    /// The issuer identifier of the authorization server that issued the access token (`iss`). `None` if the credentials do
-    /// not name one. JWTs and introspected tokens always have one.
+    /// The issuer identifier of the authorization server that issued the access token (`iss`). JWTs and introspected tokens
+    /// always have one.
+    ///
+    /// For a result of [`Verified::for_this_resource`](crate::verify::Verified::for_this_resource), it is the name in
+    /// [`Issuer::with_verifier`](crate::Issuer::with_verifier). `None` for all other credentials.
     #[must_use]
     pub fn issuer(&self) -> Option<&str> {
         self.claims.issuer()
@@ -143,8 +146,9 @@ impl AuthInfo {
         }
     }
 
-    /// The audience of the access token (`aud`), which contains this resource. It is empty only if a setting named
-    /// `dangerously_...` accepts tokens without an audience.
+    /// The audience of the access token (`aud`), which contains this resource. It is empty if a setting named
+    /// `dangerously_...` accepts tokens without an audience, and for a credential of another [kind](Self::kind), whose verifier
+    /// vouches for the audience.
     pub fn audience(&self) -> impl Iterator<Item = &str> {
         self.claims.audience()
     }

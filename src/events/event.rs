@@ -2,6 +2,7 @@ use std::error::Error as StdError;
 use std::time::Duration;
 
 use super::RequestInfo;
+use crate::claims::CredentialKind;
 use crate::failure::Detail;
 
 /// Something that happened in a resource server.
@@ -62,6 +63,8 @@ pub(crate) enum VerificationPurpose {
 pub struct TokenAccepted<'e> {
     /// The request.
     pub request: RequestInfo<'e>,
+    /// The kind of the credential.
+    pub kind: CredentialKind,
     /// The issuer of the token.
     pub issuer: Option<&'e str>,
     /// The subject of the token (`sub`). Log lines leave it out.

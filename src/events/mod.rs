@@ -20,6 +20,9 @@
 //! | [`IntrospectionResumed`](Event::IntrospectionResumed) | `introspection_resumed` | the circuit breaker closed |
 //! | [`StreamEnded`](Event::StreamEnded) | `stream_ended` | a layer ended a streaming response |
 //!
+//! The four events of introspection are also those of a [`TokenVerifier`](crate::verify::TokenVerifier) with
+//! [limits](crate::Issuer::verifier_limits).
+//!
 //! The guide describes the [log lines](crate::guide::logging) and the [metrics](crate::guide::metrics). An [`Observer`] receives
 //! the events themselves.
 //! No event contains a token or a secret.

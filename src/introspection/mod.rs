@@ -1,5 +1,8 @@
 //! Token introspection (RFC 7662): for opaque tokens, and to notice that a token was revoked.
 //!
+//! A [`TokenVerifier`](crate::verify::TokenVerifier) can take the place of the introspection endpoint, with the same cache and
+//! limits: see [`VerifierLimits`].
+//!
 //! The settings are methods of [`Introspection`]. The [guide](crate::guide::introspection) has a table of all limits.
 //!
 //! # Results

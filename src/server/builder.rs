@@ -253,7 +253,8 @@ impl ResourceServerBuilder {
         self
     }
 
-    /// Rejects tokens with a longer lifetime, from `iat` (or now) to `exp`. Not set by default.
+    /// Rejects access tokens with a longer lifetime, from `iat` (or now) to `exp`. Not set by default. It does not apply to other
+    /// [kinds of credentials](crate::CredentialKind), such as API keys.
     pub const fn max_token_lifetime(mut self, lifetime: Duration) -> Self {
         self.max_lifetime = Some(lifetime);
         self

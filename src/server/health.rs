@@ -145,7 +145,8 @@ impl IssuerHealth {
 
     /// Whether tokens of this issuer can be verified. As far as each is needed, a key set is available and not too old, and
     /// introspection is [ready](IntrospectionState::is_ready): its endpoint is known, is not suspended after failures, and does
-    /// not reject the client credentials. Always `true` for a custom key source or verifier.
+    /// not reject the client credentials. Always `true` for a custom key source, and for a
+    /// verifier without [limits](crate::Issuer::verifier_limits).
     #[must_use]
     pub const fn is_ready(&self) -> bool {
         self.ready

@@ -6,6 +6,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use http::Request;
 use http_body_util::{BodyExt as _, Empty};
+use mcp_bearer::events::Event;
 use mcp_bearer::introspection::{IntrospectionState, VerifierLimits};
 use mcp_bearer::testing::TestClock;
 use mcp_bearer::verify::{CheckFailure, TokenVerifier, Verified, VerifyError, VerifyErrorKind};
@@ -158,6 +159,19 @@ async fn the_claims_of_a_session_are_those_of_the_verifier() {
         assert_eq!((auth.expires_at(), auth.audience().count()), (None, 0));
         assert_eq!(Value::Object(auth.claims().clone()), json!({ "sub": "alice", "scope": "notes:read" }));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_observer_learns_the_kind_of_the_credential() {
+    let kinds = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let seen = Arc::clone(&kinds);
+    let server = builder(without_limits(&Sessions::default())).0.observer(move |event: &Event<'_>| {
+        if let Event::TokenAccepted(accepted) = event {
+            seen.lock().unwrap().push((accepted.kind, accepted.issuer.map(str::to_owned)));
+        }
+    });
+    App::new(server.build_lazy().unwrap().bearer_layer()).with_token("session").await;
+    assert_eq!(*kinds.lock().unwrap(), [(CredentialKind::Custom, Some(NAME.to_owned()))]);
 }
 
 #[tokio::test(start_paused = true)]
