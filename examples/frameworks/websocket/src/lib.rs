@@ -29,7 +29,7 @@ async fn serve_until_expiry(mut socket: WebSocket, auth: AuthInfo) {
     if ended_before {
         return;
     }
-    let close = CloseFrame { code: close_code::POLICY, reason: "the access token expired".into() };
+    let close = CloseFrame { code: close_code::POLICY, reason: "connect again with a valid access token".into() };
     // A client that does not read must not keep the connection open. An error means that it is gone already.
     drop(timeout(MAX_CLOSE, socket.send(Message::Close(Some(close)))).await);
 }

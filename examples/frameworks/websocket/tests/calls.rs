@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::http::{HeaderMap, StatusCode};
 use futures_util::{SinkExt as _, StreamExt as _};
-use support::Fixture;
+use support::{Fixture, SCOPE};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::tungstenite::client::{ClientRequestBuilder, IntoClientRequest as _};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
@@ -78,16 +78,25 @@ async fn a_valid_token_opens_the_websocket() {
 
 #[tokio::test]
 async fn the_websocket_is_closed_when_the_token_expires() {
-    let notes = Notes::serve().await;
-    let mut socket = notes.open(Some(&notes.0.valid_token())).await.unwrap();
-    assert_eq!(exchange(&mut socket, "hello").await, "alice: hello".into());
+    the_websocket_is_closed(Duration::from_secs(5 * 60), Duration::from_secs(5 * 60)).await;
+}
 
-    // Tokens of the fixture are valid for five minutes.
-    advance(Duration::from_secs(4 * 60)).await;
+#[tokio::test]
+async fn the_websocket_of_a_token_for_a_day_is_closed_after_an_hour() {
+    the_websocket_is_closed(Duration::from_secs(24 * 3600), Duration::from_secs(3600)).await;
+}
+
+async fn the_websocket_is_closed(lifetime_of_token: Duration, after: Duration) {
+    const MINUTE: Duration = Duration::from_secs(60);
+    let notes = Notes::serve().await;
+    let token = notes.0.issuer.token().audience(notes.0.resource()).scope(SCOPE).expires_in(lifetime_of_token).sign();
+    let mut socket = notes.open(Some(&token)).await.unwrap();
+    assert_eq!(exchange(&mut socket, "hello").await, "alice: hello".into());
+    advance(after - MINUTE).await;
     assert_eq!(exchange(&mut socket, "still open").await, "alice: still open".into());
-    advance(Duration::from_secs(60)).await;
+    advance(MINUTE).await;
     let Some(Ok(Message::Close(Some(close)))) = socket.next().await else { panic!("no close frame") };
-    assert_eq!((close.code, close.reason.as_str()), (CloseCode::Policy, "the access token expired"));
+    assert_eq!((close.code, close.reason.as_str()), (CloseCode::Policy, "connect again with a valid access token"));
     assert!(socket.next().await.is_none());
 }
 
