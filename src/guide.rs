@@ -18,6 +18,7 @@
 //! | protect a server of actix-web, poem, warp, hyper or tonic, or a WebSocket | [`without_a_framework`] |
 //! | start fast in a serverless function | [`serverless`] |
 //! | test my handlers | [`testing`] |
+//! | develop without an authorization server | [`development`] |
 //! | run behind a gateway, a proxy or in containers | [`gateways`] |
 //! | read the token from the header of a proxy, such as Cloudflare Access | [`other_headers`] |
 //! | find out why a request is rejected, or why a client cannot log in | [`troubleshooting`] |
@@ -95,6 +96,9 @@ pub mod serverless {}
 
 #[doc = include_str!("guide/testing.md")]
 pub mod testing {}
+
+#[doc = include_str!("guide/development.md")]
+pub mod development {}
 
 #[doc = include_str!("guide/gateways.md")]
 pub mod gateways {}

@@ -61,6 +61,7 @@
 //! | find out why a token is rejected | [`guide::troubleshooting`], [`ResourceServer::explain`] |
 //! | read the log, or write an audit log | [`guide::logging`], [`events`] |
 //! | find mistakes in routes and in the order of layers | [`ResourceServer::self_check`] |
+//! | develop without an authorization server | [`ResourceServerBuilder::dangerously_trust_everyone_on_loopback`], [`guide::development`] |
 //! | test | `testing` |
 //!
 //! # Errors
@@ -131,7 +132,7 @@ pub mod testing;
 mod token_cache;
 pub mod verify;
 
-pub use bearer::{AuthInfo, Authenticated, BearerAuthLayer, Rejection, RejectionKind};
+pub use bearer::{AuthInfo, Authenticated, BearerAuthLayer, DevelopmentIdentity, PeerAddr, Rejection, RejectionKind};
 pub use claims::CredentialKind;
 pub use clock::{Clock, SystemClock};
 pub use error::{BuildError, BuildErrorKind};

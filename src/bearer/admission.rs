@@ -4,12 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Extensions, HeaderMap, HeaderValue, Response};
+use http::{Extensions, HeaderMap, HeaderValue, Response, StatusCode};
 use tokio::time::Instant;
 
-use super::log::Reason;
+use super::development::NotLocal;
+use super::log::{Reason, misconfigured};
 use super::token::NoToken;
-use super::{AuthInfo, Guard, OnRejection, Rejection, readable_by};
+use super::{AuthInfo, FailureTexts, Guard, OnRejection, Rejection, RejectionKind, RequestFailure, readable_by};
 use crate::events::{Detail, Event, RequestInfo, TokenAccepted};
 use crate::resource::MetadataService;
 use crate::scope::Scopes;
@@ -67,9 +68,23 @@ impl Caller {
 }
 
 impl BearerState {
-    pub(super) fn admit(&self, request: RequestInfo<'_>, outer: Option<Arc<Guard>>) -> Admission {
+    /// Decides about a request that has these extensions, inside of a layer with the guard `outer`.
+    pub(super) fn admit(
+        &self,
+        request: RequestInfo<'_>,
+        extensions: &Extensions,
+        outer: Option<Arc<Guard>>,
+    ) -> Admission {
         let guard = self.guard_inside(outer);
         let token = guard.credentials.find(request.headers());
+        if let Some(development) = guard.development.as_ref().filter(|_| !request.is_preflight()) {
+            let has_credentials = !matches!(token, Err(NoToken::Missing));
+            match development.identify(request, extensions, has_credentials) {
+                Ok(None) => {}
+                Ok(Some(claims)) => return Admission::Decided(conclude(Ok(claims), guard, request, None)),
+                Err(reason) => return Admission::Decided(Err(not_local(reason, &guard, request))),
+            }
+        }
         let is_anonymous = self.anonymous_allowed && matches!(token, Err(NoToken::Missing));
         if is_anonymous || request.is_preflight() {
             let anonymous_allowed = self.anonymous_allowed;
@@ -146,6 +161,22 @@ pub(super) fn conclude(
     Ok(auth)
 }
 
+/// The rejection by a server with a development identity.
+fn not_local(reason: NotLocal, guard: &Arc<Guard>, request: RequestInfo<'_>) -> Rejection {
+    let NotLocal::Outside(detail) = reason else {
+        misconfigured(
+            guard,
+            "no_peer_address",
+            "the address of the client is unknown, which `dangerously_trust_everyone_on_loopback` needs: serve the app with \
+             `into_make_service_with_connect_info::<SocketAddr>()` (axum), or insert a `PeerAddr` into the extensions of each \
+             request",
+        );
+        return Rejection::new(RejectionKind::Internal);
+    };
+    let reason = Reason { detail: Some(&detail), ..Reason::default() };
+    Rejection::new(RejectionKind::Request(NOT_LOOPBACK)).logged_with(guard, Some(request), &reason)
+}
+
 /// The scheme of credentials of another scheme, for the log. Only a registered name is logged, because a client that
 /// forgets `Bearer` sends its token there.
 fn other_scheme(no_token: NoToken, value: Option<&HeaderValue>) -> Option<Box<Detail>> {
@@ -171,6 +202,18 @@ impl fmt::Debug for BearerState {
     }
 }
 
+/// The failure of a request that does not come from this machine.
+const NOT_LOOPBACK: RequestFailure = RequestFailure {
+    status: StatusCode::FORBIDDEN,
+    texts: &FailureTexts {
+        label: "not_loopback",
+        description: "The request does not come from this machine",
+        summary: "the request does not come from this machine",
+        advice: "the development identity is for programs on this machine, without a proxy; for others, remove \
+                 `dangerously_trust_everyone_on_loopback` and call `issuer`",
+    },
+    is_of_session: false,
+};
 /// The authentication schemes of the IANA registry, and two that are common.
 const SCHEMES: [&str; 16] = [
     "ApiKey",

@@ -114,7 +114,7 @@ impl BearerState {
     /// Decides about a request, and waits for the verification of its token.
     async fn decide(&self, request: &Parts) -> Result<Caller, Rejection> {
         let info = RequestInfo::from(request);
-        match self.admit(info, outer_guard(&request.extensions)) {
+        match self.admit(info, &request.extensions, outer_guard(&request.extensions)) {
             Admission::Unauthenticated(mark) if mark.anonymous_allowed => Ok(Caller::Anonymous(mark.guard)),
             // A preflight: the layer would pass it on.
             Admission::Unauthenticated(mark) => Err(missing_token(&mark.guard, request)),

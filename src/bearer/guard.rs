@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use http::HeaderValue;
 
-use super::CredentialHeaders;
+use super::{CredentialHeaders, Development};
 use crate::events::ServerEvents;
 use crate::resource::MetadataReach;
 use crate::scope::{OFFLINE_ACCESS, RequestedScopes, ScopeHierarchy, ScopeRequirement, Scopes};
@@ -23,6 +23,8 @@ pub(crate) struct Guard {
     pub(crate) required: ScopeRequirement,
     /// The headers that credentials are read from.
     pub(crate) credentials: Arc<CredentialHeaders>,
+    /// The caller of requests without credentials, on a developer's machine.
+    pub(crate) development: Option<Arc<Development>>,
     /// Where the events of the server go.
     pub(crate) events: Arc<ServerEvents>,
     /// Whether clients reach the metadata document.
@@ -38,6 +40,7 @@ impl Guard {
             metadata_url,
             realm: None,
             credentials: Arc::default(),
+            development: None,
             hierarchy: Arc::default(),
             requested: Arc::default(),
             scopes_supported: Scopes::EMPTY,

@@ -72,7 +72,7 @@ where
         }
         // An `AuthInfo` that the application inserted is removed, so that only this layer decides who the caller is.
         let outer = remove_marks(request.extensions_mut());
-        let stage = match self.state.admit(RequestInfo::from(&request), outer) {
+        let stage = match self.state.admit(RequestInfo::from(&request), request.extensions(), outer) {
             Admission::Unauthenticated(mark) => {
                 request.extensions_mut().insert(mark);
                 if RequestInfo::from(&request).is_preflight() {

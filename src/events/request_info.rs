@@ -51,6 +51,11 @@ impl<'r> RequestInfo<'r> {
         self.headers
     }
 
+    /// The host and the port in the URI of the request, which HTTP/2 has in `:authority`.
+    pub(crate) fn authority(&self) -> Option<&'r str> {
+        self.uri.authority().map(http::uri::Authority::as_str)
+    }
+
     /// Whether the request is a CORS preflight (Fetch standard), with which browsers send no credentials.
     pub(crate) fn is_preflight(&self) -> bool {
         *self.method == Method::OPTIONS

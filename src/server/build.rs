@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::upkeep::Upkeep;
 use super::{ResourceServer, ResourceServerBuilder};
 use crate::api_key::{ApiKeyTable, ApiKeys};
-use crate::bearer::{CredentialHeaders, Guard};
+use crate::bearer::{CredentialHeaders, Development, Guard};
 use crate::claims::{AcceptedAudiences, MAX_SKEW};
 use crate::error::{BuildError, BuildErrorKind, SetterMistake, check_range, first_mistake};
 use crate::events::ServerEvents;
@@ -25,6 +25,7 @@ impl ResourceServerBuilder {
         let resource = self.resource_url()?;
         first_mistake(self.value_mistakes())?;
         let credentials = self.credential_headers()?;
+        let development = self.development_identity(&resource)?;
         let scopes_supported = self.advertised_scopes()?;
         let hierarchy = ScopeHierarchy::new(&self.implications)?;
         let verifiers = self.verifiers(&resource)?;
@@ -43,7 +44,7 @@ impl ResourceServerBuilder {
         let verifier = verifier.with_api_keys(self.api_key_table()?);
         let well_known = self.well_known(&resource)?;
         let authorization_servers: Vec<&str> = self.issuers.iter().filter_map(Issuer::published_url).collect();
-        if authorization_servers.is_empty() {
+        if authorization_servers.is_empty() && self.development.is_none() {
             tracing::warn!(target: "mcp_bearer",
                 "no issuer is published, so the metadata names no authorization server and MCP clients cannot log in: use the \
                  https URL of an issuer, or call `published` for the issuer of a `TokenVerifier`");
@@ -56,6 +57,7 @@ impl ResourceServerBuilder {
             reach: Arc::clone(metadata.reach()),
             realm: self.realm.map(Arc::from),
             credentials: Arc::new(credentials),
+            development: development.map(Arc::new),
             hierarchy: Arc::new(hierarchy),
             requested: Arc::new(requested),
             scopes_supported,
@@ -80,7 +82,8 @@ impl ResourceServerBuilder {
         match self.issuers.iter().find(|issuer| header(issuer) != header(first)) {
             None => Ok(first.token_header()),
             Some(other) => Err(BuildError::setting(format!(
-                "the tokens of the issuer {:?} are in the header {:?}, and those of {:?} in {:?}; build one server for each                  header, or name the header of all tokens with `token_from`",
+                "the tokens of the issuer {:?} are in the header {:?}, and those of {:?} in {:?}; build one server for each \
+                 header, or name the header of all tokens with `token_from`",
                 first.url(),
                 header(first),
                 other.url(),
@@ -93,6 +96,12 @@ impl ResourceServerBuilder {
     pub(super) fn credential_headers(&self) -> Result<CredentialHeaders, BuildError> {
         let key_header = self.api_keys.as_ref().and_then(ApiKeys::header_name);
         CredentialHeaders::new(self.token_header()?, key_header, MCP_HEADERS)
+    }
+
+    /// The caller of requests without credentials.
+    pub(super) fn development_identity(&self, resource: &ResourceUrl) -> Result<Option<Development>, BuildError> {
+        let host = resource.url.host_str().unwrap_or_default();
+        self.development.as_ref().map(|identity| Development::new(identity, host)).transpose()
     }
 
     pub(super) fn resource_url(&self) -> Result<ResourceUrl, BuildError> {
@@ -147,7 +156,7 @@ impl ResourceServerBuilder {
     }
 
     fn verifiers(&self, resource: &ResourceUrl) -> Result<Vec<Arc<IssuerVerifier>>, BuildError> {
-        if self.issuers.is_empty() && self.api_keys.is_none() {
+        if self.issuers.is_empty() && self.api_keys.is_none() && self.development.is_none() {
             return Err(BuildError::issuer(
                 "no issuer is configured; call `issuer` with the authorization server whose tokens are accepted",
             ));

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::ResourceServer;
 use crate::api_key::ApiKeys;
+use crate::bearer::DevelopmentIdentity;
 use crate::claims::DEFAULT_SKEW;
 use crate::clock::{Clock, SystemClock};
 use crate::error::BuildError;
@@ -42,6 +43,7 @@ pub struct ResourceServerBuilder {
     pub(super) audiences: Vec<Box<str>>,
     /// `None` means `Authorization`.
     pub(super) token_header: Option<Box<str>>,
+    pub(super) development: Option<DevelopmentIdentity>,
     pub(super) scopes_supported: Vec<String>,
     pub(super) implications: Vec<(String, Vec<String>)>,
     pub(super) challenge_scopes: Vec<(String, String)>,
@@ -80,6 +82,7 @@ impl ResourceServerBuilder {
             issuers: Vec::new(),
             audiences: Vec::new(),
             token_header: None,
+            development: None,
             scopes_supported: Vec::new(),
             implications: Vec::new(),
             challenge_scopes: Vec::new(),
@@ -139,29 +142,6 @@ impl ResourceServerBuilder {
     /// is not published. For a client id, use [`accept_client_id_as_audience`](Issuer::accept_client_id_as_audience).
     pub fn accept_audience(mut self, audience: impl Into<Box<str>>) -> Self {
         self.audiences.push(audience.into());
-        self
-    }
-
-    /// Reads the token from this header and not from `Authorization`, for a proxy that logs users in and passes a signed
-    /// JWT on. A server has one such header: the last call counts. [`google_iap`](crate::issuer::providers::google_iap) and
-    /// [`cloudflare_access`](crate::issuer::providers::cloudflare_access) bring their header, and do not need this call.
-    ///
-    /// The value is the token alone; a `Bearer` before it is removed. The token is verified like any other. A request with an
-    /// `Authorization` header gets 400 (`invalid_request`), whatever is in it, and so does one that has the header twice.
-    ///
-    /// Let the proxy remove the header from requests that it receives. The [guide](crate::guide::other_headers) says why, and
-    /// which proxies fit. Headers with the name of a user and without a signature are not supported.
-    ///
-    /// ```
-    /// use mcp_bearer::ResourceServer;
-    ///
-    /// let builder = ResourceServer::builder("https://mcp.example.com/mcp").token_from("cf-access-jwt-assertion");
-    /// ```
-    ///
-    /// The build fails if the name is not a header name, or is one with another meaning, such as `authorization`, `cookie`,
-    /// `host` or `x-forwarded-user`.
-    pub fn token_from(mut self, header: impl Into<Box<str>>) -> Self {
-        self.token_header = Some(header.into());
         self
     }
 

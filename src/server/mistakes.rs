@@ -48,6 +48,7 @@ impl ResourceServerBuilder {
         let requested = RequestedScopes::new(&self.challenge_scopes);
         if let Ok(resource) = &self.resource_url().map_err(|error| add("builder", Some(error))) {
             add("metadata_url", self.well_known(resource).err());
+            add("dangerously_trust_everyone_on_loopback", self.development_identity(resource).err());
             let document = self.metadata.clone().document(resource, &[], &Scopes::default());
             add("metadata", document.err());
         }

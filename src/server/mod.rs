@@ -2,6 +2,7 @@
 
 mod build;
 mod builder;
+mod credentials;
 mod health;
 #[cfg(feature = "settings")]
 mod mistakes;

@@ -249,6 +249,16 @@ impl ResourceServer {
             api_keys = self.verifier.api_keys().map(|keys| keys.summary()),
             "this server verifies access tokens for the resource"
         );
+        self.warn_of_development();
+    }
+
+    /// Warns the operator of a server that trusts everyone on this machine.
+    fn warn_of_development(&self) {
+        if self.guard.development.is_some() {
+            tracing::warn!(target: "mcp_bearer", resource = &*self.guard.events.resource,
+                "this server accepts every request from this machine without credentials: \
+                 `dangerously_trust_everyone_on_loopback` is for development only");
+        }
     }
 
     /// Starts the background task, in a tokio runtime.

@@ -78,7 +78,7 @@ const FOREIGN_CRATES: &[(&str, &[&str])] = &[
     ("schemars::", &["settings/schema.rs"]),
     ("zeroize::", &["api_key/key.rs", "introspection/credentials.rs", "introspection/secret.rs", "settings/secret.rs"]),
     ("reqwest::", &["http_client/reqwest.rs", "http_client/mod.rs"]),
-    ("axum::", &["axum.rs", "testing/issuer.rs", "testing/socket.rs"]),
+    ("axum::", &["axum.rs", "bearer/peer_addr.rs", "testing/issuer.rs", "testing/socket.rs"]),
     ("clap::", &["bin/mcp-bearer/command_line.rs"]),
     ("http_auth::", &["bin/mcp-bearer/challenge.rs"]),
     ("regex::", &["mcp/scopes/uri_template.rs"]),

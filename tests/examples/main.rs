@@ -5,6 +5,7 @@
 mod api_keys;
 mod authorization;
 mod browser;
+mod development;
 mod keycloak;
 mod kubernetes;
 mod opaque;

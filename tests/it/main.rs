@@ -18,6 +18,7 @@ mod changing_secrets;
 mod check_order;
 mod composition;
 mod configuration;
+mod development;
 mod discovery;
 mod events;
 mod explain;

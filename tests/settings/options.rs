@@ -40,6 +40,16 @@ const OPTIONS: &[Options] = &[
         ],
     },
     Options {
+        name: "ResourceServerBuilder",
+        file: "server/credentials.rs",
+        tables: &[""],
+        renamed: &[],
+        code_only: &[(
+            "dangerously_trust_everyone_on_loopback",
+            "the program must add the address of the client, and a file is copied to production too easily",
+        )],
+    },
+    Options {
         name: "Issuer",
         file: "issuer/config.rs",
         tables: &["issuers."],

@@ -13,7 +13,9 @@ use mcp_bearer::api_key::{ApiKey, ApiKeys};
 use mcp_bearer::introspection::ClientCredentials;
 use mcp_bearer::mcp::{McpLayer, McpScopes};
 use mcp_bearer::testing::{Endpoint, Fault, TestIssuer};
-use mcp_bearer::{AuthInfo, Clock as _, Rejection, ResourceServer, ResourceServerBuilder};
+use mcp_bearer::{
+    AuthInfo, Clock as _, DevelopmentIdentity, PeerAddr, Rejection, ResourceServer, ResourceServerBuilder,
+};
 use rmcp::ServiceExt as _;
 use rmcp::model::CallToolRequestParams;
 use serde_json::json;
@@ -34,6 +36,7 @@ pub async fn observe() -> Observed {
     let mut observed = Observed::new();
     let fixture = Fixture::new().await;
     credentials(&mut observed, &fixture).await;
+    development(&mut observed).await;
     tokens(&mut observed, &fixture).await;
     api_keys(&mut observed, &fixture).await;
     outages(&mut observed).await;
@@ -67,6 +70,16 @@ async fn credentials(observed: &mut Observed, fixture: &Fixture) {
     send(observed, &App::new(other.bearer_layer()).router(), request).await;
     let request = Request::get("/mcp").header(header::ORIGIN, "https://evil.example.com");
     send(observed, &app, request.body(Body::empty()).unwrap()).await;
+}
+
+async fn development(observed: &mut Observed) {
+    let identity = DevelopmentIdentity::new("dev");
+    let server = ResourceServer::builder("http://localhost/mcp").dangerously_trust_everyone_on_loopback(identity);
+    let app = App::new(server.build().await.unwrap().bearer_layer()).router();
+    send(observed, &app, get("/mcp")).await;
+    let mut request = get("/mcp");
+    request.extensions_mut().insert(PeerAddr(([192, 0, 2, 1], 50_000).into()));
+    send(observed, &app, request).await;
 }
 
 async fn tokens(observed: &mut Observed, fixture: &Fixture) {

@@ -28,6 +28,9 @@ pub fn causes() -> BTreeSet<String> {
             // In this file, a label is followed by its summary.
             labels.extend(literals_after(&text, "(").filter(|(_, rest)| rest.starts_with(", \"")).map(|found| found.0));
         }
+        if text.contains("FailureTexts {") {
+            labels.extend(literals_after(&text, "label: ").map(|found| found.0));
+        }
         for call in ["misconfigured(", "misconfigured_outside(", ".report("] {
             labels.extend(text.split(call).skip(1).filter_map(|rest| {
                 let arguments = rest.split(';').next().unwrap();
