@@ -256,14 +256,17 @@ impl HttpClient for KeySetAt {
     }
 }
 
-/// A proxy whose key set is at `url`, and an application behind it.
-async fn proxy(algorithm: Algorithm, url: &'static str, issuer: Issuer) -> (TestIssuer, App) {
+/// A proxy whose key set is at `url`, an application behind it, and the metadata document.
+async fn proxy(algorithm: Algorithm, url: &'static str, issuer: Issuer) -> (TestIssuer, App, String) {
     let clock = TestClock::at(NOW);
     let proxy = TestIssuer::builder("https://proxy.example.com").algorithm(algorithm).clock(clock.clone()).build();
     proxy.move_key_set(url.splitn(4, '/').last().map(|path| format!("/{path}")).unwrap().as_str());
     let issuer = issuer.http_client(KeySetAt(url, proxy.http_client()));
     let server = ResourceServer::builder(RESOURCE).issuer(issuer).clock(clock).build().await.unwrap();
-    (proxy, App::new(server.bearer_layer()))
+    let metadata = Request::get("/.well-known/oauth-protected-resource/mcp").body(Body::empty()).unwrap();
+    let metadata = Router::new().merge(server.metadata_router()).oneshot(metadata).await.unwrap();
+    let document = crate::support::Answer::of(metadata).await.body;
+    (proxy, App::new(server.bearer_layer()), document)
 }
 
 /// Signs claims with these changes, in which `null` removes a claim. The header is that of the proxies.
@@ -280,7 +283,7 @@ fn sign(proxy: &TestIssuer, algorithm: &str, mut claims: Value, changes: Value) 
 async fn tokens_of_google_iap_are_accepted_from_its_header() {
     let url = "https://www.gstatic.com/iap/verify/public_key-jwk";
     let issuer = providers::google_iap(AUDIENCE).scope_claim("/google/access_levels");
-    let (proxy, app) = proxy(Algorithm::ES256, url, issuer).await;
+    let (proxy, app, document) = proxy(Algorithm::ES256, url, issuer).await;
     let claims = json!({
         "aud": AUDIENCE, "email": "alice@example.com", "exp": NOW + 600, "hd": "example.com", "iat": NOW,
         "google": {"access_levels": ["accessPolicies/1/accessLevels/staff"], "device_id": "d"},
@@ -307,6 +310,7 @@ async fn tokens_of_google_iap_are_accepted_from_its_header() {
         let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
         assert_eq!(app.send(request(Method::GET, &headers)).await.verdict(), "R400");
     }
+    assert!(!document.contains("authorization_servers"), "{document}");
     // The header with the name of the user does not have a signature.
     let unsigned = [("x-goog-authenticated-user-email", "accounts.google.com:alice@example.com")];
     assert_eq!(app.send(request(Method::GET, &unsigned)).await.verdict(), "R401N");
@@ -315,7 +319,7 @@ async fn tokens_of_google_iap_are_accepted_from_its_header() {
 #[tokio::test(start_paused = true)]
 async fn tokens_of_cloudflare_access_are_accepted_from_its_header() {
     let url = "https://team.cloudflareaccess.com/cdn-cgi/access/certs";
-    let (proxy, app) = proxy(Algorithm::RS256, url, providers::cloudflare_access("team", TAG)).await;
+    let (proxy, app, _) = proxy(Algorithm::RS256, url, providers::cloudflare_access("team", TAG)).await;
     // The document has the keys in PEM too.
     let mut document = proxy.jwk_set();
     document["public_cert"] = json!({"kid": proxy.key_id(), "cert": "-----BEGIN CERTIFICATE-----"});
