@@ -36,6 +36,8 @@ const OPTIONS: &[Options] = &[
         renamed: &[("from_file", "api_keys.file")],
         code_only: &[
             ("new", "it has no argument"),
+            ("from_store", "it is an object of the program"),
+            ("store_limits", "they are for an object of the program"),
             ("key", "the file has the keys, and is read again when it changes"),
         ],
     },

@@ -160,7 +160,7 @@ fn a_file_that_cannot_be_used_is_a_mistake_with_its_path() {
         ),
         (
             json!({ "api_keys": { "file": secret } }),
-            format!("api_keys.file: the API keys in the code and in the file {secret:?} have mistakes: line 1: "),
+            format!("api_keys.file: the API keys of the file {secret:?} have mistakes: line 1: "),
         ),
         (json!({ "api_keys": {} }), "api_keys.file: the file with the keys is missing; write its name".to_owned()),
         (
