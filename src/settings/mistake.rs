@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::error::Error as StdError;
 use std::fmt;
 
@@ -72,32 +73,62 @@ impl SettingsMistake {
 
 /// The mistakes that are found so far.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Mistakes(Vec<SettingsMistake>);
+pub(super) struct Mistakes {
+    found: Vec<SettingsMistake>,
+    /// The environment variables that the settings come from, by the path of their field, without the numbers of lists.
+    variables: BTreeMap<String, String>,
+}
 
 impl Mistakes {
     /// Adds a mistake, unless it follows from one that is already known: one at the same place or around it.
     pub(super) fn add(&mut self, path: &str, message: impl Into<String>) {
-        let is_known = self.0.iter().any(|known| {
+        let is_known = self.found.iter().any(|known| {
             let inside = path.strip_prefix(known.path.as_str());
             known.path.is_empty() || inside.is_some_and(|inside| inside.is_empty() || inside.starts_with(['.', '[']))
         });
         if !is_known {
-            self.0.push(SettingsMistake::new(path, message));
+            self.found.push(SettingsMistake::new(path, message));
         }
     }
 
     /// Whether there is a mistake at this place or below.
     pub(super) fn are_below(&self, path: &str) -> bool {
-        self.0.iter().any(|known| known.path.starts_with(path))
+        self.found.iter().any(|known| known.path.starts_with(path))
+    }
+
+    /// Adds all of these.
+    pub(super) fn extend(&mut self, others: Self) {
+        others.found.into_iter().for_each(|other| self.add(&other.path, other.message));
+    }
+
+    /// Uses the names of variables in place of paths.
+    pub(super) fn name_variables(&mut self, variables: impl IntoIterator<Item = (&'static str, String)>) {
+        self.variables = variables.into_iter().map(|(path, name)| (path.to_owned(), name)).collect();
+    }
+
+    /// The variable of a field. A mistake about an issuer as a whole is one of its URL.
+    fn variable(&self, path: &str) -> Option<String> {
+        let mut path: String =
+            path.split('[').map(|part| part.split_once(']').map_or(part, |(_, rest)| rest)).collect();
+        if path == "issuers" {
+            path.push_str(".url");
+        }
+        self.variables.get(&path).cloned()
     }
 
     /// `value` if there is no mistake.
     pub(super) fn none_or<T>(mut self, value: T) -> Result<T, SettingsError> {
-        if self.0.is_empty() {
+        if self.found.is_empty() {
             return Ok(value);
         }
-        self.0.sort_by(|one, other| one.path.cmp(&other.path));
-        Err(SettingsError { mistakes: self.0 })
+        for at in 0..self.found.len() {
+            let variable = self.found.get(at).and_then(|mistake| self.variable(&mistake.path));
+            if let (Some(mistake), Some(variable)) = (self.found.get_mut(at), variable) {
+                mistake.path = variable;
+            }
+        }
+        self.found.sort_by(|one, other| one.path.cmp(&other.path));
+        Err(SettingsError { mistakes: self.found })
     }
 }
 

@@ -16,6 +16,7 @@
 //! repair.
 
 mod build;
+mod env;
 mod fields;
 mod files;
 mod introspection;
@@ -29,6 +30,7 @@ mod schema;
 mod secret;
 mod server;
 mod setters;
+mod variables;
 
 pub use fields::{
     ApiKeySettings, CloudflareSettings, CognitoSettings, DiscoveryMethods, IntrospectedTokens, IntrospectionSettings,

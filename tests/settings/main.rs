@@ -12,6 +12,7 @@
 )]
 
 mod behaviour;
+mod env;
 mod formats;
 mod guide;
 mod mistakes;
