@@ -1,12 +1,16 @@
 //! Tokens in another header than `Authorization`.
 
+use std::time::Duration;
+
 use axum::Router;
 use axum::body::Body;
 use axum::response::IntoResponse as _;
 use axum::routing::{any, get};
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
+use http_body_util::BodyExt as _;
 use mcp_bearer::http_client::{HttpClient, HttpFuture, RequestLimits};
+use mcp_bearer::introspection::ClientCredentials;
 use mcp_bearer::issuer::providers;
 use mcp_bearer::jose::Algorithm;
 use mcp_bearer::mcp::McpScopes;
@@ -20,6 +24,7 @@ use crate::mcp::server::McpServer;
 use crate::support::{App, Fixture, ISSUER, METADATA_URL, RESOURCE, quiet};
 
 const NAME: &str = "cf-access-jwt-assertion";
+const DAY: Duration = Duration::from_secs(24 * 3600);
 
 fn builder(fixture: &Fixture) -> ResourceServerBuilder {
     let builder = ResourceServer::builder(RESOURCE).issuer(fixture.issuer.issuer()).clock(fixture.clock.clone());
@@ -189,6 +194,27 @@ async fn sessions_and_operations_use_the_token_of_the_configured_header() {
     }
     let call = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "delete_note"}});
     assert_eq!(server.post("", &[(NAME, &token)], call.to_string()).await.status.as_u16(), 403);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_is_revalidated_with_the_token_of_the_configured_header() {
+    let mut fixture = Fixture::cold();
+    let issuer = fixture.issuer.issuer().introspect_all(ClientCredentials::basic("mcp-server", "s3cret"));
+    let builder = ResourceServer::builder(RESOURCE).issuer(issuer).clock(fixture.clock.clone()).token_from(NAME);
+    fixture.server = builder.build().await.unwrap();
+    let token = fixture.issuer.token().audience(RESOURCE).scope("mcp:tools").expires_in(DAY).opaque();
+    let layer = fixture.server.mcp_layer(McpScopes::new()).revalidate_streams(Duration::from_secs(60));
+    let endless = || Body::from_stream(futures_util::stream::pending::<Result<Bytes, std::io::Error>>());
+    let server = McpServer::with(layer, move |_| ([("content-type", "text/event-stream")], endless()).into_response());
+    let call = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "watch"}});
+    let request = request(Method::POST, &[(NAME, &token), ("content-type", "application/json")]);
+    let response = server.respond(request.map(|_| Body::from(call.to_string()))).await;
+    assert_eq!(response.status(), StatusCode::OK);
+    fixture.issuer.revoke(&token);
+    // The token is revalidated within a minute. The positive cache answers for 30 s.
+    let started = tokio::time::Instant::now();
+    drop(response.into_body().collect().await);
+    assert!(started.elapsed() < Duration::from_secs(300), "{:?}", started.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
