@@ -1,3 +1,4 @@
+use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value, json};
@@ -28,7 +29,7 @@ use crate::scope::Scopes;
 ///     .client_id("notes-app")
 ///     .claim("tenant", "t1");
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Verified {
     /// The claims that are checked like those of a JWT. `None` if the verifier vouches for the audience.
     base: Option<Claims>,
@@ -145,6 +146,13 @@ impl From<Claims> for Verified {
     }
 }
 
+impl fmt::Debug for Verified {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The claims are personal data, which must not get into a log.
+        f.debug_struct("Verified").field("mistake", &self.mistake).finish_non_exhaustive()
+    }
+}
+
 /// The end of the year 9999. A later time is not a date in the claims of a token.
 const LAST_SECOND: u64 = 253_402_300_799;
 
@@ -171,6 +179,12 @@ mod tests {
         assert_eq!(Value::Object(claims.members().clone()), expected);
         assert_eq!((claims.issuer(), claims.kind()), (Some(NAME), CredentialKind::Custom));
         assert_eq!((claims.audience().len(), claims.client_id()), (0, Some("app")));
+    }
+
+    #[test]
+    fn debug_output_has_no_claim() {
+        let verified = Verified::for_this_resource("alice").client_id("app").claim("tenant", "t1");
+        assert_eq!(format!("{verified:?}"), "Verified { mistake: None, .. }");
     }
 
     #[test]
