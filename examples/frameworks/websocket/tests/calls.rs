@@ -53,7 +53,14 @@ async fn open(url: &str, token: Option<&str>) -> Result<Socket, (StatusCode, Hea
 
 async fn exchange(socket: &mut Socket, text: &str) -> Message {
     socket.send(text.into()).await.unwrap();
-    socket.next().await.unwrap().unwrap()
+    next(socket).await.unwrap()
+}
+
+/// The next message. `None` if the connection is closed.
+async fn next(socket: &mut Socket) -> Option<Message> {
+    // Without a limit, a test of a server that sends nothing would never fail.
+    let message = tokio::time::timeout(Duration::from_secs(30), socket.next()).await.expect("a message in time");
+    message.map(Result::unwrap)
 }
 
 /// Moves tokio's clock. It is paused only for that, because a paused clock does not wait for bytes in transit.
@@ -95,9 +102,9 @@ async fn the_websocket_is_closed(lifetime_of_token: Duration, after: Duration) {
     advance(after - MINUTE).await;
     assert_eq!(exchange(&mut socket, "still open").await, "alice: still open".into());
     advance(MINUTE).await;
-    let Some(Ok(Message::Close(Some(close)))) = socket.next().await else { panic!("no close frame") };
+    let Some(Message::Close(Some(close))) = next(&mut socket).await else { panic!("no close frame") };
     assert_eq!((close.code, close.reason.as_str()), (CloseCode::Policy, "connect again with a valid access token"));
-    assert!(socket.next().await.is_none());
+    assert_eq!(next(&mut socket).await, None);
 }
 
 #[tokio::test]
