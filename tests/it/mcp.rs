@@ -1,7 +1,7 @@
 //! MCP authorization: scopes for operations, sessions, streams and lists.
 
 pub mod server;
-mod stream;
+pub mod stream;
 mod verdict;
 
 mod bad_input;

@@ -1,12 +1,16 @@
 //! Sessions and streams of callers with API keys.
 
+use std::time::Duration;
+
 use axum::response::IntoResponse as _;
 use http::StatusCode;
 use mcp_bearer::api_key::{ApiKey, ApiKeys};
 use mcp_bearer::mcp::McpScopes;
 
 use super::Keyed;
+use super::file::KeyFile;
 use crate::mcp::server::{McpServer, tools};
+use crate::mcp::stream::{EVENTS, Stream, feeding};
 use crate::support::RESOURCE;
 
 const INITIALIZE: &str = r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{}}"#;
@@ -34,4 +38,20 @@ async fn a_session_belongs_to_the_identity_of_the_key_and_not_to_a_user_of_that_
     ] {
         assert_eq!(server.post(token, &[("mcp-session-id", &session)], LIST).await.status, expected);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_ends_soon_after_its_key_was_removed() {
+    let key = ApiKey::generate().unwrap();
+    let mut file = KeyFile::new(&key.stored_as("ci").scopes(["mcp:tools", "notes:read"]).to_line());
+    let keyed = Keyed::new(ApiKeys::from_file(file.path())).await;
+    let scopes = McpScopes::new().tool("watch", ["notes:read"]);
+    let layer = keyed.server.mcp_layer(scopes).revalidate_streams(Duration::from_secs(100));
+    let (server, feed) = feeding(tools(layer), EVENTS);
+    let mut stream = Stream::open(&server, key.expose()).await;
+    feed.send("data: a\n\n");
+    assert_eq!(stream.next().await.as_deref(), Some("data: a\n\n"));
+    file.write("");
+    let (rest, ended) = stream.rest().await;
+    assert!(rest.is_empty() && (90..=100).contains(&ended), "{ended}");
 }
