@@ -1,15 +1,15 @@
 //! Combines the MCP endpoint, the layers and the metadata routes.
 
+use std::error::Error;
 use std::net::SocketAddr;
 
 use axum::Router;
-use mcp_bearer::mcp::{McpLayer, McpScopes};
-use mcp_bearer::{BuildError, ResourceServer};
+use mcp_bearer::settings::Settings;
+use mcp_bearer::{McpLayer, ResourceServer};
 use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use url::Url;
 
-use crate::settings::Settings;
 use crate::tools::Notes;
 
 /// Builds the whole application: the protected MCP endpoint and the public metadata.
@@ -18,38 +18,25 @@ pub(crate) fn router(
     resource: &str,
     bound: SocketAddr,
     settings: &Settings,
-) -> Result<Router, BuildError> {
+) -> Result<Router, Box<dyn Error>> {
     let url = Url::parse(resource).ok();
     let path = url.as_ref().map_or("/mcp", |url| url.path());
     Ok(Router::new()
-        .route_service(path, mcp(url.as_ref(), bound, settings.binds_sessions))
+        .route_service(path, mcp(url.as_ref(), bound, settings.mcp.bind_sessions))
         // `route_layer`, not `layer`: a path that does not exist is then 404 and not 401, as clients expect.
         .route_layer(mcp_layer(server, settings)?)
         // Outside of the layer, so that a browser can read the challenge of a rejection.
         .layer(server.cors_layer())
         // Outermost: a page of another origin gets 403, for a preflight as well.
-        .layer(server.try_allowed_origins(&settings.allowed_origins)?)
+        .layer(settings.origin_layer(server)?)
         // Every page may read the metadata.
         .merge(server.metadata_router()))
 }
 
 /// A client without the scope learns which one to request before the tool runs.
-fn mcp_layer(server: &ResourceServer, settings: &Settings) -> Result<McpLayer, BuildError> {
-    let scopes = McpScopes::new().tool("add_note", ["write:notes"]);
-    let mut layer = server.mcp_layer_for(&Notes::tool_router(), scopes);
-    if !settings.required_scopes.is_empty() {
-        layer = layer.try_required_scopes(&settings.required_scopes)?;
-    }
-    if settings.filters_lists {
-        layer = layer.filter_lists();
-    }
-    if settings.binds_sessions {
-        layer = layer.try_bind_sessions()?;
-    }
-    if let Some(interval) = settings.stream_revalidation {
-        layer = layer.try_revalidate_streams(interval)?;
-    }
-    Ok(layer)
+fn mcp_layer(server: &ResourceServer, settings: &Settings) -> Result<McpLayer, Box<dyn Error>> {
+    let scopes = settings.mcp_scopes().tool("add_note", ["write:notes"]);
+    Ok(settings.set_up_mcp_layer(server.try_mcp_layer_for(&Notes::tool_router(), scopes)?)?)
 }
 
 /// Without sessions, every request is independent, and its response is one JSON message.

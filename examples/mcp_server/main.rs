@@ -16,14 +16,12 @@ use std::error::Error;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
-use mcp_bearer::introspection::{ClientCredentials, Introspection};
-use mcp_bearer::{Issuer, ResourceServer};
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
 
 use development::{AuthorizationServer, Configuration};
 use greeting::Greeting;
-use settings::Settings;
+use settings::Example;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -46,66 +44,36 @@ async fn main() -> ExitCode {
 }
 
 async fn run() -> Result<(), Box<dyn Error>> {
-    let settings = Settings::from_environment()?;
+    let mut example = Example::from_environment()?;
     let listener =
-        TcpListener::bind(settings.bind).await.map_err(|error| format!("MCP_BIND={}: {error}", settings.bind))?;
+        TcpListener::bind(example.bind).await.map_err(|error| format!("MCP_BIND={}: {error}", example.bind))?;
     let bound = listener.local_addr()?;
-    let resource = settings.resource(bound)?;
+    let resource = example.resource(bound)?;
+    let issuers = example.issuers();
 
-    let development =
-        if settings.issuers.is_empty() { Some(start_development(&settings, &resource).await?) } else { None };
-    let own_issuer = development.iter().map(AuthorizationServer::url);
-    let issuers = settings.issuers.iter().map(String::as_str).chain(own_issuer);
+    example.server.resource = Some(resource.clone());
+    let development = if issuers.is_empty() { Some(start_development(&example, &resource).await?) } else { None };
+    if let Some(development) = &development {
+        example.use_development(development.url(), development.introspection_client());
+    }
+    let server = example.server.build().await?;
 
-    let mut builder = ResourceServer::builder(resource.as_str())
-        .scopes_supported(settings.scopes_supported.iter().cloned())
-        .metadata(|metadata| metadata.resource_name("Notes, an example of mcp-bearer"));
-    if let Some(skew) = settings.clock_skew {
-        builder = builder.clock_skew(skew);
-    }
-    // Only the first issuer introspects, because an opaque token does not name its issuer.
-    let mut introspection = introspection(&settings, development.as_ref());
-    for issuer in issuers.map(Issuer::discover) {
-        builder = builder.issuer(match introspection.take() {
-            None => issuer,
-            Some(introspection) if settings.introspects_all => issuer.introspect_all(introspection),
-            Some(introspection) => issuer.introspect_opaque(introspection),
-        });
-    }
-    for audience in &settings.audiences {
-        builder = builder.accept_audience(audience.as_str());
-    }
-    let server = if settings.is_lazy { builder.build_lazy()? } else { builder.build().await? };
-
-    let app = app::router(&server, &resource, bound, &settings)?;
-    let greeting = Greeting { resource: &resource, issuers: &settings.issuers, development: development.as_ref() };
+    let app = app::router(&server, &resource, bound, &example.server)?;
+    let greeting = Greeting { resource: &resource, issuers: &issuers, development: development.as_ref() };
     println!("{greeting}");
     axum::serve(listener, app).await?;
     Ok(())
 }
 
-/// Returns the introspection settings, if the server introspects tokens.
-fn introspection(settings: &Settings, development: Option<&AuthorizationServer>) -> Option<Introspection> {
-    let configured = settings.introspection.as_ref().map(|client| (client.id.as_str(), client.secret.as_str()));
-    let asks_own = settings.development_is_opaque || settings.introspects_all;
-    let own = development.filter(|_| asks_own).map(AuthorizationServer::introspection_client);
-    let (id, secret) = configured.or(own)?;
-    let introspection = Introspection::new(ClientCredentials::basic(id, secret));
-    Some(match settings.introspection_cache {
-        None => introspection,
-        Some(time) => introspection.positive_cache(time),
-    })
-}
-
-async fn start_development(settings: &Settings, resource: &str) -> Result<AuthorizationServer, String> {
-    let bind = settings.development_bind;
+async fn start_development(example: &Example, resource: &str) -> Result<AuthorizationServer, String> {
+    let bind = example.development_bind;
     let configuration = Configuration {
         bind,
         resource: resource.to_owned(),
-        default_scopes: settings.required_scopes.clone(),
-        scopes: settings.all_scopes(),
+        default_scopes: example.server.required_scopes.clone(),
+        scopes: example.all_scopes(),
     };
-    let started = match settings.development_is_opaque {
+    let started = match example.development_is_opaque {
         true => AuthorizationServer::start_opaque(configuration).await,
         false => AuthorizationServer::start(configuration).await,
     };

@@ -1,7 +1,8 @@
-use std::env::{self, VarError};
-use std::fmt;
+use std::env;
+use std::ffi::OsString;
 use std::net::SocketAddr;
-use std::time::Duration;
+
+use mcp_bearer::settings::{IntrospectedTokens, IntrospectionSettings, IssuerSettings, Settings};
 
 /// The settings from environment variables.
 ///
@@ -28,114 +29,99 @@ use std::time::Duration;
 ///
 /// With several issuers, only the first one introspects, because an opaque token does not name its issuer. With the
 /// development server, the example creates the client for introspection itself.
+///
+/// The names of all other variables are those of `Settings::from_env`. The crate's guide has them.
 #[derive(Debug)]
-pub(crate) struct Settings {
+pub(crate) struct Example {
     pub(crate) bind: SocketAddr,
-    pub(crate) issuers: Vec<String>,
-    pub(crate) required_scopes: Vec<String>,
-    pub(crate) scopes_supported: Vec<String>,
-    pub(crate) audiences: Vec<String>,
-    pub(crate) allowed_origins: Vec<String>,
-    /// The client for introspection at the first issuer.
-    pub(crate) introspection: Option<IntrospectionClient>,
-    pub(crate) introspects_all: bool,
-    pub(crate) introspection_cache: Option<Duration>,
-    pub(crate) is_lazy: bool,
-    pub(crate) filters_lists: bool,
-    pub(crate) binds_sessions: bool,
-    pub(crate) clock_skew: Option<Duration>,
-    pub(crate) stream_revalidation: Option<Duration>,
     pub(crate) development_bind: SocketAddr,
     pub(crate) development_is_opaque: bool,
-    resource: Option<String>,
+    /// The settings of the crate. The resource and the development server are added when the address is known.
+    pub(crate) server: Settings,
 }
 
-/// The client that authenticates this server for introspection.
-pub(crate) struct IntrospectionClient {
-    pub(crate) id: String,
-    pub(crate) secret: String,
-}
-
-impl fmt::Debug for IntrospectionClient {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("IntrospectionClient").field("id", &self.id).finish_non_exhaustive()
-    }
-}
-
-impl Settings {
+impl Example {
     pub(crate) fn from_environment() -> Result<Self, String> {
-        Self::read(|name| match env::var(name) {
-            Ok(value) => Ok(Some(value)),
-            Err(VarError::NotPresent) => Ok(None),
-            Err(VarError::NotUnicode(_)) => Err(format!("{name} is not valid Unicode")),
-        })
+        Self::read(&env::vars_os().collect::<Vec<_>>())
     }
 
-    fn read(variable: impl Fn(&str) -> Result<Option<String>, String>) -> Result<Self, String> {
-        let filled = |name: &str| variable(name).map(|value| value.filter(|text| !text.trim().is_empty()));
-        let list = |name: &str| filled(name).map(|value| words(&value.unwrap_or_default(), &[',']));
+    fn read(variables: &[(OsString, OsString)]) -> Result<Self, String> {
+        let variable =
+            |name: &str| variables.iter().find(|(set, _)| set == name).map(|(_, value)| value.to_string_lossy());
+        let filled = |name: &str| variable(name).filter(|value| !value.trim().is_empty());
         let address = |name: &str, default: &str| {
-            let text = filled(name)?.unwrap_or_else(|| default.to_owned());
+            let text = filled(name).unwrap_or_else(|| default.into());
             let wrong = |_| format!("{name}={text} is not an address: write it as 127.0.0.1:9000");
             text.trim().parse::<SocketAddr>().map_err(wrong)
         };
-        // An empty value means that no scope is required.
-        let scopes = |name: &str| Ok::<_, String>(variable(name)?.map(|value| words(&value, &[',', ' '])));
-        let required_scopes = scopes("MCP_REQUIRED_SCOPES")?.unwrap_or_else(|| vec!["mcp:tools".to_owned()]);
-        let scopes_supported =
-            scopes("MCP_SCOPES_SUPPORTED")?.unwrap_or_else(|| union(&required_scopes, &["write:notes".to_owned()]));
-        let allowed_origins = variable("MCP_ALLOWED_ORIGINS")?.map(|value| words(&value, &[',', ' ']));
-        let on_loopback = || LOOPBACK_ORIGINS.map(str::to_owned).to_vec();
-        let issuers = list("MCP_ISSUER")?;
-        let introspection = introspection_client(filled(CLIENT_ID)?, filled(CLIENT_SECRET)?)?;
-        let introspects_all = switch(INTROSPECT_ALL, filled(INTROSPECT_ALL)?.as_deref())?;
-        if issuers.is_empty() && introspection.is_some() {
+        let development_is_opaque = match filled(DEV_AS_OPAQUE).as_deref() {
+            None | Some("0" | "false") => false,
+            Some("1" | "true") => true,
+            Some(other) => return Err(format!("{DEV_AS_OPAQUE}={other} is neither 0 nor 1")),
+        };
+
+        let mut server = Settings::from_vars("MCP_", variables.iter().cloned(), [BIND, DEV_AS_BIND, DEV_AS_OPAQUE]);
+        server.metadata.resource_name.get_or_insert_with(|| "Notes, an example of mcp-bearer".to_owned());
+        // An empty value is not a default: it means that no scope is required, or that no page is allowed.
+        if variable("MCP_REQUIRED_SCOPES").is_none() {
+            server.required_scopes = vec!["mcp:tools".to_owned()];
+        }
+        if variable("MCP_SCOPES_SUPPORTED").is_none() {
+            server.scopes_supported = union(&server.required_scopes, &["write:notes".to_owned()]);
+        }
+        if variable("MCP_ALLOWED_ORIGINS").is_none() {
+            server.allowed_origins = LOOPBACK_ORIGINS.map(str::to_owned).to_vec();
+        }
+        let example = Self {
+            bind: address(BIND, "127.0.0.1:9000")?,
+            development_bind: address(DEV_AS_BIND, "127.0.0.1:9001")?,
+            development_is_opaque,
+            server,
+        };
+        let has_client = |issuer: &IssuerSettings| issuer.introspection.as_ref().is_some_and(has_client);
+        if example.issuers().is_empty() && example.server.issuers.iter().any(has_client) {
             return Err(format!("{CLIENT_ID} is set without MCP_ISSUER: the development server has its own client"));
         }
-        if introspects_all && !issuers.is_empty() && introspection.is_none() {
-            return Err(format!("{INTROSPECT_ALL}=1 needs a client: set {CLIENT_ID} and {CLIENT_SECRET}"));
-        }
-        Ok(Self {
-            bind: address("MCP_BIND", "127.0.0.1:9000")?,
-            issuers,
-            required_scopes,
-            scopes_supported,
-            audiences: list("MCP_AUDIENCE")?,
-            allowed_origins: allowed_origins.unwrap_or_else(on_loopback),
-            introspection,
-            introspects_all,
-            introspection_cache: seconds(CACHE_SECONDS, filled(CACHE_SECONDS)?.as_deref())?,
-            is_lazy: switch("MCP_LAZY", filled("MCP_LAZY")?.as_deref())?,
-            filters_lists: switch(FILTER_LISTS, filled(FILTER_LISTS)?.as_deref())?,
-            binds_sessions: switch(BIND_SESSIONS, filled(BIND_SESSIONS)?.as_deref())?,
-            clock_skew: seconds(CLOCK_SKEW, filled(CLOCK_SKEW)?.as_deref())?,
-            stream_revalidation: seconds(REVALIDATION, filled(REVALIDATION)?.as_deref())?,
-            development_bind: address("MCP_DEV_AS_BIND", "127.0.0.1:9001")?,
-            development_is_opaque: switch("MCP_DEV_AS_OPAQUE", filled("MCP_DEV_AS_OPAQUE")?.as_deref())?,
-            resource: filled("MCP_RESOURCE")?.map(|text| text.trim().to_owned()),
-        })
+        Ok(example)
+    }
+
+    /// Returns the configured issuers. Without any, the development server is the issuer.
+    pub(crate) fn issuers(&self) -> Vec<String> {
+        self.server.issuers.iter().filter_map(|issuer| issuer.url.clone()).collect()
     }
 
     /// Returns the resource identifier, which is the URL that clients use.
     pub(crate) fn resource(&self, bound: SocketAddr) -> Result<String, String> {
-        if let Some(resource) = &self.resource {
+        if let Some(resource) = &self.server.resource {
             return Ok(resource.clone());
         }
         if !bound.ip().is_loopback() {
             let what = "is not on loopback: set MCP_RESOURCE to the https URL that clients use";
-            return Err(format!("MCP_BIND={} {what}", self.bind));
+            return Err(format!("{BIND}={} {what}", self.bind));
         }
         Ok(format!("http://{bound}/mcp"))
     }
 
     /// Returns all scopes that a client can request.
     pub(crate) fn all_scopes(&self) -> Vec<String> {
-        union(&self.required_scopes, &self.scopes_supported)
+        union(&self.server.required_scopes, &self.server.scopes_supported)
+    }
+
+    /// Makes the development server the only issuer. It is introspected with its own client if it has to be.
+    pub(crate) fn use_development(&mut self, url: &str, (id, secret): (&str, &str)) {
+        let mut issuer = self.server.issuers.pop().unwrap_or_default();
+        issuer.url = Some(url.to_owned());
+        let introspection = issuer.introspection.take().unwrap_or_default();
+        if self.development_is_opaque || introspection.tokens == IntrospectedTokens::All {
+            let introspection = issuer.introspection.insert(introspection);
+            (introspection.client_id, introspection.client_secret) = (Some(id.to_owned()), Some(secret.into()));
+        }
+        self.server.issuers = vec![issuer];
     }
 }
 
-fn words(text: &str, separators: &[char]) -> Vec<String> {
-    text.split(separators).map(str::trim).filter(|word| !word.is_empty()).map(str::to_owned).collect()
+fn has_client(introspection: &IntrospectionSettings) -> bool {
+    introspection.client_id.is_some() || introspection.client_secret.is_some()
 }
 
 fn union(first: &[String], second: &[String]) -> Vec<String> {
@@ -143,37 +129,10 @@ fn union(first: &[String], second: &[String]) -> Vec<String> {
     first.iter().chain(more).cloned().collect()
 }
 
-fn introspection_client(id: Option<String>, secret: Option<String>) -> Result<Option<IntrospectionClient>, String> {
-    match (id, secret) {
-        (None, None) => Ok(None),
-        (Some(id), Some(secret)) => Ok(Some(IntrospectionClient { id: id.trim().to_owned(), secret })),
-        (Some(_), None) => Err(format!("{CLIENT_ID} is set without {CLIENT_SECRET}: set both, or neither")),
-        (None, Some(_)) => Err(format!("{CLIENT_SECRET} is set without {CLIENT_ID}: set both, or neither")),
-    }
-}
-
-fn seconds(name: &str, value: Option<&str>) -> Result<Option<Duration>, String> {
-    let Some(text) = value else { return Ok(None) };
-    let seconds = text.trim().parse().map_err(|_| format!("{name}={text} is not a whole number of seconds"))?;
-    Ok(Some(Duration::from_secs(seconds)))
-}
-
-fn switch(name: &str, value: Option<&str>) -> Result<bool, String> {
-    match value {
-        None | Some("0" | "false") => Ok(false),
-        Some("1" | "true") => Ok(true),
-        Some(other) => Err(format!("{name}={other} is neither 0 nor 1")),
-    }
-}
-
+const BIND: &str = "MCP_BIND";
+const DEV_AS_BIND: &str = "MCP_DEV_AS_BIND";
+const DEV_AS_OPAQUE: &str = "MCP_DEV_AS_OPAQUE";
 const CLIENT_ID: &str = "MCP_INTROSPECTION_CLIENT_ID";
-const CLIENT_SECRET: &str = "MCP_INTROSPECTION_CLIENT_SECRET";
-const CACHE_SECONDS: &str = "MCP_INTROSPECTION_CACHE_SECONDS";
-const INTROSPECT_ALL: &str = "MCP_INTROSPECT_ALL";
-const FILTER_LISTS: &str = "MCP_FILTER_LISTS";
-const BIND_SESSIONS: &str = "MCP_BIND_SESSIONS";
-const CLOCK_SKEW: &str = "MCP_CLOCK_SKEW_SECONDS";
-const REVALIDATION: &str = "MCP_REVALIDATE_STREAMS_SECONDS";
 /// The origins of tools on the developer's own machine, such as MCP Inspector.
 const LOOPBACK_ORIGINS: [&str; 3] = ["http://localhost:*", "http://127.0.0.1:*", "http://[::1]:*"];
 
@@ -181,83 +140,93 @@ const LOOPBACK_ORIGINS: [&str; 3] = ["http://localhost:*", "http://127.0.0.1:*",
 mod tests {
     use super::*;
 
-    fn read(variables: &[(&str, &str)]) -> Result<Settings, String> {
-        let value = |name: &str| variables.iter().find(|(set, _)| *set == name).map(|(_, value)| (*value).to_owned());
-        Settings::read(|name| Ok(value(name)))
+    fn read(variables: &[(&str, &str)]) -> Result<Example, String> {
+        Example::read(&variables.iter().map(|(name, value)| (name.into(), value.into())).collect::<Vec<_>>())
     }
 
     #[test]
     fn all_settings_have_defaults() {
-        let settings = read(&[("MCP_ISSUER", ""), ("MCP_RESOURCE", " ")]).unwrap();
-        assert_eq!(settings.resource(settings.bind).unwrap(), "http://127.0.0.1:9000/mcp");
-        assert_eq!(settings.scopes_supported, ["mcp:tools", "write:notes"]);
-        assert!(settings.issuers.is_empty() && settings.audiences.is_empty() && !settings.is_lazy);
-        assert!(!settings.filters_lists && !settings.binds_sessions && settings.stream_revalidation.is_none());
-        assert_eq!(settings.allowed_origins, LOOPBACK_ORIGINS);
-        assert!(read(&[("MCP_ALLOWED_ORIGINS", "")]).unwrap().allowed_origins.is_empty());
-        assert!(settings.introspection.is_none() && !settings.introspects_all && !settings.development_is_opaque);
+        let mut example = read(&[("MCP_ISSUER", ""), ("MCP_RESOURCE", " ")]).unwrap();
+        assert_eq!(example.resource(example.bind).unwrap(), "http://127.0.0.1:9000/mcp");
+        assert_eq!(example.server.scopes_supported, ["mcp:tools", "write:notes"]);
+        assert_eq!(example.server.allowed_origins, LOOPBACK_ORIGINS);
+        assert!(example.issuers().is_empty() && !example.server.lazy && !example.server.mcp.bind_sessions);
+        assert!(read(&[("MCP_ALLOWED_ORIGINS", "")]).unwrap().server.allowed_origins.is_empty());
+        example.use_development("http://127.0.0.1:1", ("id", "s3cr3t"));
+        assert_eq!(example.issuers(), ["http://127.0.0.1:1"]);
+        assert!(example.server.issuers[0].introspection.is_none());
     }
 
     #[test]
-    fn lists_are_split_at_their_separators() {
-        let settings = read(&[
+    fn variables_have_their_names_and_meanings() {
+        let example = read(&[
             ("MCP_ISSUER", "https://a.example.com, https://b.example.com/"),
             ("MCP_REQUIRED_SCOPES", ""),
             ("MCP_SCOPES_SUPPORTED", "read, write admin"),
+            ("MCP_AUDIENCE", "a, b"),
             ("MCP_LAZY", "1"),
+            ("MCP_FILTER_LISTS", "1"),
+            ("MCP_BIND_SESSIONS", "1"),
+            ("MCP_CLOCK_SKEW_SECONDS", "5"),
+            ("MCP_REVALIDATE_STREAMS_SECONDS", "6"),
+            ("MCP_INTROSPECT_ALL", "1"),
+            (CLIENT_ID, " notes "),
+            ("MCP_INTROSPECTION_CLIENT_SECRET", "s3cr3t "),
+            ("MCP_INTROSPECTION_CACHE_SECONDS", "7"),
             ("MCP_ALLOWED_ORIGINS", "https://a.example.com, https://b.example.com"),
         ])
         .unwrap();
-        assert_eq!(settings.allowed_origins, ["https://a.example.com", "https://b.example.com"]);
-        assert_eq!(settings.issuers, ["https://a.example.com", "https://b.example.com/"]);
-        assert_eq!((settings.required_scopes.len(), settings.all_scopes().len(), settings.is_lazy), (0, 3, true));
+        let server = &example.server;
+        assert_eq!(example.issuers(), ["https://a.example.com", "https://b.example.com/"]);
+        assert_eq!((server.allowed_origins.len(), server.audiences.len(), example.all_scopes().len()), (2, 2, 3));
+        assert!(
+            server.required_scopes.is_empty() && server.lazy && server.mcp.filter_lists && server.mcp.bind_sessions
+        );
+        assert_eq!((server.clock_skew_seconds, server.mcp.revalidate_streams_seconds), (Some(5.0), Some(6.0)));
+        let introspection = server.issuers[0].introspection.as_ref().unwrap();
+        assert_eq!(
+            (introspection.client_id.as_deref(), introspection.tokens),
+            (Some("notes"), IntrospectedTokens::All)
+        );
+        assert_eq!(introspection.positive_cache_seconds, Some(7.0));
+        assert!(server.issuers[1].introspection.is_none());
+        assert!(!format!("{example:?}").contains("s3cr3t"));
     }
 
     #[test]
-    fn introspection_needs_an_issuer_a_client_id_and_a_secret() {
-        let (issuer, id) = (("MCP_ISSUER", "https://a.example.com"), (CLIENT_ID, " notes "));
-        let (secret, all) = ((CLIENT_SECRET, "s3cr3t "), (INTROSPECT_ALL, "1"));
-        let settings = read(&[issuer, id, secret, all]).unwrap();
-        let client = settings.introspection.as_ref().unwrap();
-        assert_eq!((client.id.as_str(), client.secret.as_str(), settings.introspects_all), ("notes", "s3cr3t ", true));
-        for (variables, expected) in [
-            (&[issuer, id][..], "MCP_INTROSPECTION_CLIENT_ID is set without MCP_INTROSPECTION_CLIENT_SECRET"),
-            (&[issuer, secret], "MCP_INTROSPECTION_CLIENT_SECRET is set without MCP_INTROSPECTION_CLIENT_ID"),
-            (&[issuer, id, (CLIENT_SECRET, "")], "MCP_INTROSPECTION_CLIENT_ID is set without"),
-            (&[issuer, all], "MCP_INTROSPECT_ALL=1 needs a client: set MCP_INTROSPECTION_CLIENT_ID and"),
-            (&[id, secret], "MCP_INTROSPECTION_CLIENT_ID is set without MCP_ISSUER"),
-        ] {
-            let error = read(variables).unwrap_err();
-            assert!(error.starts_with(expected) && !error.contains("s3cr3t"), "{error}");
+    fn the_development_server_is_introspected_with_its_own_client() {
+        for variable in [("MCP_INTROSPECT_ALL", "1"), (DEV_AS_OPAQUE, "1")] {
+            let mut example = read(&[variable, ("MCP_INTROSPECTION_CACHE_SECONDS", "5")]).unwrap();
+            assert!(example.issuers().is_empty());
+            example.use_development("http://127.0.0.1:1", ("id", "s3cr3t"));
+            let introspection = example.server.issuers[0].introspection.as_ref().unwrap();
+            assert_eq!(
+                (introspection.client_id.as_deref(), introspection.positive_cache_seconds),
+                (Some("id"), Some(5.0))
+            );
         }
-        let development = read(&[all, ("MCP_DEV_AS_OPAQUE", "1")]).unwrap();
-        assert!(development.introspects_all && development.development_is_opaque);
-    }
-
-    #[test]
-    fn the_debug_output_does_not_contain_the_secret() {
-        let settings = read(&[("MCP_ISSUER", "https://a"), (CLIENT_ID, "notes"), (CLIENT_SECRET, "s3cr3t")]).unwrap();
-        let printed = format!("{settings:?}");
-        assert!(printed.contains("notes") && !printed.contains("s3cr3t"), "{printed}");
+        let error = read(&[(CLIENT_ID, "notes")]).unwrap_err();
+        assert!(error.starts_with("MCP_INTROSPECTION_CLIENT_ID is set without MCP_ISSUER"), "{error}");
     }
 
     #[test]
     fn an_invalid_variable_is_named() {
-        for (name, value) in [
-            ("MCP_BIND", "localhost"),
-            ("MCP_DEV_AS_BIND", "9001"),
-            ("MCP_DEV_AS_OPAQUE", "maybe"),
-            ("MCP_INTROSPECT_ALL", "maybe"),
-            ("MCP_LAZY", "maybe"),
-            (FILTER_LISTS, "maybe"),
-            (BIND_SESSIONS, "2"),
-            (CLOCK_SKEW, "-1"),
-            (REVALIDATION, "1m"),
-        ] {
+        for (name, value) in [(BIND, "localhost"), (DEV_AS_BIND, "9001"), (DEV_AS_OPAQUE, "maybe")] {
             let error = read(&[(name, value)]).unwrap_err();
             assert!(error.starts_with(&format!("{name}={value} ")), "{error}");
         }
-        let everywhere = read(&[("MCP_BIND", "0.0.0.0:9000")]).unwrap();
+        for (name, value) in [
+            ("MCP_LAZY", "maybe"),
+            ("MCP_INTROSPECT_ALL", "maybe"),
+            ("MCP_BIND_SESSIONS", "2"),
+            ("MCP_CLOCK_SKEW_SECONDS", "-1"),
+            ("MCP_REVALIDATE_STREAMS_SECONDS", "1m"),
+        ] {
+            let error = read(&[(name, value), ("MCP_RESOURCE", "https://mcp.example.com")]).unwrap();
+            let error = error.server.builder().unwrap_err().to_string();
+            assert!(error.starts_with(&format!("{name}: ")) && error.contains(value), "{error}");
+        }
+        let everywhere = read(&[(BIND, "0.0.0.0:9000")]).unwrap();
         assert!(everywhere.resource(everywhere.bind).unwrap_err().contains("MCP_RESOURCE"));
     }
 }

@@ -38,7 +38,7 @@ impl Settings {
     pub fn mcp_layer(&self, server: &ResourceServer) -> Result<McpLayer, SettingsError> {
         self.checked_layers()?;
         let layer = server.try_mcp_layer(self.mcp_scopes());
-        self.set_up_mcp_layer(layer.map_err(|error| SettingsError::at("mcp", &error))?)
+        self.set_up_mcp_layer(layer.map_err(|error| SettingsError::at("mcp", error))?)
     }
 
     /// The rules in `mcp`, for a program that adds its own rules or calls `mcp_layer_for` of the feature `rmcp`. Pass the layer to

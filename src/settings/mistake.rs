@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::error::Error as StdError;
 use std::fmt;
+use std::sync::Arc;
 
 use crate::error::BuildError;
 use crate::escape::{Escaped, MAX_SHOWN};
@@ -31,6 +32,8 @@ use crate::escape::{Escaped, MAX_SHOWN};
 #[derive(Clone)]
 pub struct SettingsError {
     mistakes: Vec<SettingsMistake>,
+    /// The error of the build, if that found the mistake.
+    build_error: Option<Arc<BuildError>>,
 }
 
 /// One mistake in [`Settings`](super::Settings): where it is, what is wrong, and how to repair it. It contains no secret.
@@ -42,8 +45,15 @@ pub struct SettingsMistake {
 
 impl SettingsError {
     /// The error of a part of the settings.
-    pub(super) fn at(path: &str, error: &BuildError) -> Self {
-        Self { mistakes: vec![SettingsMistake::new(path, error.to_string())] }
+    pub(super) fn at(path: &str, error: BuildError) -> Self {
+        let mistakes = vec![SettingsMistake::new(path, error.to_string())];
+        Self { mistakes, build_error: Some(Arc::new(error)) }
+    }
+
+    /// The error of the build, if the mistake was found there: for example that an issuer cannot be reached.
+    #[must_use]
+    pub fn build_error(&self) -> Option<&BuildError> {
+        self.build_error.as_deref()
     }
 
     /// The mistakes, sorted by their path.
@@ -128,7 +138,7 @@ impl Mistakes {
             }
         }
         self.found.sort_by(|one, other| one.path.cmp(&other.path));
-        Err(SettingsError { mistakes: self.found })
+        Err(SettingsError { mistakes: self.found, build_error: None })
     }
 }
 
@@ -143,7 +153,7 @@ pub(super) fn member(path: &str, name: &str) -> String {
 /// A mistake that is found when the server is built, such as an issuer that cannot be reached.
 impl From<BuildError> for SettingsError {
     fn from(error: BuildError) -> Self {
-        Self { mistakes: vec![SettingsMistake::new("", error.to_string())] }
+        Self::at("", error)
     }
 }
 
@@ -168,11 +178,19 @@ impl fmt::Display for SettingsError {
     }
 }
 
-/// The same text as `Display`, so that a `main` function can return the error.
+/// The same text as `Display`, with all causes, so that a `main` function can return the error.
 impl fmt::Debug for SettingsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
+        match &self.build_error {
+            Some(error) => fmt::Debug::fmt(error, f),
+            None => fmt::Display::fmt(self, f),
+        }
     }
 }
 
-impl StdError for SettingsError {}
+impl StdError for SettingsError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        // `Display` has the error of the build and its nearest cause.
+        self.build_error.as_ref()?.source()
+    }
+}

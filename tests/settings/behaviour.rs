@@ -210,8 +210,9 @@ async fn a_lazy_server_starts_without_its_issuers() {
             url = "http://127.0.0.1:1/none"
         "#,
     );
-    let error = settings.build().await.unwrap_err().to_string();
-    assert!(error.contains("http://127.0.0.1:1/none"), "{error}");
+    let error = settings.build().await.unwrap_err();
+    assert!(error.to_string().contains("http://127.0.0.1:1/none"), "{error}");
+    assert_eq!(error.build_error().unwrap().kind(), mcp_bearer::BuildErrorKind::Unreachable);
     settings.lazy = true;
     settings.build().await.unwrap();
 }
