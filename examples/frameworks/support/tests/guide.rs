@@ -9,7 +9,7 @@ fn every_example_of_the_guide_is_part_of_an_example_that_is_compiled() {
         sources(workspace()).iter().map(|path| unindented(&fs::read_to_string(path).unwrap())).collect();
     let guide = guide();
     // rustdoc compiles all other code of the guide.
-    let examples: Vec<_> = guide.split("\n```rust,ignore\n").skip(1).collect();
+    let examples: Vec<_> = guide.split("\n```rs\n").skip(1).collect();
     assert!(!examples.is_empty());
     for example in examples {
         let example = unindented(example.split_once("```").unwrap().0);
@@ -25,7 +25,7 @@ fn the_guide_has_whole_programs() {
     {
         for file in files {
             let path = format!("{framework}/src/{file}.rs");
-            let program = format!("\n```rust,ignore\n{}```\n", fs::read_to_string(workspace().join(&path)).unwrap());
+            let program = format!("\n```rs\n{}```\n", fs::read_to_string(workspace().join(&path)).unwrap());
             assert!(guide().contains(&program), "the guide does not have the whole file {path}");
         }
     }
