@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 use super::secret::{Secret, SecretError, SecretSource};
 use crate::crypto::random;
 use crate::error::{BuildError, BuildErrorKind};
-use crate::jose::PrivateKey;
+use crate::jose::{Algorithm, PrivateKey};
 
 /// The client authentication of this server at an introspection endpoint (RFC 7662, section 2.1; RFC 6749, section 2.3).
 ///
@@ -40,6 +40,7 @@ enum AuthMethod {
     Basic(SecretSource),
     Post(SecretSource),
     PrivateKeyJwt(Arc<PrivateKey>),
+    PrivateKeyFile { pem: SecretSource, algorithm: Algorithm, key_id: Option<Box<str>> },
     Bearer(SecretSource),
 }
 
@@ -128,6 +129,32 @@ impl ClientCredentials {
         Self { client_id: client_id.into(), method: AuthMethod::PrivateKeyJwt(Arc::new(key)) }
     }
 
+    /// [`private_key_jwt`](Self::private_key_jwt) with a key in a file, which is read again as that of
+    /// [`basic_from_file`](Self::basic_from_file). The file has an unencrypted PKCS #8 key in PEM for `algorithm`.
+    ///
+    /// A new key keeps the key id. Without one, authorization servers try all keys of the client.
+    ///
+    /// ```
+    /// use mcp_bearer::introspection::ClientCredentials;
+    /// use mcp_bearer::jose::Algorithm;
+    ///
+    /// let path = "/run/secrets/client_key.pem";
+    /// let credentials = ClientCredentials::private_key_jwt_from_file("mcp-server", Algorithm::ES256, path, None);
+    /// ```
+    ///
+    /// # Errors
+    /// The server is not built if the file cannot be read or does not have such a key: [`BuildErrorKind::Setting`].
+    #[must_use]
+    pub fn private_key_jwt_from_file(
+        client_id: impl Into<Box<str>>,
+        algorithm: Algorithm,
+        path: impl Into<PathBuf>,
+        key_id: Option<&str>,
+    ) -> Self {
+        let (pem, key_id) = (SecretSource::key_file(path, algorithm), key_id.map(Box::from));
+        Self { client_id: client_id.into(), method: AuthMethod::PrivateKeyFile { pem, algorithm, key_id } }
+    }
+
     /// An access token of this server (RFC 7662, section 2.1), for authorization servers that do not use client credentials
     /// here. `token` is called for each request and must not block. Your code must renew the token in time.
     #[must_use]
@@ -153,10 +180,13 @@ impl ClientCredentials {
         Self { client_id: Box::default(), method: AuthMethod::Bearer(token) }
     }
 
-    /// Where the secret comes from. `None` for a private key.
+    /// Where the secret comes from. `None` for a private key that does not change.
     pub(super) const fn secret(&self) -> Option<&SecretSource> {
         match &self.method {
-            AuthMethod::Basic(secret) | AuthMethod::Post(secret) | AuthMethod::Bearer(secret) => Some(secret),
+            AuthMethod::Basic(secret)
+            | AuthMethod::Post(secret)
+            | AuthMethod::Bearer(secret)
+            | AuthMethod::PrivateKeyFile { pem: secret, .. } => Some(secret),
             AuthMethod::PrivateKeyJwt(_) => None,
         }
     }
@@ -179,7 +209,8 @@ impl ClientCredentials {
         })
     }
 
-    /// Writes the credentials into a request to the authorization server `issuer`. `secret` is empty for a private key.
+    /// Writes the credentials into a request to the authorization server `issuer`. `secret` is empty for a private key that does
+    /// not change.
     pub(super) fn write(
         &self,
         secret: &str,
@@ -197,13 +228,27 @@ impl ClientCredentials {
                 form.append_pair("client_id", &self.client_id);
                 form.append_pair("client_secret", secret);
             }
-            AuthMethod::PrivateKeyJwt(key) => {
-                let assertion = self.assertion(key, issuer, now).ok_or(Unwritable)?;
-                form.append_pair("client_assertion_type", ASSERTION_TYPE);
-                form.append_pair("client_assertion", &assertion);
+            AuthMethod::PrivateKeyJwt(key) => self.write_assertion(key, issuer, now, form)?,
+            AuthMethod::PrivateKeyFile { algorithm, key_id, .. } => {
+                let key = PrivateKey::from_pkcs8_pem(*algorithm, secret).map_err(|_| Unwritable)?;
+                let key = key_id.iter().cloned().fold(key, PrivateKey::key_id);
+                self.write_assertion(&key, issuer, now, form)?;
             }
             AuthMethod::Bearer(_) => authorize(headers, &Zeroizing::new(["Bearer ", secret].concat()))?,
         }
+        Ok(())
+    }
+
+    fn write_assertion(
+        &self,
+        key: &PrivateKey,
+        issuer: &str,
+        now: Duration,
+        form: &mut form_urlencoded::Serializer<'_, String>,
+    ) -> Result<(), Unwritable> {
+        let assertion = self.assertion(key, issuer, now).ok_or(Unwritable)?;
+        form.append_pair("client_assertion_type", ASSERTION_TYPE);
+        form.append_pair("client_assertion", &assertion);
         Ok(())
     }
 
@@ -237,7 +282,7 @@ impl fmt::Debug for ClientCredentials {
         let method = match self.method {
             AuthMethod::Basic(_) => "client_secret_basic",
             AuthMethod::Post(_) => "client_secret_post",
-            AuthMethod::PrivateKeyJwt(_) => "private_key_jwt",
+            AuthMethod::PrivateKeyJwt(_) | AuthMethod::PrivateKeyFile { .. } => "private_key_jwt",
             AuthMethod::Bearer(_) => "bearer",
         };
         f.debug_struct("ClientCredentials").field("method", &method).finish_non_exhaustive()

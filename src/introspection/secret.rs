@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 
 use crate::file::{FileError, read_file};
 use crate::http_client::Panicked;
+use crate::jose::{Algorithm, InvalidPrivateKey, PrivateKey};
 
 /// A secret. It is zeroised when the last clone is dropped.
 #[derive(Clone, PartialEq, Eq)]
@@ -54,6 +55,8 @@ pub(crate) enum FileProblem {
     Empty,
     #[error("is not valid UTF-8")]
     NotText,
+    #[error("has no usable private key: {0}")]
+    NotKey(#[from] InvalidPrivateKey),
     #[error("could not be read, because the runtime ends")]
     Interrupted,
 }
@@ -61,6 +64,8 @@ pub(crate) enum FileProblem {
 /// A file with one secret.
 pub(super) struct SecretFile {
     path: PathBuf,
+    /// Set if the secret is a private key for this algorithm.
+    key_for: Option<Algorithm>,
     /// Locked for a few instructions, never while the file is read.
     last: Mutex<LastRead>,
 }
@@ -89,7 +94,12 @@ impl Secret {
 
 impl SecretSource {
     pub(super) fn file(path: impl Into<PathBuf>) -> Self {
-        Self::File(Arc::new(SecretFile { path: path.into(), last: Mutex::default() }))
+        Self::File(Arc::new(SecretFile { path: path.into(), key_for: None, last: Mutex::default() }))
+    }
+
+    /// A file with a private key in PEM. Any other content counts as a file that cannot be used.
+    pub(super) fn key_file(path: impl Into<PathBuf>, algorithm: Algorithm) -> Self {
+        Self::File(Arc::new(SecretFile { path: path.into(), key_for: Some(algorithm), last: Mutex::default() }))
     }
 
     /// Checks the secret when a server is built. A function is not called: what it needs may start later.
@@ -150,7 +160,13 @@ impl SecretFile {
         content.truncate(without.unwrap_or(usize::MAX));
         match String::from_utf8(mem::take(&mut *content)) {
             Ok(text) if text.is_empty() => Err(FileProblem::Empty),
-            Ok(text) => Ok(Secret::new(text)),
+            Ok(text) => {
+                let secret = Secret::new(text);
+                if let Some(algorithm) = self.key_for {
+                    PrivateKey::from_pkcs8_pem(algorithm, secret.text())?;
+                }
+                Ok(secret)
+            }
             Err(error) => {
                 drop(Zeroizing::new(error.into_bytes()));
                 Err(FileProblem::NotText)

@@ -92,8 +92,9 @@ pub struct IssuerSettings {
     pub tenant_template: Option<TenantSettings>,
     /// Accepts only JWTs that follow RFC 9068.
     pub require_at_jwt: bool,
-    /// Leaves the issuer out of `authorization_servers` in the protected resource metadata.
-    pub unpublished: bool,
+    /// Whether `authorization_servers` in the protected resource metadata has the issuer. By default, it has every issuer
+    /// except Google IAP and Cloudflare Access.
+    pub published: Option<bool>,
     /// Introspects tokens (RFC 7662).
     pub introspection: Option<IntrospectionSettings>,
     /// Accepts tokens without an audience that were issued to one of these clients.
@@ -260,7 +261,7 @@ read_fields!(IssuerSettings:
     url, discovery, keycloak, auth0, logto, entra, okta, cognito, google_iap, cloudflare_access, metadata_file, fixed_jwks_file, well_known_url, jwks_uri,
     jwks_file, max_seed_age_seconds,
     key_set_lifetime_seconds, last_known_good_seconds, max_keys, max_key_set_size, algorithms, audiences, client_id_audiences,
-    scope_claims, also_issued_as, tenant_template, require_at_jwt, unpublished, introspection,
+    scope_claims, also_issued_as, tenant_template, require_at_jwt, published, introspection,
     dangerously_accept_clients_without_audience, dangerously_accept_missing_audience, dangerously_accept_missing_token_type,
     dangerously_accept_id_token_claims, dangerously_allow_http
 );

@@ -6,7 +6,7 @@ use super::files::content;
 use super::mistake::{Mistakes, member};
 use super::secret::SecretText;
 use crate::introspection::{ClientCredentials, Introspection};
-use crate::jose::PrivateKey;
+use crate::jose::{Algorithm, PrivateKey};
 
 impl IntrospectionSettings {
     /// The introspection that these settings describe. `path` is where they are.
@@ -44,12 +44,13 @@ impl IntrospectionSettings {
             }
         };
         let has_secret = self.client_secret.is_some() || self.client_secret_file.is_some();
-        if let Some(key) = self.private_key(path, mistakes) {
+        if let Some((file, algorithm)) = self.private_key(path, mistakes) {
             if has_secret {
                 let message = "a private key takes the place of the client secret; remove one";
                 mistakes.add(&member(path, "private_key_file"), message);
             }
-            return ClientCredentials::private_key_jwt(id, key);
+            let key_id = self.private_key_id.as_deref();
+            return ClientCredentials::private_key_jwt_from_file(id, algorithm, file, key_id);
         }
         if self.private_key_file.is_some() {
             return ClientCredentials::basic(id, "missing");
@@ -97,7 +98,8 @@ impl IntrospectionSettings {
         ClientCredentials::bearer_from_file(file)
     }
 
-    fn private_key(&self, path: &str, mistakes: &mut Mistakes) -> Option<PrivateKey> {
+    /// The file of the private key, and its algorithm. `None` without a file, or after a mistake.
+    fn private_key(&self, path: &str, mistakes: &mut Mistakes) -> Option<(&Path, Algorithm)> {
         let Some(file) = &self.private_key_file else {
             for (name, is_set) in [
                 ("private_key_algorithm", self.private_key_algorithm.is_some()),
@@ -117,14 +119,11 @@ impl IntrospectionSettings {
             mistakes.add(&member(path, "private_key_algorithm"), message);
             return None;
         };
-        let pem = content(file);
-        let key =
-            pem.and_then(|pem| PrivateKey::from_pkcs8_pem(algorithm, pem.reveal()).map_err(|error| error.to_string()));
+        // The file is read here to find mistakes. It is read again while the server runs.
+        let key = content(file)
+            .and_then(|pem| PrivateKey::from_pkcs8_pem(algorithm, pem.reveal()).map_err(|error| error.to_string()));
         match key {
-            Ok(key) => Some(match &self.private_key_id {
-                Some(id) => key.key_id(id.as_str()),
-                None => key,
-            }),
+            Ok(_) => Some((file, algorithm)),
             Err(message) => {
                 mistakes.add(&member(path, "private_key_file"), message);
                 None

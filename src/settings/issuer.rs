@@ -44,9 +44,11 @@ impl IssuerSettings {
         for name in &self.also_issued_as {
             issuer = issuer.also_issued_as(name.as_str());
         }
-        if self.unpublished {
-            issuer = issuer.unpublished();
-        }
+        issuer = match self.published {
+            Some(true) => issuer.published(),
+            Some(false) => issuer.unpublished(),
+            None => issuer,
+        };
         if self.dangerously_allow_http {
             issuer = issuer.dangerously_allow_http();
         }

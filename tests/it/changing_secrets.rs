@@ -8,12 +8,15 @@ use std::time::Duration;
 
 use mcp_bearer::bearer::RejectionKind;
 use mcp_bearer::introspection::{ClientCredentials, Introspection, IntrospectionState};
+use mcp_bearer::jose::Algorithm;
 use mcp_bearer::testing::{Endpoint, TestClock, TestIssuer};
 use mcp_bearer::{BuildErrorKind, ResourceServer, ResourceServerBuilder};
 use tokio::time::{Instant, advance, sleep};
 use tracing::Level;
 
 use crate::capture::Capture;
+use crate::introspection;
+use crate::introspection::credentials::{assertion, key_pair};
 use crate::introspection::stub::{Page, Stub, active};
 use crate::support::{App, ISSUER, RESOURCE, quiet};
 
@@ -120,6 +123,50 @@ async fn a_changed_file_is_read_within_a_second_and_at_most_once_per_second() {
     advance(Duration::from_millis(10)).await;
     assert_eq!((app.with_token("a").await.verdict().as_str(), sent()), ("OK", format!("Bearer {NEW}")));
     assert!(stub.last().0.headers()["authorization"].is_sensitive());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_private_key_that_changes_in_its_file_signs_the_next_assertion() {
+    for kid in [None, Some("key-1")] {
+        let ((old, old_verifier), (new, new_verifier)) = (key_pair(Algorithm::ES256), key_pair(Algorithm::ES256));
+        let file = SecretFile::new("key", old);
+        let issuer = TestIssuer::new(ISSUER);
+        issuer.introspection_answer("opaque", active());
+        let credentials =
+            ClientCredentials::private_key_jwt_from_file(introspection::CLIENT, Algorithm::ES256, &file.0, kid);
+        assert!(!format!("{credentials:?}").contains("key-1"));
+        let settings = Introspection::new(credentials).positive_cache(Duration::ZERO);
+        let server = quiet(ResourceServer::builder(RESOURCE).issuer(issuer.issuer().introspect_all(settings)));
+        let app = App::new(server.bearer_layer());
+        assert_eq!(app.with_token("opaque").await.verdict(), "OK");
+        let (header, claims) = assertion(&issuer, &old_verifier, Algorithm::ES256);
+        assert_eq!((header.kid.as_deref(), claims["sub"].as_str()), (kid, Some(introspection::CLIENT)));
+        // A file that is half written does not replace the key.
+        for (content, verifier) in [("-----BEGIN PRIVATE KEY-----\n", &old_verifier), (&new, &new_verifier)] {
+            file.write(content);
+            advance(Duration::from_secs(1)).await;
+            assert_eq!(app.with_token("opaque").await.verdict(), "OK");
+            assert_eq!(assertion(&issuer, verifier, Algorithm::ES256).0.kid.as_deref(), kid);
+        }
+    }
+}
+
+#[test]
+fn a_file_without_a_usable_private_key_fails_the_build() {
+    let fixture = Introspected::new(OLD);
+    let (other, _) = key_pair(Algorithm::EdDSA);
+    for (content, problem) in [
+        ("hush", "has no usable private key: the text is not an unencrypted PKCS #8 key"),
+        (other.as_str(), "has no usable private key: the key is not for ES256"),
+        ("", "is empty"),
+    ] {
+        let file = SecretFile::new("bad-key", content);
+        let credentials = ClientCredentials::private_key_jwt_from_file(CLIENT, Algorithm::ES256, &file.0, None);
+        let error = fixture.builder(credentials).build_lazy().unwrap_err();
+        assert_eq!(error.kind(), BuildErrorKind::Setting);
+        let text = error.to_string();
+        assert!(text.contains(problem) && text.contains("bad-key") && !text.contains("hush"), "{text}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

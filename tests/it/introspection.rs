@@ -5,7 +5,7 @@ mod breaker;
 mod burst;
 mod cache;
 mod configuration;
-mod credentials;
+pub mod credentials;
 mod discovery;
 mod flights;
 mod issuers;
@@ -34,7 +34,7 @@ use tower::{Layer as _, ServiceExt as _, service_fn};
 
 use crate::support::{Answer, App, ISSUER, RESOURCE, quiet};
 
-const CLIENT: &str = "mcp-server-7f3a";
+pub const CLIENT: &str = "mcp-server-7f3a";
 const SECRET: &str = "correct horse battery";
 /// The initial time of a new `TestClock`.
 const START: u64 = 1_800_000_000;

@@ -86,11 +86,10 @@ const OPTIONS: &[Options] = &[
         name: "Issuer",
         file: "issuer/own_verifier.rs",
         tables: &["issuers."],
-        renamed: &[],
+        renamed: &[("unpublished", "issuers.published")],
         code_only: &[
             ("with_verifier", "it is an object of the program"),
             ("verifier_limits", "they are for an object of the program"),
-            ("published", "other issuers are published by default"),
         ],
     },
     Options {
@@ -118,6 +117,7 @@ const OPTIONS: &[Options] = &[
             ("basic_from_file", "issuers.introspection.client_secret_file"),
             ("post_from_file", "issuers.introspection.client_secret_post"),
             ("private_key_jwt", "issuers.introspection.private_key_file"),
+            ("private_key_jwt_from_file", "issuers.introspection.private_key_file"),
             ("bearer_from_file", "issuers.introspection.bearer_token_file"),
         ],
         code_only: &[

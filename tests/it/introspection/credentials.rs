@@ -29,7 +29,7 @@ use crate::capture::Capture;
 use crate::support::{Answer, App, ISSUER, RESOURCE};
 
 /// A private key in PEM, and its public key for another library.
-fn key_pair(algorithm: Algorithm) -> (String, DecodingKey) {
+pub fn key_pair(algorithm: Algorithm) -> (String, DecodingKey) {
     let random = SystemRandom::new();
     let ecdsa = |parameters: &'static EcdsaSigningAlgorithm| {
         let document = EcdsaKeyPair::generate_pkcs8(parameters, &random).unwrap();
@@ -129,7 +129,7 @@ async fn credentials_that_a_header_cannot_contain_are_never_sent() {
 }
 
 /// The assertion that the issuer received last, verified with another library.
-fn assertion(issuer: &TestIssuer, key: &DecodingKey, algorithm: Algorithm) -> (jsonwebtoken::Header, Value) {
+pub fn assertion(issuer: &TestIssuer, key: &DecodingKey, algorithm: Algorithm) -> (jsonwebtoken::Header, Value) {
     let request = issuer.last_request(Endpoint::Introspection).unwrap();
     checked(&request.form_value("client_assertion").unwrap(), key, algorithm)
 }
