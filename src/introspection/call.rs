@@ -177,6 +177,7 @@ impl IntrospectionClient {
             secret.map_err(|error| CallError::from_http_error(endpoint.url.as_str(), unsendable(error)))?;
         let mut result = self.send(endpoint, token, secret.text(), clock).await;
         if is_rejection(&result)
+            && self.rejected.may_repeat(&secret)
             && let Ok(renewed) = source.current(Freshness::Now).await
             && renewed != secret
         {

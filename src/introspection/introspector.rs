@@ -333,7 +333,10 @@ impl Introspector {
 
 fn severity(error: &FetchError, transition: Transition) -> Severity {
     match (error.kind(), transition) {
-        (FetchErrorKind::CredentialsRejected(_), Transition::Opened(_) | Transition::Counted)
+        (
+            FetchErrorKind::CredentialsRejected(_),
+            Transition::Opened(_) | Transition::Counted | Transition::Suspected,
+        )
         | (FetchErrorKind::Unsendable | FetchErrorKind::VerifierMisconfigured, _) => Severity::Misconfiguration,
         (_, Transition::None | Transition::Suspected | Transition::Closed) => Severity::Token,
         (_, Transition::Counted | Transition::Opened(_)) => Severity::Outage,

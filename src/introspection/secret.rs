@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use zeroize::Zeroizing;
 
 use crate::file::{FileError, read_file};
@@ -57,7 +57,7 @@ pub(crate) enum FileProblem {
     NotText,
     #[error("has no usable private key: {0}")]
     NotKey(#[from] InvalidPrivateKey),
-    #[error("could not be read, because the runtime ends")]
+    #[error("is not read in time")]
     Interrupted,
 }
 
@@ -74,13 +74,36 @@ pub(super) struct SecretFile {
 struct LastRead {
     secret: Option<Secret>,
     at: Option<Instant>,
+    /// When the file was last read because the secret was rejected.
+    forced_at: Option<Instant>,
+    is_reading: bool,
     /// Whether the log says that the file cannot be used.
     is_reported: bool,
 }
 
-/// The secret that the authorization server rejected last, and when its source was last compared with it.
+/// A file that is being read.
+struct Reading(Arc<SecretFile>);
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        self.0.lock().is_reading = false;
+    }
+}
+
+/// The secret that the authorization server rejected last. It is absent after a success.
 #[derive(Default)]
-pub(super) struct RejectedSecret(Mutex<Option<(Secret, Instant)>>);
+pub(super) struct RejectedSecret(Mutex<Option<RejectedState>>);
+
+struct RejectedState {
+    secret: Secret,
+    /// When the source was last compared with the secret.
+    compared_at: Instant,
+    /// The time between two comparisons. It grows while one new secret after the other is rejected, so that a source that
+    /// returns a new text each time does not end every pause of the circuit breaker.
+    interval: Duration,
+    /// Whether a new secret was noticed, and not used yet.
+    is_replaced: bool,
+}
 
 impl Secret {
     pub(super) fn new(secret: impl Into<String>) -> Self {
@@ -130,26 +153,42 @@ impl SecretSource {
 }
 
 impl SecretFile {
-    /// Reads the file on a thread for blocking work, because it may be on a network drive that does not respond.
+    /// Reads the file on a thread for blocking work, because it may be on a network drive that does not respond. Then the last
+    /// secret is used.
     async fn current(this: &Arc<Self>, freshness: Freshness) -> Result<Secret, SecretError> {
-        if freshness == Freshness::Recent
-            && let Some(secret) = this.recent(Instant::now())
-        {
-            return Ok(secret);
+        let reading = match Self::plan(this, freshness, Instant::now()) {
+            Ok(secret) => return Ok(secret),
+            Err(reading) => reading,
+        };
+        // A task of its own, so that the result is kept even if the caller does not wait for it.
+        let task = tokio::spawn(async move {
+            let file = Arc::clone(&reading.0);
+            let read = tokio::task::spawn_blocking(move || file.read()).await;
+            reading.0.keep(read.unwrap_or(Err(FileProblem::Interrupted)))
+        });
+        match timeout(READ_INTERVAL, task).await {
+            Ok(Ok(secret)) => secret,
+            Ok(Err(_)) | Err(_) => this.keep(Err(FileProblem::Interrupted)),
         }
-        let file = Arc::clone(this);
-        let read = tokio::task::spawn_blocking(move || file.read()).await;
-        this.keep(read.unwrap_or(Err(FileProblem::Interrupted)))
     }
 
-    /// The last secret, if the file need not be read again. Only one caller per interval reads it.
-    fn recent(&self, now: Instant) -> Option<Secret> {
-        let mut last = self.lock();
-        let is_recent = last.at.is_some_and(|at| now.saturating_duration_since(at) < READ_INTERVAL);
-        if !is_recent && last.secret.is_some() {
-            last.at = Some(now);
+    /// The last secret, if the file need not be read again, or is being read. Only one caller at a time reads it.
+    fn plan(this: &Arc<Self>, freshness: Freshness, now: Instant) -> Result<Secret, Reading> {
+        let mut last = this.lock();
+        let previous = match freshness {
+            Freshness::Recent => last.at,
+            Freshness::Now => last.forced_at,
+        };
+        let is_recent = previous.is_some_and(|at| now.saturating_duration_since(at) < READ_INTERVAL);
+        if let Some(secret) = last.secret.clone().filter(|_| is_recent || last.is_reading) {
+            return Ok(secret);
         }
-        last.secret.clone().filter(|_| is_recent)
+        last.is_reading = true;
+        last.at = Some(now);
+        if freshness == Freshness::Now {
+            last.forced_at = last.at;
+        }
+        Err(Reading(Arc::clone(this)))
     }
 
     fn read(&self) -> Result<Secret, FileProblem> {
@@ -207,30 +246,47 @@ impl SecretFile {
 }
 
 impl RejectedSecret {
+    /// Whether a request with another secret may follow a request with this one, which was rejected. It may not if a new secret
+    /// was rejected just before.
+    pub(super) fn may_repeat(&self, secret: &Secret) -> bool {
+        self.lock().as_ref().is_none_or(|rejected| rejected.secret == *secret)
+    }
+
+    /// Sets the result of the last request: the secret, if it was rejected.
     pub(super) fn set(&self, secret: Option<Secret>) {
-        *self.lock() = secret.map(|secret| (secret, Instant::now()));
+        let mut rejected = self.lock();
+        *rejected = secret.map(|secret| {
+            let interval = match &*rejected {
+                None => READ_INTERVAL,
+                Some(last) if last.secret == secret => last.interval,
+                Some(last) => last.interval.saturating_mul(2).min(MAX_COMPARE_INTERVAL),
+            };
+            RejectedState { secret, compared_at: Instant::now(), interval, is_replaced: false }
+        });
     }
 
     /// Whether `source` has another secret than the rejected one. `true` once for each rejected secret, and looked up at most once
-    /// per [`READ_INTERVAL`].
+    /// per interval.
     pub(super) async fn is_replaced(&self, source: &SecretSource) -> bool {
         let rejected = {
             let (mut rejected, now) = (self.lock(), Instant::now());
-            let due = rejected.as_mut().filter(|(_, at)| now.saturating_duration_since(*at) >= READ_INTERVAL);
-            due.map(|(secret, at)| {
-                *at = now;
-                secret.clone()
+            let due = rejected
+                .as_mut()
+                .filter(|last| !last.is_replaced && now.saturating_duration_since(last.compared_at) >= last.interval);
+            due.map(|last| {
+                last.compared_at = now;
+                last.secret.clone()
             })
         };
         let Some(rejected) = rejected else { return false };
         let is_replaced = source.current(Freshness::Recent).await.is_ok_and(|current| current != rejected);
-        if is_replaced {
-            self.set(None);
+        if let Some(last) = self.lock().as_mut().filter(|last| is_replaced && last.secret == rejected) {
+            last.is_replaced = true;
         }
         is_replaced
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<(Secret, Instant)>> {
+    fn lock(&self) -> MutexGuard<'_, Option<RejectedState>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -243,5 +299,72 @@ impl fmt::Debug for Secret {
 
 /// How often a file is read: a new secret is used soon, and a thousand introspections per second read it once.
 pub(super) const READ_INTERVAL: Duration = Duration::from_secs(1);
+/// The longest time between two comparisons of a source with the rejected secret: the longest pause of the circuit breaker.
+const MAX_COMPARE_INTERVAL: Duration = Duration::from_secs(60);
 /// The longest secret, in bytes. A longer `Authorization` header is rejected by most servers.
 const MAX_SECRET: usize = 8 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::time::advance;
+
+    use super::*;
+
+    /// A file that was read now.
+    fn file() -> Arc<SecretFile> {
+        let last = LastRead { secret: Some(Secret::new("old")), at: Some(Instant::now()), ..LastRead::default() };
+        Arc::new(SecretFile { path: PathBuf::from("/nowhere"), key_for: None, last: Mutex::new(last) })
+    }
+
+    fn is_read(file: &Arc<SecretFile>, freshness: Freshness) -> Option<Reading> {
+        SecretFile::plan(file, freshness, Instant::now()).err()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_one_caller_at_a_time_reads_the_file() {
+        let file = file();
+        assert!(is_read(&file, Freshness::Recent).is_none());
+        advance(READ_INTERVAL).await;
+        let reading = is_read(&file, Freshness::Recent).unwrap();
+        // The drive does not respond: the last secret is used, however long that takes.
+        for _ in 0..100 {
+            advance(READ_INTERVAL).await;
+            assert!(is_read(&file, Freshness::Recent).is_none() && is_read(&file, Freshness::Now).is_none());
+        }
+        drop(reading);
+        assert!(is_read(&file, Freshness::Recent).is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn rejections_read_the_file_once_per_interval() {
+        let file = file();
+        assert!(is_read(&file, Freshness::Now).is_some());
+        assert!(is_read(&file, Freshness::Now).is_none());
+        advance(READ_INTERVAL).await;
+        assert!(is_read(&file, Freshness::Now).is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_source_with_a_new_secret_each_time_is_compared_less_and_less_often() {
+        let calls = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&calls);
+        let source = SecretSource::Function(Arc::new(move || Some(counted.fetch_add(1, Ordering::SeqCst).to_string())));
+        let rejected = RejectedSecret::default();
+        for pause in [1, 2, 4, 8, 16, 32, 60, 60] {
+            let secret = source.current(Freshness::Recent).await.unwrap();
+            assert_eq!(rejected.may_repeat(&secret), pause == 1);
+            rejected.set(Some(secret));
+            let pause = Duration::from_secs(pause);
+            advance(pause.saturating_sub(Duration::from_millis(1))).await;
+            assert!(!rejected.is_replaced(&source).await);
+            advance(Duration::from_millis(1)).await;
+            assert!(rejected.is_replaced(&source).await);
+            assert!(!rejected.is_replaced(&source).await, "the new secret was noticed twice");
+        }
+        rejected.set(None);
+        assert!(!rejected.is_replaced(&source).await);
+        assert!(rejected.may_repeat(&Secret::new("any")));
+    }
+}
