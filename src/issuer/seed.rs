@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::Issuer;
 use super::config::SavedKeys;
+use crate::claims::MAX_SKEW;
 use crate::clock::Clock;
 use crate::error::{BuildError, BuildErrorKind, check_range};
 use crate::escape::Escaped;
@@ -30,8 +31,8 @@ impl Issuer {
     ///
     /// A key that the issuer has withdrawn is still accepted until the fetch succeeds. While the issuer cannot be reached, that is
     /// at most for the time of [`last_known_good`](Self::last_known_good) after the start, and at most until the file has the age
-    /// of [`max_seed_age`](Self::max_seed_age). The modification time of the file counts. An older file is not used: the log has a
-    /// warning, and the server starts as if there were no file.
+    /// of [`max_seed_age`](Self::max_seed_age). The modification time of the file counts. An older file is not used, and neither is
+    /// one whose time is more than 5 minutes in the future: the log has a warning, and the server starts as if there were no file.
     ///
     /// ```no_run
     /// use mcp_bearer::{BuildError, Issuer, ResourceServer};
@@ -116,11 +117,19 @@ impl Issuer {
             Some(SavedKeys::Set(keys, fetched_at)) => (Arc::clone(keys), *fetched_at),
             Some(SavedKeys::File(path)) => self.read_key_set(path)?,
         };
-        // A clock that is behind the one of the file must not make the keys usable for longer than the limits.
-        let age = clock.now().duration_since(fetched_at).unwrap_or_default();
+        // The clocks of two machines may differ. A time far in the future would make the file usable for years.
+        let age = match clock.now().duration_since(fetched_at) {
+            Err(ahead) if ahead.duration() > MAX_SKEW => Duration::MAX,
+            age => age.unwrap_or_default(),
+        };
         let (issuer, max_age) = (&*self.url, self.max_seed_age.unwrap_or(DEFAULT_MAX_SEED_AGE));
         let usable_for = max_age.saturating_sub(age).min(self.refresh_policy.last_known_good);
         let (age_seconds, limit_seconds) = (age.as_secs(), max_age.as_secs());
+        if age == Duration::MAX {
+            tracing::warn!(target: "mcp_bearer::keys", issuer,
+                "the time of the saved key set is in the future, so it is not used: save it again, or correct the clock");
+            return Ok(None);
+        }
         if usable_for.is_zero() {
             tracing::warn!(target: "mcp_bearer::keys", issuer, age_seconds, limit_seconds,
                 "the saved key set is too old and is not used: save it again, or raise `max_seed_age`");

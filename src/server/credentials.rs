@@ -44,6 +44,9 @@ impl ResourceServerBuilder {
     /// - No web page sends it, or one of a loopback origin.
     /// - It does not have a header that proxies add, such as `Forwarded`, `X-Forwarded-For`, `X-Real-IP` or `Via`.
     ///
+    /// A proxy or a TCP tunnel on this machine that adds no such header hides where a request comes from: do not put the server
+    /// behind one.
+    ///
     /// The log warns at the start, and once a minute while the identity is used. The build fails unless the host of the
     /// resource is `localhost` or a loopback address.
     ///
