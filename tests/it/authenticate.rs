@@ -1,12 +1,17 @@
 //! `authenticate` decides about a request as the layer does.
 
+use std::time::Duration;
+
 use axum::body::Body;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::request::Parts;
 use http::{HeaderMap, Request, StatusCode, header};
 use mcp_bearer::bearer::{BearerAuthLayer, RejectionKind};
 use mcp_bearer::testing::{Endpoint, Fault};
 use mcp_bearer::{AuthInfo, Rejection};
 use tower::{Layer as _, ServiceExt as _, service_fn};
+use tracing::Level;
 
 use crate::capture::Capture;
 use crate::support::{Answer, Fixture, METADATA_URL, RESOURCE, unavailable};
@@ -137,7 +142,7 @@ async fn a_token_that_needs_a_key_waits_for_it_and_an_outage_is_503() {
     assert_eq!(rejection.kind(), unavailable());
     assert!(rejection.to_response().headers().contains_key(header::RETRY_AFTER));
     fixture.issuer.heal();
-    tokio::time::advance(std::time::Duration::from_secs(120)).await;
+    tokio::time::advance(Duration::from_secs(120)).await;
     // A task of a multi-threaded runtime can hold the future.
     let server = fixture.server.clone();
     let task = tokio::spawn(async move { server.authenticate(&head).await.map(|accepted| accepted.into_auth_info()) });
@@ -170,6 +175,42 @@ async fn the_rejection_of_a_handler_names_the_request() {
     let lines = log.take();
     let line = lines.iter().find(|(_, line)| line.contains("scope missing")).map(|(_, line)| line.as_str()).unwrap();
     assert!(line.contains("PUT") && line.contains("/mcp") && !line.contains("page=2"), "{line}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flood_of_invalid_tokens_causes_few_requests_to_the_issuer_and_few_log_lines() {
+    let fixture = Fixture::new().await;
+    let layer = fixture.server.bearer_layer().required_scopes(["mcp:tools"]);
+    let valid = fixture.token();
+    let (_, rest) = valid.split_once('.').unwrap();
+    let with_key_id = |number: usize| {
+        let header = format!(r#"{{"typ":"at+jwt","alg":"ES256","kid":"made up {number}"}}"#);
+        format!("Bearer {}.{rest}", URL_SAFE_NO_PAD.encode(header))
+    };
+    let expired = format!("Bearer {}", fixture.issuer.token().audience(RESOURCE).expired().sign());
+    let before = fixture.issuer.total_requests();
+    let log = Capture::of_this_thread();
+    for number in 0..10_000 {
+        let authorization = match number % 5 {
+            0 => format!("Bearer garbage-{number}"),
+            1 => expired.clone(),
+            2 => "Basic eA==".to_owned(),
+            _ => with_key_id(number),
+        };
+        let rejection = layer.authenticate(&head("GET", &[("authorization", &authorization)])).await.unwrap_err();
+        assert_eq!(rejection.status(), StatusCode::UNAUTHORIZED, "{authorization}");
+    }
+    assert_eq!(fixture.issuer.total_requests() - before, 2, "the limit of fetches for unknown key ids");
+    tokio::time::sleep(Duration::from_secs(61)).await;
+    // For each of the four causes, three lines and a summary.
+    let lines: Vec<_> = log.take().into_iter().filter(|(level, _)| *level <= Level::INFO).collect();
+    assert!((16..=20).contains(&lines.len()), "{lines:#?}");
+    for cause in ["not_jwt", "expired", "other_scheme", "unknown_key"] {
+        let count = lines.iter().filter(|(_, line)| line.contains(&format!("cause=\"{cause}\""))).count();
+        assert_eq!(count, 4, "{cause}: {lines:#?}");
+    }
+    let valid = format!("Bearer {valid}");
+    assert!(layer.authenticate(&head("GET", &[("authorization", &valid)])).await.is_ok());
 }
 
 /// The gRPC status of a rejection, as a tonic client reads it from headers.
