@@ -48,7 +48,7 @@ fn expected<'f>(fields: &[&'f [u8]]) -> Expected<'f> {
     }
     let spaces = rest.iter().take_while(|byte| **byte == b' ').count();
     let token = &rest[spaces..];
-    if token.len() > 16 * 1024 {
+    if token.len() > 64 * 1024 {
         return Expected::TooLong;
     }
     let padding = token.iter().rev().take_while(|byte| **byte == b'=').count();

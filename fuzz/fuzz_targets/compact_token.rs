@@ -30,7 +30,7 @@ fn check_shape(token: &[u8]) {
     let Ok(decoded) = fuzzing::compact(token) else { return };
     let parts: Vec<&[u8]> = token.split(|byte| *byte == b'.').collect();
     assert_eq!(parts.len(), 3);
-    assert!(token.len() <= 16 * 1024);
+    assert!(token.len() <= 64 * 1024);
     for (part, decoded) in parts.iter().zip(&decoded) {
         assert!(!part.is_empty());
         assert_eq!(*part, encode(decoded).as_bytes(), "the part is not the canonical encoding");
