@@ -21,7 +21,7 @@ fn every_example_of_the_guide_is_part_of_an_example_that_is_compiled() {
 #[test]
 fn the_guide_has_whole_programs() {
     for (framework, files) in
-        [("actix", &["lib", "main", "bearer"][..]), ("poem", &["lib", "bearer", "main"]), ("warp", &["lib"])]
+        [("actix", &["lib", "main", "bearer"][..]), ("poem", &["lib", "bearer", "main"]), ("warp", &["lib", "main"])]
     {
         for file in files {
             let path = format!("{framework}/src/{file}.rs");
@@ -35,17 +35,23 @@ fn the_guide_has_whole_programs() {
 fn the_guide_names_the_dependencies_of_each_program() {
     let shared = fs::read_to_string(workspace().join("Cargo.toml")).unwrap();
     let shared = shared.replace("path = \"../..\"", "version = \"0.1\"");
-    for framework in ["actix", "poem", "warp"] {
+    for framework in ["actix", "poem", "warp", "hyper", "tonic"] {
         let manifest = fs::read_to_string(workspace().join(framework).join("Cargo.toml")).unwrap();
         let (_, dependencies) = manifest.split_once("[dependencies]\n").unwrap();
         let (dependencies, _) = dependencies.split_once("\n\n").unwrap();
         let mut table = String::from("\n```toml\n[dependencies]\n");
         for line in dependencies.lines().map(|line| line.split(" #").next().unwrap()) {
-            let line = match line.strip_suffix("{ workspace = true }") {
-                Some(start) => shared.lines().find(|line| line.starts_with(start)).unwrap(),
-                None => line,
+            let line = match line.split_once("{ workspace = true") {
+                Some((start, more)) => {
+                    let line = shared.lines().find(|line| line.starts_with(start)).unwrap();
+                    match more.strip_prefix(", features = [") {
+                        Some(features) => line.replace("] }", &format!(", {features}")),
+                        None => line.to_owned(),
+                    }
+                }
+                None => line.to_owned(),
             };
-            table.extend([line, "\n"]);
+            table.extend([line.as_str(), "\n"]);
         }
         assert!(guide().contains(&table), "the guide does not have the dependencies of {framework}:{table}");
     }
