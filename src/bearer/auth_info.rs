@@ -67,7 +67,7 @@ impl AuthInfo {
         log::misconfigured_outside(
             "no_layer",
             Some(request.uri.path()),
-            "no `BearerAuthLayer` covers this route: add `.route_layer(server.bearer_layer())`",
+            "no `BearerAuthLayer` covers this route: add `.route_layer(server.bearer_layer())`, or the middleware that calls `authenticate`",
         );
         Err(Rejection::new(RejectionKind::Internal))
     }
