@@ -8,7 +8,7 @@
 //! | require scopes per tool, prompt and resource | [`mcp_scopes`] |
 //! | require scopes per REST route | [`rest_routes`] |
 //! | configure Keycloak, Auth0, Logto, Entra ID, Okta, Cognito or another authorization server | [`authorization_servers`] |
-//! | configure a server by a file | [`configuration`] |
+//! | configure a server from a file or from environment variables | [`configuration`] |
 //! | accept opaque tokens, or notice revocation | [`introspection`] |
 //! | accept sessions of a database, or tokens of a vendor | [`own_verifier`] |
 //! | accept API keys beside access tokens | [`api_keys`] |

@@ -41,7 +41,7 @@
 //! | learn by task | [`guide`] |
 //! | configure the resource | [`ResourceServerBuilder`] |
 //! | configure an authorization server | [`Issuer`] |
-//! | configure by a file | [`guide::configuration`] |
+//! | configure a server from a file or from environment variables | [`guide::configuration`] |
 //! | set up Keycloak, Auth0, Logto, Entra, Okta or Cognito | [`issuer::providers`] |
 //! | protect routes | [`BearerAuthLayer`] |
 //! | protect MCP tools, prompts, resources, streams and sessions | [`McpLayer`], [`mcp`] |
@@ -52,7 +52,7 @@
 //! | know what is checked, and in which order | [`verify`] |
 //! | know the response to each rejected request | [`bearer`], [`Rejection`] |
 //! | verify opaque tokens, and detect revocation | [`introspection`] |
-//! | accept API keys | [`api_key`] |
+//! | accept API keys | [`api_key`], [`guide::api_keys`] |
 //! | publish metadata | [`resource`] |
 //! | start while an issuer is down, and answer readiness probes | [`ResourceServerBuilder::build_lazy`], [`ResourceServer::health`] |
 //! | start without waiting for an issuer's keys, as in serverless functions | [`Issuer::jwks_file`], [`guide::serverless`] |
@@ -81,10 +81,10 @@
 //! | `rust-crypto` | no | signatures in pure Rust, except ES512 and RSA keys above 4096 bits |
 //! | `metrics` | no | metrics of all events: see [`guide::metrics`] |
 //! | `rmcp` | no | [`AuthInfo`] in handlers of [rmcp](https://docs.rs/rmcp) |
-//! | `settings` | no | `settings::Settings`: the configuration from a file |
+//! | `settings` | no | `settings::Settings`: the configuration from a file or from environment variables |
 //! | `schema` | no | the JSON Schema of `Settings` |
 //! | `testing` | no | an authorization server, a client and a clock for tests |
-//! | `cli` | no | the program `mcp-bearer`: see [`guide::doctor`] |
+//! | `cli` | no | the program `mcp-bearer`: see [`guide::doctor`] and [`guide::api_keys`] |
 //!
 //! Without `axum`, the layers and the metadata service work with any tower server.
 #![cfg_attr(docsrs, feature(doc_cfg))]

@@ -37,7 +37,7 @@ impl Authenticated {
         self.auth
     }
 
-    /// Headers to add to the response of the handler. The map is usually empty.
+    /// Headers to add to the response of the handler. The map is empty in this version. Add its headers all the same.
     #[must_use]
     pub const fn response_headers(&self) -> &HeaderMap {
         &self.response_headers
@@ -77,6 +77,8 @@ impl BearerAuthLayer {
     /// # main();
     /// # }
     /// ```
+    ///
+    /// The [guide](crate::guide::without_a_framework) has complete servers for actix-web, poem, warp, hyper and tonic.
     ///
     /// Unlike the layer, the function
     /// - does not answer requests for the metadata document: route them to
