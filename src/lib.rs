@@ -127,6 +127,7 @@ mod scope;
 pub mod server;
 #[cfg(feature = "settings")]
 pub mod settings;
+mod similar;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod token_cache;

@@ -42,56 +42,12 @@ pub(super) fn quoted(text: &str) -> String {
     format!("\"{}\"", Escaped(text, MAX_SHOWN))
 }
 
-/// The name that somebody may have meant: at most two letters differ, and less than half of them.
-pub(super) fn nearest<'k>(written: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
-    let written: Vec<char> = written.chars().take(MAX_SHOWN).collect();
-    let distances = known.into_iter().map(|name| (distance(&written, name), name));
-    let close = distances.filter(|(distance, name)| *distance <= 2 && distance.saturating_mul(2) < name.len());
-    close.min_by_key(|(distance, _)| *distance).map(|(_, name)| name)
-}
-
-/// How many characters have to be inserted, removed or replaced (Levenshtein).
-fn distance(written: &[char], name: &str) -> usize {
-    let mut row: Vec<usize> = (0..=written.len()).collect();
-    for character in name.chars() {
-        let mut diagonal = row.first().copied().unwrap_or_default();
-        let mut left = diagonal.saturating_add(1);
-        if let Some(first) = row.first_mut() {
-            *first = left;
-        }
-        for (above, other) in row.iter_mut().skip(1).zip(written) {
-            let replaced = diagonal.saturating_add(usize::from(*other != character));
-            diagonal = *above;
-            left = replaced.min(left.saturating_add(1)).min(above.saturating_add(1));
-            *above = left;
-        }
-    }
-    row.last().copied().unwrap_or_default()
-}
-
 /// A file of a wrong format has a mistake in each line.
 const MAX_MISTAKES: usize = 20;
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_nearest_name_is_suggested() {
-        let known = ["id", "name", "sha256", "identity", "scopes", "expires"];
-        for (written, expected) in [
-            ("scope", Some("scopes")),
-            ("sha-256", Some("sha256")),
-            ("Name", Some("name")),
-            ("expiry", Some("expires")),
-            ("identiy", Some("identity")),
-            ("colour", None),
-            ("x", None),
-            ("", None),
-        ] {
-            assert_eq!(nearest(written, known), expected, "{written}");
-        }
-    }
 
     #[test]
     fn the_list_of_mistakes_is_bounded() {

@@ -8,10 +8,11 @@ use serde_json::{Map, Value};
 use super::entry::KeyEntry;
 use super::expiry;
 use super::form::{id_in, is_id};
-use super::mistakes::{KeyMistakes, nearest, quoted};
+use super::mistakes::{KeyMistakes, quoted};
 use crate::error::{BuildError, BuildErrorKind};
 use crate::json;
 use crate::scope::Scopes;
+use crate::similar::closest;
 
 /// What a server stores of an [`ApiKey`](super::ApiKey): never the key itself.
 ///
@@ -130,7 +131,7 @@ impl StoredKey {
         })?;
         let mut mistakes = Vec::new();
         for name in members.keys().filter(|name| !FIELDS.contains(&name.as_str())) {
-            let repair = match nearest(name, FIELDS) {
+            let repair = match closest(name, FIELDS) {
                 Some(field) => format!("write `{field}`"),
                 None => format!("use {}", FIELDS.map(|field| format!("`{field}`")).join(", ")),
             };
@@ -202,7 +203,8 @@ impl StoredKey {
         if !is_id(&self.id, rules.prefix) {
             mistakes.push(match self.id.rsplit_once('_') {
                 Some((prefix, _)) if is_id(&self.id, prefix) => format!(
-                    "the id has the prefix {}, and the server accepts \"{}\"; call `ApiKeys::prefix` with the one of the keys",
+                    "the id has the prefix {}, and the accepted prefix is \"{}\"; use a key with that prefix, or set the \
+                     prefix of the keys (`ApiKeys::prefix`, or `--prefix` of the command)",
                     quoted(prefix),
                     rules.prefix
                 ),
@@ -223,12 +225,12 @@ impl StoredKey {
         let is_unknown =
             |scope: &&str| !rules.scopes.is_empty() && !rules.scopes.iter().any(|known| **known == **scope);
         for scope in scopes.iter().filter(is_unknown) {
-            let near = nearest(scope, rules.scopes.iter().map(AsRef::as_ref));
-            let near = near.map(|near| format!("; write {}", quoted(near))).unwrap_or_default();
-            mistakes.push(format!(
-                "the scope {} is not one of `scopes_supported`{near}, or add it to `scopes_supported`",
-                quoted(scope)
-            ));
+            let near = closest(scope, rules.scopes.iter().map(AsRef::as_ref));
+            let repair = match near {
+                Some(near) => format!("write {}, or add it to `scopes_supported`", quoted(near)),
+                None => "add it there, or remove it from the key".to_owned(),
+            };
+            mistakes.push(format!("the scope {} is not one of `scopes_supported`; {repair}", quoted(scope)));
         }
         let expires_at =
             self.expires_at.map(|time| time.duration_since(UNIX_EPOCH).ok().filter(|_| expiry::format(time).is_some()));

@@ -50,8 +50,6 @@ pub(crate) use layer::MAX_BODY;
 pub use layer::McpLayer;
 pub use request::McpRequestBody;
 pub use scopes::McpScopes;
-#[cfg(feature = "settings")]
-pub(crate) use scopes::closest;
 #[cfg(feature = "testing")]
 #[doc(hidden)]
 pub use scopes::uri_comparisons;

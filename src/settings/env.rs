@@ -9,7 +9,7 @@ use super::read::{Read, Reader};
 use super::server::Settings;
 use super::variables::{Kind, VARIABLES, Variable};
 use crate::escape::{Escaped, MAX_SHOWN};
-use crate::mcp::closest;
+use crate::similar::closest;
 
 impl Settings {
     /// Reads the settings from the environment variables whose names begin with `prefix`, such as `MCP_`.

@@ -9,7 +9,7 @@ use super::secret::SecretText;
 use super::setters;
 use crate::escape::{Escaped, MAX_SHOWN};
 use crate::jose::Algorithm;
-use crate::mcp::closest;
+use crate::similar::closest;
 
 /// A type that can be read from a configuration.
 pub(super) trait Read: Sized {

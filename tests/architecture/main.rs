@@ -22,6 +22,7 @@ const ORDER: &[&str] = &[
     "error",
     "clock",
     "escape",
+    "similar",
     "failure",
     "json",
     "scope",
@@ -64,7 +65,7 @@ const ORDER: &[&str] = &[
 ];
 
 /// This many of the first modules of `ORDER` do no I/O and do not read the time.
-const PURE: usize = 11;
+const PURE: usize = 12;
 
 /// The foreign crates that only these files may name.
 const FOREIGN_CRATES: &[(&str, &[&str])] = &[

@@ -10,8 +10,6 @@ mod rules;
 mod uri;
 mod uri_template;
 
-#[cfg(feature = "settings")]
-pub(crate) use known_names::closest;
 pub(super) use known_names::complete_tool_list;
 pub use mcp_scopes::McpScopes;
 pub(super) use rules::{RequiredRules, Rules};

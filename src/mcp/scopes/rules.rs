@@ -1,7 +1,6 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use super::known_names::closest;
 use super::mcp_scopes::{McpScopes, RuleSet};
 use super::resources::{ResourceRules, RuleId, TargetAccess};
 use super::uri_template::{InvalidTemplate, UriTemplate};
@@ -11,6 +10,7 @@ use crate::escape::Escaped;
 use crate::log::MAX_CAUSE;
 use crate::mcp::request::{ListKind, Operation, RESOURCE_METHODS, Target};
 use crate::scope::{ScopeHierarchy, ScopeRequirement, Scopes};
+use crate::similar::closest;
 
 /// [`McpScopes`], checked and indexed.
 #[derive(Debug)]

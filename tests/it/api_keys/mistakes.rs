@@ -43,7 +43,7 @@ fn every_mistake_in_a_file_is_reported_at_once_with_its_line() {
         (&plain, "an API key is written here in plain text; remove it, do not use this key any more"),
         (
             r#""scopes":["notes:raed"]"#,
-            "the scope \"notes:raed\" is not one of `scopes_supported`; write \"notes:read\"",
+            "the scope \"notes:raed\" is not one of `scopes_supported`; write \"notes:read\", or add it to `scopes_supported`. ",
         ),
         (r#""scopes":["two words"]"#, "\"two words\" is not a scope"),
         (r#""scopes":"notes:read""#, "`scopes` is not a list of strings; write [\"notes:read\", \"notes:write\"]"),
@@ -59,7 +59,8 @@ fn every_mistake_in_a_file_is_reported_at_once_with_its_line() {
         (r#""identity":"a\nb""#, "the identity \"a\\nb\" must have 1 to 255 characters without control characters"),
         (
             r#""id":"acme_012345678901""#,
-            "the id has the prefix \"acme\", and the server accepts \"mcpk\"; call `ApiKeys::prefix`",
+            "the id has the prefix \"acme\", and the accepted prefix is \"mcpk\"; use a key with that prefix, or set the prefix of the \
+             keys (`ApiKeys::prefix`, or `--prefix` of the command)",
         ),
         (r#""id":"0123""#, "the id is not \"mcpk_\" and 12 letters and digits"),
         (r#""name":"x","name":"y""#, "the line is not a JSON object with unique names"),
@@ -109,7 +110,10 @@ fn mistakes_in_code_name_the_key() {
         (StoredKey::new("ci", "mcpk_é", DIGEST), "the id is not \"mcpk_\" and 12 letters and digits"),
         (StoredKey::new("ci", id, DIGEST).expires_at(late), "the expiry is not between the years 1970 and 9999"),
         (StoredKey::new("ci", id, DIGEST).expires_at(early), "the expiry is not between the years 1970 and 9999"),
-        (StoredKey::new("ci", id, DIGEST).scopes(["notes:delete"]), "the scope \"notes:delete\" is not one of"),
+        (
+            StoredKey::new("ci", id, DIGEST).scopes(["notes:delete"]),
+            "the scope \"notes:delete\" is not one of `scopes_supported`; add it there, or remove it from the key",
+        ),
     ] {
         let text = error_of(ApiKeys::new().key(stored)).to_string();
         assert!(text.contains(expected) && !text.contains(key.expose()), "{text}");
