@@ -17,6 +17,7 @@ use super::session::{Owner, SessionBinding};
 use super::stream::{Revalidation, StreamEnd, TokenLifetime};
 use super::{McpResponseBody, OperationFailure};
 use crate::bearer::{BearerAuthLayer, Caller, Rejection, RejectionKind, log};
+use crate::claims::CredentialKind;
 use crate::clock::Clock;
 use crate::error::BoxError;
 use crate::events::RequestInfo;
@@ -175,7 +176,9 @@ impl Exchange {
         });
         let expires_at = auth.expires_since_epoch().filter(|_| !state.streams_may_outlive_token);
         let (clock, events) = (Arc::clone(&state.clock), Arc::clone(&auth.guard().events));
-        let lifetime = TokenLifetime { clock, skew: state.skew, expires_at, revalidation, events };
+        // As for a request: only this server's clock matters for an API key.
+        let skew = if auth.kind() == CredentialKind::ApiKey { Duration::ZERO } else { state.skew };
+        let lifetime = TokenLifetime { clock, skew, expires_at, revalidation, events };
         Some(StreamEnd::new(lifetime.end()?, is_event_stream))
     }
 }

@@ -94,7 +94,7 @@ impl TokenLifetime {
         }
     }
 
-    /// Until `exp` plus the clock skew, as for a request.
+    /// Until the expiry plus the clock skew, as for a request.
     fn time_left(&self) -> Duration {
         let Some(expires_at) = self.expires_at else { return Duration::MAX };
         expires_at.saturating_add(self.skew).saturating_sub(self.clock.since_epoch())

@@ -6,6 +6,8 @@ use axum::response::IntoResponse as _;
 use http::StatusCode;
 use mcp_bearer::api_key::{ApiKey, ApiKeys};
 use mcp_bearer::mcp::McpScopes;
+use mcp_bearer::testing::TestClock;
+use mcp_bearer::{Clock as _, ResourceServerBuilder};
 
 use super::Keyed;
 use super::file::KeyFile;
@@ -54,4 +56,20 @@ async fn a_stream_ends_soon_after_its_key_was_removed() {
     file.write("");
     let (rest, ended) = stream.rest().await;
     assert!(rest.is_empty() && (90..=100).contains(&ended), "{ended}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_ends_at_the_expiry_of_its_key_without_clock_skew() {
+    let key = ApiKey::generate().unwrap();
+    let expiry = TestClock::new().now() + Duration::from_secs(20);
+    let stored = key.stored_as("ci").scopes(["mcp:tools", "notes:read"]).expires_at(expiry);
+    let configure = |builder: ResourceServerBuilder| builder.clock_skew(Duration::from_secs(60));
+    let keyed = Keyed::with(ApiKeys::new().key(stored), configure).await;
+    let layer = keyed.server.mcp_layer(McpScopes::new().tool("watch", ["notes:read"]));
+    let (server, feed) = feeding(tools(layer), EVENTS);
+    let mut stream = Stream::open(&server, key.expose()).await;
+    feed.send("data: a\n\n");
+    assert_eq!(stream.next().await.as_deref(), Some("data: a\n\n"));
+    let (rest, ended) = stream.rest().await;
+    assert!(rest.is_empty() && (19..=21).contains(&ended), "{ended}");
 }
