@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::form::DEFAULT_PREFIX;
 use super::store::{ApiKeyStore, DynKeyStore};
 use super::stored::StoredKey;
-use crate::introspection::VerifierLimits;
+use crate::introspection::LookupLimits;
 
 /// The API keys that a server accepts, for [`ResourceServerBuilder::api_keys`](crate::ResourceServerBuilder::api_keys).
 ///
@@ -28,11 +28,11 @@ pub struct ApiKeys {
     pub(super) file: Option<PathBuf>,
     pub(super) header: Option<Box<str>>,
     pub(super) store: Option<Arc<dyn DynKeyStore>>,
-    pub(super) store_limits: VerifierLimits,
+    pub(super) store_limits: LookupLimits,
 }
 
 impl ApiKeys {
-    /// No key yet.
+    /// Creates an empty set of API keys with the prefix `mcpk`.
     pub fn new() -> Self {
         Self {
             prefix: DEFAULT_PREFIX.into(),
@@ -40,18 +40,19 @@ impl ApiKeys {
             file: None,
             header: None,
             store: None,
-            store_limits: VerifierLimits::new(),
+            store_limits: LookupLimits::new(),
         }
     }
 
     /// The keys in a file, which is read when the server is built, and again when it changes.
     ///
     /// Each line is what `mcp-bearer key new` prints, see [`StoredKey`]. Empty lines and lines that start with `#` are ignored.
-    /// The file has at most 16 MiB. A mistake in one line is an error of the build, which names all lines with mistakes.
+    /// The file has at most 16 MiB. A mistake in one line is an error of the build, which shows the first 20 mistakes with
+    /// their lines, and the number of the others.
     ///
     /// In a tokio runtime, a background task compares the content with the last one every 5 s. Added keys are accepted and removed
     /// keys are rejected from then on. If the new content has a mistake or cannot be read, the previous keys stay in use, and the
-    /// log warns once, with all lines. [`ResourceServer::reload_api_keys`](crate::ResourceServer::reload_api_keys) reads it at
+    /// log warns once, with the same list. [`ResourceServer::reload_api_keys`](crate::ResourceServer::reload_api_keys) reads it at
     /// once. Write the new content to another file, and rename that file, so that the server never reads a part of it.
     ///
     /// ```no_run
@@ -70,8 +71,7 @@ impl ApiKeys {
         Self { store: Some(Arc::new(store)), ..Self::new() }
     }
 
-    /// Sets the cache and the limits of the [store](Self::from_store): those of a
-    /// [`TokenVerifier`](crate::verify::TokenVerifier), with the same ranges and defaults.
+    /// Sets the cache and the limits of the [store](Self::from_store): see [`LookupLimits`].
     ///
     /// `positive_cache`, 30 s by default, is how long a key is accepted after it was removed from the store, unless
     /// [`forget`](crate::ResourceServer::forget) removes the result. `negative_cache`, 10 s by default, is how long a new key may be
@@ -86,13 +86,13 @@ impl ApiKeys {
     /// use std::time::Duration;
     ///
     /// use mcp_bearer::api_key::ApiKeys;
-    /// use mcp_bearer::introspection::VerifierLimits;
+    /// use mcp_bearer::introspection::LookupLimits;
     ///
     /// // A database with a pool of 10 connections.
-    /// let limits = VerifierLimits::new().max_in_flight(10).positive_cache(Duration::from_secs(10));
+    /// let limits = LookupLimits::new().max_in_flight(10).positive_cache(Duration::from_secs(10));
     /// let keys = ApiKeys::from_store(Rows).store_limits(limits);
     /// ```
-    pub const fn store_limits(mut self, limits: VerifierLimits) -> Self {
+    pub const fn store_limits(mut self, limits: LookupLimits) -> Self {
         self.store_limits = limits;
         self
     }

@@ -21,7 +21,7 @@ use crate::error::{BuildError, BuildErrorKind, first_mistake};
 use crate::escape::{Escaped, MAX_SHOWN};
 use crate::events::{IssuerEvents, Observer};
 use crate::failure::{CheckError, CheckFailure, Detail};
-use crate::introspection::Introspector;
+use crate::introspection::{Introspector, LookupCode};
 
 /// The API keys of a server, in memory. A look-up takes no lock.
 pub(crate) struct ApiKeyTable {
@@ -90,7 +90,7 @@ impl ApiKeyTable {
             let events = IssuerEvents::new(STORE);
             events.subscribe(observers);
             let lookup = Arc::new(StoreLookup { store, prefix, clock });
-            let introspector = Introspector::for_application(events, lookup, keys.store_limits);
+            let introspector = Introspector::for_application(events, LookupCode::KeyStore, lookup, keys.store_limits);
             introspector.map(Arc::new).ok_or_else(|| error("this machine has no source of randomness".to_owned()))
         });
         let store = store.transpose()?;

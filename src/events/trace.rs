@@ -161,15 +161,22 @@ fn introspection_summary(issuer: &str) -> impl FnOnce(EventSummary) + Send + use
 fn introspection_failed(limit: &Arc<EventLimit>, failed: &Failed<'_>) {
     let (issuer, cause) = (failed.issuer, Cause(failed.error));
     let is_shown = |name| limit.is_shown(name, None, introspection_summary(issuer));
+    let kind = failed.error.downcast_ref::<Arc<FetchError>>().map(|error| error.kind());
     match failed.severity {
-        Severity::Misconfiguration if is_of_verifier(failed) => {
-            limited!(is_shown("verifier"), error, target: "mcp_bearer::introspection", issuer, %cause,
-                "the token verifier of the application is misconfigured");
-        }
-        Severity::Misconfiguration => {
-            limited!(is_shown("credentials"), error, target: "mcp_bearer::introspection", issuer, %cause,
-                "the client credentials of this server cannot be used for introspection: check them");
-        }
+        Severity::Misconfiguration => match kind {
+            Some(FetchErrorKind::VerifierMisconfigured) => {
+                limited!(is_shown("verifier"), error, target: "mcp_bearer::introspection", issuer, %cause,
+                    "the token verifier of the application is misconfigured");
+            }
+            Some(FetchErrorKind::KeyStoreMisconfigured) => {
+                limited!(is_shown("key_store"), error, target: "mcp_bearer::introspection", issuer, %cause,
+                    "the API key store is misconfigured");
+            }
+            _ => {
+                limited!(is_shown("credentials"), error, target: "mcp_bearer::introspection", issuer, %cause,
+                    "the client credentials of this server cannot be used for introspection: check them");
+            }
+        },
         Severity::Token => {
             tracing::debug!(target: "mcp_bearer::introspection", issuer, %cause, "introspection failed for a token");
         }
@@ -177,11 +184,6 @@ fn introspection_failed(limit: &Arc<EventLimit>, failed: &Failed<'_>) {
             limited!(is_shown("failed"), warn, target: "mcp_bearer::introspection", issuer, %cause, "introspection failed");
         }
     }
-}
-
-fn is_of_verifier(failed: &Failed<'_>) -> bool {
-    let error = failed.error.downcast_ref::<Arc<FetchError>>();
-    error.is_some_and(|error| error.kind() == FetchErrorKind::VerifierMisconfigured)
 }
 
 fn path(request: RequestInfo<'_>) -> DisplayValue<Escaped<'_>> {

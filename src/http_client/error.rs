@@ -129,6 +129,10 @@ pub enum FetchErrorKind {
     VerifierFailed,
     /// A [`TokenVerifier`](crate::verify::TokenVerifier) of the application cannot work until an operator changes something.
     VerifierMisconfigured,
+    /// An [`ApiKeyStore`](crate::api_key::ApiKeyStore) of the application failed. There is no URL.
+    KeyStoreFailed,
+    /// An [`ApiKeyStore`](crate::api_key::ApiKeyStore) of the application returned a key with mistakes.
+    KeyStoreMisconfigured,
 }
 
 impl FetchError {
@@ -253,6 +257,8 @@ impl fmt::Display for FetchError {
             FetchErrorKind::Interrupted => write!(f, "the request to {url} was interrupted"),
             FetchErrorKind::VerifierFailed => write!(f, "the token verifier of {url} failed"),
             FetchErrorKind::VerifierMisconfigured => write!(f, "the token verifier of {url} is misconfigured"),
+            FetchErrorKind::KeyStoreFailed => f.write_str("the API key store failed"),
+            FetchErrorKind::KeyStoreMisconfigured => f.write_str("the API key store returned a key with mistakes"),
         }
     }
 }

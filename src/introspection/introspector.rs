@@ -9,11 +9,11 @@ use tracing::Instrument as _;
 use super::breaker::{Outcome, Sent, Transition};
 use super::cache::ResponseCache;
 use super::call::{CallError, IntrospectionClient};
-use super::lookup::{LookupClient, StatusLookup};
+use super::lookup::{LookupClient, LookupCode, StatusLookup};
 use super::queue::{Permit, Queue};
 use super::secret::RejectedSecret;
 use super::settings::{Limits, LookupSettings};
-use super::{Introspection, IntrospectionError, TokenStatus, VerifierLimits};
+use super::{Introspection, IntrospectionError, LookupLimits, TokenStatus};
 use crate::clock::Clock;
 use crate::crypto::{Fingerprint, Hmac};
 use crate::discovery::EndpointSource;
@@ -27,8 +27,8 @@ use crate::log::Cause;
 use readiness::CredentialChecks;
 pub use readiness::IntrospectionState;
 
-/// Introspects tokens at one authorization server, or by code of the application. It has a cache, a single flight for each token, a limit of
-/// concurrent requests, and a circuit breaker.
+/// Introspects tokens at one authorization server, or calls the application's code. It has a cache, a single flight for each
+/// token, a limit of concurrent requests, and a circuit breaker.
 pub(crate) struct Introspector {
     source: StatusSource,
     hmac: Hmac,
@@ -79,10 +79,11 @@ impl Introspector {
     /// Asks code of the application instead of an introspection endpoint. `None` as with [`new`](Self::new).
     pub(crate) fn for_application(
         events: Arc<IssuerEvents>,
+        code: LookupCode,
         lookup: Arc<dyn StatusLookup>,
-        limits: VerifierLimits,
+        limits: LookupLimits,
     ) -> Option<Self> {
-        let client = LookupClient { issuer: Arc::clone(&events.issuer), lookup };
+        let client = LookupClient { code, issuer: Arc::clone(&events.issuer), lookup };
         Self::from_source(events, StatusSource::Application(client), limits.settings)
     }
 
@@ -231,7 +232,9 @@ impl Introspector {
             }
             Err(CallError { error, .. }) => {
                 let is_misconfiguration = match error.kind() {
-                    FetchErrorKind::Unsendable | FetchErrorKind::VerifierMisconfigured => true,
+                    FetchErrorKind::Unsendable
+                    | FetchErrorKind::VerifierMisconfigured
+                    | FetchErrorKind::KeyStoreMisconfigured => true,
                     FetchErrorKind::CredentialsRejected(_) => transition != Transition::None,
                     _ => false,
                 };
@@ -337,7 +340,10 @@ fn severity(error: &FetchError, transition: Transition) -> Severity {
             FetchErrorKind::CredentialsRejected(_),
             Transition::Opened(_) | Transition::Counted | Transition::Suspected,
         )
-        | (FetchErrorKind::Unsendable | FetchErrorKind::VerifierMisconfigured, _) => Severity::Misconfiguration,
+        | (
+            FetchErrorKind::Unsendable | FetchErrorKind::VerifierMisconfigured | FetchErrorKind::KeyStoreMisconfigured,
+            _,
+        ) => Severity::Misconfiguration,
         (_, Transition::None | Transition::Suspected | Transition::Closed) => Severity::Token,
         (_, Transition::Counted | Transition::Opened(_)) => Severity::Outage,
     }

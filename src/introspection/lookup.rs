@@ -38,8 +38,16 @@ pub(crate) enum LookupErrorKind {
     TimedOut,
 }
 
+/// The kind of code that is called, for errors.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum LookupCode {
+    TokenVerifier,
+    KeyStore,
+}
+
 /// Calls the application's code for one issuer.
 pub(super) struct LookupClient {
+    pub(super) code: LookupCode,
     /// The name of the issuer, for errors.
     pub(super) issuer: Arc<str>,
     pub(super) lookup: Arc<dyn StatusLookup>,
@@ -48,7 +56,7 @@ pub(super) struct LookupClient {
 impl LookupClient {
     /// Looks up a token once. A panic is an outage.
     pub(super) async fn call(&self, token: &str, time_limit: Duration) -> Result<TokenStatus, CallError> {
-        let looked_up = catch_panic(LOOKUP, async { self.lookup.look_up(token).await });
+        let looked_up = catch_panic(self.code.name(), async { self.lookup.look_up(token).await });
         let error = match timeout(time_limit, looked_up).await {
             Ok(Ok(Ok(status))) => return Ok(status),
             Ok(Ok(Err(error))) => error,
@@ -64,10 +72,10 @@ impl LookupClient {
         let (kind, retry_after, outcome) = match error.kind {
             // As status 503 of an endpoint: the token may be the cause, and a time to wait is followed.
             LookupErrorKind::Unavailable { retry_after } => {
-                (FetchErrorKind::VerifierFailed, retry_after, Outcome::Overloaded { retry_after })
+                (self.code.failed(), retry_after, Outcome::Overloaded { retry_after })
             }
-            LookupErrorKind::Misconfigured => (FetchErrorKind::VerifierMisconfigured, None, Outcome::NotSent),
-            LookupErrorKind::TimedOut => (FetchErrorKind::VerifierFailed, None, Outcome::TimedOut),
+            LookupErrorKind::Misconfigured => (self.code.misconfigured(), None, Outcome::NotSent),
+            LookupErrorKind::TimedOut => (self.code.failed(), None, Outcome::TimedOut),
         };
         let fetch_error = FetchError::new(kind, &self.issuer).with_retry_after(retry_after);
         let error = match error.source {
@@ -78,5 +86,25 @@ impl LookupClient {
     }
 }
 
-/// The name of a look-up in the error of a panic.
-const LOOKUP: &str = "the token verifier";
+impl LookupCode {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::TokenVerifier => "the token verifier",
+            Self::KeyStore => "the API key store",
+        }
+    }
+
+    const fn failed(self) -> FetchErrorKind {
+        match self {
+            Self::TokenVerifier => FetchErrorKind::VerifierFailed,
+            Self::KeyStore => FetchErrorKind::KeyStoreFailed,
+        }
+    }
+
+    const fn misconfigured(self) -> FetchErrorKind {
+        match self {
+            Self::TokenVerifier => FetchErrorKind::VerifierMisconfigured,
+            Self::KeyStore => FetchErrorKind::KeyStoreMisconfigured,
+        }
+    }
+}

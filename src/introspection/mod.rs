@@ -1,7 +1,7 @@
 //! Token introspection (RFC 7662): for opaque tokens, and to notice that a token was revoked.
 //!
-//! A [`TokenVerifier`](crate::verify::TokenVerifier) can take the place of the introspection endpoint, with the same cache and
-//! limits: see [`VerifierLimits`].
+//! A [`TokenVerifier`](crate::verify::TokenVerifier) or an [`ApiKeyStore`](crate::api_key::ApiKeyStore) can take the place of the
+//! introspection endpoint, with the same cache and limits: see [`LookupLimits`].
 //!
 //! The settings are methods of [`Introspection`]. The [guide](crate::guide::introspection) has a table of all limits.
 //!
@@ -54,10 +54,10 @@ mod concurrency;
 mod credentials;
 mod introspector;
 mod lookup;
+mod lookup_limits;
 mod queue;
 mod secret;
 mod settings;
-mod verifier_limits;
 
 #[cfg(fuzzing)]
 pub(crate) use call::read as read_response;
@@ -65,7 +65,7 @@ pub(crate) use call::{IntrospectionError, TokenStatus};
 pub use credentials::ClientCredentials;
 pub use introspector::IntrospectionState;
 pub(crate) use introspector::Introspector;
-pub(crate) use lookup::{LookupError, LookupErrorKind, LookupFuture, StatusLookup};
+pub(crate) use lookup::{LookupCode, LookupError, LookupErrorKind, LookupFuture, StatusLookup};
+pub use lookup_limits::LookupLimits;
 pub use settings::Introspection;
 use settings::Lifetimes;
-pub use verifier_limits::VerifierLimits;

@@ -15,7 +15,7 @@ use crate::discovery::{
 use crate::error::{BuildError, BuildErrorKind, first_mistake};
 use crate::http_client::{AddressPolicy, HttpClient};
 use crate::identifier;
-use crate::introspection::Introspector;
+use crate::introspection::{Introspector, LookupCode};
 use crate::keys::{KeySetFetcher, Keys, RemoteKeys, UnusableKeys};
 use crate::verify::{DynVerifier, IssuerVerifier, Method, VerifierLookup};
 
@@ -108,7 +108,8 @@ impl Issuer {
         let verifier = Arc::clone(verifier);
         let Some(limits) = self.verifier_limits else { return Ok(Method::Custom(verifier)) };
         let lookup = Arc::new(VerifierLookup { issuer: self.url.clone(), verifier });
-        let introspector = Introspector::for_application(Arc::clone(&self.events), lookup, limits);
+        let introspector =
+            Introspector::for_application(Arc::clone(&self.events), LookupCode::TokenVerifier, lookup, limits);
         Ok(Method::Introspection { introspector: Arc::new(introspector.ok_or_else(no_cache)?), keys: None })
     }
 

@@ -11,7 +11,7 @@ use crate::claims::WithoutAudience;
 use crate::discovery::RequiredMembers;
 use crate::error::{BuildError, BuildErrorKind, SetterMistake, check_range};
 use crate::identifier::{self, InvalidIdentifier, IssuerUrl};
-use crate::introspection::VerifierLimits;
+use crate::introspection::LookupLimits;
 use crate::jose::AllowedAlgorithms;
 
 impl Issuer {
@@ -162,7 +162,7 @@ impl Issuer {
         ];
         let ranges = ranges.into_iter().filter_map(|(setter, checked)| Some((setter, checked.err()?)));
         let introspection = self.introspection.iter().flat_map(|(_, settings)| settings.mistakes());
-        let limits = self.verifier_limits.iter().flat_map(VerifierLimits::mistakes);
+        let limits = self.verifier_limits.iter().flat_map(LookupLimits::mistakes);
         texts.chain(ranges).chain(introspection).chain(limits).chain(self.publication_mistake()).collect()
     }
 

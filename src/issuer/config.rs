@@ -11,7 +11,7 @@ use crate::discovery::{DiscoveryMethod, MapMetadata};
 use crate::events::IssuerEvents;
 use crate::http_client::HttpClient;
 use crate::identifier::PlainHttp;
-use crate::introspection::{Introspection, VerifierLimits};
+use crate::introspection::{Introspection, LookupLimits};
 use crate::jose::{Algorithm, AllowedAlgorithms, DEFAULT_MAX_KEYS, JwkSet};
 use crate::keys::{CustomKeys, KeySetLimits, KeySource, Keys, RefreshPolicy, UnusableKeys};
 use crate::verify::{DynVerifier, Method};
@@ -60,7 +60,7 @@ pub struct Issuer {
     pub(super) at_jwt_required: bool,
     pub(super) introspection: Option<(Introspected, Introspection)>,
     pub(super) revocation_check: Option<Duration>,
-    pub(super) verifier_limits: Option<VerifierLimits>,
+    pub(super) verifier_limits: Option<LookupLimits>,
     pub(super) publication: Publication,
     /// Where the events about the issuer go. Clones share it.
     pub(super) events: Arc<IssuerEvents>,

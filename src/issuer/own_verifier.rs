@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Issuer;
 use super::config::{Publication, Source};
-use crate::introspection::VerifierLimits;
+use crate::introspection::LookupLimits;
 use crate::verify::TokenVerifier;
 
 impl Issuer {
@@ -43,21 +43,23 @@ impl Issuer {
     /// use std::time::Duration;
     ///
     /// use mcp_bearer::Issuer;
-    /// use mcp_bearer::introspection::VerifierLimits;
+    /// use mcp_bearer::introspection::LookupLimits;
     ///
-    /// let limits = VerifierLimits::new().max_in_flight(10).positive_cache(Duration::from_secs(10));
+    /// let limits = LookupLimits::new().max_in_flight(10).positive_cache(Duration::from_secs(10));
     /// let issuer = Issuer::with_verifier("urn:example:sessions", Sessions).verifier_limits(limits);
     /// ```
     #[must_use]
-    pub fn verifier_limits(mut self, limits: VerifierLimits) -> Self {
+    pub fn verifier_limits(mut self, limits: LookupLimits) -> Self {
         self.verifier_limits = Some(limits);
         self.independent()
     }
 
-    /// Publishes the issuer of a [`TokenVerifier`] in `authorization_servers` of the protected resource metadata (RFC 9728,
-    /// section 2). Its name must be an https URL (or http on loopback), at which clients find an authorization server.
+    /// Publishes this issuer in `authorization_servers` of the protected resource metadata (RFC 9728, section 2). Its identifier
+    /// must be an https URL (or http on loopback), at which clients find an authorization server.
     ///
-    /// Other issuers are published by default if their identifier is such a URL.
+    /// Most issuers with such an identifier are published by default. Call it for an issuer that is not: one with a
+    /// [`TokenVerifier`], one of Google Identity-Aware Proxy or Cloudflare Access, or one that was
+    /// [`unpublished`](Self::unpublished).
     #[must_use]
     pub const fn published(mut self) -> Self {
         self.publication = Publication::Published;
@@ -67,14 +69,14 @@ impl Issuer {
     /// Leaves this issuer out of `authorization_servers` in the protected resource metadata (RFC 9728, section 2), and accepts
     /// its tokens as before.
     ///
-    /// Use it if clients cannot request a token from this issuer themselves. The tokens of Cloudflare Access and of Google
-    /// Identity-Aware Proxy, for example, come from a proxy. If no issuer is published, the metadata has no
-    /// `authorization_servers`, and the log has a warning when the server is built.
+    /// Use it if clients cannot request a token from this issuer themselves, for example because a gateway in front of this
+    /// server adds the token. The issuers of Google Identity-Aware Proxy and Cloudflare Access are unpublished by default. If no
+    /// issuer is published, the metadata has no `authorization_servers`, and the log has a warning when the server is built.
     ///
     /// ```
     /// use mcp_bearer::Issuer;
     ///
-    /// let issuer = Issuer::discover("https://team.cloudflareaccess.com").unpublished();
+    /// let issuer = Issuer::discover("https://gateway.example.com").unpublished();
     /// ```
     #[must_use]
     pub const fn unpublished(mut self) -> Self {

@@ -53,7 +53,11 @@ pub(super) fn unreachable(issuer: &str, cause: Option<Arc<FetchError>>) -> Build
             BuildErrorKind::Credentials,
             format!("the client credentials for introspection at the issuer {name} cannot be used"),
         ),
-        FetchErrorKind::Interrupted | FetchErrorKind::VerifierFailed | FetchErrorKind::VerifierMisconfigured => {
+        FetchErrorKind::Interrupted
+        | FetchErrorKind::VerifierFailed
+        | FetchErrorKind::VerifierMisconfigured
+        | FetchErrorKind::KeyStoreFailed
+        | FetchErrorKind::KeyStoreMisconfigured => {
             (BuildErrorKind::Unreachable, format!("the request for the keys of the issuer {name} failed"))
         }
     };

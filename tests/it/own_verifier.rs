@@ -7,7 +7,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use http::Request;
 use http_body_util::{BodyExt as _, Empty};
 use mcp_bearer::events::Event;
-use mcp_bearer::introspection::{IntrospectionState, VerifierLimits};
+use mcp_bearer::introspection::{IntrospectionState, LookupLimits};
 use mcp_bearer::testing::TestClock;
 use mcp_bearer::verify::{CheckFailure, TokenVerifier, Verified, VerifyError, VerifyErrorKind};
 use mcp_bearer::{BuildErrorKind, CredentialKind, Issuer, ResourceServer, ResourceServerBuilder};
@@ -102,7 +102,7 @@ fn without_limits(sessions: &Sessions) -> Issuer {
 }
 
 fn with_limits(sessions: &Sessions) -> Issuer {
-    without_limits(sessions).verifier_limits(VerifierLimits::new())
+    without_limits(sessions).verifier_limits(LookupLimits::new())
 }
 
 fn app(issuer: Issuer) -> App {
@@ -197,7 +197,7 @@ async fn an_outage_of_a_verifier_is_503_within_the_time_limit() {
 async fn the_time_limit_of_a_verifier_is_configurable() {
     let sessions = Sessions::default();
     sessions.set_fault(HANGS);
-    let limits = VerifierLimits::new().time_limit(Duration::from_millis(200));
+    let limits = LookupLimits::new().time_limit(Duration::from_millis(200));
     let app = app(without_limits(&sessions).verifier_limits(limits));
     let started_at = Instant::now();
     assert_eq!(app.with_token("session").await.verdict(), "R503");
@@ -279,7 +279,7 @@ async fn concurrent_requests_with_one_token_share_a_call() {
 #[tokio::test(start_paused = true)]
 async fn a_flood_of_unknown_tokens_causes_a_bounded_number_of_concurrent_calls() {
     let sessions = Sessions::default();
-    let limits = VerifierLimits::new().max_in_flight(4).max_wait(Duration::from_millis(500));
+    let limits = LookupLimits::new().max_in_flight(4).max_wait(Duration::from_millis(500));
     let app = app(without_limits(&sessions).verifier_limits(limits));
     assert_eq!(app.with_token("session").await.verdict(), "OK");
     let flood: Vec<_> = (0..1_000)
@@ -356,7 +356,7 @@ async fn failures_for_made_up_tokens_do_not_suspend_a_verifier_that_works() {
             }
         }
     }
-    let limits = VerifierLimits::new().positive_cache(Duration::ZERO);
+    let limits = LookupLimits::new().positive_cache(Duration::ZERO);
     let app = app(Issuer::with_verifier(NAME, Strict).verifier_limits(limits));
     assert_eq!(app.with_token("session").await.verdict(), "OK");
     for number in 0..50 {
@@ -369,7 +369,7 @@ async fn failures_for_made_up_tokens_do_not_suspend_a_verifier_that_works() {
 async fn a_cached_result_outlives_an_outage_only_as_configured() {
     for (stale, verdict) in [(0, "R503"), (20, "OK")] {
         let sessions = Sessions::default();
-        let limits = VerifierLimits::new().stale_on_error(Duration::from_secs(stale));
+        let limits = LookupLimits::new().stale_on_error(Duration::from_secs(stale));
         let app = app(without_limits(&sessions).verifier_limits(limits));
         assert_eq!(app.with_token("session").await.verdict(), "OK");
         sessions.set_fault(FAILS);
@@ -421,7 +421,7 @@ impl TokenVerifier for Everybody {
 async fn opaque_tokens_are_routed_to_one_of_several_verifiers() {
     let server = ResourceServer::builder(RESOURCE)
         .issuer(Issuer::with_verifier("urn:a", Everybody("of a")))
-        .issuer(Issuer::with_verifier("urn:b", Everybody("of b")).verifier_limits(VerifierLimits::new()))
+        .issuer(Issuer::with_verifier("urn:b", Everybody("of b")).verifier_limits(LookupLimits::new()))
         .route_opaque(|token| token.split_once('_').map(|(name, _)| format!("urn:{name}")))
         .build_lazy()
         .unwrap();
@@ -468,7 +468,7 @@ async fn an_issuer_is_published_by_default_or_by_name() {
 #[test]
 fn a_setting_without_effect_or_out_of_range_is_an_error() {
     let sessions = Sessions::default();
-    let limits = VerifierLimits::new;
+    let limits = LookupLimits::new;
     let long = Duration::from_secs(3600);
     for (issuer, expected) in [
         (Issuer::discover(ISSUER).verifier_limits(limits()), "`verifier_limits` has no effect"),

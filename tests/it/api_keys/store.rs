@@ -10,7 +10,7 @@ use futures_util::future::join_all;
 use http::StatusCode;
 use mcp_bearer::Clock as _;
 use mcp_bearer::api_key::{ApiKey, ApiKeyStore, ApiKeys, StoredKey};
-use mcp_bearer::introspection::VerifierLimits;
+use mcp_bearer::introspection::LookupLimits;
 use mcp_bearer::testing::TestClock;
 use mcp_bearer::verify::TokenCheck;
 use tokio::time::Instant;
@@ -123,7 +123,10 @@ async fn each_result_of_a_store_has_its_response_and_is_cached() {
     let capture = Capture::of_this_thread();
     assert_eq!(status(&app, wrong.expose()).await, 503);
     let log: Vec<_> = capture.take().into_iter().map(|(_, line)| line).collect();
-    assert!(log.iter().any(|line| line.contains("is not a scope")), "{log:?}");
+    let expected =
+        "the API key store is misconfigured issuer=\"api_keys\" cause=the API key store returned a key with mistakes: ";
+    assert!(log.iter().any(|line| line.contains(expected) && line.contains("is not a scope")), "{log:?}");
+    assert!(!log.iter().any(|line| line.contains("verifier")), "{log:?}");
     // No look-up for a key in the code, or without a valid checksum.
     let before = rows.queries();
     for (key, expected) in [(fixed.expose(), 200), ("mcpk_short", 401), (&key.expose().replace('_', "_0"), 401)] {
@@ -167,7 +170,11 @@ async fn a_cached_key_is_rejected_from_its_expiry() {
 
 #[tokio::test(start_paused = true)]
 async fn a_store_that_fails_panics_or_hangs_gives_503_within_the_limit() {
-    for fault in [Fault::Fails, Fault::Panics, Fault::Hangs] {
+    for (fault, cause) in [
+        (Fault::Fails, "the API key store failed: the database is down"),
+        (Fault::Panics, "the API key store failed: the API key store panicked"),
+        (Fault::Hangs, "the API key store failed: it took longer than 3s"),
+    ] {
         let rows = Rows::default();
         let (cached, key) = (rows.new_key(), rows.new_key());
         let keyed = keyed(&rows).await;
@@ -175,8 +182,12 @@ async fn a_store_that_fails_panics_or_hangs_gives_503_within_the_limit() {
         assert_eq!(status(&app, cached.expose()).await, 200);
         rows.set(fault);
         let started_at = Instant::now();
+        let capture = Capture::of_this_thread();
         let answer = app.with_token(key.expose()).await;
         assert_eq!(answer.status, 503);
+        let log: Vec<_> = capture.take().into_iter().map(|(_, line)| line).collect();
+        assert!(log.iter().any(|line| line.contains(cause)), "{cause}: {log:?}");
+        assert!(!log.iter().any(|line| line.contains("verifier")), "{log:?}");
         assert!(answer.header("retry-after").is_some() && started_at.elapsed() < Duration::from_secs(4));
         // A cached key and access tokens are not affected.
         assert_eq!(status(&app, cached.expose()).await, 200);
@@ -203,7 +214,7 @@ async fn many_requests_with_one_key_share_a_look_up() {
 async fn a_flood_of_made_up_keys_does_not_make_the_store_slow() {
     let rows = Rows::default();
     let (known, new) = (rows.new_key(), rows.new_key());
-    let limits = VerifierLimits::new().max_in_flight(4).positive_cache(Duration::ZERO);
+    let limits = LookupLimits::new().max_in_flight(4).positive_cache(Duration::ZERO);
     let keyed = Keyed::new(ApiKeys::from_store(rows.clone()).store_limits(limits)).await;
     let app = keyed.app();
     assert_eq!(status(&app, known.expose()).await, 200);
@@ -233,7 +244,7 @@ async fn a_flood_of_made_up_keys_does_not_make_the_store_slow() {
 
 #[test]
 fn a_wrong_limit_fails_at_build() {
-    let keys = ApiKeys::from_store(Rows::default()).store_limits(VerifierLimits::new().max_in_flight(1_000));
+    let keys = ApiKeys::from_store(Rows::default()).store_limits(LookupLimits::new().max_in_flight(1_000));
     let error = mcp_bearer::ResourceServer::builder(crate::support::RESOURCE).api_keys(keys).build_lazy().unwrap_err();
     assert!(error.to_string().contains("`max_in_flight` is 1000"), "{error}");
 }

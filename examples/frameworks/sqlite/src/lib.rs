@@ -4,7 +4,7 @@ mod token_table;
 
 use axum::Router;
 use axum::routing::get;
-use mcp_bearer::introspection::VerifierLimits;
+use mcp_bearer::introspection::LookupLimits;
 use mcp_bearer::verify::TokenVerifier;
 use mcp_bearer::{AuthInfo, BuildError, Issuer, ResourceServer};
 
@@ -17,15 +17,15 @@ pub const SCOPE: &str = "notes:read";
 ///
 /// # Errors
 /// A limit that is out of range.
-pub async fn server(verifier: impl TokenVerifier, limits: VerifierLimits) -> Result<ResourceServer, BuildError> {
+pub async fn server(verifier: impl TokenVerifier, limits: LookupLimits) -> Result<ResourceServer, BuildError> {
     let issuer = Issuer::with_verifier("urn:example:tokens", verifier).verifier_limits(limits);
     ResourceServer::builder("http://127.0.0.1:3000/notes").issuer(issuer).scopes_supported([SCOPE]).build().await
 }
 
 /// At most one call for each connection to the database. All other limits are the defaults.
 #[must_use]
-pub const fn limits() -> VerifierLimits {
-    VerifierLimits::new().max_in_flight(MAX_CONNECTIONS)
+pub const fn limits() -> LookupLimits {
+    LookupLimits::new().max_in_flight(MAX_CONNECTIONS)
 }
 
 /// The notes, which need an access token, and the metadata document.

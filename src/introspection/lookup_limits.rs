@@ -3,30 +3,32 @@ use std::time::Duration;
 use super::settings::LookupSettings;
 use crate::error::SetterMistake;
 
-/// The cache and the limits of a [`TokenVerifier`](crate::verify::TokenVerifier) that sends requests or queries: see
-/// [`Issuer::verifier_limits`](crate::Issuer::verifier_limits).
+/// The cache and the limits of look-ups by the application's code: of a [`TokenVerifier`](crate::verify::TokenVerifier) that
+/// sends requests or queries ([`Issuer::verifier_limits`](crate::Issuer::verifier_limits)), or of an
+/// [`ApiKeyStore`](crate::api_key::ApiKeyStore) ([`ApiKeys::store_limits`](crate::api_key::ApiKeys::store_limits)).
 ///
-/// Names, ranges and defaults are those of [`Introspection`](super::Introspection). The verifier takes the place of the
-/// introspection endpoint, as the [module](super) describes it.
+/// Names, ranges and defaults are those of [`Introspection`](super::Introspection). The verifier or the store takes the place of
+/// the introspection endpoint, as the [module](super) describes it. In the methods below, a token is also an API key, and the
+/// verifier also the store.
 ///
 /// ```
 /// use std::time::Duration;
 ///
-/// use mcp_bearer::introspection::VerifierLimits;
+/// use mcp_bearer::introspection::LookupLimits;
 ///
 /// // A database with a pool of 10 connections.
-/// let limits = VerifierLimits::new()
+/// let limits = LookupLimits::new()
 ///     .positive_cache(Duration::from_secs(10))
 ///     .max_in_flight(10)
 ///     .time_limit(Duration::from_secs(1));
 /// ```
 #[derive(Debug, Clone, Copy)]
-pub struct VerifierLimits {
+pub struct LookupLimits {
     pub(super) settings: LookupSettings,
 }
 
-impl VerifierLimits {
-    /// All defaults.
+impl LookupLimits {
+    /// Creates limits with all defaults.
     #[must_use]
     pub const fn new() -> Self {
         Self { settings: LookupSettings::DEFAULT }
@@ -92,7 +94,7 @@ impl VerifierLimits {
     }
 }
 
-impl Default for VerifierLimits {
+impl Default for LookupLimits {
     fn default() -> Self {
         Self::new()
     }
