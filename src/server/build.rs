@@ -44,10 +44,14 @@ impl ResourceServerBuilder {
         let verifier = verifier.with_api_keys(self.api_key_table()?);
         let well_known = self.well_known(&resource)?;
         let authorization_servers: Vec<&str> = self.issuers.iter().filter_map(Issuer::published_url).collect();
-        if authorization_servers.is_empty() && self.development.is_none() {
+        if authorization_servers.is_empty() && self.development.is_none() && self.api_keys.is_some() {
+            tracing::warn!(target: "mcp_bearer",
+                "no issuer is published, so the metadata names no authorization server and MCP clients cannot log in: ignore \
+                 this if all clients have API keys or log in elsewhere, else add an issuer with an https URL");
+        } else if authorization_servers.is_empty() && self.development.is_none() {
             tracing::warn!(target: "mcp_bearer",
                 "no issuer is published, so the metadata names no authorization server and MCP clients cannot log in: use the \
-                 https URL of an issuer, or call `published` for the issuer of a `TokenVerifier`");
+                 https URL of an issuer, or call `published` for an issuer that clients can ask for tokens");
         }
         let requested = RequestedScopes::new(&self.challenge_scopes)?;
         let published = requested.translate(&scopes_supported);
