@@ -44,7 +44,7 @@ impl AuthInfo {
         Self { claims, guard, request: OnceLock::new() }
     }
 
-    /// Remembers the request, for the event of a rejection by the handler.
+    /// Stores the request, for the event of a rejection by the handler.
     pub(super) fn set_request(&self, request: RequestInfo<'_>) {
         self.request.get_or_init(|| Arc::new(request.to_head()));
     }

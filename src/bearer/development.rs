@@ -49,11 +49,15 @@ pub(super) enum NotLocal {
 
 impl DevelopmentIdentity {
     /// An identity with this subject and without scopes.
+    ///
+    /// [`build`](crate::ResourceServerBuilder::build) returns [`BuildErrorKind::Setting`] if the subject is empty.
     pub fn new(subject: impl Into<Box<str>>) -> Self {
         Self { subject: subject.into(), scopes: Vec::new() }
     }
 
     /// Adds scopes. They are checked like those of a token.
+    ///
+    /// [`build`](crate::ResourceServerBuilder::build) returns [`BuildErrorKind::Scope`] if one is not a scope (RFC 6749, section 3.3).
     pub fn scopes(mut self, scopes: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.scopes.extend(scopes.into_iter().map(Into::into));
         self
@@ -135,7 +139,7 @@ fn outside(request: RequestInfo<'_>, extensions: &Extensions) -> Option<Box<Deta
     if let Some(peer) = PeerAddr::all_in(extensions).map(|peer| peer.ip()).find(|peer| !is_loopback(peer)) {
         return Some(Detail::mismatch(["a loopback address of the client"], [peer.to_string().as_str()]));
     }
-    let is_of_proxy = |name: &&str| OF_PROXIES.contains(name) || name.starts_with(FORWARDED);
+    let is_of_proxy = |name: &&str| PROXY_HEADERS.contains(name) || name.starts_with(FORWARDED);
     if let Some(name) = headers.keys().map(HeaderName::as_str).find(is_of_proxy) {
         return Some(Detail::mismatch(["no header of a proxy"], [name]));
     }
@@ -204,7 +208,7 @@ const LOG_INTERVAL: Duration = Duration::from_secs(60);
 /// The start of the names of common headers of proxies.
 const FORWARDED: &str = "x-forwarded-";
 /// Headers that only proxies add: RFC 7239, RFC 9110, section 7.6.3, and common ones.
-const OF_PROXIES: [&str; 9] = [
+const PROXY_HEADERS: [&str; 9] = [
     "cf-connecting-ip",
     "fastly-client-ip",
     "forwarded",

@@ -5,7 +5,7 @@ use schemars::{Schema, SchemaGenerator, json_schema};
 pub(super) use schemars::JsonSchema;
 
 /// The schema of a type.
-pub(super) fn of<T: JsonSchema>() -> serde_json::Value {
+pub(super) fn schema_for<T: JsonSchema>() -> serde_json::Value {
     SchemaGenerator::default().into_root_schema_for::<T>().to_value()
 }
 

@@ -201,7 +201,7 @@ impl Settings {
     /// ```
     #[must_use]
     pub fn json_schema() -> serde_json::Value {
-        schema::of::<Self>()
+        schema::schema_for::<Self>()
     }
 }
 

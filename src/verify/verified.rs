@@ -72,7 +72,7 @@ impl Verified {
         }
     }
 
-    /// When the token expires (claim `exp`), in whole seconds. `None`, the default, means never.
+    /// When the token expires (claim `exp`), in whole seconds. `None` changes nothing: a token without the claim does not expire.
     ///
     /// It is checked with every request, with the [clock skew](crate::ResourceServerBuilder::clock_skew) of the server. It also
     /// ends the time for which the result is cached.
