@@ -42,7 +42,7 @@ pub(crate) struct Introspector {
 
 /// Where the status of a token comes from.
 enum StatusSource {
-    Endpoint(IntrospectionClient),
+    Endpoint(Box<IntrospectionClient>),
     Application(LookupClient),
 }
 
@@ -73,7 +73,7 @@ impl Introspector {
         let issuer = Arc::clone(&events.issuer);
         let rejected = RejectedSecret::default();
         let client = IntrospectionClient { issuer, client, credentials, endpoint, rejected };
-        Self::from_source(events, StatusSource::Endpoint(client), settings)
+        Self::from_source(events, StatusSource::Endpoint(Box::new(client)), settings)
     }
 
     /// Asks code of the application instead of an introspection endpoint. `None` as with [`new`](Self::new).
