@@ -52,9 +52,8 @@ impl Verified {
     /// An empty subject is a mistake: the client gets 503, and the log has an `error`.
     #[must_use]
     pub fn for_this_resource(subject: impl Into<String>) -> Self {
-        let subject = subject.into();
-        let mistake = subject.is_empty().then(|| "the subject is empty; use the id of the user or the service".into());
-        Self { base: None, members: Map::from_iter([("sub".to_owned(), Value::String(subject))]), mistake }
+        let members = Map::from_iter([("sub".to_owned(), Value::String(subject.into()))]);
+        Self { base: None, members, mistake: None }
     }
 
     /// The scopes that the token grants (claim `scope`): none by default.
@@ -92,8 +91,8 @@ impl Verified {
     /// Sets a claim for the handlers, which read it by [`AuthInfo::claims`](crate::AuthInfo::claims).
     ///
     /// A token with `cnf` is bound to its sender (RFC 7800), which this crate cannot check: it is rejected with 401. `nbf` and
-    /// `iat` must not be in the future. A registered claim with a value of a wrong type is a mistake: the client gets 503, and
-    /// the log has an `error` with the name of the claim.
+    /// `iat` must not be in the future. A registered claim with a value of a wrong type is a mistake, and so are `null` for `exp`,
+    /// `nbf`, `iat` or `sub` and an empty `sub`: the client gets 503, and the log has an `error` with the name of the claim.
     #[must_use]
     pub fn claim(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
         self.members.insert(name.into(), value.into());
@@ -106,7 +105,7 @@ impl Verified {
     /// A mistake of the verifier, as [`VerifyErrorKind::Misconfigured`].
     pub(super) fn into_claims(self, issuer: &str) -> Result<Claims, VerifyError> {
         let mistake = |text: String| Err(VerifyError::new(VerifyErrorKind::Misconfigured).with_source(text));
-        if let Some(text) = self.mistake {
+        if let Some(text) = self.mistake.or_else(|| mistake_in(&self.members)) {
             return mistake(format!("the result of the token verifier is not valid: {text}"));
         }
         let (members, claims) = match self.base {
@@ -128,6 +127,16 @@ impl Verified {
             mistake(format!("the result of the token verifier is not valid: the claim {name:?} has a wrong type"))
         })
     }
+}
+
+/// A claim that would be read as absent, so that the token would never expire or would have no subject.
+fn mistake_in(members: &Map<String, Value>) -> Option<Box<str>> {
+    let is_null = |name: &&str| members.get(*name).is_some_and(Value::is_null);
+    if let Some(name) = ["exp", "nbf", "iat", "sub"].into_iter().find(is_null) {
+        return Some(format!("the claim {name:?} is null; set its value, or do not set the claim").into());
+    }
+    let is_empty = members.get("sub").is_some_and(|subject| subject == "");
+    is_empty.then(|| "the subject is empty; use the id of the user or the service".into())
 }
 
 /// Claims with `iss`, `aud` and `exp`, which pass the same checks as those of a JWT.
@@ -214,6 +223,11 @@ mod tests {
         let alice = || Verified::for_this_resource("alice");
         for (verified, expected) in [
             (Verified::for_this_resource(""), "the subject is empty"),
+            (alice().claim("sub", ""), "the subject is empty"),
+            (alice().claim("sub", Value::Null), "the claim \"sub\" is null"),
+            (alice().expires_at(UNIX_EPOCH).claim("exp", Value::Null), "the claim \"exp\" is null"),
+            (alice().claim("nbf", None::<u64>), "the claim \"nbf\" is null"),
+            (Verified::from(Claims::from_json("{}").unwrap()).claim("iat", Value::Null), "the claim \"iat\" is null"),
             (alice().scopes(["a", "b c"]).scopes(["d"]), "\"b c\" is not a scope"),
             (alice().claim("nbf", "soon"), "the claim \"nbf\" has a wrong type"),
             (Verified::from(Claims::from_json("{}").unwrap()).claim("aud", 1), "the claim \"aud\" has a wrong type"),
