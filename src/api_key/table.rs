@@ -9,7 +9,7 @@ use tracing::field::display;
 
 use super::entry::KeyEntry;
 use super::file;
-use super::form::{ApiKeyErrorKind, check_prefix, id_in};
+use super::form::{ApiKeyErrorKind, check_prefix, id_in, is_id};
 use super::keys::ApiKeys;
 use super::mistakes::{KeyMistakes, quoted};
 use super::store::StoreLookup;
@@ -114,13 +114,17 @@ impl ApiKeyTable {
     pub(crate) fn verify(&self, token: &[u8], now: Duration) -> Result<KeyLookUp<'_>, CheckError> {
         let malformed = |note| CheckFailure::ApiKeyMalformed.with(Box::new(Detail::Note(note)));
         if !self.is_key(token) {
-            return Err(malformed("it does not have the prefix of the API keys of this server"));
+            return Err(malformed(OTHER_PREFIX));
         }
         let text = std::str::from_utf8(token).map_err(|_| malformed(WRONG_FORM))?;
         let id = id_in(text).map_err(|kind| match kind {
             ApiKeyErrorKind::Checksum => malformed("the checksum does not match: the key has a typing error"),
             _ => malformed(WRONG_FORM),
         })?;
+        // A key with the prefix `acme_live` starts like one with the prefix `acme`. Its store may be a shared one.
+        if !is_id(id, &self.keys.prefix) {
+            return Err(malformed(OTHER_PREFIX));
+        }
         match self.entries.load().get(id) {
             Some(entry) => entry.verify(token, now).map(KeyLookUp::Found),
             None => match &self.store {
@@ -265,3 +269,4 @@ const FILE_INTERVAL: Duration = Duration::from_secs(5);
 /// The name of the store in events and log lines, in place of an issuer.
 const STORE: &str = "api_keys";
 const WRONG_FORM: &str = "it is not the prefix, an underscore, and 48 letters and digits";
+const OTHER_PREFIX: &str = "it does not have the prefix of the API keys of this server";

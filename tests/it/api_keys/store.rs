@@ -248,3 +248,17 @@ fn a_wrong_limit_fails_at_build() {
     let error = mcp_bearer::ResourceServer::builder(crate::support::RESOURCE).api_keys(keys).build_lazy().unwrap_err();
     assert!(error.to_string().contains("`max_in_flight` is 1000"), "{error}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_key_with_a_longer_prefix_is_not_looked_up_in_a_shared_store() {
+    let rows = Rows::default();
+    let other = ApiKey::generate_with_prefix("mcpk_live").unwrap();
+    rows.insert(other.id(), other.stored_as("live").scopes(["notes:read"]));
+    let keyed = Keyed::new(ApiKeys::from_store(rows.clone())).await;
+    let capture = Capture::of_this_thread();
+    assert_eq!(keyed.app().with_token(other.expose()).await.status, StatusCode::UNAUTHORIZED);
+    let log = capture.take();
+    assert!(log.iter().any(|(_, line)| line.contains("it does not have the prefix of the API keys")), "{log:?}");
+    assert_eq!(rows.queries(), 0);
+    assert_eq!(keyed.app().with_token(rows.new_key().expose()).await.status, StatusCode::OK);
+}
