@@ -9,6 +9,10 @@ use super::stored::StoredKey;
 
 /// Reads the bytes of the file, at most [`MAX_FILE`] of them.
 pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
+    // Opening a pipe would wait for a writer.
+    if !path.metadata()?.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
     let mut bytes = Vec::new();
     File::open(path)?.take(MAX_FILE.saturating_add(1)).read_to_end(&mut bytes)?;
     match u64::try_from(bytes.len()) {

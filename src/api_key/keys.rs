@@ -52,8 +52,14 @@ impl ApiKeys {
     ///
     /// In a tokio runtime, a background task compares the content with the last one every 5 s. Added keys are accepted and removed
     /// keys are rejected from then on. If the new content has a mistake or cannot be read, the previous keys stay in use, and the
-    /// log warns once, with the same list. [`ResourceServer::reload_api_keys`](crate::ResourceServer::reload_api_keys) reads it at
-    /// once. Write the new content to another file, and rename that file, so that the server never reads a part of it.
+    /// log warns once, with the same list. The log also warns if a read takes longer than 3 s.
+    ///
+    /// Where that task does not run, for example after the runtime of the build ended or while the process was suspended, a request
+    /// with a key reads the file if the last read is older than 5 s. It waits for it, 3 s at most, if the last read is older than
+    /// 10 s. Outside a tokio runtime nothing reads the file by itself.
+    ///
+    /// [`ResourceServer::reload_api_keys`](crate::ResourceServer::reload_api_keys) reads it at once. Write the new content to another
+    /// file, and rename that file, so that the server never reads a part of it.
     ///
     /// ```no_run
     /// use mcp_bearer::ResourceServer;

@@ -49,10 +49,12 @@
 mod entry;
 mod expiry;
 mod file;
+mod follow;
 mod form;
 mod key;
 mod keys;
 mod mistakes;
+mod reads;
 mod store;
 mod stored;
 mod table;

@@ -5,20 +5,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tracing::field::display;
+use tokio::time::Instant;
 
 use super::entry::KeyEntry;
 use super::file;
 use super::form::{ApiKeyErrorKind, check_prefix, id_in, is_id};
 use super::keys::ApiKeys;
 use super::mistakes::{KeyMistakes, quoted};
+use super::reads::FileReads;
 use super::store::StoreLookup;
 use super::stored::{KeyRules, StoredKey};
 use crate::claims::Claims;
 use crate::clock::{Clock, SystemClock};
 use crate::crypto::sha256;
 use crate::error::{BuildError, BuildErrorKind, first_mistake};
-use crate::escape::{Escaped, MAX_SHOWN};
 use crate::events::{IssuerEvents, Observer};
 use crate::failure::{CheckError, CheckFailure, Detail};
 use crate::introspection::{Introspector, LookupCode};
@@ -29,8 +29,9 @@ pub(crate) struct ApiKeyTable {
     /// The scopes that the server knows.
     scopes: Vec<Box<str>>,
     entries: ArcSwap<KeyEntries>,
-    /// The last content of the file, or why it could not be read. It is locked while the file is read.
-    content: Mutex<FileContent>,
+    /// It is locked while the keys are replaced.
+    pub(super) content: Mutex<LastContent>,
+    pub(super) reads: FileReads,
     /// Asks the store of the application.
     store: Option<Arc<Introspector>>,
 }
@@ -44,18 +45,14 @@ pub(crate) enum KeyLookUp<'t> {
 
 /// The keys by their lookup ids.
 type KeyEntries = HashMap<Box<str>, KeyEntry>;
-/// The SHA-256 digest of the content.
-type FileContent = Result<[u8; 32], io::ErrorKind>;
+/// The SHA-256 digest of the content, or why it could not be read.
+pub(super) type FileContent = Result<[u8; 32], io::ErrorKind>;
 
-/// What has become of the file.
-enum FileChange {
-    None,
-    /// The keys are those of the new content now. There were so many before.
-    Used {
-        before: usize,
-    },
-    /// The new content has mistakes, or cannot be read.
-    Unusable(String),
+/// The content of the file that was used last.
+pub(super) struct LastContent {
+    /// When the read began that found it.
+    pub(super) read_at: Option<Instant>,
+    pub(super) content: FileContent,
 }
 
 impl ApiKeys {
@@ -99,7 +96,8 @@ impl ApiKeyTable {
             keys,
             scopes,
             entries: ArcSwap::default(),
-            content: Mutex::new(Err(io::ErrorKind::NotFound)),
+            content: Mutex::new(LastContent { read_at: None, content: Err(io::ErrorKind::NotFound) }),
+            reads: FileReads::new(Arc::clone(clock)),
         };
         table.reload()?;
         Ok(table)
@@ -136,9 +134,18 @@ impl ApiKeyTable {
 
     /// Reads the file again. The keys stay as they are if there is a mistake.
     pub(crate) fn reload(&self) -> Result<(), BuildError> {
-        let mut content = self.content.lock().unwrap_or_else(PoisonError::into_inner);
-        let bytes = self.read(&mut content).map_err(|error| {
-            let path = self.keys.file.as_deref().unwrap_or(Path::new(""));
+        let time = self.reads.begin();
+        let (read, found) = self.read();
+        let mut last = self.content.lock().unwrap_or_else(PoisonError::into_inner);
+        let replaced = self.use_content(read);
+        (last.read_at, last.content) = (Some(time.monotonic), found);
+        self.reads.completed(time);
+        replaced
+    }
+
+    fn use_content(&self, read: io::Result<Vec<u8>>) -> Result<(), BuildError> {
+        let bytes = read.map_err(|error| {
+            let path = self.path().unwrap_or(Path::new(""));
             let message = format!(
                 "the file of API keys {} cannot be read; check its path and its permissions",
                 quoted(&path.to_string_lossy())
@@ -149,43 +156,15 @@ impl ApiKeyTable {
             .map_err(|mistakes| BuildError::new(BuildErrorKind::ApiKeys, self.place()).with_source(mistakes))
     }
 
-    /// Reads the file again, if its content is another one than before.
-    fn check_file(&self) -> FileChange {
-        let mut content = self.content.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = *content;
-        let read = self.read(&mut content);
-        if *content == before {
-            return FileChange::None;
-        }
-        let replaced = read.map_err(|error| error.to_string()).and_then(|bytes| {
-            let keys = self.len();
-            self.replace(&bytes).map(|()| keys).map_err(|mistakes| mistakes.to_string())
-        });
-        replaced.map_or_else(FileChange::Unusable, |before| FileChange::Used { before })
-    }
-
-    fn log(&self, change: FileChange) {
-        let path = self.keys.file.as_deref().map(Path::to_string_lossy);
-        let path = path.as_deref().map(|path| display(Escaped(path, MAX_SHOWN)));
-        let keys = self.len();
-        match change {
-            FileChange::None => {}
-            FileChange::Used { before } => tracing::info!(target: "mcp_bearer::api_keys", path, before, keys,
-                "the file of API keys has changed"),
-            FileChange::Unusable(cause) => tracing::warn!(target: "mcp_bearer::api_keys", path, cause, keys,
-                "the file of API keys has changed and cannot be used: the previous keys stay in use, removed ones too"),
-        }
-    }
-
     /// The content of the file. Without a file it is empty.
-    fn read(&self, content: &mut FileContent) -> io::Result<Vec<u8>> {
-        let read = self.keys.file.as_deref().map_or_else(|| Ok(Vec::new()), file::read);
-        *content = read.as_ref().map(|bytes| sha256(bytes).unwrap_or_default()).map_err(io::Error::kind);
-        read
+    pub(super) fn read(&self) -> (io::Result<Vec<u8>>, FileContent) {
+        let read = self.path().map_or_else(|| Ok(Vec::new()), file::read);
+        let found = read.as_ref().map(|bytes| sha256(bytes).unwrap_or_default()).map_err(io::Error::kind);
+        (read, found)
     }
 
     /// Replaces all keys by those in the code and in this content of the file, unless there is a mistake.
-    fn replace(&self, content: &[u8]) -> Result<(), KeyMistakes> {
+    pub(super) fn replace(&self, content: &[u8]) -> Result<(), KeyMistakes> {
         let mut mistakes = KeyMistakes::default();
         let text = std::str::from_utf8(content).unwrap_or_else(|_| {
             mistakes.push("the file", "it is not UTF-8; write it as UTF-8 text");
@@ -220,17 +199,6 @@ impl ApiKeyTable {
         Ok(())
     }
 
-    /// Keeps the keys those of the file, until `is_needed` returns `false`.
-    pub(crate) async fn follow_file(self: Arc<Self>, is_needed: impl Fn() -> bool + Send) {
-        while self.keys.file.is_some() && is_needed() {
-            tokio::time::sleep(FILE_INTERVAL).await;
-            let table = Arc::clone(&self);
-            // A file on a network may take long. A read that panics is tried again.
-            let change = tokio::task::spawn_blocking(move || table.check_file()).await;
-            self.log(change.unwrap_or(FileChange::None));
-        }
-    }
-
     /// Removes the cached result for a key of the store.
     pub(crate) fn forget(&self, key: &[u8]) {
         if let Some(store) = &self.store {
@@ -250,8 +218,12 @@ impl ApiKeyTable {
     }
 
     /// The number of keys.
-    fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.entries.load().len()
+    }
+
+    pub(super) fn path(&self) -> Option<&Path> {
+        self.keys.file.as_deref()
     }
 
     fn place(&self) -> String {
@@ -264,8 +236,6 @@ impl ApiKeyTable {
     }
 }
 
-/// How often the file is read. A removed key is rejected after this time, and reading costs little.
-const FILE_INTERVAL: Duration = Duration::from_secs(5);
 /// The name of the store in events and log lines, in place of an issuer.
 const STORE: &str = "api_keys";
 const WRONG_FORM: &str = "it is not the prefix, an underscore, and 48 letters and digits";

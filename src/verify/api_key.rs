@@ -7,9 +7,23 @@ use crate::clock::Clock;
 use crate::failure::CheckFailure;
 use crate::introspection::TokenStatus;
 
-/// Verifies an API key: now, or after a look-up in the store of the application.
-pub(super) fn verify_api_key(key: &[u8], keys: &ApiKeyTable, clock: &Arc<dyn Clock>, progress: &CheckRecorder) -> Step {
+/// Verifies an API key: now, or after a read of the file that is overdue, or a look-up in the store of the application.
+pub(super) fn verify_api_key(
+    key: &[u8],
+    keys: &Arc<ApiKeyTable>,
+    clock: &Arc<dyn Clock>,
+    progress: &CheckRecorder,
+) -> Step {
     progress.begin(TokenCheck::ApiKey);
+    let Some(read) = keys.refresh() else { return look_up(key, keys, clock, progress) };
+    let (key, keys, clock, progress) = (key.to_vec(), Arc::clone(keys), Arc::clone(clock), progress.clone());
+    Ok(Verification::Pending(Box::pin(async move {
+        read.await;
+        look_up(&key, &keys, &clock, &progress)?.finish().await
+    })))
+}
+
+fn look_up(key: &[u8], keys: &ApiKeyTable, clock: &Arc<dyn Clock>, progress: &CheckRecorder) -> Step {
     let store = match keys.verify(key, clock.since_epoch())? {
         KeyLookUp::Found(claims) => return Ok(Verification::Done(Ok(Accepted { claims, signature: None }))),
         KeyLookUp::NotHere(store) => store,

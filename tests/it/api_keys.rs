@@ -4,6 +4,7 @@
 mod file;
 mod headers;
 mod mistakes;
+mod overdue;
 mod requests;
 mod sessions;
 mod store;

@@ -44,16 +44,16 @@ impl Drop for KeyFile {
     }
 }
 
-fn line(key: &ApiKey, name: &str) -> String {
+pub fn line(key: &ApiKey, name: &str) -> String {
     key.stored_as(name).scopes(["notes:read"]).to_line()
 }
 
-async fn status(keyed: &Keyed, key: &ApiKey) -> StatusCode {
+pub async fn status(keyed: &Keyed, key: &ApiKey) -> StatusCode {
     keyed.app().with_token(key.expose()).await.status
 }
 
 /// Longer than the interval at which the file is read.
-async fn wait() {
+pub async fn wait() {
     tokio::time::sleep(Duration::from_secs(6)).await;
 }
 
