@@ -7,10 +7,15 @@
 
 #![allow(clippy::missing_panics_doc, reason = "a failed test panics")]
 
+mod answer;
+pub mod cases;
+
 use std::net::TcpListener;
 
 use mcp_bearer::testing::TestIssuer;
 use mcp_bearer::{Issuer, ResourceServer};
+
+pub use answer::Answer;
 
 /// The scope that all examples require.
 pub const SCOPE: &str = "notes:read";
