@@ -2,14 +2,14 @@
 //!
 //! `cargo run --example mcp_server` needs no configuration. Without `MCP_ISSUER`, it starts an authorization server for
 //! development, prints a token, and shows how to connect a client. With `MCP_ISSUER`, it accepts the tokens of that
-//! authorization server. `settings.rs` describes the variables. `app.rs` and `tools.rs` show the use of the crate.
+//! authorization server. `example.rs` describes the variables. `app.rs` and `tools.rs` show the use of the crate.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "the program prints for its user")]
 #![allow(clippy::expect_used, clippy::arithmetic_side_effects, reason = "an example panics when it cannot continue")]
 
 mod app;
 mod development;
+mod example;
 mod greeting;
-mod settings;
 mod tools;
 
 use std::error::Error;
@@ -20,8 +20,8 @@ use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
 
 use development::{AuthorizationServer, Configuration};
+use example::Example;
 use greeting::Greeting;
-use settings::Example;
 
 #[tokio::main]
 async fn main() -> ExitCode {

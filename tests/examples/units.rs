@@ -4,5 +4,5 @@
 
 #[path = "../../examples/mcp_server/development/mod.rs"]
 mod development;
-#[path = "../../examples/mcp_server/settings.rs"]
-mod settings;
+#[path = "../../examples/mcp_server/example.rs"]
+mod example;

@@ -224,7 +224,7 @@ mod tests {
         ] {
             let error = read(&[(name, value), ("MCP_RESOURCE", "https://mcp.example.com")]).unwrap();
             let error = error.server.builder().unwrap_err().to_string();
-            assert!(error.starts_with(&format!("{name}: ")) && error.contains(value), "{error}");
+            assert!(error.starts_with(&format!("{name}: ")) && error.contains("; write "), "{error}");
         }
         let everywhere = read(&[(BIND, "0.0.0.0:9000")]).unwrap();
         assert!(everywhere.resource(everywhere.bind).unwrap_err().contains("MCP_RESOURCE"));
