@@ -21,7 +21,7 @@ impl Issuer {
     /// Begins with the key set in this file, and fetches the issuer's key set later. Use it where a server starts often, and
     /// the first request must not wait for the issuer, as in serverless functions.
     ///
-    /// The file has the document of the issuer's `jwks_uri`. It is read once, when the server is built. Then
+    /// The file has the document of the issuer's `jwks_uri`. It is read when the server is built, and not again. Then
     /// [`build`](crate::ResourceServerBuilder::build) does not wait for the issuer's keys. The fetch starts in the background: at
     /// once inside a tokio runtime, else with the first token. It is repeated with a back-off until it succeeds. After that, the
     /// file is not used any more.
