@@ -3,6 +3,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 /// A mistake in the configuration of a [`ResourceServer`](crate::ResourceServer) or of one of its layers.
 ///
@@ -98,15 +99,30 @@ pub(crate) fn first_mistake(mistakes: Vec<SetterMistake>) -> Result<(), BuildErr
 /// Checks that the value of the setting `name` is in its range. If not, the error is a [`BuildErrorKind::Setting`].
 pub(crate) fn check_range<T>(name: &str, value: T, range: RangeInclusive<T>) -> Result<(), BuildError>
 where
-    T: PartialOrd + Default + fmt::Debug,
+    T: PartialOrd + SettingValue,
 {
+    if range.contains(&value) {
+        return Ok(());
+    }
     let (least, most) = range.into_inner();
-    if least <= value && value <= most {
-        Ok(())
-    } else if least == T::default() {
-        Err(BuildError::setting(format!("`{name}` is {value:?}; use at most {most:?}")))
-    } else {
-        Err(BuildError::setting(format!("`{name}` is {value:?}; use between {least:?} and {most:?}")))
+    let (value, least, most) = (value.shown(), least.shown(), most.shown());
+    Err(BuildError::setting(format!("`{name}` is {value}; use between {least} and {most}")))
+}
+
+/// A value that messages show: a time as a number of seconds, such as `0.1 s`.
+pub(crate) trait SettingValue {
+    fn shown(&self) -> String;
+}
+
+impl SettingValue for Duration {
+    fn shown(&self) -> String {
+        format!("{} s", self.as_secs_f64())
+    }
+}
+
+impl SettingValue for usize {
+    fn shown(&self) -> String {
+        self.to_string()
     }
 }
 

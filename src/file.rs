@@ -2,8 +2,11 @@
 
 use std::fs::File;
 use std::io::{self, Read as _};
+use std::mem;
 use std::path::Path;
 use std::time::SystemTime;
+
+use zeroize::Zeroizing;
 
 /// Why a file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -16,6 +19,10 @@ pub(crate) enum FileError {
     /// The value is the limit.
     #[error("has more than {0} bytes")]
     TooLarge(usize),
+    #[error("is empty")]
+    Empty,
+    #[error("is not valid UTF-8")]
+    NotText,
 }
 
 /// Appends a file of at most `limit` bytes to `content`, and returns its modification time.
@@ -40,4 +47,21 @@ pub(crate) fn read_file(path: &Path, limit: usize, content: &mut Vec<u8>) -> Res
         return Err(FileError::TooLarge(limit));
     }
     Ok(metadata.modified()?)
+}
+
+/// Reads a text of at most `limit` bytes, without one line break at its end, which editors and `echo` write. The text may be a
+/// secret: all copies of it are zeroised.
+pub(crate) fn read_text(path: &Path, limit: usize) -> Result<Zeroizing<String>, FileError> {
+    let mut content = Zeroizing::new(Vec::new());
+    read_file(path, limit, &mut content)?;
+    let without = content.strip_suffix(b"\n").map(|text| text.strip_suffix(b"\r").unwrap_or(text).len());
+    content.truncate(without.unwrap_or(usize::MAX));
+    match String::from_utf8(mem::take(&mut *content)) {
+        Ok(text) if text.is_empty() => Err(FileError::Empty),
+        Ok(text) => Ok(Zeroizing::new(text)),
+        Err(error) => {
+            drop(Zeroizing::new(error.into_bytes()));
+            Err(FileError::NotText)
+        }
+    }
 }

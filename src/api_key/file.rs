@@ -1,23 +1,19 @@
 //! The file of API keys: one stored key per line.
 
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::Path;
 
 use super::mistakes::KeyMistakes;
 use super::stored::StoredKey;
+use crate::file::{FileError, read_file};
 
 /// Reads the bytes of the file, at most [`MAX_FILE`] of them.
 pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
-    // Opening a pipe would wait for a writer.
-    if !path.metadata()?.is_file() {
-        return Err(io::Error::other("it is not a regular file"));
-    }
     let mut bytes = Vec::new();
-    File::open(path)?.take(MAX_FILE.saturating_add(1)).read_to_end(&mut bytes)?;
-    match u64::try_from(bytes.len()) {
-        Ok(length) if length <= MAX_FILE => Ok(bytes),
-        _ => Err(io::Error::other(format!("the file has more than {MAX_FILE} bytes"))),
+    match read_file(path, MAX_FILE, &mut bytes) {
+        Ok(_) => Ok(bytes),
+        Err(FileError::Unreadable(error)) => Err(error),
+        Err(other) => Err(io::Error::other(format!("it {other}"))),
     }
 }
 
@@ -40,4 +36,4 @@ pub(super) fn parse(text: &str, mistakes: &mut KeyMistakes) -> Vec<(Box<str>, St
 }
 
 /// In bytes: about 50,000 keys. More keys belong into a database.
-const MAX_FILE: u64 = 16 * 1024 * 1024;
+const MAX_FILE: usize = 16 * 1024 * 1024;

@@ -2,9 +2,10 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::form::DEFAULT_PREFIX;
+use super::form::{DEFAULT_PREFIX, check_prefix};
 use super::store::{ApiKeyStore, DynKeyStore};
 use super::stored::StoredKey;
+use crate::error::{BuildError, BuildErrorKind};
 use crate::introspection::LookupLimits;
 
 /// The API keys that a server accepts, for [`ResourceServerBuilder::api_keys`](crate::ResourceServerBuilder::api_keys).
@@ -122,6 +123,10 @@ impl ApiKeys {
     pub fn header(mut self, name: impl Into<Box<str>>) -> Self {
         self.header = Some(name.into());
         self
+    }
+
+    pub(crate) fn check_prefix(&self) -> Result<(), BuildError> {
+        check_prefix(&self.prefix).map_err(|error| BuildError::new(BuildErrorKind::ApiKeys, error.to_string()))
     }
 
     pub(crate) fn header_name(&self) -> Option<&str> {

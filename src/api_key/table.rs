@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::entry::KeyEntry;
 use super::file;
-use super::form::{ApiKeyErrorKind, check_prefix, id_in, is_id};
+use super::form::{ApiKeyErrorKind, id_in, is_id};
 use super::keys::ApiKeys;
 use super::mistakes::{KeyMistakes, quoted};
 use super::reads::FileReads;
@@ -77,7 +77,7 @@ impl ApiKeyTable {
         observers: &[Arc<dyn Observer>],
     ) -> Result<Self, BuildError> {
         let error = |message: String| BuildError::new(BuildErrorKind::ApiKeys, message);
-        check_prefix(&keys.prefix).map_err(|prefix| error(prefix.to_string()))?;
+        keys.check_prefix()?;
         if sha256(&[]).is_none() {
             return Err(error("API keys need a cryptography backend; enable the feature `aws-lc-rs`".to_owned()));
         }

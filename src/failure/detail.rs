@@ -109,16 +109,22 @@ impl fmt::Display for Detail {
                 write!(f, "the token has {length} bytes; `max_token_length` is {limit}")
             }
             Self::Expired { ago, skew } => {
-                write!(f, "the token expired {} s ago; `clock_skew` is {skew:?}", ago.as_secs())
+                write!(f, "the token expired {} s ago; `clock_skew` is {} s", ago.as_secs(), skew.as_secs_f64())
             }
             // Rounded up, so that it never says 0 s.
             Self::NotYetValid { ahead, skew } => write!(
                 f,
-                "`nbf` or `iat` is {} s ahead of the clock of this machine, which may be behind; `clock_skew` is {skew:?}",
-                ahead.saturating_add(Duration::from_nanos(999_999_999)).as_secs()
+                "`nbf` or `iat` is {} s ahead of the clock of this machine, which may be behind; `clock_skew` is {} s",
+                ahead.saturating_add(Duration::from_nanos(999_999_999)).as_secs(),
+                skew.as_secs_f64()
             ),
             Self::Lifetime { lifetime, limit } => {
-                write!(f, "the token is valid for {} s; `max_token_lifetime` is {limit:?}", lifetime.as_secs())
+                write!(
+                    f,
+                    "the token is valid for {} s; `max_token_lifetime` is {} s",
+                    lifetime.as_secs(),
+                    limit.as_secs_f64()
+                )
             }
             Self::ExpiredKey { name, ago } => write!(f, "the key \"{name}\" expired {} s ago", ago.as_secs()),
             Self::Claim(name) => write!(f, "the claim \"{name}\" is missing or has a wrong type"),

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use super::secret::{Secret, SecretError, SecretSource};
 use crate::crypto::random;
-use crate::error::{BuildError, BuildErrorKind};
+use crate::error::{BuildError, SetterMistake};
 use crate::jose::{Algorithm, PrivateKey};
 
 /// The client authentication of this server at an introspection endpoint (RFC 7662, section 2.1; RFC 6749, section 2.3).
@@ -191,12 +191,13 @@ impl ClientCredentials {
         }
     }
 
-    pub(super) fn check(&self) -> Result<(), BuildError> {
+    /// The first mistake, with the constructor or the argument that it is about.
+    pub(super) fn check(&self) -> Result<(), SetterMistake> {
         let is_empty = |part: &str| {
             format!("the client {part} for introspection is empty; use the one that the authorization server has")
         };
         if self.client_id.is_empty() && !matches!(self.method, AuthMethod::Bearer(_)) {
-            return Err(BuildError::new(BuildErrorKind::Setting, is_empty("identifier")));
+            return Err(("client_id", BuildError::setting(is_empty("identifier"))));
         }
         self.secret().map_or(Ok(()), SecretSource::check).map_err(|error| {
             let message = match error {
@@ -205,8 +206,21 @@ impl ClientCredentials {
                     format!("{error}; write the client secret for introspection into a file that this program may read")
                 }
             };
-            BuildError::new(BuildErrorKind::Setting, message)
+            (self.constructor(), BuildError::setting(message))
         })
+    }
+
+    /// The constructor that made them.
+    const fn constructor(&self) -> &'static str {
+        match &self.method {
+            AuthMethod::Basic(SecretSource::File(_)) => "basic_from_file",
+            AuthMethod::Basic(_) => "basic",
+            AuthMethod::Post(SecretSource::File(_)) => "post_from_file",
+            AuthMethod::Post(_) => "post",
+            AuthMethod::PrivateKeyJwt(_) => "private_key_jwt",
+            AuthMethod::PrivateKeyFile { .. } => "private_key_jwt_from_file",
+            AuthMethod::Bearer(_) => "bearer_from_file",
+        }
     }
 
     /// Writes the credentials into a request to the authorization server `issuer`. `secret` is empty for a private key that does

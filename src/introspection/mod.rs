@@ -67,5 +67,7 @@ pub use introspector::IntrospectionState;
 pub(crate) use introspector::Introspector;
 pub(crate) use lookup::{LookupCode, LookupError, LookupErrorKind, LookupFuture, StatusLookup};
 pub use lookup_limits::LookupLimits;
+#[cfg(feature = "settings")]
+pub(crate) use secret::MAX_SECRET;
 pub use settings::Introspection;
 use settings::Lifetimes;

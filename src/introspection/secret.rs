@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 use zeroize::Zeroizing;
 
-use crate::file::{FileError, read_file};
+use crate::file::{FileError, read_text};
 use crate::http_client::Panicked;
 use crate::jose::{Algorithm, InvalidPrivateKey, PrivateKey};
 
@@ -50,11 +50,7 @@ pub(crate) enum SecretError {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FileProblem {
     #[error("{0}")]
-    Unreadable(#[from] FileError),
-    #[error("is empty")]
-    Empty,
-    #[error("is not valid UTF-8")]
-    NotText,
+    NotUsable(#[from] FileError),
     #[error("has no usable private key: {0}")]
     NotKey(#[from] InvalidPrivateKey),
     #[error("is not read in time")]
@@ -192,25 +188,11 @@ impl SecretFile {
     }
 
     fn read(&self) -> Result<Secret, FileProblem> {
-        let mut content = Zeroizing::new(Vec::new());
-        read_file(&self.path, MAX_SECRET, &mut content)?;
-        // Editors and `echo` end a file with a newline, which is not part of the secret.
-        let without = content.strip_suffix(b"\n").map(|text| text.strip_suffix(b"\r").unwrap_or(text).len());
-        content.truncate(without.unwrap_or(usize::MAX));
-        match String::from_utf8(mem::take(&mut *content)) {
-            Ok(text) if text.is_empty() => Err(FileProblem::Empty),
-            Ok(text) => {
-                let secret = Secret::new(text);
-                if let Some(algorithm) = self.key_for {
-                    PrivateKey::from_pkcs8_pem(algorithm, secret.text())?;
-                }
-                Ok(secret)
-            }
-            Err(error) => {
-                drop(Zeroizing::new(error.into_bytes()));
-                Err(FileProblem::NotText)
-            }
+        let secret = Secret(Arc::new(read_text(&self.path, MAX_SECRET)?));
+        if let Some(algorithm) = self.key_for {
+            PrivateKey::from_pkcs8_pem(algorithm, secret.text())?;
         }
+        Ok(secret)
     }
 
     /// Keeps the result. A file that cannot be used, for example while it is being replaced, does not replace a secret that may
@@ -302,7 +284,7 @@ pub(super) const READ_INTERVAL: Duration = Duration::from_secs(1);
 /// The longest time between two comparisons of a source with the rejected secret: the longest pause of the circuit breaker.
 const MAX_COMPARE_INTERVAL: Duration = Duration::from_secs(60);
 /// The longest secret, in bytes. A longer `Authorization` header is rejected by most servers.
-const MAX_SECRET: usize = 8 * 1024;
+pub(crate) const MAX_SECRET: usize = 8 * 1024;
 
 #[cfg(test)]
 mod tests {

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::ClientCredentials;
-use crate::error::{BuildError, SetterMistake};
+use crate::error::{SetterMistake, check_range};
 
 /// The settings of token introspection (RFC 7662): client credentials, cache lifetimes and limits.
 ///
@@ -110,7 +110,7 @@ impl Introspection {
     /// All mistakes, each with its setter.
     pub(crate) fn mistakes(&self) -> Vec<SetterMistake> {
         let mut mistakes = self.settings.mistakes();
-        mistakes.extend(self.credentials.check().err().map(|mistake| ("credentials", mistake)));
+        mistakes.extend(self.credentials.check().err());
         mistakes
     }
 }
@@ -133,16 +133,10 @@ impl LookupSettings {
             ("time_limit", time_limit, MIN_TIME_LIMIT, MAX_TIME_LIMIT),
             ("max_wait", max_wait, Duration::ZERO, MAX_MAX_WAIT),
         ] {
-            if !(least..=most).contains(&time) {
-                let (least, most) = (least.as_secs_f64(), most.as_secs_f64());
-                let message = format!("`{name}` is {time:?}; use between {least} s and {most} s");
-                mistakes.push((name, BuildError::setting(message)));
-            }
+            mistakes.extend(check_range(name, time, least..=most).err().map(|error| (name, error)));
         }
-        if !(1..=DEFAULT_IN_FLIGHT).contains(&max_in_flight) {
-            let message = format!("`max_in_flight` is {max_in_flight}; use between 1 and {DEFAULT_IN_FLIGHT}");
-            mistakes.push(("max_in_flight", BuildError::setting(message)));
-        }
+        let max_in_flight = check_range("max_in_flight", max_in_flight, 1..=DEFAULT_IN_FLIGHT);
+        mistakes.extend(max_in_flight.err().map(|error| ("max_in_flight", error)));
         mistakes
     }
 }

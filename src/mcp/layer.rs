@@ -246,7 +246,12 @@ impl McpLayer {
         if (MIN_INTERVAL..=MAX_INTERVAL).contains(&interval) {
             return Ok(());
         }
-        Err(wrong(format!("streams are revalidated every {interval:?}: give {MIN_INTERVAL:?} to {MAX_INTERVAL:?}")))
+        Err(wrong(format!(
+            "streams are revalidated every {} s; use between {} s and {} s",
+            interval.as_secs_f64(),
+            MIN_INTERVAL.as_secs(),
+            MAX_INTERVAL.as_secs()
+        )))
     }
 
     pub(crate) fn check_max_body(bytes: usize) -> Result<(), BuildError> {

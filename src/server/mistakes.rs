@@ -55,7 +55,10 @@ impl ResourceServerBuilder {
         let headers = self.credential_headers().err();
         let without_keys = self.token_header().and_then(|token| CredentialHeaders::new(token, None, MCP_HEADERS)).err();
         add(if without_keys.is_some() { "token_from" } else { "header" }, headers);
-        add("from_file", self.api_key_table().err());
+        match self.api_keys.as_ref().and_then(|keys| keys.check_prefix().err()) {
+            Some(prefix) => add("prefix", Some(prefix)),
+            None => add("from_file", self.api_key_table().err()),
+        }
         add("scopes_supported", supported.err());
         add("challenge_scope", requested.err());
         add("scope_implies", ScopeHierarchy::new(&self.implications).err());

@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 
 use super::mistake::Mistakes;
 use super::node::Node;
-use super::read::{Read, Reader};
+use super::read::{Read, Reader, may_have_secrets};
 use super::server::Settings;
 use super::variables::{Kind, VARIABLES, Variable};
 use crate::escape::{Escaped, MAX_SHOWN};
@@ -151,7 +151,10 @@ impl Environment<'_> {
         if trimmed.is_empty() {
             return None;
         }
-        let shown = Escaped(trimmed, MAX_SHOWN);
+        let shown = || match may_have_secrets(variable.path) {
+            true => "the value".to_owned(),
+            false => format!("\"{}\"", Escaped(trimmed, MAX_SHOWN)),
+        };
         let list = |separators: &[char]| {
             let words = trimmed.split(separators).map(str::trim).filter(|word| !word.is_empty());
             Some(Node::List(words.map(|word| Node::Text(word.to_owned())).collect()))
@@ -164,15 +167,15 @@ impl Environment<'_> {
             (Kind::Words, _) => list(&[',', ' ']),
             (Kind::Switch, "1" | "true") => Some(Node::Boolean(true)),
             (Kind::Switch, "0" | "false") => Some(Node::Boolean(false)),
-            (Kind::Switch, _) => self.wrong(variable, &format!("\"{shown}\" is neither 1 nor 0; write one of them")),
+            (Kind::Switch, _) => self.wrong(variable, &format!("{} is neither 1 nor 0; write one of them", shown())),
             // The setting is one of two words.
             (Kind::All, "1" | "true") => Some(Node::Text("all".to_owned())),
             (Kind::All, "0" | "false") => None,
-            (Kind::All, _) => self.wrong(variable, &format!("\"{shown}\" is neither 1 nor 0; write one of them")),
+            (Kind::All, _) => self.wrong(variable, &format!("{} is neither 1 nor 0; write one of them", shown())),
             (Kind::Number, _) => match (trimmed.parse(), trimmed.parse::<f64>()) {
                 (Ok(number), _) => Some(Node::Integer(number)),
                 (_, Ok(number)) if number.is_finite() => Some(Node::Float(number)),
-                _ => self.wrong(variable, &format!("\"{shown}\" is not a number; write one such as 30")),
+                _ => self.wrong(variable, &format!("{} is not a number; write one such as 30", shown())),
             },
         }
     }

@@ -210,8 +210,8 @@ pub struct IntrospectionSettings {
     /// The file with the client secret. A line break at its end is not a part of the secret. If the file changes, the new secret is
     /// used within a second.
     pub client_secret_file: Option<PathBuf>,
-    /// Sends the client secret in the request body (`client_secret_post`) instead of the `Authorization` header.
-    pub client_secret_post: bool,
+    /// Where the client secret is sent. `basic` by default.
+    pub client_authentication: ClientAuthentication,
     /// The file with an access token of this server, in place of the client credentials. It is read again like
     /// `client_secret_file`.
     pub bearer_token_file: Option<PathBuf>,
@@ -245,6 +245,18 @@ pub struct IntrospectionSettings {
     pub revocation_check_seconds: Option<f64>,
 }
 
+/// Where the client secret is sent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+#[cfg_attr(feature = "schema", derive(JsonSchema), schemars(rename_all = "snake_case"))]
+pub enum ClientAuthentication {
+    /// In the `Authorization` header: `client_secret_basic` (RFC 6749, section 2.3.1).
+    #[default]
+    Basic,
+    /// In the request body: `client_secret_post`.
+    Post,
+}
+
 /// Which tokens are introspected.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -273,8 +285,9 @@ read_fields!(CognitoSettings: region, user_pool);
 read_fields!(CloudflareSettings: team, audience_tag);
 read_fields!(TenantSettings: template, tenants);
 read_fields!(IntrospectionSettings:
-    tokens, endpoint, client_id, client_secret, client_secret_file, client_secret_post, bearer_token_file, private_key_file,
+    tokens, endpoint, client_id, client_secret, client_secret_file, client_authentication, bearer_token_file, private_key_file,
     private_key_algorithm, private_key_id, positive_cache_seconds, negative_cache_seconds,
     stale_on_error_seconds, max_in_flight, time_limit_seconds, max_wait_seconds, revocation_check_seconds
 );
+read_names!(ClientAuthentication: "basic" => Basic, "post" => Post);
 read_names!(IntrospectedTokens: "opaque" => Opaque, "all" => All);

@@ -1,8 +1,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::fields::IntrospectionSettings;
-use super::files::content;
+use super::fields::{ClientAuthentication, IntrospectionSettings};
+use super::files::secret_content;
 use super::mistake::{Mistakes, member};
 use super::secret::SecretText;
 use crate::introspection::{ClientCredentials, Introspection};
@@ -65,12 +65,12 @@ impl IntrospectionSettings {
             SecretText::new("missing")
         });
         // The file was read above to find mistakes. It is read again while the server runs.
-        match (self.client_secret_post, &self.client_secret_file) {
+        match (self.client_authentication, &self.client_secret_file) {
             _ if mistakes.are_below(path) => ClientCredentials::basic(id, "missing"),
-            (true, Some(file)) => ClientCredentials::post_from_file(id, file),
-            (true, None) => ClientCredentials::post(id, secret.reveal()),
-            (false, Some(file)) => ClientCredentials::basic_from_file(id, file),
-            (false, None) => ClientCredentials::basic(id, secret.reveal()),
+            (ClientAuthentication::Post, Some(file)) => ClientCredentials::post_from_file(id, file),
+            (ClientAuthentication::Post, None) => ClientCredentials::post(id, secret.reveal()),
+            (ClientAuthentication::Basic, Some(file)) => ClientCredentials::basic_from_file(id, file),
+            (ClientAuthentication::Basic, None) => ClientCredentials::basic(id, secret.reveal()),
         }
     }
 
@@ -80,7 +80,7 @@ impl IntrospectionSettings {
             ("client_id", self.client_id.is_some()),
             ("client_secret", self.client_secret.is_some()),
             ("client_secret_file", self.client_secret_file.is_some()),
-            ("client_secret_post", self.client_secret_post),
+            ("client_authentication", self.client_authentication != ClientAuthentication::Basic),
             ("private_key_file", self.private_key_file.is_some()),
             ("private_key_algorithm", self.private_key_algorithm.is_some()),
             ("private_key_id", self.private_key_id.is_some()),
@@ -89,7 +89,7 @@ impl IntrospectionSettings {
                 mistakes.add(&at, format!("an access token takes the place of `{name}`; remove one"));
             }
         }
-        if let Err(message) = content(file) {
+        if let Err(message) = secret_content(file) {
             mistakes.add(&at, message);
         }
         if mistakes.are_below(path) {
@@ -120,7 +120,7 @@ impl IntrospectionSettings {
             return None;
         };
         // The file is read here to find mistakes. It is read again while the server runs.
-        let key = content(file)
+        let key = secret_content(file)
             .and_then(|pem| PrivateKey::from_pkcs8_pem(algorithm, pem.reveal()).map_err(|error| error.to_string()));
         match key {
             Ok(_) => Some((file, algorithm)),
@@ -153,7 +153,7 @@ pub(super) fn secret(
             None
         }
         (Some(secret), None) => Some(secret.clone()),
-        (None, Some(file)) => content(file).map_err(|message| mistakes.add(&file_field, message)).ok(),
+        (None, Some(file)) => secret_content(file).map_err(|message| mistakes.add(&file_field, message)).ok(),
         (None, None) => None,
     }
 }

@@ -23,7 +23,7 @@ use crate::escape::{Escaped, MAX_SHOWN};
 /// assert_eq!(
 ///     error.to_string(),
 ///     "2 mistakes in the settings:\n\
-///      clock_skew_seconds: `clock_skew_seconds` is 900s; use at most 300s\n\
+///      clock_skew_seconds: `clock_skew_seconds` is 900 s; use between 0 s and 300 s\n\
 ///      isuers: the field is unknown; write `issuers`, or remove it"
 /// );
 /// # Ok(())

@@ -70,10 +70,21 @@ impl Reader {
         None
     }
 
-    /// Reports a value of another type. It is shown, unless `expected` may be a secret or a large value.
+    /// Reports a value of another type. It is shown, unless it may be a secret, a list or a table.
     fn mismatch<T>(&mut self, value: &Node, expected: &str) -> Option<T> {
-        let (found, kind) = shown(value);
+        let (found, kind) = self.shown(value);
         self.wrong(format!("{found} is {kind}; write {expected}"))
+    }
+
+    /// The value as a message shows it, and its type.
+    fn shown(&self, value: &Node) -> (String, &'static str) {
+        let (found, kind) = shown(value);
+        if may_have_secrets(&self.path) { ("the value".to_owned(), kind) } else { (found, kind) }
+    }
+
+    /// A text as a message shows it.
+    fn shown_text(&self, text: &str) -> String {
+        if may_have_secrets(&self.path) { "the text".to_owned() } else { format!("\"{}\"", Escaped(text, MAX_SHOWN)) }
     }
 
     pub(super) fn fields(&mut self, value: Node) -> Option<Fields> {
@@ -95,7 +106,7 @@ impl Reader {
         let list = names.iter().map(|(name, _)| format!("{name:?}")).collect::<Vec<_>>().join(" or ");
         let Node::Text(text) = value else { return self.mismatch(&value, &list) };
         let found = names.iter().find(|(name, _)| *name == text).map(|(_, value)| *value);
-        found.or_else(|| self.wrong(format!("\"{}\" is unknown; write {list}", Escaped(&text, MAX_SHOWN))))
+        found.or_else(|| self.wrong(format!("{} is unknown; write {list}", self.shown_text(&text))))
     }
 
     /// Reads all elements of a list. After a mistake in one of them, the list is left out.
@@ -145,7 +156,15 @@ fn intended<'n>(name: &str, known: &[&'n str]) -> Option<&'n str> {
         .or_else(|| setters::intended_field(name).filter(|field| is_known(field)))
 }
 
-/// The value as a message shows it, and its type.
+/// Whether a field is in a table with secrets. A secret may be in the wrong field there, so messages do not show values.
+pub(super) fn may_have_secrets(path: &str) -> bool {
+    path.split(['.', '[']).any(|part| WITH_SECRETS.contains(&part))
+}
+
+/// The names of the tables with a [`SecretText`] or the file of a secret.
+const WITH_SECRETS: [&str; 2] = ["introspection", "mcp"];
+
+/// The value as a message shows it if it is not a secret, and its type.
 fn shown(value: &Node) -> (String, &'static str) {
     match value {
         Node::Null => ("null".to_owned(), "no value"),
@@ -172,7 +191,7 @@ impl Read for usize {
         match value {
             Node::Integer(number) if number >= 0 => Some(Self::try_from(number).unwrap_or(Self::MAX)),
             Node::Integer(_) | Node::Float(_) => {
-                let (found, _) = shown(&value);
+                let (found, _) = reader.shown(&value);
                 reader.wrong(format!("{found} is not a whole number from 0; write one"))
             }
             value => reader.mismatch(&value, "a whole number, without quotes"),
@@ -221,6 +240,9 @@ impl Read for Algorithm {
         let text = String::read(value, reader)?;
         match text.parse() {
             Ok(algorithm) => Some(algorithm),
+            Err(_) if may_have_secrets(&reader.path) => {
+                reader.wrong("the text is not a signature algorithm; write one such as \"ES256\"")
+            }
             Err(error) => reader.wrong(format!("{error}")),
         }
     }

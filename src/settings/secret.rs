@@ -20,6 +20,10 @@ impl SecretText {
         Self(Zeroizing::new(text.into()))
     }
 
+    pub(super) const fn from_file(text: Zeroizing<String>) -> Self {
+        Self(text)
+    }
+
     pub(crate) fn reveal(&self) -> &str {
         &self.0
     }

@@ -70,13 +70,13 @@ pub(super) const ISSUER: &[(&str, &str)] = &[
     ("max_in_flight", "introspection.max_in_flight"),
     ("time_limit", "introspection.time_limit_seconds"),
     ("max_wait", "introspection.max_wait_seconds"),
+    ("client_id", "introspection.client_id"),
     ("basic", "introspection.client_secret"),
-    ("post", "introspection.client_secret_post"),
-    ("credentials", "introspection.client_secret_file"),
+    ("post", "introspection.client_secret"),
     ("basic_from_file", "introspection.client_secret_file"),
-    ("post_from_file", "introspection.client_secret_post"),
+    ("post_from_file", "introspection.client_secret_file"),
     ("bearer_from_file", "introspection.bearer_token_file"),
-    ("private_key_jwt", "introspection.private_key_file"),
+    ("private_key_jwt_from_file", "introspection.private_key_file"),
     ("dangerously_accept_clients_without_audience", "dangerously_accept_clients_without_audience"),
     ("dangerously_accept_missing_audience", "dangerously_accept_missing_audience"),
     ("dangerously_accept_missing_token_type", "dangerously_accept_missing_token_type"),
@@ -188,7 +188,7 @@ mod tests {
     #[test]
     fn messages_about_setters_name_fields() {
         for (message, expected) in [
-            ("`clock_skew` is 900s", "`clock_skew_seconds` is 900s"),
+            ("`clock_skew` is 900 s", "`clock_skew_seconds` is 900 s"),
             ("call `accept_audience(\"a\")`, or remove the call", "set `audiences = \"a\"`, or remove it"),
             ("set `dangerously_allow_http()`", "set `dangerously_allow_http`"),
             ("`unknown(1)` and `other", "`unknown(1)` and `other`"),

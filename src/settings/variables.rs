@@ -76,7 +76,7 @@ pub(super) const VARIABLES: &[Variable] = &[
     variable("INTROSPECTION_CLIENT_ID", "issuers.introspection.client_id", Kind::Text),
     variable("INTROSPECTION_CLIENT_SECRET", "issuers.introspection.client_secret", Kind::Secret),
     variable("INTROSPECTION_CLIENT_SECRET_FILE", "issuers.introspection.client_secret_file", Kind::Text),
-    variable("INTROSPECTION_CLIENT_SECRET_POST", "issuers.introspection.client_secret_post", Kind::Switch),
+    variable("INTROSPECTION_CLIENT_AUTHENTICATION", "issuers.introspection.client_authentication", Kind::Text),
     variable("INTROSPECTION_BEARER_TOKEN_FILE", "issuers.introspection.bearer_token_file", Kind::Text),
     variable("INTROSPECTION_PRIVATE_KEY_FILE", "issuers.introspection.private_key_file", Kind::Text),
     variable("INTROSPECTION_PRIVATE_KEY_ALGORITHM", "issuers.introspection.private_key_algorithm", Kind::Text),

@@ -77,7 +77,10 @@ const FOREIGN_CRATES: &[(&str, &[&str])] = &[
     ("sha2::", &["crypto/rust_crypto.rs"]),
     ("quick_cache::", &["token_cache.rs"]),
     ("schemars::", &["settings/schema.rs"]),
-    ("zeroize::", &["api_key/key.rs", "introspection/credentials.rs", "introspection/secret.rs", "settings/secret.rs"]),
+    (
+        "zeroize::",
+        &["api_key/key.rs", "file.rs", "introspection/credentials.rs", "introspection/secret.rs", "settings/secret.rs"],
+    ),
     ("reqwest::", &["http_client/reqwest.rs", "http_client/mod.rs"]),
     ("axum::", &["axum.rs", "bearer/peer_addr.rs", "testing/issuer.rs", "testing/socket.rs"]),
     ("clap::", &["bin/mcp-bearer/command_line.rs"]),

@@ -37,7 +37,10 @@ fn a_mistake_in_the_builder_is_one_sentence_with_the_repair() {
             resource(RESOURCE).scope_implies("a", ["b"]).scope_implies("b", ["a"]),
             &["implies itself", "remove one `scope_implies`"],
         ),
-        (resource(RESOURCE).clock_skew(Duration::from_secs(900)), &["`clock_skew` is 900s", "use at most 300s"]),
+        (
+            resource(RESOURCE).clock_skew(Duration::from_secs(900)),
+            &["`clock_skew` is 900 s", "use between 0 s and 300 s"],
+        ),
         (issuer(Issuer::discover(ISSUER).scope_claim("permissions")), &["\"permissions\"", "\"/permissions\""]),
         (
             ResourceServer::builder(RESOURCE)

@@ -473,11 +473,11 @@ fn a_setting_without_effect_or_out_of_range_is_an_error() {
     for (issuer, expected) in [
         (Issuer::discover(ISSUER).verifier_limits(limits()), "`verifier_limits` has no effect"),
         (without_limits(&sessions).published(), "`published` needs an issuer from which clients can fetch metadata"),
-        (without_limits(&sessions).verifier_limits(limits().positive_cache(long)), "`positive_cache` is 3600s"),
-        (without_limits(&sessions).verifier_limits(limits().negative_cache(long)), "`negative_cache` is 3600s"),
-        (without_limits(&sessions).verifier_limits(limits().stale_on_error(long)), "`stale_on_error` is 3600s"),
-        (without_limits(&sessions).verifier_limits(limits().time_limit(Duration::ZERO)), "`time_limit` is 0ns"),
-        (without_limits(&sessions).verifier_limits(limits().max_wait(long)), "`max_wait` is 3600s"),
+        (without_limits(&sessions).verifier_limits(limits().positive_cache(long)), "`positive_cache` is 3600 s"),
+        (without_limits(&sessions).verifier_limits(limits().negative_cache(long)), "`negative_cache` is 3600 s"),
+        (without_limits(&sessions).verifier_limits(limits().stale_on_error(long)), "`stale_on_error` is 3600 s"),
+        (without_limits(&sessions).verifier_limits(limits().time_limit(Duration::ZERO)), "`time_limit` is 0 s"),
+        (without_limits(&sessions).verifier_limits(limits().max_wait(long)), "`max_wait` is 3600 s"),
         (without_limits(&sessions).verifier_limits(limits().max_in_flight(0)), "`max_in_flight` is 0"),
         (without_limits(&sessions).verifier_limits(limits().max_in_flight(65)), "`max_in_flight` is 65"),
     ] {

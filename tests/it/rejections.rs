@@ -115,7 +115,7 @@ async fn a_rejection_says_what_was_expected_and_what_was_found() {
         token(valid().without("exp"), &["cause=\"no_expiry\""]),
         token(
             valid().claim("exp", now - 95),
-            &["cause=\"expired\"", "the token expired 95 s ago; `clock_skew` is 60s"],
+            &["cause=\"expired\"", "the token expired 95 s ago; `clock_skew` is 60 s"],
         ),
         token(
             valid().claim("iat", now + 90),

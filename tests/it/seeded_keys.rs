@@ -350,7 +350,7 @@ fn a_setting_that_contradicts_the_saved_keys_fails_the_build() {
         (saved().introspect_all(ClientCredentials::basic("a", "b")), "`jwks_file` has no effect"),
         (Issuer::discover(ISSUER).max_seed_age(60 * second), "`max_seed_age` has no effect"),
         (saved().last_known_good(Duration::ZERO), "has no effect with `last_known_good` of 0 s"),
-        (saved().max_seed_age(second), "`max_seed_age` is 1s; use between 60s and 31536000s"),
+        (saved().max_seed_age(second), "`max_seed_age` is 1 s; use between 60 s and 31536000 s"),
     ] {
         let message = ResourceServer::builder(RESOURCE).issuer(issuer).build_lazy().unwrap_err().to_string();
         assert!(message.contains(expected), "{message}");

@@ -14,7 +14,8 @@ use mcp_bearer::testing::{Endpoint, Fault, TestIssuer};
 use mcp_bearer::{Issuer, ResourceServer};
 use tower::ServiceExt as _;
 
-use crate::{ISSUER, RESOURCE, toml};
+use crate::secrets::Folder;
+use crate::{ISSUER, RESOURCE, toml, with};
 
 const COMPLETE: &str = r#"
     resource = "https://mcp.example.com/mcp"
@@ -198,6 +199,42 @@ async fn the_clock_skew_of_the_file_is_used() {
         settings.clock_skew_seconds = skew;
         let server = server(&settings, &auth);
         assert_eq!(send(&app(&settings, &server), call(&late, "add_note")).await.0, status, "{skew:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_secret_in_its_file_is_used_without_a_restart() {
+    let folder = Folder::new("rotation");
+    let path = folder.file("secret", "hush-hush\n");
+    let of_file = |authentication: &str| {
+        let introspection = serde_json::json!({
+            "client_id": "rs",
+            "client_secret_file": path,
+            "client_authentication": authentication,
+            "positive_cache_seconds": 0,
+        });
+        with(serde_json::json!({ "issuers": [{ "url": ISSUER, "introspection": introspection }] }))
+    };
+    let variables = [
+        ("MCP_RESOURCE", RESOURCE),
+        ("MCP_ISSUER", ISSUER),
+        ("MCP_INTROSPECTION_CLIENT_ID", "rs"),
+        ("MCP_INTROSPECTION_CLIENT_SECRET_FILE", &path),
+        ("MCP_INTROSPECTION_CACHE_SECONDS", "0"),
+    ];
+    let of_variables = Settings::from_vars("MCP_", variables, [""; 0]);
+    for settings in [of_file("basic"), of_file("post"), of_variables] {
+        folder.file("secret", "hush-hush\n");
+        let auth = auth();
+        let app = app(&settings, &server(&settings, &auth));
+        let token = auth.token().audience(RESOURCE).opaque();
+        assert_eq!(send(&app, call(&token, "search")).await.0, 200);
+        auth.set_introspection_client("rs", "replaced");
+        folder.file("secret", "replaced\n");
+        assert_eq!(send(&app, call(&token, "search")).await.0, 200);
+        // A secret that is not in the file is not accepted.
+        auth.set_introspection_client("rs", "another");
+        assert_eq!(send(&app, call(&token, "search")).await.0, 503);
     }
 }
 

@@ -133,7 +133,7 @@ fn all_mistakes_are_reported_with_the_names_of_their_variables() {
     for expected in [
         "MCP_LAZY: \"maybe\" is neither 1 nor 0; write one of them",
         "MCP_MAX_TOKEN_LENGTH: \"long\" is not a number; write one such as 30",
-        "MCP_CLOCK_SKEW_SECONDS: `clock_skew_seconds` is 900s; use at most 300s",
+        "MCP_CLOCK_SKEW_SECONDS: `clock_skew_seconds` is 900 s; use between 0 s and 300 s",
         "MCP_INTROSPECTION_CLIENT_SECRET_FILE: MCP_INTROSPECTION_CLIENT_SECRET is set as well; unset one",
     ] {
         assert!(text.contains(expected), "{expected} in {text}");
@@ -173,10 +173,7 @@ fn a_secret_comes_from_a_file() {
         ("MCP_INTROSPECTION_CLIENT_SECRET_FILE", "/run/secrets/missing"),
     ]);
     let found = mistakes(&settings);
-    assert!(
-        found[0].starts_with("MCP_INTROSPECTION_CLIENT_SECRET_FILE: the file \"/run/secrets/missing\" cannot be read"),
-        "{found:?}"
-    );
+    assert!(found[0].starts_with("MCP_INTROSPECTION_CLIENT_SECRET_FILE: the file cannot be read: "), "{found:?}");
 }
 
 /// Collects what is logged.

@@ -60,7 +60,10 @@ fn each_mistake_has_its_path_and_its_repair() {
         (json!({ "issuers": {} }), "issuers: the value is a table; write a list in brackets"),
         (json!({ "issuers": [ISSUER] }), "issuers[0]: the value is a text; write a table"),
         (json!({ "mcp": [] }), "mcp: the value is a list; write a table"),
-        (json!({ "mcp": { "tools": { "a b": "x" } } }), "mcp.tools.\"a b\": \"x\" is a text; write a list in brackets"),
+        (
+            json!({ "mcp": { "tools": { "a b": "x" } } }),
+            "mcp.tools.\"a b\": the value is a text; write a list in brackets",
+        ),
         (
             issuer(json!({ "discovery": "openid" })),
             "issuers[0].discovery: \"openid\" is unknown; write \"any\" or \"oidc\" or \"oauth\"",
@@ -76,24 +79,27 @@ fn each_mistake_has_its_path_and_its_repair() {
             "issuers[0].introspection.client_secret: the value is a number; write a text in quotes",
         ),
         // Values out of range, with the text of the code, in the words of the file.
-        (json!({ "clock_skew_seconds": 900 }), "clock_skew_seconds: `clock_skew_seconds` is 900s; use at most 300s"),
+        (
+            json!({ "clock_skew_seconds": 900 }),
+            "clock_skew_seconds: `clock_skew_seconds` is 900 s; use between 0 s and 300 s",
+        ),
         (json!({ "clock_skew_seconds": -1 }), "clock_skew_seconds: -1 is not a time; write a number of seconds from 0"),
         (
             json!({ "verification_timeout_seconds": 0.05 }),
-            "verification_timeout_seconds: `verification_timeout_seconds` is 50ms; use between 100ms and 60s",
+            "verification_timeout_seconds: `verification_timeout_seconds` is 0.05 s; use between 0.1 s and 60 s",
         ),
         (
             json!({ "cache_verified_tokens": 1_000_001 }),
-            "cache_verified_tokens: `cache_verified_tokens` is 1000001; use at most 1000000",
+            "cache_verified_tokens: `cache_verified_tokens` is 1000001; use between 0 and 1000000",
         ),
         (json!({ "realm": "" }), "realm: the realm must have 1 to 256 printable ASCII characters"),
         (
             issuer(json!({ "key_set_lifetime_seconds": 1 })),
-            "issuers[0].key_set_lifetime_seconds: `key_set_lifetime_seconds` is 1s; use between 60s and 86400s",
+            "issuers[0].key_set_lifetime_seconds: `key_set_lifetime_seconds` is 1 s; use between 60 s and 86400 s",
         ),
         (
             introspection(json!({ "positive_cache_seconds": 301 })),
-            "issuers[0].introspection.positive_cache_seconds: `positive_cache_seconds` is 301s; use between 0 s and 300 s",
+            "issuers[0].introspection.positive_cache_seconds: `positive_cache_seconds` is 301 s; use between 0 s and 300 s",
         ),
         (
             introspection(json!({ "max_in_flight": 0 })),
@@ -101,7 +107,7 @@ fn each_mistake_has_its_path_and_its_repair() {
         ),
         (
             json!({ "mcp": { "revalidate_streams_seconds": 0 } }),
-            "mcp.revalidate_streams_seconds: streams are revalidated every 0ns: give 1s to 3600s",
+            "mcp.revalidate_streams_seconds: streams are revalidated every 0 s; use between 1 s and 3600 s",
         ),
         (json!({ "mcp": { "max_body": 1 } }), "mcp.max_body: the largest body is 1 bytes: give 1024 to 67108864"),
         (

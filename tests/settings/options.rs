@@ -113,9 +113,9 @@ const OPTIONS: &[Options] = &[
         tables: &["issuers.introspection."],
         renamed: &[
             ("basic", "issuers.introspection.client_secret"),
-            ("post", "issuers.introspection.client_secret_post"),
+            ("post", "issuers.introspection.client_authentication"),
             ("basic_from_file", "issuers.introspection.client_secret_file"),
-            ("post_from_file", "issuers.introspection.client_secret_post"),
+            ("post_from_file", "issuers.introspection.client_authentication"),
             ("private_key_jwt", "issuers.introspection.private_key_file"),
             ("private_key_jwt_from_file", "issuers.introspection.private_key_file"),
             ("bearer_from_file", "issuers.introspection.bearer_token_file"),
@@ -189,6 +189,21 @@ fn every_option_of_the_code_has_a_field() {
         }
     }
     assert!(problems.is_empty(), "{}", problems.join("\n"));
+}
+
+#[test]
+fn the_guide_names_every_option_that_only_code_can_set() {
+    let chapter = include_str!("../../src/guide/configuration.md");
+    let table = chapter.split("# What only code can set").nth(1).unwrap().split("\nThe builder takes").next().unwrap();
+    let options =
+        OPTIONS.iter().flat_map(|options| options.code_only.iter().map(|(setter, _)| (options.name, *setter)));
+    // These do not set an option, or not one that a server may have.
+    let left_out = ["new", "build", "dpop_signing_alg_values_supported"];
+    let missing: Vec<_> = options
+        .filter(|(name, setter)| !left_out.contains(setter) && !table.contains(&format!("::{name}::{setter})")))
+        .collect();
+    // The layers share a setter.
+    assert_eq!(missing, [("McpLayer", "on_rejection")]);
 }
 
 /// The public methods and functions in a file that set something: not those that return an error instead of a panic, and not those

@@ -7,10 +7,11 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use mcp_bearer::api_key::ApiKey;
+use mcp_bearer::settings::Settings;
 use mcp_bearer::testing::TestIssuer;
 use serde_json::{Value, json};
 
-use crate::{ISSUER, mistakes, with};
+use crate::{ISSUER, RESOURCE, mistakes, with};
 
 /// A folder for one test, removed at its end.
 pub(crate) struct Folder(pub(crate) PathBuf);
@@ -56,7 +57,7 @@ fn files_with_secrets_and_keys_are_read() {
     let session = folder.file("session", format!("{KEY}\n"));
     for members in [
         introspected(json!({ "client_secret_file": secret })),
-        introspected(json!({ "client_secret_file": secret, "client_secret_post": true })),
+        introspected(json!({ "client_secret_file": secret, "client_authentication": "post" })),
         introspected(json!({ "private_key_file": key, "private_key_algorithm": "ES256", "private_key_id": "1" })),
         json!({ "issuers": [{ "url": ISSUER, "introspection": { "bearer_token_file": secret } }] }),
         json!({ "issuers": [{ "url": ISSUER, "fixed_jwks_file": keys }] }),
@@ -79,7 +80,7 @@ fn a_file_that_cannot_be_used_is_a_mistake_with_its_path() {
     let folder = Folder::new("mistakes");
     let missing = folder.0.join("missing").to_str().unwrap().to_owned();
     let empty = folder.file("empty", "\n");
-    let long = folder.file("long", "x".repeat(4 * 1024 * 1024 + 1));
+    let long = folder.file("long", "x".repeat(9 * 1024));
     let bytes = folder.file("bytes", [0xff, 0xfe]);
     let secret = folder.file("secret", "hush-hush");
     let keys = folder.file("api_keys.jsonl", ApiKey::generate().unwrap().stored_as("ci").to_line());
@@ -88,13 +89,11 @@ fn a_file_that_cannot_be_used_is_a_mistake_with_its_path() {
     for (members, expected) in [
         (
             introspected(json!({ "client_secret_file": missing })),
-            format!("issuers[0].introspection.client_secret_file: the file {missing:?} cannot be read: "),
+            "issuers[0].introspection.client_secret_file: the file cannot be read: ".to_owned(),
         ),
         (
             introspected(json!({ "client_secret_file": bytes })),
-            format!(
-                "issuers[0].introspection.client_secret_file: the file {bytes:?} cannot be read: stream did not contain"
-            ),
+            format!("issuers[0].introspection.client_secret_file: the file {bytes:?} is not valid UTF-8; "),
         ),
         (
             introspected(json!({ "client_secret_file": empty })),
@@ -104,7 +103,15 @@ fn a_file_that_cannot_be_used_is_a_mistake_with_its_path() {
         ),
         (
             introspected(json!({ "client_secret_file": long })),
-            format!("issuers[0].introspection.client_secret_file: the file {long:?} has more than 4194304 bytes"),
+            format!("issuers[0].introspection.client_secret_file: the file {long:?} has more than 8192 bytes; "),
+        ),
+        (
+            json!({ "issuers": [{ "url": ISSUER, "introspection": { "bearer_token_file": long } }] }),
+            format!("issuers[0].introspection.bearer_token_file: the file {long:?} has more than 8192 bytes; "),
+        ),
+        (
+            json!({ "issuers": [{ "url": ISSUER, "fixed_jwks_file": missing }] }),
+            format!("issuers[0].fixed_jwks_file: the file {missing:?} cannot be read: "),
         ),
         (
             introspected(json!({ "client_secret_file": secret, "client_secret": "hush-hush" })),
@@ -164,6 +171,10 @@ fn a_file_that_cannot_be_used_is_a_mistake_with_its_path() {
         ),
         (json!({ "api_keys": {} }), "api_keys.file: the file with the keys is missing; write its name".to_owned()),
         (
+            json!({ "api_keys": { "file": keys, "prefix": "My" } }),
+            "api_keys.prefix: the prefix \"My\" of API keys cannot be used".to_owned(),
+        ),
+        (
             json!({ "api_keys": { "file": keys, "header": "cookie" } }),
             "api_keys.header: `header` names the header \"cookie\"".to_owned(),
         ),
@@ -185,6 +196,118 @@ fn a_file_that_cannot_be_used_is_a_mistake_with_its_path() {
         let found = mistakes(&with(members.clone()));
         assert!(found.len() == 1 && found[0].starts_with(&expected), "{members}\n{found:#?}");
         assert!(!found[0].contains("hush"), "{found:?}");
+    }
+}
+
+/// In tests of messages, the start of a secret that was written into the wrong field.
+const MISPLACED: &str = "hush-hush-eyJhbGciOiJSUzI1NiJ9";
+
+#[test]
+fn a_secret_in_the_wrong_field_is_not_shown() {
+    for (members, expected) in [
+        (
+            introspected(json!({ "client_secret": "hush", "client_authentication": MISPLACED })),
+            "issuers[0].introspection.client_authentication: the text is unknown; write \"basic\" or \"post\"",
+        ),
+        (
+            introspected(json!({ "client_secret": "hush", "tokens": MISPLACED })),
+            "issuers[0].introspection.tokens: the text is unknown; write \"opaque\" or \"all\"",
+        ),
+        (
+            introspected(json!({ "client_secret": "hush", "max_wait_seconds": MISPLACED })),
+            "issuers[0].introspection.max_wait_seconds: the value is a text; write a number, without quotes",
+        ),
+        (
+            introspected(json!({ "client_secret": "hush", "max_in_flight": MISPLACED })),
+            "issuers[0].introspection.max_in_flight: the value is a text; write a whole number, without quotes",
+        ),
+        (
+            introspected(json!({ "client_secret": "hush", "client_secret_file": 47110815 })),
+            "issuers[0].introspection.client_secret_file: the value is a number; write a text in quotes",
+        ),
+        (
+            introspected(json!({ "client_secret": "hush", "private_key_algorithm": MISPLACED })),
+            "issuers[0].introspection.private_key_algorithm: the text is not a signature algorithm; write one such as \"ES256\"",
+        ),
+        (
+            json!({ "issuers": [{ "url": ISSUER, "introspection": MISPLACED }] }),
+            "issuers[0].introspection: the value is a text; write a table",
+        ),
+        (
+            json!({ "mcp": { "bind_sessions": MISPLACED } }),
+            "mcp.bind_sessions: the value is a text; write true or false, without quotes",
+        ),
+    ] {
+        let found = mistakes(&with(members.clone()));
+        assert_eq!(found, [expected], "{members}");
+    }
+}
+
+#[test]
+fn a_secret_in_place_of_the_name_of_its_file_is_not_shown() {
+    let introspection = |members: Value| json!({ "issuers": [{ "url": ISSUER, "introspection": members }] });
+    for (members, field) in [
+        (introspected(json!({ "client_secret_file": MISPLACED })), "issuers[0].introspection.client_secret_file"),
+        (introspection(json!({ "bearer_token_file": MISPLACED })), "issuers[0].introspection.bearer_token_file"),
+        // Longer than the name of a file may be.
+        (
+            introspection(json!({ "bearer_token_file": MISPLACED.repeat(200) })),
+            "issuers[0].introspection.bearer_token_file",
+        ),
+        (introspection(json!({ "bearer_token_file": "hush\0" })), "issuers[0].introspection.bearer_token_file"),
+        (
+            introspected(json!({ "private_key_file": MISPLACED, "private_key_algorithm": "ES256" })),
+            "issuers[0].introspection.private_key_file",
+        ),
+        (json!({ "mcp": { "session_key_file": MISPLACED } }), "mcp.session_key_file"),
+    ] {
+        let settings = with(members.clone());
+        let found = mistakes(&settings);
+        let end = "correct the path, which is not shown because it may be a secret";
+        let starts = found[0].starts_with(&format!("{field}: the file cannot be read: "));
+        assert!(found.len() == 1 && starts && found[0].ends_with(end), "{members}\n{found:#?}");
+        assert!(!found[0].contains("hush") && !format!("{:?}", settings.builder()).contains("hush"), "{found:?}");
+    }
+}
+
+#[test]
+fn a_secret_in_the_wrong_variable_is_not_shown() {
+    for (name, expected) in [
+        ("INTROSPECTION_CLIENT_AUTHENTICATION", "the text is unknown; write \"basic\" or \"post\""),
+        ("INTROSPECT_ALL", "the value is neither 1 nor 0; write one of them"),
+        ("INTROSPECTION_CACHE_SECONDS", "the value is not a number; write one such as 30"),
+        ("BIND_SESSIONS", "the value is neither 1 nor 0; write one of them"),
+    ] {
+        let name = format!("MCP_{name}");
+        let variables = [
+            ("MCP_RESOURCE", RESOURCE),
+            ("MCP_ISSUER", ISSUER),
+            ("MCP_INTROSPECTION_CLIENT_ID", "rs"),
+            ("MCP_INTROSPECTION_CLIENT_SECRET", "s3cret"),
+            (&name, MISPLACED),
+        ];
+        let found = mistakes(&Settings::from_vars("MCP_", variables, [""; 0]));
+        assert_eq!(found, [format!("{name}: {expected}")]);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_in_place_of_a_file_does_not_stop_the_program() {
+    let folder = Folder::new("pipe");
+    let pipe = folder.0.join("pipe").to_str().unwrap().to_owned();
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    for members in [
+        introspected(json!({ "client_secret_file": pipe })),
+        introspected(json!({ "private_key_file": pipe, "private_key_algorithm": "ES256" })),
+        json!({ "issuers": [{ "url": ISSUER, "fixed_jwks_file": pipe }] }),
+        json!({ "issuers": [{ "url": ISSUER, "jwks_file": pipe }] }),
+        json!({ "issuers": [{ "metadata_file": pipe }] }),
+        json!({ "mcp": { "session_key_file": pipe } }),
+        json!({ "api_keys": { "file": pipe } }),
+    ] {
+        let error = mistakes(&with(members.clone())).join("\n");
+        assert!(error.contains("is not a regular file"), "{members}\n{error}");
     }
 }
 

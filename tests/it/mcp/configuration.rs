@@ -186,9 +186,9 @@ async fn settings_out_of_range_fail_at_build() {
         ),
         (strangers((4 << 20) + 1), "is 4194305 bytes: give 1024 to 4194304, or raise `max_body` first"),
         (layer().max_body(2_048).try_max_anonymous_body(4_096), "is 4096 bytes: give 1024 to 2048, or raise"),
-        (every(Duration::ZERO), "streams are revalidated every 0ns: give 1s to 3600s"),
-        (every(second - milli), "streams are revalidated every 999ms: give 1s to 3600s"),
-        (every(second * 3_600 + milli), "give 1s to 3600s"),
+        (every(Duration::ZERO), "streams are revalidated every 0 s; use between 1 s and 3600 s"),
+        (every(second - milli), "streams are revalidated every 0.999 s; use between 1 s and 3600 s"),
+        (every(second * 3_600 + milli), "use between 1 s and 3600 s"),
     ];
     for (result, sentence) in wrong {
         let error = result.unwrap_err();
@@ -225,7 +225,7 @@ fn a_setter_without_try_panics_with_the_same_sentence() {
         (Box::new(|| drop(server.allowed_origins(["*"]))), r#"the allowed origin "*" allows every page"#),
         (Box::new(|| drop(mcp().required_scopes([""; 0]))), "`required_scopes` needs at least one scope"),
         (Box::new(|| drop(mcp().any_scope(["a b"]))), r#""a b" is not a scope"#),
-        (Box::new(|| drop(mcp().revalidate_streams(Duration::ZERO))), "every 0ns: give 1s to 3600s"),
+        (Box::new(|| drop(mcp().revalidate_streams(Duration::ZERO))), "every 0 s; use between 1 s and 3600 s"),
         (Box::new(|| drop(mcp().max_body(0))), "the largest body is 0 bytes: give 1024 to 67108864"),
         (Box::new(|| drop(mcp().max_anonymous_body(0))), "is 0 bytes: give 1024 to 4194304"),
     ];
