@@ -108,6 +108,10 @@ impl ApiKeyTable {
         let keys = self.len();
         match change {
             FileChange::None => {}
+            FileChange::Used { before } if keys == 0 => {
+                tracing::warn!(target: "mcp_bearer::api_keys", path, before, keys,
+                "the file of API keys has no keys any more, so every API key is rejected")
+            }
             FileChange::Used { before } => tracing::info!(target: "mcp_bearer::api_keys", path, before, keys,
                 "the file of API keys has changed"),
             FileChange::Unusable(cause) => tracing::warn!(target: "mcp_bearer::api_keys", path, cause, keys,

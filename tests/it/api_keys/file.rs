@@ -87,6 +87,20 @@ async fn keys_that_are_added_or_removed_take_effect_without_a_restart() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_file_without_keys_is_a_warning() {
+    let key = ApiKey::generate().unwrap();
+    let mut file = KeyFile::new(&line(&key, "ci"));
+    let keyed = Keyed::new(ApiKeys::from_file(file.path())).await;
+    let capture = Capture::of_this_thread();
+    file.write("");
+    wait().await;
+    assert_eq!(status(&keyed, &key).await, 401);
+    let log = capture.take();
+    let is_warning = |(level, line): &&(Level, String)| *level == Level::WARN && line.contains("has no keys any more");
+    assert_eq!(log.iter().filter(is_warning).count(), 1, "{log:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_old_keys_stay_if_the_new_file_has_a_mistake_and_one_warning_names_its_lines() {
     let (old, new) = (ApiKey::generate().unwrap(), ApiKey::generate().unwrap());
     let mut file = KeyFile::new(&line(&old, "ci-1"));
