@@ -61,6 +61,11 @@ pub(super) fn id_in(text: &str) -> Result<&str, ApiKeyErrorKind> {
     before(CHECKSUM + SECRET).map(|(id, _)| id).ok_or(ApiKeyErrorKind::Form)
 }
 
+/// The lookup id of a key. `None` if the text does not have the form of a key.
+pub(crate) fn lookup_id(key: &[u8]) -> Option<&str> {
+    id_in(std::str::from_utf8(key).ok()?).ok()
+}
+
 /// Whether a text is a lookup id of a key with this prefix.
 pub(super) fn is_id(text: &str, prefix: &str) -> bool {
     let rest = text.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('_'));

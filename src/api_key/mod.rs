@@ -59,6 +59,7 @@ mod store;
 mod stored;
 mod table;
 
+pub(crate) use form::lookup_id;
 pub use form::{ApiKeyError, ApiKeyErrorKind};
 pub use key::ApiKey;
 pub use keys::ApiKeys;

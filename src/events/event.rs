@@ -93,7 +93,7 @@ pub struct Rejected<'e> {
     pub advice: Option<&'e str>,
     /// The configured issuer that verified the token, if the checks reached one.
     pub issuer: Option<&'e str>,
-    /// The key id (`kid`) in the header of the token. Anybody can choose it.
+    /// The key id (`kid`) in the header of the token, or the lookup id of an API key. Anybody can choose it.
     pub key_id: Option<&'e str>,
     /// The expected and the found value of the failed check.
     pub detail: Option<&'e Detail>,

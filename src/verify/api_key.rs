@@ -15,12 +15,24 @@ pub(super) fn verify_api_key(
     progress: &CheckRecorder,
 ) -> Step {
     progress.begin(TokenCheck::ApiKey);
-    let Some(read) = keys.refresh() else { return look_up(key, keys, clock, progress) };
-    let (key, keys, clock, progress) = (key.to_vec(), Arc::clone(keys), Arc::clone(clock), progress.clone());
-    Ok(Verification::Pending(Box::pin(async move {
-        read.await;
-        look_up(&key, &keys, &clock, &progress)?.finish().await
-    })))
+    let step = match keys.refresh() {
+        None => look_up(key, keys, clock, progress),
+        Some(read) => {
+            let (key, keys, clock, progress) = (key.to_vec(), Arc::clone(keys), Arc::clone(clock), progress.clone());
+            Ok(Verification::Pending(Box::pin(async move {
+                read.await;
+                look_up(&key, &keys, &clock, &progress)?.finish().await
+            })))
+        }
+    };
+    match step {
+        Ok(Verification::Pending(pending)) => {
+            let key = key.to_vec();
+            Ok(Verification::Pending(Box::pin(async move { pending.await.map_err(|error| error.about_api_key(&key)) })))
+        }
+        Ok(Verification::Done(Err(error))) | Err(error) => Err(error.about_api_key(key)),
+        accepted => accepted,
+    }
 }
 
 fn look_up(key: &[u8], keys: &ApiKeyTable, clock: &Arc<dyn Clock>, progress: &CheckRecorder) -> Step {

@@ -1,6 +1,7 @@
 use std::error::Error as StdError;
 use std::time::Duration;
 
+use crate::api_key::lookup_id;
 use crate::failure::{CheckError, CheckFailure, Detail};
 use crate::introspection::{IntrospectionError, LookupError, LookupErrorKind, TokenStatus};
 use crate::keys::KeyError;
@@ -95,6 +96,12 @@ impl VerifyError {
     pub(super) fn about(mut self, issuer: &str, kid: Option<&str>) -> Self {
         self.issuer = Some(issuer.into());
         self.kid = kid.map(Box::from);
+        self
+    }
+
+    /// Adds the lookup id of an API key, which is not secret. The operator finds the stored key by it.
+    pub(super) fn about_api_key(mut self, key: &[u8]) -> Self {
+        self.kid = lookup_id(key).map(Box::from);
         self
     }
 }

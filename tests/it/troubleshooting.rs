@@ -78,8 +78,6 @@ impl Observed {
         // Mistakes outside of a layer have one limit for the process, which other tests may have reached a minute ago.
         let lines: Vec<_> = lines.filter(|(_, line)| !line.starts_with("many requests were rejected")).collect();
         let [(level, line)] = lines[..] else { panic!("{answer}: {lines:?}") };
-        let is_of_process = line.contains("cause=\"no_layer\"") || line.contains("cause=\"on_rejection_panicked\"");
-        let level = if is_of_process && level == Level::DEBUG { Level::ERROR } else { level };
         let (message, fields) = line.split_once(" kind=\"").unwrap();
         let (_, cause) = fields.split_once("cause=\"").unwrap();
         let cause = cause.split('"').next().unwrap().to_owned();

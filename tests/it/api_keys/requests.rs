@@ -87,6 +87,10 @@ async fn a_rejected_key_gets_the_usual_challenge_and_its_cause_is_logged_without
         let log = lines.join("\n");
         assert!(log.contains(&format!("cause=\"{cause}\"")) && log.contains(detail), "{log}");
         assert!(!log.contains(&token[5..]) && !answer.body.contains(&token), "{log}");
+        // The operator finds the key by its id, without its secret.
+        let id = ApiKey::parse(&token).ok().map(|key| format!(" kid={} ", key.id()));
+        assert_eq!(id.is_some_and(|id| log.contains(&id)), cause != "api_key_malformed", "{log}");
+        assert!(!token.get(17..).is_some_and(|secret| log.contains(secret)), "{log}");
         assert_eq!(log.contains("laptop of"), cause == "api_key_expired", "{log}");
     }
     assert_eq!(app.reached(), 0);
