@@ -51,7 +51,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
             (format!("Authorization: Bearer {}", key.expose()), format!("x-api-key: {}", key.expose()));
         for (what, call, header) in [
             ("200, an API key", "", bearer.as_str()),
-            ("200, an API key in a header of its own", "", &other),
+            ("200, an API key in another header", "", &other),
             ("200, an access token", "", &format!("Authorization: Bearer {token}")),
             ("403, the key may not write", "-X POST ", &bearer),
             ("401, another key", "", &format!("Authorization: Bearer {}", ApiKey::generate()?.expose())),

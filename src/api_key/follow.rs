@@ -13,7 +13,7 @@ use tracing::field::display;
 use super::table::ApiKeyTable;
 use crate::escape::{Escaped, MAX_SHOWN};
 
-/// What has become of the file.
+/// The result of a look at the file.
 enum FileChange {
     None,
     /// The keys are those of the new content now. There were so many before.
@@ -110,7 +110,7 @@ impl ApiKeyTable {
             FileChange::None => {}
             FileChange::Used { before } if keys == 0 => {
                 tracing::warn!(target: "mcp_bearer::api_keys", path, before, keys,
-                "the file of API keys has no keys any more, so every API key is rejected")
+                "the file of API keys does not have keys any more, so every API key is rejected")
             }
             FileChange::Used { before } => tracing::info!(target: "mcp_bearer::api_keys", path, before, keys,
                 "the file of API keys has changed"),
@@ -130,7 +130,7 @@ impl ApiKeyTable {
 /// Waits until a read has ended, but not longer than [`READ_LIMIT`].
 async fn end_of(mut read: watch::Receiver<Option<()>>) {
     let ended = async { read.wait_for(Option::is_some).await.is_ok() };
-    // Whatever the outcome, the keys in memory are the newest that are known.
+    // In every case, the keys in memory are the newest that are known.
     _ = timeout(READ_LIMIT, ended).await;
 }
 
@@ -140,5 +140,5 @@ const FILE_INTERVAL: Duration = Duration::from_secs(5);
 const WAIT_AFTER: Duration = Duration::from_secs(10);
 /// A read that takes longer is logged, and no request waits longer. 16 MiB from a disk take much less.
 const READ_LIMIT: Duration = Duration::from_secs(3);
-/// How many reads may hang at the same time, each on a thread of its own. A read that hangs is tried again after a minute.
+/// How many reads may hang at the same time, each on its own thread. A read that hangs is tried again after a minute.
 const MAX_READS: usize = 4;

@@ -20,7 +20,7 @@ pub enum ApiKeyErrorKind {
     Checksum,
     /// The prefix cannot be used.
     Prefix,
-    /// There are no random bytes: the crate is built without a cryptography backend, or the machine has none.
+    /// Random bytes are not available: the crate is built without a cryptography backend, or the machine has none.
     Randomness,
 }
 

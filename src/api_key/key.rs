@@ -41,7 +41,7 @@ impl ApiKey {
         Self::generate_with_prefix(DEFAULT_PREFIX)
     }
 
-    /// Generates a key with a prefix of your own, which [`ApiKeys::prefix`](super::ApiKeys::prefix) must name as well.
+    /// Generates a key with another prefix, which [`ApiKeys::prefix`](super::ApiKeys::prefix) must name as well.
     ///
     /// A prefix has 2 to 20 lower-case letters, digits and `_`. It starts with a letter, and does not end with `_`. It does not
     /// start with `ey`, `ew` or `e3`, because a JWT starts with one of them.
@@ -91,7 +91,7 @@ impl ApiKey {
         &self.0
     }
 
-    /// What the server stores of this key: the name, the lookup id and the SHA-256 digest.
+    /// The part of this key that the server stores: the name, the lookup id and the SHA-256 digest.
     #[must_use]
     pub fn stored_as(&self, name: impl Into<Box<str>>) -> StoredKey {
         StoredKey::new(name, self.id(), hex(&sha256(self.0.as_bytes()).unwrap_or_default()))

@@ -57,7 +57,7 @@ impl ApiKeys {
     ///
     /// Where that task does not run, for example after the runtime of the build ended or while the process was suspended, a request
     /// with a key reads the file if the last read is older than 5 s. It waits for it, 3 s at most, if the last read is older than
-    /// 10 s. Outside a tokio runtime nothing reads the file by itself.
+    /// 10 s. Outside a tokio runtime the file is read only by `reload_api_keys`.
     ///
     /// [`ResourceServer::reload_api_keys`](crate::ResourceServer::reload_api_keys) reads it at once. Write the new content to another
     /// file, and rename that file, so that the server never reads a part of it.
@@ -73,7 +73,7 @@ impl ApiKeys {
         Self { file: Some(path.into()), ..Self::new() }
     }
 
-    /// The keys in a store of your own, such as a database. A key in the code is accepted without a look-up in the store.
+    /// The keys in a store of the application, such as a database. A key in the code is accepted without a look-up in the store.
     pub fn from_store(store: impl ApiKeyStore) -> Self {
         Self { store: Some(Arc::new(store)), ..Self::new() }
     }

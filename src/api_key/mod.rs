@@ -1,6 +1,6 @@
 //! API keys beside access tokens: secrets that a client sends without an authorization server.
 //!
-//! An API key suits a program that cannot log in, such as a CI job. It does not expire by itself and everybody who has it can use
+//! An API key suits a program that cannot log in, such as a CI job. It stays valid until it is removed, and everybody who has it can use
 //! it, so prefer access tokens where a client can get one. The [guide](crate::guide::api_keys) has a whole server.
 //!
 //! ```
@@ -41,7 +41,7 @@
 //!
 //! # The caller
 //!
-//! [`AuthInfo`](crate::AuthInfo) of a key has no issuer, no audience and no client id, because nobody issued the key for an
+//! [`AuthInfo`](crate::AuthInfo) of a key does not have an issuer, an audience or a client id, because nobody issued the key for an
 //! audience. Its [`kind`](crate::AuthInfo::kind) is [`ApiKey`](crate::CredentialKind::ApiKey). Its subject is the identity of the
 //! key, and [`identity`](crate::AuthInfo::identity) is `None`, so that a key never equals a user of an issuer. The scopes of the
 //! key pass the same checks as those of a token.

@@ -14,7 +14,7 @@ use crate::json;
 use crate::scope::Scopes;
 use crate::similar::closest;
 
-/// What a server stores of an [`ApiKey`](super::ApiKey): never the key itself.
+/// The part that a server stores of an [`ApiKey`](super::ApiKey): never the key itself.
 ///
 /// It has a name, the lookup id, the SHA-256 digest of the whole key, an identity, scopes and an optional expiry. The digest has
 /// no salt and needs no slow hash function, because a key has 178 random bits: nobody can find it by trying.

@@ -88,7 +88,9 @@ impl ApiKeyTable {
             events.subscribe(observers);
             let lookup = Arc::new(StoreLookup { store, prefix, clock });
             let introspector = Introspector::for_application(events, LookupCode::KeyStore, lookup, keys.store_limits);
-            introspector.map(Arc::new).ok_or_else(|| error("this machine has no source of randomness".to_owned()))
+            introspector
+                .map(Arc::new)
+                .ok_or_else(|| error("this machine does not have a source of randomness".to_owned()))
         });
         let store = store.transpose()?;
         let table = Self {

@@ -90,7 +90,7 @@ impl AuthInfo {
         self.claims.kind()
     }
 
-    /// The name of the API key that the caller presented, for logs and statistics. `None` for other credentials. Who calls is the
+    /// The name of the API key that the caller presented, for logs and statistics. `None` for other credentials. The caller is the
     /// [`subject`](Self::subject), which several keys may share.
     #[must_use]
     pub fn api_key_name(&self) -> Option<&str> {

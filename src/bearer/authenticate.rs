@@ -83,7 +83,7 @@ impl BearerAuthLayer {
     /// Unlike the layer, the function
     /// - does not answer requests for the metadata document: route them to
     ///   [`metadata_service`](crate::ResourceServer::metadata_service),
-    /// - rejects a CORS preflight, because it has no access token: answer preflights before,
+    /// - rejects a CORS preflight, because it does not have an access token: answer preflights before,
     /// - does not call [`on_rejection`](Self::on_rejection): change the response of the [`Rejection`] instead.
     ///
     /// Dropping the future cancels the wait. A key set or an introspection result that other requests wait for is still

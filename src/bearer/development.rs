@@ -94,7 +94,7 @@ impl Development {
         Ok(Self { claims, logged_at: Mutex::new(None) })
     }
 
-    /// Checks that a request comes from this machine, and returns the identity if it has no credentials. `None` means that the
+    /// Checks that a request comes from this machine, and returns the identity if it does not have credentials. `None` means that the
     /// request is judged as by any other server.
     pub(super) fn identify(
         &self,

@@ -22,7 +22,7 @@ pub enum CredentialKind {
     /// An OAuth access token: a JWT, an introspected token, or the [`Claims`](super::Claims) of a
     /// [`TokenVerifier`](crate::verify::TokenVerifier). Its issuer and its audience were checked.
     AccessToken,
-    /// An API key of this resource server. It has no issuer and no audience.
+    /// An API key of this resource server. It does not have an issuer or an audience.
     ApiKey,
     /// Any other credential that a [`TokenVerifier`](crate::verify::TokenVerifier) of the application accepts for this
     /// resource. The verifier vouches for its audience.

@@ -95,7 +95,7 @@ impl ClientCredentials {
     /// ```
     ///
     /// # Errors
-    /// The server is not built if the file cannot be read, is empty or too large: [`BuildErrorKind::Setting`].
+    /// The server is not built if the file cannot be read, is empty or too large: [`BuildErrorKind::Setting`](crate::BuildErrorKind::Setting).
     #[must_use]
     pub fn basic_from_file(client_id: impl Into<Box<str>>, path: impl Into<PathBuf>) -> Self {
         Self::with_basic(client_id, SecretSource::file(path))
@@ -143,7 +143,7 @@ impl ClientCredentials {
     /// ```
     ///
     /// # Errors
-    /// The server is not built if the file cannot be read or does not have such a key: [`BuildErrorKind::Setting`].
+    /// The server is not built if the file cannot be read or does not have such a key: [`BuildErrorKind::Setting`](crate::BuildErrorKind::Setting).
     #[must_use]
     pub fn private_key_jwt_from_file(
         client_id: impl Into<Box<str>>,

@@ -21,7 +21,7 @@ pub(crate) trait StatusLookup: Send + Sync + 'static {
 /// The future that [`StatusLookup::look_up`] returns.
 pub(crate) type LookupFuture<'a> = Pin<Box<dyn Future<Output = Result<TokenStatus, LookupError>> + Send + 'a>>;
 
-/// Why the application's code has no status for a token.
+/// Why the application's code does not have a status for a token.
 #[derive(Debug)]
 pub(crate) struct LookupError {
     pub(crate) kind: LookupErrorKind,
@@ -30,7 +30,7 @@ pub(crate) struct LookupError {
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum LookupErrorKind {
-    /// What it needs is not available.
+    /// A service that the code needs is not available.
     Unavailable { retry_after: Option<Duration> },
     /// An operator must change something first.
     Misconfigured,

@@ -35,7 +35,7 @@ pub(super) enum Freshness {
     Now,
 }
 
-/// Why there is no secret. No variant has a part of it.
+/// Why the secret is not available. No variant has a part of it.
 #[derive(Debug, Clone, thiserror::Error)]
 pub(crate) enum SecretError {
     #[error("the function for the client secret returned no secret, or an empty one")]
@@ -46,12 +46,12 @@ pub(crate) enum SecretError {
     File { path: PathBuf, problem: Arc<FileProblem> },
 }
 
-/// Why a file has no secret.
+/// Why a file does not have a secret.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FileProblem {
     #[error("{0}")]
     NotUsable(#[from] FileError),
-    #[error("has no usable private key: {0}")]
+    #[error("does not have a usable private key: {0}")]
     NotKey(#[from] InvalidPrivateKey),
     #[error("is not read in time")]
     Interrupted,
@@ -156,7 +156,7 @@ impl SecretFile {
             Ok(secret) => return Ok(secret),
             Err(reading) => reading,
         };
-        // A task of its own, so that the result is kept even if the caller does not wait for it.
+        // A separate task, so that the result is kept even if the caller does not wait for it.
         let task = tokio::spawn(async move {
             let file = Arc::clone(&reading.0);
             let read = tokio::task::spawn_blocking(move || file.read()).await;

@@ -48,7 +48,7 @@ impl Issuer {
     ///
     /// # Errors
     /// The server is not built if the file cannot be read, is larger than [`max_key_set_size`](Self::max_key_set_size), is not a
-    /// key set, has no usable key, or has a private key: [`BuildErrorKind::Keys`].
+    /// key set, does not have a usable key, or has a private key: [`BuildErrorKind::Keys`].
     #[must_use]
     pub fn jwks_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.seed = Some(SavedKeys::File(path.into().into()));
@@ -56,7 +56,7 @@ impl Issuer {
     }
 
     /// Begins with this key set, and fetches the issuer's key set later, as [`jwks_file`](Self::jwks_file) does. Use it for a key
-    /// set from a cache of your own. It replaces `jwks_file`.
+    /// set from your own cache. It replaces `jwks_file`.
     ///
     /// `fetched_at` is when the key set was fetched from the issuer.
     ///

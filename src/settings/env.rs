@@ -20,7 +20,7 @@ impl Settings {
     /// again when it changes.
     ///
     /// Mistakes are reported by [`builder`](Self::builder), all together and with the names of their variables. Unknown variables
-    /// with the prefix are ignored, because Kubernetes adds some of its own: one log line at `warn` has their names. If your
+    /// with the prefix are ignored, because Kubernetes adds some: one log line at `warn` has their names. If your
     /// application has variables with the same prefix, name them in [`from_env_besides`](Self::from_env_besides).
     ///
     /// ```no_run

@@ -70,7 +70,7 @@ impl SettingsMistake {
         &self.path
     }
 
-    /// What is wrong, and how to repair it.
+    /// The mistake, and how to repair it.
     #[must_use]
     pub fn message(&self) -> &str {
         &self.message

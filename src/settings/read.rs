@@ -1,4 +1,4 @@
-//! Reads fields from a [`Node`], and goes on after a mistake.
+//! Reads fields from a [`Node`], and continues after a mistake.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;

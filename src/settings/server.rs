@@ -102,7 +102,7 @@ pub struct Settings {
     pub mcp: McpSettings,
     /// Accepts a resource identifier with plain http that is not a loopback address.
     pub dangerously_allow_http: bool,
-    /// What is wrong with the text that the settings were read from.
+    /// The mistake in the text that the settings were read from.
     #[cfg_attr(feature = "schema", schemars(skip))]
     pub(super) mistakes: Mistakes,
 }

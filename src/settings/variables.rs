@@ -4,7 +4,7 @@
 pub(super) struct Variable {
     /// The name after the prefix.
     pub(super) name: &'static str,
-    /// The field. `issuers.` stands for the issuers in `ISSUER`.
+    /// The field. `issuers.` means the issuers in `ISSUER`.
     pub(super) path: &'static str,
     pub(super) kind: Kind,
 }

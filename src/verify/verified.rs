@@ -129,7 +129,7 @@ impl Verified {
     }
 }
 
-/// A claim that would be read as absent, so that the token would never expire or would have no subject.
+/// A claim that would be read as absent, so that the token would never expire or would not have a subject.
 fn mistake_in(members: &Map<String, Value>) -> Option<Box<str>> {
     let is_null = |name: &&str| members.get(*name).is_some_and(Value::is_null);
     if let Some(name) = ["exp", "nbf", "iat", "sub"].into_iter().find(is_null) {

@@ -156,8 +156,8 @@ fn a_file_without_a_usable_private_key_fails_the_build() {
     let fixture = Introspected::new(OLD);
     let (other, _) = key_pair(Algorithm::EdDSA);
     for (content, problem) in [
-        ("hush", "has no usable private key: the text is not an unencrypted PKCS #8 key"),
-        (other.as_str(), "has no usable private key: the key is not for ES256"),
+        ("hush", "does not have a usable private key: the text is not an unencrypted PKCS #8 key"),
+        (other.as_str(), "does not have a usable private key: the key is not for ES256"),
         ("", "is empty"),
     ] {
         let file = SecretFile::new("bad-key", content);

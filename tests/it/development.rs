@@ -248,7 +248,7 @@ async fn an_anonymous_layer_and_a_preflight_do_not_weaken_the_checks() {
     let app = App::new(server.bearer_layer().allow_anonymous()).router();
     assert_eq!(send(&app, request(Some(LOOPBACK), "/mcp", &[])).await.body, "dev");
     assert_eq!(send(&app, request(Some(OTHER), "/mcp", &[])).await.status.as_u16(), 403);
-    // A preflight passes, and has no identity.
+    // A preflight passes, and does not have an identity.
     let preflight = [("origin", "https://evil.example"), ("access-control-request-method", "GET")];
     let mut request = request(Some(OTHER), "/mcp", &preflight);
     *request.method_mut() = Method::OPTIONS;

@@ -379,7 +379,7 @@ fn issuers_whose_tokens_are_in_different_headers_fail_at_build() {
         let message = quiet_error(builder);
         assert!(parts.iter().all(|part| message.contains(part)), "{message}");
     }
-    // A proxy that passes the token on in a header of its own choice.
+    // A proxy that passes the token on in another header.
     quiet(iap().token_from("x-assertion"));
     quiet(iap().issuer(Issuer::discover(ISSUER)).token_from("x-assertion"));
 }

@@ -230,7 +230,7 @@ fn the_table_of_the_guide_has_each_variable_and_each_variable_has_a_field() {
     let variables: BTreeSet<_> = rows.clone().map(|row| format!("MCP_{}", row[0])).collect();
     let known = fields(&Settings::json_schema());
     for row in rows {
-        assert!(known.contains(row[2]), "{} has no field {}", row[0], row[2]);
+        assert!(known.contains(row[2]), "{} does not have a field {}", row[0], row[2]);
     }
     let chapter = include_str!("../../src/guide/configuration.md");
     let section = chapter.split("# Environment variables").nth(1).unwrap().split("\n# ").next().unwrap();

@@ -35,7 +35,7 @@ const OPTIONS: &[Options] = &[
         tables: &["api_keys."],
         renamed: &[("from_file", "api_keys.file")],
         code_only: &[
-            ("new", "it has no argument"),
+            ("new", "it does not take an argument"),
             ("from_store", "it is an object of the program"),
             ("store_limits", "they are for an object of the program"),
             ("key", "the file has the keys, and is read again when it changes"),
@@ -148,7 +148,7 @@ const OPTIONS: &[Options] = &[
         file: "mcp/scopes/mcp_scopes.rs",
         tables: &["mcp."],
         renamed: &[],
-        code_only: &[("new", "it has no argument")],
+        code_only: &[("new", "it does not take an argument")],
     },
     Options {
         name: "McpLayer",

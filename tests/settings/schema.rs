@@ -79,7 +79,7 @@ fn the_ranges_are_those_of_the_code() {
                 continue;
             }
             let (least, most) = (&property["minimum"], &property["maximum"]);
-            assert!(least.is_number() && most.is_number(), "{name} has no range: {property}");
+            assert!(least.is_number() && most.is_number(), "{name} does not have a range: {property}");
             for bound in [least, most] {
                 let value = if step.is_f64() { bound.clone() } else { json!(bound.as_f64().unwrap() as i64) };
                 assert_eq!(found(value), [""; 0], "{name} {bound}");

@@ -46,7 +46,7 @@ pub(crate) struct NewKeyArguments {
     #[arg(long, value_name = "SCOPE")]
     pub(crate) scope: Vec<String>,
 
-    /// Who calls with the key: the subject of its requests. Default: the name. Several keys may have the same identity.
+    /// The caller that uses the key: the subject of its requests. Default: the name. Several keys may have the same identity.
     #[arg(long, value_name = "IDENTITY")]
     pub(crate) identity: Option<String>,
 

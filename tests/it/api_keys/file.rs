@@ -96,7 +96,8 @@ async fn a_file_without_keys_is_a_warning() {
     wait().await;
     assert_eq!(status(&keyed, &key).await, 401);
     let log = capture.take();
-    let is_warning = |(level, line): &&(Level, String)| *level == Level::WARN && line.contains("has no keys any more");
+    let is_warning =
+        |(level, line): &&(Level, String)| *level == Level::WARN && line.contains("does not have keys any more");
     assert_eq!(log.iter().filter(is_warning).count(), 1, "{log:?}");
 }
 

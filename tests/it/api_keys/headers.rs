@@ -1,4 +1,4 @@
-//! Keys in a header of their own.
+//! Keys in another header.
 
 use axum::Router;
 use axum::body::Body;

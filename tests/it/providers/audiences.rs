@@ -139,7 +139,7 @@ async fn an_introspection_response_may_contain_resource_in_place_of_aud() {
     ] {
         let claims = with(with(provider.claims(), json!({"aud": null})), members.clone());
         assert_eq!(introspected.verdict(&provider.opaque(&claims)).await, verdict, "{members}");
-        // In a JWT, `resource` has no meaning.
+        // In a JWT, `resource` is not used.
         let expected = if members["aud"] == RESOURCE { "OK" } else { "R401" };
         assert_eq!(local.verdict(&provider.sign(&claims)).await, expected, "{members}");
     }

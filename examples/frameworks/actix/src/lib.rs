@@ -30,7 +30,7 @@ pub fn routes(server: &ResourceServer) -> impl Fn(&mut web::ServiceConfig) + Clo
     }
 }
 
-/// Lets web pages of all origins call the service. It answers CORS preflights, which have no token. Wrap the whole `App`
+/// Lets web pages of all origins call the service. It answers CORS preflights, which do not have a token. Wrap the whole `App`
 /// in it, so that scripts can read the challenge of a rejected request too.
 pub fn cors() -> Cors {
     Cors::default()

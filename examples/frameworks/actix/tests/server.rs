@@ -95,7 +95,7 @@ async fn the_metadata_is_served_without_a_token() {
 async fn preflights_need_no_token_and_pages_can_read_the_challenge() {
     let fixture = running().await;
     cases::preflights_need_no_token_and_pages_can_read_the_challenge(&fixture, send).await;
-    // An `OPTIONS` request that is not a preflight has no handler.
+    // An `OPTIONS` request that is not a preflight does not have a handler.
     assert_eq!(send(cases::request(&fixture, "OPTIONS", "/notes", &[])).await.status, 405);
 }
 

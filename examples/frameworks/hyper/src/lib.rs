@@ -40,7 +40,7 @@ pub async fn serve(listener: TcpListener, server: ResourceServer) {
     }
 }
 
-/// What all connections share.
+/// The state that all connections share.
 struct App {
     /// Verifies the access token, and requires a scope.
     readers: BearerAuthLayer,

@@ -10,7 +10,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 /// The size of the connection pool.
 pub const MAX_CONNECTIONS: usize = 4;
 
-/// A table of access tokens. It has only their digests, so a copy of the database has no token that works.
+/// A table of access tokens. It has only their digests, so a copy of the database does not have a token that works.
 ///
 /// The tokens are random and long. So a plain SHA-256 is enough: nobody can guess a token, and the time of a look-up by digest
 /// does not help to find one. Passwords would need a slow hash.

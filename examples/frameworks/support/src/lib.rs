@@ -1,4 +1,4 @@
-//! What the tests of all frameworks share: an authorization server on a socket, a resource server that trusts it, a socket
+//! The parts that the tests of all frameworks share: an authorization server on a socket, a resource server that trusts it, a socket
 //! to listen on, and tokens.
 //!
 //! A test starts the server of its framework with [`Fixture::listener`] and [`Fixture::server`], and sends requests to
@@ -39,7 +39,7 @@ impl Fixture {
         fixture
     }
 
-    /// A resource server that starts while its authorization server is down, so that it has no keys.
+    /// A resource server that starts while its authorization server is down, so that it does not have keys.
     pub fn during_outage(path: &str) -> Self {
         let issuer = TestIssuer::serve().expect("a socket for the authorization server");
         issuer.stop();

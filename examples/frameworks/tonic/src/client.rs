@@ -41,7 +41,7 @@ impl Interceptor for AccessToken {
     }
 }
 
-/// What the client does about a call that failed.
+/// The step of the client after a call that failed.
 #[derive(Debug, PartialEq, Eq)]
 pub enum NextStep {
     /// Get an access token. The challenge says where (RFC 9728, section 5.1).

@@ -47,7 +47,7 @@ async fn open(url: &str, token: Option<&str>) -> Result<Socket, (StatusCode, Hea
     match tokio_tungstenite::connect_async(request.into_client_request().unwrap()).await {
         Ok((socket, _)) => Ok(socket),
         Err(Error::Http(response)) => Err((response.status(), response.headers().clone())),
-        Err(error) => panic!("the handshake has no response: {error}"),
+        Err(error) => panic!("the handshake does not have a response: {error}"),
     }
 }
 
