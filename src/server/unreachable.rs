@@ -67,7 +67,7 @@ pub(super) fn unreachable(issuer: &str, cause: Option<Arc<FetchError>>) -> Build
 fn rejected_credentials(name: &str) -> String {
     format!(
         "the issuer {name} rejects the client credentials for introspection; check the client id, the secret, and whether the \
-         client uses `ClientCredentials::basic`, `post` or `private_key_jwt`"
+         client authenticates with `client_secret_basic`, `client_secret_post` or `private_key_jwt`"
     )
 }
 

@@ -76,6 +76,15 @@ impl SettingsMistake {
         &self.message
     }
 
+    /// Whether this field is missing only because its name is wrong in `other`.
+    fn is_repaired_with(&self, other: &Self) -> bool {
+        let (table, name) = self.path.rsplit_once('.').unwrap_or(("", &self.path));
+        let (other_table, _) = other.path.rsplit_once('.').unwrap_or(("", &other.path));
+        self.message.contains(" is missing; write ")
+            && table == other_table
+            && other.message.starts_with(&format!("the field is unknown; write `{name}"))
+    }
+
     pub(super) fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
         Self { path: path.into(), message: message.into() }
     }
@@ -131,6 +140,8 @@ impl Mistakes {
         if self.found.is_empty() {
             return Ok(value);
         }
+        let unknown = self.found.clone();
+        self.found.retain(|mistake| !unknown.iter().any(|other| mistake.is_repaired_with(other)));
         for at in 0..self.found.len() {
             let variable = self.found.get(at).and_then(|mistake| self.variable(&mistake.path));
             if let (Some(mistake), Some(variable)) = (self.found.get_mut(at), variable) {

@@ -111,7 +111,15 @@ impl Reader {
 
     /// Reads all elements of a list. After a mistake in one of them, the list is left out.
     fn list<T: Read>(&mut self, value: Node, expected: &str) -> Option<Vec<T>> {
-        let Node::List(values) = value else { return self.mismatch(&value, expected) };
+        let values = match value {
+            Node::List(values) => values,
+            Node::Table(_) => {
+                let path = self.path.clone();
+                return self
+                    .wrong(format!("the value is a table; write {expected}, in TOML `[[{path}]]` before each table"));
+            }
+            value => return self.mismatch(&value, expected),
+        };
         let read: Vec<Option<T>> = values
             .into_iter()
             .enumerate()

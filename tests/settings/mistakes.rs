@@ -57,7 +57,18 @@ fn each_mistake_has_its_path_and_its_repair() {
             "required_scopes: \"mcp:tools\" is a text; write a list in brackets",
         ),
         (json!({ "required_scopes": ["a", 1] }), "required_scopes[1]: 1 is a number; write a text in quotes"),
-        (json!({ "issuers": {} }), "issuers: the value is a table; write a list in brackets"),
+        (
+            json!({ "issuers": {} }),
+            "issuers: the value is a table; write a list in brackets, in TOML `[[issuers]]` before each table",
+        ),
+        (
+            json!({ "resorce": "https://mcp.example.com/mcp" }),
+            "resorce: the field is unknown; write `resource`, or remove it",
+        ),
+        (
+            json!({ "issuers": [{ "url": ISSUER, "introspection": { "client_id": "a", "client_secrt_file": "b" } }] }),
+            "issuers[0].introspection.client_secrt_file: the field is unknown; write `client_secret_file`, or remove it",
+        ),
         (json!({ "issuers": [ISSUER] }), "issuers[0]: the value is a text; write a table"),
         (json!({ "mcp": [] }), "mcp: the value is a list; write a table"),
         (
@@ -269,7 +280,6 @@ fn all_mistakes_are_reported_together() {
             "issuers[0].jwks_uri",
             "issuers[0].max_key_set_size",
             "issuers[0].max_keys",
-            "issuers[1].introspection.client_secret",
             "issuers[1].introspection.client_secrt",
             "issuers[1].introspection.max_wait_seconds",
             "issuers[1].introspection.positive_cache_seconds",
@@ -281,8 +291,8 @@ fn all_mistakes_are_reported_together() {
         ]
     );
     let text = error.to_string();
-    assert!(text.starts_with("14 mistakes in the settings:\nallowed_origins[0]: "), "{text}");
-    assert_eq!(text.lines().count(), 15);
+    assert!(text.starts_with("13 mistakes in the settings:\nallowed_origins[0]: "), "{text}");
+    assert_eq!(text.lines().count(), 14);
     assert_eq!(format!("{error:?}"), text);
     assert!(!text.contains("hush"), "{text}");
 }
