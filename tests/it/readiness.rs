@@ -336,7 +336,7 @@ async fn rejected_credentials_are_not_ready_until_they_are_accepted() {
     assert_eq!(errors.count(), 1);
     let error = server.warm_up().await.unwrap_err();
     assert_eq!(error.kind(), BuildErrorKind::Credentials);
-    for expected in ["rejects the client credentials", "client id", "`ClientCredentials::basic`", "status 401"] {
+    for expected in ["rejects the client credentials", "client id", "`client_secret_basic`", "status 401"] {
         assert!(error.to_string().contains(expected), "{error}");
     }
     // The authorization server now has this client. Nobody sends a token.
