@@ -199,7 +199,8 @@ impl AuthInfo {
         let detail = Detail::scopes(required.iter(), self.scopes().iter());
         rejection.scopes = more;
         let (issuer, advice) = (self.issuer(), self.unread_scopes());
-        let reason = Reason { issuer, detail: Some(&detail), advice, duration, ..Reason::default() };
+        let api_key = self.api_key_name();
+        let reason = Reason { issuer, api_key, detail: Some(&detail), advice, duration, ..Reason::default() };
         rejection.logged_with(&self.guard, request, &reason)
     }
 

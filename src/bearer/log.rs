@@ -20,6 +20,8 @@ pub(crate) struct Reason<'r> {
     /// Advice that is more precise than that for the kind.
     pub(super) advice: Option<&'r str>,
     pub(super) issuer: Option<&'r str>,
+    /// The name of an API key.
+    pub(super) api_key: Option<&'r str>,
     pub(super) detail: Option<&'r Detail>,
     pub(super) error: Option<&'r VerifyError>,
     pub(super) duration: Option<Duration>,
@@ -53,6 +55,7 @@ fn emit(guard: &Guard, rejection: &Rejection, request: Option<RequestInfo<'_>>, 
         summary,
         advice: reason.advice.or(advice),
         issuer: reason.issuer,
+        api_key: reason.api_key,
         key_id: reason.error.and_then(|error| error.kid.as_deref()),
         detail: reason.detail.or_else(|| reason.error.and_then(|error| error.detail.as_deref())),
         error: source,

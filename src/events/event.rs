@@ -95,6 +95,8 @@ pub struct Rejected<'e> {
     pub issuer: Option<&'e str>,
     /// The key id (`kid`) in the header of the token, or the lookup id of an API key. Anybody can choose it.
     pub key_id: Option<&'e str>,
+    /// The name of the API key, if one was accepted and lacks a scope.
+    pub api_key: Option<&'e str>,
     /// The expected and the found value of the failed check.
     pub detail: Option<&'e Detail>,
     /// The error that is the reason. Print its sources too.

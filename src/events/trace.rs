@@ -47,7 +47,8 @@ fn request_rejected(limit: &Arc<EventLimit>, claims_omitted: bool, rejected: &Re
     let path = request.map(path);
     let request_id = request.and_then(|request| request.request_id());
     let traceparent = request.and_then(|request| request.traceparent());
-    let kid = rejected.key_id.map(|kid| display(Escaped(kid, MAX_KID)));
+    let kid = rejected.key_id.map(|kid| display(Escaped(kid, MAX_NAME)));
+    let api_key = rejected.api_key.map(|name| display(Escaped(name, MAX_NAME)));
     let values = compared.map(|detail| (detail.expected(), detail.found())).unwrap_or_default();
     let ((expected, found), (required, granted)) = match compared {
         Some(Detail::Scopes { .. }) => ((None, None), values),
@@ -58,7 +59,7 @@ fn request_rejected(limit: &Arc<EventLimit>, claims_omitted: bool, rejected: &Re
         ($level:ident) => {
             limited!(is_shown, $level, target: "mcp_bearer::rejection", kind, cause, expected, found, required, granted,
                 detail = note,
-                issuer, kid, source, method, path, request_id, traceparent, advice,
+                issuer, kid, api_key, source, method, path, request_id, traceparent, advice,
                 "{subject} rejected: {summary}")
         };
     }
@@ -192,5 +193,5 @@ fn path(request: RequestInfo<'_>) -> DisplayValue<Escaped<'_>> {
 
 /// The longest method in one event, in characters: `PROPPATCH` has 9.
 const MAX_METHOD: usize = 16;
-/// The longest key id in one event, in characters.
-const MAX_KID: usize = 64;
+/// The longest key id or name of an API key in one event, in characters.
+const MAX_NAME: usize = 64;

@@ -12,6 +12,8 @@ use mcp_bearer::{AuthInfo, Clock as _, CredentialKind, ResourceServer};
 use tower::ServiceExt as _;
 
 use super::{Keyed, with_another_secret};
+use tracing::Level;
+
 use crate::capture::Capture;
 use crate::support::{Answer, App, METADATA_URL, RESOURCE};
 
@@ -106,9 +108,17 @@ async fn scopes_of_a_key_are_checked_like_those_of_a_token() {
         .key(nobody.stored_as("nobody"));
     let keyed = Keyed::with(keys, |builder| builder.scope_implies("notes:write", ["notes:read"])).await;
     let write = App::new(keyed.server.bearer_layer().required_scopes(["notes:write"]));
-    for (key, reads, writes) in [(&reader, 200, 403), (&writer, 200, 200), (&nobody, 403, 403)] {
+    let capture = Capture::of_this_thread();
+    for (key, name, reads, writes) in
+        [(&reader, "reader", 200, 403), (&writer, "writer", 200, 200), (&nobody, "nobody", 403, 403)]
+    {
         assert_eq!(keyed.app().with_token(key.expose()).await.status, reads);
+        capture.take();
         let answer = write.with_token(key.expose()).await;
+        // The operator reads in the log which key lacks the scope.
+        let is_named =
+            |(_, line): &(Level, String)| line.contains("scope missing") && line.contains(&format!(" api_key={name} "));
+        assert_eq!(capture.take().iter().any(is_named), writes == 403);
         assert_eq!(answer.status, writes);
         if writes == 403 {
             assert!(answer.header("www-authenticate").unwrap().contains("error=\"insufficient_scope\""));
