@@ -5,8 +5,8 @@
 //! tokens with it at once, and fetches the current key set in the background.
 //!
 //! ```sh
-//! curl -fsS -o /tmp/jwks.json https://auth.example.com/jwks
-//! MCP_ISSUER=https://auth.example.com MCP_RESOURCE=https://api.example.com MCP_JWKS_FILE=/tmp/jwks.json \
+//! curl -fsS -o jwks.json https://auth.example.com/jwks
+//! MCP_ISSUER=https://auth.example.com MCP_RESOURCE=https://api.example.com MCP_JWKS_FILE=jwks.json \
 //!   cargo run --example serverless
 //! ```
 #![allow(clippy::print_stdout, reason = "the program prints for its user")]

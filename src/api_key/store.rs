@@ -35,7 +35,7 @@ use crate::introspection::{LookupError, LookupErrorKind, LookupFuture, StatusLoo
 /// let keys = ApiKeys::from_store(Rows(HashMap::new()));
 /// ```
 pub trait ApiKeyStore: Send + Sync + 'static {
-    /// Finds the key with this lookup id: the prefix, `_`, and 12 letters and digits. `None` if there is no such key: 401.
+    /// Finds the key with this lookup id: the prefix, `_`, and 12 letters and digits. `None` for an unknown id: 401.
     ///
     /// The digest and the expiry of the key are compared by the caller.
     ///

@@ -32,7 +32,7 @@ impl Issuer {
     /// A key that the issuer has withdrawn is still accepted until the fetch succeeds. While the issuer cannot be reached, that is
     /// at most for the time of [`last_known_good`](Self::last_known_good) after the start, and at most until the file has the age
     /// of [`max_seed_age`](Self::max_seed_age). The modification time of the file counts. An older file is not used, and neither is
-    /// one whose time is more than 5 minutes in the future: the log has a warning, and the server starts as if there were no file.
+    /// one whose time is more than 5 minutes in the future: the log has a warning, and the server starts as it does without a file.
     ///
     /// ```no_run
     /// use mcp_bearer::{BuildError, Issuer, ResourceServer};

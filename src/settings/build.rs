@@ -95,7 +95,8 @@ impl Settings {
     /// The settings of the server itself.
     fn server(&self, mistakes: &mut Mistakes) -> ResourceServerBuilder {
         let resource = self.resource.as_deref().unwrap_or_else(|| {
-            mistakes.add("resource", "the field is missing; write the URL of this server, as clients use it");
+            let message = "the field is missing; write the URL of this server, as clients use it";
+            mistakes.missing("resource", &["resource"], message);
             UNKNOWN
         });
         let mut builder = ResourceServer::builder(resource).scopes_supported(&self.scopes_supported);
@@ -163,7 +164,7 @@ impl ApiKeySettings {
         let mut keys = match &self.file {
             Some(file) => ApiKeys::from_file(file),
             None => {
-                mistakes.add("api_keys.file", "the file with the keys is missing; write its name");
+                mistakes.missing("api_keys.file", &["file"], "the file with the keys is missing; write its name");
                 ApiKeys::new()
             }
         };

@@ -39,7 +39,7 @@ impl IntrospectionSettings {
             Some(id) if !id.is_empty() => id,
             _ => {
                 let message = "the client id is missing; write the one that the authorization server has";
-                mistakes.add(&member(path, "client_id"), message);
+                mistakes.missing(&member(path, "client_id"), &["client_id", "bearer_token_file"], message);
                 "missing"
             }
         };
@@ -60,7 +60,7 @@ impl IntrospectionSettings {
         let secret = secret.unwrap_or_else(|| {
             if !has_secret {
                 let message = "the client secret is missing; write `client_secret_file`, or `private_key_file`";
-                mistakes.add(&member(path, "client_secret"), message);
+                mistakes.missing(&member(path, "client_secret"), &CREDENTIALS, message);
             }
             SecretText::new("missing")
         });
@@ -116,7 +116,7 @@ impl IntrospectionSettings {
         };
         let Some(algorithm) = self.private_key_algorithm else {
             let message = "the algorithm of the private key is missing; write it, such as \"ES256\"";
-            mistakes.add(&member(path, "private_key_algorithm"), message);
+            mistakes.missing(&member(path, "private_key_algorithm"), &["private_key_algorithm"], message);
             return None;
         };
         // The file is read here to find mistakes. It is read again while the server runs.
@@ -131,6 +131,9 @@ impl IntrospectionSettings {
         }
     }
 }
+
+/// The fields of which one has the credentials.
+const CREDENTIALS: [&str; 4] = ["client_secret", "client_secret_file", "private_key_file", "bearer_token_file"];
 
 type SetTime = fn(Introspection, Duration) -> Introspection;
 

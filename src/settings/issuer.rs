@@ -178,7 +178,7 @@ impl IssuerSettings {
         }
         let Some(url) = &self.url else {
             let message = "the authorization server is missing; write its issuer identifier, such as \"https://auth.example.com\"";
-            mistakes.add(&member(path, "url"), message);
+            mistakes.missing(&member(path, "url"), &["url"], message);
             return unknown();
         };
         let Some(file) = &self.fixed_jwks_file else {

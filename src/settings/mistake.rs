@@ -41,12 +41,23 @@ pub struct SettingsError {
 pub struct SettingsMistake {
     path: String,
     message: String,
+    cause: MistakeCause,
+}
+
+/// How a mistake relates to others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum MistakeCause {
+    /// One of these fields is needed.
+    Missing(&'static [&'static str]),
+    /// The field is unknown, and probably means this one.
+    Unknown(Option<String>),
+    Other,
 }
 
 impl SettingsError {
     /// The error of a part of the settings.
     pub(super) fn at(path: &str, error: BuildError) -> Self {
-        let mistakes = vec![SettingsMistake::new(path, error.to_string())];
+        let mistakes = vec![SettingsMistake::new(path, error.to_string(), MistakeCause::Other)];
         Self { mistakes, build_error: Some(Arc::new(error)) }
     }
 
@@ -78,15 +89,19 @@ impl SettingsMistake {
 
     /// Whether this field is missing only because its name is wrong in `other`.
     fn is_repaired_with(&self, other: &Self) -> bool {
-        let (table, name) = self.path.rsplit_once('.').unwrap_or(("", &self.path));
-        let (other_table, _) = other.path.rsplit_once('.').unwrap_or(("", &other.path));
-        self.message.contains(" is missing; write ")
-            && table == other_table
-            && other.message.starts_with(&format!("the field is unknown; write `{name}"))
+        let (MistakeCause::Missing(names), MistakeCause::Unknown(Some(intended))) = (&self.cause, &other.cause) else {
+            return false;
+        };
+        self.table() == other.table() && names.contains(&intended.as_str())
     }
 
-    pub(super) fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { path: path.into(), message: message.into() }
+    /// The path of the table with the field.
+    fn table(&self) -> &str {
+        self.path.rsplit_once('.').map_or("", |(table, _)| table)
+    }
+
+    fn new(path: impl Into<String>, message: impl Into<String>, cause: MistakeCause) -> Self {
+        Self { path: path.into(), message: message.into(), cause }
     }
 }
 
@@ -101,12 +116,28 @@ pub(super) struct Mistakes {
 impl Mistakes {
     /// Adds a mistake, unless it follows from one that is already known: one at the same place or around it.
     pub(super) fn add(&mut self, path: &str, message: impl Into<String>) {
+        self.add_with(path, message, MistakeCause::Other);
+    }
+
+    /// Adds a missing field, unless one of `names` is in the same table under a wrong name.
+    pub(super) fn missing(&mut self, path: &str, names: &'static [&'static str], message: &str) {
+        self.add_with(path, message, MistakeCause::Missing(names));
+    }
+
+    /// Adds an unknown field, which probably means `intended`.
+    pub(super) fn unknown(&mut self, path: &str, intended: Option<&str>) {
+        let repair = intended.map_or_else(|| "remove it".to_owned(), |field| format!("write `{field}`, or remove it"));
+        let cause = MistakeCause::Unknown(intended.map(str::to_owned));
+        self.add_with(path, format!("the field is unknown; {repair}"), cause);
+    }
+
+    fn add_with(&mut self, path: &str, message: impl Into<String>, cause: MistakeCause) {
         let is_known = self.found.iter().any(|known| {
             let inside = path.strip_prefix(known.path.as_str());
             known.path.is_empty() || inside.is_some_and(|inside| inside.is_empty() || inside.starts_with(['.', '[']))
         });
         if !is_known {
-            self.found.push(SettingsMistake::new(path, message));
+            self.found.push(SettingsMistake::new(path, message, cause));
         }
     }
 
@@ -117,7 +148,7 @@ impl Mistakes {
 
     /// Adds all of these.
     pub(super) fn extend(&mut self, others: Self) {
-        others.found.into_iter().for_each(|other| self.add(&other.path, other.message));
+        others.found.into_iter().for_each(|other| self.add_with(&other.path, other.message, other.cause));
     }
 
     /// Uses the names of variables in place of paths.
@@ -135,13 +166,13 @@ impl Mistakes {
         self.variables.get(&path).cloned()
     }
 
-    /// `value` if there is no mistake.
+    /// `value` without a mistake.
     pub(super) fn none_or<T>(mut self, value: T) -> Result<T, SettingsError> {
         if self.found.is_empty() {
             return Ok(value);
         }
-        let unknown = self.found.clone();
-        self.found.retain(|mistake| !unknown.iter().any(|other| mistake.is_repaired_with(other)));
+        let all = self.found.clone();
+        self.found.retain(|mistake| !all.iter().any(|other| mistake.is_repaired_with(other)));
         for at in 0..self.found.len() {
             let variable = self.found.get(at).and_then(|mistake| self.variable(&mistake.path));
             if let (Some(mistake), Some(variable)) = (self.found.get_mut(at), variable) {

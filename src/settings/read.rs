@@ -144,12 +144,8 @@ impl Fields {
     /// Reports the fields that are left.
     pub(super) fn finish(self, known: &[&str], reader: &mut Reader) {
         for (name, _) in self.0 {
-            let repair = match intended(&name, known) {
-                Some(field) => format!("write `{field}`, or remove it"),
-                None => "remove it".to_owned(),
-            };
             let path = member(&reader.path, &name);
-            reader.mistakes.add(&path, format!("the field is unknown; {repair}"));
+            reader.mistakes.unknown(&path, intended(&name, known));
         }
     }
 }

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use http::Request;
-use http_body_util::{BodyExt as _, Empty};
 use mcp_bearer::issuer::providers;
 use mcp_bearer::jose::JwkSet;
 use mcp_bearer::keys::{KeySetFuture, KeySource};
@@ -11,9 +9,8 @@ use mcp_bearer::testing::{TestClock, TestIssuer};
 use mcp_bearer::verify::{CheckFailure, TokenVerifier, Verified, VerifyError};
 use mcp_bearer::{BuildError, BuildErrorKind, Issuer, ResourceServer};
 use serde_json::Value;
-use tower::ServiceExt as _;
 
-use crate::support::{App, ISSUER, RESOURCE};
+use crate::support::{App, ISSUER, RESOURCE, published};
 
 const ADFS: &str = "http://adfs.corp.example/adfs/services/trust";
 
@@ -37,13 +34,6 @@ fn build(issuer: Issuer, clock: &TestClock) -> Result<ResourceServer, BuildError
     // Without a Tokio runtime, nothing is fetched in the background.
     let builder = ResourceServer::builder(RESOURCE).issuer(issuer).clock(clock.clone());
     std::thread::spawn(|| builder.build_lazy()).join().unwrap()
-}
-
-async fn published(server: &ResourceServer) -> Value {
-    let request = Request::get(server.metadata_url()).body(Empty::<bytes::Bytes>::new()).unwrap();
-    let response = server.metadata_service().oneshot(request).await.unwrap();
-    let body = response.into_body().collect().await.unwrap().to_bytes();
-    serde_json::from_slice::<Value>(&body).unwrap()["authorization_servers"].take()
 }
 
 #[tokio::test(start_paused = true)]

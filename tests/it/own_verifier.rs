@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
 
 use http::Request;
-use http_body_util::{BodyExt as _, Empty};
 use mcp_bearer::events::Event;
 use mcp_bearer::introspection::{IntrospectionState, LookupLimits};
 use mcp_bearer::testing::TestClock;
@@ -13,11 +12,10 @@ use mcp_bearer::verify::{CheckFailure, TokenVerifier, Verified, VerifyError, Ver
 use mcp_bearer::{BuildErrorKind, CredentialKind, Issuer, ResourceServer, ResourceServerBuilder};
 use serde_json::{Value, json};
 use tokio::time::Instant;
-use tower::ServiceExt as _;
 use tracing::Level;
 
 use crate::capture::Capture;
-use crate::support::{App, ISSUER, RESOURCE};
+use crate::support::{App, ISSUER, RESOURCE, published};
 
 const NAME: &str = "urn:example:sessions";
 const NOW: u64 = 1_800_000_000;
@@ -430,14 +428,6 @@ async fn opaque_tokens_are_routed_to_one_of_several_verifiers() {
         assert_eq!(app.with_token(token).await.body, body);
     }
     assert_eq!(app.with_token("unknown").await.verdict(), "R401");
-}
-
-/// `authorization_servers` of the metadata.
-async fn published(server: &ResourceServer) -> Value {
-    let request = Request::get(server.metadata_url()).body(Empty::<bytes::Bytes>::new()).unwrap();
-    let response = server.metadata_service().oneshot(request).await.unwrap();
-    let body = response.into_body().collect().await.unwrap().to_bytes();
-    serde_json::from_slice::<Value>(&body).unwrap()["authorization_servers"].take()
 }
 
 #[tokio::test(start_paused = true)]

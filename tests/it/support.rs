@@ -87,6 +87,13 @@ pub fn quiet(builder: ResourceServerBuilder) -> ResourceServer {
     std::thread::spawn(move || builder.build_lazy()).join().unwrap().unwrap()
 }
 
+/// `authorization_servers` of the metadata.
+pub async fn published(server: &ResourceServer) -> Value {
+    let request = Request::get(server.metadata_url()).body(Body::empty()).unwrap();
+    let response = server.metadata_service().oneshot(request).await.unwrap();
+    Answer::of(response).await.json()["authorization_servers"].take()
+}
+
 /// The layer with these required scopes, of which there may be none.
 pub fn requiring(server: &ResourceServer, scopes: &[&str]) -> BearerAuthLayer {
     let required: Vec<_> = scopes.iter().filter(|scope| !scope.is_empty()).collect();

@@ -69,6 +69,10 @@ fn each_mistake_has_its_path_and_its_repair() {
             json!({ "issuers": [{ "url": ISSUER, "introspection": { "client_id": "a", "client_secrt_file": "b" } }] }),
             "issuers[0].introspection.client_secrt_file: the field is unknown; write `client_secret_file`, or remove it",
         ),
+        (
+            json!({ "issuers": [{ "url": ISSUER, "introspection": { "bearer_token_fil": "b" } }] }),
+            "issuers[0].introspection.bearer_token_fil: the field is unknown; write `bearer_token_file`, or remove it",
+        ),
         (json!({ "issuers": [ISSUER] }), "issuers[0]: the value is a text; write a table"),
         (json!({ "mcp": [] }), "mcp: the value is a list; write a table"),
         (
