@@ -7,7 +7,7 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use crate::bearer::CredentialHeaders;
-use crate::claims::{AcceptedAudiences, Claims, DEFAULT_SKEW, Policy, WithoutAudience, check};
+use crate::claims::{AcceptedAudiences, AcceptedConfirmations, Claims, DEFAULT_SKEW, Policy, WithoutAudience, check};
 use crate::failure::CheckFailure;
 use crate::http_client::AddressPolicy;
 use crate::identifier::{IssuerUrl, PlainHttp, ResourceUrl};
@@ -59,6 +59,7 @@ pub fn judge(claims: &Claims, issuer: &str, resource: &str, now: Duration) -> Re
         rfc9068_required: false,
         id_token_claims_accepted: false,
         missing_token_type_accepted: false,
+        confirmations: AcceptedConfirmations::default(),
     };
     check(claims, &policy, false, now).map_err(|error| error.failure)
 }

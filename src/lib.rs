@@ -124,6 +124,7 @@ pub mod resource;
 #[cfg(feature = "rmcp")]
 pub mod rmcp;
 mod scope;
+pub mod sender;
 pub mod server;
 #[cfg(feature = "settings")]
 pub mod settings;

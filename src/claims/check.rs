@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::registered::TokenKind;
-use super::{Claims, CredentialKind};
+use super::{Claims, Confirmation, CredentialKind};
 use crate::failure::{CheckError, CheckFailure, Detail};
 use crate::identifier::ResourceUrl;
 
@@ -19,6 +19,29 @@ pub(crate) struct Policy {
     pub(crate) id_token_claims_accepted: bool,
     /// An introspection response may lack both an audience and a `token_type`.
     pub(crate) missing_token_type_accepted: bool,
+    pub(crate) confirmations: AcceptedConfirmations,
+}
+
+/// The members of `cnf` that the server can check for each request.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct AcceptedConfirmations {
+    /// `jkt`, by a DPoP proof.
+    pub(crate) keys: bool,
+    /// `x5t#S256`, by a client certificate.
+    pub(crate) certificates: bool,
+}
+
+impl AcceptedConfirmations {
+    /// Whether each member of `cnf` can be checked.
+    const fn cover(self, confirmation: Confirmation) -> bool {
+        match confirmation {
+            Confirmation::Absent => true,
+            Confirmation::Bound(binding) => {
+                (self.keys || binding.key.is_none()) && (self.certificates || binding.certificate.is_none())
+            }
+            Confirmation::Unsupported => false,
+        }
+    }
 }
 
 /// The audiences that are accepted.
@@ -196,10 +219,13 @@ fn check_lifetime(claims: &Claims, policy: &Policy, now: Duration) -> Result<(),
 }
 
 fn check_kind(claims: &Claims, policy: &Policy, explicitly_typed: bool) -> Result<(), CheckError> {
-    let note = match claims.registered().kind {
-        TokenKind::Bearer => return Ok(()),
+    let registered = claims.registered();
+    if !policy.confirmations.cover(registered.confirmation) {
+        return Err(CheckFailure::SenderConstrained.into());
+    }
+    let note = match registered.kind {
+        TokenKind::Access => return Ok(()),
         TokenKind::LikeIdToken if explicitly_typed || policy.id_token_claims_accepted => return Ok(()),
-        TokenKind::SenderConstrained => return Err(CheckFailure::SenderConstrained.into()),
         TokenKind::LikeIdToken => "`nonce`, `at_hash` or `c_hash` is a claim of an ID token",
         TokenKind::Foreign => "`typ`, `token_use`, `token_type`, `type` or `events` names another kind of token",
     };

@@ -4,8 +4,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value, json};
 
-use super::CredentialKind;
 use super::registered::{ClaimText, Registered, first_invalid_claim};
+use super::{Confirmation, CredentialKind};
 use crate::failure::{CheckFailure, Detail};
 use crate::json;
 use crate::scope::Scopes;
@@ -135,6 +135,11 @@ impl Claims {
     /// `exp`, as the time since 1970.
     pub(crate) fn exp(&self) -> Option<Duration> {
         self.registered().expires_at
+    }
+
+    /// `cnf`: the keys that the sender must have.
+    pub(crate) fn confirmation(&self) -> Confirmation {
+        self.registered().confirmation
     }
 
     /// All claims. They are parsed with the first call.

@@ -5,13 +5,15 @@
 
 mod check;
 mod claim_set;
+mod confirmation;
 mod credential_kind;
 mod registered;
 
 pub(crate) use check::{
-    AcceptedAudiences, DEFAULT_SKEW, MAX_SKEW, Policy, WithoutAudience, check, check_before_asking,
-    check_client_audience, issuer_mismatch,
+    AcceptedAudiences, AcceptedConfirmations, DEFAULT_SKEW, MAX_SKEW, Policy, WithoutAudience, check,
+    check_before_asking, check_client_audience, issuer_mismatch,
 };
 pub use claim_set::Claims;
+pub(crate) use confirmation::{Binding, Confirmation};
 pub use credential_kind::CredentialKind;
 pub(crate) use registered::first_invalid_claim;

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Number, Value};
 use smallvec::SmallVec;
 
-use super::CredentialKind;
+use super::{Confirmation, CredentialKind};
 use crate::failure::CheckFailure;
 use crate::json::{self, Text, present};
 use crate::scope::Scopes;
@@ -24,6 +24,7 @@ pub(super) struct Registered {
     pub(super) client_id: Option<ClaimText>,
     pub(super) scopes: Scopes,
     pub(super) kind: TokenKind,
+    pub(super) confirmation: Confirmation,
     pub(super) has_token_type: bool,
     /// Whether `roles` has at least one role.
     pub(super) has_roles: bool,
@@ -39,10 +40,8 @@ pub(super) struct Registered {
 /// The kind of token that the claims show.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum TokenKind {
-    /// Nothing shows another kind than a bearer access token.
-    Bearer,
-    /// `cnf` is present, with any value.
-    SenderConstrained,
+    /// Nothing shows another kind than an access token.
+    Access,
     /// The issuer names the token an ID token, a refresh token, a logout token, or another foreign token.
     Foreign,
     /// `nonce`, `at_hash` or `c_hash` is present, as in ID tokens, and the issuer does not name the token an access token.
@@ -73,17 +72,15 @@ impl Registered {
         Ok(registered)
     }
 
-    /// Reads the claims of a credential that is not an access token. No claim is required, and only `cnf` shows a kind of token
-    /// that is not accepted.
+    /// Reads the claims of a credential that is not an access token. No claim is required, and none shows another kind of token.
     pub(super) fn from_credential(
         document: &str,
         credential: CredentialKind,
         issuer: Option<&str>,
     ) -> Result<Self, CheckFailure> {
         let stated = Stated::parse(document)?;
-        let kind = if stated.cnf.is_some() { TokenKind::SenderConstrained } else { TokenKind::Bearer };
         let issuer = issuer.map(|issuer| ClaimText::Owned(issuer.into()));
-        Ok(Self { issuer, kind, credential, ..stated.registered(document)? })
+        Ok(Self { issuer, kind: TokenKind::Access, credential, ..stated.registered(document)? })
     }
 
     /// The first claim that RFC 9068, section 2.2 requires and that is absent.
@@ -133,8 +130,8 @@ struct Stated<'d> {
     azp: Option<Claim<'d>>,
     cid: Option<Claim<'d>>,
     appid: Option<Claim<'d>>,
-    #[serde(default, deserialize_with = "present")]
-    cnf: Option<Option<IgnoredAny>>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    cnf: Option<Option<&'d RawValue>>,
     typ: Option<Text<'d>>,
     token_use: Option<Text<'d>>,
     token_type: Option<Text<'d>>,
@@ -200,6 +197,15 @@ impl<'d> Stated<'d> {
             client_id: client_id.map(|id| ClaimText::new(id, document)),
             scopes: scopes.map_or(Some(Scopes::default()), Claim::scopes).ok_or(CheckFailure::Claims)?,
             kind: self.kind(),
+            confirmation: match self.cnf {
+                // The authorization server does not say which key the token is bound to.
+                None if self.token_type.as_ref().is_some_and(|kind| kind.eq_ignore_ascii_case("dpop")) => {
+                    Confirmation::Unsupported
+                }
+                None => Confirmation::Absent,
+                Some(None) => Confirmation::Unsupported,
+                Some(Some(value)) => Confirmation::from_json(value),
+            },
             has_token_type: self.token_type.is_some(),
             has_roles: self.roles.as_ref().and_then(Claim::scopes).is_some_and(|roles| !roles.is_empty()),
             has_client_id: name(&self.client_id).is_some(),
@@ -221,14 +227,12 @@ impl<'d> Stated<'d> {
             || self.events.is_some();
         let has_id_token_claim = self.nonce.is_some() || self.at_hash.is_some() || self.c_hash.is_some();
         let is_named_access_token = is(&self.typ, &["bearer"]) == Some(true) || usage == Some(true);
-        if self.cnf.is_some() {
-            TokenKind::SenderConstrained
-        } else if is_foreign {
+        if is_foreign {
             TokenKind::Foreign
         } else if has_id_token_claim && !is_named_access_token && !self.is_b2c_access_token() {
             TokenKind::LikeIdToken
         } else {
-            TokenKind::Bearer
+            TokenKind::Access
         }
     }
 
@@ -313,7 +317,7 @@ const LAST_SECOND: u64 = 253_402_300_799;
 /// The beginning of the name of each policy of Azure AD B2C.
 const B2C_POLICY: &str = "b2c_1";
 /// The `token_type` of access tokens.
-const ACCESS_TOKEN_TYPES: [&str; 5] = ["bearer", "access_token", "access", "jwt", "at+jwt"];
+const ACCESS_TOKEN_TYPES: [&str; 6] = ["bearer", "dpop", "access_token", "access", "jwt", "at+jwt"];
 /// The `typ` in the claims of tokens that are not access tokens, as Keycloak writes it.
 const FOREIGN_TYPES: [&str; 10] = [
     "id",

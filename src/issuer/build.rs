@@ -7,7 +7,7 @@ use url::Url;
 
 use super::Issuer;
 use super::config::{Introspected, Source};
-use crate::claims::{AcceptedAudiences, Policy};
+use crate::claims::{AcceptedAudiences, AcceptedConfirmations, Policy};
 use crate::clock::Clock;
 use crate::discovery::{
     AuthorizationServerMetadata, Discovery, DiscoveryMethod, EndpointSource, EndpointUrl, MetadataSource,
@@ -60,6 +60,7 @@ impl Issuer {
             rfc9068_required: self.at_jwt_required,
             id_token_claims_accepted: self.id_token_claims_accepted,
             missing_token_type_accepted: self.missing_token_type_accepted,
+            confirmations: AcceptedConfirmations::default(),
         };
         Ok(IssuerVerifier {
             issuer: self.url.clone(),

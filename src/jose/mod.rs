@@ -4,6 +4,7 @@ mod jwk;
 mod jwk_set;
 mod jws;
 mod private_key;
+mod thumbprint;
 
 pub use crate::crypto::{Algorithm, AllowedAlgorithms, UnknownAlgorithm};
 pub use jwk::{UnusableKey, VerificationKey};
@@ -11,3 +12,4 @@ pub(crate) use jwk_set::{DEFAULT_MAX_KEYS, Selection, UnusableEntry};
 pub use jwk_set::{InvalidJwkSet, JwkSet, PublishedKey};
 pub(crate) use jws::{Compact, DEFAULT_MAX_TOKEN, Header, KeyName, MAX_TOKEN};
 pub use private_key::{InvalidPrivateKey, PrivateKey};
+pub use thumbprint::Thumbprint;

@@ -32,6 +32,7 @@ const ORDER: &[&str] = &[
     "jose",
     "claims",
     "token_cache",
+    "sender",
     // rank 2: the outside world
     "file",
     "http_client",

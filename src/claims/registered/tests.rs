@@ -1,4 +1,4 @@
-use super::super::{AcceptedAudiences, Claims, DEFAULT_SKEW, Policy, WithoutAudience, check};
+use super::super::{AcceptedAudiences, AcceptedConfirmations, Claims, DEFAULT_SKEW, Policy, WithoutAudience, check};
 use super::*;
 use crate::identifier::ResourceUrl;
 
@@ -15,6 +15,7 @@ fn policy() -> Policy {
         rfc9068_required: false,
         id_token_claims_accepted: false,
         missing_token_type_accepted: false,
+        confirmations: AcceptedConfirmations::default(),
     }
 }
 

@@ -1,0 +1,67 @@
+use std::fmt;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+
+use super::jws::decode;
+
+/// The SHA-256 thumbprint of a public key (RFC 7638) or of a certificate (RFC 8705, section 3.1).
+///
+/// `Display` writes base64url without padding, as the members `jkt` and `x5t#S256` of the claim `cnf` have it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Thumbprint([u8; 32]);
+
+impl Thumbprint {
+    /// A thumbprint of these bytes, which are the result of SHA-256.
+    #[must_use]
+    pub const fn from_bytes(digest: [u8; 32]) -> Self {
+        Self(digest)
+    }
+
+    /// Reads 43 characters of base64url without padding. `None` for any other text: padding, hexadecimal, another length.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        decode(text).ok()?.try_into().ok().map(Self)
+    }
+
+    /// The bytes of the digest.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Display for Thumbprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&BASE64_URL_SAFE_NO_PAD.encode(self.0))
+    }
+}
+
+impl fmt::Debug for Thumbprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Thumbprint({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_base64url_of_32_bytes_is_a_thumbprint() {
+        let text = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I";
+        assert_eq!(Thumbprint::parse(text).unwrap().to_string(), text);
+        for wrong in [
+            "",
+            "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I=",
+            "0ZcOCORZNYy+DWpqq30jZyJGHTN0d2HglBV3uiguA4I",
+            " 0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I",
+            // The last character has bits that are left over.
+            "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4J",
+            "2jmj7l5rSw0yVb_vlWAYkK_YBwk",
+            "d1970e08e459358cbe0d6a6aab7d236722461d33747761e0941577ba282e0382",
+        ] {
+            assert_eq!(Thumbprint::parse(wrong), None, "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! Sender-constrained access tokens: DPoP proofs (RFC 9449) and client certificates (RFC 8705).
+
+mod constraint;
+mod failure;
+
+pub use constraint::SenderConstraint;
+pub(crate) use failure::ProofError;
+pub use failure::ProofFailure;
