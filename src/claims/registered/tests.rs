@@ -94,7 +94,7 @@ fn claims_are_checked_in_order() {
         (&[("token_use", r#""id""#)], Err(TokenType)),
         (&[("token_use", r#""access""#)], Ok(())),
         (&[("token_type", r#""refresh_token""#)], Err(TokenType)),
-        (&[("token_type", r#""DPoP""#)], Err(TokenType)),
+        (&[("token_type", r#""DPoP""#)], Err(SenderConstrained)),
         (&[("type", r#""refresh_token""#)], Err(TokenType)),
         (&[("events", "{}")], Err(TokenType)),
         (&[("nonce", r#""n""#)], Err(TokenType)),

@@ -241,7 +241,7 @@ async fn active_responses_are_checked_like_jwts() {
         (json!({ "token_type": "access_token" }), None),
         (json!({ "token_type": "refresh_token" }), Some(F::TokenType)),
         (json!({ "token_type": "Refresh_Token" }), Some(F::TokenType)),
-        (json!({ "token_type": "DPoP" }), Some(F::TokenType)),
+        (json!({ "token_type": "DPoP" }), Some(F::SenderConstrained)),
         (json!({ "token_use": "id" }), Some(F::TokenType)),
         (json!({ "typ": "Refresh" }), Some(F::TokenType)),
         (json!({ "type": "refresh_token" }), Some(F::TokenType)),
