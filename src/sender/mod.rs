@@ -1,8 +1,10 @@
 //! Sender-constrained access tokens: DPoP proofs (RFC 9449) and client certificates (RFC 8705).
 
 mod constraint;
+mod dpop;
 mod failure;
 
 pub use constraint::SenderConstraint;
+pub(crate) use dpop::Proof;
 pub(crate) use failure::ProofError;
 pub use failure::ProofFailure;
