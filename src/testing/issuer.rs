@@ -148,8 +148,8 @@ impl TestIssuer {
     /// The current response of the introspection endpoint for a token (RFC 7662, section 2.2).
     ///
     /// Until their `exp`, opaque tokens of this issuer and tokens signed with a published key are active: the response is
-    /// `{"active": true, "token_type": "Bearer"}` and all claims. A claim `token_type` replaces `Bearer`. The response for
-    /// any other token is `{"active": false}`.
+    /// `{"active": true, "token_type": "Bearer"}` and all claims. For a token that is bound to a key, `token_type` is `DPoP`
+    /// (RFC 9449, section 6.2). A claim `token_type` replaces both. The response for any other token is `{"active": false}`.
     #[must_use]
     pub fn introspect(&self, token: &str) -> Value {
         self.state.introspect(&self.state.lock(), token)

@@ -56,6 +56,27 @@
 //! issuer.introspection_answer("token", json!({ "active": "yes" }));
 //! ```
 //!
+//! # DPoP
+//!
+//! [`TestDpopKey`] is the key pair of a client. It signs proofs (RFC 9449), each part of which can be made invalid, and
+//! [`TestToken::bound_to`] binds a token to it. [`TestClient`] sends requests with a bound token and a proof.
+//!
+//! ```
+//! use std::time::Duration;
+//! use mcp_bearer::testing::TestIssuer;
+//!
+//! const RESOURCE: &str = "https://mcp.example.com/mcp";
+//!
+//! let issuer = TestIssuer::new("https://auth.example.com");
+//! let key = issuer.dpop_key();
+//! let token = issuer.token().audience(RESOURCE).bound_to(&key).sign();
+//!
+//! // A valid proof, one that is too old, and one for another URL.
+//! let valid = key.proof("POST", RESOURCE).access_token(&token).sign();
+//! let old = key.proof("POST", RESOURCE).access_token(&token).issued_ago(Duration::from_secs(600)).sign();
+//! let elsewhere = key.proof("POST", "https://other.example.com/mcp").access_token(&token).sign();
+//! ```
+//!
 //! # Only for tests
 //!
 //! Do not use this module in a production server. The keys live as long as the process, and everybody who can call the issuer
@@ -66,6 +87,7 @@ mod builder;
 mod client;
 mod clock;
 mod documents;
+mod dpop;
 mod fault;
 mod http_client;
 mod introspection;
@@ -81,6 +103,7 @@ mod tokens;
 pub use builder::TestIssuerBuilder;
 pub use clock::TestClock;
 pub use documents::{Documents, Endpoint};
+pub use dpop::{TestClient, TestDpopKey, TestProof};
 pub use fault::Fault;
 pub use http_client::TestHttpClient;
 pub use issuer::TestIssuer;

@@ -2,6 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::rand::{self, SystemRandom};
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
@@ -60,6 +61,13 @@ impl TestSigningKey {
         }
     }
 
+    /// Signs a header and a payload: the JWS compact serialization (RFC 7515, section 7.1).
+    pub(super) fn sign_compact(&self, header: &[u8], payload: &[u8]) -> String {
+        let signed = format!("{}.{}", base64url(header), base64url(payload));
+        let signature = base64url(&self.sign(signed.as_bytes()));
+        format!("{signed}.{signature}")
+    }
+
     /// Whether this key made this signature.
     pub(super) fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
         let public_key = match &self.pair {
@@ -70,29 +78,34 @@ impl TestSigningKey {
         UnparsedPublicKey::new(verification(self.algorithm), public_key).verify(message, signature).is_ok()
     }
 
-    /// The public key (RFC 7518, section 6; RFC 8037, section 2).
+    /// The public key as an entry of a key set.
     pub(super) fn public_jwk(&self, kid: &str) -> Value {
-        let mut jwk = match &self.pair {
-            Pair::Rsa(lent) => {
-                let (modulus, exponent) = rsa_numbers(lent.pair().public_key().as_ref()).unwrap_or_default();
-                json!({ "kty": "RSA", "n": base64url(modulus), "e": base64url(exponent) })
-            }
-            Pair::Ecdsa(pair) => {
-                // 0x04, x, y (SEC 1, section 2.3.3).
-                let point = pair.public_key().as_ref().split_first().map(|(_, point)| point).unwrap_or_default();
-                let (x, y) = point.split_at_checked(point.len() / 2).unwrap_or_default();
-                json!({ "kty": "EC", "crv": curve(self.algorithm), "x": base64url(x), "y": base64url(y) })
-            }
-            Pair::Ed25519(pair) => {
-                json!({ "kty": "OKP", "crv": curve(self.algorithm), "x": base64url(pair.public_key().as_ref()) })
-            }
-        };
+        let mut jwk = self.public_key();
         if let Some(members) = jwk.as_object_mut() {
             members.insert("kid".into(), kid.into());
             members.insert("use".into(), "sig".into());
             members.insert("alg".into(), self.algorithm.name().into());
         }
         jwk
+    }
+
+    /// The required members of the public key (RFC 7518, section 6; RFC 8037, section 2), in the order of RFC 7638, section 3.
+    pub(super) fn public_key(&self) -> Value {
+        match &self.pair {
+            Pair::Rsa(lent) => {
+                let (modulus, exponent) = rsa_numbers(lent.pair().public_key().as_ref()).unwrap_or_default();
+                json!({ "e": base64url(exponent), "kty": "RSA", "n": base64url(modulus) })
+            }
+            Pair::Ecdsa(pair) => {
+                // 0x04, x, y (SEC 1, section 2.3.3).
+                let point = pair.public_key().as_ref().split_first().map(|(_, point)| point).unwrap_or_default();
+                let (x, y) = point.split_at_checked(point.len() / 2).unwrap_or_default();
+                json!({ "crv": curve(self.algorithm), "kty": "EC", "x": base64url(x), "y": base64url(y) })
+            }
+            Pair::Ed25519(pair) => {
+                json!({ "crv": curve(self.algorithm), "kty": "OKP", "x": base64url(pair.public_key().as_ref()) })
+            }
+        }
     }
 }
 
@@ -142,6 +155,13 @@ pub(super) fn random_text() -> String {
     let mut bytes = [0; 32];
     rand::fill(&mut bytes).expect("the machine has randomness");
     base64url(&bytes)
+}
+
+/// The SHA-256 digest of a text.
+pub(super) fn sha256(text: &str) -> [u8; 32] {
+    let mut bytes = [0; 32];
+    bytes.copy_from_slice(digest(&SHA256, text.as_bytes()).as_ref());
+    bytes
 }
 
 const fn curve(algorithm: Algorithm) -> &'static str {

@@ -2,15 +2,13 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
+use super::dpop::TestDpopKey;
 use super::issuer::TestIssuer;
-use super::signing_key::TestSigningKey;
 use crate::bearer::{AuthInfo, Guard};
 use crate::claims::Claims;
-use crate::jose::Algorithm;
+use crate::jose::{Algorithm, Thumbprint};
 
 /// A token before it is signed.
 ///
@@ -54,7 +52,7 @@ impl TestIssuer {
     #[must_use]
     #[track_caller]
     pub fn sign_raw(&self, kid: &str, header: impl AsRef<[u8]>, payload: impl AsRef<[u8]>) -> String {
-        compact(&self.key(kid), header.as_ref(), payload.as_ref())
+        self.key(kid).sign_compact(header.as_ref(), payload.as_ref())
     }
 }
 
@@ -119,6 +117,48 @@ impl<'a> TestToken<'a> {
         self.claim("iat", issued).claim("exp", expired)
     }
 
+    /// Binds the token to the key of DPoP proofs: sets `cnf` with the member `jkt` (RFC 9449, section 6.1).
+    ///
+    /// ```
+    /// use mcp_bearer::testing::TestIssuer;
+    ///
+    /// let issuer = TestIssuer::new("https://auth.example.com");
+    /// let key = issuer.dpop_key();
+    /// let token = issuer.token().audience("https://mcp.example.com/mcp").bound_to(&key).opaque();
+    /// let answer = issuer.introspect(&token);
+    /// assert_eq!(answer["token_type"], "DPoP");
+    /// assert_eq!(answer["cnf"]["jkt"], key.thumbprint().to_string());
+    /// ```
+    pub fn bound_to(self, key: &TestDpopKey) -> Self {
+        self.confirmed_by("jkt", key.thumbprint())
+    }
+
+    /// Binds the token to a client certificate: sets `cnf` with the member `x5t#S256` (RFC 8705, section 3.1). The thumbprint
+    /// is the SHA-256 digest of the certificate in DER.
+    ///
+    /// ```
+    /// use mcp_bearer::jose::Thumbprint;
+    /// use mcp_bearer::testing::TestIssuer;
+    ///
+    /// let issuer = TestIssuer::new("https://auth.example.com");
+    /// let certificate = Thumbprint::from_bytes([7; 32]);
+    /// let token = issuer.token().audience("https://mcp.example.com/mcp").bound_to_certificate(certificate).sign();
+    /// assert_eq!(issuer.introspect(&token)["cnf"]["x5t#S256"], certificate.to_string());
+    /// ```
+    pub fn bound_to_certificate(self, thumbprint: Thumbprint) -> Self {
+        self.confirmed_by("x5t#S256", thumbprint)
+    }
+
+    /// Adds a member to `cnf` (RFC 7800, section 3.1).
+    fn confirmed_by(mut self, member: &str, thumbprint: Thumbprint) -> Self {
+        let mut members = match self.claims.remove("cnf") {
+            Some(Value::Object(members)) => members,
+            _ => Map::new(),
+        };
+        members.insert(member.to_owned(), thumbprint.to_string().into());
+        self.claim("cnf", members)
+    }
+
     /// Sets a claim to any value.
     pub fn claim(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.claims.insert(name.to_owned(), value.into());
@@ -176,7 +216,7 @@ impl<'a> TestToken<'a> {
             }
         }
         let (header, payload) = (Value::Object(self.header).to_string(), Value::Object(self.claims).to_string());
-        compact(&key, header.as_bytes(), payload.as_bytes())
+        key.sign_compact(header.as_bytes(), payload.as_bytes())
     }
 
     /// The [`AuthInfo`] that a handler gets for this token, to test the handler without a request.
@@ -218,13 +258,6 @@ impl<'a> TestToken<'a> {
     pub fn opaque(self) -> String {
         self.issuer.register(self.claims)
     }
-}
-
-/// The JWS compact serialisation (RFC 7515, section 7.1).
-pub(super) fn compact(key: &TestSigningKey, header: &[u8], payload: &[u8]) -> String {
-    let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(payload));
-    let signature = URL_SAFE_NO_PAD.encode(key.sign(signed.as_bytes()));
-    format!("{signed}.{signature}")
 }
 
 impl fmt::Debug for TestToken<'_> {

@@ -54,7 +54,9 @@ impl Tokens {
         let claims = claims.filter(|claims| !is_expired(claims, now));
         answer.insert("active".into(), claims.is_some().into());
         if let Some(claims) = claims {
-            answer.insert("token_type".into(), "Bearer".into());
+            // A token that is bound to the key of a proof has its own type (RFC 9449, section 6.2).
+            let is_bound = claims.get("cnf").is_some_and(|binding| binding.get("jkt").is_some());
+            answer.insert("token_type".into(), if is_bound { "DPoP" } else { "Bearer" }.into());
             answer.extend(claims);
         }
         Value::Object(answer)
