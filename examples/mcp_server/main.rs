@@ -72,6 +72,7 @@ async fn start_development(example: &Example, resource: &str) -> Result<Authoriz
         resource: resource.to_owned(),
         default_scopes: example.server.required_scopes.clone(),
         scopes: example.all_scopes(),
+        supports_dpop: false,
     };
     let started = match example.development_is_opaque {
         true => AuthorizationServer::start_opaque(configuration).await,

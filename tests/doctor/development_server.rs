@@ -17,6 +17,7 @@ async fn behind_the_development_server() -> (Deployment, AuthorizationServer) {
         resource: deployment.given_resource.clone(),
         default_scopes: vec!["mcp:tools".to_owned()],
         scopes: vec!["mcp:tools".to_owned()],
+        supports_dpop: false,
     };
     let server = AuthorizationServer::start(configuration).await.unwrap();
     deployment.given_issuer = server.url().to_owned();

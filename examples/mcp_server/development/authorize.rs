@@ -23,6 +23,8 @@ pub(crate) struct Consent {
     client_id: String,
     scopes: Vec<String>,
     code_challenge: String,
+    // The thumbprint in the parameter `dpop_jkt` (RFC 9449, section 10).
+    key: Option<String>,
     // The value from the request. The token endpoint compares it with the value of the token request.
     redirect_uri: Option<String>,
     answer_to: Return,
@@ -44,10 +46,10 @@ pub(crate) async fn ask(State(server): State<Arc<Shared>>, RawQuery(query): RawQ
         Err(error) => return page::error(&error.description),
     };
     match server.read_request(&parameters, &client) {
-        Ok((scopes, code_challenge)) => {
+        Ok((scopes, code_challenge, key)) => {
             let (shown, host) = (scopes.clone(), page::host_of(&answer_to.redirect_uri));
             let redirect_uri = parameters.all("redirect_uri").next().map(str::to_owned);
-            let consent = Consent { client_id: client.id(), scopes, code_challenge, redirect_uri, answer_to };
+            let consent = Consent { client_id: client.id(), scopes, code_challenge, key, redirect_uri, answer_to };
             let request = server.consents.keep(consent);
             page::consent(&client.name, &host, &server.resource, &shown, &request)
         }
@@ -64,14 +66,14 @@ pub(crate) async fn decide(State(server): State<Arc<Shared>>, headers: HeaderMap
     }
     let form = Parameters::parse(&body);
     let consent = form.required("request").ok().and_then(|request| server.consents.take(request));
-    let Some(Consent { client_id, scopes, code_challenge, redirect_uri, answer_to }) = consent else {
+    let Some(Consent { client_id, scopes, code_challenge, key, redirect_uri, answer_to }) = consent else {
         return page::error("This request was already decided, or has expired. Start again in your client.");
     };
     if form.required("decision").ok() != Some("approve") {
         return server
             .redirect(&answer_to, &[("error", "access_denied"), ("error_description", "alice denied the request")]);
     }
-    let grant = Grant { client_id, scopes, login: secret::random() };
+    let grant = Grant { client_id, scopes, key, login: secret::random() };
     let code = server.codes.keep(IssuedCode { grant, redirect_uri, code_challenge });
     server.redirect(&answer_to, &[("code", &code)])
 }
@@ -90,8 +92,12 @@ fn identify(parameters: &Parameters) -> Result<(Client, Return), OAuthError> {
 }
 
 impl Shared {
-    /// Returns the scopes and the code challenge of a valid request.
-    fn read_request(&self, parameters: &Parameters, client: &Client) -> Result<(Vec<String>, String), OAuthError> {
+    /// Returns the scopes, the code challenge and the thumbprint of a valid request.
+    fn read_request(
+        &self,
+        parameters: &Parameters,
+        client: &Client,
+    ) -> Result<(Vec<String>, String, Option<String>), OAuthError> {
         parameters.optional("state")?;
         if parameters.required("response_type")? != "code" {
             return Err(OAuthError::new("unsupported_response_type", "only code is supported"));
@@ -104,7 +110,8 @@ impl Shared {
             return Err(OAuthError::new("invalid_request", "code_challenge_method must be S256"));
         }
         self.check_resources(parameters)?;
-        Ok((self.known_scopes(parameters.optional("scope")?)?, challenge.to_owned()))
+        let key = parameters.optional("dpop_jkt")?.filter(|_| self.supports_dpop).map(str::to_owned);
+        Ok((self.known_scopes(parameters.optional("scope")?)?, challenge.to_owned(), key))
     }
 
     fn redirect(&self, answer_to: &Return, outcome: &[(&str, &str)]) -> Response {

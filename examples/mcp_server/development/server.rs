@@ -10,6 +10,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use mcp_bearer::testing::{TestIssuer, TestToken};
+use serde_json::Value;
 use tokio::net::TcpListener;
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 use url::{Host, Url};
@@ -18,7 +19,7 @@ use super::authorize::{self, Consent};
 use super::secret::{self, SecretMaker};
 use super::token::{self, Grant, IssuedCode, IssuedToken};
 use super::vault::Vault;
-use super::{register, revoke};
+use super::{proof, register, revoke};
 
 /// The configuration of the development authorization server.
 pub(crate) struct Configuration {
@@ -30,6 +31,8 @@ pub(crate) struct Configuration {
     pub(crate) default_scopes: Vec<String>,
     /// The scopes that a client may request.
     pub(crate) scopes: Vec<String>,
+    /// Whether to bind tokens to the key of a DPoP proof. Otherwise, proofs are ignored.
+    pub(crate) supports_dpop: bool,
 }
 
 /// A running development authorization server.
@@ -53,6 +56,7 @@ pub(crate) struct Shared {
     pub(crate) resource: String,
     pub(crate) default_scopes: Vec<String>,
     pub(crate) scopes: Vec<String>,
+    pub(crate) supports_dpop: bool,
     pub(crate) secrets: SecretMaker,
     pub(crate) consents: Vault<Consent>,
     pub(crate) codes: Vault<IssuedCode>,
@@ -60,6 +64,8 @@ pub(crate) struct Shared {
     pub(crate) access_tokens: Vault<IssuedToken>,
     /// The logins of used codes and refresh tokens.
     pub(crate) used: Vault<String>,
+    /// The used DPoP proofs.
+    pub(crate) proofs: Vault<()>,
     address: SocketAddr,
 }
 
@@ -75,7 +81,7 @@ impl AuthorizationServer {
     }
 
     async fn start_with(configuration: Configuration, access: AccessTokens) -> io::Result<Self> {
-        let Configuration { bind, resource, default_scopes, mut scopes } = configuration;
+        let Configuration { bind, resource, default_scopes, mut scopes, supports_dpop } = configuration;
         if !bind.ip().is_loopback() {
             let what = "the development authorization server does not check passwords, so it listens on loopback only";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
@@ -84,10 +90,13 @@ impl AuthorizationServer {
         let address = listener.local_addr()?;
         scopes.push(token::OFFLINE_ACCESS.into());
         let introspection_secret = secret::random();
+        // `null` leaves the member out.
+        let dpop_algorithms = if supports_dpop { Value::from(proof::algorithm_names()) } else { Value::Null };
         let with_secret = ["client_secret_basic", "client_secret_post"];
         let issuer = TestIssuer::builder(&format!("http://{address}"))
             .introspection_client(INTROSPECTION_CLIENT, &introspection_secret)
             .metadata_member("scopes_supported", scopes.clone())
+            .metadata_member("dpop_signing_alg_values_supported", dpop_algorithms)
             .metadata_member("introspection_endpoint_auth_methods_supported", with_secret.to_vec())
             .metadata_member("revocation_endpoint_auth_methods_supported", [&["none"], &with_secret[..]].concat())
             .build();
@@ -98,12 +107,15 @@ impl AuthorizationServer {
             resource,
             default_scopes,
             scopes,
+            supports_dpop,
             secrets: SecretMaker::new(),
             consents: Vault::new(CONSENT_LIFETIME),
             codes: Vault::new(CODE_LIFETIME),
             refresh_tokens: Vault::new(REFRESH_LIFETIME),
             access_tokens: Vault::new(token::TOKEN_LIFETIME),
             used: Vault::new(REFRESH_LIFETIME),
+            // A proof is accepted this long before and after its `iat`.
+            proofs: Vault::new(proof::PROOF_LIFETIME * 2),
             address,
         });
         let app = app(&shared);
@@ -197,13 +209,14 @@ const MAX_BODY: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
 
     fn configuration() -> Configuration {
         let (bind, resource) = (SocketAddr::from(([127, 0, 0, 1], 0)), "http://127.0.0.1:9000/mcp".to_owned());
-        Configuration { bind, resource, default_scopes: vec!["a".into()], scopes: vec!["a".into(), "b".into()] }
+        let (default_scopes, scopes) = (vec!["a".into()], vec!["a".into(), "b".into()]);
+        Configuration { bind, resource, default_scopes, scopes, supports_dpop: false }
     }
 
     #[tokio::test]

@@ -8,9 +8,9 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
-use super::client::{self, Client};
+use super::client::{self, Authentication, Client};
 use super::error::OAuthError;
 use super::parameters::Parameters;
 use super::secret;
@@ -21,6 +21,8 @@ use super::server::Shared;
 pub(crate) struct Grant {
     pub(crate) client_id: String,
     pub(crate) scopes: Vec<String>,
+    /// The thumbprint of the key that the code or the refresh tokens are bound to (RFC 9449, sections 5 and 10).
+    pub(crate) key: Option<String>,
     /// The id of the login. The code and all refresh tokens of one consent have the same id.
     pub(crate) login: String,
 }
@@ -56,16 +58,29 @@ pub(crate) async fn token(
         return Err(OAuthError::new("unauthorized_client", format!("the client is not registered for {name}")));
     }
     server.check_resources(&form)?;
+    let key = server.proven_key(&headers)?;
     let answer = match kind {
-        client::Grant::AuthorizationCode => server.by_code(&client, &form)?,
-        client::Grant::RefreshToken => server.by_refresh_token(&client, &form)?,
-        client::Grant::ClientCredentials => server.by_credentials(&client, &form)?,
+        client::Grant::AuthorizationCode => server.by_code(&client, &form, key)?,
+        client::Grant::RefreshToken => server.by_refresh_token(&client, &form, key)?,
+        client::Grant::ClientCredentials => server.by_credentials(&client, &form, key)?,
     };
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(answer)).into_response())
 }
 
+impl Grant {
+    /// Requires a proof of the key that a code or a refresh token is bound to.
+    fn check_key(&self, proven: Option<&String>) -> Result<(), OAuthError> {
+        match self.key.as_ref() {
+            Some(key) if Some(key) != proven => {
+                Err(OAuthError::new("invalid_grant", "the code or refresh token is bound to another key"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 impl Shared {
-    fn by_code(&self, client: &Client, form: &Parameters) -> Result<Value, OAuthError> {
+    fn by_code(&self, client: &Client, form: &Parameters, key: Option<String>) -> Result<Value, OAuthError> {
         let code = form.required("code")?;
         // The code is removed before the checks: a code that an attacker has used is not valid any more.
         let Some(issued) = self.codes.take(code) else { return Err(self.already_used(code, "authorization code")) };
@@ -79,11 +94,16 @@ impl Shared {
                 "the code belongs to another client, redirect URI or verifier",
             ));
         }
-        Ok(self.answer(client, "alice", issued.grant.scopes.clone(), Some(issued.grant)))
+        issued.grant.check_key(key.as_ref())?;
+        Ok(self.answer(client, "alice", issued.grant.scopes.clone(), key, Some(issued.grant)))
     }
 
-    fn by_refresh_token(&self, client: &Client, form: &Parameters) -> Result<Value, OAuthError> {
+    fn by_refresh_token(&self, client: &Client, form: &Parameters, key: Option<String>) -> Result<Value, OAuthError> {
         let presented = form.required("refresh_token")?;
+        // A thief without the key does not end the login.
+        if let Some(grant) = self.refresh_tokens.peek(presented) {
+            grant.check_key(key.as_ref())?;
+        }
         let Some(grant) = self.refresh_tokens.take(presented) else {
             return Err(self.already_used(presented, "refresh token"));
         };
@@ -102,13 +122,13 @@ impl Shared {
             self.refresh_tokens.keep_under(presented, login);
             return Err(OAuthError::new("invalid_scope", format!("{not_granted} was not granted")));
         }
-        Ok(self.answer(client, "alice", scopes, Some(grant)))
+        Ok(self.answer(client, "alice", scopes, key, Some(grant)))
     }
 
-    fn by_credentials(&self, client: &Client, form: &Parameters) -> Result<Value, OAuthError> {
+    fn by_credentials(&self, client: &Client, form: &Parameters, key: Option<String>) -> Result<Value, OAuthError> {
         let scopes = self.known_scopes(form.optional("scope")?)?;
         // No user is involved: the token is for the client itself (RFC 9068, section 2.2).
-        Ok(self.answer(client, &client.id(), scopes, None))
+        Ok(self.answer(client, &client.id(), scopes, key, None))
     }
 
     /// Returns the requested scopes that the server knows, or its default scopes if the request has none.
@@ -150,19 +170,31 @@ impl Shared {
         }
     }
 
-    fn answer(&self, client: &Client, subject: &str, scopes: Vec<String>, grant: Option<Grant>) -> Value {
+    fn answer(
+        &self,
+        client: &Client,
+        subject: &str,
+        scopes: Vec<String>,
+        key: Option<String>,
+        grant: Option<Grant>,
+    ) -> Value {
         let token = self.issuer.token().audience(&self.resource).subject(subject).client_id(&client.id());
-        let token = token.scope(&for_resource(&scopes)).expires_in(TOKEN_LIFETIME);
+        let mut token = token.scope(&for_resource(&scopes)).expires_in(TOKEN_LIFETIME);
+        if let Some(key) = &key {
+            token = token.claim("cnf", json!({ "jkt": key }));
+        }
         let token = self.access_token(token);
         if let Some(Grant { login, .. }) = &grant {
             self.access_tokens.keep(IssuedToken { token: token.clone(), login: login.clone() });
         }
         let mut answer = Map::new();
         answer.insert("access_token".into(), token.into());
-        answer.insert("token_type".into(), "Bearer".into());
+        answer.insert("token_type".into(), if key.is_some() { "DPoP" } else { "Bearer" }.into());
         answer.insert("expires_in".into(), TOKEN_LIFETIME.as_secs().into());
         answer.insert("scope".into(), scopes.join(" ").into());
-        if let Some(grant) = grant.filter(|_| client.grants.contains(&client::Grant::RefreshToken)) {
+        if let Some(mut grant) = grant.filter(|_| client.grants.contains(&client::Grant::RefreshToken)) {
+            // The secret of a client protects its refresh tokens already (RFC 9449, section 5).
+            grant.key = key.filter(|_| client.authentication == Authentication::None);
             answer.insert("refresh_token".into(), self.refresh_tokens.keep(grant).into());
         }
         Value::Object(answer)
