@@ -121,6 +121,7 @@ mod origin;
 #[cfg(test)]
 mod properties;
 pub mod resource;
+pub mod revocation;
 #[cfg(feature = "rmcp")]
 pub mod rmcp;
 mod scope;
@@ -142,6 +143,7 @@ pub use identifier::{InvalidIdentifier, IssuerUrl};
 pub use issuer::Issuer;
 pub use mcp::{McpLayer, McpScopes};
 pub use origin::{OriginCheck, OriginLayer};
+pub use revocation::Revocation;
 pub use scope::{InvalidScope, Scopes};
 pub use server::{ResourceServer, ResourceServerBuilder};
 
