@@ -1,17 +1,40 @@
-// Parses a `WWW-Authenticate` value strictly (RFC 9110, section 11.6.1), because the SDKs only search it for patterns.
+// Parses `WWW-Authenticate` strictly (RFC 9110, section 11.6.1), because the SDKs only search it for patterns.
 
-const PARAMETER = /([!#$%&'*+.^_`|~0-9A-Za-z-]+)="((?:[^"\\]|\\.)*)"(?:, *|$)/y;
+const SCHEME = /([!#$%&'*+.^_`|~0-9A-Za-z-]+)(?:$| +(?=.)|, *(?=.))/y;
+const PARAMETER = /([!#$%&'*+.^_`|~0-9A-Za-z-]+)="((?:[^"\\]|\\.)*)"/y;
+/** What follows a parameter: the end, or a comma. */
+const SEPARATOR = /$|, *(?=.)/y;
 
 /** Returns the parameters of one `Bearer` challenge. Throws for everything else, including a repeated parameter. */
 export function parseChallenge(value) {
-  const scheme = 'Bearer ';
-  if (!value?.startsWith(scheme)) throw new Error(`not a Bearer challenge: ${value}`);
-  const parameters = {};
-  PARAMETER.lastIndex = scheme.length;
-  while (PARAMETER.lastIndex < value.length) {
-    const match = PARAMETER.exec(value);
-    if (!match || match[1] in parameters) throw new Error(`malformed challenge: ${value}`);
-    parameters[match[1]] = match[2].replace(/\\(.)/g, '$1');
+  const challenges = parseChallenges(value);
+  if (challenges.length !== 1 || challenges[0].scheme !== 'Bearer') throw new Error(`not one Bearer challenge: ${value}`);
+  return challenges[0].parameters;
+}
+
+/** Returns `{ scheme, parameters }` for each challenge. Throws for a malformed value. */
+export function parseChallenges(value) {
+  if (!value) throw new Error(`no challenge: ${value}`);
+  let position = 0;
+  const next = (pattern) => {
+    pattern.lastIndex = position;
+    const match = pattern.exec(value);
+    if (match) position = pattern.lastIndex;
+    return match;
+  };
+  const challenges = [];
+  while (position < value.length) {
+    const parameter = challenges.length > 0 && next(PARAMETER);
+    if (!parameter) {
+      const scheme = next(SCHEME);
+      if (!scheme) throw new Error(`malformed challenge: ${value}`);
+      challenges.push({ scheme: scheme[1], parameters: {} });
+      continue;
+    }
+    const { parameters } = challenges.at(-1);
+    const [, name, text] = parameter;
+    if (name in parameters || !next(SEPARATOR)) throw new Error(`malformed challenge: ${value}`);
+    parameters[name] = text.replace(/\\(.)/g, '$1');
   }
-  return parameters;
+  return challenges;
 }

@@ -4,7 +4,7 @@
 import { strict as assert } from 'node:assert';
 
 import { EventStream, eventData } from './event_stream.mjs';
-import { postHeaders } from './wire.mjs';
+import { mcpHeaders } from './wire.mjs';
 
 const CLIENT = { capabilities: {}, clientInfo: { name: 'real-tests', version: '1.0.0' } };
 
@@ -81,9 +81,9 @@ export class McpSession {
     return { status, headers, text: method === 'GET' && response.ok ? '' : await response.text() };
   }
 
-  #fetch(method, token, message) {
+  async #fetch(method, token, message) {
     const headers = {
-      ...postHeaders(token),
+      ...(await mcpHeaders(method, this.#url, token)),
       'mcp-protocol-version': this.#revision,
       ...(this.id !== undefined && { 'mcp-session-id': this.id }),
     };

@@ -5,7 +5,7 @@ import { strict as assert } from 'node:assert';
 import { randomUUID } from 'node:crypto';
 
 export class OAuthSession {
-  /** One `{ method, url, status, body }` for each request through `fetch`. */
+  /** One `{ method, url, status, body, headers }` for each request through `fetch`. */
   trace = [];
   /** The URL of the last authorization request. */
   authorizationUrl;
@@ -18,8 +18,13 @@ export class OAuthSession {
   #discovery;
   #grantTypes;
 
-  /** Without `refresh`, the client must log in again for a new token. */
-  constructor({ refresh = true } = {}) {
+  /**
+   * Without `refresh`, the client must log in again for a new token. With a `DpopSession` in `dpop`, SDK 2.x requests
+   * tokens that are bound to its key.
+   */
+  constructor({ refresh = true, dpop } = {}) {
+    // Without the method, SDK 2.x does not try DPoP.
+    if (dpop) this.dpop = () => dpop;
     this.#grantTypes = ['authorization_code', ...(refresh ? ['refresh_token'] : [])];
   }
 
@@ -91,7 +96,8 @@ export class OAuthSession {
 
   fetch = async (url, init = {}) => {
     const response = await fetch(url, init);
-    this.trace.push({ method: init.method ?? 'GET', url: String(url), status: response.status, body: init.body });
+    const { method = 'GET', body, headers } = init;
+    this.trace.push({ method, url: String(url), status: response.status, body, headers: new Headers(headers) });
     return response;
   };
 }

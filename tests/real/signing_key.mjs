@@ -48,6 +48,6 @@ export function accessTokenClaims(issuer, resource, changes = {}) {
   });
 }
 
-function withoutUndefined(object) {
+export function withoutUndefined(object) {
   return Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined));
 }

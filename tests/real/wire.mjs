@@ -2,7 +2,7 @@
 
 import { strict as assert } from 'node:assert';
 
-import { parseChallenge } from './challenge.mjs';
+import { parseChallenge, parseChallenges } from './challenge.mjs';
 import { eventually } from './eventually.mjs';
 
 const INITIALIZE = {
@@ -15,9 +15,12 @@ const WITHOUT_SESSIONS = '2026-07-28';
 /** The maximum value of `Retry-After`, in seconds. */
 const MAX_RETRY_AFTER = 60;
 
-/** Sends the first request of an MCP session, which is the only one without a session id. */
-export function initialize(url, token) {
-  return post(url, token, INITIALIZE);
+/**
+ * Sends the first request of an MCP session, which is the only one without a session id. Here and below, a token is a
+ * bearer token as a string, or a `BoundToken`.
+ */
+export function initialize(url, token, headers) {
+  return post(url, token, INITIALIZE, headers);
 }
 
 /** Returns the identity that the server derives from `token`. */
@@ -42,20 +45,26 @@ export function request(url, token, { method, params = {} }, revision) {
   );
 }
 
-function post(url, token, message, headers = {}) {
+async function post(url, token, message, headers = {}) {
   return send(url, {
     method: 'POST',
-    headers: { ...postHeaders(token), ...headers },
+    headers: { ...(await mcpHeaders('POST', url, token)), ...headers },
     body: JSON.stringify({ jsonrpc: '2.0', id: 1, ...message }),
   });
 }
 
-export function postHeaders(token) {
+/** The headers of an MCP request, with those of its token. */
+export async function mcpHeaders(method, url, token) {
   return {
     accept: 'application/json, text/event-stream',
     'content-type': 'application/json',
-    ...(token !== undefined && { authorization: `Bearer ${token}` }),
+    ...(await authorization(method, url, token)),
   };
+}
+
+function authorization(method, url, token) {
+  if (token === undefined) return {};
+  return typeof token === 'string' ? { authorization: `Bearer ${token}` } : token.headers(method, url);
 }
 
 export async function send(url, init) {
@@ -80,6 +89,21 @@ export function assertRejected(answer, status, expected) {
   const body = JSON.parse(answer.text);
   assert.equal(body.error, expected.error);
   if (description !== undefined) assert.equal(body.error_description, description);
+}
+
+/**
+ * Asserts a rejection with 401 and two challenges: `Bearer` first, for clients without DPoP, and `DPoP` with exactly the
+ * parameters `expected`. Returns the parameters of the first.
+ */
+export function assertDpopChallenge(answer, expected) {
+  assert.equal(answer.status, 401, describe(answer));
+  const [bearer, dpop, ...more] = parseChallenges(answer.headers.get('www-authenticate'));
+  assert.deepEqual([bearer.scheme, dpop?.scheme, more], ['Bearer', 'DPoP', []]);
+  const { error_description: _description, algs, ...parameters } = dpop.parameters;
+  assert.ok(algs.split(' ').includes('ES256'), describe(answer));
+  assert.deepEqual(parameters, expected, describe(answer));
+  assert.equal(answer.headers.get('cache-control'), 'no-store');
+  return bearer.parameters;
 }
 
 /** Asserts a 503 with `Retry-After`: the server cannot verify the token now, and does not call it invalid. */
