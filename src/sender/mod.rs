@@ -8,6 +8,7 @@ mod failure;
 pub(crate) use certificate::CertificateSource;
 pub use certificate::{ClientCertificate, ClientCertificateHeader, InvalidCertificate};
 pub use constraint::SenderConstraint;
-pub(crate) use dpop::Proof;
+pub use dpop::NonceKey;
+pub(crate) use dpop::{DEFAULT_NONCE_LIFETIME, NONCE_LIFETIMES, Nonces, Proof};
 pub(crate) use failure::ProofError;
 pub use failure::ProofFailure;

@@ -81,7 +81,14 @@ const FOREIGN_CRATES: &[(&str, &[&str])] = &[
     ("schemars::", &["settings/schema.rs"]),
     (
         "zeroize::",
-        &["api_key/key.rs", "file.rs", "introspection/credentials.rs", "introspection/secret.rs", "settings/secret.rs"],
+        &[
+            "api_key/key.rs",
+            "file.rs",
+            "introspection/credentials.rs",
+            "introspection/secret.rs",
+            "sender/dpop/nonce_key.rs",
+            "settings/secret.rs",
+        ],
     ),
     ("reqwest::", &["http_client/reqwest.rs", "http_client/mod.rs"]),
     ("axum::", &["axum.rs", "bearer/peer_addr.rs", "testing/issuer.rs", "testing/socket.rs"]),

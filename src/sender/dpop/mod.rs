@@ -1,5 +1,9 @@
 //! DPoP proofs (RFC 9449): a JWT for one request, signed by the key that the access token is bound to.
 
+mod nonce;
+mod nonce_key;
 mod proof;
 
+pub(crate) use nonce::{DEFAULT_NONCE_LIFETIME, NONCE_LIFETIMES, Nonces, REPLICA_CLOCK_DIFFERENCE};
+pub use nonce_key::NonceKey;
 pub(crate) use proof::Proof;

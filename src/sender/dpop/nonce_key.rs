@@ -1,0 +1,141 @@
+use std::fmt;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
+use zeroize::Zeroizing;
+
+use crate::error::BuildError;
+
+/// The secret key of the nonces for DPoP proofs (RFC 9449, section 8).
+///
+/// A nonce is valid on each server that has its key. Give the same key to all replicas of a server, else a client must repeat
+/// its request whenever it reaches another replica. A server without a configured key uses a random one.
+///
+/// The key signs new nonces. [`also_accepts`](Self::also_accepts) adds keys that only verify nonces, so that replicas can change
+/// their key one after the other, and no client has to repeat a request:
+///
+/// | step | first line | second line | |
+/// |---|---|---|---|
+/// | before | old key | | |
+/// | 1 | old key | new key | until all replicas have it |
+/// | 2 | new key | old key | until all replicas have it, and one lifetime of a nonce has passed |
+/// | 3 | new key | | |
+///
+/// `Debug` does not print the key. It is zeroised when the last clone is dropped.
+///
+/// ```
+/// use mcp_bearer::sender::NonceKey;
+///
+/// let (old, new) = ([7; 32], [8; 32]); // 32 random bytes each, from a secret store
+/// let key = NonceKey::new(old).also_accepts(NonceKey::new(new));
+/// assert!(!format!("{key:?}").contains('7'));
+/// ```
+#[derive(Clone)]
+pub struct NonceKey {
+    pub(super) signing: SecretBytes,
+    /// Keys that only verify.
+    pub(super) accepted: Vec<SecretBytes>,
+}
+
+/// The `Arc` allows clones without copies of the secret.
+type SecretBytes = Arc<Zeroizing<[u8; 32]>>;
+
+impl NonceKey {
+    /// A key of 32 random bytes.
+    #[must_use]
+    pub fn new(key: [u8; 32]) -> Self {
+        Self { signing: Arc::new(Zeroizing::new(key)), accepted: Vec::new() }
+    }
+
+    /// Also accepts the nonces of another key, and of the keys that it accepts. Each additional key costs one HMAC for a nonce
+    /// that is not valid.
+    #[must_use]
+    pub fn also_accepts(mut self, other: Self) -> Self {
+        self.accepted.push(other.signing);
+        self.accepted.extend(other.accepted);
+        self
+    }
+
+    /// Reads the text of a key file. It has one key per line: the first signs nonces, and all verify them. There are at most four
+    /// keys.
+    ///
+    /// A key is 32 random bytes in Base64, in base64url without padding, or in hexadecimal. `openssl rand -base64 32` makes one.
+    /// Empty lines and lines that start with `#` are ignored.
+    ///
+    /// ```
+    /// use mcp_bearer::sender::NonceKey;
+    ///
+    /// let text = "\
+    /// ## since November
+    /// mZ0bWmyzCYhYUqBy3sPqWVzDJ1cIYtnAfjuY3sNqG5U=
+    /// ## before
+    /// 4f1c2d7a90b3e86655f02a8c1d94be37aa60c5d21e9f7b4830d6c1a27be5f908
+    /// ";
+    /// let key = NonceKey::parse(text)?;
+    ///
+    /// let error = NonceKey::parse("secret").unwrap_err();
+    /// assert!(error.to_string().starts_with("line 1 is not a nonce key"));
+    /// # Ok::<(), mcp_bearer::BuildError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`BuildErrorKind::Setting`](crate::BuildErrorKind::Setting) if a line is not a key, if two lines have the same key, or if
+    /// there is no key or more than four. The message has the number of the line, and no part of a key.
+    pub fn parse(text: &str) -> Result<Self, BuildError> {
+        // Some editors write a byte order mark.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let lines = (1_usize..).zip(text.lines().map(str::trim));
+        let mut keys: Vec<(usize, SecretBytes)> = Vec::new();
+        for (number, line) in lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#')) {
+            let Some(key) = decode_key(line) else {
+                let length = line.chars().count();
+                let message = format!("line {number} is not a nonce key: it has {length} characters; {REPAIR}");
+                return Err(BuildError::setting(message));
+            };
+            if let Some((same, _)) = keys.iter().find(|(_, known)| *known == key) {
+                let message = format!("line {number} has the same nonce key as line {same}; remove one of them");
+                return Err(BuildError::setting(message));
+            }
+            if keys.len() == MAX_KEYS {
+                let message = format!(
+                    "line {number} has one nonce key more than the {MAX_KEYS} that are accepted; remove the oldest key"
+                );
+                return Err(BuildError::setting(message));
+            }
+            keys.push((number, key));
+        }
+        let mut keys = keys.into_iter().map(|(_, key)| key);
+        let Some(signing) = keys.next() else {
+            return Err(BuildError::setting(format!("there is no nonce key; {REPAIR}")));
+        };
+        Ok(Self { signing, accepted: keys.collect() })
+    }
+}
+
+impl fmt::Debug for NonceKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NonceKey").finish_non_exhaustive()
+    }
+}
+
+/// The three forms of a key have different lengths.
+fn decode_key(text: &str) -> Option<SecretBytes> {
+    let bytes = Zeroizing::new(match text.len() {
+        43 => BASE64_URL_SAFE_NO_PAD.decode(text).ok()?,
+        44 => BASE64_STANDARD.decode(text).ok()?,
+        64 => decode_hex(text)?,
+        _ => return None,
+    });
+    Some(Arc::new(Zeroizing::new(bytes.as_slice().try_into().ok()?)))
+}
+
+fn decode_hex(text: &str) -> Option<Vec<u8>> {
+    let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let (pairs, _) = text.as_bytes().as_chunks::<2>();
+    pairs.iter().map(|[high, low]| Some(digit(high)? << 4 | digit(low)?)).collect()
+}
+
+/// The current key, the next one and the previous one, and one to spare. Each key costs an HMAC for a nonce that is not valid.
+const MAX_KEYS: usize = 4;
+const REPAIR: &str = "write 32 random bytes in Base64 into a line, as of `openssl rand -base64 32`";
