@@ -84,6 +84,7 @@
 
 mod answer;
 mod builder;
+mod certificate;
 mod client;
 mod clock;
 mod documents;
@@ -101,6 +102,7 @@ mod token;
 mod tokens;
 
 pub use builder::TestIssuerBuilder;
+pub use certificate::TestCertificate;
 pub use clock::TestClock;
 pub use documents::{Documents, Endpoint};
 pub use dpop::{TestClient, TestDpopKey, TestProof};

@@ -157,10 +157,10 @@ pub(super) fn random_text() -> String {
     base64url(&bytes)
 }
 
-/// The SHA-256 digest of a text.
-pub(super) fn sha256(text: &str) -> [u8; 32] {
+/// The SHA-256 digest of a message.
+pub(super) fn sha256(message: impl AsRef<[u8]>) -> [u8; 32] {
     let mut bytes = [0; 32];
-    bytes.copy_from_slice(digest(&SHA256, text.as_bytes()).as_ref());
+    bytes.copy_from_slice(digest(&SHA256, message.as_ref()).as_ref());
     bytes
 }
 

@@ -94,6 +94,7 @@ const FOREIGN_CRATES: &[(&str, &[&str])] = &[
     ("axum::", &["axum.rs", "bearer/peer_addr.rs", "testing/issuer.rs", "testing/socket.rs"]),
     ("clap::", &["bin/mcp-bearer/command_line.rs"]),
     ("http_auth::", &["bin/mcp-bearer/challenge.rs"]),
+    ("rcgen::", &["testing/certificate.rs"]),
     ("regex::", &["mcp/scopes/uri_template.rs"]),
     ("rmcp::", &["rmcp.rs"]),
     ("::metrics::", &["events/metrics.rs"]),

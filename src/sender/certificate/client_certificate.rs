@@ -42,6 +42,12 @@ impl ClientCertificate {
         Ok(Self(Thumbprint::from_bytes(digest)))
     }
 
+    /// Takes the thumbprint, from a TLS library or a proxy that gives only the SHA-256 digest of the certificate.
+    #[must_use]
+    pub const fn from_thumbprint(thumbprint: Thumbprint) -> Self {
+        Self(thumbprint)
+    }
+
     /// The SHA-256 digest of the DER encoding, which the member `x5t#S256` of the claim `cnf` has.
     #[must_use]
     pub const fn thumbprint(&self) -> Thumbprint {
@@ -203,7 +209,7 @@ mod tests {
             ("parts in another order", certificate(&[sequence.clone(), bits.clone(), sequence.clone()])),
             ("an octet string as signature", certificate(&[sequence.clone(), sequence.clone(), der(0x04, &[0])])),
             ("a set", der(0x31, &[sequence.clone(), sequence.clone(), bits.clone()].concat())),
-            ("a certificate in a sequence", certificate(&[valid.clone()])),
+            ("a certificate in a sequence", der(0x30, &valid)),
             ("a length of indefinite form", [&with_length(&[0x80])[..], &[0, 0]].concat()),
             ("a longer form of the length", with_length(&[0x81, content])),
             ("a zero before the length", with_length(&[0x82, 0, content])),

@@ -61,7 +61,7 @@ impl TestDpopKey {
     /// [bound to](crate::testing::TestToken::bound_to) this key.
     #[must_use]
     pub fn thumbprint(&self) -> Thumbprint {
-        Thumbprint::from_bytes(sha256(&self.public_jwk().to_string()))
+        Thumbprint::from_bytes(sha256(self.public_jwk().to_string()))
     }
 
     /// The public key: the member `jwk` of its proofs.
