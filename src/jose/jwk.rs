@@ -1,12 +1,17 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
+use std::marker::PhantomData;
 
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
+use smallvec::SmallVec;
 
 use super::jws::{KeyName, decode};
 use super::{Algorithm, AllowedAlgorithms};
 use crate::crypto::{MAX_RSA_BITS, PublicKey};
+use crate::json::Text;
 
 /// A public key for checking signatures. It is imported once for each algorithm that it may be used with.
 pub struct VerificationKey {
@@ -53,18 +58,38 @@ impl VerificationKey {
         if serde_json::to_vec(jwk).map_or(true, |text| text.len() > MAX_KEY) {
             return Err(UnusableKey::Malformed);
         }
-        if PRIVATE_MEMBERS.iter().any(|member| jwk.contains_key(*member)) {
-            return Err(UnusableKey::Private);
-        }
-        text(jwk, "kid")?;
-        require_signature_use(jwk)?;
-        let imported = match text(jwk, "kty")?.ok_or(UnusableKey::Malformed)? {
-            "RSA" => import_rsa(jwk)?,
-            "EC" => import_ec(jwk)?,
-            "OKP" => import_okp(jwk)?,
-            _ => return Err(UnusableKey::Unsupported),
-        };
+        let members = KeyMembers::from_map(jwk);
+        members.require_public()?;
+        members.text("kid")?;
+        members.require_signature_use()?;
+        let imported = members.import(AllowedAlgorithms::supported(), MAX_RSA_BITS)?;
         Ok(Self { name: published_name(jwk), imported })
+    }
+
+    /// Reads the key that a signature came with (RFC 7515, section 4.1.3), for one algorithm. `kid` and certificates are
+    /// not read.
+    ///
+    /// Anybody can send such a key. So an RSA modulus has a limit of its own, and a number that begins with a zero byte
+    /// (RFC 7518, section 2 forbids it) is an error: each key then has one thumbprint.
+    pub(crate) fn from_header(
+        members: &KeyMembers<'_>,
+        algorithm: Algorithm,
+        max_rsa_bits: usize,
+    ) -> Result<Self, UnusableKey> {
+        members.require_public()?;
+        members.require_signature_use()?;
+        if members.get("key_ops").is_some_and(|operations| !operations.has("verify")) {
+            return Err(UnusableKey::NotForSignatures);
+        }
+        let imported = members.import(AllowedAlgorithms::from_iter([algorithm]), max_rsa_bits.min(MAX_RSA_BITS))?;
+        if algorithm.key_type() == "RSA" {
+            for number in ["n", "e"] {
+                if members.octets(number)?.first() == Some(&0) {
+                    return Err(UnusableKey::Encoding);
+                }
+            }
+        }
+        Ok(Self { name: KeyName::default(), imported })
     }
 
     /// The key id.
@@ -127,89 +152,195 @@ pub(super) fn published_name(jwk: &Map<String, Value>) -> KeyName<'static> {
     KeyName { kid: text("kid"), x5t_s256: text("x5t#S256"), x5t: text("x5t") }
 }
 
-/// Checks that `use` is `sig` or absent, and that `key_ops` is an array of different strings or absent (RFC 7517,
-/// sections 4.2 and 4.3).
-fn require_signature_use(jwk: &Map<String, Value>) -> Result<(), UnusableKey> {
-    if text(jwk, "use")?.is_some_and(|usage| usage != "sig") {
-        return Err(UnusableKey::Malformed);
+/// The members of a key that are not `null` (RFC 7517, section 4).
+pub(crate) struct KeyMembers<'j>(SmallVec<[(Cow<'j, str>, KeyMember<'j>); USUAL_MEMBERS]>);
+
+/// The value of a member. All members that are imported are strings, and `key_ops` is an array of strings.
+enum KeyMember<'j> {
+    Text(Cow<'j, str>),
+    Texts(Vec<Cow<'j, str>>),
+    Other,
+}
+
+impl<'j> KeyMembers<'j> {
+    fn from_map(jwk: &'j Map<String, Value>) -> Self {
+        let members = jwk.iter().filter(|(_, value)| !value.is_null());
+        Self(members.map(|(name, value)| (name.into(), KeyMember::from(value))).collect())
     }
-    let Some(operations) = jwk.get("key_ops") else { return Ok(()) };
-    let operations = operations.as_array().ok_or(UnusableKey::Malformed)?;
-    let names: Option<HashSet<&str>> = operations.iter().map(Value::as_str).collect();
-    let are_distinct = names.is_some_and(|names| names.len() == operations.len());
-    if are_distinct { Ok(()) } else { Err(UnusableKey::Malformed) }
-}
 
-fn import_rsa(jwk: &Map<String, Value>) -> Result<Vec<(Algorithm, PublicKey)>, UnusableKey> {
-    let (n, e) = (number(jwk, "n")?, number(jwk, "e")?);
-    let is_long_enough = n.len() > MIN_RSA_BYTES || (n.len() == MIN_RSA_BYTES && n.first() >= Some(&0x80));
-    let odd = |number: &[u8]| number.last().is_some_and(|byte| byte & 1 == 1);
-    let has_size = is_long_enough && n.len() <= MAX_RSA_BITS / 8 && e.len() <= MAX_EXPONENT;
-    if !has_size || !odd(&n) || !odd(&e) || e == [1] {
-        return Err(UnusableKey::Size);
+    /// A member that is a string. An error if it is anything else.
+    pub(super) fn text(&self, name: &str) -> Result<Option<&str>, UnusableKey> {
+        match self.get(name) {
+            None => Ok(None),
+            Some(KeyMember::Text(text)) => Ok(Some(text)),
+            Some(_) => Err(UnusableKey::Malformed),
+        }
     }
-    let fitting = Algorithm::ALL.into_iter().filter(|algorithm| algorithm.key_type() == "RSA");
-    import(jwk, fitting, |algorithm| PublicKey::from_rsa(algorithm, &n, &e))
-}
 
-fn import_ec(jwk: &Map<String, Value>) -> Result<Vec<(Algorithm, PublicKey)>, UnusableKey> {
-    let (algorithm, length) = match text(jwk, "crv")?.ok_or(UnusableKey::Malformed)? {
-        "P-256" => (Algorithm::ES256, 32),
-        "P-384" => (Algorithm::ES384, 48),
-        "P-521" => (Algorithm::ES512, 66),
-        _ => return Err(UnusableKey::Unsupported),
-    };
-    let (x, y) = (octets(jwk, "x")?, octets(jwk, "y")?);
-    // Each coordinate is checked (RFC 7518, section 6.2.1.2): 31 and 33 bytes would be joined to the same point.
-    if x.len() != length || y.len() != length {
-        return Err(UnusableKey::InvalidPoint);
+    fn get(&self, name: &str) -> Option<&KeyMember<'j>> {
+        self.0.iter().find(|(known, _)| known == name).map(|(_, member)| member)
     }
-    let point = [&[4], x.as_slice(), y.as_slice()].concat();
-    import(jwk, [algorithm], |algorithm| PublicKey::from_point(algorithm, &point))
-}
 
-fn import_okp(jwk: &Map<String, Value>) -> Result<Vec<(Algorithm, PublicKey)>, UnusableKey> {
-    if text(jwk, "crv")?.ok_or(UnusableKey::Malformed)? != "Ed25519" {
-        return Err(UnusableKey::Unsupported);
+    fn octets(&self, name: &str) -> Result<Vec<u8>, UnusableKey> {
+        decode(self.text(name)?.ok_or(UnusableKey::Malformed)?).map_err(|_| UnusableKey::Encoding)
     }
-    let x: [u8; 32] = octets(jwk, "x")?.try_into().map_err(|_| UnusableKey::InvalidPoint)?;
-    if has_small_order(x) {
-        return Err(UnusableKey::InvalidPoint);
+
+    /// A number without leading zeros. RFC 7518, section 2 forbids them, but some servers write one.
+    fn number(&self, name: &str) -> Result<Vec<u8>, UnusableKey> {
+        Ok(self.octets(name)?.into_iter().skip_while(|byte| *byte == 0).collect())
     }
-    import(jwk, [Algorithm::EdDSA], |algorithm| PublicKey::from_point(algorithm, &x))
-}
 
-/// Imports a key for its `alg`, which must be one of `fitting`. A key without `alg` is imported for all of them.
-fn import(
-    jwk: &Map<String, Value>,
-    fitting: impl IntoIterator<Item = Algorithm>,
-    import: impl Fn(Algorithm) -> Option<PublicKey>,
-) -> Result<Vec<(Algorithm, PublicKey)>, UnusableKey> {
-    let named = match text(jwk, "alg")? {
-        Some(name) => Some(Algorithm::from_name(name).ok_or(UnusableKey::Unsupported)?),
-        None => None,
-    };
-    let is_wanted = |algorithm: &Algorithm| algorithm.is_supported() && named.is_none_or(|named| named == *algorithm);
-    let imported = fitting.into_iter().filter(is_wanted).map(|algorithm| Some((algorithm, import(algorithm)?)));
-    let imported: Vec<_> = imported.collect::<Option<_>>().ok_or(UnusableKey::InvalidPoint)?;
-    if imported.is_empty() { Err(UnusableKey::Unsupported) } else { Ok(imported) }
-}
+    fn require_public(&self) -> Result<(), UnusableKey> {
+        let is_private = PRIVATE_MEMBERS.iter().any(|member| self.get(member).is_some());
+        if is_private { Err(UnusableKey::Private) } else { Ok(()) }
+    }
 
-fn text<'v>(jwk: &'v Map<String, Value>, name: &str) -> Result<Option<&'v str>, UnusableKey> {
-    match jwk.get(name) {
-        None => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text)),
-        Some(_) => Err(UnusableKey::Malformed),
+    /// Checks that `use` is `sig` or absent, and that `key_ops` is an array of different strings or absent (RFC 7517,
+    /// sections 4.2 and 4.3).
+    fn require_signature_use(&self) -> Result<(), UnusableKey> {
+        if self.text("use")?.is_some_and(|usage| usage != "sig") {
+            return Err(UnusableKey::Malformed);
+        }
+        match self.get("key_ops") {
+            None => Ok(()),
+            Some(KeyMember::Texts(names)) if names.iter().collect::<HashSet<_>>().len() == names.len() => Ok(()),
+            Some(_) => Err(UnusableKey::Malformed),
+        }
+    }
+
+    /// Imports the key for those of `algorithms` that fit it.
+    fn import(
+        &self,
+        algorithms: AllowedAlgorithms,
+        max_rsa_bits: usize,
+    ) -> Result<Vec<(Algorithm, PublicKey)>, UnusableKey> {
+        match self.text("kty")?.ok_or(UnusableKey::Malformed)? {
+            "RSA" => self.import_rsa(algorithms, max_rsa_bits),
+            "EC" => self.import_ec(algorithms),
+            "OKP" => self.import_okp(algorithms),
+            _ => Err(UnusableKey::Unsupported),
+        }
+    }
+
+    fn import_rsa(
+        &self,
+        algorithms: AllowedAlgorithms,
+        max_bits: usize,
+    ) -> Result<Vec<(Algorithm, PublicKey)>, UnusableKey> {
+        let (n, e) = (self.number("n")?, self.number("e")?);
+        let is_long_enough = n.len() > MIN_RSA_BYTES || (n.len() == MIN_RSA_BYTES && n.first() >= Some(&0x80));
+        let odd = |number: &[u8]| number.last().is_some_and(|byte| byte & 1 == 1);
+        let has_size = is_long_enough && n.len() <= max_bits / 8 && e.len() <= MAX_EXPONENT;
+        if !has_size || !odd(&n) || !odd(&e) || e == [1] {
+            return Err(UnusableKey::Size);
+        }
+        let fitting = algorithms.iter().filter(|algorithm| algorithm.key_type() == "RSA");
+        self.import_with(fitting, |algorithm| PublicKey::from_rsa(algorithm, &n, &e))
+    }
+
+    fn import_ec(&self, algorithms: AllowedAlgorithms) -> Result<Vec<(Algorithm, PublicKey)>, UnusableKey> {
+        let (algorithm, length) = match self.text("crv")?.ok_or(UnusableKey::Malformed)? {
+            "P-256" => (Algorithm::ES256, 32),
+            "P-384" => (Algorithm::ES384, 48),
+            "P-521" => (Algorithm::ES512, 66),
+            _ => return Err(UnusableKey::Unsupported),
+        };
+        let (x, y) = (self.octets("x")?, self.octets("y")?);
+        // Each coordinate is checked (RFC 7518, section 6.2.1.2): 31 and 33 bytes would be joined to the same point.
+        if x.len() != length || y.len() != length {
+            return Err(UnusableKey::InvalidPoint);
+        }
+        let point = [&[4], x.as_slice(), y.as_slice()].concat();
+        let fitting = algorithms.iter().filter(|known| *known == algorithm);
+        self.import_with(fitting, |algorithm| PublicKey::from_point(algorithm, &point))
+    }
+
+    fn import_okp(&self, algorithms: AllowedAlgorithms) -> Result<Vec<(Algorithm, PublicKey)>, UnusableKey> {
+        if self.text("crv")?.ok_or(UnusableKey::Malformed)? != "Ed25519" {
+            return Err(UnusableKey::Unsupported);
+        }
+        let x: [u8; 32] = self.octets("x")?.try_into().map_err(|_| UnusableKey::InvalidPoint)?;
+        if has_small_order(x) {
+            return Err(UnusableKey::InvalidPoint);
+        }
+        let fitting = algorithms.iter().filter(|algorithm| *algorithm == Algorithm::EdDSA);
+        self.import_with(fitting, |algorithm| PublicKey::from_point(algorithm, &x))
+    }
+
+    /// Imports a key for its `alg`, which must be one of `fitting`. A key without `alg` is imported for all of them.
+    fn import_with(
+        &self,
+        fitting: impl Iterator<Item = Algorithm>,
+        import: impl Fn(Algorithm) -> Option<PublicKey>,
+    ) -> Result<Vec<(Algorithm, PublicKey)>, UnusableKey> {
+        let named = match self.text("alg")? {
+            Some(name) => Some(Algorithm::from_name(name).ok_or(UnusableKey::Unsupported)?),
+            None => None,
+        };
+        let is_wanted =
+            |algorithm: &Algorithm| algorithm.is_supported() && named.is_none_or(|named| named == *algorithm);
+        let imported = fitting.filter(is_wanted).map(|algorithm| Some((algorithm, import(algorithm)?)));
+        let imported: Vec<_> = imported.collect::<Option<_>>().ok_or(UnusableKey::InvalidPoint)?;
+        if imported.is_empty() { Err(UnusableKey::Unsupported) } else { Ok(imported) }
     }
 }
 
-fn octets(jwk: &Map<String, Value>, name: &str) -> Result<Vec<u8>, UnusableKey> {
-    decode(text(jwk, name)?.ok_or(UnusableKey::Malformed)?).map_err(|_| UnusableKey::Encoding)
+impl KeyMember<'_> {
+    /// Whether the value is an array with this string.
+    fn has(&self, text: &str) -> bool {
+        matches!(self, Self::Texts(texts) if texts.iter().any(|known| known == text))
+    }
 }
 
-/// A number without leading zeros. RFC 7518, section 2 forbids them, but some servers write one.
-fn number(jwk: &Map<String, Value>, name: &str) -> Result<Vec<u8>, UnusableKey> {
-    Ok(octets(jwk, name)?.into_iter().skip_while(|byte| *byte == 0).collect())
+impl<'j> From<&'j Value> for KeyMember<'j> {
+    fn from(value: &'j Value) -> Self {
+        let texts = |values: &'j Vec<Value>| values.iter().map(|text| text.as_str().map(Cow::from)).collect();
+        match value {
+            Value::String(text) => Self::Text(text.into()),
+            Value::Array(values) => Option::map_or(texts(values), Self::Other, Self::Texts),
+            _ => Self::Other,
+        }
+    }
+}
+
+impl<'j> From<&'j RawValue> for KeyMember<'j> {
+    fn from(value: &'j RawValue) -> Self {
+        let json = value.get();
+        let read = match json.as_bytes().first() {
+            Some(b'"') => serde_json::from_str(json).map(|Text(text)| Self::Text(text)),
+            Some(b'[') => serde_json::from_str(json)
+                .map(|texts: Vec<Text<'j>>| Self::Texts(texts.into_iter().map(|Text(text)| text).collect())),
+            _ => return Self::Other,
+        };
+        read.unwrap_or(Self::Other)
+    }
+}
+
+// Not a derived type: that would read an array as a key too, and allocate for a member that is not needed.
+impl<'de: 'j, 'j> Deserialize<'de> for KeyMembers<'j> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ReadMembers(PhantomData))
+    }
+}
+
+struct ReadMembers<'j>(PhantomData<&'j str>);
+
+impl<'de: 'j, 'j> Visitor<'de> for ReadMembers<'j> {
+    type Value = KeyMembers<'j>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON Web Key")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut members = SmallVec::new();
+        while let Some((Text(name), value)) = map.next_entry::<Text<'de>, &'de RawValue>()? {
+            if value.get() != "null" {
+                members.push((name, KeyMember::from(value)));
+            }
+        }
+        Ok(KeyMembers(members))
+    }
 }
 
 /// Whether a point of Curve25519 has order 1, 2, 4 or 8, in any of its encodings. With such a key, some signature is valid
@@ -236,6 +367,8 @@ const ORDER_EIGHT: [[u8; 32]; 2] = [
     ],
 ];
 
+/// This many members are kept on the stack. A public key has three or four, and often `kid`, `use`, `alg` and `key_ops`.
+const USUAL_MEMBERS: usize = 8;
 /// Members that only a private or a symmetric key has (RFC 7518, section 6; RFC 8037, section 2).
 const PRIVATE_MEMBERS: [&str; 9] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"];
 /// The longest key, in bytes of JSON without a certificate chain. RSA with 8192 bits takes 1.5 KiB.

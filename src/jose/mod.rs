@@ -7,6 +7,7 @@ mod private_key;
 mod thumbprint;
 
 pub use crate::crypto::{Algorithm, AllowedAlgorithms, UnknownAlgorithm};
+pub(crate) use jwk::KeyMembers;
 pub use jwk::{UnusableKey, VerificationKey};
 pub(crate) use jwk_set::{DEFAULT_MAX_KEYS, Selection, UnusableEntry};
 pub use jwk_set::{InvalidJwkSet, JwkSet, PublishedKey};

@@ -3,7 +3,9 @@ use std::fmt;
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 
+use super::jwk::KeyMembers;
 use super::jws::decode;
+use crate::crypto::sha256;
 
 /// The SHA-256 thumbprint of a public key (RFC 7638) or of a certificate (RFC 8705, section 3.1).
 ///
@@ -16,6 +18,24 @@ impl Thumbprint {
     #[must_use]
     pub const fn from_bytes(digest: [u8; 32]) -> Self {
         Self(digest)
+    }
+
+    /// The thumbprint of a key (RFC 7638, section 3; RFC 8037, appendix A.3). `None` if the key has another type, or lacks a
+    /// member that its type requires.
+    ///
+    /// The key must be valid: then its members have one text only, in which no character needs an escape.
+    pub(crate) fn from_key(key: &KeyMembers<'_>) -> Option<Self> {
+        let member = |name| key.text(name).ok().flatten();
+        let json = match member("kty")? {
+            "RSA" => format!(r#"{{"e":"{}","kty":"RSA","n":"{}"}}"#, member("e")?, member("n")?),
+            "EC" => {
+                let (crv, x, y) = (member("crv")?, member("x")?, member("y")?);
+                format!(r#"{{"crv":"{crv}","kty":"EC","x":"{x}","y":"{y}"}}"#)
+            }
+            "OKP" => format!(r#"{{"crv":"{}","kty":"OKP","x":"{}"}}"#, member("crv")?, member("x")?),
+            _ => return None,
+        };
+        sha256(json.as_bytes()).map(Self)
     }
 
     /// Reads 43 characters of base64url without padding. `None` for any other text: padding, hexadecimal, another length.
