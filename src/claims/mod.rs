@@ -16,4 +16,4 @@ pub(crate) use check::{
 pub use claim_set::Claims;
 pub(crate) use confirmation::{Binding, Confirmation};
 pub use credential_kind::CredentialKind;
-pub(crate) use registered::first_invalid_claim;
+pub(crate) use registered::{NumericDate, first_invalid_claim};

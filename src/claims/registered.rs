@@ -170,7 +170,7 @@ impl<'d> From<&'d RawValue> for Claim<'d> {
 /// The time since 1970 (RFC 7519, section 2), with or without a fraction.
 #[derive(Clone, Copy, Deserialize)]
 #[serde(try_from = "Number")]
-struct NumericDate(Duration);
+pub(crate) struct NumericDate(pub(crate) Duration);
 
 impl<'d> Stated<'d> {
     fn parse(document: &'d str) -> Result<Self, CheckFailure> {

@@ -51,6 +51,20 @@ pub enum Detail {
         /// The configured `max_token_lifetime`.
         limit: Duration,
     },
+    /// The DPoP proof was made this long ago.
+    ProofAge {
+        /// The time since `iat`.
+        age: Duration,
+        /// The configured `max_age` of proofs.
+        max_age: Duration,
+    },
+    /// `iat` of the DPoP proof is in the future.
+    ProofAhead {
+        /// The time until `iat`.
+        ahead: Duration,
+        /// The configured `max_age` of proofs.
+        max_age: Duration,
+    },
     /// The API key with this name has expired.
     ExpiredKey {
         /// The name of the stored key.
@@ -126,6 +140,15 @@ impl fmt::Display for Detail {
                     limit.as_secs_f64()
                 )
             }
+            Self::ProofAge { age, max_age } => {
+                write!(f, "the proof was made {} s ago; `max_age` is {} s", age.as_secs(), max_age.as_secs_f64())
+            }
+            Self::ProofAhead { ahead, max_age } => write!(
+                f,
+                "`iat` is {} s ahead of the clock of this machine, which may be behind; `max_age` is {} s",
+                ahead.saturating_add(Duration::from_nanos(999_999_999)).as_secs(),
+                max_age.as_secs_f64()
+            ),
             Self::ExpiredKey { name, ago } => write!(f, "the key \"{name}\" expired {} s ago", ago.as_secs()),
             Self::Claim(name) => write!(f, "the claim \"{name}\" is missing or has a wrong type"),
             Self::Note(note) => f.write_str(note),

@@ -14,7 +14,7 @@ pub enum ProofFailure {
     Several,
     /// The request has a header `DPoP` and the scheme `Bearer`.
     WithBearer,
-    /// The proof is longer than 8 KiB.
+    /// The proof is longer than 8 KiB, or its header longer than 4 KiB.
     TooLong,
     /// The proof is not a JWT in compact form, or its header or its claims are not a JSON object with unique members of the
     /// right types.

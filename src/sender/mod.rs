@@ -1,4 +1,49 @@
 //! Sender-constrained access tokens: DPoP proofs (RFC 9449) and client certificates (RFC 8705).
+//!
+//! # The checks of a proof
+//!
+//! A request with a bound token has the headers `Authorization: DPoP <token>` and `DPoP: <proof>`. The proof is a JWT, which the
+//! client signs for this request with the key that the token is bound to. It is checked in this order, cheap checks first:
+//!
+//! | | check | failure | specification |
+//! |---|---|---|---|
+//! | 1 | a request with a proof has the scheme `DPoP`, and a request with this scheme has a proof | [`WithBearer`], [`Missing`] | RFC 9449, section 7 |
+//! | 2 | there is one header `DPoP` with one value | [`Several`] | RFC 9449, section 4.3, check 1 |
+//! | 3 | it has at most 8 KiB, and its encoded header at most 4 KiB | [`TooLong`] | |
+//! | 4 | it is a signed JWT in compact form; header and claims are JSON objects that repeat no name, and their members have the right types | [`Malformed`] | RFC 9449, section 4.3, checks 2 and 3; RFC 7515, section 7.1 |
+//! | 5 | `typ` is `dpop+jwt`, in any case | [`Type`] | RFC 9449, section 4.3, check 4; RFC 7515, section 4.1.9 |
+//! | 6 | `alg` is one of the accepted algorithms, all of which are asymmetric; the header has neither `crit` nor `b64`, `enc` or `zip` | [`Algorithm`], [`Malformed`] | RFC 9449, section 4.3, check 5; RFC 8725, section 3.1 |
+//! | 7 | `jwk` is one public key for `alg`: P-256, P-384, P-521, Ed25519, or RSA with 2048 to 4096 bits | [`Key`] | RFC 9449, section 4.3, check 7; RFC 7517, section 4; RFC 7518, section 6 |
+//! | 8 | `htm` is the method of the request, byte by byte | [`Method`] | RFC 9449, section 4.3, check 8; RFC 9110, section 9.1 |
+//! | 9 | `htu` is the URL of the request, without query and fragment: scheme, host and port of the configured resource, and the path of the request | [`Target`] | RFC 9449, section 4.3, check 9; RFC 3986, section 6.2 |
+//! | 10 | `iat` is less than the maximum age in the past, and not more than it in the future; `exp` is in the future, and `nbf` is not, if they are present | [`Time`] | RFC 9449, sections 4.3, check 11, and 11.1; RFC 7519, section 4.1 |
+//! | 11 | `jti` has 1 to 256 bytes | [`Id`] | RFC 9449, section 4.2 |
+//! | 12 | `ath` is the SHA-256 digest of the access token in base64url | [`TokenHash`] | RFC 9449, section 4.3, check 12 |
+//! | 13 | if the server requires nonces, `nonce` is one of its nonces, and has not expired | [`NoNonce`], [`Nonce`] | RFC 9449, section 4.3, check 10, and section 9 |
+//! | 14 | the signature is valid for `jwk` | [`Signature`] | RFC 9449, section 4.3, check 6 |
+//! | 15 | the access token is valid: see [`verify`](crate::verify) | | RFC 9449, section 7 |
+//! | 16 | the token is bound to the key of the proof | | RFC 9449, section 4.3, check 12, and section 6.1 |
+//! | 17 | no proof with this key and this `jti` was used before | [`Replayed`] | RFC 9449, section 11.1 |
+//!
+//! Checks 1 to 14 need neither a request to another server nor the store of used proofs, so a stranger can cause neither.
+//!
+//! [`WithBearer`]: ProofFailure::WithBearer
+//! [`Missing`]: ProofFailure::Missing
+//! [`Several`]: ProofFailure::Several
+//! [`TooLong`]: ProofFailure::TooLong
+//! [`Malformed`]: ProofFailure::Malformed
+//! [`Type`]: ProofFailure::Type
+//! [`Algorithm`]: ProofFailure::Algorithm
+//! [`Key`]: ProofFailure::Key
+//! [`Method`]: ProofFailure::Method
+//! [`Target`]: ProofFailure::Target
+//! [`Time`]: ProofFailure::Time
+//! [`Id`]: ProofFailure::Id
+//! [`TokenHash`]: ProofFailure::TokenHash
+//! [`NoNonce`]: ProofFailure::NoNonce
+//! [`Nonce`]: ProofFailure::Nonce
+//! [`Signature`]: ProofFailure::Signature
+//! [`Replayed`]: ProofFailure::Replayed
 
 mod certificate;
 mod constraint;
@@ -10,7 +55,10 @@ pub(crate) use certificate::CertificateSource;
 pub use certificate::{ClientCertificate, ClientCertificateHeader, InvalidCertificate};
 pub use constraint::SenderConstraint;
 pub use dpop::NonceKey;
-pub(crate) use dpop::{DEFAULT_NONCE_LIFETIME, NONCE_LIFETIMES, Nonces, Proof};
+pub(crate) use dpop::{
+    DEFAULT_NONCE_LIFETIME, NONCE_LIFETIMES, Nonces, Proof, ProofRequest, ProofRules, ProofTarget, ProxiedPath,
+    find_proof,
+};
 pub(crate) use failure::ProofError;
 pub use failure::ProofFailure;
 pub(crate) use replay::{DEFAULT_MAX_PROOFS, DEFAULT_MAX_PROOFS_PER_KEY, DynReplayStore, MemoryReplays, Replays};
