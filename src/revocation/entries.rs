@@ -101,6 +101,20 @@ impl Entries {
         self.revoked.get(digest).is_some_and(|revoked| revoked.terms.iter().any(|terms| terms.reject(issued_at, now)))
     }
 
+    /// The entries that have an effect.
+    #[cfg(any(test, feature = "redis"))]
+    pub(super) fn current(&self, now: Duration) -> Vec<RevocationEntry> {
+        let all = self.revoked.iter().flat_map(|(digest, revoked)| {
+            revoked.terms.iter().map(|terms| RevocationEntry {
+                kind: revoked.kind,
+                digest: *digest,
+                until: terms.until,
+                issued_before: terms.issued_before,
+            })
+        });
+        all.filter(|entry| now < entry.until).collect()
+    }
+
     /// Removes some of the entries whose time is over, so that no call takes long. An addition removes more than it adds.
     pub(super) fn remove_expired(&mut self, time: ListTime) {
         for _ in 0..MAX_REMOVALS {

@@ -88,6 +88,12 @@ impl RevocationList {
         self.kinds.load(Ordering::Acquire) == 0
     }
 
+    /// The entries that have an effect, for a shared store that lacks some of them.
+    #[cfg(feature = "redis")]
+    pub(crate) fn entries(&self, now: Duration) -> Vec<RevocationEntry> {
+        self.entries.read().unwrap_or_else(PoisonError::into_inner).current(now)
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.entries.read().unwrap_or_else(PoisonError::into_inner).len()
     }

@@ -28,4 +28,4 @@ pub use entry::Revocation;
 pub(crate) use entry::RevocationEntry;
 pub use error::{RevokeError, RevokeErrorKind};
 pub(crate) use list::{RevocationDigests, RevocationList, SharedListState};
-pub(crate) use shared::SharedRevocations;
+pub(crate) use shared::{SharedFuture, SharedRevocations, SharedStateError};

@@ -55,6 +55,8 @@ pub(crate) use certificate::CertificateSource;
 pub use certificate::{ClientCertificate, ClientCertificateHeader, InvalidCertificate};
 pub use constraint::SenderConstraint;
 pub use dpop::NonceKey;
+#[cfg(feature = "redis")]
+pub(crate) use dpop::REPLICA_CLOCK_DIFFERENCE;
 pub(crate) use dpop::{
     DEFAULT_NONCE_LIFETIME, NONCE_LIFETIMES, Nonces, Proof, ProofRequest, ProofRules, ProofTarget, ProxiedPath,
     find_proof,
