@@ -81,6 +81,7 @@
 //! | `rust-crypto` | no | signatures in pure Rust, except ES512 and RSA keys above 4096 bits |
 //! | `metrics` | no | metrics of all events: see [`guide::metrics`] |
 //! | `rmcp` | no | [`AuthInfo`] in handlers of [rmcp](https://docs.rs/rmcp) |
+//! | `redis` | no | `shared::RedisState`: used DPoP proofs and revocations that replicas share in Redis or Valkey |
 //! | `settings` | no | `settings::Settings`: the configuration from a file or from environment variables |
 //! | `schema` | no | the JSON Schema of `Settings` |
 //! | `testing` | no | an authorization server, a client and a clock for tests |
@@ -129,6 +130,8 @@ pub mod sender;
 pub mod server;
 #[cfg(feature = "settings")]
 pub mod settings;
+#[cfg(feature = "redis")]
+pub mod shared;
 mod similar;
 #[cfg(feature = "testing")]
 pub mod testing;

@@ -52,6 +52,7 @@ const ORDER: &[&str] = &[
     "origin",
     "mcp",
     // rank 5: assembly and adapters
+    "shared",
     "server",
     "settings",
     "axum",
@@ -98,6 +99,8 @@ const FOREIGN_CRATES: &[(&str, &[&str])] = &[
     ("regex::", &["mcp/scopes/uri_template.rs"]),
     ("rmcp::", &["rmcp.rs"]),
     ("::metrics::", &["events/metrics.rs"]),
+    ("redis::", &["shared/connection.rs"]),
+    ("rustls::", &["shared/connection.rs"]),
     ("tower_http::", &["cors.rs"]),
 ];
 

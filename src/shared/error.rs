@@ -1,0 +1,53 @@
+use std::time::Duration;
+
+use crate::escape::{Escaped, MAX_SHOWN};
+
+/// Why Redis cannot be used. The messages are for the log and for the operator. They do not contain the password.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum RedisError {
+    /// There is no connection, or it broke.
+    #[error("Redis cannot be reached: {0}")]
+    Connection(Box<str>),
+    #[error("Redis did not answer within {} s", .0.as_secs_f64())]
+    TimedOut(Duration),
+    /// The server does not accept the user name or the password.
+    #[error("Redis rejects the credentials: {0}; correct the user name and the password in the URL")]
+    Credentials(Box<str>),
+    /// The reply to a command is an error.
+    #[error("Redis answers with the error {0}")]
+    ErrorReply(Box<str>),
+    #[error("Redis has no memory left; raise its `maxmemory`")]
+    OutOfMemory,
+    #[error("the answer of Redis to {0} cannot be understood; check that the address is that of a Redis server")]
+    Nonsense(&'static str),
+    #[error("the Redis server cannot be used: {0}")]
+    Unsuitable(String),
+    /// The server may have lost the uses of this proof.
+    #[error(
+        "Redis was restarted or replaced, and may have lost used proofs: proofs from before that are not accepted for {} s",
+        .0.as_secs()
+    )]
+    Restarted(Duration),
+    #[error("some revocations in Redis cannot be read by this version of the server, or are too many for it")]
+    Incomplete,
+    /// This machine has no source of randomness, or the build has no crypto backend.
+    #[error("no random bytes are available on this machine")]
+    NoRandomness,
+}
+
+impl RedisError {
+    /// An error with a text of the server, or of a library.
+    pub(super) fn shown(variant: impl FnOnce(Box<str>) -> Self, text: &str) -> Self {
+        variant(Escaped(text, MAX_SHOWN).to_string().into())
+    }
+
+    /// Whether another connection may do better.
+    pub(super) const fn ends_connection(&self) -> bool {
+        matches!(self, Self::Connection(_) | Self::TimedOut(_) | Self::Nonsense(_) | Self::Unsuitable(_))
+    }
+
+    /// Whether the same command may succeed on a new connection at once.
+    pub(super) const fn may_be_retried(&self) -> bool {
+        matches!(self, Self::Connection(_) | Self::TimedOut(_))
+    }
+}

@@ -1,0 +1,67 @@
+//! State that replicas share in Redis or Valkey: used DPoP proofs, and revocations.
+//!
+//! One server keeps both in memory. Several replicas behind a balancer must share them: otherwise a copied proof is accepted
+//! once by each replica, and a revocation reaches one replica only.
+//!
+//! ```no_run
+//! use mcp_bearer::sender::SenderConstraint;
+//! use mcp_bearer::shared::RedisState;
+//! use mcp_bearer::{Issuer, ResourceServer};
+//!
+//! # async fn server() -> Result<ResourceServer, mcp_bearer::BuildError> {
+//! ResourceServer::builder("https://mcp.example.com/mcp")
+//!     .issuer(Issuer::discover("https://auth.example.com"))
+//!     .sender_constraint(SenderConstraint::Optional)
+//!     .shared_state(RedisState::new("rediss://mcp:secret@redis.example.com"))
+//!     .replicas_share_state()
+//!     .build()
+//!     .await
+//! # }
+//! ```
+//!
+//! # Requests
+//!
+//! | request | round trips to Redis |
+//! |---|---|
+//! | with a DPoP proof | 1 |
+//! | without a proof | 0 |
+//!
+//! The server has two connections: one for used proofs and new revocations, and one that receives the revocations of the other
+//! replicas. All requests share the first one.
+//!
+//! # Redis is down
+//!
+//! - A request with a DPoP proof gets 503 with `Retry-After`, because nobody can tell whether the proof was used before.
+//! - A request without a proof is not affected. Its token is compared with the revocations that this replica knows.
+//! - [`ResourceServer::revoke`](crate::ResourceServer::revoke) fails. This replica rejects the token all the same.
+//! - The server connects again by itself. It then reads all revocations, and writes those that Redis does not have.
+//!
+//! # Redis restarts
+//!
+//! A restart may lose the proofs that were used just before. So a proof that could have been used before the restart gets 503
+//! until it has expired. `iat` may be in the future by [`Dpop::max_age`](crate::sender::Dpop::max_age), so this takes that long
+//! after the restart, and [`CLOCK_DIFFERENCE`] more. The same applies if the address leads to another server, as after a failover.
+//! The time of the restart comes from `INFO`, whose `run_id` and `uptime_in_seconds` each new connection reads first.
+//!
+//! # What Redis needs
+//!
+//! - Redis 7.0 or later, or Valkey 7.2 or later: one primary without cluster mode. Commands: `HELLO`, `AUTH`, `SELECT`, `CLIENT`,
+//!   `INFO`, `PING`, `SET`, `ZADD`, `ZSCAN`, `ZREMRANGEBYSCORE`, `PUBLISH` and `SUBSCRIBE`, for the keys and channels with the
+//!   [prefix](RedisState::key_prefix).
+//! - `maxmemory-policy noeviction`. If Redis removed the entry of a used proof early, the proof would be accepted again. The log warns
+//!   about another policy. Redis without memory left gives 503. An entry of a proof takes about 200 bytes for up to twice the
+//!   `max_age`, and one more minute.
+//! - Do not run `FLUSHDB` or `FLUSHALL`: nobody would notice that used proofs are gone.
+//!
+//! Keys and values have digests and times only, never a token or a subject.
+
+mod connection;
+mod entry_text;
+mod error;
+mod facts;
+mod replays;
+mod revocations;
+mod settings;
+mod store;
+
+pub use settings::RedisState;

@@ -1,0 +1,85 @@
+//! Used DPoP proofs in Redis: one key for each, which expires by itself.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+
+use super::connection::RedisReply;
+use super::error::RedisError;
+use super::store::RedisStore;
+use crate::crypto::{random, sha256};
+use crate::sender::{REPLICA_CLOCK_DIFFERENCE, ReplayOutcome, ReplayStore, ReplayStoreError, UsedProof};
+
+/// The used proofs of a Redis server.
+#[derive(Debug)]
+pub(crate) struct RedisReplays {
+    store: Arc<RedisStore>,
+    /// How long a proof can be recorded for, at most.
+    longest: Duration,
+}
+
+impl RedisReplays {
+    /// `max_age` is how far `iat` may be in the past and in the future.
+    pub(crate) fn new(store: Arc<RedisStore>, max_age: Duration) -> Self {
+        // A replica whose clock is ahead accepted a proof that was ahead of that clock.
+        let longest = max_age.saturating_add(REPLICA_CLOCK_DIFFERENCE).saturating_mul(2);
+        Self { store, longest }
+    }
+
+    /// Whether the store can know about an earlier use of the proof. It lost what it had before `reliable_since`.
+    ///
+    /// A proof that was used before that time expires within `longest` of it.
+    fn check_memory(&self, expires_at: Duration, reliable_since: Duration, now: Duration) -> Result<(), RedisError> {
+        let doubtful_until = reliable_since.saturating_add(self.longest);
+        if expires_at > doubtful_until {
+            return Ok(());
+        }
+        Err(RedisError::Restarted(doubtful_until.saturating_sub(now)))
+    }
+}
+
+impl ReplayStore for RedisReplays {
+    async fn record(&self, proof: &UsedProof) -> Result<ReplayOutcome, ReplayStoreError> {
+        let now = self.store.clock.since_epoch();
+        let expires_at = since_epoch(proof.expires_at());
+        let Some(lifetime) = expires_at.checked_sub(now) else { return Ok(ReplayOutcome::Expired) };
+        let key = entry_key(&self.store.key_prefix, proof).ok_or(RedisError::NoRandomness)?;
+        // The second attempt recognises what the first one wrote, although its reply was lost.
+        let request: [u8; 16] = random().ok_or(RedisError::NoRandomness)?;
+        let lifetime = lifetime.as_millis().saturating_add(1).to_string();
+        let command = vec![b"SET".as_slice(), key.as_bytes(), &request, b"NX", b"GET", b"PX", lifetime.as_bytes()];
+        let is_acceptable = |reliable_since| self.check_memory(expires_at, reliable_since, now);
+        let replies = match self.store.call_all(&[command], is_acceptable).await {
+            Ok(replies) => replies,
+            Err(RedisError::OutOfMemory) => return Ok(ReplayOutcome::Full { retry_after: MEMORY_PAUSE }),
+            Err(error) => return Err(error.into()),
+        };
+        match replies.as_slice() {
+            [RedisReply::Nil] => Ok(ReplayOutcome::New),
+            [RedisReply::Text(found)] if *found == request => Ok(ReplayOutcome::New),
+            [RedisReply::Text(found)] if found.len() == request.len() => Ok(ReplayOutcome::Replayed),
+            _ => Err(RedisError::Nonsense("`SET`").into()),
+        }
+    }
+
+    fn is_shared(&self) -> bool {
+        true
+    }
+}
+
+/// The key of the entry. It has a fixed length, and reveals nothing about the client.
+fn entry_key(prefix: &str, proof: &UsedProof) -> Option<String> {
+    let digest = sha256(&[PURPOSE, proof.key().as_bytes(), proof.id()].concat())?;
+    Some(format!("{prefix}proof:{}", BASE64_URL_SAFE_NO_PAD.encode(digest)))
+}
+
+fn since_epoch(time: SystemTime) -> Duration {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+/// Domain separation: the digest is never equal to one that was made for another purpose.
+const PURPOSE: &[u8] = b"mcp_bearer used proof 1\0";
+/// The pause of clients while Redis has no memory left. Entries expire all the time.
+const MEMORY_PAUSE: Duration = Duration::from_secs(5);
