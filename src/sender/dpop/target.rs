@@ -256,4 +256,6 @@ const SUB_DELIMS: &[u8] = b"!$&'()*+,;=";
 const USUAL_SEGMENTS: usize = 16;
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;
