@@ -1,6 +1,7 @@
 use http::{HeaderName, Method, header};
 use tower_http::cors::{AllowHeaders, Any, CorsLayer};
 
+use crate::sender::DPOP_NONCE;
 use crate::server::ResourceServer;
 
 impl ResourceServer {
@@ -47,6 +48,7 @@ impl ResourceServer {
                 HeaderName::from_static("mcp-session-id"),
                 HeaderName::from_static("mcp-protocol-version"),
                 header::RETRY_AFTER,
+                DPOP_NONCE,
             ])
     }
 }

@@ -47,8 +47,18 @@ pub enum CheckFailure {
     /// The time from `iat` to `exp` is longer than
     /// [`max_token_lifetime`](crate::ResourceServerBuilder::max_token_lifetime).
     LifetimeTooLong,
-    /// The token is sender-constrained by `cnf`, and was sent as a bearer token (RFC 9449, section 7.2; RFC 8705, section 3).
+    /// The token is sender-constrained by `cnf`, and was sent as a bearer token (RFC 9449, section 7.2; RFC 8705, section 3). Or
+    /// the server cannot check a member of `cnf`.
     SenderConstrained,
+    /// The token is not sender-constrained, and the server
+    /// [requires](crate::sender::SenderConstraint) that it is, or it was sent with the scheme `DPoP`.
+    NotSenderConstrained,
+    /// The token is bound to another key than that of the DPoP proof (RFC 9449, section 7.1).
+    ProofKey,
+    /// The token is bound to a client certificate, and the request has none (RFC 8705, section 3).
+    NoCertificate,
+    /// The token is bound to another client certificate than that of the request (RFC 8705, section 3).
+    Certificate,
     /// The issuer's key set does not have the key of the signature, or has it for another algorithm or use.
     UnknownKey,
     /// The signature is invalid (RFC 7515, section 5.2).
@@ -86,6 +96,10 @@ impl CheckFailure {
         Self::UnknownKey,
         Self::Signature,
         Self::Inactive,
+        Self::ProofKey,
+        Self::NoCertificate,
+        Self::Certificate,
+        Self::NotSenderConstrained,
         Self::ApiKeyMalformed,
         Self::ApiKeyUnknown,
         Self::ApiKeyExpired,
@@ -224,7 +238,37 @@ impl CheckFailure {
                 label: "sender_constrained",
                 description: "The access token is bound to a key and cannot be used as a bearer token",
                 summary: "sender-constrained token used as a bearer token",
-                advice: "let the authorization server issue bearer tokens for this resource, without DPoP and mTLS binding",
+                advice: "to accept such tokens, call `sender_constraint` on the builder, and let the client send the token as \
+                         RFC 9449 or RFC 8705 describes; else let the authorization server issue bearer tokens for this \
+                         resource",
+            },
+            Self::NotSenderConstrained => Texts {
+                label: "not_sender_constrained",
+                description: "The access token is not bound to a key of the client",
+                summary: "not bound to a key of the client",
+                advice: "let the authorization server issue tokens that are bound to the key of the client (DPoP or mTLS); to \
+                         accept bearer tokens too, use `SenderConstraint::Optional`",
+            },
+            Self::ProofKey => Texts {
+                label: "proof_key_mismatch",
+                description: "The access token is bound to another key than the key of the DPoP proof",
+                summary: "bound to another key than the key of the DPoP proof",
+                advice: "let the client sign its proofs with the key that it used when it requested the token; otherwise \
+                         somebody uses the token of another client",
+            },
+            Self::NoCertificate => Texts {
+                label: "no_certificate",
+                description: "The access token is bound to a client certificate",
+                summary: "bound to a client certificate, and the request has none",
+                advice: "let the client present its certificate, and let the TLS server or the proxy in front of this server \
+                         pass it on",
+            },
+            Self::Certificate => Texts {
+                label: "certificate_mismatch",
+                description: "The access token is bound to another client certificate",
+                summary: "bound to another client certificate",
+                advice: "let the client present the certificate that it used when it requested the token; otherwise somebody \
+                         uses the token of another client",
             },
             Self::UnknownKey => Texts {
                 label: "unknown_key",

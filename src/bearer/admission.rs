@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Extensions, HeaderMap, HeaderValue, Response, StatusCode};
@@ -9,12 +10,14 @@ use tokio::time::Instant;
 
 use super::development::NotLocal;
 use super::log::{Reason, misconfigured};
+use super::sender_check::{CallerCheck, Denial, PendingCaller, SenderKeys, VerifiedCaller};
 use super::token::NoToken;
 use super::{AuthInfo, FailureTexts, Guard, OnRejection, Rejection, RejectionKind, RequestFailure, readable_by};
 use crate::events::{Detail, Event, RequestInfo, TokenAccepted};
 use crate::resource::MetadataService;
 use crate::scope::Scopes;
-use crate::verify::{PendingVerification, Verification, Verifier, VerifyResult};
+use crate::sender::Sender;
+use crate::verify::{Credential, Verification, Verifier};
 
 /// The configuration that all requests share.
 #[derive(Clone)]
@@ -30,7 +33,7 @@ pub(super) struct BearerState {
 pub(super) enum Admission {
     Unauthenticated(Unauthenticated),
     Decided(Result<AuthInfo, Rejection>),
-    Pending(PendingVerification, Arc<Guard>, Option<Instant>),
+    Pending(PendingCaller, Arc<Guard>, Option<Instant>),
 }
 
 /// Marks a request that a layer accepted without credentials. It is in the extensions of the request.
@@ -40,6 +43,12 @@ pub(super) struct Unauthenticated {
     pub(super) guard: Arc<Guard>,
     /// Whether the layer allows anonymous requests. If not, the request is a preflight.
     pub(super) anonymous_allowed: bool,
+}
+
+/// What a layer outside of this one has decided about a request.
+pub(super) struct Outer {
+    pub(super) guard: Arc<Guard>,
+    pub(super) sender: Sender,
 }
 
 /// The caller of a request that a bearer layer accepted.
@@ -68,20 +77,20 @@ impl Caller {
 }
 
 impl BearerState {
-    /// Decides about a request that has these extensions, inside of a layer with the guard `outer`.
-    pub(super) fn admit(
-        &self,
-        request: RequestInfo<'_>,
-        extensions: &Extensions,
-        outer: Option<Arc<Guard>>,
-    ) -> Admission {
-        let guard = self.guard_inside(outer);
+    /// Decides about a request that has these extensions, inside of the layer `outer`.
+    pub(super) fn admit(&self, request: RequestInfo<'_>, extensions: &Extensions, outer: Option<Outer>) -> Admission {
+        let is_of_this_server = |outer: &Outer| Arc::ptr_eq(&outer.guard.metadata_url, &self.guard.metadata_url);
+        let outer = outer.filter(is_of_this_server);
+        let guard = self.guard_inside(outer.as_ref());
         let token = guard.credentials.find(request.headers());
         if let Some(development) = guard.development.as_ref().filter(|_| !request.is_preflight()) {
             let has_credentials = !matches!(token, Err(NoToken::Missing));
             match development.identify(request, extensions, has_credentials) {
                 Ok(None) => {}
-                Ok(Some(claims)) => return Admission::Decided(conclude(Ok(claims), guard, request, None)),
+                Ok(Some(claims)) => {
+                    let caller = VerifiedCaller { claims, sender: Sender::default() };
+                    return Admission::Decided(conclude(Ok(caller), guard, request, None));
+                }
                 Err(reason) => return Admission::Decided(Err(not_local(reason, &guard, request))),
             }
         }
@@ -90,10 +99,14 @@ impl BearerState {
             let anonymous_allowed = self.anonymous_allowed;
             return Admission::Unauthenticated(Unauthenticated { guard, anonymous_allowed });
         }
-        let started_at = guard.events.start();
-        match token.map(|token| self.verifier.verify(token)) {
-            Ok(Verification::Done(verified)) => Admission::Decided(conclude(verified, guard, request, started_at)),
-            Ok(Verification::Pending(verification)) => Admission::Pending(verification, guard, started_at),
+        match token {
+            Ok(credential) => {
+                let sender = outer.map(|outer| outer.sender).unwrap_or_default();
+                match guard.sender.keys_in(request, extensions, credential, &sender) {
+                    Ok(keys) => self.verify(credential, keys, guard, request),
+                    Err(error) => Admission::Decided(Err(rejected(&Denial::Proof(error), &guard, request, None))),
+                }
+            }
             Err(no_token) => {
                 let value = request.headers().get(guard.credentials.token_header());
                 let detail = other_scheme(no_token, value);
@@ -104,12 +117,32 @@ impl BearerState {
         }
     }
 
+    /// Verifies the token, and compares the keys that it is bound to with those of the sender.
+    fn verify(
+        &self,
+        credential: Credential<'_>,
+        keys: SenderKeys,
+        guard: Arc<Guard>,
+        request: RequestInfo<'_>,
+    ) -> Admission {
+        let started_at = guard.events.start();
+        let checked = match self.verifier.verify(credential) {
+            Verification::Done(verified) => keys.check(verified),
+            Verification::Pending(pending) => {
+                CallerCheck::Pending(Box::pin(async move { keys.check(pending.await).finish().await }))
+            }
+        };
+        match checked {
+            CallerCheck::Done(caller) => Admission::Decided(conclude(caller, guard, request, started_at)),
+            CallerCheck::Pending(pending) => Admission::Pending(pending, guard, started_at),
+        }
+    }
+
     /// Inside of a layer of the same server, this layer requires the scopes of both, in one challenge. The mark of the outer
     /// layer may be a copy from another request: it can add requirements and cannot remove any.
-    fn guard_inside(&self, outer: Option<Arc<Guard>>) -> Arc<Guard> {
-        let is_of_this_server = |outer: &Arc<Guard>| Arc::ptr_eq(&outer.metadata_url, &self.guard.metadata_url);
-        let Some(outer) = outer.filter(is_of_this_server) else { return Arc::clone(&self.guard) };
-        let required = outer.required.and(&self.guard.required);
+    fn guard_inside(&self, outer: Option<&Outer>) -> Arc<Guard> {
+        let Some(outer) = outer else { return Arc::clone(&self.guard) };
+        let required = outer.guard.required.and(&self.guard.required);
         Arc::new(Guard { required, ..Guard::clone(&self.guard) })
     }
 
@@ -119,33 +152,33 @@ impl BearerState {
     }
 }
 
-/// Removes the marks of bearer layers from a request. Returns the guard of the layer outside, if there is one.
-pub(super) fn remove_marks(extensions: &mut Extensions) -> Option<Arc<Guard>> {
-    let unauthenticated = extensions.remove::<Unauthenticated>().map(|mark| mark.guard);
-    let authenticated = extensions.remove::<AuthInfo>().map(|auth| Arc::clone(auth.guard()));
-    authenticated.or(unauthenticated)
+/// Removes the marks of bearer layers from a request. Returns the decision of the layer outside, if there is one.
+pub(super) fn remove_marks(extensions: &mut Extensions) -> Option<Outer> {
+    let outer = outer_layer(extensions);
+    extensions.remove::<Unauthenticated>();
+    extensions.remove::<AuthInfo>();
+    outer
 }
 
-/// The guard of the layer that has accepted the request before, if there is one.
-pub(super) fn outer_guard(extensions: &Extensions) -> Option<Arc<Guard>> {
-    let authenticated = extensions.get::<AuthInfo>().map(AuthInfo::guard);
-    authenticated.or_else(|| extensions.get::<Unauthenticated>().map(|mark| &mark.guard)).cloned()
+/// The decision of the layer that has accepted the request before, if there is one.
+pub(super) fn outer_layer(extensions: &Extensions) -> Option<Outer> {
+    if let Some(auth) = extensions.get::<AuthInfo>() {
+        return Some(Outer { guard: Arc::clone(auth.guard()), sender: auth.sender().clone() });
+    }
+    let mark = extensions.get::<Unauthenticated>()?;
+    Some(Outer { guard: Arc::clone(&mark.guard), sender: Sender::default() })
 }
 
 /// Makes the caller of a verified token, unless the token lacks a scope: the last check.
 pub(super) fn conclude(
-    verified: VerifyResult,
+    caller: Result<VerifiedCaller, Denial>,
     guard: Arc<Guard>,
     request: RequestInfo<'_>,
     started_at: Option<Instant>,
 ) -> Result<AuthInfo, Rejection> {
     let duration = started_at.map(|started_at| started_at.elapsed());
-    let claims = verified.map_err(|error| {
-        let issuer = error.issuer.as_deref();
-        let reason = Reason { issuer, error: Some(&error), duration, ..Reason::default() };
-        Rejection::from(error.kind()).logged_with(&guard, Some(request), &reason)
-    })?;
-    let auth = AuthInfo::new(claims, guard);
+    let VerifiedCaller { claims, sender } = caller.map_err(|denial| rejected(&denial, &guard, request, duration))?;
+    let auth = AuthInfo::new(claims, guard, sender);
     if !auth.guard().is_satisfied_by(auth.scopes()) {
         return Err(auth.lacks(Scopes::EMPTY, Some(request), duration));
     }
@@ -156,9 +189,25 @@ pub(super) fn conclude(
         subject: auth.subject(),
         client_id: auth.client_id(),
         scopes: auth.scopes().as_str(),
+        sender: auth.sender(),
         duration: duration.unwrap_or_default(),
     }));
     Ok(auth)
+}
+
+fn rejected(denial: &Denial, guard: &Arc<Guard>, request: RequestInfo<'_>, duration: Option<Duration>) -> Rejection {
+    let (rejection, reason) = match denial {
+        Denial::Token(error) => {
+            let issuer = error.issuer.as_deref();
+            (Rejection::from(error.kind()), Reason { issuer, error: Some(error), duration, ..Reason::default() })
+        }
+        Denial::Proof(error) => {
+            let detail = error.detail.as_deref();
+            let rejection = Rejection::new(RejectionKind::InvalidProof(error.failure));
+            (rejection, Reason { detail, duration, ..Reason::default() })
+        }
+    };
+    rejection.logged_with(guard, Some(request), &reason)
 }
 
 /// The rejection by a server with a development identity.

@@ -7,10 +7,13 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::log::Reason;
+use super::sender_check::SenderChecks;
 use super::{Guard, Rejection, RejectionKind, Unauthenticated, log};
 use crate::claims::{Claims, CredentialKind};
 use crate::events::{Detail, RequestHead, RequestInfo};
+use crate::failure::CheckFailure;
 use crate::scope::{ScopeRequirement, Scopes};
+use crate::sender::Sender;
 
 /// The caller of a request, according to a verified access token.
 ///
@@ -35,13 +38,14 @@ use crate::scope::{ScopeRequirement, Scopes};
 pub struct AuthInfo {
     claims: Claims,
     guard: Arc<Guard>,
+    sender: Sender,
     /// The request, for the event of a rejection by the handler. Set by an extractor.
     request: OnceLock<Arc<RequestHead>>,
 }
 
 impl AuthInfo {
-    pub(crate) const fn new(claims: Claims, guard: Arc<Guard>) -> Self {
-        Self { claims, guard, request: OnceLock::new() }
+    pub(crate) const fn new(claims: Claims, guard: Arc<Guard>, sender: Sender) -> Self {
+        Self { claims, guard, sender, request: OnceLock::new() }
     }
 
     /// Stores the request, for the event of a rejection by the handler.
@@ -88,6 +92,17 @@ impl AuthInfo {
     #[must_use]
     pub fn kind(&self) -> CredentialKind {
         self.claims.kind()
+    }
+
+    /// How the sender has proved that the access token is its own.
+    #[must_use]
+    pub const fn sender(&self) -> &Sender {
+        &self.sender
+    }
+
+    /// The source of the nonce for the next DPoP proof, if the route requires nonces.
+    pub(super) fn nonce_source(&self) -> Option<Arc<SenderChecks>> {
+        self.guard.sender.nonce_source(&self.sender)
     }
 
     /// The name of the API key that the caller presented, for logs and statistics. `None` for other credentials. The caller is the
@@ -202,6 +217,13 @@ impl AuthInfo {
         let api_key = self.api_key_name();
         let reason = Reason { issuer, api_key, detail: Some(&detail), advice, duration, ..Reason::default() };
         rejection.logged_with(&self.guard, request, &reason)
+    }
+
+    /// The rejection of this token by an operation that needs a sender-constrained token.
+    pub(crate) fn is_not_bound(&self, request: RequestInfo<'_>) -> Rejection {
+        let reason = Reason { issuer: self.issuer(), ..Reason::default() };
+        let kind = RejectionKind::InvalidToken(CheckFailure::NotSenderConstrained);
+        Rejection::new(kind).logged_with(&self.guard, Some(request), &reason)
     }
 
     /// The advice for a token without scopes, which may have them in a claim that is not read.

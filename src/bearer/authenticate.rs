@@ -6,9 +6,10 @@ use std::sync::Arc;
 use http::HeaderMap;
 use http::request::Parts;
 
-use super::admission::{Admission, BearerState, conclude, outer_guard};
+use super::admission::{Admission, BearerState, conclude, outer_layer};
 use super::{AuthInfo, BearerAuthLayer, Caller, Guard, Rejection, RejectionKind};
 use crate::events::RequestInfo;
+use crate::sender::DPOP_NONCE;
 
 /// A request that was accepted: its caller, and the headers for its response.
 ///
@@ -22,7 +23,9 @@ pub struct Authenticated {
 impl Authenticated {
     fn new(auth: AuthInfo, request: &Parts) -> Self {
         auth.set_request(request.into());
-        Self { auth, response_headers: HeaderMap::new() }
+        let nonce = auth.nonce_source().and_then(|nonces| nonces.fresh_nonce());
+        let response_headers = nonce.map(|nonce| (DPOP_NONCE, nonce)).into_iter().collect();
+        Self { auth, response_headers }
     }
 
     /// The caller of the request.
@@ -37,7 +40,8 @@ impl Authenticated {
         self.auth
     }
 
-    /// Headers to add to the response of the handler. The map is empty in this version. Add its headers all the same.
+    /// Headers to add to the response of the handler, whatever its status. On a route that requires a nonce in DPoP proofs, it is
+    /// `DPoP-Nonce` with the nonce for the next proof (RFC 9449, section 8.2).
     #[must_use]
     pub const fn response_headers(&self) -> &HeaderMap {
         &self.response_headers
@@ -116,7 +120,7 @@ impl BearerState {
     /// Decides about a request, and waits for the verification of its token.
     async fn decide(&self, request: &Parts) -> Result<Caller, Rejection> {
         let info = RequestInfo::from(request);
-        match self.admit(info, &request.extensions, outer_guard(&request.extensions)) {
+        match self.admit(info, &request.extensions, outer_layer(&request.extensions)) {
             Admission::Unauthenticated(mark) if mark.anonymous_allowed => Ok(Caller::Anonymous(mark.guard)),
             // A preflight: the layer would pass it on.
             Admission::Unauthenticated(mark) => Err(missing_token(&mark.guard, request)),

@@ -1,6 +1,6 @@
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-use super::token::{NoToken, bare_token_in, token_in};
+use super::token::{NoToken, bare_token_in, bearer_or_dpop_token_in, bearer_token_in};
 use crate::error::BuildError;
 use crate::escape::{Escaped, MAX_SHOWN};
 use crate::verify::Credential;
@@ -10,7 +10,11 @@ use crate::verify::Credential;
 ///
 /// Credentials in the query, in a form or in a cookie are ignored (OAuth 2.1, section 5.1).
 #[derive(Debug, Default)]
-pub(crate) struct CredentialHeaders(Option<Box<OtherHeaders>>);
+pub(crate) struct CredentialHeaders {
+    other: Option<Box<OtherHeaders>>,
+    /// Whether the scheme `DPoP` of `Authorization` is accepted too (RFC 9449, section 7.1).
+    accepts_dpop: bool,
+}
 
 /// A configuration with other headers.
 #[derive(Debug)]
@@ -39,7 +43,7 @@ impl CredentialHeaders {
             )));
         }
         let advice = match (&token, &api_key) {
-            (None, None) => return Ok(Self(None)),
+            (None, None) => return Ok(Self::default()),
             (Some(token), None) => format!(
                 "send one header `{token}`, and in it the token; let the client or the proxy remove the header \
                  `Authorization`"
@@ -53,31 +57,46 @@ impl CredentialHeaders {
                  or the proxy remove the header `Authorization`"
             ),
         };
-        Ok(Self(Some(Box::new(OtherHeaders { token, api_key, advice }))))
+        Ok(Self { other: Some(Box::new(OtherHeaders { token, api_key, advice })), accepts_dpop: false })
+    }
+
+    /// Accepts the scheme `DPoP` too.
+    ///
+    /// # Errors
+    /// An error if the token is in another header than `Authorization`, which does not have a scheme.
+    pub(crate) fn with_dpop(self) -> Result<Self, BuildError> {
+        match self.other.as_ref().and_then(|other| other.token.as_ref()) {
+            None => Ok(Self { accepts_dpop: true, ..self }),
+            Some(name) => Err(BuildError::setting(format!(
+                "`token_from` names the header {:?}, and `sender_constraint` accepts DPoP, whose tokens are in the header \
+                 `Authorization`; remove one of the two, or use `SenderConstraint::Mtls`",
+                name.as_str()
+            ))),
+        }
     }
 
     /// The credentials of a request. This is the only function that reads them.
     pub(crate) fn find<'r>(&self, headers: &'r HeaderMap) -> Result<Credential<'r>, NoToken> {
-        match &self.0 {
-            None => only(headers, &header::AUTHORIZATION, token_in).map(Credential::Token),
-            Some(other) => other.find(headers),
+        match &self.other {
+            None => in_authorization(headers, self.accepts_dpop),
+            Some(other) => other.find(headers, self.accepts_dpop),
         }
     }
 
     /// The header that has the token.
     pub(super) fn token_header(&self) -> &HeaderName {
-        self.0.as_ref().and_then(|other| other.token.as_ref()).unwrap_or(&header::AUTHORIZATION)
+        self.other.as_ref().and_then(|other| other.token.as_ref()).unwrap_or(&header::AUTHORIZATION)
     }
 
     /// The advice that names the configured headers. `None` with the default configuration.
     pub(super) fn advice(&self, no_token: NoToken) -> Option<&str> {
-        let other = self.0.as_ref().filter(|_| !matches!(no_token, NoToken::Rejected(_)))?;
+        let other = self.other.as_ref().filter(|_| !matches!(no_token, NoToken::Rejected(_)))?;
         Some(&other.advice)
     }
 }
 
 impl OtherHeaders {
-    fn find<'r>(&self, headers: &'r HeaderMap) -> Result<Credential<'r>, NoToken> {
+    fn find<'r>(&self, headers: &'r HeaderMap, accepts_dpop: bool) -> Result<Credential<'r>, NoToken> {
         let has_authorization = headers.contains_key(header::AUTHORIZATION);
         let has_token = self.token.as_ref().map_or(has_authorization, |name| headers.contains_key(name));
         // A proxy may have checked one of them, and a client has sent the other.
@@ -91,19 +110,25 @@ impl OtherHeaders {
             return only(headers, name, bare_token_in).map(Credential::ApiKey);
         }
         match &self.token {
-            Some(name) => only(headers, name, bare_token_in),
-            None => only(headers, &header::AUTHORIZATION, token_in),
+            Some(name) => only(headers, name, bare_token_in).map(Credential::Token),
+            None => in_authorization(headers, accepts_dpop),
         }
-        .map(Credential::Token)
     }
 }
 
-/// The token in a header that a request must not have twice.
-fn only<'r>(
+fn in_authorization(headers: &HeaderMap, accepts_dpop: bool) -> Result<Credential<'_>, NoToken> {
+    if accepts_dpop {
+        return only(headers, &header::AUTHORIZATION, bearer_or_dpop_token_in);
+    }
+    only(headers, &header::AUTHORIZATION, bearer_token_in).map(Credential::Token)
+}
+
+/// The credentials in a header that a request must not have twice.
+fn only<'r, T>(
     headers: &'r HeaderMap,
     name: &HeaderName,
-    read: fn(&'r [u8]) -> Result<&'r [u8], NoToken>,
-) -> Result<&'r [u8], NoToken> {
+    read: fn(&'r [u8]) -> Result<T, NoToken>,
+) -> Result<T, NoToken> {
     let mut fields = headers.get_all(name).iter().map(HeaderValue::as_bytes);
     match (fields.next(), fields.next()) {
         (None, _) => Err(NoToken::Missing),
@@ -205,6 +230,7 @@ mod tests {
         }
         configured.find(&headers).map(|found| match found {
             Credential::Token(token) => format!("token {}", String::from_utf8_lossy(token)),
+            Credential::DpopToken(token) => format!("DPoP {}", String::from_utf8_lossy(token)),
             Credential::ApiKey(key) => format!("key {}", String::from_utf8_lossy(key)),
         })
     }

@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use http::HeaderValue;
 
+use super::sender_check::SenderRules;
 use super::{CredentialHeaders, Development};
 use crate::events::ServerEvents;
 use crate::resource::MetadataReach;
@@ -25,6 +26,8 @@ pub(crate) struct Guard {
     pub(crate) credentials: Arc<CredentialHeaders>,
     /// The caller of requests without credentials, on a developer's machine.
     pub(crate) development: Option<Arc<Development>>,
+    /// Which senders of access tokens are accepted.
+    pub(crate) sender: SenderRules,
     /// Where the events of the server go.
     pub(crate) events: Arc<ServerEvents>,
     /// Whether clients reach the metadata document.
@@ -41,6 +44,7 @@ impl Guard {
             realm: None,
             credentials: Arc::default(),
             development: None,
+            sender: SenderRules::bearer_only(),
             hierarchy: Arc::default(),
             requested: Arc::default(),
             scopes_supported: Scopes::EMPTY,
@@ -67,11 +71,16 @@ impl Guard {
 
     /// A `Bearer` challenge (RFC 6750, section 3; RFC 9728, section 5.1). It names the required scopes and `more`: older
     /// clients request exactly the scopes of one challenge (MCP 2026-07-28). Each parameter is quoted and appears once.
-    pub(super) fn challenge(&self, error: Option<(&str, &str)>, more: &Scopes) -> HeaderValue {
+    ///
+    /// If DPoP proofs are accepted, a `DPoP` challenge follows (RFC 9449, section 7.1): older clients read only the first.
+    pub(super) fn challenge(&self, error: Option<ChallengeError<'_>>, more: &Scopes) -> HeaderValue {
         let required = self.required.challenge(&self.hierarchy);
         let all = if more.is_empty() { required } else { required.union(more) };
         let scopes = if all.contains(OFFLINE_ACCESS) { all.without(OFFLINE_ACCESS) } else { all };
-        let (code, description) = error.unwrap_or_default();
+        let (code, description) = match error {
+            Some(ChallengeError { code, description, is_of_proof: false }) => (code, description),
+            _ => Default::default(),
+        };
         let scope = self.requested.translate(&scopes);
         let parameters = [
             ("realm", self.realm.as_deref().unwrap_or_default()),
@@ -81,21 +90,39 @@ impl Guard {
             ("scope", scope.as_str()),
         ];
         let mut text = String::from("Bearer");
-        let mut separator = " ";
-        for (name, value) in parameters.into_iter().filter(|(_, value)| !value.is_empty()) {
-            text.extend([separator, name, "=\""]);
-            // A quoted-string (RFC 9110, section 5.6.4).
-            for character in value.chars() {
-                if matches!(character, '"' | '\\') {
-                    text.push('\\');
-                }
-                text.push(character);
-            }
-            text.push('"');
-            separator = ", ";
+        write_parameters(&mut text, parameters);
+        if let Some(algorithms) = self.sender.proof_algorithms() {
+            let (code, description) = error.map(|error| (error.code, error.description)).unwrap_or_default();
+            text.push_str(", DPoP");
+            write_parameters(&mut text, [("error", code), ("error_description", description), ("algs", algorithms)]);
         }
         // The builder rejects a configuration with characters that a header cannot have.
         HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("Bearer"))
+    }
+}
+
+/// The error of a challenge.
+#[derive(Clone, Copy)]
+pub(super) struct ChallengeError<'e> {
+    pub(super) code: &'e str,
+    pub(super) description: &'e str,
+    /// Whether the DPoP proof is rejected, and not the access token.
+    pub(super) is_of_proof: bool,
+}
+
+/// Writes those parameters that have a value, each as a quoted-string (RFC 9110, section 5.6.4).
+fn write_parameters<'p>(text: &mut String, parameters: impl IntoIterator<Item = (&'p str, &'p str)>) {
+    let mut separator = " ";
+    for (name, value) in parameters.into_iter().filter(|(_, value)| !value.is_empty()) {
+        text.extend([separator, name, "=\""]);
+        for character in value.chars() {
+            if matches!(character, '"' | '\\') {
+                text.push('\\');
+            }
+            text.push(character);
+        }
+        text.push('"');
+        separator = ", ";
     }
 }
 
@@ -118,7 +145,9 @@ mod tests {
             let url = "https://h/.well-known/oauth-protected-resource/mcp?x=%22";
             let guard = Guard { realm: Some(realm.into()), ..Guard::new(url) };
             let scopes = Scopes::new(["a:b", "c/d"]).unwrap();
-            let header = guard.challenge(Some(("invalid_token", "The access token expired")), &scopes);
+            let error =
+                ChallengeError { code: "invalid_token", description: "The access token expired", is_of_proof: false };
+            let header = guard.challenge(Some(error), &scopes);
             let parsed = http_auth::parse_challenges(header.to_str().unwrap()).unwrap();
             assert_eq!(parsed.len(), 1);
             assert_eq!(parsed[0].scheme, "Bearer");

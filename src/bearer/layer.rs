@@ -5,10 +5,12 @@ use http::Response;
 use tower_layer::Layer;
 
 use super::admission::BearerState;
+use super::sender_check::SenderRules;
 use super::{BearerAuth, Guard, Rejection};
 use crate::error::{BuildError, BuildErrorKind, valid_or_panic};
 use crate::resource::MetadataService;
 use crate::scope::{InvalidScope, ScopeRequirement, Scopes};
+use crate::sender::SenderConstraint;
 use crate::verify::Verifier;
 
 /// Verifies the access token of each request, and puts [`AuthInfo`](crate::AuthInfo) into the request's extensions.
@@ -97,10 +99,53 @@ impl BearerAuthLayer {
         self.require("any_scope", ScopeRequirement::any(scopes))
     }
 
+    /// Which access tokens must be sender-constrained on this route, in place of the setting of the
+    /// [server](crate::ResourceServerBuilder::sender_constraint).
+    ///
+    /// ```
+    /// # #[cfg(all(feature = "testing", any(feature = "aws-lc-rs", feature = "rust-crypto")))] {
+    /// # use mcp_bearer::testing::TestIssuer;
+    /// use mcp_bearer::sender::SenderConstraint;
+    /// use mcp_bearer::{BearerAuthLayer, ResourceServer};
+    ///
+    /// fn for_payments(server: &ResourceServer) -> BearerAuthLayer {
+    ///     server.bearer_layer().required_scopes(["pay"]).sender_constraint(SenderConstraint::Dpop)
+    /// }
+    /// # let auth = TestIssuer::new("https://auth.example.com");
+    /// # let builder = ResourceServer::builder("https://api.example.com/pay").issuer(auth.issuer());
+    /// # for_payments(&builder.sender_constraint(SenderConstraint::Optional).build_lazy().unwrap());
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    /// If the server does not accept tokens that are bound in this way.
+    /// [`try_sender_constraint`](Self::try_sender_constraint) returns an error instead.
+    #[track_caller]
+    #[must_use]
+    pub fn sender_constraint(self, constraint: SenderConstraint) -> Self {
+        valid_or_panic(self.try_sender_constraint(constraint))
+    }
+
+    /// [`sender_constraint`](Self::sender_constraint) for a value from a configuration.
+    ///
+    /// # Errors
+    /// [`BuildErrorKind::Setting`] where `sender_constraint` panics.
+    pub fn try_sender_constraint(self, constraint: SenderConstraint) -> Result<Self, BuildError> {
+        self.state.guard.sender.check(constraint)?;
+        Ok(self.with_sender(|sender| sender.constraint = constraint))
+    }
+
+    /// Requires a nonce of this server in each DPoP proof on this route: see [`Dpop::require_nonces`](crate::sender::Dpop::require_nonces).
+    /// It has no effect on requests with bearer tokens.
+    #[must_use]
+    pub fn require_dpop_nonce(self) -> Self {
+        self.with_sender(|sender| sender.nonces_required = true)
+    }
+
     /// Accepts requests without an `Authorization` header. They have no [`AuthInfo`](crate::AuthInfo).
     ///
     /// A request with an `Authorization` header is judged as without this call, because its sender expects an identity. An
-    /// invalid token is rejected, and so are an empty header and credentials of another scheme, such as `DPoP` or `Basic`.
+    /// invalid token is rejected, and so are an empty header and credentials of another scheme, such as `Basic`.
     #[must_use]
     pub fn allow_anonymous(self) -> Self {
         self.with(|state| state.anonymous_allowed = true)
@@ -141,6 +186,14 @@ impl BearerAuthLayer {
             let required = state.guard.required.and(&requirement);
             state.guard = Arc::new(Guard { required, ..Guard::clone(&state.guard) });
         }))
+    }
+
+    fn with_sender(self, change: impl FnOnce(&mut SenderRules)) -> Self {
+        self.with(|state| {
+            let mut guard = Guard::clone(&state.guard);
+            change(&mut guard.sender);
+            state.guard = Arc::new(guard);
+        })
     }
 
     fn with(self, change: impl FnOnce(&mut BearerState)) -> Self {

@@ -63,6 +63,7 @@ fn emit(guard: &Guard, rejection: &Rejection, request: Option<RequestInfo<'_>>, 
         is_reported: source.is_some_and(is_failed_introspection),
     };
     guard.events.emit(&match rejection.kind() {
+        RejectionKind::InvalidProof(_) => Event::ProofRejected(rejected),
         RejectionKind::InsufficientScope => Event::ScopeMissing(rejected),
         RejectionKind::Request(failure) if failure.is_of_session => Event::SessionRejected(rejected),
         RejectionKind::Request(_) | RejectionKind::Origin | RejectionKind::Internal => Event::RequestRejected(rejected),
@@ -90,6 +91,7 @@ fn cause(
             ("invalid_request", "the credentials are not one bearer token", Some(advice))
         }
         RejectionKind::InvalidToken(failure) => (failure.label(), failure.summary(), Some(failure.advice())),
+        RejectionKind::InvalidProof(failure) => (failure.label(), failure.summary(), Some(failure.advice())),
         RejectionKind::InsufficientScope => {
             let advice = "let the client request the required scopes, and let the user or an operator grant them";
             ("insufficient_scope", "scope missing", Some(advice))

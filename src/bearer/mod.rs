@@ -6,6 +6,7 @@
 //! | no `Authorization` header, or another scheme | 401 | `Bearer resource_metadata, scope`, without `error` |
 //! | more than one credential, or malformed credentials | 400 | `error="invalid_request"` |
 //! | an invalid access token | 401 | `error="invalid_token"` |
+//! | a missing or invalid DPoP proof, if the server [accepts them](crate::sender) | 401 | `DPoP error="invalid_dpop_proof"` or `"use_dpop_nonce"` after `Bearer` |
 //! | a valid access token that lacks a scope | 403 | `error="insufficient_scope"` |
 //! | an access token that cannot be verified now | 503 | none; `Retry-After` |
 //! | a handler needs [`AuthInfo`] on a route without the layer | 500 | none |
@@ -43,6 +44,7 @@ pub(crate) mod log;
 mod peer_addr;
 mod rejection;
 mod response;
+mod sender_check;
 mod service;
 mod token;
 
@@ -60,4 +62,5 @@ pub use peer_addr::PeerAddr;
 pub(crate) use rejection::FailureTexts;
 pub use rejection::{Rejection, RejectionKind, RequestFailure};
 pub(crate) use response::{OnRejection, readable_by};
+pub(crate) use sender_check::{ProofChecks, SenderChecks, SenderRules};
 pub use service::{BearerAuth, ResponseFuture};

@@ -6,9 +6,11 @@ use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
 
 use super::Guard;
+use super::guard::ChallengeError;
 use super::token::NoToken;
 use crate::failure::CheckFailure;
 use crate::scope::Scopes;
+use crate::sender::ProofFailure;
 use crate::verify::{VerifyError, VerifyErrorKind};
 
 /// Why a request was rejected, and what its sender is told.
@@ -37,6 +39,8 @@ pub enum RejectionKind {
     InvalidRequest,
     /// 401 `invalid_token`: the access token is invalid.
     InvalidToken(CheckFailure),
+    /// 401 `invalid_dpop_proof` or `use_dpop_nonce`: the DPoP proof is missing or invalid.
+    InvalidProof(ProofFailure),
     /// 403 `insufficient_scope`: the access token is valid and does not grant enough.
     InsufficientScope,
     /// 503: the access token cannot be verified now.
@@ -132,6 +136,7 @@ impl Rejection {
                 (StatusCode::BAD_REQUEST, "invalid_request", description)
             }
             RejectionKind::InvalidToken(failure) => (StatusCode::UNAUTHORIZED, "invalid_token", failure.description()),
+            RejectionKind::InvalidProof(failure) => (StatusCode::UNAUTHORIZED, "invalid_proof", failure.description()),
             RejectionKind::InsufficientScope => {
                 let description = "The access token does not grant what this operation needs";
                 (StatusCode::FORBIDDEN, "insufficient_scope", description)
@@ -155,6 +160,7 @@ impl Rejection {
             RejectionKind::MissingToken | RejectionKind::Origin | RejectionKind::Request(_) => None,
             RejectionKind::InvalidRequest => Some("invalid_request"),
             RejectionKind::InvalidToken(_) => Some("invalid_token"),
+            RejectionKind::InvalidProof(failure) => Some(failure.error_code()),
             RejectionKind::InsufficientScope => Some("insufficient_scope"),
             RejectionKind::Unavailable { .. } | RejectionKind::Misconfigured => Some("temporarily_unavailable"),
             RejectionKind::Internal => Some("server_error"),
@@ -175,9 +181,12 @@ impl Rejection {
             RejectionKind::MissingToken
                 | RejectionKind::InvalidRequest
                 | RejectionKind::InvalidToken(_)
+                | RejectionKind::InvalidProof(_)
                 | RejectionKind::InsufficientScope
         );
-        asks_for_token.then(|| guard.challenge(code.map(|code| (code, self.description())), &self.scopes))
+        let is_of_proof = matches!(self.kind, RejectionKind::InvalidProof(_));
+        let error = code.map(|code| ChallengeError { code, description: self.description(), is_of_proof });
+        asks_for_token.then(|| guard.challenge(error, &self.scopes))
     }
 
     pub(crate) const fn new(kind: RejectionKind) -> Self {

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 
 use super::{Rejection, RejectionKind, log};
+use crate::sender::{DPOP_NONCE, ProofFailure};
 
 /// The closure of `on_rejection`.
 pub(crate) type OnRejection = Arc<dyn Fn(&Rejection) -> Response<Bytes> + Send + Sync>;
@@ -63,6 +64,11 @@ impl Rejection {
             let others: Vec<_> = others.cloned().collect();
             headers.insert(header::WWW_AUTHENTICATE, challenge);
             headers.extend(others.into_iter().map(|other| (header::WWW_AUTHENTICATE, other)));
+        }
+        if let RejectionKind::InvalidProof(ProofFailure::NoNonce | ProofFailure::Nonce) = self.kind()
+            && let Some(nonce) = self.guard.as_ref().and_then(|guard| guard.sender.fresh_nonce())
+        {
+            headers.insert(DPOP_NONCE, nonce);
         }
         if let RejectionKind::Unavailable { .. } | RejectionKind::Misconfigured = self.kind() {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(self.retry_after()));
@@ -165,8 +171,9 @@ mod tests {
             RejectionKind::Origin,
             RejectionKind::Internal,
         ];
-        let failures = CheckFailure::ALL.iter().copied();
-        for kind in kinds.into_iter().chain(failures.map(RejectionKind::InvalidToken)) {
+        let failures = CheckFailure::ALL.iter().copied().map(RejectionKind::InvalidToken);
+        let of_proofs = ProofFailure::ALL.iter().copied().map(RejectionKind::InvalidProof);
+        for kind in kinds.into_iter().chain(failures).chain(of_proofs) {
             let description = Rejection::new(kind).description();
             assert!(description.bytes().all(|byte| matches!(byte, b' '..=b'~')), "{description}");
             assert!(!description.contains(['%', '"', '\\']), "{description}");

@@ -11,10 +11,11 @@ use tokio::time::Instant;
 use tower_service::Service;
 
 use super::admission::{Admission, BearerState, conclude, remove_marks};
+use super::sender_check::{PendingCaller, SenderChecks};
 use super::{AuthInfo, BearerBody, Guard, Rejection};
 use crate::events::RequestInfo;
 use crate::resource::MetadataReach;
-use crate::verify::PendingVerification;
+use crate::sender::DPOP_NONCE;
 
 /// The service that [`BearerAuthLayer`](super::BearerAuthLayer) makes.
 #[derive(Debug, Clone)]
@@ -37,8 +38,9 @@ pin_project! {
 pin_project! {
     #[project = ResponseStageProjection]
     enum ResponseStage<S, B, F> {
-        Verifying { verification: PendingVerification, next: Option<Box<PendingRequest<S, B>>> },
-        Calling { #[pin] future: F },
+        Verifying { verification: PendingCaller, next: Option<Box<PendingRequest<S, B>>> },
+        // `nonces` is set if the response has a nonce for the next DPoP proof.
+        Calling { #[pin] future: F, nonces: Option<Arc<SenderChecks>> },
         Preflight { #[pin] future: F, reach: Arc<MetadataReach> },
         // A rejection, or the metadata document.
         Answered { response: Option<Response<Bytes>> },
@@ -72,6 +74,7 @@ where
         }
         // An `AuthInfo` that the application inserted is removed, so that only this layer decides who the caller is.
         let outer = remove_marks(request.extensions_mut());
+        self.state.guard.sender.remove_untrusted(request.headers_mut());
         let stage = match self.state.admit(RequestInfo::from(&request), request.extensions(), outer) {
             Admission::Unauthenticated(mark) => {
                 request.extensions_mut().insert(mark);
@@ -79,7 +82,7 @@ where
                     let reach = Arc::clone(self.state.metadata.reach());
                     ResponseStage::Preflight { future: self.inner.call(request), reach }
                 } else {
-                    ResponseStage::Calling { future: self.inner.call(request) }
+                    ResponseStage::Calling { future: self.inner.call(request), nonces: None }
                 }
             }
             Admission::Decided(decision) => ResponseStage::decided(decision, &mut self.inner, request, &self.state),
@@ -106,8 +109,9 @@ impl<S: Service<Request<B>>, B> ResponseStage<S, B, S::Future> {
     ) -> Self {
         match decision {
             Ok(auth) => {
+                let nonces = auth.nonce_source();
                 request.extensions_mut().insert(auth);
-                Self::Calling { future: service.call(request) }
+                Self::Calling { future: service.call(request), nonces }
             }
             Err(rejection) => Self::Answered { response: Some(state.respond(&rejection, request.headers())) },
         }
@@ -116,7 +120,7 @@ impl<S: Service<Request<B>>, B> ResponseStage<S, B, S::Future> {
 
 impl<S: Service<Request<B>>, B> ResponseFuture<S, B> {
     pub(crate) const fn inner(future: S::Future) -> Self {
-        Self { stage: ResponseStage::Calling { future } }
+        Self { stage: ResponseStage::Calling { future, nonces: None } }
     }
 
     pub(crate) const fn answered(response: Response<Bytes>) -> Self {
@@ -141,8 +145,12 @@ where
                     let decision = conclude(verified, guard, RequestInfo::from(&request), started_at);
                     ResponseStage::decided(decision, &mut service, request, &state)
                 }
-                ResponseStageProjection::Calling { future } => {
-                    return future.poll(cx).map_ok(|response| response.map(BearerBody::from_service));
+                ResponseStageProjection::Calling { future, nonces } => {
+                    let mut response = ready!(future.poll(cx))?;
+                    if let Some(nonce) = nonces.as_ref().and_then(|nonces| nonces.fresh_nonce()) {
+                        response.headers_mut().insert(DPOP_NONCE, nonce);
+                    }
+                    return Poll::Ready(Ok(response.map(BearerBody::from_service)));
                 }
                 ResponseStageProjection::Preflight { future, reach } => {
                     let response = ready!(future.poll(cx))?;

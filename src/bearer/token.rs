@@ -1,5 +1,6 @@
 use crate::failure::CheckFailure;
 use crate::jose::MAX_TOKEN;
+use crate::verify::Credential;
 
 /// Why no access token could be read from a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,10 +19,24 @@ pub(crate) enum NoToken {
 }
 
 /// The token in a value of `Authorization` (RFC 6750, section 2.1): a `b64token` of at most 64 KiB.
-pub(super) fn token_in(value: &[u8]) -> Result<&[u8], NoToken> {
+pub(super) fn bearer_token_in(value: &[u8]) -> Result<&[u8], NoToken> {
+    token_of_scheme(BEARER, value)
+}
+
+/// The same, or a token with the scheme `DPoP` (RFC 9449, section 7.1).
+pub(super) fn bearer_or_dpop_token_in(value: &[u8]) -> Result<Credential<'_>, NoToken> {
+    match value.split_at_checked(DPOP.len()) {
+        Some((scheme, [b' ', ..])) if scheme.eq_ignore_ascii_case(DPOP) => {
+            token_of_scheme(DPOP, value).map(Credential::DpopToken)
+        }
+        _ => bearer_token_in(value).map(Credential::Token),
+    }
+}
+
+fn token_of_scheme<'v>(expected: &[u8], value: &'v [u8]) -> Result<&'v [u8], NoToken> {
     let scheme_end = value.iter().position(|byte| !is_token_character(*byte)).unwrap_or(value.len());
     let (scheme, rest) = value.split_at_checked(scheme_end).ok_or(NoToken::Malformed)?;
-    if !scheme.eq_ignore_ascii_case(BEARER) {
+    if !scheme.eq_ignore_ascii_case(expected) {
         return Err(of_another_scheme(value));
     }
     let spaces = rest.iter().take_while(|byte| **byte == b' ').count();
@@ -33,7 +48,7 @@ pub(super) fn token_in(value: &[u8]) -> Result<&[u8], NoToken> {
 pub(super) fn bare_token_in(value: &[u8]) -> Result<&[u8], NoToken> {
     match value.split_at_checked(BEARER.len()) {
         Some((start, rest)) if start.eq_ignore_ascii_case(BEARER) && rest.first().is_none_or(|next| *next == b' ') => {
-            token_in(value)
+            bearer_token_in(value)
         }
         // As an empty `Authorization`: the sender expects an identity.
         _ if value.is_empty() => Err(NoToken::OtherScheme),
@@ -80,6 +95,7 @@ const fn is_token68_character(byte: u8) -> bool {
 }
 
 const BEARER: &[u8] = b"Bearer";
+const DPOP: &[u8] = b"DPoP";
 
 #[cfg(test)]
 mod tests {

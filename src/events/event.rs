@@ -4,6 +4,7 @@ use std::time::Duration;
 use super::RequestInfo;
 use crate::claims::CredentialKind;
 use crate::failure::Detail;
+use crate::sender::Sender;
 
 /// Something that happened in a resource server.
 ///
@@ -16,6 +17,8 @@ pub enum Event<'e> {
     TokenAccepted(TokenAccepted<'e>),
     /// The credentials of a request are missing or rejected, or the access token cannot be verified now.
     TokenRejected(Rejected<'e>),
+    /// The DPoP proof of a request is missing or invalid.
+    ProofRejected(Rejected<'e>),
     /// The access token is valid, and does not grant the required scopes.
     ScopeMissing(Rejected<'e>),
     /// The session of a request is unknown, or belongs to another caller.
@@ -44,6 +47,10 @@ pub enum Event<'e> {
     IntrospectionSuspended(IntrospectionSuspended<'e>),
     /// Introspection works again: the circuit breaker is closed.
     IntrospectionResumed(IntrospectionResumed<'e>),
+    /// A used DPoP proof cannot be kept, because too many are kept. The request gets 503.
+    ReplayStoreFull(ReplayStoreFull),
+    /// The replay store of the application failed. The request gets 503.
+    ReplayStoreFailed(ReplayStoreFailed<'e>),
     /// A layer ended a streaming response.
     StreamEnded(StreamEndReason),
 }
@@ -73,6 +80,8 @@ pub struct TokenAccepted<'e> {
     pub client_id: Option<&'e str>,
     /// The scopes of the token, separated by spaces.
     pub scopes: &'e str,
+    /// How the sender has proved that the token is its own.
+    pub sender: &'e Sender,
     /// How long the verification took.
     pub duration: Duration,
 }
@@ -249,6 +258,22 @@ pub struct IntrospectionResumed<'e> {
     pub issuer: &'e str,
 }
 
+/// A used DPoP proof that cannot be kept.
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy)]
+pub struct ReplayStoreFull {
+    /// The time until there is room again.
+    pub retry_after: Duration,
+}
+
+/// A call of the replay store that failed.
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy)]
+pub struct ReplayStoreFailed<'e> {
+    /// The error. Print its sources too.
+    pub error: &'e (dyn StdError + 'static),
+}
+
 /// Why a layer ended a streaming response.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -270,6 +295,7 @@ impl Event<'_> {
         match self {
             Self::TokenAccepted(_) => "token_accepted",
             Self::TokenRejected(_) => "token_rejected",
+            Self::ProofRejected(_) => "proof_rejected",
             Self::ScopeMissing(_) => "scope_missing",
             Self::SessionRejected(_) => "session_rejected",
             Self::RequestRejected(_) => "request_rejected",
@@ -284,6 +310,8 @@ impl Event<'_> {
             Self::IntrospectionFailed(_) => "introspection_failed",
             Self::IntrospectionSuspended(_) => "introspection_suspended",
             Self::IntrospectionResumed(_) => "introspection_resumed",
+            Self::ReplayStoreFull(_) => "replay_store_full",
+            Self::ReplayStoreFailed(_) => "replay_store_failed",
             Self::StreamEnded(_) => "stream_ended",
         }
     }

@@ -81,6 +81,7 @@ pub(super) fn server_event(resource: &Arc<str>, tokens: &AcceptedTokens, event: 
 fn rare_server_event(resource: Label, event: &Event<'_>) {
     match event {
         Event::TokenRejected(rejected)
+        | Event::ProofRejected(rejected)
         | Event::ScopeMissing(rejected)
         | Event::SessionRejected(rejected)
         | Event::RequestRejected(rejected) => request_rejected(resource, rejected),

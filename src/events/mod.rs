@@ -38,7 +38,8 @@ mod trace;
 pub(crate) use event::VerificationPurpose;
 pub use event::{
     CacheKind, Event, Failed, IntrospectionDone, IntrospectionResult, IntrospectionResumed, IntrospectionSuspended,
-    IssuerMismatch, KeySetFetched, KeyUnusable, MetadataFetched, Rejected, Severity, StreamEndReason, TokenAccepted,
+    IssuerMismatch, KeySetFetched, KeyUnusable, MetadataFetched, Rejected, ReplayStoreFailed, ReplayStoreFull,
+    Severity, StreamEndReason, TokenAccepted,
 };
 pub use observer::Observer;
 pub(crate) use request_info::RequestHead;

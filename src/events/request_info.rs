@@ -29,6 +29,10 @@ impl<'r> RequestInfo<'r> {
         self.method.as_str()
     }
 
+    pub(crate) const fn http_method(&self) -> &'r Method {
+        self.method
+    }
+
     /// The path, as the layer sees it. The query is left out, because it may contain a token.
     #[must_use]
     pub fn path(&self) -> &'r str {

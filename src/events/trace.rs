@@ -17,10 +17,22 @@ pub(super) fn server_event(limit: &Arc<EventLimit>, claims_omitted: bool, event:
     match event {
         Event::TokenAccepted(accepted) => token_accepted(accepted),
         Event::TokenRejected(rejected)
+        | Event::ProofRejected(rejected)
         | Event::ScopeMissing(rejected)
         | Event::SessionRejected(rejected)
         | Event::RequestRejected(rejected) => request_rejected(limit, claims_omitted, rejected),
         Event::CacheHit(cache) => cache_hit(*cache),
+        Event::ReplayStoreFull(full) => {
+            let is_shown = limit.is_shown("replay_store_full", None, replay_store_summary);
+            limited!(is_shown, warn, target: "mcp_bearer::rejection", retry_after = ?full.retry_after,
+                "too many used DPoP proofs are kept: requests with new proofs get 503");
+        }
+        Event::ReplayStoreFailed(failed) => {
+            let cause = Cause(failed.error);
+            let is_shown = limit.is_shown("replay_store", None, replay_store_summary);
+            limited!(is_shown, error, target: "mcp_bearer::rejection", %cause,
+                "the replay store failed: requests with DPoP proofs get 503");
+        }
         Event::StreamEnded(reason) => {
             tracing::debug!(target: "mcp_bearer", reason = reason.label(), "a streaming response ends with its access token");
         }
@@ -29,8 +41,9 @@ pub(super) fn server_event(limit: &Arc<EventLimit>, claims_omitted: bool, event:
 }
 
 fn token_accepted(accepted: &TokenAccepted<'_>) {
-    let TokenAccepted { request, issuer, scopes, .. } = accepted;
+    let TokenAccepted { request, issuer, scopes, sender, .. } = accepted;
     tracing::trace!(target: "mcp_bearer::accepted", method = request.method(), path = path(*request), issuer, scopes,
+        sender = sender.label(),
         request_id = request.request_id(), traceparent = request.traceparent(), "access token accepted");
 }
 
@@ -42,7 +55,11 @@ fn request_rejected(limit: &Arc<EventLimit>, claims_omitted: bool, rejected: &Re
         detail => (None, detail.map(display)),
     };
     let is_shown = limit.is_shown(cause, compared, move |window| write_summary(window, summary));
-    let subject = if matches!(kind, "invalid_token" | "insufficient_scope") { "access token" } else { "request" };
+    let subject = match kind {
+        "invalid_token" | "insufficient_scope" => "access token",
+        "invalid_proof" => "DPoP proof",
+        _ => "request",
+    };
     let method = request.map(|request| Escaped(request.method(), MAX_METHOD)).map(display);
     let path = request.map(path);
     let request_id = request.and_then(|request| request.request_id());
@@ -74,6 +91,11 @@ fn write_summary(EventSummary { cause, events, hidden, last }: EventSummary, sum
     let (expected, found) = last.as_ref().map(|(expected, found)| (&**expected, &**found)).unzip();
     tracing::warn!(target: "mcp_bearer::rejection", cause, count = events, hidden, expected, last_found = found,
         "{events} requests were rejected within a minute: {summary}; only the first appear above `debug`");
+}
+
+fn replay_store_summary(EventSummary { cause, events, hidden, .. }: EventSummary) {
+    tracing::warn!(target: "mcp_bearer::rejection", cause, count = events, hidden,
+        "many DPoP proofs could not be recorded within a minute: only the first appear above `debug`");
 }
 
 fn cache_hit(cache: CacheKind) {

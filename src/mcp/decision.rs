@@ -7,7 +7,7 @@ use http::{HeaderMap, header};
 use super::OperationFailure;
 use super::request::{self, LIST_METHODS, OperationHeaders};
 use super::scopes::{RequiredRules, Rules};
-use crate::bearer::{Caller, Guard, Rejection, RejectionKind};
+use crate::bearer::{AuthInfo, Caller, Guard, Rejection, RejectionKind};
 use crate::events::RequestInfo;
 use crate::scope::Scopes;
 
@@ -48,6 +48,7 @@ pub(super) fn decide(
             {
                 rejected(OperationFailure::Unreadable)
             }
+            Caller::Token(auth) if is_unbound(rules, &everything, auth) => Err(auth.is_not_bound(request_info)),
             Caller::Token(_) => Ok(AcceptedBody { needs: everything, lists: true, is_first_page: false }),
         };
     };
@@ -68,11 +69,18 @@ pub(super) fn decide(
         Caller::Anonymous(guard) if needs.token => Err(missing_token(guard, rules.scopes_of(&needs), request_info)),
         _ if needs.unlisted => rejected(OperationFailure::Unlisted),
         Caller::Anonymous(_) => Ok(AcceptedBody { needs, lists, is_first_page }),
+        // A bearer token can never satisfy the rule, whatever its scopes are.
+        Caller::Token(auth) if is_unbound(rules, &needs, auth) => Err(auth.is_not_bound(request_info)),
         Caller::Token(auth) if rules.are_met(&needs, auth.scopes(), &auth.guard().hierarchy) => {
             Ok(AcceptedBody { needs, lists, is_first_page })
         }
         Caller::Token(auth) => Err(auth.lacks(rules.scopes_of(&needs), Some(request_info), None)),
     }
+}
+
+/// Whether the rules need a sender-constrained access token, and this one is not.
+fn is_unbound(rules: &Rules, required: &RequiredRules, auth: &AuthInfo) -> bool {
+    !auth.sender().is_constrained() && rules.need_constrained_sender(required)
 }
 
 /// Whether the handler may decode the body first, and then read another message than this layer.

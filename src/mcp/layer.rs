@@ -13,6 +13,7 @@ use crate::bearer::{BearerAuth, BearerAuthLayer, Rejection};
 use crate::clock::Clock;
 use crate::crypto::Hmac;
 use crate::error::{BuildError, BuildErrorKind, valid_or_panic};
+use crate::sender::SenderConstraint;
 
 /// Protects an MCP endpoint: verifies the access token, and decides by the MCP operation in the body.
 ///
@@ -112,6 +113,32 @@ impl McpLayer {
     /// See [`BearerAuthLayer::allow_anonymous`] for what counts as anonymous.
     pub fn allow_anonymous(self) -> Self {
         self.with(|state| state.bearer = state.bearer.clone().allow_anonymous())
+    }
+
+    /// Which access tokens must be sender-constrained, in place of the setting of the server: see
+    /// [`BearerAuthLayer::sender_constraint`]. [`McpScopes::sender_constrained`](super::McpScopes::sender_constrained) requires it
+    /// for some operations only.
+    ///
+    /// # Panics
+    /// If the server does not accept tokens that are bound in this way.
+    /// [`try_sender_constraint`](Self::try_sender_constraint) returns an error instead.
+    #[track_caller]
+    pub fn sender_constraint(self, constraint: SenderConstraint) -> Self {
+        valid_or_panic(self.try_sender_constraint(constraint))
+    }
+
+    /// [`sender_constraint`](Self::sender_constraint) for a value from a configuration.
+    ///
+    /// # Errors
+    /// [`BuildErrorKind::Setting`] where `sender_constraint` panics.
+    pub fn try_sender_constraint(self, constraint: SenderConstraint) -> Result<Self, BuildError> {
+        let bearer = self.state.bearer.clone().try_sender_constraint(constraint)?;
+        Ok(self.with(|state| state.bearer = bearer))
+    }
+
+    /// Requires a nonce of this server in each DPoP proof: see [`BearerAuthLayer::require_dpop_nonce`].
+    pub fn require_dpop_nonce(self) -> Self {
+        self.with(|state| state.bearer = state.bearer.clone().require_dpop_nonce())
     }
 
     /// Answers rejected requests with the response that `respond` makes, as [`BearerAuthLayer::on_rejection`] does.

@@ -25,13 +25,13 @@ impl SessionBinding {
     /// The owner of a session that this request opens or uses.
     ///
     /// All callers without a token are one common owner. For a credential, the owner consists of its kind, issuer, user
-    /// and client (MCP 2025-11-25, Security Best Practices). The user is `sub`. If the token has no `sub`, it is the `username` of
+    /// and client (MCP 2025-11-25, Security Best Practices), and of the keys that it is bound to. The user is `sub`. If the token has no `sub`, it is the `username` of
     /// the introspection response (RFC 7662, section 2.2). If the token has neither, the session belongs to this token
     /// alone.
     ///
     /// `None` if the owner follows from the token itself, and the headers do not have it any more.
     pub(super) fn owner(&self, headers: &HeaderMap, caller: &Caller) -> Option<Owner> {
-        let Caller::Token(auth) = caller else { return Some(Owner(encoded(ABSENT, [None; 3]))) };
+        let Caller::Token(auth) = caller else { return Some(Owner(encoded(ABSENT, &[None; 3]))) };
         let username = || auth.claims().get("username").and_then(|name| name.as_str());
         let token_mac;
         let user = if let Some(subject) = auth.subject().filter(|subject| !subject.is_empty()) {
@@ -51,7 +51,10 @@ impl SessionBinding {
             CredentialKind::Custom => 3,
             CredentialKind::Development => 4,
         };
-        Some(Owner(encoded(kind, [issuer, Some(user), client])))
+        let (key, certificate) = (auth.sender().dpop_key(), auth.sender().certificate());
+        let key = key.as_ref().map(|key| (NAME, key.as_bytes().as_slice()));
+        let certificate = certificate.as_ref().map(|certificate| (NAME, certificate.as_bytes().as_slice()));
+        Some(Owner(encoded(kind, &[issuer, Some(user), client, key, certificate])))
     }
 
     /// Replaces the bound id in a request by the server's session id, if the session belongs to the caller.
@@ -122,9 +125,9 @@ fn hmac_message(server_id: &[u8], Owner(owner): &Owner) -> Vec<u8> {
     [PURPOSE, owner, server_id].concat()
 }
 
-/// Encodes the kind of the credential, then issuer, user and client, each with its kind and length. So two owners never have
-/// the same bytes.
-fn encoded(credential: u8, parts: [Option<(u8, &[u8])>; 3]) -> Vec<u8> {
+/// Encodes the kind of the credential, then issuer, user, client and keys, each with its kind and length. So two owners never
+/// have the same bytes.
+fn encoded(credential: u8, parts: &[Option<(u8, &[u8])>]) -> Vec<u8> {
     let mut encoded = vec![credential];
     for part in parts {
         let (kind, text) = part.unwrap_or((ABSENT, &[]));
@@ -163,6 +166,7 @@ mod tests {
     use super::*;
     use crate::bearer::AuthInfo;
     use crate::claims::Claims;
+    use crate::sender::Sender;
 
     #[test]
     fn equal_subjects_of_different_kinds_of_credentials_own_different_sessions() {
@@ -175,7 +179,11 @@ mod tests {
             [CredentialKind::AccessToken, CredentialKind::ApiKey, CredentialKind::Custom, CredentialKind::Development]
         {
             let claims = Claims::from_credential(kind, None, members.clone()).unwrap();
-            let caller = Caller::Token(AuthInfo::new(claims, Arc::new(Guard::new("https://mcp.example.com/m"))));
+            let caller = Caller::Token(AuthInfo::new(
+                claims,
+                Arc::new(Guard::new("https://mcp.example.com/m")),
+                Sender::default(),
+            ));
             let Owner(owner) = binding.owner(&HeaderMap::new(), &caller).unwrap();
             assert!(!owners.contains(&owner), "{kind:?}");
             owners.push(owner);

@@ -75,23 +75,16 @@ impl ProtectedResourceMetadata {
         self.member("authorization_details_types_supported", types)
     }
 
-    /// Sets the algorithms of DPoP proofs (RFC 9449). An empty list is omitted. With any other list,
-    /// [`ResourceServerBuilder::build`](crate::ResourceServerBuilder::build) returns an error: the server rejects
-    /// sender-constrained tokens, so it must not advertise them.
-    #[must_use]
-    pub fn dpop_signing_alg_values_supported(self, algorithms: impl IntoIterator<Item = Algorithm>) -> Self {
-        self.member("dpop_signing_alg_values_supported", names(algorithms))
-    }
-
     /// Sets any other member, such as `signed_metadata`, a member with a language tag, or an extension.
     ///
-    /// [`ResourceServerBuilder::build`](crate::ResourceServerBuilder::build) returns an error for two kinds of members:
+    /// `null`, an empty string and an empty list are omitted.
+    /// [`ResourceServerBuilder::build`](crate::ResourceServerBuilder::build) returns an error for members that the server sets
+    /// from its configuration:
     ///
-    /// - `resource`, `authorization_servers`, `scopes_supported` and `bearer_methods_supported`, which the server sets
-    ///   from its configuration.
+    /// - `resource`, `authorization_servers`, `scopes_supported` and `bearer_methods_supported`,
     /// - `dpop_signing_alg_values_supported`, `dpop_bound_access_tokens_required` and
-    ///   `tls_client_certificate_bound_access_tokens`, even with the value `false`. They are about sender-constrained
-    ///   tokens, which the server rejects. `null`, an empty string and an empty list are omitted.
+    ///   `tls_client_certificate_bound_access_tokens`, which follow from
+    ///   [`sender_constraint`](crate::ResourceServerBuilder::sender_constraint).
     #[must_use]
     pub fn member(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
         self.members.insert(name.into(), value.into());
@@ -104,28 +97,34 @@ impl ProtectedResourceMetadata {
         resource: &ResourceUrl,
         authorization_servers: &[&str],
         scopes_supported: &Scopes,
+        sender: Map<String, Value>,
     ) -> Result<String, BuildError> {
-        self.validate()?;
+        self.validate(&sender)?;
         let mut document = Map::new();
         document.insert("resource".to_owned(), (*resource.text).into());
         document.insert("authorization_servers".to_owned(), authorization_servers.into());
         document.insert("scopes_supported".to_owned(), scopes_supported.iter().collect::<Vec<_>>().into());
         document.insert("bearer_methods_supported".to_owned(), ["header"].as_slice().into());
+        document.extend(sender);
         document.append(&mut self.members);
         // "Parameters with zero values MUST be omitted" (RFC 9728, section 3.2).
         document.retain(|_, value| !has_no_value(value));
         serde_json::to_string(&document).map_err(|source| error("the metadata cannot be written").with_source(source))
     }
 
-    fn validate(&self) -> Result<(), BuildError> {
+    /// `sender` are the members about sender-constrained tokens.
+    fn validate(&self, sender: &Map<String, Value>) -> Result<(), BuildError> {
         for (name, value) in &self.members {
             // A member in one language has a name such as `resource_name#fr`.
             let untagged_name = name.split('#').next().unwrap_or_default();
             if RESERVED.contains(&untagged_name) {
                 return Err(error(format!("the member {name:?} follows from the configuration; remove it")));
             }
-            if SENDER_CONSTRAINED.contains(&untagged_name) && !has_no_value(value) {
-                return Err(not_supported(name));
+            if SENDER_CONSTRAINED.contains(&untagged_name) {
+                return Err(error(format!(
+                    "the member {name:?} follows from `sender_constraint`; remove it, and call `sender_constraint` on the \
+                     builder to accept sender-constrained tokens"
+                )));
             }
             match untagged_name {
                 "jwks_uri" | "resource_documentation" | "resource_policy_uri" | "resource_tos_uri" => {
@@ -143,7 +142,7 @@ impl ProtectedResourceMetadata {
                 "resource_name" if !value.is_string() => {
                     return Err(error(format!("the member {name:?} must be a string")));
                 }
-                "signed_metadata" => validate_signed(value)?,
+                "signed_metadata" => validate_signed(value, sender)?,
                 _ => {}
             }
         }
@@ -152,15 +151,16 @@ impl ProtectedResourceMetadata {
 }
 
 /// Checks the claims of `signed_metadata` (RFC 9728, section 2.2). They must have `iss`, and must not have
-/// `signed_metadata`. They must not advertise sender-constrained tokens either. The signature is for clients to verify,
-/// and is not checked.
-fn validate_signed(value: &Value) -> Result<(), BuildError> {
+/// `signed_metadata`. About sender-constrained tokens they must say the same as the document. The signature is for clients to
+/// verify, and is not checked.
+fn validate_signed(value: &Value, sender: &Map<String, Value>) -> Result<(), BuildError> {
     let payload =
         value.as_str().and_then(|jwt| crate::jose::Compact::parse(jwt.as_bytes()).and_then(|jwt| jwt.payload()).ok());
     match payload.and_then(|payload| crate::json::parse::<Map<String, Value>>(&payload).ok()) {
-        Some(claims) if SENDER_CONSTRAINED.iter().any(|name| claims.contains_key(*name)) => {
-            Err(not_supported("signed_metadata"))
-        }
+        Some(claims) if SENDER_CONSTRAINED.iter().any(|name| claims.get(*name) != sender.get(*name)) => Err(error(
+            "the member \"signed_metadata\" says something else about sender-constrained tokens (DPoP, mTLS) than the \
+             configuration; sign the members that the server publishes",
+        )),
         Some(claims) if !claims.contains_key("signed_metadata") && claims.contains_key("iss") => Ok(()),
         _ => Err(error(
             "the member \"signed_metadata\" must be a JWT whose claims have `iss` and do not have `signed_metadata`",
@@ -182,20 +182,13 @@ fn has_no_value(value: &Value) -> bool {
     }
 }
 
-fn not_supported(name: &str) -> BuildError {
-    error(format!(
-        "the member {name:?} advertises sender-constrained tokens (DPoP, mTLS), which this server rejects; remove it"
-    ))
-}
-
 fn error(message: impl Into<Box<str>>) -> BuildError {
     BuildError::new(BuildErrorKind::Metadata, message)
 }
 
 /// The members that the server sets from its configuration.
 const RESERVED: [&str; 4] = ["resource", "authorization_servers", "scopes_supported", "bearer_methods_supported"];
-/// The members that advertise sender-constrained tokens. They are rejected, because the server cannot verify such
-/// tokens.
+/// The members that advertise sender-constrained tokens, which follow from the configuration.
 const SENDER_CONSTRAINED: [&str; 3] = [
     "dpop_signing_alg_values_supported",
     "dpop_bound_access_tokens_required",
@@ -210,7 +203,12 @@ mod tests {
 
     fn publish(metadata: ProtectedResourceMetadata) -> Result<Value, BuildError> {
         let resource = ResourceUrl::new("https://RS.example.com/mcp").unwrap();
-        let document = metadata.document(&resource, &["https://as.example.com/"], &Scopes::new(["a", "b"]).unwrap())?;
+        let document = metadata.document(
+            &resource,
+            &["https://as.example.com/"],
+            &Scopes::new(["a", "b"]).unwrap(),
+            Map::new(),
+        )?;
         Ok(serde_json::from_str(&document).unwrap())
     }
 
@@ -232,7 +230,7 @@ mod tests {
     fn members_without_a_value_are_left_out() {
         let resource = ResourceUrl::new("https://h").unwrap();
         let metadata = ProtectedResourceMetadata::default().authorization_details_types_supported(Vec::<String>::new());
-        let document = metadata.document(&resource, &["https://as"], &Scopes::default()).unwrap();
+        let document = metadata.document(&resource, &["https://as"], &Scopes::default(), Map::new()).unwrap();
         let document: Value = serde_json::from_str(&document).unwrap();
         assert_eq!(
             document,

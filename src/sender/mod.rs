@@ -50,6 +50,11 @@ mod constraint;
 mod dpop;
 mod failure;
 mod replay;
+#[expect(clippy::module_inception, reason = "the file has the name of its type")]
+mod sender;
+mod settings;
+
+use http::HeaderName;
 
 pub(crate) use certificate::CertificateSource;
 pub use certificate::{ClientCertificate, ClientCertificateHeader, InvalidCertificate};
@@ -57,11 +62,13 @@ pub use constraint::SenderConstraint;
 pub use dpop::NonceKey;
 #[cfg(feature = "redis")]
 pub(crate) use dpop::REPLICA_CLOCK_DIFFERENCE;
-pub(crate) use dpop::{
-    DEFAULT_NONCE_LIFETIME, NONCE_LIFETIMES, Nonces, Proof, ProofRequest, ProofRules, ProofTarget, ProxiedPath,
-    find_proof,
-};
+pub(crate) use dpop::{Nonces, Proof, ProofRequest, ProofRules, ProofTarget, find_proof};
 pub(crate) use failure::ProofError;
 pub use failure::ProofFailure;
-pub(crate) use replay::{DEFAULT_MAX_PROOFS, DEFAULT_MAX_PROOFS_PER_KEY, DynReplayStore, MemoryReplays, Replays};
+pub(crate) use replay::{DynReplayStore, MemoryReplays, Replays};
 pub use replay::{ReplayOutcome, ReplayStore, ReplayStoreError, UsedProof};
+pub use sender::Sender;
+pub use settings::Dpop;
+
+/// The header with the nonce for the next proof (RFC 9449, section 8).
+pub(crate) const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");

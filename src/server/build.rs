@@ -55,13 +55,15 @@ impl ResourceServerBuilder {
         }
         let requested = RequestedScopes::new(&self.challenge_scopes)?;
         let published = requested.translate(&scopes_supported);
-        let document = self.metadata.document(&resource, &authorization_servers, &published)?;
+        let sender = self.sender_rules(&resource, &events)?;
+        let document = self.metadata.document(&resource, &authorization_servers, &published, self.sender.metadata())?;
         let metadata = MetadataService::new(document, &well_known);
         let guard = Guard {
             reach: Arc::clone(metadata.reach()),
             realm: self.realm.map(Arc::from),
             credentials: Arc::new(credentials),
             development: development.map(Arc::new),
+            sender,
             hierarchy: Arc::new(hierarchy),
             requested: Arc::new(requested),
             scopes_supported,
@@ -99,7 +101,8 @@ impl ResourceServerBuilder {
     /// Where the credentials are.
     pub(super) fn credential_headers(&self) -> Result<CredentialHeaders, BuildError> {
         let key_header = self.api_keys.as_ref().and_then(ApiKeys::header_name);
-        CredentialHeaders::new(self.token_header()?, key_header, MCP_HEADERS)
+        let headers = CredentialHeaders::new(self.token_header()?, key_header, MCP_HEADERS)?;
+        if self.sender.accepts_dpop() { headers.with_dpop() } else { Ok(headers) }
     }
 
     /// The caller of requests without credentials.
@@ -137,6 +140,7 @@ impl ResourceServerBuilder {
             let message = format!("the realm must have 1 to {MAX_REALM} printable ASCII characters");
             mistakes.push(("realm", BuildError::setting(message)));
         }
+        mistakes.extend(self.sender_mistakes());
         mistakes
     }
 
@@ -169,7 +173,10 @@ impl ResourceServerBuilder {
         let verifiers = self.issuers.iter().map(|issuer| {
             let limits = (self.verification_timeout, &*self.clock);
             let verifier = issuer.verifier(&audiences, self.skew, self.max_lifetime, limits);
-            verifier.map(Arc::new)
+            verifier.map(|mut verifier| {
+                verifier.policy.confirmations = self.sender.confirmations();
+                Arc::new(verifier)
+            })
         });
         let verifiers = verifiers.collect::<Result<Vec<_>, _>>()?;
         let mut seen = HashSet::new();

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::ResourceServer;
+use super::sender_settings::SenderSettings;
 use crate::api_key::ApiKeys;
 use crate::bearer::DevelopmentIdentity;
 use crate::claims::DEFAULT_SKEW;
@@ -65,6 +66,7 @@ pub struct ResourceServerBuilder {
     pub(super) api_keys: Option<ApiKeys>,
     /// Log lines leave out what a token contains.
     pub(super) claims_omitted: bool,
+    pub(super) sender: SenderSettings,
 }
 
 impl ResourceServer {
@@ -102,6 +104,7 @@ impl ResourceServerBuilder {
             observers: Vec::new(),
             api_keys: None,
             claims_omitted: false,
+            sender: SenderSettings::default(),
         }
     }
 

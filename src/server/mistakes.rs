@@ -49,7 +49,7 @@ impl ResourceServerBuilder {
         if let Ok(resource) = &self.resource_url().map_err(|error| add("builder", Some(error))) {
             add("metadata_url", self.well_known(resource).err());
             add("dangerously_trust_everyone_on_loopback", self.development_identity(resource).err());
-            let document = self.metadata.clone().document(resource, &[], &Scopes::default());
+            let document = self.metadata.clone().document(resource, &[], &Scopes::default(), self.sender.metadata());
             add("metadata", document.err());
         }
         let headers = self.credential_headers().err();

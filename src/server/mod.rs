@@ -8,6 +8,8 @@ mod health;
 mod mistakes;
 mod resource_server;
 mod self_check;
+mod sender;
+mod sender_settings;
 mod unreachable;
 mod upkeep;
 mod warm_up;

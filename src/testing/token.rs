@@ -9,6 +9,7 @@ use super::issuer::TestIssuer;
 use crate::bearer::{AuthInfo, Guard};
 use crate::claims::Claims;
 use crate::jose::{Algorithm, Thumbprint};
+use crate::sender::Sender;
 
 /// A token before it is signed.
 ///
@@ -247,7 +248,10 @@ impl<'a> TestToken<'a> {
     pub fn auth_info(self) -> AuthInfo {
         let json = Value::Object(self.claims).to_string();
         match Claims::from_json(json.clone()) {
-            Ok(claims) => AuthInfo::new(claims, Arc::new(Guard::new(METADATA_URL))),
+            Ok(claims) => {
+                let sender = Sender::of_claims(&claims);
+                AuthInfo::new(claims, Arc::new(Guard::new(METADATA_URL)), sender)
+            }
             Err(_) => panic!("a registered claim has the wrong type: {json}"),
         }
     }

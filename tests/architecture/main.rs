@@ -92,7 +92,7 @@ const FOREIGN_CRATES: &[(&str, &[&str])] = &[
         ],
     ),
     ("reqwest::", &["http_client/reqwest.rs", "http_client/mod.rs"]),
-    ("axum::", &["axum.rs", "bearer/peer_addr.rs", "testing/issuer.rs", "testing/socket.rs"]),
+    ("axum::", &["axum.rs", "bearer/peer_addr.rs", "bearer/sender_check.rs", "testing/issuer.rs", "testing/socket.rs"]),
     ("clap::", &["bin/mcp-bearer/command_line.rs"]),
     ("http_auth::", &["bin/mcp-bearer/challenge.rs"]),
     ("rcgen::", &["testing/certificate.rs"]),

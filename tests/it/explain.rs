@@ -46,7 +46,7 @@ async fn an_explanation_names_the_check_that_a_request_fails() {
         (valid().without("aud").sign(), TokenCheck::Audience, "no_audience", "no audience"),
         (valid().expired().sign(), TokenCheck::Times, "expired", "ago"),
         (valid().without("exp").sign(), TokenCheck::Times, "no_expiry", "`exp`"),
-        (valid().claim("cnf", json!({"jkt": "x"})).sign(), TokenCheck::TokenKind, "sender_constrained", "DPoP"),
+        (valid().claim("cnf", json!({"jkt": "x"})).sign(), TokenCheck::TokenKind, "sender_constrained", "RFC 9449"),
         (valid().header("kid", "other").sign(), TokenCheck::Key, "unknown_key", "`kid`"),
         (format!("{rest}.AAAA"), TokenCheck::Signature, "signature", "invalid signature"),
     ] {

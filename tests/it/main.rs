@@ -20,6 +20,7 @@ mod composition;
 mod configuration;
 mod development;
 mod discovery;
+mod dpop;
 mod events;
 mod explain;
 mod extensions;

@@ -4,8 +4,6 @@ use axum::Router;
 use axum::body::Body;
 use axum::routing::get;
 use http::{Method, Request, StatusCode, header};
-use mcp_bearer::jose::Algorithm;
-use mcp_bearer::resource::ProtectedResourceMetadata;
 use mcp_bearer::testing::TestIssuer;
 use mcp_bearer::{BuildErrorKind, Issuer, ResourceServer};
 use serde_json::json;
@@ -296,13 +294,6 @@ fn sender_constrained_tokens_cannot_be_advertised() {
         let error = builder().metadata(|metadata| metadata.member(name, value.clone())).build_lazy().unwrap_err();
         assert_eq!(error.kind(), BuildErrorKind::Metadata, "{name} {value}");
         let text = error.to_string();
-        assert!(
-            text.contains(&format!("{name:?}")) && text.contains("sender-constrained") && text.contains("remove"),
-            "{text}"
-        );
+        assert!(text.contains(&format!("{name:?}")) && text.contains("sender-constrained"), "{text}");
     }
-    let own = |metadata: ProtectedResourceMetadata| metadata.dpop_signing_alg_values_supported([Algorithm::ES256]);
-    assert_eq!(builder().metadata(own).build_lazy().unwrap_err().kind(), BuildErrorKind::Metadata);
-    // An empty list is omitted.
-    builder().metadata(|metadata| metadata.dpop_signing_alg_values_supported([])).build_lazy().unwrap();
 }

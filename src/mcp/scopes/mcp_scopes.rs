@@ -29,18 +29,47 @@ pub struct McpScopes {
     pub(super) prompts: RuleSet,
     pub(super) resources: RuleSet,
     pub(super) deny_unlisted: bool,
+    /// The rule that the last call added.
+    last: Option<LastRule>,
+    /// Whether `sender_constrained` was called before any rule.
+    pub(super) constrains_nothing: bool,
+}
+
+/// The kind of a rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum RuleKind {
+    Method,
+    Tool,
+    Prompt,
+    Resource,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum LastRule {
+    /// For one name.
+    Own(RuleKind),
+    /// For all other names.
+    Any(RuleKind),
 }
 
 /// The rules for methods, tools, prompts or resources.
 #[derive(Debug, Clone, Default)]
 pub(super) struct RuleSet {
-    /// Names with the scopes that they need.
-    pub(super) own: Vec<(String, Vec<String>)>,
-    /// The scopes for all other names.
-    pub(super) any: Option<Vec<String>>,
+    /// Names with what they need.
+    pub(super) own: Vec<(String, RuleNeeds)>,
+    /// What all other names need.
+    pub(super) any: Option<RuleNeeds>,
     pub(super) public: Vec<String>,
     /// All names that exist. `None` if the application has not given them.
     pub(super) known: Option<Vec<String>>,
+}
+
+/// What a caller needs by one rule.
+#[derive(Debug, Clone, Default)]
+pub(super) struct RuleNeeds {
+    pub(super) scopes: Vec<String>,
+    /// Whether the access token must be sender-constrained.
+    pub(super) sender_constrained: bool,
 }
 
 impl McpScopes {
@@ -50,27 +79,23 @@ impl McpScopes {
     }
 
     /// Calls of this tool need all of `scopes`.
-    pub fn tool(mut self, name: impl Into<String>, scopes: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.tools.own.push((name.into(), texts(scopes)));
-        self
+    pub fn tool(self, name: impl Into<String>, scopes: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.add(RuleKind::Tool, name.into(), texts(scopes))
     }
 
     /// Calls of every tool without its own [`tool`](Self::tool) rule need all of `scopes`.
-    pub fn any_tool(mut self, scopes: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.tools.any.get_or_insert_default().extend(texts(scopes));
-        self
+    pub fn any_tool(self, scopes: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.add_any(RuleKind::Tool, texts(scopes))
     }
 
     /// Getting this prompt, and completing its arguments, needs all of `scopes`.
-    pub fn prompt(mut self, name: impl Into<String>, scopes: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.prompts.own.push((name.into(), texts(scopes)));
-        self
+    pub fn prompt(self, name: impl Into<String>, scopes: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.add(RuleKind::Prompt, name.into(), texts(scopes))
     }
 
     /// Every prompt without its own [`prompt`](Self::prompt) rule needs all of `scopes`.
-    pub fn any_prompt(mut self, scopes: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.prompts.any.get_or_insert_default().extend(texts(scopes));
-        self
+    pub fn any_prompt(self, scopes: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.add_any(RuleKind::Prompt, texts(scopes))
     }
 
     /// Reading these resources, subscribing to them and completing their URIs need all of `scopes`.
@@ -96,21 +121,42 @@ impl McpScopes {
     /// another one; `%2F` and similar are decoded; the case of ASCII letters in a `file` URI is changed.
     ///
     /// A rule whose own URIs are not canonical cannot match anything, and is an error when the layer is built.
-    pub fn resource(mut self, uri: impl Into<String>, scopes: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.resources.own.push((uri.into(), texts(scopes)));
-        self
+    pub fn resource(self, uri: impl Into<String>, scopes: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.add(RuleKind::Resource, uri.into(), texts(scopes))
     }
 
     /// Every resource that no [`resource`](Self::resource) rule matches needs all of `scopes`. So does a URI that is not in
     /// canonical form.
-    pub fn any_resource(mut self, scopes: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.resources.any.get_or_insert_default().extend(texts(scopes));
-        self
+    pub fn any_resource(self, scopes: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.add_any(RuleKind::Resource, texts(scopes))
     }
 
     /// Requests and notifications of this method need all of `scopes`, for every target.
-    pub fn method(mut self, method: impl Into<String>, scopes: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.methods.own.push((method.into(), texts(scopes)));
+    pub fn method(self, method: impl Into<String>, scopes: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.add(RuleKind::Method, method.into(), texts(scopes))
+    }
+
+    /// The rule of the call before this one also needs a sender-constrained access token: one that is bound to the key of a DPoP
+    /// proof or to a client certificate. Another token gets 401. The server needs a
+    /// [`sender_constraint`](crate::ResourceServerBuilder::sender_constraint).
+    ///
+    /// ```
+    /// use mcp_bearer::McpScopes;
+    ///
+    /// let scopes = McpScopes::new().tool("list_notes", ["notes:read"]).tool("pay", ["pay"]).sender_constrained();
+    /// ```
+    ///
+    /// It is an error when the layer is built if no rule comes before this call.
+    pub fn sender_constrained(mut self) -> Self {
+        match self.last {
+            Some(LastRule::Own(kind)) => {
+                if let Some((_, needs)) = self.rules_of(kind).own.last_mut() {
+                    needs.sender_constrained = true;
+                }
+            }
+            Some(LastRule::Any(kind)) => self.rules_of(kind).any.get_or_insert_default().sender_constrained = true,
+            None => self.constrains_nothing = true,
+        }
         self
     }
 
@@ -183,6 +229,29 @@ impl McpScopes {
     pub const fn deny_unlisted(mut self) -> Self {
         self.deny_unlisted = true;
         self
+    }
+}
+
+impl McpScopes {
+    fn add(mut self, kind: RuleKind, name: String, scopes: Vec<String>) -> Self {
+        self.rules_of(kind).own.push((name, RuleNeeds { scopes, sender_constrained: false }));
+        self.last = Some(LastRule::Own(kind));
+        self
+    }
+
+    fn add_any(mut self, kind: RuleKind, scopes: Vec<String>) -> Self {
+        self.rules_of(kind).any.get_or_insert_default().scopes.extend(scopes);
+        self.last = Some(LastRule::Any(kind));
+        self
+    }
+
+    const fn rules_of(&mut self, kind: RuleKind) -> &mut RuleSet {
+        match kind {
+            RuleKind::Method => &mut self.methods,
+            RuleKind::Tool => &mut self.tools,
+            RuleKind::Prompt => &mut self.prompts,
+            RuleKind::Resource => &mut self.resources,
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use super::mcp_scopes::{McpScopes, RuleSet};
+use super::mcp_scopes::{McpScopes, RuleNeeds, RuleSet};
 use super::resources::{ResourceRules, RuleId, TargetAccess};
 use super::uri_template::{InvalidTemplate, UriTemplate};
 use crate::bearer::{Caller, Guard};
@@ -10,13 +10,14 @@ use crate::escape::Escaped;
 use crate::log::MAX_CAUSE;
 use crate::mcp::request::{ListKind, Operation, RESOURCE_METHODS, Target};
 use crate::scope::{ScopeHierarchy, ScopeRequirement, Scopes};
+use crate::sender::SenderConstraint;
 use crate::similar::closest;
 
 /// [`McpScopes`], checked and indexed.
 #[derive(Debug)]
 pub(crate) struct Rules {
-    /// The scopes of each rule, by its id.
-    scopes: Vec<Scopes>,
+    /// What each rule needs, by its id.
+    needs: Vec<CheckedNeeds>,
     methods: NamedRules,
     tools: NamedRules,
     prompts: NamedRules,
@@ -26,6 +27,13 @@ pub(crate) struct Rules {
     are_tools_checked: AtomicBool,
     /// The number of unfiltered lists that were read to find the names of all tools.
     observed_lists: AtomicUsize,
+}
+
+/// What a caller needs by one rule.
+#[derive(Debug)]
+struct CheckedNeeds {
+    scopes: Scopes,
+    sender_constrained: bool,
 }
 
 /// The rules that the messages of one body need together.
@@ -64,26 +72,27 @@ struct NamedRules {
 }
 
 impl NamedRules {
-    /// Adds the scopes of each rule to `scopes`.
-    fn new(what: &str, set: RuleSet, scopes: &mut Vec<Scopes>) -> Result<Self, BuildError> {
-        let mut add = |what: &str, texts: &[String]| {
-            scopes.push(Scopes::new(texts).map_err(|error| wrong(format!("{what}: {error}")))?);
-            Ok(scopes.len().saturating_sub(1))
+    /// Adds what each rule needs to `all`.
+    fn new(what: &str, set: RuleSet, all: &mut Vec<CheckedNeeds>) -> Result<Self, BuildError> {
+        let mut add = |what: &str, needs: &RuleNeeds| {
+            let scopes = Scopes::new(&needs.scopes).map_err(|error| wrong(format!("{what}: {error}")))?;
+            all.push(CheckedNeeds { scopes, sender_constrained: needs.sender_constrained });
+            Ok(all.len().saturating_sub(1))
         };
         if set.own.iter().map(|(name, _)| name).chain(&set.public).any(String::is_empty) {
             return Err(wrong(format!("a rule for a {what} has an empty name; write the name")));
         }
         let mut own = HashMap::new();
-        for (name, texts) in set.own {
+        for (name, needs) in set.own {
             let described = format!("the {what} {name:?}");
             if set.public.contains(&name) {
                 return Err(wrong(format!("{described} is public and needs scopes; remove one of the two settings")));
             }
-            if own.insert(name, add(&described, &texts)?).is_some() {
+            if own.insert(name, add(&described, &needs)?).is_some() {
                 return Err(wrong(format!("{described} has two rules; merge them into one")));
             }
         }
-        let any = set.any.map(|texts| add(&format!("`any_{what}`"), &texts)).transpose()?;
+        let any = set.any.map(|needs| add(&format!("`any_{what}`"), &needs)).transpose()?;
         Ok(Self { own, any, public: set.public.into_iter().collect() })
     }
 
@@ -113,6 +122,9 @@ impl McpScopes {
             }
         }
         let rules = Rules::new(self)?;
+        if rules.needs.iter().any(|needs| needs.sender_constrained) {
+            guard.sender.check(SenderConstraint::Required)?;
+        }
         rules.warn_of(guard);
         for (kind, names) in without_rule {
             tracing::info!(target: "mcp_bearer", kind, names,
@@ -153,7 +165,7 @@ impl Rules {
     /// Every rule: what a body needs that cannot be read with certainty.
     pub(in crate::mcp) fn everything(&self) -> RequiredRules {
         let mut required = RequiredRules { token: true, unlisted: self.deny_unlisted, ..RequiredRules::default() };
-        required.add((0..self.scopes.len(), TargetAccess::Listed));
+        required.add((0..self.needs.len(), TargetAccess::Listed));
         required
     }
 
@@ -164,14 +176,21 @@ impl Rules {
         granted: &Scopes,
         hierarchy: &ScopeHierarchy,
     ) -> bool {
-        let mut scopes = required.rules.iter().filter_map(|rule| self.scopes.get(*rule));
-        scopes.all(|scopes| hierarchy.grants_all(granted, scopes))
+        self.needs_of(required).all(|needs| hierarchy.grants_all(granted, &needs.scopes))
+    }
+
+    /// Whether a required rule needs a sender-constrained access token.
+    pub(in crate::mcp) fn need_constrained_sender(&self, required: &RequiredRules) -> bool {
+        self.needs_of(required).any(|needs| needs.sender_constrained)
     }
 
     /// All scopes of the required rules.
     pub(in crate::mcp) fn scopes_of(&self, required: &RequiredRules) -> Scopes {
-        let scopes = required.rules.iter().filter_map(|rule| self.scopes.get(*rule));
-        Scopes::granted_list(scopes.flat_map(Scopes::iter))
+        Scopes::granted_list(self.needs_of(required).flat_map(|needs| needs.scopes.iter()))
+    }
+
+    fn needs_of(&self, required: &RequiredRules) -> impl Iterator<Item = &CheckedNeeds> {
+        required.rules.iter().filter_map(|rule| self.needs.get(*rule))
     }
 
     /// Whether the names of all tools are needed to find rules for tools that do not exist.
@@ -218,13 +237,20 @@ impl Rules {
         match caller {
             Caller::Anonymous(_) => !required.token,
             Caller::Token(auth) => {
-                !required.unlisted && self.are_met(&required, auth.scopes(), &auth.guard().hierarchy)
+                !required.unlisted
+                    && self.are_met(&required, auth.scopes(), &auth.guard().hierarchy)
+                    && (auth.sender().is_constrained() || !self.need_constrained_sender(&required))
             }
         }
     }
 
     pub(in crate::mcp) fn new(configured: McpScopes) -> Result<Self, BuildError> {
-        let McpScopes { mut methods, tools, prompts, resources, deny_unlisted } = configured;
+        let McpScopes { mut methods, tools, prompts, resources, deny_unlisted, constrains_nothing, .. } = configured;
+        if constrains_nothing {
+            return Err(wrong(
+                "`sender_constrained` comes before every rule; call it after the rule that it is for".to_owned(),
+            ));
+        }
         for method in &methods.public {
             if let Some(instead) = names_its_target(method) {
                 return Err(wrong(format!(
@@ -253,8 +279,8 @@ impl Rules {
         prompts.check_names("prompt")?;
         let are_tools_checked = AtomicBool::new(tools.known.is_some() || tools.names().next().is_none());
         let public_resources = resources.public.iter().map(|uri| template(uri)).collect::<Result<_, _>>()?;
-        let mut scopes = Vec::new();
-        let mut named = |what: &str, set| NamedRules::new(what, set, &mut scopes);
+        let mut needs = Vec::new();
+        let mut named = |what: &str, set| NamedRules::new(what, set, &mut needs);
         let (methods, tools, prompts) = (named("method", methods)?, named("tool", tools)?, named("prompt", prompts)?);
         let NamedRules { own, any, public: _ } = named("resource", resources)?;
         let own = own.into_iter().map(|(uri, rule)| Ok((template(&uri)?, rule)));
@@ -268,13 +294,13 @@ impl Rules {
             ))
         })?;
         let observed_lists = AtomicUsize::new(0);
-        Ok(Self { scopes, methods, tools, prompts, resources, deny_unlisted, are_tools_checked, observed_lists })
+        Ok(Self { needs, methods, tools, prompts, resources, deny_unlisted, are_tools_checked, observed_lists })
     }
 
     /// Logs what is public, and which scopes clients may fail to get.
     pub(in crate::mcp) fn warn_of(&self, guard: &Guard) {
-        for scopes in &self.scopes {
-            guard.warn_of(&ScopeRequirement::from(scopes.clone()));
+        for needs in &self.needs {
+            guard.warn_of(&ScopeRequirement::from(needs.scopes.clone()));
         }
         let public = self.public();
         if !public.is_empty() {

@@ -164,10 +164,9 @@ async fn the_document_lists_the_issuers_and_no_empty_members() {
 #[test]
 fn empty_members_are_omitted() {
     type Set = fn(ProtectedResourceMetadata) -> ProtectedResourceMetadata;
-    let empty: [(&str, Set); 5] = [
+    let empty: [(&str, Set); 4] = [
         ("J08", |metadata| metadata.authorization_details_types_supported(Vec::<String>::new())),
         ("J08", |metadata| metadata.resource_signing_alg_values_supported([])),
-        ("J08", |metadata| metadata.dpop_signing_alg_values_supported([])),
         ("J08", |metadata| metadata.resource_name("")),
         ("J08", |metadata| metadata.member("x_extension", json!([]))),
     ];
