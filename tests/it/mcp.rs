@@ -16,6 +16,7 @@ mod lists;
 mod mixed;
 mod operations;
 mod revalidation;
+mod senders;
 mod sessions;
 mod streams;
 mod tool_names;
