@@ -62,7 +62,7 @@ impl ServerFacts {
     }
 }
 
-/// The first version with `SET` that has both `NX` and `GET`.
+/// The first version whose `EXPIREAT` has `GT`.
 const OLDEST: u32 = 7;
 /// The longest id of a server that is kept, in bytes. Redis has 40.
 const MAX_ID: usize = 128;

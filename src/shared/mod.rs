@@ -46,7 +46,7 @@
 //! # What Redis needs
 //!
 //! - Redis 7.0 or later, or Valkey 7.2 or later: one primary without cluster mode. Commands: `HELLO`, `AUTH`, `SELECT`, `CLIENT`,
-//!   `INFO`, `PING`, `SET`, `ZADD`, `ZSCAN`, `ZREMRANGEBYSCORE`, `PUBLISH` and `SUBSCRIBE`, for the keys and channels with the
+//!   `INFO`, `PING`, `TIME`, `SET`, `GET`, `ZADD`, `EXPIREAT`, `ZSCAN`, `ZREMRANGEBYSCORE`, `PUBLISH` and `SUBSCRIBE`, for the keys and channels with the
 //!   [prefix](RedisState::key_prefix).
 //! - `maxmemory-policy noeviction`. If Redis removed the entry of a used proof early, the proof would be accepted again. The log warns
 //!   about another policy. Redis without memory left gives 503. An entry of a proof takes about 200 bytes for up to twice the
@@ -59,6 +59,8 @@ mod connection;
 mod entry_text;
 mod error;
 mod facts;
+#[cfg(test)]
+mod fake_redis;
 mod replays;
 mod revocations;
 mod settings;

@@ -46,27 +46,40 @@ impl ReplayStore for RedisReplays {
         let expires_at = since_epoch(proof.expires_at());
         let Some(lifetime) = expires_at.checked_sub(now) else { return Ok(ReplayOutcome::Expired) };
         let key = entry_key(&self.store.key_prefix, proof).ok_or(RedisError::NoRandomness)?;
-        // The second attempt recognises what the first one wrote, although its reply was lost.
+        // The entry has a value that only this request can have written. So nothing but this value means that the proof is new,
+        // and a second attempt recognises what the first one wrote, although its reply was lost.
         let request: [u8; 16] = random().ok_or(RedisError::NoRandomness)?;
         let lifetime = lifetime.as_millis().saturating_add(1).to_string();
-        let command = vec![b"SET".as_slice(), key.as_bytes(), &request, b"NX", b"GET", b"PX", lifetime.as_bytes()];
+        let commands = [
+            vec![b"SET".as_slice(), key.as_bytes(), &request, b"NX", b"PX", lifetime.as_bytes()],
+            vec![b"GET", key.as_bytes()],
+        ];
         let is_acceptable = |reliable_since| self.check_memory(expires_at, reliable_since, now);
-        let replies = match self.store.call_all(&[command], is_acceptable).await {
-            Ok(replies) => replies,
-            Err(RedisError::OutOfMemory) => return Ok(ReplayOutcome::Full { retry_after: MEMORY_PAUSE }),
-            Err(error) => return Err(error.into()),
-        };
-        match replies.as_slice() {
-            [RedisReply::Nil] => Ok(ReplayOutcome::New),
-            [RedisReply::Text(found)] if *found == request => Ok(ReplayOutcome::New),
-            [RedisReply::Text(found)] if found.len() == request.len() => Ok(ReplayOutcome::Replayed),
-            _ => Err(RedisError::Nonsense("`SET`").into()),
+        match self.store.call(&commands, is_acceptable, |replies| read_entry(replies, &request)).await {
+            Err(RedisError::OutOfMemory) => Ok(ReplayOutcome::Full { retry_after: MEMORY_PAUSE }),
+            result => Ok(result?),
         }
     }
 
     fn is_shared(&self) -> bool {
         true
     }
+}
+
+/// Reads the replies to `SET` with `NX`, and to `GET`.
+fn read_entry(replies: &[RedisReply], request: &[u8; 16]) -> Result<ReplayOutcome, RedisError> {
+    let [set, RedisReply::Text(found)] = replies else { return Err(RedisError::Nonsense("`SET`")) };
+    let is_written = match set {
+        RedisReply::Nil => false,
+        RedisReply::Text(text) if text == b"OK" => true,
+        _ => return Err(RedisError::Nonsense("`SET`")),
+    };
+    if found == request {
+        return Ok(ReplayOutcome::New);
+    }
+    // The entry of another request.
+    let is_entry = found.len() == request.len() && !is_written;
+    is_entry.then_some(ReplayOutcome::Replayed).ok_or(RedisError::Nonsense("`SET`"))
 }
 
 /// The key of the entry. It has a fixed length, and reveals nothing about the client.
@@ -83,3 +96,7 @@ fn since_epoch(time: SystemTime) -> Duration {
 const PURPOSE: &[u8] = b"mcp_bearer used proof 1\0";
 /// The pause of clients while Redis has no memory left. Entries expire all the time.
 const MEMORY_PAUSE: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+#[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))]
+mod tests;

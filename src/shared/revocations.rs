@@ -45,8 +45,7 @@ impl SharedRevocations for RedisRevocations {
     fn publish(&self, entry: RevocationEntry) -> SharedFuture<'_, Result<(), SharedStateError>> {
         Box::pin(async move {
             let published = PublishedEntries::new(&self.store, &[entry]);
-            let replies = self.store.call_all(&published.commands(), |_| Ok(())).await?;
-            Ok(published.check(&replies)?)
+            Ok(self.store.call(&published.commands(), |_| Ok(()), check_numbers).await?)
         })
     }
 
@@ -159,7 +158,7 @@ async fn load(
     missing.retain(|entry| !found.contains(&(to_member(entry), until_seconds(entry))));
     for some in missing.chunks(BATCH) {
         let published = PublishedEntries::new(store, some);
-        published.check(&connection.call_all(&published.commands()).await?)?;
+        check_numbers(&connection.call_all(&published.commands()).await?)?;
     }
     Ok(is_complete)
 }
@@ -242,11 +241,12 @@ impl PublishedEntries {
         }
         commands
     }
+}
 
-    fn check(&self, replies: &[RedisReply]) -> Result<(), RedisError> {
-        let all_numbers = replies.iter().all(|reply| matches!(reply, RedisReply::Integer(0..)));
-        all_numbers.then_some(()).ok_or(RedisError::Nonsense("`ZADD`"))
-    }
+/// Checks the replies to the commands of [`PublishedEntries`].
+fn check_numbers(replies: &[RedisReply]) -> Result<(), RedisError> {
+    let all_numbers = replies.iter().all(|reply| matches!(reply, RedisReply::Integer(0..)));
+    all_numbers.then_some(()).ok_or(RedisError::Nonsense("`ZADD`"))
 }
 
 impl RevocationKeys {

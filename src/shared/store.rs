@@ -72,22 +72,24 @@ impl RedisStore {
     }
 
     /// Sends `commands` in one round trip, and again on a new connection if this one fails. So each of them must have the same
-    /// result if it is executed twice.
+    /// result if it is executed twice. `read` reads the replies.
     ///
     /// `is_acceptable` is asked before, with the time since which the server has lost nothing.
-    pub(super) async fn call_all(
+    pub(super) async fn call<T>(
         self: &Arc<Self>,
         commands: &[Vec<&[u8]>],
         is_acceptable: impl Fn(Duration) -> Result<(), RedisError>,
-    ) -> Result<Vec<RedisReply>, RedisError> {
+        read: impl Fn(&[RedisReply]) -> Result<T, RedisError>,
+    ) -> Result<T, RedisError> {
         let attempt = async |connection: Arc<CheckedConnection>| {
             is_acceptable(connection.reliable_since)?;
             let replies = timeout(self.timeout, connection.connection.call_all(commands)).await;
             let replies = replies.unwrap_or(Err(RedisError::TimedOut(self.timeout)));
-            if replies.as_ref().is_err_and(RedisError::ends_connection) {
+            let result = replies.and_then(|replies| read(&replies));
+            if result.as_ref().is_err_and(RedisError::ends_connection) {
                 self.discard(&connection);
             }
-            replies
+            result
         };
         let result = match attempt(self.connection().await?).await {
             // The server may have closed a connection that was idle.
@@ -102,7 +104,7 @@ impl RedisStore {
     }
 
     /// Closes a connection, after the calls that still use it.
-    pub(super) fn discard(&self, connection: &Arc<CheckedConnection>) {
+    fn discard(&self, connection: &Arc<CheckedConnection>) {
         self.current.compare_and_swap(connection, None);
     }
 
