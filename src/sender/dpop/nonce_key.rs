@@ -89,8 +89,7 @@ impl NonceKey {
         let mut keys: Vec<(usize, SecretBytes)> = Vec::new();
         for (number, line) in lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#')) {
             let Some(key) = decode_key(line) else {
-                let length = line.chars().count();
-                let message = format!("line {number} is not a nonce key: it has {length} characters; {REPAIR}");
+                let message = format!("line {number} is not a nonce key: it has {}; {REPAIR}", mistake(line));
                 return Err(BuildError::setting(message));
             };
             if let Some((same, _)) = keys.iter().find(|(_, known)| *known == key) {
@@ -99,7 +98,7 @@ impl NonceKey {
             }
             if keys.len() == MAX_KEYS {
                 let message = format!(
-                    "line {number} has one nonce key more than the {MAX_KEYS} that are accepted; remove the oldest key"
+                    "line {number} has a fifth nonce key, and at most {MAX_KEYS} are accepted; remove the oldest key"
                 );
                 return Err(BuildError::setting(message));
             }
@@ -130,6 +129,18 @@ fn decode_key(text: &str) -> Option<SecretBytes> {
     Some(Arc::new(Zeroizing::new(bytes.as_slice().try_into().ok()?)))
 }
 
+/// Why a line is not a key, without a part of it.
+fn mistake(line: &str) -> String {
+    let length = line.chars().count();
+    let form = match length {
+        43 => "which are not base64url without padding",
+        44 => "which are not Base64 with padding",
+        64 => "which are not hexadecimal",
+        _ => "and a key has 44 in Base64, 43 in base64url, or 64 in hexadecimal",
+    };
+    format!("{length} characters, {form}")
+}
+
 fn decode_hex(text: &str) -> Option<Vec<u8>> {
     let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     let (pairs, _) = text.as_bytes().as_chunks::<2>();
@@ -139,3 +150,6 @@ fn decode_hex(text: &str) -> Option<Vec<u8>> {
 /// The current key, the next one and the previous one, and one to spare. Each key costs an HMAC for a nonce that is not valid.
 const MAX_KEYS: usize = 4;
 const REPAIR: &str = "write 32 random bytes in Base64 into a line, as of `openssl rand -base64 32`";
+
+#[cfg(test)]
+mod tests;
