@@ -6,6 +6,7 @@ mod credentials;
 mod health;
 #[cfg(feature = "settings")]
 mod mistakes;
+mod nonce_key_file;
 mod resource_server;
 mod self_check;
 mod sender;
