@@ -13,14 +13,13 @@ use crate::sender::dpop::Proof;
 /// An entry is removed only after it has expired. If there is no room, the new proof is rejected. So a proof is accepted at most
 /// once, whatever happens to the clock.
 ///
-/// Each key has a limit, so one client cannot use up the room of all others. Several keys can: a client needs a token for each of
-/// its keys, so the authorization server knows who it is. To slow it down, a key must not have more proofs than there are free
-/// places left, except [`ALWAYS_PER_KEY`]. So the more room busy keys use, the less they get, and the last places are left for
-/// clients with few requests.
+/// Each key has a limit, so one key cannot use up the room of all others. A client can have several keys, but it needs a token
+/// for each, so the authorization server knows the client and decides how many it gets. To slow such a client down, a key must
+/// not have more proofs than there are free places, except [`ALWAYS_PER_KEY`]. So busy keys leave places for the others.
 pub(crate) struct MemoryReplays {
     per_key: usize,
     total: usize,
-    /// The lock is held for less than a microsecond, and the check of a signature takes much longer.
+    /// One lock for all keys: it is held for about a microsecond, and the check of the signature before takes 50 times longer.
     used: Mutex<UsedProofs>,
 }
 
@@ -53,8 +52,9 @@ impl MemoryReplays {
 
     /// Records that a proof is used, and returns whether it was used before.
     ///
-    /// The clock may jump. After a jump forwards, proofs are removed although they have not expired. After the jump back, a proof
-    /// that may be one of them counts as [`ReplayOutcome::Expired`].
+    /// The clock may jump. After a jump forwards, entries are removed too early. After the jump back, a proof that may be one of
+    /// them counts as [`ReplayOutcome::Expired`]: those that do not expire later than all that were removed. If the clients' clocks
+    /// did not jump, new proofs are accepted after one window at most.
     pub(crate) fn record(&self, proof: &Proof, now: Duration) -> ReplayOutcome {
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         used.remove_expired(now.as_secs());
@@ -67,9 +67,11 @@ impl MemoryReplays {
         if used.forgotten_until.is_some_and(|until| second <= until) {
             return ReplayOutcome::Expired;
         }
-        if let Some(free_after) = self.no_room_until(&used, &proof.key) {
-            let retry_after = Duration::from_secs(free_after.saturating_add(1)).saturating_sub(now);
-            return ReplayOutcome::Full { retry_after: retry_after.max(MIN_RETRY_AFTER) };
+        while let Some(room_after) = self.no_room_until(&used, &proof.key) {
+            if !used.remove_expired(now.as_secs()) {
+                let retry_after = Duration::from_secs(room_after.saturating_add(1)).saturating_sub(now);
+                return ReplayOutcome::Full { retry_after: retry_after.max(MIN_RETRY_AFTER) };
+            }
         }
         used.insert(id, second);
         ReplayOutcome::New
@@ -99,9 +101,12 @@ impl UsedProofs {
         key.seconds.insert(second);
     }
 
-    /// Each proof is removed once, so the time for it is a part of the time for its insertion.
-    fn remove_expired(&mut self, now: u64) {
-        while let Some(entry) = self.by_second.first_entry()
+    /// Removes the entries of whole seconds that have passed, until [`REMOVED_AT_ONCE`] entries are removed. Returns whether there
+    /// were any.
+    fn remove_expired(&mut self, now: u64) -> bool {
+        let before = self.proofs.len();
+        while before.saturating_sub(self.proofs.len()) < REMOVED_AT_ONCE
+            && let Some(entry) = self.by_second.first_entry()
             && *entry.key() < now
         {
             let (second, expired) = entry.remove_entry();
@@ -117,6 +122,7 @@ impl UsedProofs {
             }
         }
         self.release_memory();
+        self.proofs.len() < before
     }
 
     /// A table shrinks to twice its size when three quarters of it are empty.
@@ -151,10 +157,15 @@ pub(crate) const DEFAULT_MAX_PROOFS_PER_KEY: usize = 10_000;
 pub(crate) const DEFAULT_MAX_PROOFS: usize = 100_000;
 /// A key may have this many proofs while there is any room. A person who works with one client stays below.
 const ALWAYS_PER_KEY: usize = 16;
+/// One request removes about this many expired entries. It is much more than the one that it adds, and takes less than a
+/// millisecond.
+const REMOVED_AT_ONCE: usize = 500;
 /// A shorter time would be zero in the header `Retry-After`.
 const MIN_RETRY_AFTER: Duration = Duration::from_secs(1);
 /// A table of this capacity is not worth the time to shrink it.
 const KEPT_CAPACITY: usize = 256;
 
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod tests;

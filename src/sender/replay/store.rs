@@ -150,3 +150,39 @@ impl<S: ReplayStore> DynReplayStore for S {
         ReplayStore::is_shared(self)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    struct Broken;
+
+    impl ReplayStore for Broken {
+        async fn record(&self, _: &UsedProof) -> Result<ReplayOutcome, ReplayStoreError> {
+            Err("connection refused".into())
+        }
+
+        fn is_shared(&self) -> bool {
+            true
+        }
+    }
+
+    #[tokio::test]
+    async fn a_store_works_as_a_trait_object() {
+        let store: Arc<dyn DynReplayStore> = Arc::new(Broken);
+        let proof = UsedProof::new(Thumbprint::from_bytes([1; 32]), [2; 32], UNIX_EPOCH);
+        assert_eq!(store.record_boxed(&proof).await.unwrap_err().to_string(), "connection refused");
+        assert!(store.is_shared());
+    }
+
+    #[test]
+    fn a_use_is_remembered_for_the_slowest_clock() {
+        let key = Thumbprint::from_bytes([1; 32]);
+        let proof = |expires_at| Proof { key, id: [2; 32], expires_at };
+        let used = UsedProof::from_proof(&proof(Duration::from_secs(60))).unwrap();
+        assert_eq!(used, UsedProof::new(key, [2; 32], UNIX_EPOCH + Duration::from_secs(70)));
+        assert_eq!(UsedProof::from_proof(&proof(Duration::MAX)), None);
+    }
+}
