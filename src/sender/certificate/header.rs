@@ -46,7 +46,7 @@ pub enum ClientCertificateHeader {
 }
 
 impl ClientCertificateHeader {
-    const fn name(self) -> &'static str {
+    pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Rfc9440 => "client-cert",
             Self::Nginx => "ssl-client-cert",

@@ -9,3 +9,6 @@ mod source;
 pub use client_certificate::{ClientCertificate, InvalidCertificate};
 pub use header::ClientCertificateHeader;
 pub(crate) use source::CertificateSource;
+
+#[cfg(test)]
+mod properties;
