@@ -106,6 +106,7 @@ impl Settings {
         if let Some(header) = &self.token_from {
             builder = builder.token_from(header.as_str());
         }
+        builder = self.with_sender(builder, mistakes);
         for audience in &self.audiences {
             builder = builder.accept_audience(audience.as_str());
         }

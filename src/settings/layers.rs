@@ -9,6 +9,7 @@ use super::server::{McpSettings, Settings};
 use super::setters::{self, in_words_of_a_file};
 use crate::bearer::BearerAuthLayer;
 use crate::error::BuildError;
+use crate::escape::{Escaped, MAX_SHOWN};
 use crate::mcp::{MAX_BODY, McpLayer, McpScopes};
 use crate::origin::{OriginLayer, check_origin};
 use crate::scope::Scopes;
@@ -27,6 +28,9 @@ impl Settings {
         }
         if !self.any_scope.is_empty() {
             layer = layer.try_any_scope(&self.any_scope)?;
+        }
+        if self.require_dpop_nonce {
+            layer = layer.require_dpop_nonce();
         }
         Ok(if self.allow_anonymous { layer.allow_anonymous() } else { layer })
     }
@@ -99,6 +103,9 @@ impl Settings {
         if self.allow_anonymous {
             layer = layer.allow_anonymous();
         }
+        if self.require_dpop_nonce {
+            layer = layer.require_dpop_nonce();
+        }
         if self.mcp.filter_lists {
             layer = layer.filter_lists();
         }
@@ -168,7 +175,13 @@ impl McpSettings {
         ];
         for (table, rules_by_name, set) in named {
             for (name, scopes) in rules_by_name {
-                rules.push((member(table, name), Box::new(move |rules| set(rules, name, scopes))));
+                let path = member(table, name);
+                let is_constrained = self.is_sender_constrained(&path);
+                let add = move |rules| {
+                    let rules = set(rules, name, scopes);
+                    if is_constrained { rules.sender_constrained() } else { rules }
+                };
+                rules.push((path, Box::new(add)));
             }
         }
         let others: [(&str, &Option<Vec<String>>, SetTexts<'_>); 3] = [
@@ -178,7 +191,12 @@ impl McpSettings {
         ];
         for (path, scopes, set) in others {
             if let Some(scopes) = scopes {
-                rules.push((path.to_owned(), Box::new(move |rules| set(rules, scopes))));
+                let is_constrained = self.is_sender_constrained(path);
+                let add = move |rules| {
+                    let rules = set(rules, scopes);
+                    if is_constrained { rules.sender_constrained() } else { rules }
+                };
+                rules.push((path.to_owned(), Box::new(add)));
             }
         }
         let public: [(&str, &Vec<String>, SetTexts<'_>); 4] = [
@@ -196,6 +214,11 @@ impl McpSettings {
         rules
     }
 
+    /// Whether the rule at this path needs a sender-constrained token.
+    fn is_sender_constrained(&self, path: &str) -> bool {
+        self.sender_constrained.iter().any(|rule| path.strip_prefix("mcp.") == Some(rule))
+    }
+
     fn check(&self, mistakes: &mut Mistakes) {
         let mut add = |path: &str, checked: Result<(), BuildError>| {
             if let Err(error) = checked {
@@ -203,7 +226,20 @@ impl McpSettings {
             }
         };
         // Each rule alone, so that all mistakes are found, and then the contradictions between rules.
-        for (path, rule) in self.rules() {
+        let rules = self.rules();
+        for (at, listed) in self.sender_constrained.iter().enumerate() {
+            let is_rule = |(path, _): &(String, Rule<'_>)| {
+                path.strip_prefix("mcp.") == Some(listed) && !path.starts_with("mcp.public")
+            };
+            if !rules.iter().any(is_rule) {
+                let message = format!(
+                    "\"{}\" is not a rule; write the place of a rule in `mcp`, such as `tools.pay` or `any_tool`",
+                    Escaped(listed, MAX_SHOWN)
+                );
+                add(&format!("mcp.sender_constrained[{at}]"), Err(BuildError::setting(message)));
+            }
+        }
+        for (path, rule) in rules {
             add(&path, self.with_known(rule(McpScopes::new())).check());
         }
         if let Some(bytes) = self.max_body {

@@ -28,6 +28,8 @@ mod read;
 #[cfg(feature = "schema")]
 mod schema;
 mod secret;
+mod sender;
+mod sender_fields;
 mod server;
 mod setters;
 mod variables;
@@ -38,4 +40,5 @@ pub use fields::{
 };
 pub use mistake::{SettingsError, SettingsMistake};
 pub use secret::SecretText;
+pub use sender_fields::{ClientCertificateSetting, DpopSettings, ProxiedPathSettings, SenderConstraintSetting};
 pub use server::{McpSettings, MetadataSettings, Settings};

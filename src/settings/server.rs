@@ -10,6 +10,7 @@ use super::read::{Read, Reader, read_fields};
 #[cfg(feature = "schema")]
 use super::schema::{self, JsonSchema};
 use super::secret::SecretText;
+use super::sender_fields::{ClientCertificateSetting, DpopSettings, SenderConstraintSetting};
 use crate::jose::Algorithm;
 
 /// The configuration of a resource server and its layers, from a file or from environment variables.
@@ -52,6 +53,16 @@ pub struct Settings {
     pub api_keys: Option<ApiKeySettings>,
     /// The header that has the token, in place of `Authorization`, for a proxy that logs users in.
     pub token_from: Option<String>,
+    /// Accepts access tokens that are bound to a key of the client, or requires them. They are rejected by default.
+    pub sender_constraint: Option<SenderConstraintSetting>,
+    /// The settings of DPoP proofs.
+    pub dpop: Option<DpopSettings>,
+    /// Requires a nonce of this server in the DPoP proofs for these layers.
+    pub require_dpop_nonce: bool,
+    /// Where the client certificate of a request is.
+    pub client_certificate: Option<ClientCertificateSetting>,
+    /// Rejects a configuration in which replicas do not share the state that they need.
+    pub replicas_share_state: bool,
     /// Further accepted audiences, for tokens of all issuers.
     pub audiences: Vec<String>,
     /// The scopes in the metadata, from which clients choose.
@@ -153,6 +164,8 @@ pub struct McpSettings {
     pub any_resource: Option<Vec<String>>,
     /// For each method, the scopes that it needs.
     pub methods: BTreeMap<String, Vec<String>>,
+    /// The rules that also need a sender-constrained access token, each with its place in `mcp`: `tools.pay`, `any_tool`.
+    pub sender_constrained: Vec<String>,
     /// The methods that need no token, if `allow_anonymous` is set.
     pub public: Vec<String>,
     /// The tools that need no token, if `allow_anonymous` is set.
@@ -215,7 +228,8 @@ impl<'de> Deserialize<'de> for Settings {
 }
 
 read_fields!(Settings:
-    resource, issuers, api_keys, token_from, audiences, scopes_supported, required_scopes, any_scope, allow_anonymous, allowed_origins, scope_implies,
+    resource, issuers, api_keys, token_from, sender_constraint, dpop, require_dpop_nonce, client_certificate, replicas_share_state,
+    audiences, scopes_supported, required_scopes, any_scope, allow_anonymous, allowed_origins, scope_implies,
     challenge_scopes, metadata, serve_metadata_at_root, metadata_paths, metadata_url, realm, clock_skew_seconds,
     max_token_lifetime_seconds, max_token_length, cache_verified_tokens, verification_timeout_seconds, omit_claims_from_log,
     lazy, mcp, dangerously_allow_http; mistakes
@@ -225,7 +239,7 @@ read_fields!(MetadataSettings:
     resource_signing_alg_values_supported, authorization_details_types_supported, members
 );
 read_fields!(McpSettings:
-    tools, any_tool, prompts, any_prompt, resources, any_resource, methods, public, public_tools, public_prompts,
+    tools, any_tool, prompts, any_prompt, resources, any_resource, methods, sender_constrained, public, public_tools, public_prompts,
     public_resources, known_tools, known_prompts, deny_unlisted, filter_lists, bind_sessions, session_key_file, session_key,
     streams_may_outlive_token, revalidate_streams_seconds, max_body, max_anonymous_body
 );

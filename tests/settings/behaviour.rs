@@ -10,7 +10,7 @@ use mcp_bearer::introspection::{ClientCredentials, Introspection};
 use mcp_bearer::issuer::providers;
 use mcp_bearer::jose::Algorithm;
 use mcp_bearer::settings::Settings;
-use mcp_bearer::testing::{Endpoint, Fault, TestIssuer};
+use mcp_bearer::testing::{Endpoint, Fault, TestClient, TestIssuer};
 use mcp_bearer::{Issuer, ResourceServer};
 use tower::ServiceExt as _;
 
@@ -271,4 +271,44 @@ fn a_layer_reports_all_mistakes_in_its_settings() {
             ["mcp.max_body", "required_scopes[0]"]
         );
     }
+}
+
+#[tokio::test]
+async fn sender_constrained_tokens_are_accepted_as_the_file_says() {
+    let folder = Folder::new("nonces");
+    let key = folder.file("nonce_key", "4f1c2d7a90b3e86655f02a8c1d94be37aa60c5d21e9f7b4830d6c1a27be5f908\n");
+    let settings = toml(&format!(
+        r#"
+        resource = "{RESOURCE}"
+        sender_constraint = "optional"
+        dpop = {{ algorithms = ["ES256"], require_nonces = true, nonce_key_file = "{}", path_behind_proxy = {{ external = "/public", internal = "/" }} }}
+        issuers = [{{ url = "{ISSUER}" }}]
+        [mcp]
+        tools = {{ pay = [] }}
+        sender_constrained = ["tools.pay"]
+        "#,
+        key
+    ));
+    let auth = auth();
+    let server = server(&settings, &auth);
+    let document: serde_json::Value = serde_json::from_slice(server.metadata_service().document()).unwrap();
+    assert_eq!(document["dpop_signing_alg_values_supported"], serde_json::json!(["ES256"]));
+    let app = Router::new().route("/mcp", any(|| async { "ok" })).route_layer(settings.mcp_layer(&server).unwrap());
+    let send = |request: Request<String>| app.clone().oneshot(request.map(Body::from));
+    let call = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"pay"}}"#.to_owned();
+    // A bearer token does not satisfy the rule.
+    let bearer = auth.token().audience(RESOURCE).sign();
+    let request = Request::post("/mcp").header("authorization", format!("Bearer {bearer}")).body(call.clone()).unwrap();
+    assert_eq!(send(request).await.unwrap().status(), StatusCode::UNAUTHORIZED);
+    // A bound token does, with a proof for the URL in front of the proxy, and with a nonce.
+    let client = TestClient::with_key(auth.dpop_key());
+    let token = auth.token().audience(RESOURCE).bound_to(client.key()).sign();
+    let url = "https://mcp.example.com/public/mcp";
+    let request = || client.request("POST", url, &token).uri("/mcp").body(call.clone()).unwrap();
+    let rejected = send(request()).await.unwrap();
+    assert_eq!(rejected.status(), StatusCode::UNAUTHORIZED);
+    assert!(client.accept_nonce(rejected.headers()));
+    let accepted = send(request()).await.unwrap();
+    assert_eq!(accepted.status(), StatusCode::OK);
+    assert!(accepted.headers().contains_key("dpop-nonce"));
 }

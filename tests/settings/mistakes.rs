@@ -130,6 +130,24 @@ fn each_mistake_has_its_path_and_its_repair() {
             "token_from: `token_from` names the header \"cookie\", which has another meaning, or is forwarded or logged as it is; name \
              the header that the proxy or the client puts the credentials into",
         ),
+        // Sender-constrained tokens.
+        (
+            json!({ "sender_constraint": "always" }),
+            "sender_constraint: \"always\" is unknown; write \"optional\" or \"required\" or \"dpop\" or \"mtls\"",
+        ),
+        (json!({ "dpop": {} }), "dpop: `dpop` needs `sender_constraint`; add it, or remove `dpop`"),
+        (
+            json!({ "sender_constraint": "dpop", "dpop": { "max_age_seconds": 5 } }),
+            "dpop.max_age_seconds: `max_age_seconds` is 5 s; use between 10 s and 300 s",
+        ),
+        (
+            json!({ "sender_constraint": "dpop", "dpop": { "algorithms": [] } }),
+            "dpop.algorithms: `algorithms` is empty, so that each proof is rejected; name at least one, such as ES256",
+        ),
+        (
+            json!({ "sender_constraint": "optional", "mcp": { "tools": { "a": [] }, "sender_constrained": ["tools.b"] } }),
+            "mcp.sender_constrained[0]: \"tools.b\" is not a rule; write the place of a rule in `mcp`, such as `tools.pay` or `any_tool`",
+        ),
         // Identifiers, scopes and origins.
         (
             json!({ "resource": "htps://mcp.example.com" }),

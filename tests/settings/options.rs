@@ -52,6 +52,23 @@ const OPTIONS: &[Options] = &[
         )],
     },
     Options {
+        name: "ResourceServerBuilder",
+        file: "server/sender.rs",
+        tables: &[""],
+        renamed: &[
+            ("client_certificate_from_connection", "client_certificate"),
+            ("client_certificate_from_header", "client_certificate"),
+        ],
+        code_only: &[],
+    },
+    Options {
+        name: "Dpop",
+        file: "sender/settings.rs",
+        tables: &["dpop."],
+        renamed: &[("nonce_key", "dpop.nonce_key_file")],
+        code_only: &[("new", "it does not take an argument"), ("replay_store", "it is an object of the program")],
+    },
+    Options {
         name: "Issuer",
         file: "issuer/config.rs",
         tables: &["issuers."],
@@ -244,7 +261,7 @@ fn collect(root: &serde_json::Value, schema: &serde_json::Value, path: &str, fou
 #[test]
 fn every_field_has_an_effect() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/settings");
-    let files = ["build.rs", "introspection.rs", "issuer.rs", "layers.rs"];
+    let files = ["build.rs", "introspection.rs", "issuer.rs", "layers.rs", "sender.rs"];
     let code: String = files.iter().map(|file| std::fs::read_to_string(folder.join(file)).unwrap()).collect();
     let words: BTreeSet<_> = code.split(|c: char| !c.is_alphanumeric() && !"_.".contains(c)).collect();
     let is_read = |name: &str| words.iter().any(|word| word.split('.').skip(1).any(|part| part == name));

@@ -1,0 +1,84 @@
+use super::files::secret_content;
+use super::introspection::time;
+use super::mistake::Mistakes;
+use super::sender_fields::{ClientCertificateSetting, DpopSettings, SenderConstraintSetting};
+use super::server::Settings;
+use crate::sender::{ClientCertificateHeader, Dpop, NonceKey, SenderConstraint};
+use crate::server::ResourceServerBuilder;
+
+impl Settings {
+    /// Adds the settings of sender-constrained tokens to the builder.
+    pub(super) fn with_sender(
+        &self,
+        mut builder: ResourceServerBuilder,
+        mistakes: &mut Mistakes,
+    ) -> ResourceServerBuilder {
+        if let Some(constraint) = self.sender_constraint {
+            builder = builder.sender_constraint(constraint.into());
+        }
+        if let Some(dpop) = &self.dpop {
+            builder = builder.dpop(dpop.dpop(mistakes));
+        }
+        if let Some(source) = self.client_certificate {
+            builder = match source {
+                ClientCertificateSetting::Connection => builder.client_certificate_from_connection(),
+                ClientCertificateSetting::Rfc9440 => {
+                    builder.client_certificate_from_header(ClientCertificateHeader::Rfc9440)
+                }
+                ClientCertificateSetting::Nginx => {
+                    builder.client_certificate_from_header(ClientCertificateHeader::Nginx)
+                }
+                ClientCertificateSetting::Envoy => {
+                    builder.client_certificate_from_header(ClientCertificateHeader::Envoy)
+                }
+            };
+        }
+        if self.replicas_share_state { builder.replicas_share_state() } else { builder }
+    }
+}
+
+impl From<SenderConstraintSetting> for SenderConstraint {
+    fn from(setting: SenderConstraintSetting) -> Self {
+        match setting {
+            SenderConstraintSetting::Optional => Self::Optional,
+            SenderConstraintSetting::Required => Self::Required,
+            SenderConstraintSetting::Dpop => Self::Dpop,
+            SenderConstraintSetting::Mtls => Self::Mtls,
+        }
+    }
+}
+
+impl DpopSettings {
+    fn dpop(&self, mistakes: &mut Mistakes) -> Dpop {
+        let mut dpop = Dpop::new();
+        if let Some(algorithms) = &self.algorithms {
+            dpop = dpop.algorithms(algorithms.iter().copied());
+        }
+        if let Some(age) = time(self.max_age_seconds, "dpop.max_age_seconds", mistakes) {
+            dpop = dpop.max_age(age);
+        }
+        if let Some(lifetime) = time(self.nonce_lifetime_seconds, "dpop.nonce_lifetime_seconds", mistakes) {
+            dpop = dpop.nonce_lifetime(lifetime);
+        }
+        if let Some(key) = self.nonce_key(mistakes) {
+            dpop = dpop.nonce_key(key);
+        }
+        if let Some(count) = self.max_proofs_per_key {
+            dpop = dpop.max_proofs_per_key(count);
+        }
+        if let Some(count) = self.max_proofs {
+            dpop = dpop.max_proofs(count);
+        }
+        if let Some(proxied) = &self.path_behind_proxy {
+            dpop = dpop.path_behind_proxy(proxied.external.as_str(), proxied.internal.as_str());
+        }
+        if self.require_nonces { dpop.require_nonces() } else { dpop }
+    }
+
+    fn nonce_key(&self, mistakes: &mut Mistakes) -> Option<NonceKey> {
+        let path = "dpop.nonce_key_file";
+        let text = secret_content(self.nonce_key_file.as_deref()?);
+        let key = text.and_then(|text| NonceKey::parse(text.reveal()).map_err(|error| error.to_string()));
+        key.map_err(|message| mistakes.add(path, message)).ok()
+    }
+}
