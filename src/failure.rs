@@ -65,6 +65,9 @@ pub enum CheckFailure {
     Signature,
     /// The authorization server or a [`TokenVerifier`](crate::verify::TokenVerifier) says that the token is not active.
     Inactive,
+    /// The application has revoked the token, its subject or its session: see
+    /// [`ResourceServer::revoke`](crate::ResourceServer::revoke).
+    Revoked,
     /// The credential is not a complete [API key](crate::api_key) of this server: its prefix, its form or its checksum is wrong.
     ApiKeyMalformed,
     /// The [API key](crate::api_key) is not stored, or no longer.
@@ -96,6 +99,7 @@ impl CheckFailure {
         Self::UnknownKey,
         Self::Signature,
         Self::Inactive,
+        Self::Revoked,
         Self::ProofKey,
         Self::NoCertificate,
         Self::Certificate,
@@ -290,6 +294,14 @@ impl CheckFailure {
                 summary: "not active",
                 advice: "the token is expired, revoked or unknown at the authorization server: the client must get a new one; \
                          Keycloak says so too if the client that introspects is not in the audience of the token",
+            },
+            Self::Revoked => Texts {
+                label: "revoked",
+                description: "The access token is revoked",
+                summary: "revoked by this server",
+                advice: "the application revoked the token, its subject or its session with `ResourceServer::revoke`: the client \
+                         must get a new token; if a new token of the subject is rejected too, restrict the next revocation with \
+                         `Revocation::issued_before`",
             },
             Self::ApiKeyMalformed => Texts {
                 label: "api_key_malformed",

@@ -10,6 +10,7 @@
 //! | configure Keycloak, Auth0, Logto, Entra ID, Okta, Cognito or another authorization server | [`authorization_servers`] |
 //! | configure a server from a file or from environment variables | [`configuration`] |
 //! | accept opaque tokens, or notice revocation | [`introspection`] |
+//! | reject tokens before they expire, as after a logout | [`revocation`](crate::revocation) |
 //! | accept sessions of a database, or tokens of a vendor | [`own_verifier`] |
 //! | accept API keys beside access tokens | [`api_keys`] |
 //! | know what is cached, and what a request costs | [`caching`] |

@@ -52,6 +52,7 @@
 //! | know what is checked, and in which order | [`verify`] |
 //! | know the response to each rejected request | [`bearer`], [`Rejection`] |
 //! | verify opaque tokens, and detect revocation | [`introspection`] |
+//! | reject tokens before they expire | [`ResourceServer::revoke`], [`revocation`] |
 //! | accept API keys | [`api_key`], [`guide::api_keys`] |
 //! | publish metadata | [`resource`] |
 //! | start while an issuer is down, and answer readiness probes | [`ResourceServerBuilder::build_lazy`], [`ResourceServer::health`] |

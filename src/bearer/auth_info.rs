@@ -282,6 +282,10 @@ impl AuthInfo {
         T::deserialize(self.claims())
     }
 
+    pub(crate) const fn verified_claims(&self) -> &Claims {
+        &self.claims
+    }
+
     pub(crate) fn guard(&self) -> &Arc<Guard> {
         &self.guard
     }

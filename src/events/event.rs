@@ -286,6 +286,8 @@ pub enum StreamEndReason {
     ScopeMissing,
     /// The access token could not be verified for too long.
     Unverified,
+    /// The application [revoked](crate::ResourceServer::revoke) the access token, its subject or its session.
+    Revoked,
 }
 
 impl Event<'_> {
@@ -349,6 +351,7 @@ impl StreamEndReason {
             Self::Rejected => "rejected",
             Self::ScopeMissing => "scope_missing",
             Self::Unverified => "unverified",
+            Self::Revoked => "revoked",
         }
     }
 }

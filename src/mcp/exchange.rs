@@ -14,7 +14,7 @@ use super::list::{FilteredBody, FilteredEvents, FilteredJson, ListFilter, Observ
 use super::request::ReadBody;
 use super::scopes::Rules;
 use super::session::{Owner, SessionBinding};
-use super::stream::{Revalidation, StreamEnd, TokenLifetime};
+use super::stream::{Revalidation, RevocationWatch, StreamEnd, TokenLifetime};
 use super::{McpResponseBody, OperationFailure};
 use crate::bearer::{BearerAuthLayer, Caller, Rejection, RejectionKind, log};
 use crate::claims::CredentialKind;
@@ -44,7 +44,7 @@ pub(super) struct Exchange {
     pub(super) state: Arc<McpState>,
     pub(super) caller: Caller,
     pub(super) accepted: AcceptedBody,
-    /// Only for [`revalidate_streams`](super::McpLayer::revalidate_streams).
+    /// `None` for a caller without a credential.
     pub(super) credential: Option<OwnedCredential>,
     /// Only for [`bind_sessions`](super::McpLayer::bind_sessions).
     pub(super) session_owner: Option<Owner>,
@@ -171,14 +171,20 @@ impl Exchange {
     fn stream_end(self, is_event_stream: bool) -> Option<StreamEnd> {
         let Self { state, caller, accepted, credential, .. } = self;
         let Caller::Token(auth) = caller else { return None };
+        let verifier = state.bearer.verifier();
+        let revocation = credential.clone().map(|credential| RevocationWatch {
+            list: Arc::clone(verifier.revocations()),
+            credential,
+            claims: auth.verified_claims().clone(),
+        });
         let revalidation = state.revalidation_interval.zip(credential).map(|(interval, credential)| {
-            Revalidation::new(interval, state.bearer.verifier(), credential, auth.guard(), &state.rules, accepted.needs)
+            Revalidation::new(interval, verifier, credential, auth.guard(), &state.rules, accepted.needs)
         });
         let expires_at = auth.expires_since_epoch().filter(|_| !state.streams_may_outlive_token);
         let (clock, events) = (Arc::clone(&state.clock), Arc::clone(&auth.guard().events));
         // As for a request: only this server's clock matters for an API key.
         let skew = if auth.kind() == CredentialKind::ApiKey { Duration::ZERO } else { state.skew };
-        let lifetime = TokenLifetime { clock, skew, expires_at, revalidation, events };
+        let lifetime = TokenLifetime { clock, skew, expires_at, revalidation, revocation, events };
         Some(StreamEnd::new(lifetime.end()?, is_event_stream))
     }
 }

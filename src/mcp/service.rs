@@ -118,8 +118,7 @@ impl McpState {
         if let (Caller::Anonymous(guard), false) = (&caller, carries_message) {
             return Err(missing_token(guard, Scopes::EMPTY, RequestInfo::from(&*request)));
         }
-        let find = || caller.guard().credentials.find(request.headers()).ok();
-        let credential = self.revalidation_interval.and_then(|_| find()).map(Credential::to_owned);
+        let credential = caller.guard().credentials.find(request.headers()).ok().map(Credential::to_owned);
         let mut session_owner = None;
         if let Some(sessions) = &self.sessions {
             session_owner = sessions.owner(request.headers(), &caller);

@@ -4,17 +4,30 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::digest::{RevocationDigest, RevocationKind};
 use super::{RevokeError, RevokeErrorKind};
 
-/// Which access tokens `ResourceServer::revoke` rejects.
+/// Which access tokens [`ResourceServer::revoke`](crate::ResourceServer::revoke) rejects.
 ///
 /// `issuer` is the claim `iss` of the tokens, as [`AuthInfo::issuer`](crate::AuthInfo::issuer) returns it, compared byte for byte.
 ///
 /// ```
-/// use std::time::SystemTime;
+/// use std::time::{Duration, SystemTime};
 ///
-/// use mcp_bearer::Revocation;
+/// use mcp_bearer::{ResourceServer, Revocation};
+/// # use mcp_bearer::revocation::RevokeError;
 ///
-/// let session = Revocation::session("https://auth.example.com", "08a5019c");
-/// let all_so_far = Revocation::subject("https://auth.example.com", "alice").issued_before(SystemTime::now());
+/// /// The longest lifetime of an access token.
+/// const TOKEN_LIFETIME: Duration = Duration::from_secs(3600);
+///
+/// /// Rejects the tokens of a session after a logout token of the authorization server was verified (OpenID Connect Back-Channel
+/// /// Logout 1.0): `iss` and `sid` are its claims.
+/// async fn back_channel_logout(server: &ResourceServer, iss: &str, sid: &str) -> Result<(), RevokeError> {
+///     server.revoke(Revocation::session(iss, sid), SystemTime::now() + TOKEN_LIFETIME).await
+/// }
+///
+/// /// Rejects all tokens that a user has now. New tokens are accepted.
+/// async fn sign_out_everywhere(server: &ResourceServer, iss: &str, sub: &str) -> Result<(), RevokeError> {
+///     let now = SystemTime::now();
+///     server.revoke(Revocation::subject(iss, sub).issued_before(now), now + TOKEN_LIFETIME).await
+/// }
 /// ```
 #[derive(Clone)]
 #[must_use]

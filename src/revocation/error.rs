@@ -1,6 +1,6 @@
 use crate::error::BoxError;
 
-/// Why `ResourceServer::revoke` failed.
+/// Why [`ResourceServer::revoke`](crate::ResourceServer::revoke) failed.
 ///
 /// `Display` says what is wrong and what to do. [`source`](std::error::Error::source) is the error of the shared store.
 #[derive(Debug, thiserror::Error)]

@@ -1,6 +1,6 @@
 //! The revocation list of a server: access tokens that it rejects before they expire.
 //!
-//! `ResourceServer::revoke` adds a [`Revocation`] to the list. Each request is compared with the
+//! [`ResourceServer::revoke`](crate::ResourceServer::revoke) adds a [`Revocation`] to the list. Each request is compared with the
 //! list after its token was verified, so cached results are compared as well. Open streaming responses of the
 //! [MCP layer](crate::mcp) end at once.
 //!

@@ -41,7 +41,7 @@ impl ResourceServerBuilder {
         let verified = self.verified_tokens(&verifiers, &events)?;
         let clock = Arc::clone(&self.clock);
         let verifier = Verifier::new(verifiers, opaque_route, self.max_token_length, verified, clock);
-        let verifier = verifier.with_api_keys(self.api_key_table()?);
+        let verifier = verifier.with_api_keys(self.api_key_table()?).with_revocations(self.revocation_list());
         let well_known = self.well_known(&resource)?;
         let authorization_servers: Vec<&str> = self.issuers.iter().filter_map(Issuer::published_url).collect();
         if authorization_servers.is_empty() && self.development.is_none() && self.api_keys.is_some() {
@@ -77,6 +77,7 @@ impl ResourceServerBuilder {
             clock: self.clock,
             skew: self.skew,
             upkeep: Upkeep::default(),
+            shared_revocations: self.shared_revocations,
         })
     }
 

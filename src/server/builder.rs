@@ -14,6 +14,7 @@ use crate::identifier::PlainHttp;
 use crate::issuer::Issuer;
 use crate::jose::DEFAULT_MAX_TOKEN;
 use crate::resource::ProtectedResourceMetadata;
+use crate::revocation::SharedRevocations;
 use crate::verify::RouteOpaque;
 
 /// The configuration of a [`ResourceServer`].
@@ -64,6 +65,8 @@ pub struct ResourceServerBuilder {
     pub(super) verification_timeout: Duration,
     pub(super) observers: Vec<Arc<dyn Observer>>,
     pub(super) api_keys: Option<ApiKeys>,
+    /// The store through which replicas share revocations.
+    pub(super) shared_revocations: Option<Arc<dyn SharedRevocations>>,
     /// Log lines leave out what a token contains.
     pub(super) claims_omitted: bool,
     pub(super) sender: SenderSettings,
@@ -103,6 +106,7 @@ impl ResourceServerBuilder {
             verification_timeout: DEFAULT_VERIFICATION_TIMEOUT,
             observers: Vec::new(),
             api_keys: None,
+            shared_revocations: None,
             claims_omitted: false,
             sender: SenderSettings::default(),
         }

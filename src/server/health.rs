@@ -10,6 +10,7 @@ use crate::introspection::IntrospectionState;
 use crate::jose::{UnusableEntry, UnusableKey};
 use crate::keys::Keys;
 use crate::log::Cause;
+use crate::revocation::{RevocationList, SharedListState};
 use crate::verify::IssuerVerifier;
 
 /// Whether a resource server can verify tokens; see [`ResourceServer::health`](crate::ResourceServer::health).
@@ -33,7 +34,8 @@ use crate::verify::IssuerVerifier;
 ///       "last_error": "https://auth.example.com/introspect rejects the client credentials of this server with status 401",
 ///       "retry_in": 5
 ///     }
-///   ]
+///   ],
+///   "revocations": { "entry_count": 0, "shared": false, "current": true, "outdated_since": null, "last_error": null }
 /// }
 /// ```
 ///
@@ -43,6 +45,18 @@ use crate::verify::IssuerVerifier;
 #[derive(Debug, Clone)]
 pub struct Health {
     pub(super) issuers: Vec<IssuerHealth>,
+    pub(super) revocations: RevocationHealth,
+}
+
+/// The state of the [revocation list](crate::revocation).
+#[derive(Debug, Clone, Serialize)]
+pub struct RevocationHealth {
+    entry_count: usize,
+    shared: bool,
+    current: bool,
+    #[serde(serialize_with = "as_unix_time")]
+    outdated_since: Option<SystemTime>,
+    last_error: Option<Box<str>>,
 }
 
 /// Whether the tokens of one issuer can be verified.
@@ -84,6 +98,61 @@ impl Health {
     #[must_use]
     pub fn issuers(&self) -> &[IssuerHealth] {
         &self.issuers
+    }
+
+    /// The state of the revocation list. It does not affect [`is_ready`](Self::is_ready): without the shared store, the server
+    /// judges tokens by the revocations that it knows.
+    #[must_use]
+    pub const fn revocations(&self) -> &RevocationHealth {
+        &self.revocations
+    }
+}
+
+impl RevocationHealth {
+    pub(super) fn new(list: &RevocationList) -> Self {
+        let state = list.shared_state();
+        let (outdated_since, error) = match &state {
+            SharedListState::Outdated { since, error } => (Some(*since), error.as_ref()),
+            SharedListState::NotShared | SharedListState::Current => (None, None),
+        };
+        Self {
+            entry_count: list.len(),
+            shared: !matches!(state, SharedListState::NotShared),
+            current: outdated_since.is_none(),
+            outdated_since,
+            last_error: error.map(|error| Cause(&***error).to_string().into()),
+        }
+    }
+
+    /// How many entries the list has.
+    #[must_use]
+    pub const fn entry_count(&self) -> usize {
+        self.entry_count
+    }
+
+    /// Whether replicas share the list.
+    #[must_use]
+    pub const fn is_shared(&self) -> bool {
+        self.shared
+    }
+
+    /// Whether the list has the revocations of all replicas. Always `true` if it is not shared.
+    #[must_use]
+    pub const fn is_current(&self) -> bool {
+        self.current
+    }
+
+    /// Since when revocations of other replicas may be missing, by the server's [clock](crate::ResourceServerBuilder::clock). `None`
+    /// if the list is current.
+    #[must_use]
+    pub const fn outdated_since(&self) -> Option<SystemTime> {
+        self.outdated_since
+    }
+
+    /// The last error of the shared store. `None` if the list is current, and before the first attempt to read the store.
+    #[must_use]
+    pub fn last_error(&self) -> Option<&str> {
+        self.last_error.as_deref()
     }
 }
 
@@ -233,9 +302,10 @@ impl UnusableKeyHealth {
 impl Serialize for Health {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         use serde::ser::SerializeStruct as _;
-        let mut health = serializer.serialize_struct("Health", 2)?;
+        let mut health = serializer.serialize_struct("Health", 3)?;
         health.serialize_field("ready", &self.is_ready())?;
         health.serialize_field("issuers", &self.issuers)?;
+        health.serialize_field("revocations", &self.revocations)?;
         health.end()
     }
 }

@@ -8,6 +8,7 @@ mod health;
 mod mistakes;
 mod nonce_key_file;
 mod resource_server;
+mod revoke;
 mod self_check;
 mod sender;
 mod sender_settings;
@@ -16,7 +17,7 @@ mod upkeep;
 mod warm_up;
 
 pub use builder::ResourceServerBuilder;
-pub use health::{Health, IssuerHealth, UnusableKeyHealth};
+pub use health::{Health, IssuerHealth, RevocationHealth, UnusableKeyHealth};
 #[cfg(feature = "settings")]
 pub(crate) use mistakes::ConfigurationMistake;
 pub use resource_server::ResourceServer;

@@ -7,13 +7,14 @@ use http::request::Parts;
 use super::unreachable::unreachable;
 use super::upkeep::Upkeep;
 use super::warm_up::warm_up;
-use super::{Health, IssuerHealth};
+use super::{Health, IssuerHealth, RevocationHealth};
 use crate::bearer::{Authenticated, BearerAuthLayer, Guard, Rejection};
 use crate::clock::Clock;
 use crate::error::{BuildError, BuildErrorKind, valid_or_panic};
 use crate::mcp::{McpLayer, McpScopes};
 use crate::origin::OriginLayer;
 use crate::resource::MetadataService;
+use crate::revocation::SharedRevocations;
 use crate::verify::{Explanation, Verifier};
 
 /// A protected resource: the layers that protect it, its metadata and its health.
@@ -43,6 +44,8 @@ pub struct ResourceServer {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) skew: Duration,
     pub(super) upkeep: Upkeep,
+    /// The store through which replicas share revocations.
+    pub(super) shared_revocations: Option<Arc<dyn SharedRevocations>>,
 }
 
 impl ResourceServer {
@@ -181,8 +184,8 @@ impl ResourceServer {
         result
     }
 
-    /// Removes this token from all caches, so that it is verified or introspected again. Call it, for example, after a
-    /// logout (OpenID Connect Back-Channel Logout 1.0).
+    /// Removes this token from all caches, so that it is verified or introspected again. It does not reject the token:
+    /// [`revoke`](Self::revoke) does.
     pub fn forget(&self, token: &str) {
         self.verifier.forget(token.as_bytes());
     }
@@ -234,7 +237,8 @@ impl ResourceServer {
     #[must_use]
     pub fn health(&self) -> Health {
         let now = self.clock.now();
-        Health { issuers: self.verifier.issuers().iter().map(|issuer| IssuerHealth::new(issuer, now)).collect() }
+        let issuers = self.verifier.issuers().iter().map(|issuer| IssuerHealth::new(issuer, now)).collect();
+        Health { issuers, revocations: RevocationHealth::new(self.verifier.revocations()) }
     }
 
     /// Writes the configuration to the log: one line for each server.
@@ -263,7 +267,7 @@ impl ResourceServer {
 
     /// Starts the background task, in a tokio runtime.
     pub(super) fn start_upkeep(&self) {
-        self.upkeep.start(&self.verifier, &self.clock);
+        self.upkeep.start(&self.verifier, &self.clock, self.shared_revocations.as_ref());
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::warm_up::{remote_keys, warm_up};
 use crate::clock::Clock;
+use crate::revocation::SharedRevocations;
 use crate::verify::{IssuerVerifier, Verifier};
 
 /// Whether the background task of a server runs. Clones of the server share it.
@@ -24,19 +25,26 @@ impl Drop for RunningTask {
     }
 }
 
-/// The upkeep of one issuer, or of the API keys.
+/// The upkeep of one issuer, of the API keys, or of the revocations of other replicas.
 type KeptPart = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl Upkeep {
     /// Starts the task, unless it runs. It ends soon after the last clone of the server and of its layers is dropped. Does nothing
     /// outside a tokio runtime.
-    pub(super) fn start(&self, verifier: &Arc<Verifier>, clock: &Arc<dyn Clock>) {
+    pub(super) fn start(
+        &self,
+        verifier: &Arc<Verifier>,
+        clock: &Arc<dyn Clock>,
+        revocations: Option<&Arc<dyn SharedRevocations>>,
+    ) {
         let issuers: Vec<_> = verifier.issuers().iter().filter(|issuer| needs_upkeep(issuer)).cloned().collect();
         let key_file = verifier.api_keys().filter(|keys| keys.has_file()).cloned();
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        if (issuers.is_empty() && key_file.is_none()) || self.0.swap(true, Ordering::SeqCst) {
+        let nothing_to_keep = issuers.is_empty() && key_file.is_none() && revocations.is_none();
+        if nothing_to_keep || self.0.swap(true, Ordering::SeqCst) {
             return;
         }
+        let revocations = revocations.map(|shared| shared.follow(Arc::downgrade(verifier.revocations())));
         let (verifier, clock, running) =
             (Arc::downgrade(verifier), Arc::clone(clock), RunningTask(Arc::clone(&self.0)));
         runtime.spawn(async move {
@@ -44,6 +52,7 @@ impl Upkeep {
             let keep = |issuer| -> KeptPart { Box::pin(keep_ready(issuer, verifier.clone(), Arc::clone(&clock))) };
             // An issuer that is slow must not delay the others.
             let mut kept: Vec<_> = issuers.into_iter().map(keep).collect();
+            kept.extend(revocations);
             let verifier = verifier.clone();
             kept.extend(
                 key_file.map(|keys| -> KeptPart { Box::pin(keys.follow_file(move || verifier.strong_count() > 0)) }),

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::sync::Arc;
 
 /// The credentials of a request, and the kind of header that they were in.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -14,8 +15,8 @@ pub(crate) enum Credential<'r> {
 /// A [`Credential`] that outlives its request.
 #[derive(Clone)]
 pub(crate) enum OwnedCredential {
-    Token(Box<[u8]>),
-    ApiKey(Box<[u8]>),
+    Token(Arc<[u8]>),
+    ApiKey(Arc<[u8]>),
 }
 
 impl<'r> Credential<'r> {

@@ -80,7 +80,9 @@ impl Verifier {
                 Some(VerifyErrorKind::Invalid(_)) => CheckOutcome::Failed,
                 Some(_) => CheckOutcome::Undecided,
                 None if reached.contains(&check) => CheckOutcome::Passed,
-                None if error.is_some() && !is_api_key => CheckOutcome::NotReached,
+                None if error.is_some() && (!is_api_key || check == TokenCheck::RevocationList) => {
+                    CheckOutcome::NotReached
+                }
                 None => CheckOutcome::NotNeeded,
             };
             ExplainedCheck { check, outcome, problem: failed.map(FailedCheck::new) }
@@ -107,8 +109,7 @@ impl Explanation {
         self.issuer.as_deref()
     }
 
-    /// All checks, in the order of the table in [`verify`](crate::verify). The last one, [`TokenCheck::ApiKey`], is present only
-    /// for an API key.
+    /// All checks, in the order of the table in [`verify`](crate::verify). [`TokenCheck::ApiKey`] is present only for an API key.
     #[must_use]
     pub fn checks(&self) -> &[ExplainedCheck] {
         &self.checks

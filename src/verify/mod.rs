@@ -16,13 +16,14 @@
 //! | 9 | key: a key of this issuer for this `kid` (else `x5t#S256`, `x5t`) and `alg`, fetched if necessary | [`UnknownKey`](CheckFailure::UnknownKey); 503 if the key set is not available, or if the only such key cannot be used |
 //! | 10 | signature, with at most four keys of one name | [`Signature`](CheckFailure::Signature); 503 if a key of this name cannot be used |
 //! | 11 | revocation, with [`revocation_check`](crate::Issuer::revocation_check): an introspection result that is recent enough | [`Inactive`](CheckFailure::Inactive); 503 without a result |
+//! | 12 | [revocation list](crate::revocation): the application has not revoked the token, its subject or its session | [`Revoked`](CheckFailure::Revoked) |
 //!
 //! If a key has to be fetched for row 9, the token passes the rows again with that key, so that it cannot expire in the
 //! meantime.
 //!
 //! # Cached tokens
 //!
-//! A JWT that was verified less than a minute ago passes rows 1, 5 to 8 and 11 with every request, and skips the others as
+//! A JWT that was verified less than a minute ago passes rows 1, 5 to 8, 11 and 12 with every request, and skips the others as
 //! long as its issuer's key set has not changed. See
 //! [`cache_verified_tokens`](crate::ResourceServerBuilder::cache_verified_tokens).
 //!
@@ -34,7 +35,7 @@
 //! An issuer's JWTs may be verified by [introspection](crate::introspection) or by a [`TokenVerifier`]. Such a JWT passes
 //! rows 1 to 5, where `alg`, `crit` and `require_at_jwt` do not apply, and rows 7 and 8 as far as its claims contradict
 //! them. Then the authorization server or the verifier is asked, and its result passes rows 5 to 8. If the verifier
-//! vouches for the audience by [`Verified::for_this_resource`], only its times and `cnf` are checked. Until the claims
+//! vouches for the audience by [`Verified::for_this_resource`], only its times and `cnf` are checked. Row 12 comes last for every credential, and after every wait. Until the claims
 //! are read, nobody knows which issuer a token names: if one issuer's JWTs are verified in this way, `alg` and `crit` are
 //! checked in row 5 for all issuers.
 

@@ -37,8 +37,11 @@ pub enum TokenCheck {
     Signature,
     /// Row 11: revocation.
     Revocation,
-    /// The form, the digest and the expiry of an [API key](crate::api_key), which passes no other row than the first.
+    /// The form, the digest and the expiry of an [API key](crate::api_key), which passes no other row than the first and the
+    /// last.
     ApiKey,
+    /// Row 12: the [revocation list](crate::revocation) of this server.
+    RevocationList,
 }
 
 /// Records which checks a token has reached, if an explanation is asked for. For a request it records nothing.
@@ -69,6 +72,7 @@ impl TokenCheck {
         Self::Signature,
         Self::Revocation,
         Self::ApiKey,
+        Self::RevocationList,
     ];
 
     /// The requirement of the check, as a sentence.
@@ -88,6 +92,7 @@ impl TokenCheck {
             Self::Signature => "the signature is valid",
             Self::Revocation => "the token is not revoked",
             Self::ApiKey => "the API key is known and has not expired",
+            Self::RevocationList => "the token is not in the revocation list of this server",
         }
     }
 
@@ -149,9 +154,10 @@ impl CheckRecorder {
     /// The cached result of a token says that its rows 2 to 4, 9 and 10 passed, and rows 5 to 8 have passed now.
     pub(super) fn cached(&self) {
         if let Some(mut record) = self.record() {
-            let cached = TokenCheck::ALL
-                .iter()
-                .filter(|check| !matches!(check, TokenCheck::Delegated | TokenCheck::Revocation | TokenCheck::ApiKey));
+            let cached = TokenCheck::ALL.iter().filter(|check| {
+                use TokenCheck::{ApiKey, Delegated, Revocation, RevocationList};
+                !matches!(check, Delegated | Revocation | ApiKey | RevocationList)
+            });
             cached.for_each(|check| record.begin(*check));
         }
     }

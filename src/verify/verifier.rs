@@ -5,17 +5,18 @@ use serde::de::IgnoredAny;
 use tracing::Instrument as _;
 
 use super::api_key::verify_api_key;
-use super::issuer_verifier::Step;
+use super::issuer_verifier::{Accepted, Step};
 use super::{
     CheckRecorder, Credential, IssuerVerifier, TokenCheck, Verification, VerifiedTokens, VerifyError, VerifyErrorKind,
 };
 use crate::api_key::ApiKeyTable;
-use crate::claims::Claims;
+use crate::claims::{Claims, CredentialKind};
 use crate::clock::Clock;
 use crate::failure::{CheckFailure, Detail};
 use crate::http_client::{Panicked, catch_panic};
 use crate::jose::{AllowedAlgorithms, Compact};
 use crate::json;
+use crate::revocation::{RevocationList, SharedListState};
 
 /// Verifies the access tokens of all issuers of a resource server.
 ///
@@ -31,6 +32,7 @@ pub(crate) struct Verifier {
     max_token_length: usize,
     cache: Option<Arc<VerifiedTokens>>,
     api_keys: Option<Arc<ApiKeyTable>>,
+    revocations: Arc<RevocationList>,
     pub(super) clock: Arc<dyn Clock>,
 }
 
@@ -59,12 +61,28 @@ impl Verifier {
         let algorithms = algorithms.fold(AllowedAlgorithms::from_iter([]), AllowedAlgorithms::union);
         let delegates_jwts = issuers.iter().any(|issuer| issuer.keys().is_none());
         let cache = cache.map(Arc::new);
-        Self { issuers, algorithms, delegates_jwts, opaque, max_token_length, cache, api_keys: None, clock }
+        let revocations = Arc::new(RevocationList::new(SharedListState::NotShared));
+        Self {
+            issuers,
+            algorithms,
+            delegates_jwts,
+            opaque,
+            max_token_length,
+            cache,
+            api_keys: None,
+            revocations,
+            clock,
+        }
     }
 
     /// Accepts API keys as well.
     pub(crate) fn with_api_keys(self, api_keys: Option<Arc<ApiKeyTable>>) -> Self {
         Self { api_keys, ..self }
+    }
+
+    /// Rejects the tokens in this list.
+    pub(crate) fn with_revocations(self, revocations: Arc<RevocationList>) -> Self {
+        Self { revocations, ..self }
     }
 
     /// Verifies the credentials of a request.
@@ -93,12 +111,19 @@ impl Verifier {
                 None => self.verify_uncached(token, progress),
             }
         };
+        let verify = || {
+            let verification = verify()?;
+            let Verification::Done(Ok(accepted)) = verification else { return Ok(verification) };
+            Ok(Verification::Done(self.reject_revoked(token, accepted, progress)))
+        };
         let outage = |panicked: Panicked| VerifyError::unavailable(None).with_source(panicked);
         match catch_unwind(AssertUnwindSafe(verify)).unwrap_or_else(|_| Err(outage(Panicked(VERIFICATION)))) {
             Ok(Verification::Done(accepted)) => Verification::Done(accepted.map(|accepted| accepted.claims)),
             Ok(Verification::Pending(pending)) => {
+                let (this, token, progress) = (Arc::clone(self), Box::<[u8]>::from(token), progress.clone());
+                let checked = async move { this.reject_revoked(&token, pending.await?, &progress) };
                 let finish = async move {
-                    let accepted = catch_panic(VERIFICATION, pending).await.map_err(outage)?;
+                    let accepted = catch_panic(VERIFICATION, checked).await.map_err(outage)?;
                     accepted.map(|accepted| accepted.claims)
                 };
                 Verification::Pending(Box::pin(finish.instrument(span)))
@@ -113,6 +138,10 @@ impl Verifier {
 
     pub(crate) const fn api_keys(&self) -> Option<&Arc<ApiKeyTable>> {
         self.api_keys.as_ref()
+    }
+
+    pub(crate) const fn revocations(&self) -> &Arc<RevocationList> {
+        &self.revocations
     }
 
     /// How many verified tokens are cached at most.
@@ -136,6 +165,30 @@ impl Verifier {
         for introspector in self.issuers.iter().filter_map(|issuer| issuer.introspector()) {
             introspector.forget(token);
         }
+    }
+
+    /// Row 12 of the table. It comes after everything that can wait and after each cache, so that a token is not accepted once it
+    /// is revoked.
+    fn reject_revoked(
+        &self,
+        token: &[u8],
+        accepted: Accepted,
+        progress: &CheckRecorder,
+    ) -> Result<Accepted, VerifyError> {
+        if self.revocations.is_empty() {
+            return Ok(accepted);
+        }
+        progress.begin(TokenCheck::RevocationList);
+        let claims = &accepted.claims;
+        if !self.revocations.is_revoked(token, claims, self.clock.since_epoch()) {
+            return Ok(accepted);
+        }
+        let error = VerifyError::from(CheckFailure::Revoked);
+        Err(match self.issuer_of(claims) {
+            _ if claims.kind() == CredentialKind::ApiKey => error.about_api_key(token),
+            Some(issuer) => error.about(&issuer.issuer, None),
+            None => error,
+        })
     }
 
     /// Whether only an API key can be valid: in the header for API keys, with their prefix, or on a server without an issuer.

@@ -83,7 +83,8 @@ async fn an_explanation_names_the_check_that_a_request_fails() {
         assert!(explanation.is_accepted() && explanation.failed().is_none(), "{explanation}");
         assert_eq!(explanation.issuer(), Some(ISSUER));
         for check in explanation.checks() {
-            let is_needed = !matches!(check.check(), TokenCheck::Delegated | TokenCheck::Revocation);
+            use TokenCheck::{Delegated, Revocation, RevocationList};
+            let is_needed = !matches!(check.check(), Delegated | Revocation | RevocationList);
             let expected = if is_needed { CheckOutcome::Passed } else { CheckOutcome::NotNeeded };
             assert_eq!(check.outcome(), expected, "{explanation}");
         }

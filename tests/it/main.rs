@@ -47,6 +47,7 @@ mod own_verifier;
 mod providers;
 mod readiness;
 mod rejections;
+mod revocation;
 mod rmcp;
 mod rotation;
 mod seeded_keys;

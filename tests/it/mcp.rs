@@ -16,6 +16,7 @@ mod lists;
 mod mixed;
 mod operations;
 mod revalidation;
+mod revoked_streams;
 mod senders;
 mod sessions;
 mod streams;

@@ -476,10 +476,12 @@ async fn health_has_a_documented_json_form() {
     issuer.fault(Endpoint::KeySet, Fault::headers([("cache-control", "max-age=600")]));
     let configured = issuer.issuer().introspect_opaque(ClientCredentials::basic("client", "wrong"));
     let server = ResourceServer::builder(RESOURCE).issuer(configured).clock(clock.clone()).build_lazy().unwrap();
+    let revocations =
+        json!({"entry_count": 0, "shared": false, "current": true, "outdated_since": null, "last_error": null});
     let empty = json!({"ready": false, "issuers": [{
         "issuer": ISSUER, "ready": false, "key_count": 0, "seeded": false, "fetched_at": null, "fresh_until": null, "unusable_key_count": 0,
         "unusable_keys": [], "introspection": "endpoint_unknown", "last_error": null, "retry_in": 0,
-    }]});
+    }], "revocations": revocations});
     assert_eq!(serde_json::to_value(server.health()).unwrap(), empty);
     sleep(Duration::from_millis(1)).await;
     clock.advance(Duration::from_secs(7));
@@ -496,7 +498,7 @@ async fn health_has_a_documented_json_form() {
         "unusable_key_count": 20, "unusable_keys": vec![key; 16], "introspection": "credentials_rejected",
         "last_error": "https://auth.example.com/introspect rejects the client credentials of this server with status 401",
         "retry_in": health.issuers()[0].retry_in().as_secs_f64().ceil() as u64,
-    }]});
+    }], "revocations": revocations});
     assert_eq!(serde_json::to_value(&health).unwrap(), expected);
     let key = &health.issuers()[0].unusable_keys()[0];
     assert_eq!((key.name(), key.reason()), (Some("2019\\u{1b}"), UnusableKey::Size));

@@ -4,10 +4,11 @@ use std::time::{Duration, SystemTime};
 
 use axum::body::Body;
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use http::{Request, Response, StatusCode, header};
-use mcp_bearer::ResourceServer;
 use mcp_bearer::http_client::{HttpClient, HttpFuture, RequestLimits};
 use mcp_bearer::testing::{Endpoint, Fault, TestHttpClient, TestIssuer};
+use mcp_bearer::{ResourceServer, Revocation};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use serde_json::json;
 use tokio::time::sleep;
@@ -181,11 +182,14 @@ async fn a_stream_that_ends_with_its_token_is_counted_by_its_reason() {
     let token = || server.opaque.token().audience(RESOURCE).scope("mcp:tools").expires_in(day).opaque();
     let narrow = json!({"active": true, "aud": RESOURCE, "scope": "other"});
     let down = || server.opaque.fault(Endpoint::Introspection, Fault::Drop);
-    let (revoked, narrowed, unverified) = (token(), token(), token());
-    let changes: [(_, &str, &dyn Fn()); 4] = [
+    let (revoked, narrowed, unverified, listed) = (token(), token(), token(), token());
+    let until = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000) + 10 * day;
+    let revoke = || drop(server.server.revoke(Revocation::token(&*listed), until).now_or_never().unwrap());
+    let changes: [(_, &str, &dyn Fn()); 5] = [
         (&server.token().sign(), "expired", &|| {}),
         (&revoked, "rejected", &|| server.opaque.revoke(&revoked)),
         (&narrowed, "scope_missing", &|| server.opaque.introspection_answer(&narrowed, narrow.clone())),
+        (&listed, "revoked", &revoke),
         (&unverified, "unverified", &down),
     ];
     for (token, reason, change) in changes {

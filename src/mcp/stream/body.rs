@@ -70,7 +70,7 @@ impl StreamEnd {
 
     /// The end of the body: nothing for an event stream, an error for any other body.
     fn last_frame(&self) -> Option<Result<Frame<Bytes>, BoxError>> {
-        self.boundaries.is_none().then(|| Err(TokenExpired.into()))
+        self.boundaries.is_none().then(|| Err(TokenEnded.into()))
     }
 
     /// The part of `data` that may still pass.
@@ -157,8 +157,8 @@ impl fmt::Debug for StreamEnd {
 
 /// Ends a response that is not an event stream.
 #[derive(Debug, thiserror::Error)]
-#[error("the access token expired before the response was complete")]
-struct TokenExpired;
+#[error("the access token expired or was revoked before the response was complete")]
+struct TokenEnded;
 
 /// How long the last event of a stream may take to complete after the token has ended.
 const LAST_EVENT: Duration = Duration::from_secs(5);

@@ -1,5 +1,5 @@
-use std::future::Future;
-use std::pin::Pin;
+use std::future::{Future, pending, poll_fn};
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -7,10 +7,12 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::bearer::Guard;
+use crate::claims::Claims;
 use crate::clock::Clock;
 use crate::events::{Event, ServerEvents, StreamEndReason};
 use crate::mcp::scopes::{RequiredRules, Rules};
-use crate::verify::{OwnedCredential, PendingVerification, Verifier, VerifyErrorKind, VerifyResult};
+use crate::revocation::{RevocationDigests, RevocationList};
+use crate::verify::{CheckFailure, OwnedCredential, PendingVerification, Verifier, VerifyErrorKind, VerifyResult};
 
 /// Ready when the token of a response ends. The mutex is never locked. It only makes the body `Sync`, which some servers
 /// require.
@@ -23,7 +25,16 @@ pub(in crate::mcp) struct TokenLifetime {
     /// When the token expires, since the Unix epoch; `None` if it does not say, or if responses may outlive it.
     pub(in crate::mcp) expires_at: Option<Duration>,
     pub(in crate::mcp) revalidation: Option<Revalidation>,
+    /// `None` for a caller without a credential.
+    pub(in crate::mcp) revocation: Option<RevocationWatch>,
     pub(in crate::mcp) events: Arc<ServerEvents>,
+}
+
+/// Compares a credential with the revocation list whenever the list changes.
+pub(in crate::mcp) struct RevocationWatch {
+    pub(in crate::mcp) list: Arc<RevocationList>,
+    pub(in crate::mcp) credential: OwnedCredential,
+    pub(in crate::mcp) claims: Claims,
 }
 
 /// Verifies a token again at an interval.
@@ -50,18 +61,23 @@ impl TokenEnd {
 
 impl TokenLifetime {
     /// `None` if nothing can end the response.
-    pub(in crate::mcp) fn end(self) -> Option<TokenEnd> {
-        let can_end = self.expires_at.is_some() || self.revalidation.is_some();
+    pub(in crate::mcp) fn end(mut self) -> Option<TokenEnd> {
+        let can_end = self.expires_at.is_some() || self.revalidation.is_some() || self.revocation.is_some();
         can_end.then(|| {
-            TokenEnd::new(async {
-                let events = Arc::clone(&self.events);
-                let reason = self.wait().await;
-                events.emit(&Event::StreamEnded(reason));
+            TokenEnd::new(async move {
+                let (events, clock) = (Arc::clone(&self.events), Arc::clone(&self.clock));
+                let mut revoked = pin!(self.revocation.take().map(|watch| watch.wait(clock)));
+                let mut ended = pin!(self.wait());
+                let reason = poll_fn(|cx| match revoked.as_mut().as_pin_mut().map(|revoked| revoked.poll(cx)) {
+                    Some(Poll::Ready(())) => Poll::Ready(StreamEndReason::Revoked),
+                    _ => ended.as_mut().poll(cx),
+                });
+                events.emit(&Event::StreamEnded(reason.await));
             })
         })
     }
 
-    /// Waits until the token has expired, is invalid, or could not be verified for too long.
+    /// Waits until the token has expired, is invalid, or could not be verified for too long. Not until it is revoked.
     async fn wait(mut self) -> StreamEndReason {
         let mut pending: Option<PendingVerification> = None;
         loop {
@@ -106,6 +122,7 @@ impl TokenLifetime {
         revalidation.schedule();
         let claims = match verified.map_err(|error| error.kind()) {
             Ok(claims) => claims,
+            Err(VerifyErrorKind::Invalid(CheckFailure::Revoked)) => return Err(StreamEndReason::Revoked),
             Err(VerifyErrorKind::Invalid(_)) => return Err(StreamEndReason::Rejected),
             // The token could not be verified, which does not make it invalid.
             Err(VerifyErrorKind::Unavailable { .. } | VerifyErrorKind::Misconfigured) => return Ok(()),
@@ -122,6 +139,29 @@ impl TokenLifetime {
             *expires_at = later;
         }
         Ok(())
+    }
+}
+
+impl RevocationWatch {
+    /// Waits until the credential is revoked. It does not poll: each new entry of the list wakes it.
+    async fn wait(self, clock: Arc<dyn Clock>) {
+        let Self { list, credential, claims } = self;
+        // Before the first look, so that no entry is missed.
+        let mut changes = list.subscribe();
+        let mut digests = None;
+        loop {
+            if !list.is_empty() {
+                let digests =
+                    digests.get_or_insert_with(|| RevocationDigests::new(credential.borrow().as_bytes(), &claims));
+                if list.has(digests, clock.since_epoch()) {
+                    return;
+                }
+            }
+            if changes.changed().await.is_err() {
+                // The list is gone, and with it all revocations.
+                return pending().await;
+            }
+        }
     }
 }
 

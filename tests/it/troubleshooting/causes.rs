@@ -14,7 +14,7 @@ use mcp_bearer::introspection::ClientCredentials;
 use mcp_bearer::mcp::{McpLayer, McpScopes};
 use mcp_bearer::testing::{Endpoint, Fault, TestIssuer};
 use mcp_bearer::{
-    AuthInfo, Clock as _, DevelopmentIdentity, PeerAddr, Rejection, ResourceServer, ResourceServerBuilder,
+    AuthInfo, Clock as _, DevelopmentIdentity, PeerAddr, Rejection, ResourceServer, ResourceServerBuilder, Revocation,
 };
 use rmcp::ServiceExt as _;
 use rmcp::model::CallToolRequestParams;
@@ -125,6 +125,12 @@ async fn tokens(observed: &mut Observed, fixture: &Fixture) {
     introspecting.introspection_answer("gone", json!({"active": false}));
     observed.skip();
     observed.answer(&App::new(server.bearer_layer()).with_token("gone").await);
+    let app = App::new(fixture.server.bearer_layer());
+    let revoked = valid().subject("revoked").sign();
+    let until = fixture.clock.now() + Duration::from_secs(3_600);
+    fixture.server.revoke(Revocation::subject(ISSUER, "revoked"), until).await.unwrap();
+    observed.skip();
+    observed.answer(&app.with_token(&revoked).await);
 }
 
 fn server(fixture: &Fixture) -> ResourceServerBuilder {

@@ -180,6 +180,9 @@ mod tests {
     #[test]
     fn every_check_that_can_fail_has_a_name() {
         let without: Vec<_> = TokenCheck::ALL.iter().filter(|check| name(**check).is_none()).collect();
-        assert_eq!(without, [&TokenCheck::Delegated, &TokenCheck::Revocation, &TokenCheck::ApiKey]);
+        assert_eq!(
+            without,
+            [&TokenCheck::Delegated, &TokenCheck::Revocation, &TokenCheck::ApiKey, &TokenCheck::RevocationList]
+        );
     }
 }
