@@ -20,16 +20,49 @@ use crate::testing::signing_key::sha256;
 /// and for servers.
 ///
 /// ```
+/// use axum::{Router, body::Body, http::{Request, StatusCode}, routing::get};
+/// use mcp_bearer::sender::SenderConstraint;
 /// use mcp_bearer::testing::{TestCertificate, TestIssuer};
+/// use mcp_bearer::{AuthInfo, ResourceServer};
+/// use tower::ServiceExt as _;
 ///
-/// let issuer = TestIssuer::new("https://auth.example.com");
-/// let certificate = TestCertificate::new("client.example");
-/// let token = issuer.token().audience("https://mcp.example.com/mcp");
-/// let token = token.bound_to_certificate(certificate.thumbprint()).sign();
+/// async fn whoami(auth: AuthInfo) -> String {
+///     format!("{:?}", auth.subject())
+/// }
 ///
-/// // In production, the TLS acceptor inserts this extension.
-/// let mut request = http::Request::get("/mcp").header("authorization", format!("Bearer {token}")).body(()).unwrap();
-/// request.extensions_mut().insert(certificate.client_certificate());
+/// # #[cfg(not(all(feature = "axum", any(feature = "aws-lc-rs", feature = "rust-crypto"))))]
+/// # fn main() {}
+/// # #[cfg(all(feature = "axum", any(feature = "aws-lc-rs", feature = "rust-crypto")))]
+/// #[tokio::main]
+/// async fn main() -> Result<(), Box<dyn std::error::Error>> {
+///     let issuer = TestIssuer::new("https://auth.example.com");
+///     let server = ResourceServer::builder("https://mcp.example.com/mcp")
+///         .issuer(issuer.issuer())
+///         .sender_constraint(SenderConstraint::Mtls)
+///         .client_certificate_from_connection()
+///         .build()
+///         .await?;
+///     let app = Router::new().route("/mcp", get(whoami)).route_layer(server.bearer_layer());
+///
+///     let certificate = TestCertificate::new("client.example");
+///     let token = issuer.token().audience("https://mcp.example.com/mcp");
+///     let token = token.bound_to_certificate(certificate.thumbprint()).sign();
+///     // In production, the TLS acceptor inserts this extension.
+///     for (presented, status) in [
+///         (Some(certificate.client_certificate()), StatusCode::OK),
+///         (Some(TestCertificate::new("thief.example").client_certificate()), StatusCode::UNAUTHORIZED),
+///         (None, StatusCode::UNAUTHORIZED),
+///     ] {
+///         let mut request = Request::get("/mcp")
+///             .header("authorization", format!("Bearer {token}"))
+///             .body(Body::empty())?;
+///         if let Some(presented) = presented {
+///             request.extensions_mut().insert(presented);
+///         }
+///         assert_eq!(app.clone().oneshot(request).await?.status(), status);
+///     }
+///     Ok(())
+/// }
 /// ```
 #[derive(Clone)]
 pub struct TestCertificate(Arc<CertifiedIssuer<'static, KeyPair>>);

@@ -9,6 +9,7 @@ mod development;
 mod identity_proxy;
 mod keycloak;
 mod kubernetes;
+mod mutual_tls;
 mod opaque;
 mod programs;
 mod revocation;

@@ -16,6 +16,15 @@ use crate::jose::Thumbprint;
 ///
 /// A request with more than one header of this name, or with another form of its value, is rejected. The other headers of this
 /// list are removed from the request, so that no handler reads one that a client has sent.
+///
+/// ```
+/// use mcp_bearer::ResourceServer;
+/// use mcp_bearer::sender::{ClientCertificateHeader, SenderConstraint};
+///
+/// let builder = ResourceServer::builder("https://mcp.example.com/mcp")
+///     .sender_constraint(SenderConstraint::Mtls)
+///     .client_certificate_from_header(ClientCertificateHeader::Rfc9440);
+/// ```
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ClientCertificateHeader {
