@@ -1,25 +1,34 @@
 //! An MCP client that logs in to a protected server step by step, with the OAuth client of rmcp.
 //!
-//! `cargo run --example mcp_client [-- [--approve] [URL]]` calls `whoami` on `http://127.0.0.1:9000/mcp`, which is the
+//! `cargo run --example mcp_client [-- [--approve] [--dpop] [URL]]` calls `whoami` on `http://127.0.0.1:9000/mcp`, which is the
 //! default URL of `cargo run --example mcp_server`. The client opens a browser for the consent page. With `--approve`
-//! it approves the request itself, which only works with the development authorization server of that example.
+//! it approves the request itself, which only works with the development authorization server of that example. With `--dpop`
+//! it binds its tokens to a key, and sends a proof with each request (RFC 9449).
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "the program prints for its user")]
+#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "an example panics when it cannot continue")]
 
 mod browser;
 mod callback;
 mod consent;
+mod dpop;
+mod proof;
 
 use std::error::Error;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use reqwest::header;
 use rmcp::ServiceExt;
 use rmcp::model::CallToolRequestParams;
 use rmcp::transport::StreamableHttpClientTransport;
-use rmcp::transport::auth::{AuthClient, AuthorizationManager, AuthorizationRequest, OAuthState};
-use rmcp::transport::streamable_http_client::StreamableHttpClientTransportConfig;
+use rmcp::transport::auth::{
+    AuthClient, AuthorizationManager, AuthorizationRequest, OAuthState, default_oauth_http_client,
+};
+use rmcp::transport::streamable_http_client::{StreamableHttpClient, StreamableHttpClientTransportConfig};
 
 use callback::Callback;
+use dpop::{ProvingMcpClient, ProvingOAuthClient};
+use proof::ProofKey;
 
 /// Errors of different types. The program prints all of them in the same way.
 type Failure = Box<dyn Error + Send + Sync>;
@@ -27,7 +36,7 @@ type Failure = Box<dyn Error + Send + Sync>;
 #[tokio::main]
 async fn main() -> ExitCode {
     let Some(arguments) = Arguments::parse(std::env::args().skip(1)) else {
-        eprintln!("usage: mcp_client [--approve] [URL]");
+        eprintln!("usage: mcp_client [--approve] [--dpop] [URL]");
         return ExitCode::FAILURE;
     };
     match run(&arguments).await {
@@ -43,16 +52,18 @@ async fn main() -> ExitCode {
 struct Arguments {
     url: String,
     approve: bool,
+    dpop: bool,
 }
 
 impl Arguments {
     fn parse(words: impl Iterator<Item = String>) -> Option<Self> {
         let (options, mut urls): (Vec<_>, Vec<_>) = words.partition(|word| word.starts_with('-'));
-        if options.iter().any(|option| option != "--approve") || urls.len() > 1 {
+        if options.iter().any(|option| option != "--approve" && option != "--dpop") || urls.len() > 1 {
             return None;
         }
+        let has = |option: &str| options.iter().any(|given| given == option);
         let url = urls.pop().unwrap_or_else(|| "http://127.0.0.1:9000/mcp".to_owned());
-        Some(Self { url, approve: !options.is_empty() })
+        Some(Self { url, approve: has("--approve"), dpop: has("--dpop") })
     }
 }
 
@@ -60,10 +71,17 @@ async fn run(arguments: &Arguments) -> Result<(), Failure> {
     let challenge = challenge(&arguments.url).await?;
     println!("rejected without a token, as expected: {challenge}");
 
-    let manager = log_in(arguments, &challenge).await?;
-    println!("logged in");
-
-    call_tools(&arguments.url, manager).await
+    let inner = reqwest::Client::new();
+    if !arguments.dpop {
+        let state = OAuthState::new(&arguments.url, None).await?;
+        let manager = log_in(arguments, &challenge, state).await?;
+        return call_tools(&arguments.url, AuthClient::new(inner, manager)).await;
+    }
+    let key = Arc::new(ProofKey::new());
+    let oauth = ProvingOAuthClient { inner: default_oauth_http_client()?, key: Arc::clone(&key) };
+    let state = OAuthState::new_with_oauth_http_client(&arguments.url, Arc::new(oauth)).await?;
+    let manager = log_in(arguments, &challenge, state).await?;
+    call_tools(&arguments.url, AuthClient::new(ProvingMcpClient { inner, key }, manager)).await
 }
 
 /// Sends a request without a token and returns the challenge of the response.
@@ -82,13 +100,16 @@ async fn challenge(url: &str) -> Result<String, Failure> {
 }
 
 /// Performs discovery, registration, consent and the token request (MCP Authorization, 2026-07-28).
-async fn log_in(arguments: &Arguments, challenge: &str) -> Result<AuthorizationManager, Failure> {
+async fn log_in(
+    arguments: &Arguments,
+    challenge: &str,
+    mut state: OAuthState,
+) -> Result<AuthorizationManager, Failure> {
     let callback = Callback::listen().await?;
     let request = AuthorizationRequest::new(callback.redirect_uri())
         .with_client_name("mcp_client example")
         .with_initial_scope_selection()
         .with_challenge(challenge);
-    let mut state = OAuthState::new(&arguments.url, None).await?;
     state.start_authorization(request).await?;
     let consent_page = state.get_authorization_url().await?;
     println!("authorization server: {consent_page}");
@@ -100,11 +121,15 @@ async fn log_in(arguments: &Arguments, challenge: &str) -> Result<AuthorizationM
         browser::open(&consent_page);
     }
     state.handle_callback_url(&callback.answer().await?).await?;
-    Ok(state.into_authorization_manager().ok_or("the login did not complete")?)
+    let manager = state.into_authorization_manager().ok_or("the login did not complete")?;
+    println!("logged in");
+    Ok(manager)
 }
 
-async fn call_tools(url: &str, manager: AuthorizationManager) -> Result<(), Failure> {
-    let client = AuthClient::new(reqwest::Client::new(), manager);
+async fn call_tools<C>(url: &str, client: AuthClient<C>) -> Result<(), Failure>
+where
+    C: StreamableHttpClient + Sync,
+{
     let config = StreamableHttpClientTransportConfig::with_uri(url);
     let session = ().serve(StreamableHttpClientTransport::with_client(client, config)).await?;
 
