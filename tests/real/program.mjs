@@ -45,6 +45,12 @@ export class Program {
     return this.#child.exitCode ?? this.#child.signalCode;
   }
 
+  /** Ends the program at once, so that it cannot clean up. */
+  async kill() {
+    this.#child.kill('SIGKILL');
+    await this.#exited;
+  }
+
   async stop() {
     const force = setTimeout(() => this.#child.kill('SIGKILL'), STOP_LIMIT);
     this.#child.kill('SIGTERM');

@@ -1,9 +1,7 @@
 // The server under test: the example `mcp_server`, or the program in `MCP_SERVER_BIN`, as a separate process.
 
-import { once } from 'node:events';
-import net from 'node:net';
-
 import { eventually } from './eventually.mjs';
+import { freePort } from './free_port.mjs';
 import { Program } from './program.mjs';
 
 /** Starts the server for `issuer` (one, or several in an array) and waits until it responds. */
@@ -34,6 +32,7 @@ export async function spawnServer({ issuer, environment = {} }) {
 class Server extends Program {
   constructor(bind, environment) {
     super(path(), { environment });
+    this.bind = bind;
     this.url = `http://${bind}/mcp`;
     this.resource = this.url;
     this.metadataUrl = `http://${bind}/.well-known/oauth-protected-resource/mcp`;
@@ -51,13 +50,4 @@ async function responds(url) {
     (response) => response.ok,
     () => false,
   );
-}
-
-async function freePort() {
-  const probe = net.createServer().listen(0, '127.0.0.1');
-  await once(probe, 'listening');
-  const { port } = probe.address();
-  probe.close();
-  await once(probe, 'close');
-  return port;
 }

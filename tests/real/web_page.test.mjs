@@ -5,6 +5,7 @@ import { after, test } from 'node:test';
 
 import { developmentFixture, fixture } from './fixture.mjs';
 import { accessTokenClaims, SigningKey } from './signing_key.mjs';
+import { callWhoami } from './web_call.mjs';
 import { WebPage } from './web_page.mjs';
 import { assertRejected, assertUnavailable } from './wire.mjs';
 
@@ -83,29 +84,4 @@ test('a page of a remote site can read the metadata, but not the server or the d
 
 function blockedByCors(url) {
   return ({ message }) => message.includes(`Access to fetch at '${url}'`) && message.includes('blocked by CORS policy');
-}
-
-/** Calls `whoami` with all headers of an MCP client, so that the browser sends a preflight request. */
-function callWhoami(page, { url }, token, revision = '2025-11-25') {
-  const meta = {
-    'io.modelcontextprotocol/protocolVersion': revision,
-    'io.modelcontextprotocol/clientCapabilities': {},
-  };
-  return page.send(url, {
-    method: 'POST',
-    headers: {
-      accept: 'application/json, text/event-stream',
-      authorization: `Bearer ${token}`,
-      'content-type': 'application/json',
-      'mcp-method': 'tools/call',
-      'mcp-name': 'whoami',
-      'mcp-protocol-version': revision,
-    },
-    body: JSON.stringify({
-      jsonrpc: '2.0',
-      id: 1,
-      method: 'tools/call',
-      params: { name: 'whoami', arguments: {}, _meta: meta },
-    }),
-  });
 }

@@ -23,6 +23,11 @@ export function initialize(url, token, headers) {
   return post(url, token, INITIALIZE, headers);
 }
 
+/** The method, headers and body of that request. */
+export function initializeRequest(url, token, headers) {
+  return postRequest(url, token, INITIALIZE, headers);
+}
+
 /** Returns the identity that the server derives from `token`. */
 export async function whoami(url, token) {
   const answer = await post(url, token, WHOAMI);
@@ -45,12 +50,16 @@ export function request(url, token, { method, params = {} }, revision) {
   );
 }
 
-async function post(url, token, message, headers = {}) {
-  return send(url, {
+async function post(url, token, message, headers) {
+  return send(url, await postRequest(url, token, message, headers));
+}
+
+async function postRequest(url, token, message, headers = {}) {
+  return {
     method: 'POST',
     headers: { ...(await mcpHeaders('POST', url, token)), ...headers },
     body: JSON.stringify({ jsonrpc: '2.0', id: 1, ...message }),
-  });
+  };
 }
 
 /** The headers of an MCP request, with those of its token. */
