@@ -162,6 +162,19 @@ impl SenderRules {
         proofs.rules.check(proof, &request).map(Some)
     }
 
+    /// Which senders are accepted, for the log. `None` if only bearer tokens are.
+    pub(crate) fn summary(&self) -> Option<String> {
+        let checks = self.checks.as_ref()?;
+        let proofs = checks.proofs.as_ref().map(|proofs| {
+            let nonces = if self.nonces_required { ", with a nonce" } else { "" };
+            let place = if proofs.replays.is_shared() { "a shared store" } else { "memory" };
+            format!("DPoP: {}{nonces}, used proofs are in {place}", proofs.algorithms)
+        });
+        let certificates = checks.certificates.as_ref().map(|_| "client certificates".to_owned());
+        let accepted: Vec<_> = proofs.into_iter().chain(certificates).collect();
+        Some(format!("{} ({})", self.constraint.label(), accepted.join("; ")))
+    }
+
     /// The algorithms of proofs, if they are accepted.
     pub(super) fn proof_algorithms(&self) -> Option<&str> {
         Some(&self.proofs()?.algorithms)

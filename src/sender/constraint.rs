@@ -26,6 +26,16 @@ pub enum SenderConstraint {
 }
 
 impl SenderConstraint {
+    /// The name in logs and in settings.
+    pub(crate) const fn label(self) -> &'static str {
+        match self {
+            Self::Optional => "optional",
+            Self::Required => "required",
+            Self::Dpop => "dpop",
+            Self::Mtls => "mtls",
+        }
+    }
+
     /// Whether DPoP proofs are accepted.
     pub(crate) const fn accepts_dpop(self) -> bool {
         matches!(self, Self::Optional | Self::Required | Self::Dpop)

@@ -148,6 +148,13 @@ impl Dpop {
         ];
         let mut mistakes: Vec<SetterMistake> =
             checked.into_iter().filter_map(|(setter, checked)| Some((setter, checked.err()?))).collect();
+        if mistakes.is_empty() && self.max_proofs_per_key > self.max_proofs {
+            let message = format!(
+                "`max_proofs_per_key` is {}, more than `max_proofs`, which is {}; lower the first or raise the second",
+                self.max_proofs_per_key, self.max_proofs
+            );
+            mistakes.push(("max_proofs_per_key", BuildError::setting(message)));
+        }
         if let Some(unsupported) = self.algorithms.iter().find(|algorithm| !algorithm.is_supported()) {
             let message =
                 format!("`Dpop::algorithms` names {unsupported}, which this build does not support; remove it");

@@ -202,7 +202,8 @@ impl ResourceServer {
     /// Explains why a token is accepted or rejected: the outcome of each check, and what to do about the one that failed.
     ///
     /// It runs the checks of a request, with the same caches, fetches and limits. It makes no event, no metric and no negative
-    /// cache entry. Scopes are not checked, because each layer requires its own.
+    /// cache entry. Scopes are not checked, because each layer requires its own. Neither is the sender of a token that is bound to
+    /// a key, because only a request has a proof of the key.
     ///
     /// The explanation is for operators: do not send it to clients.
     ///
@@ -251,6 +252,7 @@ impl ResourceServer {
             resource = &*self.guard.events.resource, metadata_url = &*self.guard.metadata_url,
             issuers = issuers.join("; "), cached_tokens = self.verifier.cached_tokens(),
             api_keys = self.verifier.api_keys().map(|keys| keys.summary()),
+            sender_constraint = self.guard.sender.summary(),
             "this server verifies access tokens for the resource"
         );
         self.warn_of_development();

@@ -15,6 +15,7 @@ use mcp_bearer::{AuthInfo, ResourceServer, ResourceServerBuilder};
 use serde_json::json;
 use tower::ServiceExt as _;
 
+use crate::capture::Capture;
 use crate::support::{Answer, ISSUER, METADATA_URL, RESOURCE, quiet};
 
 /// A server that accepts DPoP proofs, an issuer of bound tokens, and their common clock.
@@ -466,6 +467,7 @@ fn a_wrong_configuration_is_an_error_with_its_repair() {
         (optional().dpop(Dpop::new().nonce_lifetime(seconds(1))), "`nonce_lifetime` is 1 s"),
         (optional().dpop(Dpop::new().max_proofs_per_key(1)), "`max_proofs_per_key` is 1"),
         (optional().dpop(Dpop::new().max_proofs(1)), "`max_proofs` is 1"),
+        (optional().dpop(Dpop::new().max_proofs(9_999)), "`max_proofs_per_key` is 10000, more than `max_proofs`"),
         (optional().dpop(Dpop::new().algorithms([])), "`Dpop::algorithms` is empty"),
         (optional().dpop(Dpop::new().path_behind_proxy("api", "/")), "\"api\""),
         (optional().token_from("x-token"), "`token_from` names the header \"x-token\""),
@@ -485,4 +487,26 @@ async fn browsers_may_read_the_nonce() {
     let answer =
         send(&app, Request::get("/mcp").header("origin", "https://app.example.com").body(Body::empty()).unwrap()).await;
     assert!(answer.header("access-control-expose-headers").unwrap().contains("dpop-nonce"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_log_says_why_a_proof_is_rejected() {
+    let log = Capture::of_this_thread();
+    let bound = Bound::optional().await;
+    let (app, client) = (bound.app(), bound.client());
+    let token = bound.bound_to(client.key());
+    let proof = client.key().proof("POST", RESOURCE).access_token(&token).sign();
+    send(&app, presenting("DPoP", &token, std::slice::from_ref(&proof))).await;
+    let lines: Vec<_> = log.take().into_iter().map(|(_, line)| line).collect();
+    let lines = lines.join("\n");
+    for part in [
+        "DPoP proof rejected: method mismatch",
+        "expected=\"GET\"",
+        "found=\"POST\"",
+        "kind=\"invalid_proof\"",
+        "cause=\"proof_method\"",
+    ] {
+        assert!(lines.contains(part), "{part} is not in {lines}");
+    }
+    assert!(!lines.contains(&token) && !lines.contains(&proof));
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use mcp_bearer::ResourceServer;
 use mcp_bearer::events::{Detail, Event};
 use mcp_bearer::jose::Algorithm;
+use mcp_bearer::sender::{Dpop, SenderConstraint};
 use mcp_bearer::testing::{Endpoint, Fault, TestIssuer};
 use mcp_bearer::verify::CheckFailure;
 use serde_json::json;
@@ -25,6 +26,16 @@ async fn a_server_announces_itself_with_one_line() {
     let jwts = ResourceServer::builder(RESOURCE).issuer(issuer.issuer().algorithms([Algorithm::RS256]));
     for (builder, parts) in [
         (jwts, &["issuers=\"https://auth.example.com (JWT: RS256)\"", "cached_tokens=10000"][..]),
+        (
+            ResourceServer::builder(RESOURCE)
+                .issuer(issuer.issuer())
+                .sender_constraint(SenderConstraint::Optional)
+                .dpop(Dpop::new().algorithms([Algorithm::ES256]).require_nonces())
+                .client_certificate_from_connection(),
+            &[
+                "sender_constraint=\"optional (DPoP: ES256, with a nonce, used proofs are in memory; client certificates)\"",
+            ],
+        ),
         (
             ResourceServer::builder(RESOURCE).issuer(issuer.issuer().introspect_all(credentials())).issuer(other),
             &["https://auth.example.com (all tokens are introspected); https://other.example.com (JWT: ES256)"],
