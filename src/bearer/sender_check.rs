@@ -157,7 +157,8 @@ impl SenderRules {
             path: requested_path(request, extensions),
             token,
             now: clock.since_epoch(),
-            nonces: self.nonces_required.then_some(&proofs.nonces),
+            nonces: Some(&proofs.nonces),
+            nonce_required: self.nonces_required,
         };
         proofs.rules.check(proof, &request).map(Some)
     }
@@ -314,6 +315,7 @@ impl SenderChecks {
             // The clock was set back, so the store may have forgotten that the proof was used.
             ReplayOutcome::Expired => Err(Denial::Proof(ProofFailure::Time.into())),
             ReplayOutcome::Replayed => Err(Denial::Proof(ProofFailure::Replayed.into())),
+            ReplayOutcome::NonceNeeded => Err(Denial::Proof(ProofFailure::NoNonce.into())),
             ReplayOutcome::Full { retry_after } => {
                 self.events.emit(&Event::ReplayStoreFull(ReplayStoreFull { retry_after }));
                 Err(Denial::Token(VerifyError::unavailable(Some(retry_after)).with_source(FULL)))

@@ -40,7 +40,7 @@ impl Sender {
     #[cfg(feature = "testing")]
     pub(crate) fn of_claims(claims: &Claims) -> Self {
         let Confirmation::Bound(binding) = claims.confirmation() else { return Self::default() };
-        let proof = |key| Proof { key, id: [0; 32], expires_at: Duration::ZERO };
+        let proof = |key| Proof { key, id: [0; 32], expires_at: Duration::ZERO, nonce_made_at: None };
         Self::new(binding.key.map(proof), binding.certificate)
     }
 

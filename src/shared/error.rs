@@ -22,12 +22,12 @@ pub(crate) enum RedisError {
     Nonsense(&'static str),
     #[error("the Redis server cannot be used: {0}")]
     Unsuitable(String),
-    /// The server may have lost the uses of this proof.
-    #[error(
-        "Redis was restarted or replaced, and may have lost used proofs: proofs from before that are not accepted for {} s",
-        .0.as_secs()
-    )]
+    /// The server may have lost the use of this proof. The value is the time until a nonce helps.
+    #[error("Redis was started or replaced just now, and may have lost used proofs: no proof is accepted for {} s", .0.as_secs())]
     Restarted(Duration),
+    /// The server may have lost the use of this proof, and not that of a proof with a fresh nonce.
+    #[error("Redis was started or replaced, and may have lost used proofs: a proof needs a fresh nonce")]
+    NonceNeeded,
     #[error("some revocations in Redis cannot be read by this version of the server, or are too many for it")]
     Incomplete,
     /// This machine has no source of randomness, or the build has no crypto backend.

@@ -38,10 +38,22 @@
 //!
 //! # Redis restarts
 //!
-//! A restart may lose the proofs that were used just before. So a proof that could have been used before the restart gets 503
-//! until it has expired. `iat` may be in the future by [`Dpop::max_age`](crate::sender::Dpop::max_age), so this takes that long
-//! after the restart, and [`CLOCK_DIFFERENCE`] more. The same applies if the address leads to another server, as after a failover.
-//! The time of the restart comes from `INFO`, whose `run_id` and `uptime_in_seconds` each new connection reads first.
+//! A restart may lose the proofs that were used just before, with persistence too. So a proof is accepted only if it was certainly
+//! not used before the restart:
+//!
+//! | time since the restart | proof | response |
+//! |---|---|---|
+//! | 11 s | any | 503 with `Retry-After` |
+//! | [`Dpop::max_age`](crate::sender::Dpop::max_age) and 10 s | with a nonce of this server that is newer than the restart | accepted |
+//! | the same | any other | 401 with `use_dpop_nonce` and a fresh nonce, with which the client tries again (RFC 9449, section 9) |
+//! | later | any | accepted |
+//!
+//! 10 seconds are the greatest difference between the clocks of replicas. Give all replicas the same
+//! [`Dpop::nonce_key`](crate::sender::Dpop::nonce_key). The same applies if the address leads to another server, as after a failover,
+//! and if Redis was started just before this server. Each new connection reads `run_id` and `uptime_in_seconds` of `INFO` before it
+//! is used.
+//!
+//! Revocations are not lost as long as one replica runs: it writes them to Redis again.
 //!
 //! # What Redis needs
 //!

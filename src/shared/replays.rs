@@ -29,14 +29,21 @@ impl RedisReplays {
     }
 
     /// Whether the store can know about an earlier use of the proof. It lost what it had before `reliable_since`.
-    ///
-    /// A proof that was used before that time expires within `longest` of it.
-    fn check_memory(&self, expires_at: Duration, reliable_since: Duration, now: Duration) -> Result<(), RedisError> {
-        let doubtful_until = reliable_since.saturating_add(self.longest);
-        if expires_at > doubtful_until {
+    fn check_memory(&self, proof: &UsedProof, reliable_since: Duration, now: Duration) -> Result<(), RedisError> {
+        // The replica that made the nonce may have a clock that is ahead.
+        let nonces_prove_from = reliable_since.saturating_add(REPLICA_CLOCK_DIFFERENCE);
+        let was_made_later = proof.nonce_made_at().is_some_and(|time| since_epoch(time) > nonces_prove_from);
+        // A proof that was used before expires within this time.
+        let is_too_late = since_epoch(proof.expires_at()) > reliable_since.saturating_add(self.longest);
+        if was_made_later || is_too_late {
             return Ok(());
         }
-        Err(RedisError::Restarted(doubtful_until.saturating_sub(now)))
+        // A nonce has whole seconds.
+        let usable_from = nonces_prove_from.saturating_add(Duration::from_secs(1));
+        match usable_from.checked_sub(now).filter(|left| !left.is_zero()) {
+            Some(left) => Err(RedisError::Restarted(left)),
+            None => Err(RedisError::NonceNeeded),
+        }
     }
 }
 
@@ -54,8 +61,9 @@ impl ReplayStore for RedisReplays {
             vec![b"SET".as_slice(), key.as_bytes(), &request, b"NX", b"PX", lifetime.as_bytes()],
             vec![b"GET", key.as_bytes()],
         ];
-        let is_acceptable = |reliable_since| self.check_memory(expires_at, reliable_since, now);
+        let is_acceptable = |reliable_since| self.check_memory(proof, reliable_since, now);
         match self.store.call(&commands, is_acceptable, |replies| read_entry(replies, &request)).await {
+            Err(RedisError::NonceNeeded) => Ok(ReplayOutcome::NonceNeeded),
             Err(RedisError::OutOfMemory) => Ok(ReplayOutcome::Full { retry_after: MEMORY_PAUSE }),
             result => Ok(result?),
         }

@@ -174,7 +174,9 @@ impl RedisStore {
 
     /// Logs the first failure of an outage.
     pub(super) fn log_failure(&self, error: &RedisError) {
-        if !matches!(error, RedisError::Restarted(_)) && !self.is_down.swap(true, Ordering::SeqCst) {
+        if !matches!(error, RedisError::Restarted(_) | RedisError::NonceNeeded)
+            && !self.is_down.swap(true, Ordering::SeqCst)
+        {
             tracing::warn!(target: "mcp_bearer::shared", server = &*self.address, cause = %Cause(error),
                 "Redis cannot be used: requests with DPoP proofs get 503, and revocations are not shared");
         }

@@ -73,18 +73,19 @@ impl Nonces {
         value
     }
 
-    /// Whether this server, or a replica with a common key, made this nonce, and the nonce has not expired.
-    pub(crate) fn accepts(&self, nonce: &str, now: Duration) -> bool {
-        let Some((second, tag)) = parse(nonce) else { return false };
+    /// When this server, or a replica with a common key, made this nonce, as the time since 1970 in whole seconds, rounded down.
+    /// `None` if the nonce is not one of theirs, or has expired.
+    pub(crate) fn made_at(&self, nonce: &str, now: Duration) -> Option<Duration> {
+        let (second, tag) = parse(nonce)?;
         let now = now.as_secs();
         let is_made_in_the_future = second > now.saturating_add(REPLICA_CLOCK_DIFFERENCE.as_secs());
         if is_made_in_the_future || now.saturating_sub(second) > self.lifetime {
-            return false;
+            return None;
         }
         let keys = self.keys.load();
         let previous = keys.previous.iter().filter(|previous| now <= previous.until).map(|previous| &previous.key);
         let mut keys = std::iter::once(&keys.signing).chain(&keys.accepted).chain(previous);
-        keys.any(|key| key.hmac.verifies(&second.to_be_bytes(), &tag))
+        keys.any(|key| key.hmac.verifies(&second.to_be_bytes(), &tag)).then_some(Duration::from_secs(second))
     }
 
     /// Signs with another key from now on. Nonces of the key that signed until now are accepted for one more lifetime.

@@ -42,8 +42,10 @@ pub(crate) struct ProofRequest<'r> {
     pub(crate) token: &'r [u8],
     /// The time since 1970.
     pub(crate) now: Duration,
-    /// The nonces of this server, if it requires one.
+    /// The nonces of this server. `None` if it ignores them.
     pub(crate) nonces: Option<&'r Nonces>,
+    /// Whether the proof must have one of them.
+    pub(crate) nonce_required: bool,
 }
 
 /// A proof that passed all checks but the search for an earlier use.
@@ -55,6 +57,8 @@ pub(crate) struct Proof {
     pub(crate) id: [u8; 32],
     /// The time since 1970 from which on the proof is rejected: `iat` plus the greatest age. Its use is remembered until then.
     pub(crate) expires_at: Duration,
+    /// The time since 1970 at which the server made the nonce of the proof. The proof was made later, whatever its `iat` is.
+    pub(crate) nonce_made_at: Option<Duration>,
 }
 
 impl ProofRules {
@@ -96,15 +100,17 @@ impl ProofRules {
         claims.require_token(request.token)?;
 
         // 13. Nonce.
-        if let Some(nonces) = request.nonces {
-            claims.require_nonce(nonces, request.now)?;
-        }
+        let nonce = request.nonces.ok_or(ProofFailure::NoNonce).and_then(|nonces| claims.nonce_in(nonces, request.now));
+        let nonce_made_at = match nonce {
+            Err(failure) if request.nonce_required => return Err(failure.into()),
+            nonce => nonce.ok(),
+        };
 
         // 14. Signature, over the bytes as they were received (RFC 7515, section 5.2).
         if !key.verifies(compact.signing_input, &signature) {
             return Err(ProofFailure::Signature.into());
         }
-        Ok(Proof { key: key.thumbprint, id, expires_at })
+        Ok(Proof { key: key.thumbprint, id, expires_at, nonce_made_at })
     }
 }
 
@@ -210,12 +216,11 @@ impl<'d> ProofClaims<'d> {
         if is_same { Ok(()) } else { Err(ProofFailure::TokenHash.into()) }
     }
 
-    fn require_nonce(&self, nonces: &Nonces, now: Duration) -> Result<(), ProofError> {
+    /// When the server made the nonce.
+    fn nonce_in(&self, nonces: &Nonces, now: Duration) -> Result<Duration, ProofFailure> {
         let stated = self.nonce.ok_or(ProofFailure::NoNonce)?;
-        match serde_json::from_str(stated.get()) {
-            Ok(Text(nonce)) if nonces.accepts(&nonce, now) => Ok(()),
-            _ => Err(ProofFailure::Nonce.into()),
-        }
+        let Ok(Text(nonce)) = serde_json::from_str(stated.get()) else { return Err(ProofFailure::Nonce) };
+        nonces.made_at(&nonce, now).ok_or(ProofFailure::Nonce)
     }
 }
 

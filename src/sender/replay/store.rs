@@ -80,6 +80,7 @@ pub struct UsedProof {
     key: Thumbprint,
     id: [u8; 32],
     expires_at: SystemTime,
+    nonce_made_at: Option<SystemTime>,
 }
 
 /// The result of [`ReplayStore::record`].
@@ -92,6 +93,9 @@ pub enum ReplayOutcome {
     Replayed,
     /// The proof has expired, so the store does not know any more whether it was used before: 401.
     Expired,
+    /// The store has lost entries, perhaps that of this proof: 401 with `use_dpop_nonce` and a fresh nonce (RFC 9449, section 9).
+    /// The client then sends another proof, whose [`UsedProof::nonce_made_at`] is later than the loss.
+    NonceNeeded,
     /// The proof is not recorded, because there is no room for it: 503.
     Full {
         /// The time until there is room again, for the header `Retry-After`.
@@ -103,14 +107,15 @@ impl UsedProof {
     /// A used proof, for tests of a store.
     #[must_use]
     pub const fn new(key: Thumbprint, id: [u8; 32], expires_at: SystemTime) -> Self {
-        Self { key, id, expires_at }
+        Self { key, id, expires_at, nonce_made_at: None }
     }
 
     /// The time until which the proof is recorded includes the clock difference of replicas: one whose clock is behind accepts
     /// the proof for longer. `None` if the time does not exist.
     pub(crate) fn from_proof(proof: &Proof) -> Option<Self> {
         let expires_at = UNIX_EPOCH.checked_add(proof.expires_at.checked_add(REPLICA_CLOCK_DIFFERENCE)?)?;
-        Some(Self::new(proof.key, proof.id, expires_at))
+        let nonce_made_at = proof.nonce_made_at.and_then(|time| UNIX_EPOCH.checked_add(time));
+        Some(Self { nonce_made_at, ..Self::new(proof.key, proof.id, expires_at) })
     }
 
     /// The thumbprint of the proof's key (RFC 7638).
@@ -130,6 +135,20 @@ impl UsedProof {
     #[must_use]
     pub const fn expires_at(&self) -> SystemTime {
         self.expires_at
+    }
+
+    /// When a replica made the nonce in the proof, in whole seconds by the clock of that replica. The proof was made later, and so
+    /// was not used before. `None` if the proof has no valid nonce.
+    #[must_use]
+    pub const fn nonce_made_at(&self) -> Option<SystemTime> {
+        self.nonce_made_at
+    }
+
+    /// Sets the time of the nonce, for tests of a store.
+    #[must_use]
+    pub const fn with_nonce_made_at(mut self, time: SystemTime) -> Self {
+        self.nonce_made_at = Some(time);
+        self
     }
 }
 
@@ -180,7 +199,7 @@ mod tests {
     #[test]
     fn a_use_is_remembered_for_the_slowest_clock() {
         let key = Thumbprint::from_bytes([1; 32]);
-        let proof = |expires_at| Proof { key, id: [2; 32], expires_at };
+        let proof = |expires_at| Proof { key, id: [2; 32], expires_at, nonce_made_at: None };
         let used = UsedProof::from_proof(&proof(Duration::from_secs(60))).unwrap();
         assert_eq!(used, UsedProof::new(key, [2; 32], UNIX_EPOCH + Duration::from_secs(70)));
         assert_eq!(UsedProof::from_proof(&proof(Duration::MAX)), None);

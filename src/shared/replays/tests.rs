@@ -239,42 +239,45 @@ async fn restarting() -> (FakeRedis, impl Fn(&str, u64)) {
 async fn a_proof_that_a_restart_may_have_lost_is_not_accepted() {
     let (fake, restart) = restarting().await;
     let (replays, clock) = replays(&fake, LONG);
-    // As far in the future as it may be for a replica whose clock is ahead.
+    // As far in the future as it may be for a replica whose clock is ahead. Its nonce is from a replica whose clock is ahead too.
     let used = proof(NOW + MAX_AGE + CLOCK_DIFFERENCE, 1);
-    assert_eq!(replays.record(&used).await.unwrap(), ReplayOutcome::New);
+    let used_nonce = used.with_nonce_made_at(UNIX_EPOCH + Duration::from_secs(NOW + CLOCK_DIFFERENCE));
+    assert_eq!(replays.record(&used_nonce).await.unwrap(), ReplayOutcome::New);
     restart("other", 0);
-    let mut rejected = 0;
-    for second in 0..=2 * (MAX_AGE + CLOCK_DIFFERENCE) {
+    let last = 2 * (MAX_AGE + CLOCK_DIFFERENCE);
+    for second in 0..=last + 1 {
         clock.set(NOW + second);
-        match replays.record(&used).await {
-            Ok(outcome) => {
-                assert_eq!((outcome, second), (ReplayOutcome::Expired, 2 * (MAX_AGE + CLOCK_DIFFERENCE) + 1))
-            }
-            Err(error) => {
-                assert!(error.to_string().contains("may have lost used proofs"), "{error}");
-                rejected += 1;
+        let made_now = proof(NOW + second, 2);
+        let id = u8::try_from(second).unwrap();
+        let with_nonce = proof(NOW + second, id).with_nonce_made_at(UNIX_EPOCH + Duration::from_secs(NOW + second));
+        for (used, what) in [(used, "no nonce"), (used_nonce, "nonce")] {
+            let outcome = replays.record(&used).await;
+            match second {
+                0..=CLOCK_DIFFERENCE => assert!(outcome.is_err(), "{second} s, {what}: {outcome:?}"),
+                _ if second > last => assert_eq!(outcome.unwrap(), ReplayOutcome::Expired, "{what}"),
+                _ => assert_eq!(outcome.unwrap(), ReplayOutcome::NonceNeeded, "{second} s, {what}"),
             }
         }
-        // A proof that a client makes now.
-        let fresh = replays.record(&proof(NOW + second, 2)).await;
-        let is_doubtful = second <= MAX_AGE + CLOCK_DIFFERENCE;
-        assert_eq!(fresh.is_err(), is_doubtful, "{second}: {fresh:?}");
-        if !is_doubtful {
-            break;
+        let (without, with) = (replays.record(&made_now).await, replays.record(&with_nonce).await);
+        if second <= CLOCK_DIFFERENCE {
+            assert!(without.is_err() && with.is_err(), "{second} s: {without:?} {with:?}");
+            continue;
         }
+        assert_eq!(with.unwrap(), ReplayOutcome::New, "{second} s");
+        let expected =
+            if second <= MAX_AGE + CLOCK_DIFFERENCE { ReplayOutcome::NonceNeeded } else { ReplayOutcome::New };
+        assert!(second > MAX_AGE + CLOCK_DIFFERENCE + 1 || without.unwrap() == expected, "{second} s");
     }
-    assert_eq!(rejected, MAX_AGE + CLOCK_DIFFERENCE + 2);
-    clock.set(NOW + 2 * (MAX_AGE + CLOCK_DIFFERENCE) + 1);
-    assert_eq!(replays.record(&used).await.unwrap(), ReplayOutcome::Expired);
 }
 
 #[tokio::test]
 async fn a_new_replica_learns_of_a_restart_from_the_uptime() {
-    for (uptime, is_accepted) in [(0, false), (60, false), (2 + 2 * MAX_AGE, true), (1_000_000, true)] {
+    let needed = Some(ReplayOutcome::NonceNeeded);
+    for (uptime, expected) in [(0, None), (12, None), (13, needed), (72, needed), (73, Some(ReplayOutcome::New))] {
         let fake = FakeRedis::start(redis()).await;
         fake.set_process("a", uptime);
         let (replays, _) = replays(&fake, LONG);
-        assert_eq!(replays.record(&proof(NOW, 1)).await.is_ok(), is_accepted, "{uptime}");
+        assert_eq!(replays.record(&proof(NOW, 1)).await.ok(), expected, "{uptime} s");
     }
 }
 

@@ -25,6 +25,12 @@ fn a_nonce_has_the_documented_form() {
     assert_eq!(fresh(&server(key(7)), NOW), "AAAAAGtJ0gCLE1CGOQw5jDtS8Ldkc6Yk6Qgtzi4Oy1JXh0vW44nmng");
 }
 
+impl Nonces {
+    fn accepts(&self, nonce: &str, now: Duration) -> bool {
+        self.made_at(nonce, now).is_some()
+    }
+}
+
 #[test]
 fn a_nonce_is_accepted_by_the_servers_with_its_key() {
     let nonce = fresh(&server(key(1)), NOW);

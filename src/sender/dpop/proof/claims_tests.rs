@@ -88,6 +88,32 @@ fn a_proof_is_for_one_access_token() {
 }
 
 #[test]
+fn a_valid_nonce_says_after_which_time_a_proof_was_made() {
+    let now = Duration::from_secs(NOW);
+    let (nonces, others) =
+        (Nonces::new(None, Duration::from_secs(300)).unwrap(), Nonces::new(None, Duration::from_secs(300)).unwrap());
+    let made_at = |nonce: Option<&str>| {
+        let proof = nonce.map_or_else(proof, |nonce| proof().nonce(nonce)).sign();
+        let request = ProofRequest {
+            method: &Method::POST,
+            path: "/mcp",
+            token: TOKEN.as_bytes(),
+            now,
+            nonces: Some(&nonces),
+            nonce_required: false,
+        };
+        rules().check(proof.as_bytes(), &request).unwrap().nonce_made_at
+    };
+    let nonce = |nonces: &Nonces, time: Duration| nonces.fresh(time).to_str().unwrap().to_owned();
+    assert_eq!(made_at(Some(&nonce(&nonces, now - Duration::from_secs(20)))), Some(now - Duration::from_secs(20)));
+    for ignored in
+        [None, Some("x"), Some(&*nonce(&others, now)), Some(&*nonce(&nonces, now - Duration::from_secs(301)))]
+    {
+        assert_eq!(made_at(ignored), None, "{ignored:?}");
+    }
+}
+
+#[test]
 fn a_nonce_is_needed_only_if_the_server_requires_one() {
     let now = Duration::from_secs(NOW);
     let lifetime = Duration::from_secs(300);
@@ -127,7 +153,8 @@ fn the_examples_of_the_rfc_are_accepted_at_their_time_and_for_their_request() {
     let rules = ProofRules { target: ProofTarget::new(&resource, None), ..rules() };
     let check = |proof: &str, method: Method, path: &str, seconds: u64| {
         let now = Duration::from_secs(seconds);
-        let request = ProofRequest { method: &method, path, token: TOKEN.as_bytes(), now, nonces: None };
+        let request =
+            ProofRequest { method: &method, path, token: TOKEN.as_bytes(), now, nonces: None, nonce_required: false };
         rules.check(proof.as_bytes(), &request).map_err(|error| error.failure)
     };
     let proof = [HEADER, PAYLOAD, SIGNATURE].join(".");

@@ -39,7 +39,14 @@ fn check(proof: &[u8], sent: &Sent, max_age: Duration, now: Duration) -> Result<
     let algorithms = AllowedAlgorithms::supported();
     let rules = ProofRules { algorithms, max_age, target: ProofTarget::new(&resource, None) };
     let method = Method::from_bytes(sent.method.as_bytes()).unwrap();
-    let request = ProofRequest { method: &method, path: sent.path, token: sent.token.as_bytes(), now, nonces: None };
+    let request = ProofRequest {
+        method: &method,
+        path: sent.path,
+        token: sent.token.as_bytes(),
+        now,
+        nonces: None,
+        nonce_required: false,
+    };
     rules.check(proof, &request)
 }
 

@@ -31,7 +31,14 @@ pub(super) fn rules() -> ProofRules {
 }
 
 pub(super) fn check_at(proof: &[u8], now: Duration, nonces: Option<&Nonces>) -> Result<Proof, ProofError> {
-    let request = ProofRequest { method: &Method::POST, path: "/mcp", token: TOKEN.as_bytes(), now, nonces };
+    let request = ProofRequest {
+        method: &Method::POST,
+        path: "/mcp",
+        token: TOKEN.as_bytes(),
+        now,
+        nonces,
+        nonce_required: nonces.is_some(),
+    };
     rules().check(proof, &request)
 }
 
@@ -46,8 +53,12 @@ pub(super) fn detail(proof: impl AsRef<[u8]>) -> String {
 
 #[test]
 fn a_valid_proof_is_accepted() {
-    let expected =
-        Proof { key: KEY.thumbprint(), id: sha256(b"a").unwrap(), expires_at: Duration::from_secs(NOW + MAX_AGE) };
+    let expected = Proof {
+        key: KEY.thumbprint(),
+        id: sha256(b"a").unwrap(),
+        expires_at: Duration::from_secs(NOW + MAX_AGE),
+        nonce_made_at: None,
+    };
     assert_eq!(check(proof().sign()), Ok(expected));
     for algorithm in Algorithm::ALL.into_iter().filter(|algorithm| algorithm.is_supported()) {
         let key = TestDpopKey::with_algorithm(algorithm);
@@ -217,7 +228,14 @@ fn only_accepted_asymmetric_algorithms_are_used() {
     // The algorithm is not one of the configured ones.
     let rules = ProofRules { algorithms: AllowedAlgorithms::from_iter([Algorithm::EdDSA]), ..rules() };
     let (method, now) = (Method::POST, Duration::from_secs(NOW));
-    let request = ProofRequest { method: &method, path: "/mcp", token: TOKEN.as_bytes(), now, nonces: None };
+    let request = ProofRequest {
+        method: &method,
+        path: "/mcp",
+        token: TOKEN.as_bytes(),
+        now,
+        nonces: None,
+        nonce_required: false,
+    };
     let error = rules.check(proof().sign().as_bytes(), &request).unwrap_err();
     assert_eq!(error.failure, ProofFailure::Algorithm);
     assert_eq!(error.detail.unwrap().to_string(), "expected \"EdDSA\", found \"ES256\"");

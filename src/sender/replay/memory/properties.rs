@@ -67,7 +67,7 @@ proptest! {
             millis = if is_lost { millis } else { millis.saturating_add_signed(passed) };
             let now = if is_lost { Duration::MAX } else { Duration::from_millis(millis) };
             let expires_at = Duration::from_millis(millis + lifetime);
-            let proof = Proof { key: Thumbprint::from_bytes([key; 32]), id: [id; 32], expires_at };
+            let proof = Proof { key: Thumbprint::from_bytes([key; 32]), id: [id; 32], expires_at, nonce_made_at: None };
             let outcome = replays.record(&proof, now);
             prop_assert_eq!(outcome, model.record(&proof, now));
             if outcome == ReplayOutcome::New {
@@ -87,8 +87,7 @@ proptest! {
         let proof = |id: usize, ends: u64| Proof {
             key: Thumbprint::from_bytes([1; 32]),
             id: [u8::try_from(id).unwrap(); 32],
-            expires_at: Duration::from_millis(start + ends),
-        };
+            expires_at: Duration::from_millis(start + ends), nonce_made_at: None };
         for (id, ends) in ends.into_iter().enumerate() {
             prop_assert_eq!(replays.record(&proof(id, ends), Duration::from_millis(start)), ReplayOutcome::New);
         }

@@ -17,7 +17,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const WINDOW: Duration = Duration::from_secs(60);
 
 fn proof(key: usize, id: usize, made: Duration) -> Proof {
-    Proof { key: Thumbprint::from_bytes(digest(key)), id: digest(id), expires_at: made + WINDOW }
+    Proof { key: Thumbprint::from_bytes(digest(key)), id: digest(id), expires_at: made + WINDOW, nonce_made_at: None }
 }
 
 fn digest(number: usize) -> [u8; 32] {
