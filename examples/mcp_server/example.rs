@@ -2,7 +2,9 @@ use std::env;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 
-use mcp_bearer::settings::{IntrospectedTokens, IntrospectionSettings, IssuerSettings, Settings};
+use mcp_bearer::settings::{
+    IntrospectedTokens, IntrospectionSettings, IssuerSettings, SenderConstraintSetting, Settings,
+};
 
 /// The settings from environment variables.
 ///
@@ -24,6 +26,7 @@ use mcp_bearer::settings::{IntrospectedTokens, IntrospectionSettings, IssuerSett
 /// | `MCP_BIND_SESSIONS` | `0` | `1` keeps sessions (MCP up to 2025-11-25), and binds each to the user that opened it |
 /// | `MCP_CLOCK_SKEW_SECONDS` | `60` | how long a token is accepted after its expiry: 0 to 300 |
 /// | `MCP_REVALIDATE_STREAMS_SECONDS` | never | how often to check the token of an open stream: 1 to 3600 |
+/// | `MCP_DPOP` | off | `optional` accepts DPoP-bound tokens and bearer tokens, `required` only DPoP-bound tokens |
 /// | `MCP_DEV_AS_BIND` | `127.0.0.1:9001` | the address of the development server: loopback only |
 /// | `MCP_DEV_AS_OPAQUE` | `0` | `1` makes it issue opaque tokens |
 ///
@@ -59,8 +62,20 @@ impl Example {
             Some("1" | "true") => true,
             Some(other) => return Err(format!("{DEV_AS_OPAQUE}={other} is neither 0 nor 1")),
         };
+        let dpop = match filled(DPOP).as_deref() {
+            None => None,
+            Some("optional") => Some(SenderConstraintSetting::Optional),
+            Some("required") => Some(SenderConstraintSetting::Dpop),
+            Some(other) => {
+                return Err(format!(
+                    "{DPOP}={other} is neither optional nor required: write one of them, or unset the variable"
+                ));
+            }
+        };
 
-        let mut server = Settings::from_vars("MCP_", variables.iter().cloned(), [BIND, DEV_AS_BIND, DEV_AS_OPAQUE]);
+        let own = [BIND, DPOP, DEV_AS_BIND, DEV_AS_OPAQUE];
+        let mut server = Settings::from_vars("MCP_", variables.iter().cloned(), own);
+        server.sender_constraint = dpop.or(server.sender_constraint);
         server.metadata.resource_name.get_or_insert_with(|| "Notes, an example of mcp-bearer".to_owned());
         // An empty value is not a default: it means that no scope is required, or that no page is allowed.
         if variable("MCP_REQUIRED_SCOPES").is_none() {
@@ -83,6 +98,17 @@ impl Example {
             return Err(format!("{CLIENT_ID} is set without MCP_ISSUER: the development server has its own client"));
         }
         Ok(example)
+    }
+
+    /// Returns whether tokens that are bound to the key of a DPoP proof are accepted.
+    pub(crate) fn accepts_dpop(&self) -> bool {
+        use SenderConstraintSetting::{Dpop, Optional, Required};
+        matches!(self.server.sender_constraint, Some(Optional | Required | Dpop))
+    }
+
+    /// Returns whether tokens that are not bound to a key are accepted.
+    pub(crate) fn accepts_bearer(&self) -> bool {
+        matches!(self.server.sender_constraint, None | Some(SenderConstraintSetting::Optional))
     }
 
     /// Returns the configured issuers. Without any, the development server is the issuer.
@@ -130,6 +156,7 @@ fn union(first: &[String], second: &[String]) -> Vec<String> {
 }
 
 const BIND: &str = "MCP_BIND";
+const DPOP: &str = "MCP_DPOP";
 const DEV_AS_BIND: &str = "MCP_DEV_AS_BIND";
 const DEV_AS_OPAQUE: &str = "MCP_DEV_AS_OPAQUE";
 const CLIENT_ID: &str = "MCP_INTROSPECTION_CLIENT_ID";
@@ -151,6 +178,7 @@ mod tests {
         assert_eq!(example.server.scopes_supported, ["mcp:tools", "write:notes"]);
         assert_eq!(example.server.allowed_origins, LOOPBACK_ORIGINS);
         assert!(example.issuers().is_empty() && !example.server.lazy && !example.server.mcp.bind_sessions);
+        assert!(example.accepts_bearer() && !example.accepts_dpop());
         assert!(read(&[("MCP_ALLOWED_ORIGINS", "")]).unwrap().server.allowed_origins.is_empty());
         example.use_development("http://127.0.0.1:1", ("id", "s3cr3t"));
         assert_eq!(example.issuers(), ["http://127.0.0.1:1"]);
@@ -194,6 +222,21 @@ mod tests {
     }
 
     #[test]
+    fn dpop_is_off_optional_or_required() {
+        for (value, accepts_dpop, accepts_bearer) in
+            [("", false, true), ("optional", true, true), ("required", true, false)]
+        {
+            let example = read(&[(DPOP, value)]).unwrap();
+            assert_eq!((example.accepts_dpop(), example.accepts_bearer()), (accepts_dpop, accepts_bearer), "{value}");
+        }
+        let error = read(&[(DPOP, "Required")]).unwrap_err();
+        assert_eq!(
+            error,
+            "MCP_DPOP=Required is neither optional nor required: write one of them, or unset the variable"
+        );
+    }
+
+    #[test]
     fn the_development_server_is_introspected_with_its_own_client() {
         for variable in [("MCP_INTROSPECT_ALL", "1"), (DEV_AS_OPAQUE, "1")] {
             let mut example = read(&[variable, ("MCP_INTROSPECTION_CACHE_SECONDS", "5")]).unwrap();
@@ -211,7 +254,7 @@ mod tests {
 
     #[test]
     fn an_invalid_variable_is_named() {
-        for (name, value) in [(BIND, "localhost"), (DEV_AS_BIND, "9001"), (DEV_AS_OPAQUE, "maybe")] {
+        for (name, value) in [(BIND, "localhost"), (DEV_AS_BIND, "9001"), (DEV_AS_OPAQUE, "maybe"), (DPOP, "1")] {
             let error = read(&[(name, value)]).unwrap_err();
             assert!(error.starts_with(&format!("{name}={value} ")), "{error}");
         }

@@ -7,6 +7,8 @@ use crate::development::AuthorizationServer;
 pub(crate) struct Greeting<'a> {
     pub(crate) resource: &'a str,
     pub(crate) issuers: &'a [String],
+    pub(crate) accepts_dpop: bool,
+    pub(crate) accepts_bearer: bool,
     pub(crate) development: Option<&'a AuthorizationServer>,
 }
 
@@ -14,27 +16,36 @@ impl fmt::Display for Greeting<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let resource = self.resource;
         writeln!(f, "MCP server             {resource}")?;
+        match (self.accepts_dpop, self.accepts_bearer) {
+            (true, true) => writeln!(f, "DPoP                   optional: bearer tokens are accepted too")?,
+            (true, false) => writeln!(f, "DPoP                   required: bearer tokens are rejected")?,
+            (false, _) => {}
+        }
         for issuer in self.issuers {
             writeln!(f, "Authorization server   {issuer}")?;
         }
         if let Some(development) = self.development {
-            let token = development.ready_token("curl", TOKEN_LIFETIME);
             writeln!(
                 f,
                 "Authorization server   {} (for development only: it does not check passwords)",
                 development.url()
             )?;
-            writeln!(f, "\nA token, valid for {} hours:\n\n{token}", TOKEN_LIFETIME.as_secs() / 3600)?;
-            writeln!(f, "\nUse it:\n\n{}", curl(resource, &token))?;
+            if self.accepts_bearer {
+                let token = development.ready_token("curl", TOKEN_LIFETIME);
+                writeln!(f, "\nA token, valid for {} hours:\n\n{token}", TOKEN_LIFETIME.as_secs() / 3600)?;
+                writeln!(f, "\nUse it:\n\n{}", curl(resource, &token))?;
+            }
         }
-        writeln!(f, "\nConnect a client, which then asks you to log in:\n")?;
+        let client = if self.accepts_bearer { "a client" } else { "a client that supports DPoP" };
+        writeln!(f, "\nConnect {client}, which then asks you to log in:\n")?;
         writeln!(f, "MCP Inspector   npx @modelcontextprotocol/inspector --transport http --server-url {resource}")?;
         writeln!(f, "Claude Code     claude mcp add --transport http notes {resource}    then /mcp")?;
         writeln!(
             f,
             "VS Code         code --add-mcp '{{\"name\":\"notes\",\"type\":\"http\",\"url\":\"{resource}\"}}'"
         )?;
-        writeln!(f, "From here       cargo run --example mcp_client -- {resource}")
+        let option = if self.accepts_dpop { "--dpop " } else { "" };
+        writeln!(f, "From here       cargo run --example mcp_client -- {option}{resource}")
     }
 }
 

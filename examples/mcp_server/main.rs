@@ -59,7 +59,13 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let server = example.server.build().await?;
 
     let app = app::router(&server, &resource, bound, &example.server)?;
-    let greeting = Greeting { resource: &resource, issuers: &issuers, development: development.as_ref() };
+    let greeting = Greeting {
+        resource: &resource,
+        issuers: &issuers,
+        accepts_dpop: example.accepts_dpop(),
+        accepts_bearer: example.accepts_bearer(),
+        development: development.as_ref(),
+    };
     println!("{greeting}");
     axum::serve(listener, app).await?;
     Ok(())
@@ -72,7 +78,7 @@ async fn start_development(example: &Example, resource: &str) -> Result<Authoriz
         resource: resource.to_owned(),
         default_scopes: example.server.required_scopes.clone(),
         scopes: example.all_scopes(),
-        supports_dpop: false,
+        supports_dpop: example.accepts_dpop(),
     };
     let started = match example.development_is_opaque {
         true => AuthorizationServer::start_opaque(configuration).await,

@@ -24,14 +24,19 @@ struct NewNote {
 
 #[tool_router(vis = "pub(crate)")]
 impl Notes {
-    #[tool(description = "Tells who you are to this server: subject, client, scopes and issuer of your token")]
+    #[tool(description = "Tells who you are to this server: subject, client, scopes, issuer and key of your token")]
     fn whoami(&self, auth: AuthInfo) -> CallToolResult {
-        answer(&json!({
+        let mut who = json!({
             "subject": auth.subject(),
             "client_id": auth.client_id(),
             "scopes": auth.scopes().iter().collect::<Vec<_>>(),
             "issuer": auth.issuer(),
-        }))
+        });
+        // A bearer token has no key.
+        if let (Some(key), Value::Object(who)) = (auth.sender().dpop_key(), &mut who) {
+            who.insert("dpop_key".into(), key.to_string().into());
+        }
+        answer(&who)
     }
 
     #[tool(description = "Lists your notes")]

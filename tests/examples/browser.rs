@@ -82,21 +82,25 @@ impl Server {
 
     /// Exchanges a code at the token endpoint with a valid request and these changes.
     pub(crate) async fn exchange(&self, client_id: &str, code: &str, changes: Changes<'_>) -> (u16, Value) {
-        let valid = [
+        self.token(&changed(&self.code_form(client_id, code), changes), None).await
+    }
+
+    /// The form of a token request with a code.
+    pub(crate) fn code_form<'a>(&'a self, client_id: &'a str, code: &'a str) -> [(&'a str, &'a str); 6] {
+        [
             ("grant_type", "authorization_code"),
             ("client_id", client_id),
             ("code", code),
             ("redirect_uri", CALLBACK),
             ("code_verifier", VERIFIER),
             ("resource", &self.resource),
-        ];
-        self.token(&changed(&valid, changes)).await
+        ]
     }
 
     pub(crate) async fn refresh(&self, client_id: &str, token: &Value, changes: Changes<'_>) -> (u16, Value) {
         let token = token.as_str().unwrap();
         let valid = [("grant_type", "refresh_token"), ("client_id", client_id), ("refresh_token", token)];
-        self.token(&changed(&valid, changes)).await
+        self.token(&changed(&valid, changes), None).await
     }
 
     /// Sends a request to the revocation endpoint.
@@ -108,8 +112,11 @@ impl Server {
         (status, serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap_or_default())
     }
 
-    async fn token(&self, form: &[(&str, &str)]) -> (u16, Value) {
-        let answer = self.http.post(format!("{}/token", self.issuer)).form(form).send().await.unwrap();
+    /// Sends a token request, which may have a DPoP proof.
+    pub(crate) async fn token(&self, form: &[(&str, &str)], proof: Option<&str>) -> (u16, Value) {
+        let request = self.http.post(format!("{}/token", self.issuer)).form(form);
+        let request = proof.into_iter().fold(request, |request, proof| request.header("dpop", proof));
+        let answer = request.send().await.unwrap();
         assert_eq!(answer.headers()["cache-control"], "no-store");
         (answer.status().as_u16(), answer.json().await.unwrap())
     }

@@ -6,6 +6,7 @@ mod api_keys;
 mod authorization;
 mod browser;
 mod development;
+mod dpop;
 mod identity_proxy;
 mod keycloak;
 mod kubernetes;

@@ -105,6 +105,11 @@ async fn an_invalid_setting_gives_a_short_error() {
     for (variable, value, expected) in [
         ("MCP_BIND", "nowhere", "MCP_BIND=nowhere is not an address"),
         ("MCP_BIND", "0.0.0.0:0", "set MCP_RESOURCE"),
+        (
+            "MCP_DPOP",
+            "always",
+            "MCP_DPOP=always is neither optional nor required: write one of them, or unset the variable",
+        ),
         ("MCP_LAZY", "perhaps", "MCP_LAZY: \"perhaps\" is neither 1 nor 0"),
         ("MCP_INTROSPECTION_CLIENT_ID", "notes", "is set without MCP_ISSUER"),
         ("MCP_RESOURCE", "https://h/mcp#f", "has a fragment"),

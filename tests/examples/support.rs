@@ -11,6 +11,7 @@ use tokio::time::timeout;
 pub(crate) struct Server {
     pub(crate) resource: String,
     pub(crate) issuer: String,
+    /// Empty if the server requires DPoP, like `curl`.
     pub(crate) token: String,
     pub(crate) curl: String,
     pub(crate) http: reqwest::Client,
@@ -26,13 +27,13 @@ impl Server {
         let any_port = [("MCP_BIND", "127.0.0.1:0"), ("MCP_DEV_AS_BIND", "127.0.0.1:0")];
         let mut process = Program::start("mcp_server", &[], &[&any_port[..], variables].concat());
         let printed = process.read_until("From here").await;
-        let line = |start: &str| printed.iter().find(|line| line.starts_with(start)).unwrap().clone();
+        let line = |start: &str| printed.iter().find(|line| line.starts_with(start)).cloned().unwrap_or_default();
         let word = |line: String| line.split_whitespace().nth(2).unwrap().to_owned();
         let http = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
         Self {
             resource: word(line("MCP server")),
             issuer: word(line("Authorization server")),
-            token: printed.iter().skip_while(|line| !line.starts_with("A token")).nth(2).unwrap().clone(),
+            token: printed.iter().skip_while(|line| !line.starts_with("A token")).nth(2).cloned().unwrap_or_default(),
             curl: line("curl"),
             http,
             _process: process,
