@@ -31,6 +31,7 @@ impl RevocationKind {
     }
 
     /// The kind with this name.
+    #[cfg(any(test, feature = "redis"))]
     pub(crate) fn from_label(label: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.label() == label)
     }

@@ -23,7 +23,8 @@ mod error;
 mod list;
 mod shared;
 
-pub(crate) use digest::{RevocationDigest, RevocationKind};
+#[cfg(feature = "redis")]
+pub(crate) use digest::RevocationKind;
 pub use entry::Revocation;
 pub(crate) use entry::RevocationEntry;
 pub use error::{RevokeError, RevokeErrorKind};

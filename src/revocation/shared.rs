@@ -3,10 +3,18 @@ use std::pin::Pin;
 use std::sync::Weak;
 
 use super::{RevocationEntry, RevocationList};
-use crate::error::BoxError;
+use crate::error::{BoxError, BuildError};
 
 /// Revocations that replicas share through a store.
 pub(crate) trait SharedRevocations: Send + Sync + 'static {
+    /// Connects to the store, so that a mistake in its configuration is found when the server starts.
+    ///
+    /// # Errors
+    /// An error that says what to do.
+    fn connect(&self) -> SharedFuture<'_, Result<(), BuildError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
     /// Writes an entry to the store, and notifies the other replicas. The call has a time limit of its own.
     ///
     /// # Errors

@@ -21,9 +21,10 @@ use crate::scope::{OFFLINE_ACCESS, RequestedScopes, ScopeHierarchy, Scopes};
 use crate::verify::{IssuerVerifier, OpaqueRoute, VerifiedTokens, Verifier};
 
 impl ResourceServerBuilder {
-    pub(super) fn into_server(self) -> Result<ResourceServer, BuildError> {
+    pub(super) fn into_server(mut self) -> Result<ResourceServer, BuildError> {
         let resource = self.resource_url()?;
         first_mistake(self.value_mistakes())?;
+        self.open_shared_state()?;
         let credentials = self.credential_headers()?;
         let development = self.development_identity(&resource)?;
         let scopes_supported = self.advertised_scopes()?;

@@ -15,6 +15,8 @@ use crate::issuer::Issuer;
 use crate::jose::DEFAULT_MAX_TOKEN;
 use crate::resource::ProtectedResourceMetadata;
 use crate::revocation::SharedRevocations;
+#[cfg(feature = "redis")]
+use crate::shared::RedisState;
 use crate::verify::RouteOpaque;
 
 /// The configuration of a [`ResourceServer`].
@@ -67,6 +69,8 @@ pub struct ResourceServerBuilder {
     pub(super) api_keys: Option<ApiKeys>,
     /// The store through which replicas share revocations.
     pub(super) shared_revocations: Option<Arc<dyn SharedRevocations>>,
+    #[cfg(feature = "redis")]
+    pub(super) shared_state: Option<RedisState>,
     /// Log lines leave out what a token contains.
     pub(super) claims_omitted: bool,
     pub(super) sender: SenderSettings,
@@ -107,6 +111,8 @@ impl ResourceServerBuilder {
             observers: Vec::new(),
             api_keys: None,
             shared_revocations: None,
+            #[cfg(feature = "redis")]
+            shared_state: None,
             claims_omitted: false,
             sender: SenderSettings::default(),
         }

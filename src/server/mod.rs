@@ -12,6 +12,7 @@ mod revoke;
 mod self_check;
 mod sender;
 mod sender_settings;
+mod shared;
 mod unreachable;
 mod upkeep;
 mod warm_up;

@@ -181,7 +181,11 @@ impl ResourceServer {
                 result = Err(unreachable(&issuer.issuer, cause));
             }
         }
-        result
+        result?;
+        match &self.shared_revocations {
+            Some(shared) => shared.connect().await,
+            None => Ok(()),
+        }
     }
 
     /// Removes this token from all caches, so that it is verified or introspected again. It does not reject the token:

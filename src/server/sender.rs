@@ -62,7 +62,9 @@ impl ResourceServerBuilder {
     /// Says that several replicas of this server work side by side, so that each needs what the others know. A configuration
     /// whose used proofs or nonces only one replica knows is an error.
     ///
-    /// With DPoP it needs a [`replay_store`](Dpop::replay_store) that is shared, and a [`nonce_key`](Dpop::nonce_key).
+    /// With DPoP it needs `shared_state` (feature `redis`) or a [`replay_store`](Dpop::replay_store) that is shared, and a
+    /// [`nonce_key`](Dpop::nonce_key). Without `shared_state`, [`revoke`](ResourceServer::revoke) fails with
+    /// [`NotShared`](crate::RevokeErrorKind::NotShared) after it has revoked the token on this replica.
     pub const fn replicas_share_state(mut self) -> Self {
         self.sender.replicas_share_state = true;
         self
@@ -91,16 +93,7 @@ impl ResourceServerBuilder {
             _ => {}
         }
         if *replicas_share_state && self.sender.accepts_dpop() {
-            let default = Dpop::new();
-            let dpop = dpop.as_ref().unwrap_or(&default);
-            if !dpop.shares_proofs() {
-                add(
-                    "replicas_share_state",
-                    "replicas share their state, but each has its own used DPoP proofs, so that a copied request can be sent \
-                     to another replica; give `Dpop::replay_store` a store that replicas share",
-                );
-            }
-            if dpop.nonce_key.is_none() {
+            if dpop.as_ref().is_none_or(|dpop| dpop.nonce_key.is_none()) {
                 add(
                     "replicas_share_state",
                     "replicas share their state, but each has its own random key of nonces; give `Dpop::nonce_key` a key that \

@@ -6,7 +6,7 @@ use crate::escape::{Escaped, MAX_SHOWN};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum RedisError {
     /// There is no connection, or it broke.
-    #[error("Redis cannot be reached: {0}")]
+    #[error("Redis cannot be reached: {0}; start it, or correct its address")]
     Connection(Box<str>),
     #[error("Redis did not answer within {} s", .0.as_secs_f64())]
     TimedOut(Duration),

@@ -78,4 +78,6 @@ mod revocations;
 mod settings;
 mod store;
 
+pub(crate) use replays::RedisReplays;
+pub(crate) use revocations::RedisRevocations;
 pub use settings::RedisState;

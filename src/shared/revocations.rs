@@ -12,6 +12,7 @@ use super::connection::{PushSender, RedisConnection, RedisPush, RedisReply};
 use super::entry_text::{from_member, from_message, to_member, to_message, until_seconds};
 use super::error::RedisError;
 use super::store::RedisStore;
+use crate::error::{BuildError, BuildErrorKind};
 use crate::http_client::BackOff;
 use crate::revocation::{RevocationEntry, RevocationList, SharedFuture, SharedRevocations, SharedStateError};
 
@@ -42,6 +43,19 @@ impl RedisRevocations {
 }
 
 impl SharedRevocations for RedisRevocations {
+    fn connect(&self) -> SharedFuture<'_, Result<(), BuildError>> {
+        Box::pin(async move {
+            self.store.check().await.map_err(|error| {
+                let kind = match error {
+                    RedisError::Credentials(_) => BuildErrorKind::Credentials,
+                    _ => BuildErrorKind::Unreachable,
+                };
+                let message = format!("the shared state at {} cannot be used", self.store.address);
+                BuildError::new(kind, message).with_source(error)
+            })
+        })
+    }
+
     fn publish(&self, entry: RevocationEntry) -> SharedFuture<'_, Result<(), SharedStateError>> {
         Box::pin(async move {
             let published = PublishedEntries::new(&self.store, &[entry]);

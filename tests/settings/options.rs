@@ -62,6 +62,13 @@ const OPTIONS: &[Options] = &[
         code_only: &[],
     },
     Options {
+        name: "ResourceServerBuilder",
+        file: "server/shared.rs",
+        tables: &[""],
+        renamed: &[],
+        code_only: &[("shared_state", "its URL has a password, and the feature `redis` is not on by default")],
+    },
+    Options {
         name: "Dpop",
         file: "sender/settings.rs",
         tables: &["dpop."],

@@ -1,0 +1,82 @@
+//! The state that replicas share, and the stores that follow from it.
+
+use std::sync::{Arc, Weak};
+
+use super::ResourceServerBuilder;
+use crate::clock::Clock;
+use crate::error::BuildError;
+use crate::revocation::{RevocationEntry, RevocationList, SharedFuture, SharedRevocations, SharedStateError};
+#[cfg(feature = "redis")]
+use crate::shared::{RedisReplays, RedisRevocations, RedisState};
+
+impl ResourceServerBuilder {
+    /// Shares used DPoP proofs and [revocations](crate::ResourceServer::revoke) with the other replicas of this server, through
+    /// Redis or Valkey. The [module](crate::shared) says what is stored, and what happens while Redis is down.
+    ///
+    /// [`build`](Self::build) waits for a connection. [`build_lazy`](Self::build_lazy) does not. With
+    /// [`Dpop::replay_store`](crate::sender::Dpop::replay_store), used proofs are in that store instead.
+    ///
+    /// ```
+    /// use mcp_bearer::ResourceServer;
+    /// use mcp_bearer::shared::RedisState;
+    ///
+    /// let builder = ResourceServer::builder("https://mcp.example.com/mcp")
+    ///     .shared_state(RedisState::new("rediss://mcp:secret@redis.example.com"));
+    /// ```
+    #[cfg(feature = "redis")]
+    pub fn shared_state(mut self, state: RedisState) -> Self {
+        self.shared_state = Some(state);
+        self
+    }
+
+    /// Makes the stores of the shared state, without a connection.
+    pub(super) fn open_shared_state(&mut self) -> Result<(), BuildError> {
+        #[cfg(feature = "redis")]
+        if let Some(state) = &self.shared_state {
+            let store = state.store(&self.clock)?;
+            self.shared_revocations = Some(Arc::new(RedisRevocations::new(Arc::clone(&store))));
+            if self.sender.accepts_dpop() {
+                let dpop = self.sender.dpop.get_or_insert_default();
+                if dpop.replay_store.is_none() {
+                    dpop.replay_store = Some(Arc::new(RedisReplays::new(store, dpop.max_age)));
+                }
+            }
+        }
+        if !self.sender.replicas_share_state {
+            return Ok(());
+        }
+        if self.sender.accepts_dpop() && !self.sender.dpop.as_ref().is_some_and(|dpop| dpop.shares_proofs()) {
+            return Err(BuildError::setting(UNSHARED_PROOFS));
+        }
+        let clock = &self.clock;
+        let unshared = || -> Arc<dyn SharedRevocations> { Arc::new(UnsharedRevocations { clock: Arc::clone(clock) }) };
+        self.shared_revocations.get_or_insert_with(unshared);
+        Ok(())
+    }
+}
+
+/// Replicas share their state, but not their revocations. The health says so, and `revoke` fails.
+struct UnsharedRevocations {
+    clock: Arc<dyn Clock>,
+}
+
+impl SharedRevocations for UnsharedRevocations {
+    fn publish(&self, _: RevocationEntry) -> SharedFuture<'_, Result<(), SharedStateError>> {
+        Box::pin(std::future::ready(Err(UNSHARED_REVOCATIONS.into())))
+    }
+
+    fn follow(&self, list: Weak<RevocationList>) -> SharedFuture<'static, ()> {
+        let now = self.clock.now();
+        Box::pin(async move {
+            if let Some(list) = list.upgrade() {
+                list.set_outdated(UNSHARED_REVOCATIONS.into(), now);
+            }
+        })
+    }
+}
+
+const UNSHARED_PROOFS: &str = "`replicas_share_state` is called, but each replica has its own used DPoP proofs, so that a \
+     copied request can be sent to another replica; call `shared_state` (feature `redis`), or give `Dpop::replay_store` a \
+     store that replicas share";
+const UNSHARED_REVOCATIONS: &str = "`replicas_share_state` is called, but there is no store for revocations; call \
+     `shared_state` (feature `redis`)";
