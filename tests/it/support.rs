@@ -175,16 +175,17 @@ async fn handler(Extension(reached): Extension<Arc<AtomicUsize>>, auth: Option<A
     auth.map_or_else(|| "anonymous".to_owned(), |auth| auth.subject().unwrap_or("service").to_owned())
 }
 
-/// The credentials of a request, which must not appear in logs or responses.
+/// The credentials and the proofs of a request, which must not appear in logs or responses.
 pub struct Credentials(Vec<u8>);
 
 impl Credentials {
     pub fn of<B>(request: &Request<B>) -> Self {
-        let values = request.headers().get_all(header::AUTHORIZATION).iter();
+        let tokens = request.headers().get_all(header::AUTHORIZATION).iter();
+        let values = tokens.chain(request.headers().get_all("dpop"));
         Self(values.flat_map(|value| value.as_bytes().iter().take(MAX_SEARCHED).chain(b" ")).copied().collect())
     }
 
-    /// Asserts that the text contains no twelve consecutive characters of the token.
+    /// Asserts that the text contains no twelve consecutive characters of the token or of a proof.
     pub fn assert_not_in(&self, place: &str, text: &str) {
         let words = self.0.split(|byte| !(byte.is_ascii_alphanumeric() || b"-_+/~=".contains(byte)));
         for piece in words.flat_map(|word| word.chunks_exact(12)).filter_map(|piece| std::str::from_utf8(piece).ok()) {
@@ -229,13 +230,23 @@ impl Answer {
         value
     }
 
-    /// The parameters of the only challenge, parsed by an independent parser.
+    /// The scheme and the parameters of each challenge, parsed by an independent parser.
+    pub fn challenges(&self) -> Vec<(String, Vec<(String, String)>)> {
+        let Some(header) = self.header("www-authenticate") else { return Vec::new() };
+        let challenges = http_auth::parse_challenges(header).unwrap();
+        let parameters = |challenge: &http_auth::ChallengeRef<'_>| {
+            challenge.params.iter().map(|(name, value)| ((*name).to_owned(), value.to_unescaped())).collect()
+        };
+        challenges.iter().map(|challenge| (challenge.scheme.to_owned(), parameters(challenge))).collect()
+    }
+
+    /// The parameters of the only challenge.
     pub fn challenge(&self) -> Option<Vec<(String, String)>> {
-        let challenges = http_auth::parse_challenges(self.header("www-authenticate")?).unwrap();
-        let [challenge] = challenges.as_slice() else { panic!("{challenges:?}") };
-        assert_eq!(challenge.scheme, "Bearer");
-        let parameters = challenge.params.iter().map(|(name, value)| ((*name).to_owned(), value.to_unescaped()));
-        Some(parameters.collect())
+        let mut challenges = self.challenges();
+        assert!(challenges.len() <= 1, "{challenges:?}");
+        let (scheme, parameters) = challenges.pop()?;
+        assert_eq!(scheme, "Bearer");
+        Some(parameters)
     }
 
     /// One parameter of the challenge.
@@ -243,19 +254,29 @@ impl Answer {
         self.challenge()?.into_iter().find(|(known, _)| known == name).map(|(_, value)| value)
     }
 
+    /// One parameter of the challenge for the scheme `DPoP`.
+    pub fn dpop_parameter(&self, name: &str) -> Option<String> {
+        let (_, parameters) = self.challenges().into_iter().find(|(scheme, _)| scheme == "DPoP")?;
+        parameters.into_iter().find(|(known, _)| known == name).map(|(_, value)| value)
+    }
+
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap()
     }
 
-    /// The error code in the body. It must equal the one in the challenge, if there is one.
+    /// The error code in the body. It must equal the one in the challenges, if there are any.
     pub fn error(&self) -> Option<String> {
         if self.body.is_empty() {
             return None;
         }
         let code = self.json()["error"].as_str().map(str::to_owned);
-        if self.challenge().is_some() {
-            assert_eq!(self.parameter("error"), code);
-        }
+        let challenges = self.challenges();
+        let errors = challenges.iter().flat_map(|(_, parameters)| parameters).filter(|(name, _)| name == "error");
+        let errors: Vec<_> = errors.map(|(_, error)| error).collect();
+        assert!(
+            challenges.is_empty() || (!errors.is_empty() && errors.iter().all(|error| Some(*error) == code.as_ref())),
+            "{self:?}"
+        );
         code
     }
 
@@ -267,6 +288,8 @@ impl Answer {
         match (self.status.as_u16(), self.error().as_deref()) {
             (401, None) => "R401N".to_owned(),
             (401, Some("invalid_token")) => "R401".to_owned(),
+            (401, Some("invalid_dpop_proof")) => "P401".to_owned(),
+            (401, Some("use_dpop_nonce")) => "N401".to_owned(),
             (400, Some("invalid_request")) => "R400".to_owned(),
             (403, Some("insufficient_scope")) => "R403".to_owned(),
             (503, Some("temporarily_unavailable")) => "R503".to_owned(),

@@ -1,5 +1,6 @@
-//! M and N: tokens bound to a key or a certificate (RFC 9449, RFC 8705). This crate cannot verify such a binding, so it
-//! rejects these tokens, whatever the client sends with them. It does not offer the scheme `DPoP`.
+//! M and N: tokens bound to a key or a certificate (RFC 9449, RFC 8705), at a server without the setting for them. It rejects
+//! these tokens, whatever the client sends with them, and does not offer the scheme `DPoP`. [`super::proofs`] and
+//! [`super::certificates`] have the same cases at a server that accepts them.
 
 use axum::body::Body;
 use http::{Request, header};

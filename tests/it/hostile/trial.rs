@@ -30,6 +30,7 @@ pub struct Trial {
     logged: AtomicUsize,
     // The authorization server that replaces the pages of the issuer, if any.
     pages: Option<Canned>,
+    offers_dpop: bool,
 }
 
 impl Trial {
@@ -63,12 +64,24 @@ impl Trial {
         let server = server(configure(ResourceServer::builder(RESOURCE).clock(clock.clone()))).unwrap();
         let fixture = Fixture { issuer, clock, server };
         let app = fixture.app();
-        Self { fixture, app, log: Capture::of_this_thread(), logged: AtomicUsize::new(0), pages: None }
+        Self {
+            fixture,
+            app,
+            log: Capture::of_this_thread(),
+            logged: AtomicUsize::new(0),
+            pages: None,
+            offers_dpop: false,
+        }
     }
 
     /// Uses these pages instead of those of the issuer.
     pub fn shown(self, pages: &Canned) -> Self {
         Self { pages: Some(pages.clone()), ..self }
+    }
+
+    /// Expects that each challenge for the scheme `Bearer` is followed by one for the scheme `DPoP`.
+    pub fn offering_dpop(self) -> Self {
+        Self { offers_dpop: true, ..self }
     }
 
     /// Sends a request. Asserts that the response has this verdict and passes all common checks.
@@ -91,7 +104,7 @@ impl Trial {
         let passed = usize::from(verdict == "OK");
         assert_eq!(self.app.reached(), reached + passed, "{id} {what}: the handler");
         if verdict != "OK" {
-            assert_rejection(&answer, &format!("{id} {what}"));
+            assert_rejection(&answer, self.offers_dpop, &format!("{id} {what}"));
         }
         answer
     }
@@ -174,25 +187,44 @@ pub fn bearer(token: &str) -> Request<Body> {
 }
 
 /// Asserts the properties that every rejection has.
-pub fn assert_rejection(answer: &Answer, what: &str) {
+fn assert_rejection(answer: &Answer, offers_dpop: bool, what: &str) {
     assert_eq!(answer.header("cache-control"), Some("no-store"), "{what}");
-    let Some(challenge) = answer.challenge() else {
+    let challenges = answer.challenges();
+    let [(scheme, bearer), others @ ..] = challenges.as_slice() else {
         assert_eq!(answer.status, 503, "{what}: only an outage may omit the challenge");
         let seconds: u64 = answer.header("retry-after").unwrap().parse().unwrap();
         assert!((1..=60).contains(&seconds), "{what}: Retry-After {seconds}");
         return;
     };
-    let names: Vec<&str> = challenge.iter().map(|(name, _)| name.as_str()).collect();
-    let expected: &[&str] = match answer.body.is_empty() {
-        true => &["resource_metadata", "scope"],
-        false => &["error", "error_description", "resource_metadata", "scope"],
-    };
-    assert_eq!(names, expected, "{what}");
-    assert_eq!(answer.parameter("resource_metadata").as_deref(), Some(METADATA_URL), "{what}");
-    assert_eq!(answer.parameter("scope").as_deref(), Some("mcp:tools"), "{what}");
-    if !answer.body.is_empty() {
-        assert_eq!(answer.json()["error_description"], *answer.parameter("error_description").unwrap(), "{what}");
+    // Older clients read only the first challenge.
+    assert_eq!(scheme, "Bearer", "{what}");
+    let is_about_the_proof = matches!(answer.verdict().as_str(), "P401" | "N401");
+    let error = ["error", "error_description"];
+    let has_error = !answer.body.is_empty() && !is_about_the_proof;
+    let expected: Vec<_> = error.iter().filter(|_| has_error).chain(&["resource_metadata", "scope"]).copied().collect();
+    assert_eq!(names(bearer), expected, "{what}");
+    assert_eq!(value(bearer, "resource_metadata"), Some(METADATA_URL), "{what}");
+    assert_eq!(value(bearer, "scope"), Some("mcp:tools"), "{what}");
+    for (scheme, parameters) in others {
+        assert_eq!(scheme, "DPoP", "{what}");
+        let expected: Vec<_> = error.iter().filter(|_| !answer.body.is_empty()).chain(&["algs"]).copied().collect();
+        assert_eq!(names(parameters), expected, "{what}");
     }
+    assert_eq!(others.len(), usize::from(offers_dpop), "{what}: {others:?}");
+    let described = challenges.iter().filter_map(|(_, parameters)| value(parameters, "error_description"));
+    let described: Vec<_> = described.collect();
+    assert_eq!(described.is_empty(), answer.body.is_empty(), "{what}");
+    for description in described {
+        assert_eq!(answer.json()["error_description"], *description, "{what}");
+    }
+}
+
+fn names(parameters: &[(String, String)]) -> Vec<&str> {
+    parameters.iter().map(|(name, _)| name.as_str()).collect()
+}
+
+fn value<'p>(parameters: &'p [(String, String)], name: &str) -> Option<&'p str> {
+    parameters.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
 }
 
 pub fn base64url(bytes: impl AsRef<[u8]>) -> String {
