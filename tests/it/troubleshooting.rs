@@ -7,6 +7,7 @@ mod sources;
 use std::collections::{BTreeMap, BTreeSet};
 
 use mcp_bearer::mcp::OperationFailure;
+use mcp_bearer::sender::ProofFailure;
 use mcp_bearer::verify::CheckFailure;
 use tracing::Level;
 
@@ -158,6 +159,7 @@ async fn the_tables_have_the_real_response_and_log_line_of_every_cause() {
 fn vocabulary() -> BTreeSet<String> {
     let mut labels = sources::causes();
     labels.extend(CheckFailure::ALL.iter().map(|cause| cause.label().to_owned()));
+    labels.extend(ProofFailure::ALL.iter().map(|cause| cause.label().to_owned()));
     labels.extend(OperationFailure::ALL.iter().map(|cause| cause.label().to_owned()));
     assert!(labels.remove(WITHOUT_A_LINE));
     labels
@@ -167,7 +169,8 @@ fn vocabulary() -> BTreeSet<String> {
 async fn every_method_that_an_advice_names_exists() {
     let observed = causes::observe().await;
     let advice = CheckFailure::ALL.iter().map(|cause| cause.advice());
-    let texts: Vec<_> = advice.chain(observed.texts.iter().map(String::as_str)).collect();
+    let of_proofs = ProofFailure::ALL.iter().map(|cause| cause.advice());
+    let texts: Vec<_> = advice.chain(of_proofs).chain(observed.texts.iter().map(String::as_str)).collect();
     let code: BTreeSet<_> = texts.iter().flat_map(|text| code_in(text)).collect();
     assert!(code.contains("Issuer::also_issued_as") && code.contains("max_token_length"), "{code:?}");
     for name in code.into_iter().flat_map(sources::names).filter(|name| !NOT_METHODS.contains(name)) {
@@ -175,29 +178,38 @@ async fn every_method_that_an_advice_names_exists() {
     }
 }
 
-/// Claims, parameters, types and methods of other crates.
+/// Claims, parameters, types, variants and methods of other crates.
 const NOT_METHODS: &[&str] = &[
     "Authorization",
     "BearerAuthLayer",
     "Bearer",
     "Mcp-Method",
     "Mcp-Name",
+    "DPoP",
     "McpLayer",
     "McpScopes",
     "PeerAddr",
+    "SenderConstraint::Optional",
     "SocketAddr",
     "AuthInfo",
+    "algs",
     "at_hash",
     "audience",
+    "ath",
     "b64",
     "c_hash",
+    "cnf",
     "crit",
     "enc",
     "events",
     "exp",
     "iat",
     "into_make_service_with_connect_info",
+    "htm",
     "iss",
+    "jti",
+    "jwk",
+    "jwt",
     "kid",
     "nbf",
     "nonce",

@@ -11,7 +11,9 @@ use futures_util::stream;
 use http::{HeaderValue, Request, Response, header};
 use mcp_bearer::api_key::{ApiKey, ApiKeys};
 use mcp_bearer::introspection::ClientCredentials;
+use mcp_bearer::jose::Thumbprint;
 use mcp_bearer::mcp::{McpLayer, McpScopes};
+use mcp_bearer::sender::{ClientCertificate, Dpop, SenderConstraint};
 use mcp_bearer::testing::{Endpoint, Fault, TestIssuer};
 use mcp_bearer::{
     AuthInfo, Clock as _, DevelopmentIdentity, PeerAddr, Rejection, ResourceServer, ResourceServerBuilder, Revocation,
@@ -38,6 +40,8 @@ pub async fn observe() -> Observed {
     credentials(&mut observed, &fixture).await;
     development(&mut observed).await;
     tokens(&mut observed, &fixture).await;
+    proofs(&mut observed, &fixture).await;
+    certificates(&mut observed, &fixture).await;
     api_keys(&mut observed, &fixture).await;
     outages(&mut observed).await;
     operations(&mut observed, &fixture).await;
@@ -135,6 +139,77 @@ async fn tokens(observed: &mut Observed, fixture: &Fixture) {
 
 fn server(fixture: &Fixture) -> ResourceServerBuilder {
     ResourceServer::builder(RESOURCE).issuer(fixture.issuer.issuer()).clock(fixture.clock.clone())
+}
+
+async fn proofs(observed: &mut Observed, fixture: &Fixture) {
+    let server = || server(fixture).sender_constraint(SenderConstraint::Dpop);
+    let app = App::new(server().build().await.unwrap().bearer_layer());
+    let key = fixture.issuer.dpop_key();
+    let token = fixture.issuer.token().audience(RESOURCE).scope("mcp:tools").bound_to(&key).sign();
+    let unbound = fixture.token();
+    let proof = || key.proof("GET", RESOURCE).access_token(&token);
+    let now = i64::try_from(fixture.clock.since_epoch().as_secs()).unwrap();
+    let used = proof().sign();
+    let other_key = fixture.issuer.dpop_key();
+    let of_other_key = other_key.proof("GET", RESOURCE).access_token(&token).sign();
+    let for_unbound = key.proof("GET", RESOURCE).access_token(&unbound).sign();
+    app.send(with_proofs("DPoP", &token, std::slice::from_ref(&used))).await;
+    for (scheme, token, proofs) in [
+        ("DPoP", &token, vec![]),
+        ("DPoP", &token, vec![proof().sign(), proof().sign()]),
+        ("Bearer", &token, vec![proof().sign()]),
+        ("Bearer", &token, vec![]),
+        ("Bearer", &unbound, vec![]),
+        ("DPoP", &unbound, vec![for_unbound]),
+        ("DPoP", &token, vec![of_other_key]),
+        ("DPoP", &token, vec!["A".repeat(9_000)]),
+        ("DPoP", &token, vec!["a.b.c".to_owned()]),
+        ("DPoP", &token, vec![proof().header("typ", "JWT").sign()]),
+        ("DPoP", &token, vec![proof().header("alg", "HS256").sign()]),
+        ("DPoP", &token, vec![proof().header("jwk", json!({"kty": "EC"})).sign()]),
+        ("DPoP", &token, vec![proof().claim("jti", "").sign()]),
+        ("DPoP", &token, vec![proof().claim("htm", "POST").sign()]),
+        ("DPoP", &token, vec![proof().claim("htu", "https://mcp.example.com/mcp/").sign()]),
+        ("DPoP", &token, vec![proof().issued_at(now - 120).sign()]),
+        ("DPoP", &token, vec![proof().issued_at(now + 120).sign()]),
+        ("DPoP", &token, vec![proof().access_token("other").sign()]),
+        ("DPoP", &token, vec![proof().signed_by(&other_key).sign()]),
+        ("DPoP", &token, vec![used]),
+    ] {
+        observed.skip();
+        observed.answer(&app.send(with_proofs(scheme, token, &proofs)).await);
+    }
+    let server = server().dpop(Dpop::new().require_nonces()).build().await.unwrap();
+    let app = App::new(server.bearer_layer());
+    for proof in [proof().sign(), proof().nonce("unknown").sign()] {
+        observed.skip();
+        observed.answer(&app.send(with_proofs("DPoP", &token, &[proof])).await);
+    }
+}
+
+async fn certificates(observed: &mut Observed, fixture: &Fixture) {
+    let server = server(fixture)
+        .sender_constraint(SenderConstraint::Mtls)
+        .client_certificate_from_connection()
+        .build()
+        .await
+        .unwrap();
+    let app = App::new(server.bearer_layer());
+    let certificate = Thumbprint::from_bytes([7; 32]);
+    let token = fixture.issuer.token().audience(RESOURCE).scope("mcp:tools").bound_to_certificate(certificate).sign();
+    let mut request = with_proofs("Bearer", &token, &[]);
+    observed.skip();
+    observed.answer(&app.send(with_proofs("Bearer", &token, &[])).await);
+    // A SEQUENCE of a SEQUENCE, a SEQUENCE and a BIT STRING, as a certificate is.
+    let other = ClientCertificate::from_der(&[0x30, 11, 0x30, 3, 2, 1, 1, 0x30, 0, 3, 2, 0, 1]).unwrap();
+    request.extensions_mut().insert(other);
+    observed.skip();
+    observed.answer(&app.send(request).await);
+}
+
+fn with_proofs(scheme: &str, token: &str, proofs: &[String]) -> Request<Body> {
+    let request = Request::get("/mcp").header(header::AUTHORIZATION, format!("{scheme} {token}"));
+    proofs.iter().fold(request, |request, proof| request.header("dpop", proof)).body(Body::empty()).unwrap()
 }
 
 async fn api_keys(observed: &mut Observed, fixture: &Fixture) {
