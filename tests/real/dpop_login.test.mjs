@@ -9,7 +9,7 @@ import { v1 } from './client_v1.mjs';
 import { v2, v2Probing } from './client_v2.mjs';
 import { assertBound, assertProofs, dpopSession, statuses } from './dpop_session.mjs';
 import { eventually } from './eventually.mjs';
-import { fixture, opaqueFixture } from './fixture.mjs';
+import { developmentFixture, fixture, opaqueFixture } from './fixture.mjs';
 import { OAuthSession } from './oauth_session.mjs';
 import { accessTokenClaims } from './signing_key.mjs';
 import { assertDpopChallenge, initialize } from './wire.mjs';
@@ -72,6 +72,23 @@ for (const sdk of [v2, v2Probing]) {
     assert.equal(session.authorizationUrls.length, 1, 'the client asked its user');
     assert.notEqual(session.tokens().access_token, expired);
     assertBound(session);
+    await connection.close();
+  });
+
+  test(`${sdk.name} logs in with DPoP at the development server, and refreshes its token`, async (t) => {
+    const { server } = await developmentFixture(t, { environment: { MCP_DPOP: 'required' } });
+    const session = await dpopSession();
+    const connection = await sdk.connect(server.url, session, new Browser());
+    assert.equal((await connection.whoami()).subject, 'alice');
+    assertBound(session);
+    const first = session.tokens();
+    session.saveTokens({ ...first, access_token: 'unknown-token' });
+
+    assert.equal((await connection.whoami()).subject, 'alice');
+    assert.equal(session.authorizationUrls.length, 1, 'the client asked its user');
+    assert.notEqual(session.tokens().access_token, first.access_token);
+    assertBound(session);
+    assertProofs(session, server);
     await connection.close();
   });
 
