@@ -134,7 +134,17 @@ impl BearerState {
         };
         match checked {
             CallerCheck::Done(caller) => Admission::Decided(conclude(caller, guard, request, started_at)),
-            CallerCheck::Pending(pending) => Admission::Pending(pending, guard, started_at),
+            CallerCheck::Pending(pending) => {
+                // The application may revoke the token while a store is asked.
+                let (verifier, credential) = (Arc::clone(&self.verifier), credential.to_owned());
+                let pending = Box::pin(async move {
+                    let caller = pending.await?;
+                    let token = credential.borrow().as_bytes();
+                    verifier.check_not_revoked(token, &caller.claims).map_err(Denial::Token)?;
+                    Ok(caller)
+                });
+                Admission::Pending(pending, guard, started_at)
+            }
         }
     }
 

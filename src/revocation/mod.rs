@@ -2,7 +2,7 @@
 //!
 //! [`ResourceServer::revoke`](crate::ResourceServer::revoke) adds a [`Revocation`] to the list. Each request is compared with the
 //! list after its token was verified, so cached results are compared as well. Open streaming responses of the
-//! [MCP layer](crate::mcp) end at once.
+//! [MCP layer](crate::mcp) end within 100 ms.
 //!
 //! | revocation | rejects | credentials |
 //! |---|---|---|

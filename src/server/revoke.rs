@@ -25,7 +25,7 @@ impl ResourceServer {
     ///
     /// When the call returns, every further request with a revoked token gets 401 with `error="invalid_token"`, whatever the
     /// caches contain. A request whose verification waits at that time gets 401 too. Open streaming responses of the
-    /// [MCP layer](crate::McpLayer) end, also with
+    /// [MCP layer](crate::McpLayer) end within 100 ms, also with
     /// [`streams_may_outlive_token`](crate::McpLayer::streams_may_outlive_token). Requests that a handler is processing are not
     /// interrupted.
     ///

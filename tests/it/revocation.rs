@@ -5,14 +5,17 @@ use std::future::Future as _;
 use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
+use axum::body::Body;
 use futures_util::future::{join_all, poll_fn};
+use http::{Request, StatusCode};
 use mcp_bearer::api_key::{ApiKey, ApiKeys};
 use mcp_bearer::introspection::ClientCredentials;
 use mcp_bearer::revocation::RevokeErrorKind;
-use mcp_bearer::testing::{Endpoint, Fault, TestClock, TestIssuer, TestToken};
+use mcp_bearer::sender::{Dpop, ReplayOutcome, ReplayStore, ReplayStoreError, SenderConstraint, UsedProof};
+use mcp_bearer::testing::{Endpoint, Fault, TestClient, TestClock, TestIssuer, TestToken};
 use mcp_bearer::verify::{CheckFailure, CheckOutcome, TokenCheck, TokenVerifier, Verified, VerifyError};
 use mcp_bearer::{Clock as _, Issuer, RejectionKind, ResourceServer, ResourceServerBuilder, Revocation};
-use tokio::time::advance;
+use tokio::time::{advance, sleep};
 
 use crate::support::{App, ISSUER, RESOURCE};
 
@@ -317,6 +320,44 @@ async fn a_token_that_is_revoked_while_its_verification_waits_is_rejected() {
             assert!(!is_accepted(&app, &token).await);
         }
     }
+}
+
+/// A replay store that takes its time.
+struct SlowStore;
+
+impl ReplayStore for SlowStore {
+    async fn record(&self, _: &UsedProof) -> Result<ReplayOutcome, ReplayStoreError> {
+        sleep(SECOND).await;
+        Ok(ReplayOutcome::New)
+    }
+
+    fn is_shared(&self) -> bool {
+        true
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_is_revoked_while_its_proof_is_recorded_is_rejected() {
+    let (issuer, clock) = issuer();
+    let builder = builder(issuer.issuer(), &clock).sender_constraint(SenderConstraint::Dpop);
+    let server = builder.dpop(Dpop::new().replay_store(SlowStore)).build().await.unwrap();
+    let client = TestClient::with_key(issuer.dpop_key());
+    let app = App::new(server.bearer_layer());
+    let send = |token: &str| {
+        let (app, mut request) = (app.clone(), Request::get("/mcp").body(Body::empty()).unwrap());
+        request.headers_mut().extend(client.headers("GET", RESOURCE, token));
+        tokio::spawn(async move { app.send(request).await })
+    };
+    let bound = |name| token(&issuer, name, name, name).bound_to(client.key()).sign();
+    let (alice, bob) = (bound("alice"), bound("bob"));
+    let requests = [send(&alice), send(&bob)];
+    sleep(SECOND / 2).await;
+    assert!(requests.iter().all(|request| !request.is_finished()));
+    server.revoke(Revocation::subject(ISSUER, "alice"), clock.now() + HOUR).await.unwrap();
+    let [alice, bob] = join_all(requests).await.try_into().unwrap();
+    let kind = alice.unwrap().rejection.unwrap().kind();
+    assert_eq!(kind, RejectionKind::InvalidToken(CheckFailure::Revoked));
+    assert_eq!(bob.unwrap().status, StatusCode::OK);
 }
 
 #[tokio::test(start_paused = true)]

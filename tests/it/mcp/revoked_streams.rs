@@ -7,7 +7,7 @@ use mcp_bearer::events::{Event, StreamEndReason};
 use mcp_bearer::mcp::{McpLayer, McpScopes};
 use mcp_bearer::testing::TestToken;
 use mcp_bearer::{Clock as _, ResourceServer, Revocation};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::server::{McpServer, tools};
 use super::stream::{EVENTS, Feed, Stream, feeding};
@@ -104,7 +104,7 @@ async fn streams_that_outlive_their_token_end_with_a_revocation() {
         let mut stream = Stream::open(&server, &token(&fixture, &name).sign()).await;
         assert!(stream.is_waiting());
         revoke(&fixture, Revocation::subject(ISSUER, &*name)).await;
-        assert_eq!(stream.next_now(), None);
+        assert_eq!(stream.rest().await, (String::new(), 0));
     }
 }
 
@@ -168,7 +168,9 @@ async fn many_revocations_and_many_streams() {
         tokio::task::yield_now().await;
         if number % 10 == 0 {
             let (reader, _) = &mut streams[number / 10];
-            assert_eq!(reader.await.unwrap(), (String::new(), 0));
+            let revoked = Instant::now();
+            assert_eq!(reader.await.unwrap().0, "");
+            assert!(revoked.elapsed() <= Duration::from_millis(101), "{:?}", revoked.elapsed());
         }
     }
     assert_eq!(fixture.server.health().revocations().entry_count(), 10_000);
