@@ -22,7 +22,7 @@ use mcp_bearer::http_client::{HttpClient, HttpFuture, RequestLimits};
 use mcp_bearer::introspection::ClientCredentials;
 use mcp_bearer::jose::Algorithm;
 use mcp_bearer::testing::{TestClock, TestIssuer};
-use mcp_bearer::{Issuer, ResourceServer};
+use mcp_bearer::{Clock as _, Issuer, ResourceServer, Revocation, SystemClock};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use tokio::runtime::Runtime;
 use tokio::time::advance;
@@ -46,6 +46,7 @@ fn allocations_and_memory_are_bounded() {
     a_cached_token_needs_three_allocations_until_it_expires();
     verified_tokens_are_cached_unless_the_cache_is_switched_off();
     verified_tokens_use_bounded_memory();
+    a_revocation_list_needs_one_allocation_for_each_kind_and_bounded_memory();
     invalid_opaque_tokens_use_bounded_memory_and_do_not_evict_valid_tokens();
 }
 
@@ -138,6 +139,42 @@ fn verified_tokens_use_bounded_memory() {
     eprintln!("{capacity} cached tokens use {full} bytes, and {after} bytes after {tokens} more tokens");
     assert!(full <= 4 << 20, "{full}");
     assert!(after.saturating_sub(full) <= full / 4, "{after}");
+}
+
+/// `MCP_BEARER_REVOCATIONS` sets the number of revocations.
+fn a_revocation_list_needs_one_allocation_for_each_kind_and_bounded_memory() {
+    let revocations = std::env::var("MCP_BEARER_REVOCATIONS").map_or(20_000, |number| number.parse().unwrap());
+    let name = "https://auth.example.com";
+    let issuer = TestIssuer::new(name);
+    let server = runtime().block_on(ResourceServer::builder(RESOURCE).issuer(issuer.issuer()).build()).unwrap();
+    let token = issuer.token().audience(RESOURCE).scope("mcp:tools").subject("alice").claim("sid", "s").sign();
+    let token = bearer(&token);
+    allocations(&server, &token);
+    assert!(allocations(&server, &token) <= CACHED);
+    let until = SystemClock.now() + Duration::from_secs(3_600);
+    let revoke = |revocation| runtime().block_on(server.revoke(revocation, until)).unwrap();
+    let others = [
+        Revocation::token("another"),
+        Revocation::token_id(name, "another"),
+        Revocation::subject(name, "another"),
+        Revocation::session(name, "another"),
+    ];
+    for (kinds, other) in others.into_iter().enumerate() {
+        revoke(other);
+        allocations(&server, &token);
+        let count = allocations(&server, &token);
+        eprintln!("cached, with {} kinds of revocations: {count} allocations", kinds + 1);
+        assert!(count <= CACHED + kinds + 1, "{kinds}: {count}");
+    }
+    let runtime = runtime();
+    let region = Region::new(ALLOCATOR);
+    for number in 0..revocations {
+        runtime.block_on(server.revoke(Revocation::subject(name, number.to_string()), until)).unwrap();
+    }
+    let change = region.change();
+    let left = change.bytes_allocated.saturating_sub(change.bytes_deallocated) / revocations;
+    eprintln!("each of {revocations} revocations takes {left} bytes");
+    assert!(left <= 300, "{left}");
 }
 
 /// Counts the allocations for a request with this header, from the layer to the end of the response.

@@ -51,7 +51,8 @@ impl RevocationKind {
     ///
     /// The digest covers the purpose, the kind and the length of each part, so that two different revocations never have the same.
     pub(super) fn digest(self, parts: &[&[u8]]) -> Option<RevocationDigest> {
-        let mut message = PURPOSE.to_vec();
+        let mut message = Vec::with_capacity(parts.iter().fold(MAX_PREFIX, |sum, part| sum.saturating_add(part.len())));
+        message.extend(PURPOSE);
         message.push(self.bit());
         for part in parts {
             message.extend(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
@@ -76,6 +77,8 @@ impl RevocationKind {
 /// Domain separation: the digest of a revocation is never equal to one that was made for another purpose. `1` is the version of the
 /// encoding.
 const PURPOSE: &[u8] = b"mcp_bearer revocation 1\0";
+/// The most bytes of a message before and between its parts, so that it is allocated once.
+const MAX_PREFIX: usize = 48;
 
 #[cfg(test)]
 #[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))]

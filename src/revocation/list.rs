@@ -33,7 +33,10 @@ pub(crate) enum SharedListState {
     /// The list is not shared.
     NotShared,
     /// The list has all entries of the store.
-    #[cfg_attr(not(any(test, feature = "redis")), expect(dead_code, reason = "this build has no store to share the list"))]
+    #[cfg_attr(
+        not(any(test, feature = "redis")),
+        expect(dead_code, reason = "this build has no store to share the list")
+    )]
     Current,
     /// The list may miss entries since this time. Without an error, the store has not been read yet.
     Outdated { since: SystemTime, error: Option<Arc<BoxError>> },
