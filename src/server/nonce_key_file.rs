@@ -7,13 +7,20 @@ use crate::sender::NonceKey;
 impl NonceKey {
     /// Reads a key file. [`parse`](Self::parse) describes its content.
     ///
-    /// The file is read once, and blocks while it is read. To change the key of a running server, replace the file, read it again
-    /// and rotate to the new key.
+    /// The file is read once, and the call blocks while it is read. To change the key of a running server, replace the file and
+    /// rotate to its new content:
     ///
     /// ```no_run
-    /// use mcp_bearer::sender::NonceKey;
+    /// use mcp_bearer::ResourceServer;
+    /// use mcp_bearer::sender::{Dpop, NonceKey};
     ///
-    /// let key = NonceKey::from_file("/run/secrets/nonce_keys")?;
+    /// const FILE: &str = "/run/secrets/nonce_keys";
+    /// let settings = Dpop::new().require_nonces().nonce_key(NonceKey::from_file(FILE)?);
+    ///
+    /// fn reload(server: &ResourceServer) -> Result<(), mcp_bearer::BuildError> {
+    ///     server.rotate_nonce_key(NonceKey::from_file(FILE)?);
+    ///     Ok(())
+    /// }
     /// # Ok::<(), mcp_bearer::BuildError>(())
     /// ```
     ///

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use crate::error::BuildError;
 
-/// The secret key of the nonces for DPoP proofs (RFC 9449, section 8).
+/// The secret key of the nonces for DPoP proofs (RFC 9449, section 8), for [`Dpop::nonce_key`](crate::sender::Dpop::nonce_key).
 ///
 /// A nonce is valid on each server that has its key. Give the same key to all replicas of a server, else a client must repeat
 /// its request whenever it reaches another replica. A server without a configured key uses a random one.
@@ -15,7 +15,7 @@ use crate::error::BuildError;
 /// The key signs new nonces. [`also_accepts`](Self::also_accepts) adds keys that only verify nonces, so that replicas can change
 /// their key one after the other, and no client has to repeat a request:
 ///
-/// | step | first line | second line | |
+/// | step | signs | also accepts | |
 /// |---|---|---|---|
 /// | before | old key | | |
 /// | 1 | old key | new key | until all replicas have it |
