@@ -1,3 +1,5 @@
+#![allow(clippy::string_slice, reason = "tests know their data")]
+
 use super::*;
 
 const BASE64: &str = "mZ0bWmyzCYhYUqBy3sPqWVzDJ1cIYtnAfjuY3sNqG5U=";

@@ -1,5 +1,6 @@
 //! The memory gives the same results as a simple model that keeps a list, and accepts a proof at most once whatever the clock
 //! does.
+#![allow(clippy::arithmetic_side_effects, reason = "tests know their data")]
 
 use std::collections::HashSet;
 

@@ -1,3 +1,5 @@
+#![allow(clippy::arithmetic_side_effects, clippy::print_stdout, reason = "tests know their data")]
+
 use std::alloc::System;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
