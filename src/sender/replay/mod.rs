@@ -16,3 +16,13 @@ pub(crate) enum Replays {
     /// In a store of the application.
     Store(Arc<dyn DynReplayStore>),
 }
+
+impl Replays {
+    /// Whether all replicas record proofs in the same place.
+    pub(crate) fn is_shared(&self) -> bool {
+        match self {
+            Self::Memory(_) => false,
+            Self::Store(store) => store.is_shared(),
+        }
+    }
+}
