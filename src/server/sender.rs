@@ -64,7 +64,7 @@ impl ResourceServerBuilder {
     ///
     /// With DPoP it needs `shared_state` (feature `redis`) or a [`replay_store`](Dpop::replay_store) that is shared, and a
     /// [`nonce_key`](Dpop::nonce_key). Without `shared_state`, [`revoke`](ResourceServer::revoke) fails with
-    /// [`NotShared`](crate::RevokeErrorKind::NotShared) after it has revoked the token on this replica.
+    /// [`NotShared`](crate::revocation::RevokeErrorKind::NotShared) after it has revoked the token on this replica.
     pub const fn replicas_share_state(mut self) -> Self {
         self.sender.replicas_share_state = true;
         self

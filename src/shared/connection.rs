@@ -181,6 +181,7 @@ fn own_error(error: &LibraryError, timeout: Duration) -> RedisError {
         ErrorKind::Parse | ErrorKind::UnexpectedReturnType => RedisError::Nonsense("a command"),
         // Each call on this connection would fail, because it leads to a server that is no longer the primary.
         ErrorKind::Server(ServerErrorKind::ReadOnly) => RedisError::shown(RedisError::Connection, &text),
+        ErrorKind::Server(ServerErrorKind::NoPerm) => RedisError::shown(RedisError::Permission, &text),
         _ => match error.code() {
             Some("OOM") => RedisError::OutOfMemory,
             Some("NOAUTH" | "WRONGPASS") => RedisError::shown(RedisError::Credentials, &text),

@@ -16,6 +16,11 @@ pub(crate) enum RedisError {
     /// The reply to a command is an error.
     #[error("Redis answers with the error {0}")]
     ErrorReply(Box<str>),
+    /// The user may not use a command, a key or the channel.
+    #[error(
+        "Redis rejects a command: {0}; allow the commands, keys and channels that the documentation of `shared` lists"
+    )]
+    Permission(Box<str>),
     #[error("Redis has no memory left; raise its `maxmemory`")]
     OutOfMemory,
     #[error("the answer of Redis to {0} cannot be understood; check that the address is that of a Redis server")]
