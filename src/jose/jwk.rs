@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use smallvec::SmallVec;
 
-use super::jws::{KeyName, decode};
+use super::jws::{KeyName, decode, decode_onto};
 use super::{Algorithm, AllowedAlgorithms};
 use crate::crypto::{MAX_RSA_BITS, PublicKey};
 use crate::json::Text;
@@ -239,18 +239,23 @@ impl<'j> KeyMembers<'j> {
     }
 
     fn import_ec(&self, algorithms: AllowedAlgorithms) -> Result<Vec<(Algorithm, PublicKey)>, UnusableKey> {
-        let (algorithm, length) = match self.text("crv")?.ok_or(UnusableKey::Malformed)? {
-            "P-256" => (Algorithm::ES256, 32),
-            "P-384" => (Algorithm::ES384, 48),
-            "P-521" => (Algorithm::ES512, 66),
+        // The lengths of the point up to x, and up to y.
+        let (algorithm, lengths) = match self.text("crv")?.ok_or(UnusableKey::Malformed)? {
+            "P-256" => (Algorithm::ES256, [33, 65]),
+            "P-384" => (Algorithm::ES384, [49, 97]),
+            "P-521" => (Algorithm::ES512, [67, 133]),
             _ => return Err(UnusableKey::Unsupported),
         };
-        let (x, y) = (self.octets("x")?, self.octets("y")?);
-        // Each coordinate is checked (RFC 7518, section 6.2.1.2): 31 and 33 bytes would be joined to the same point.
-        if x.len() != length || y.len() != length {
-            return Err(UnusableKey::InvalidPoint);
+        let mut point = Vec::with_capacity(POINT_CAPACITY);
+        point.push(4);
+        for (name, length) in ["x", "y"].into_iter().zip(lengths) {
+            let text = self.text(name)?.ok_or(UnusableKey::Malformed)?;
+            decode_onto(text, &mut point).map_err(|_| UnusableKey::Encoding)?;
+            // Each coordinate is checked (RFC 7518, section 6.2.1.2): 31 and 33 bytes would be joined to the same point.
+            if point.len() != length {
+                return Err(UnusableKey::InvalidPoint);
+            }
         }
-        let point = [&[4], x.as_slice(), y.as_slice()].concat();
         let fitting = algorithms.iter().filter(|known| *known == algorithm);
         self.import_with(fitting, |algorithm| PublicKey::from_point(algorithm, &point))
     }
@@ -373,6 +378,8 @@ const USUAL_MEMBERS: usize = 8;
 const PRIVATE_MEMBERS: [&str; 9] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"];
 /// The longest key, in bytes of JSON without a certificate chain. RSA with 8192 bits takes 1.5 KiB.
 const MAX_KEY: usize = 8 * 1024;
+/// Room for a point of P-521, and for the last bytes of a decoder.
+const POINT_CAPACITY: usize = 136;
 /// The shortest RSA modulus: 2048 bits (RFC 7518, section 3.3). A shorter one can be factored.
 const MIN_RSA_BYTES: usize = 256;
 /// The longest public exponent, in bytes. It is 65537 nearly everywhere, and a long one makes signature checks slow.

@@ -165,6 +165,16 @@ pub(crate) fn decode(text: impl AsRef<[u8]>) -> Result<Vec<u8>, CheckFailure> {
     BASE64URL.decode(text).map_err(|_| CheckFailure::Malformed)
 }
 
+/// Decodes as [`decode`] does, and appends the bytes to a vector that has room for them.
+pub(super) fn decode_onto(text: &str, bytes: &mut Vec<u8>) -> Result<(), CheckFailure> {
+    BASE64URL.decode_vec(text, bytes).map_err(|_| CheckFailure::Malformed)
+}
+
+/// Decodes as [`decode`] does into `bytes`, and returns the number of bytes. `None` if they do not have room.
+pub(super) fn decode_into(text: &str, bytes: &mut [u8]) -> Option<usize> {
+    BASE64URL.decode_slice(text, bytes).ok()
+}
+
 /// The greatest limit that can be configured. Real tokens with thousands of roles reach 30 KiB.
 pub(crate) const MAX_TOKEN: usize = 64 * 1024;
 /// The default limit. Most tokens have less than 4 KiB, and common servers reject headers of more than 8 to 32 KiB.
