@@ -13,6 +13,7 @@ use mcp_bearer::bearer::BearerAuth;
 use mcp_bearer::claims::Claims;
 use mcp_bearer::jose::JwkSet;
 use mcp_bearer::{Clock, Issuer, ResourceServer, fuzzing};
+use mcp_bearer_fuzz::base64url::encode;
 use mcp_bearer_fuzz::token::{ISSUER, NOW, RESOURCE, at_once};
 use tower_layer::Layer as _;
 use tower_service::Service;
@@ -38,14 +39,6 @@ fn check_shape(token: &[u8]) {
     let [header, payload, _] = decoded;
     let _ = fuzzing::header(&header);
     let _ = Claims::from_json(payload);
-}
-
-/// Encodes bytes as base64url (RFC 4648, section 5), bit by bit.
-fn encode(bytes: &[u8]) -> String {
-    let bits: Vec<u8> = bytes.iter().flat_map(|byte| (0..8).rev().map(move |shift| byte >> shift & 1)).collect();
-    let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let sextet = |bits: &[u8]| (0..6).fold(0, |value, at| value << 1 | bits.get(at).copied().unwrap_or_default());
-    bits.chunks(6).map(|bits| char::from(alphabet[usize::from(sextet(bits))])).collect()
 }
 
 static SERVICE: LazyLock<BearerAuth<Unreachable>> = LazyLock::new(|| {
