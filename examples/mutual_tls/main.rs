@@ -42,7 +42,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         // The last layer is the outermost: the bearer layer reads what it inserts.
         .layer(map_request(insert_certificate));
 
-    print_requests(&resource, &issuer, &authority)?;
+    print_requests(&resource, &issuer, &authority, &certificate_directory(address.port())?)?;
     let own = authority.issue(&address.ip().to_string());
     let listener = TlsListener::new(listener, server_config(own.der(), own.key_der(), &[authority.der()])?);
     axum::serve(listener, app.into_make_service_with_connect_info::<Peer>()).await?;
@@ -54,8 +54,12 @@ async fn notes(auth: AuthInfo) -> String {
 }
 
 /// Prints requests with the certificate that the token is bound to, with another one, and without one.
-fn print_requests(resource: &str, issuer: &TestIssuer, authority: &TestCertificate) -> Result<(), Box<dyn Error>> {
-    let directory = certificate_directory()?;
+fn print_requests(
+    resource: &str,
+    issuer: &TestIssuer,
+    authority: &TestCertificate,
+    directory: &Path,
+) -> Result<(), Box<dyn Error>> {
     let write = |name: &str, pem: String| fs::write(directory.join(name), pem);
     let (client, other) = (authority.issue("client.example"), authority.issue("other.example"));
     write("authority.pem", authority.pem())?;
@@ -80,10 +84,10 @@ fn print_requests(resource: &str, issuer: &TestIssuer, authority: &TestCertifica
     Ok(())
 }
 
-/// A directory beside this program.
-fn certificate_directory() -> Result<PathBuf, Box<dyn Error>> {
+/// A directory beside this program, for the server at this port.
+fn certificate_directory(port: u16) -> Result<PathBuf, Box<dyn Error>> {
     let program = env::current_exe()?;
-    let directory = program.parent().unwrap_or(Path::new(".")).join("mutual_tls_certificates");
+    let directory = program.parent().unwrap_or(Path::new(".")).join(format!("mutual_tls_{port}"));
     fs::create_dir_all(&directory)?;
     Ok(directory)
 }

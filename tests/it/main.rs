@@ -38,6 +38,7 @@ mod long_tokens;
 mod mcp;
 mod metadata;
 mod mistakes;
+mod mutual_tls;
 mod names;
 mod origins;
 mod other_headers;
