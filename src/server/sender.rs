@@ -92,14 +92,13 @@ impl ResourceServerBuilder {
             ),
             _ => {}
         }
-        if *replicas_share_state && self.sender.accepts_dpop() {
-            if dpop.as_ref().is_none_or(|dpop| dpop.nonce_key.is_none()) {
-                add(
-                    "replicas_share_state",
-                    "replicas share their state, but each has its own random key of nonces; give `Dpop::nonce_key` a key that \
-                     replicas share",
-                );
-            }
+        let has_nonce_key = dpop.as_ref().is_some_and(|dpop| dpop.nonce_key.is_some());
+        if *replicas_share_state && self.sender.accepts_dpop() && !has_nonce_key {
+            add(
+                "replicas_share_state",
+                "replicas share their state, but each has its own random key of nonces; give `Dpop::nonce_key` a key that \
+                 replicas share",
+            );
         }
         mistakes.extend(dpop.iter().flat_map(Dpop::value_mistakes));
         mistakes

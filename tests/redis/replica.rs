@@ -58,7 +58,7 @@ impl World {
         TestClient::with_key(self.issuer.dpop_key())
     }
 
-    pub fn token(&self) -> TestToken {
+    pub fn token(&self) -> TestToken<'_> {
         self.issuer.token().audience(RESOURCE)
     }
 
