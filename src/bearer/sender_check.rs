@@ -312,7 +312,7 @@ impl SenderChecks {
     fn conclude(&self, outcome: ReplayOutcome) -> Result<(), Denial> {
         match outcome {
             ReplayOutcome::New => Ok(()),
-            // The clock was set back, so the store may have forgotten that the proof was used.
+            // The clock was set back, or the introspection of the token took long: the store may have forgotten that the proof was used.
             ReplayOutcome::Expired => Err(Denial::Proof(ProofFailure::Time.into())),
             ReplayOutcome::Replayed => Err(Denial::Proof(ProofFailure::Replayed.into())),
             ReplayOutcome::NonceNeeded => Err(Denial::Proof(ProofFailure::NoNonce.into())),

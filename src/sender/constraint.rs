@@ -40,9 +40,4 @@ impl SenderConstraint {
     pub(crate) const fn accepts_dpop(self) -> bool {
         matches!(self, Self::Optional | Self::Required | Self::Dpop)
     }
-
-    /// Whether client certificates are accepted.
-    pub(crate) const fn accepts_mtls(self) -> bool {
-        matches!(self, Self::Optional | Self::Required | Self::Mtls)
-    }
 }

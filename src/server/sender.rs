@@ -116,7 +116,7 @@ impl ResourceServerBuilder {
         let proofs = constraint.accepts_dpop().then(|| proof_checks(dpop, resource)).transpose()?;
         let checks = SenderChecks {
             proofs,
-            certificates: self.sender.certificates.clone(),
+            certificates: self.sender.certificates,
             clock: Arc::clone(&self.clock),
             events: Arc::clone(events),
             time_limit: self.verification_timeout,

@@ -382,7 +382,9 @@ async fn an_introspected_token_is_bound_too() {
 
 /// A store that does what a test wants, and counts its calls.
 #[derive(Clone)]
-struct Scripted(Arc<AtomicUsize>, fn() -> Result<ReplayOutcome, ReplayStoreError>);
+struct Scripted(Arc<AtomicUsize>, Script);
+
+type Script = fn() -> Result<ReplayOutcome, ReplayStoreError>;
 
 impl ReplayStore for Scripted {
     async fn record(&self, _: &UsedProof) -> Result<ReplayOutcome, ReplayStoreError> {
@@ -401,7 +403,7 @@ impl ReplayStore for Scripted {
 #[tokio::test(start_paused = true)]
 async fn an_unavailable_replay_store_is_an_outage() {
     let full = || Ok(ReplayOutcome::Full { retry_after: Duration::from_millis(6_500) });
-    let cases: [(fn() -> Result<ReplayOutcome, ReplayStoreError>, Option<&str>); 5] = [
+    let cases: [(Script, Option<&str>); 5] = [
         (|| Ok(ReplayOutcome::New), None),
         (full, Some("7")),
         (|| Err("the connection is closed".into()), Some("5")),

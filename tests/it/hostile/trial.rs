@@ -187,7 +187,7 @@ pub fn bearer(token: &str) -> Request<Body> {
 }
 
 /// Asserts the properties that every rejection has.
-fn assert_rejection(answer: &Answer, offers_dpop: bool, what: &str) {
+pub fn assert_rejection(answer: &Answer, offers_dpop: bool, what: &str) {
     assert_eq!(answer.header("cache-control"), Some("no-store"), "{what}");
     let challenges = answer.challenges();
     let [(scheme, bearer), others @ ..] = challenges.as_slice() else {
