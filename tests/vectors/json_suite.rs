@@ -122,7 +122,7 @@ async fn send(trial: &Trial, what: &str, token: &str, rejected: &str) -> Outcome
     let outcome = Outcome::accepted_if(verdict == "OK");
     assert_eq!(trial.app.reached() - reached, usize::from(outcome == Outcome::Accepted), "{what}: the handler");
     if outcome == Outcome::Rejected {
-        assert_rejection(&answer, what);
+        assert_rejection(&answer, false, what);
     }
     outcome
 }

@@ -36,6 +36,7 @@ fn with(mut jwk: Value, name: &str, value: impl Into<Value>) -> Value {
 }
 
 /// An RSA key with a modulus of this many bits, after `zeros` bytes of zero.
+#[allow(clippy::arithmetic_side_effects, reason = "the numbers of bits are small")]
 fn rsa(bits: usize, zeros: usize) -> Value {
     let mut modulus = vec![0xff; bits.div_ceil(8)];
     modulus[0] = 0xff >> ((8 - bits % 8) % 8);
