@@ -3,7 +3,7 @@ use std::time::SystemTime;
 
 use super::{ResourceServer, ResourceServerBuilder};
 use crate::escape::{Escaped, MAX_SHOWN, shown};
-use crate::revocation::{Revocation, RevocationList, RevokeError, RevokeErrorKind, SharedListState};
+use crate::revocation::{Revocation, RevocationEntry, RevocationList, RevokeError, RevokeErrorKind, SharedListState};
 
 impl ResourceServerBuilder {
     /// The revocation list of the server, which is empty.
@@ -20,8 +20,9 @@ impl ResourceServer {
     /// Rejects access tokens from now until `until`, although they have not expired.
     ///
     /// Choose `until` at least as late as the last expiry of a revoked token. For a subject or a session, that is the longest
-    /// lifetime of the tokens of its issuer. Afterwards the tokens are accepted again, unless they have expired. The longest time is
-    /// ten years.
+    /// lifetime of the tokens of its issuer from now. The [clock skew](crate::ResourceServerBuilder::clock_skew) is added, because an
+    /// expired token is accepted for so long. Afterwards a token that has not expired is accepted again. The longest time is ten
+    /// years.
     ///
     /// When the call returns, every further request with a revoked token gets 401 with `error="invalid_token"`, whatever the
     /// caches contain. A request whose verification waits at that time gets 401 too. Open streaming responses of the
@@ -29,7 +30,8 @@ impl ResourceServer {
     /// [`streams_may_outlive_token`](crate::McpLayer::streams_may_outlive_token). Requests that a handler is processing are not
     /// interrupted.
     ///
-    /// The list is in memory: it is empty after a restart, and other servers do not see it. It does not replace a revocation at the
+    /// The list is in memory: it is empty after a restart, and other servers do not see it, unless replicas share it with the
+    /// feature `redis`. It does not replace a revocation at the
     /// authorization server, which can still issue new tokens.
     ///
     /// ```
@@ -61,6 +63,7 @@ impl ResourceServer {
         let now = self.clock.since_epoch();
         self.check_issuer(&revocation)?;
         let entry = revocation.entry(until, now)?;
+        let entry = RevocationEntry { until: entry.until.saturating_add(self.skew), ..entry };
         let list = self.verifier.revocations();
         // First, so that the tokens are rejected here even if the store fails or the caller drops the future.
         list.add(&entry, now).map_err(|_| {

@@ -202,7 +202,7 @@ async fn tokens_that_are_issued_after_the_given_time_are_accepted() {
 #[tokio::test(start_paused = true)]
 async fn a_revocation_ends_at_its_time_and_leaves_the_list() {
     let (issuer, clock) = issuer();
-    let server = builder(issuer.issuer(), &clock).build().await.unwrap();
+    let server = builder(issuer.issuer(), &clock).clock_skew(Duration::ZERO).build().await.unwrap();
     let app = App::new(server.bearer_layer());
     let token = token(&issuer, "j", "alice", "s").sign();
     server.revoke(Revocation::subject(ISSUER, "alice"), clock.now() + 60 * SECOND).await.unwrap();
@@ -220,6 +220,21 @@ async fn a_revocation_ends_at_its_time_and_leaves_the_list() {
     assert!(!is_accepted(&app, &token).await);
     advance(SECOND).await;
     assert!(is_accepted(&app, &token).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_revocation_until_the_expiry_covers_the_clock_skew() {
+    let (issuer, clock) = issuer();
+    let server = builder(issuer.issuer(), &clock).build().await.unwrap();
+    let app = App::new(server.bearer_layer());
+    let token = issuer.token().audience(RESOURCE).expires_in(30 * SECOND).sign();
+    server.revoke(Revocation::token(&*token), clock.now() + 30 * SECOND).await.unwrap();
+    // A token that is not revoked is accepted for 60 s after its expiry.
+    advance(89 * SECOND).await;
+    assert!(!is_accepted(&app, &token).await);
+    advance(SECOND).await;
+    let kind = app.with_token(&token).await.rejection.unwrap().kind();
+    assert_eq!(kind, RejectionKind::InvalidToken(CheckFailure::Expired));
 }
 
 #[tokio::test(start_paused = true)]
@@ -363,7 +378,8 @@ async fn a_token_that_is_revoked_while_its_proof_is_recorded_is_rejected() {
 #[tokio::test(start_paused = true)]
 async fn a_revoked_token_is_verified_again_afterwards() {
     let (issuer, clock) = issuer();
-    let server = builder(issuer.issuer().introspect_opaque(credentials()), &clock).build().await.unwrap();
+    let builder = builder(issuer.issuer().introspect_opaque(credentials()), &clock).clock_skew(Duration::ZERO);
+    let server = builder.build().await.unwrap();
     let app = App::new(server.bearer_layer());
     let token = token(&issuer, "j", "alice", "s").opaque();
     assert!(is_accepted(&app, &token).await && is_accepted(&app, &token).await);
