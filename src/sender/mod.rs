@@ -27,6 +27,13 @@
 //!
 //! Checks 1 to 14 need neither a request to another server nor the store of used proofs, so a stranger can cause neither.
 //!
+//! # Client certificates
+//!
+//! A token that is bound to a certificate is sent as `Authorization: Bearer <token>`. When the token is verified, the SHA-256
+//! digest of the client's certificate must be the member `x5t#S256` of its claim `cnf` (RFC 8705, section 3.1). The certificate
+//! is a [`ClientCertificate`] in the extensions of the request, or the [header of a proxy](ClientCertificateHeader). A header
+//! that is not exactly one certificate counts as an invalid certificate, and a bound token is rejected with it.
+//!
 //! [`WithBearer`]: ProofFailure::WithBearer
 //! [`Missing`]: ProofFailure::Missing
 //! [`Several`]: ProofFailure::Several
