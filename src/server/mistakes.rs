@@ -59,6 +59,8 @@ impl ResourceServerBuilder {
             Some(prefix) => add("prefix", Some(prefix)),
             None => add("from_file", self.api_key_table().err()),
         }
+        #[cfg(feature = "redis")]
+        add("shared_state", self.shared_state.as_ref().and_then(|state| state.store(&self.clock).err()));
         add("scopes_supported", supported.err());
         add("challenge_scope", requested.err());
         add("scope_implies", ScopeHierarchy::new(&self.implications).err());

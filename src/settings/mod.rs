@@ -40,5 +40,7 @@ pub use fields::{
 };
 pub use mistake::{SettingsError, SettingsMistake};
 pub use secret::SecretText;
-pub use sender_fields::{ClientCertificateSetting, DpopSettings, ProxiedPathSettings, SenderConstraintSetting};
+pub use sender_fields::{
+    ClientCertificateSetting, DpopSettings, ProxiedPathSettings, RedisSettings, SenderConstraintSetting,
+};
 pub use server::{McpSettings, MetadataSettings, Settings};

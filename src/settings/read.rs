@@ -166,7 +166,7 @@ pub(super) fn may_have_secrets(path: &str) -> bool {
 }
 
 /// The names of the tables with a [`SecretText`] or the file of a secret.
-const WITH_SECRETS: [&str; 2] = ["introspection", "mcp"];
+const WITH_SECRETS: [&str; 3] = ["introspection", "mcp", "redis"];
 
 /// The value as a message shows it if it is not a secret, and its type.
 fn shown(value: &Node) -> (String, &'static str) {

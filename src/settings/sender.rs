@@ -1,10 +1,16 @@
+#[cfg(feature = "redis")]
+use super::files::content;
 use super::files::secret_content;
+#[cfg(feature = "redis")]
+use super::introspection::secret;
 use super::introspection::time;
 use super::mistake::Mistakes;
-use super::sender_fields::{ClientCertificateSetting, DpopSettings, SenderConstraintSetting};
+use super::sender_fields::{ClientCertificateSetting, DpopSettings, RedisSettings, SenderConstraintSetting};
 use super::server::Settings;
 use crate::sender::{ClientCertificateHeader, Dpop, NonceKey, SenderConstraint};
 use crate::server::ResourceServerBuilder;
+#[cfg(feature = "redis")]
+use crate::shared::RedisState;
 
 impl Settings {
     /// Adds the settings of sender-constrained tokens to the builder.
@@ -33,7 +39,43 @@ impl Settings {
                 }
             };
         }
+        if let Some(redis) = &self.redis {
+            builder = redis.add_to(builder, mistakes);
+        }
         if self.replicas_share_state { builder.replicas_share_state() } else { builder }
+    }
+}
+
+impl RedisSettings {
+    #[cfg(feature = "redis")]
+    fn add_to(&self, builder: ResourceServerBuilder, mistakes: &mut Mistakes) -> ResourceServerBuilder {
+        let Some(url) = secret("redis", "url", self.url.as_ref(), self.url_file.as_deref(), mistakes) else {
+            mistakes.missing("redis.url", &["url", "url_file"], "the URL is missing; write `url` or `url_file`");
+            return builder;
+        };
+        let mut state = RedisState::new(url.reveal());
+        if let Some(prefix) = &self.key_prefix {
+            state = state.key_prefix(prefix.as_str());
+        }
+        if let Some(limit) = time(self.timeout_seconds, "redis.timeout_seconds", mistakes) {
+            state = state.timeout(limit);
+        }
+        if let Some(file) = &self.root_certificates_file {
+            match content(file) {
+                Ok(pem) => state = state.root_certificates(pem.reveal()),
+                Err(message) => mistakes.add("redis.root_certificates_file", message),
+            }
+        }
+        builder.shared_state(state)
+    }
+
+    #[cfg(not(feature = "redis"))]
+    #[expect(clippy::unused_self, reason = "with the feature `redis`, the function reads the fields")]
+    fn add_to(&self, builder: ResourceServerBuilder, mistakes: &mut Mistakes) -> ResourceServerBuilder {
+        let message =
+            "this program is built without the feature `redis` of mcp-bearer; add the feature, or remove the table";
+        mistakes.add("redis", message);
+        builder
     }
 }
 

@@ -4,6 +4,7 @@ use super::node::Node;
 use super::read::{Read, Reader, read_fields, read_names};
 #[cfg(feature = "schema")]
 use super::schema::{self, JsonSchema};
+use super::secret::SecretText;
 use crate::jose::Algorithm;
 
 /// The settings of DPoP proofs: see [`Dpop`](crate::sender::Dpop).
@@ -46,6 +47,26 @@ pub struct ProxiedPathSettings {
     pub internal: String,
 }
 
+/// The Redis or Valkey server with the state that replicas share. It needs the feature `redis` of the crate.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+#[cfg_attr(feature = "schema", derive(JsonSchema), schemars(default, deny_unknown_fields))]
+pub struct RedisSettings {
+    /// The URL: `rediss://user:password@host:6379/0`. Better use `url_file` if it has a password.
+    #[cfg_attr(feature = "schema", schemars(schema_with = "schema::secret"))]
+    pub url: Option<SecretText>,
+    /// The file with the URL.
+    pub url_file: Option<PathBuf>,
+    /// The start of all keys: `mcp-bearer:` by default.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = 64)))]
+    pub key_prefix: Option<String>,
+    /// How long to wait for a connection, and for each reply: 0.01 to 10 s, 1 s by default.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.01, max = 10)))]
+    pub timeout_seconds: Option<f64>,
+    /// The file with the trusted root certificates (PEM), in place of those of the system.
+    pub root_certificates_file: Option<PathBuf>,
+}
+
 /// Which access tokens must be sender-constrained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -81,6 +102,7 @@ read_fields!(DpopSettings:
     path_behind_proxy
 );
 read_fields!(ProxiedPathSettings: external, internal);
+read_fields!(RedisSettings: url, url_file, key_prefix, timeout_seconds, root_certificates_file);
 read_names!(SenderConstraintSetting: "optional" => Optional, "required" => Required, "dpop" => Dpop, "mtls" => Mtls);
 read_names!(ClientCertificateSetting:
     "connection" => Connection, "rfc9440" => Rfc9440, "nginx" => Nginx, "envoy" => Envoy

@@ -10,7 +10,7 @@ use super::read::{Read, Reader, read_fields};
 #[cfg(feature = "schema")]
 use super::schema::{self, JsonSchema};
 use super::secret::SecretText;
-use super::sender_fields::{ClientCertificateSetting, DpopSettings, SenderConstraintSetting};
+use super::sender_fields::{ClientCertificateSetting, DpopSettings, RedisSettings, SenderConstraintSetting};
 use crate::jose::Algorithm;
 
 /// The configuration of a resource server and its layers, from a file or from environment variables.
@@ -61,6 +61,8 @@ pub struct Settings {
     pub require_dpop_nonce: bool,
     /// Where the client certificate of a request is.
     pub client_certificate: Option<ClientCertificateSetting>,
+    /// The Redis or Valkey server with the state that replicas share. It needs the feature `redis`.
+    pub redis: Option<RedisSettings>,
     /// Rejects a configuration in which replicas do not share the state that they need.
     pub replicas_share_state: bool,
     /// Further accepted audiences, for tokens of all issuers.
@@ -228,7 +230,7 @@ impl<'de> Deserialize<'de> for Settings {
 }
 
 read_fields!(Settings:
-    resource, issuers, api_keys, token_from, sender_constraint, dpop, require_dpop_nonce, client_certificate, replicas_share_state,
+    resource, issuers, api_keys, token_from, sender_constraint, dpop, require_dpop_nonce, client_certificate, redis, replicas_share_state,
     audiences, scopes_supported, required_scopes, any_scope, allow_anonymous, allowed_origins, scope_implies,
     challenge_scopes, metadata, serve_metadata_at_root, metadata_paths, metadata_url, realm, clock_skew_seconds,
     max_token_lifetime_seconds, max_token_length, cache_verified_tokens, verification_timeout_seconds, omit_claims_from_log,

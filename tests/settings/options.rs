@@ -62,11 +62,18 @@ const OPTIONS: &[Options] = &[
         code_only: &[],
     },
     Options {
+        name: "RedisState",
+        file: "shared/settings.rs",
+        tables: &["redis."],
+        renamed: &[("new", "redis.url"), ("root_certificates", "redis.root_certificates_file")],
+        code_only: &[],
+    },
+    Options {
         name: "ResourceServerBuilder",
         file: "server/shared.rs",
         tables: &[""],
-        renamed: &[],
-        code_only: &[("shared_state", "its URL has a password, and the feature `redis` is not on by default")],
+        renamed: &[("shared_state", "redis")],
+        code_only: &[],
     },
     Options {
         name: "Dpop",
