@@ -1,0 +1,73 @@
+// Two replicas of `examples/replicas` behind HAProxy.
+
+import { randomBytes } from 'node:crypto';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+
+import { eventually } from './eventually.mjs';
+import { freePort } from './free_port.mjs';
+import { named, startInstalled } from './installed.mjs';
+import { Program } from './program.mjs';
+import { send } from './wire.mjs';
+
+const CONFIGURATION = path.join(import.meta.dirname, '../../examples/replicas/haproxy.cfg');
+
+/** Starts everything, and waits until the balancer forwards requests to both. */
+export async function startReplicas(t, { issuer, redis }) {
+  const port = await freePort();
+  const url = `http://127.0.0.1:${port}/hello`;
+  const directory = mkdtempSync(path.join(tmpdir(), 'replicas-'));
+  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  const NONCE_KEY_FILE = path.join(directory, 'nonce_key');
+  writeFileSync(NONCE_KEY_FILE, randomBytes(32).toString('base64'));
+  const settings = { RESOURCE: url, ISSUER: issuer, REDIS_URL: redis.url, NONCE_KEY_FILE };
+  const replicas = [await Replica.start(t, 'a', settings), await Replica.start(t, 'b', settings)];
+  const [a, b] = replicas;
+  await startInstalled(t, 'HAPROXY', {
+    args: ['-db', '-f', CONFIGURATION],
+    port,
+    environment: {
+      BALANCER: `127.0.0.1:${port}`,
+      REPLICA_A: a.bind,
+      INTERNAL_PORT_A: a.internalPort,
+      REPLICA_B: b.bind,
+      INTERNAL_PORT_B: b.internalPort,
+    },
+  });
+  return { url, replicas };
+}
+
+class Replica {
+  static async start(t, name, settings) {
+    const replica = new Replica();
+    const port = await freePort();
+    replica.internalPort = await freePort();
+    replica.bind = `127.0.0.1:${port}`;
+    replica.url = `http://${replica.bind}/hello`;
+    const environment = {
+      RUST_LOG: 'mcp_bearer=info',
+      REPLICA: name,
+      BIND: replica.bind,
+      INTERNAL_BIND: `127.0.0.1:${replica.internalPort}`,
+      ...settings,
+    };
+    replica.program = new Program(named('REPLICA_BIN'), { environment });
+    t.after(() => replica.program.stop());
+    await eventually(`replica ${name} is ready`, () => replica.program.exitCode !== null || replica.isReady());
+    if (replica.program.exitCode !== null) throw new Error(`replica ${name} ended\n${replica.program.log}`);
+    return replica;
+  }
+
+  isReady() {
+    return fetch(`http://127.0.0.1:${this.internalPort}/readyz`).then(
+      (response) => response.ok,
+      () => false,
+    );
+  }
+
+  /** Revokes `token` at this replica. */
+  revoke(token) {
+    return send(`http://127.0.0.1:${this.internalPort}/revoke`, { method: 'POST', body: token });
+  }
+}
