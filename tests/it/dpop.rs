@@ -9,7 +9,7 @@ use axum::body::Body;
 use axum::routing::get;
 use http::{HeaderMap, Request, StatusCode, request};
 use mcp_bearer::bearer::BearerAuthLayer;
-use mcp_bearer::sender::{Dpop, ReplayOutcome, ReplayStore, ReplayStoreError, SenderConstraint, UsedProof};
+use mcp_bearer::sender::{Dpop, NonceKey, ReplayOutcome, ReplayStore, ReplayStoreError, SenderConstraint, UsedProof};
 use mcp_bearer::testing::{TestClient, TestClock, TestDpopKey, TestIssuer};
 use mcp_bearer::{AuthInfo, ResourceServer, ResourceServerBuilder};
 use serde_json::json;
@@ -473,7 +473,11 @@ fn a_wrong_configuration_is_an_error_with_its_repair() {
         (optional().dpop(Dpop::new().algorithms([])), "`Dpop::algorithms` is empty"),
         (optional().dpop(Dpop::new().path_behind_proxy("api", "/")), "\"api\""),
         (optional().token_from("x-token"), "`token_from` names the header \"x-token\""),
-        (optional().replicas_share_state(), "`Dpop::replay_store`"),
+        (optional().replicas_share_state(), "`Dpop::nonce_key`"),
+        (
+            optional().dpop(Dpop::new().nonce_key(NonceKey::new([1; 32]))).replicas_share_state(),
+            "call `shared_state` (feature `redis`), or give `Dpop::replay_store`",
+        ),
         (optional().dpop(Dpop::new().replay_store(store())).replicas_share_state(), "`Dpop::nonce_key`"),
     ] {
         let error = builder.build_lazy().unwrap_err().to_string();
