@@ -30,7 +30,8 @@ impl ServerFacts {
                 Escaped(version, MAX_SHOWN)
             )));
         }
-        match field("redis_mode")? {
+        // Valkey 8 has renamed the field.
+        match field("redis_mode").or_else(|_| field("server_mode"))? {
             "standalone" => {}
             "cluster" => {
                 return Err(RedisError::Unsuitable(
@@ -39,9 +40,7 @@ impl ServerFacts {
             }
             mode => {
                 let mode = Escaped(mode, MAX_SHOWN);
-                return Err(RedisError::Unsuitable(format!(
-                    "its `redis_mode` is \"{mode}\"; use the address of the primary"
-                )));
+                return Err(RedisError::Unsuitable(format!("its mode is \"{mode}\"; use the address of the primary")));
             }
         }
         if field("role")? != "master" {
@@ -83,8 +82,8 @@ mod tests {
     fn the_facts_are_read_from_info() {
         let facts = parse(("", "")).unwrap();
         assert_eq!((&*facts.identity, facts.uptime, facts.eviction), ("aaaa bbbb", 12, None));
-        let valkey = "redis_version:7.2.4\r\nserver_name:valkey\r\nvalkey_version:8.1.0";
-        assert!(parse(("redis_version:7.0.15", valkey)).is_ok());
+        let valkey = "redis_version:7.2.4\r\nserver_name:valkey\r\nvalkey_version:8.1.0\r\nserver_mode";
+        assert!(parse(("redis_version:7.0.15\r\nredis_mode", valkey)).is_ok());
     }
 
     #[test]

@@ -90,6 +90,7 @@ async fn follow_once(store: &RedisStore, list: &Weak<RevocationList>) -> Result<
     let mut subscription = Subscription::start(store, &keys).await?;
     // After the subscription, so that no entry is missed between the two.
     let mut is_complete = load(store, &subscription.connection, &keys, list).await?;
+    store.log_success();
     let mut cleaned_at = Instant::now();
     loop {
         let Some(current) = list.upgrade() else { return Ok(()) };

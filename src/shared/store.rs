@@ -156,7 +156,8 @@ impl RedisStore {
         reliable_since
     }
 
-    fn log_success(&self) {
+    /// Logs the end of an outage.
+    pub(super) fn log_success(&self) {
         if self.is_down.load(Ordering::Relaxed) && self.is_down.swap(false, Ordering::SeqCst) {
             tracing::info!(target: "mcp_bearer::shared", server = &*self.address, "Redis is available again");
         }
