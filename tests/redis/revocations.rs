@@ -1,9 +1,16 @@
 //! A revocation reaches all replicas.
 
+use std::convert::Infallible;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use mcp_bearer::Revocation;
+use axum::Router;
+use axum::body::{Body, Bytes, to_bytes};
+use axum::routing::get;
+use futures_util::stream;
+use http::Request;
 use mcp_bearer::revocation::RevokeErrorKind;
+use mcp_bearer::{McpScopes, Revocation};
+use tower::ServiceExt as _;
 
 use crate::program::RedisServer;
 use crate::replica::{ISSUER, Replica, World, until};
@@ -131,4 +138,27 @@ async fn entries_that_have_ended_are_removed() {
     let one = world.replica(&redis).await;
     becomes_current(&one).await;
     assert_eq!(redis.call::<u64>("ZCARD mcp-bearer:revocations"), 0);
+}
+
+#[tokio::test]
+async fn a_stream_of_another_replica_ends_at_once() {
+    let Some(redis) = RedisServer::start() else { return };
+    let world = World::new();
+    let (one, other) = (world.replica(&redis).await, world.replica(&redis).await);
+    becomes_current(&other).await;
+    let events = async || {
+        let events = stream::pending::<Result<Bytes, Infallible>>();
+        ([("content-type", "text/event-stream")], Body::from_stream(events))
+    };
+    let layer = other.server.mcp_layer(McpScopes::new());
+    let app = Router::new().route("/mcp", get(events)).route_layer(layer);
+    let token = world.token().subject("alice").sign();
+    let request = Request::get("/mcp").header("accept", "text/event-stream");
+    let request = request.header("authorization", format!("Bearer {token}")).body(Body::empty()).unwrap();
+    let response = app.oneshot(request).await.unwrap();
+    assert_eq!(response.status(), 200);
+    let reader = tokio::spawn(to_bytes(response.into_body(), usize::MAX));
+    one.server.revoke(Revocation::subject(ISSUER, "alice"), until_time(&world)).await.unwrap();
+    let rest = tokio::time::timeout(Duration::from_secs(10), reader).await.expect("the stream ends").unwrap();
+    assert!(rest.unwrap().is_empty());
 }
