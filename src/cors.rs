@@ -14,7 +14,9 @@ impl ResourceServer {
     /// If a CORS layer is inside of the bearer layer, the log warns once, at the first preflight that passes.
     ///
     /// This layer answers preflights. It allows all request headers, and GET, POST, PUT, PATCH, DELETE, OPTIONS and HEAD.
-    /// For other methods, call [`allow_methods`](CorsLayer::allow_methods) on the result.
+    /// For other methods, call [`allow_methods`](CorsLayer::allow_methods) on the result. Scripts can read these headers of a
+    /// response: `WWW-Authenticate`, `Mcp-Session-Id`, `Mcp-Protocol-Version`, `Retry-After`, and `DPoP-Nonce` (RFC 9449, section
+    /// 8.2).
     ///
     /// ```
     /// # #[cfg(feature = "axum")] {

@@ -45,7 +45,7 @@ pub(super) struct Unauthenticated {
     pub(super) anonymous_allowed: bool,
 }
 
-/// What a layer outside of this one has decided about a request.
+/// The decision of a layer outside of this one about a request.
 pub(super) struct Outer {
     pub(super) guard: Arc<Guard>,
     pub(super) sender: Sender,

@@ -258,7 +258,7 @@ impl SenderKeys {
             SenderConstraint::Dpop => bound.key.is_some(),
             SenderConstraint::Mtls => bound.certificate.is_some(),
         };
-        // API keys and the development identity are no access tokens.
+        // API keys and the development identity are not access tokens.
         let is_affected = matches!(claims.kind(), CredentialKind::AccessToken | CredentialKind::Custom);
         if is_affected && !is_bound {
             return Err(CheckFailure::NotSenderConstrained.into());

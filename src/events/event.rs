@@ -262,7 +262,7 @@ pub struct IntrospectionResumed<'e> {
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy)]
 pub struct ReplayStoreFull {
-    /// The time until there is room again.
+    /// The time until a proof can be kept again.
     pub retry_after: Duration,
 }
 

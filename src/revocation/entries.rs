@@ -23,7 +23,7 @@ pub(super) struct Entries {
     len: usize,
 }
 
-/// What is revoked under one digest.
+/// The revocations of one digest.
 struct Revoked {
     kind: RevocationKind,
     /// Usually one. None of them covers another.

@@ -54,7 +54,7 @@ pub(crate) struct RevocationEntry {
 }
 
 impl Revocation {
-    /// Rejects this token, or this API key. It is the text after `Bearer` in the request.
+    /// Rejects this token, or this API key. A token is the text after `Bearer` or `DPoP` in the request.
     pub fn token(token: impl Into<Box<str>>) -> Self {
         Self { target: RevokedTarget::Token(token.into()), issued_before: None }
     }

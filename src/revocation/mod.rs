@@ -13,8 +13,9 @@
 //!
 //! API keys do not have an issuer, so only `token` applies to them. Development identities are not affected.
 //!
-//! The list is in memory. It contains SHA-256 digests, not the tokens and claims themselves. An entry is removed after its time,
-//! and the list has at most 1,000,000 entries. Each entry takes about 250 bytes.
+//! The list is in memory, and with the feature `redis` replicas can share it (`ResourceServerBuilder::shared_state`). It contains
+//! SHA-256 digests, not the tokens and claims themselves. An entry is removed after its time, and the list has at most 1,000,000
+//! entries. Each entry takes about 250 bytes.
 
 mod digest;
 mod entries;

@@ -23,7 +23,7 @@ use crate::jose::Thumbprint;
 #[derive(Clone, Default)]
 pub struct Sender(Option<Arc<ProvenKeys>>);
 
-/// What the sender has proved. At least one member is set.
+/// The keys that the sender has proved. At least one member is set.
 struct ProvenKeys {
     proof: Option<Proof>,
     certificate: Option<Thumbprint>,

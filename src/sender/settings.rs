@@ -10,7 +10,8 @@ use crate::jose::{Algorithm, AllowedAlgorithms};
 
 /// The settings of DPoP proofs (RFC 9449), for [`ResourceServerBuilder::dpop`](crate::ResourceServerBuilder::dpop).
 ///
-/// The defaults are right for one server that clients reach without a proxy that changes paths.
+/// The defaults are right for one server that clients reach without a proxy that changes paths. The setters do not fail: the
+/// builder returns an error for a value that is wrong.
 ///
 /// ```
 /// use std::time::Duration;
@@ -59,8 +60,8 @@ impl Dpop {
         Self::default()
     }
 
-    /// The accepted signature algorithms of proofs, which challenges and the metadata name. Default: all asymmetric algorithms
-    /// that this build supports.
+    /// The accepted signature algorithms of proofs, which challenges (RFC 9449, section 7.1) and the metadata (RFC 9728, section 2)
+    /// name. Default: all asymmetric algorithms that this build supports. At least one is needed.
     pub fn algorithms(mut self, algorithms: impl IntoIterator<Item = Algorithm>) -> Self {
         self.algorithms = algorithms.into_iter().collect();
         self
@@ -86,20 +87,22 @@ impl Dpop {
         self
     }
 
-    /// The key of nonces, which all replicas share. Default: a random key, which is right for one server.
+    /// The key of nonces (RFC 9449, section 8), which all replicas share. Default: a random key, which is right for one server.
+    /// [`ResourceServer::rotate_nonce_key`](crate::ResourceServer::rotate_nonce_key) replaces it at run time.
     pub fn nonce_key(mut self, key: NonceKey) -> Self {
         self.nonce_key = Some(key);
         self
     }
 
-    /// How long a nonce is valid: 1 min to 1 h, 5 min by default.
+    /// How long a nonce is valid: 1 min to 1 h, 5 min by default. A client that was idle for longer repeats its next request.
     pub const fn nonce_lifetime(mut self, lifetime: Duration) -> Self {
         self.nonce_lifetime = lifetime;
         self
     }
 
-    /// How many used proofs of one key are kept in memory: 10 to 1,000,000, 10,000 by default. Further requests with this key get 503
-    /// with `Retry-After`, because a used proof is never forgotten before its time.
+    /// How many used proofs of one key are kept in memory: 10 to 1,000,000, 10,000 by default, and at most
+    /// [`max_proofs`](Self::max_proofs). Further requests with this key get 503 with `Retry-After`, because a used proof is never
+    /// forgotten before its time. It has no effect with a [`replay_store`](Self::replay_store).
     pub const fn max_proofs_per_key(mut self, count: usize) -> Self {
         self.max_proofs_per_key = count;
         self
@@ -108,23 +111,35 @@ impl Dpop {
     /// How many used proofs of all keys are kept in memory: 100 to 10,000,000, 100,000 by default. They take up to 34 MiB.
     ///
     /// A key has at most as many proofs as there are free places, but always 16 while there is room. So a few busy keys leave places
-    /// for all others. Each key needs its own token of the authorization server.
+    /// for all others. Each key needs its own token of the authorization server. It has no effect with a
+    /// [`replay_store`](Self::replay_store).
     pub const fn max_proofs(mut self, count: usize) -> Self {
         self.max_proofs = count;
         self
     }
 
-    /// Keeps used proofs in a store of the application, such as a database that replicas share, and not in memory.
+    /// Keeps used proofs in this store, such as a database that replicas share, and not in memory.
+    ///
+    /// [`ReplayStore`] has an example. `ResourceServerBuilder::shared_state`, with the feature `redis`, keeps them in Redis.
     pub fn replay_store(mut self, store: impl ReplayStore) -> Self {
         self.replay_store = Some(Arc::new(store));
         self
     }
 
-    /// Tells the server that a proxy replaces the path prefix `external` by `internal`.
+    /// For a proxy that replaces the path prefix `external` by `internal`. By default, paths are not changed.
     ///
-    /// A proof names the URL that the client called (`htu`). With `path_behind_proxy("/api/v1", "/")`, the client calls
-    /// `/api/v1/notes`, and the proxy requests `/notes` here. Scheme, host and port are those of the resource identifier,
-    /// whatever the headers `Host` and `Forwarded` say.
+    /// A proof names the URL that the client called (`htu`; RFC 9449, section 4.3). With `path_behind_proxy("/api/v1", "/")`, the
+    /// client calls `/api/v1/notes`, and the proxy requests `/notes` here. Scheme, host and port are those of the resource
+    /// identifier, whatever the headers `Host` and `Forwarded` say.
+    ///
+    /// Each prefix is a path such as `/api`, without a slash at its end; `/` is the empty prefix. A request whose path does not
+    /// begin with `internal` matches no proof.
+    ///
+    /// ```
+    /// use mcp_bearer::sender::Dpop;
+    ///
+    /// let dpop = Dpop::new().path_behind_proxy("/api/v1", "/");
+    /// ```
     pub fn path_behind_proxy(mut self, external: impl Into<Box<str>>, internal: impl Into<Box<str>>) -> Self {
         self.path_behind_proxy = Some((external.into(), internal.into()));
         self

@@ -337,10 +337,12 @@ impl ResourceServerBuilder {
     /// client credentials of every issuer.
     ///
     /// Afterwards, a background task keeps them available, as [`build_lazy`](Self::build_lazy) describes. With
-    /// [`Issuer::jwks_file`], it does not wait for the keys.
+    /// [`Issuer::jwks_file`], it does not wait for the keys. With `shared_state` (feature `redis`), it also waits for a connection
+    /// to Redis.
     ///
     /// # Errors
-    /// [`BuildError`] if the configuration cannot work, if an issuer cannot be reached, or if it rejects the client credentials.
+    /// [`BuildError`] if the configuration cannot work, if an issuer or Redis cannot be reached, or if one of them rejects the
+    /// credentials.
     pub async fn build(self) -> Result<ResourceServer, BuildError> {
         let server = self.into_server()?;
         server.warm_up_once().await?;

@@ -147,7 +147,7 @@ impl ResourceServer {
     }
 
     /// Waits until the keys and the introspection endpoint of every issuer are available. All issuers are asked at the same
-    /// time.
+    /// time. With `shared_state` (feature `redis`), it then waits for a connection to Redis.
     ///
     /// Where tokens are introspected, it also introspects one made-up token, to check the client credentials. A response that
     /// shows neither that they are accepted nor that they are rejected is not an error.

@@ -30,9 +30,11 @@ impl ResourceServer {
     /// [`streams_may_outlive_token`](crate::McpLayer::streams_may_outlive_token). Requests that a handler is processing are not
     /// interrupted.
     ///
-    /// The list is in memory: it is empty after a restart, and other servers do not see it, unless replicas share it with the
-    /// feature `redis`. It does not replace a revocation at the
-    /// authorization server, which can still issue new tokens.
+    /// Without `shared_state` (feature `redis`), the list is in memory only: it is empty after a restart, and other replicas do not
+    /// see it. With `shared_state`, the call also waits until Redis has stored the entry, and each replica that is connected
+    /// receives it at once. Another replica reads it when it connects again.
+    ///
+    /// A revocation here does not replace one at the authorization server, which can still issue new tokens.
     ///
     /// ```
     /// # #[cfg(all(feature = "testing", any(feature = "aws-lc-rs", feature = "rust-crypto")))] {

@@ -35,13 +35,13 @@ impl ResourceServerBuilder {
         self
     }
 
-    /// The settings of DPoP proofs. Needs [`sender_constraint`](Self::sender_constraint).
+    /// The settings of DPoP proofs (RFC 9449): see [`Dpop`]. Needs [`sender_constraint`](Self::sender_constraint).
     pub fn dpop(mut self, dpop: Dpop) -> Self {
         self.sender.dpop = Some(dpop);
         self
     }
 
-    /// Reads the client certificate of a request from its extension
+    /// Reads the client certificate of a request (RFC 8705, section 3) from its extension
     /// [`ClientCertificate`](crate::sender::ClientCertificate), which the TLS acceptor of the program inserts.
     /// Needs [`sender_constraint`](Self::sender_constraint).
     pub fn client_certificate_from_connection(mut self) -> Self {
@@ -49,8 +49,8 @@ impl ResourceServerBuilder {
         self
     }
 
-    /// Reads the client certificate of a request from a header of a trusted proxy, which has verified it.
-    /// Needs [`sender_constraint`](Self::sender_constraint).
+    /// Reads the client certificate of a request from a header of a trusted proxy (RFC 8705, section 6.5): see
+    /// [`ClientCertificateHeader`]. Needs [`sender_constraint`](Self::sender_constraint).
     ///
     /// A client that reaches this server without the proxy can name any certificate in the header. So the proxy must be the only
     /// way to this server, and must replace or remove the header of each request.
@@ -59,11 +59,12 @@ impl ResourceServerBuilder {
         self
     }
 
-    /// Says that several replicas of this server work side by side, so that each needs what the others know. A configuration
-    /// whose used proofs or nonces only one replica knows is an error.
+    /// Requires a configuration whose state several replicas of this server can share. Off by default, which is right for one
+    /// server.
     ///
-    /// With DPoP it needs `shared_state` (feature `redis`) or a [`replay_store`](Dpop::replay_store) that is shared, and a
-    /// [`nonce_key`](Dpop::nonce_key). Without `shared_state`, [`revoke`](ResourceServer::revoke) fails with
+    /// With DPoP, it needs a [`nonce_key`](Dpop::nonce_key), and `shared_state` (feature `redis`) or a
+    /// [`replay_store`](Dpop::replay_store) that [is shared](crate::sender::ReplayStore::is_shared). Otherwise the builder returns
+    /// an error. Without `shared_state`, [`revoke`](ResourceServer::revoke) fails with
     /// [`NotShared`](crate::revocation::RevokeErrorKind::NotShared) after it has revoked the token on this replica.
     pub const fn replicas_share_state(mut self) -> Self {
         self.sender.replicas_share_state = true;

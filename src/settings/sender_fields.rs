@@ -20,8 +20,8 @@ pub struct DpopSettings {
     pub max_age_seconds: Option<f64>,
     /// Requires a nonce of this server in each proof.
     pub require_nonces: bool,
-    /// The file with the key of nonces that replicas share: 32 random bytes in Base64url or hexadecimal on each line. The first key
-    /// makes nonces, and nonces of each key are accepted.
+    /// The file with the key of nonces that replicas share: 32 random bytes in Base64, base64url or hexadecimal on each line. The first
+    /// key makes nonces, and nonces of each key are accepted.
     pub nonce_key_file: Option<PathBuf>,
     /// How long a nonce is valid: 60 to 3,600 s, 300 s by default.
     #[cfg_attr(feature = "schema", schemars(range(min = 60, max = 3600)))]

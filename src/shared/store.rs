@@ -127,7 +127,7 @@ impl RedisStore {
     /// Makes a connection, and asks the server what it is.
     pub(super) async fn connect(&self, pushes: Option<PushSender>) -> Result<CheckedConnection, RedisError> {
         let connection = self.connector.connect(pushes).await?;
-        // Two commands, because Redis before 7.0 accepts one section only.
+        // One command for each section: Redis before 7.0 accepts only one, and its version must be read for the error.
         let sections: [&[u8]; 3] = [b"server", b"replication", b"memory"];
         let commands = sections.map(|section| vec![b"INFO".as_slice(), section]);
         let mut info = Vec::new();

@@ -12,7 +12,7 @@ use crate::introspection::{LookupFuture, StatusLookup, TokenStatus};
 ///
 /// | the verifier returns | the client gets |
 /// |---|---|
-/// | [`Verified::for_this_resource`] | access, unless the token is expired, is not valid yet, has `cnf`, or lacks a scope |
+/// | [`Verified::for_this_resource`] | access, unless the token is expired, is not valid yet, lacks a scope, or is bound to a key (`cnf`) that the server does not accept or the sender does not have |
 /// | [`Verified::from`] claims | the same as with a JWT that has these claims |
 /// | a [`CheckFailure`](super::CheckFailure), such as `CheckFailure::Inactive.into()` | 401 |
 /// | [`VerifyError::unavailable`]; it panics, or takes too long | 503 |

@@ -90,9 +90,10 @@ impl Verified {
 
     /// Sets a claim for the handlers, which read it by [`AuthInfo::claims`](crate::AuthInfo::claims).
     ///
-    /// A token with `cnf` is bound to its sender (RFC 7800), which this crate cannot check: it is rejected with 401. `nbf` and
-    /// `iat` must not be in the future. A registered claim with a value of a wrong type is a mistake, and so are `null` for `exp`,
-    /// `nbf`, `iat` or `sub` and an empty `sub`: the client gets 503, and the log has an `error` with the name of the claim.
+    /// A token with `cnf` is bound to a key of its sender (RFC 7800). It is rejected with 401, unless the server has a
+    /// [`sender_constraint`](crate::ResourceServerBuilder::sender_constraint) and the sender has the key. `nbf` and `iat` must not
+    /// be in the future. A registered claim with a value of a wrong type is a mistake, and so are `null` for `exp`, `nbf`, `iat` or
+    /// `sub` and an empty `sub`: the client gets 503, and the log has an `error` with the name of the claim.
     #[must_use]
     pub fn claim(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
         self.members.insert(name.into(), value.into());

@@ -49,7 +49,7 @@ async fn a_dpop_proof_is_not_accepted_as_an_access_token() {
     trial.accept_a_valid_token().await;
 }
 
-/// RFC 9449, section 7.1: `DPoP` is a separate authentication scheme, which this server does not support.
+/// RFC 9449, section 7.1: `DPoP` is a separate authentication scheme. A server without `sender_constraint` does not accept it.
 #[tokio::test]
 async fn a_request_with_the_dpop_scheme_has_no_bearer_token() {
     let Some(examples) = examples() else { return };

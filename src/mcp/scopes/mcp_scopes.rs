@@ -55,16 +55,16 @@ enum LastRule {
 /// The rules for methods, tools, prompts or resources.
 #[derive(Debug, Clone, Default)]
 pub(super) struct RuleSet {
-    /// Names with what they need.
+    /// Names with their requirements.
     pub(super) own: Vec<(String, RuleNeeds)>,
-    /// What all other names need.
+    /// The requirements of all other names.
     pub(super) any: Option<RuleNeeds>,
     pub(super) public: Vec<String>,
     /// All names that exist. `None` if the application has not given them.
     pub(super) known: Option<Vec<String>>,
 }
 
-/// What a caller needs by one rule.
+/// The requirements of one rule.
 #[derive(Debug, Clone, Default)]
 pub(super) struct RuleNeeds {
     pub(super) scopes: Vec<String>,

@@ -16,7 +16,7 @@ use crate::similar::closest;
 /// [`McpScopes`], checked and indexed.
 #[derive(Debug)]
 pub(crate) struct Rules {
-    /// What each rule needs, by its id.
+    /// The requirements of each rule, by its id.
     needs: Vec<CheckedNeeds>,
     methods: NamedRules,
     tools: NamedRules,
@@ -29,7 +29,7 @@ pub(crate) struct Rules {
     observed_lists: AtomicUsize,
 }
 
-/// What a caller needs by one rule.
+/// The checked requirements of one rule.
 #[derive(Debug)]
 struct CheckedNeeds {
     scopes: Scopes,

@@ -10,10 +10,10 @@ use crate::sender::dpop::Proof;
 
 /// The used proofs, in the memory of this process.
 ///
-/// An entry is removed only after it has expired. If there is no room, the new proof is rejected. So a proof is accepted at most
+/// An entry is removed only after it has expired. If the memory is full, the new proof is rejected. So a proof is accepted at most
 /// once, whatever happens to the clock.
 ///
-/// Each key has a limit, so one key cannot use up the room of all others. A client can have several keys, but it needs a token
+/// Each key has a limit, so one key cannot use up the places of all others. A client can have several keys, but it needs a token
 /// for each, so the authorization server knows the client and decides how many it gets. To slow such a client down, a key must
 /// not have more proofs than there are free places, except [`ALWAYS_PER_KEY`]. So busy keys leave places for the others.
 pub(crate) struct MemoryReplays {
@@ -77,7 +77,7 @@ impl MemoryReplays {
         ReplayOutcome::New
     }
 
-    /// The second after which there may be room for another proof of this key. `None` if there is room now.
+    /// The second after which there may be a place for another proof of this key. `None` if there is a place now.
     fn no_room_until(&self, used: &UsedProofs, key: &Thumbprint) -> Option<u64> {
         let key = used.keys.get(key);
         let of_key = key.map_or(0, |key| key.proofs);
@@ -155,7 +155,7 @@ const fn last_second(expires_at: Duration) -> u64 {
 pub(crate) const DEFAULT_MAX_PROOFS_PER_KEY: usize = 10_000;
 /// The default limit for all keys: ten busy ones. It takes less than 32 MiB with 10,000 keys.
 pub(crate) const DEFAULT_MAX_PROOFS: usize = 100_000;
-/// A key may have this many proofs while there is any room. A person who works with one client stays below.
+/// A key may have this many proofs while there is any free place. A person who works with one client stays below.
 const ALWAYS_PER_KEY: usize = 16;
 /// One request removes about this many expired entries. It is much more than the one that it adds, and takes less than a
 /// millisecond.

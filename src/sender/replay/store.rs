@@ -74,7 +74,7 @@ pub type ReplayStoreError = Box<dyn StdError + Send + Sync>;
 
 /// A DPoP proof that has passed all other checks.
 ///
-/// It has digests only, so an entry of the store is of no use for whoever reads it.
+/// It has digests only. An entry of the store is useless to anybody who reads it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UsedProof {
     key: Thumbprint,
@@ -96,9 +96,9 @@ pub enum ReplayOutcome {
     /// The store has lost entries, perhaps that of this proof: 401 with `use_dpop_nonce` and a fresh nonce (RFC 9449, section 9).
     /// The client then sends another proof, whose [`UsedProof::nonce_made_at`] is later than the loss.
     NonceNeeded,
-    /// The proof is not recorded, because there is no room for it: 503.
+    /// The proof is not recorded, because the store is full: 503.
     Full {
-        /// The time until there is room again, for the header `Retry-After`.
+        /// The time until the store can record a proof again, for the header `Retry-After`.
         retry_after: Duration,
     },
 }
