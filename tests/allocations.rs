@@ -5,6 +5,7 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::print_stderr,
+    clippy::arithmetic_side_effects,
     reason = "a test panics when it cannot continue"
 )]
 

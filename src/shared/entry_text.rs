@@ -118,7 +118,7 @@ mod tests {
             (&format!("subject:{digest}"), "1"),
             (&format!("subject:{digest}=:"), "1"),
             (&format!("subject:{digest}: 1"), "1"),
-            (&format!("subject:{}:", &digest[1..]), "1"),
+            (&format!("subject:{}:", digest.trim_start_matches("AQ")), "1"),
             (&format!("subject:{digest}:{}", "1".repeat(1000)), "1"),
         ] {
             assert_eq!(from_member(member.as_bytes(), score.as_bytes()), None, "{member} {score}");

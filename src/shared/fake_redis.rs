@@ -1,4 +1,5 @@
 //! A server that answers as a test wants it to.
+#![allow(clippy::arithmetic_side_effects, reason = "tests know their data")]
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};

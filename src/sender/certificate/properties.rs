@@ -104,7 +104,7 @@ fn value(header: ClientCertificateHeader, certificate: &[u8]) -> String {
         ClientCertificateHeader::Nginx => pem,
         _ => {
             let hash: String = sha256(certificate).unwrap().iter().map(|byte| format!("{byte:02x}")).collect();
-            let cert = if certificate.len() % 2 == 0 { format!("Cert=\"{pem}\";") } else { String::new() };
+            let cert = if certificate.len().is_multiple_of(2) { format!("Cert=\"{pem}\";") } else { String::new() };
             format!("By=spiffe://a/b;Hash={hash};{cert}Subject=\"CN=\\\"a\\\"\";URI=spiffe://a/c")
         }
     }

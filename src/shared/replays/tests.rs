@@ -1,3 +1,5 @@
+#![allow(clippy::arithmetic_side_effects, clippy::as_conversions, reason = "tests know their data")]
+
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::UNIX_EPOCH;

@@ -158,7 +158,7 @@ async fn a_bound_token_needs_exactly_one_valid_proof() {
     trial.request("M01", "as Bearer, with a proof", request("Bearer", &bound.token, &[bound.valid()]), "P401").await;
     // A client that makes proofs expects a protection that this token does not have.
     let proof = bound.claims(json!({"ath": base64url(sha256(&unbound))}));
-    trial.request("M04", "not bound, as DPoP", request("DPoP", &unbound, &[proof.clone()]), "R401").await;
+    trial.request("M04", "not bound, as DPoP", request("DPoP", &unbound, std::slice::from_ref(&proof)), "R401").await;
     trial.request("M04", "not bound, as Bearer", request("Bearer", &unbound, &[proof]), "P401").await;
     trial.request("control", "not bound", request("Bearer", &unbound, &[]), "OK").await;
     assert_eq!(trial.requests(), before);
@@ -328,8 +328,8 @@ async fn a_proof_is_accepted_once() {
     let trial = accepting(|server| server).await;
     let bound = Bound::new(&trial);
     let proof = bound.valid();
-    trial.request("M16", "the first time", request("DPoP", &bound.token, &[proof.clone()]), "OK").await;
-    trial.request("M16", "again", request("DPoP", &bound.token, &[proof.clone()]), "P401").await;
+    trial.request("M16", "the first time", request("DPoP", &bound.token, std::slice::from_ref(&proof)), "OK").await;
+    trial.request("M16", "again", request("DPoP", &bound.token, std::slice::from_ref(&proof)), "P401").await;
     // The same `jti` at another URL, or with another method, is a replay too.
     let post = bound.claims(json!({"jti": "used", "htm": "POST"}));
     let mut request_with_post = request("DPoP", &bound.token, &[post]);
@@ -352,7 +352,7 @@ async fn a_flood_of_proofs_evicts_no_proof_and_does_not_affect_other_keys() {
     let trial = accepting(|server| server.dpop(Dpop::new().max_proofs_per_key(20))).await;
     let bound = Bound::new(&trial);
     let first = bound.valid();
-    trial.request("M17", "the first", request("DPoP", &bound.token, &[first.clone()]), "OK").await;
+    trial.request("M17", "the first", request("DPoP", &bound.token, std::slice::from_ref(&first)), "OK").await;
     // A stranger's proofs use no place, because the token is verified first.
     for _ in 0..50 {
         let forged = format!("{}x", bound.token);

@@ -1,3 +1,5 @@
+#![allow(clippy::string_slice, reason = "tests know their data")]
+
 use http::{Extensions, HeaderName};
 
 use super::*;
