@@ -31,11 +31,13 @@ pub enum ProofFailure {
     Method,
     /// `htu` is not the URL of the request, without query and fragment.
     Target,
-    /// `iat` is too far in the past or in the future, `exp` is in the past, or `nbf` is in the future.
+    /// `iat` is too far in the past or in the future, `exp` is in the past, or `nbf` is in the future. Or the proof has expired
+    /// while the access token was verified.
     Time,
     /// `ath` is not the SHA-256 digest of the access token.
     TokenHash,
-    /// The proof has no nonce, and the server requires one.
+    /// The proof does not have a nonce, and the server requires one. Or the replay store
+    /// [has lost entries](super::ReplayOutcome::NonceNeeded), and the proof needs a newer nonce.
     NoNonce,
     /// The nonce is not one of this server, or it has expired.
     Nonce,

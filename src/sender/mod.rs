@@ -7,8 +7,8 @@
 //!
 //! | | check | failure | specification |
 //! |---|---|---|---|
-//! | 1 | a request with a proof has the scheme `DPoP`, and a request with this scheme has a proof | [`WithBearer`], [`Missing`] | RFC 9449, section 7 |
-//! | 2 | there is one header `DPoP` with one value | [`Several`] | RFC 9449, section 4.3, check 1 |
+//! | 1 | there is at most one header `DPoP`, with one value | [`Several`] | RFC 9449, section 4.3, check 1 |
+//! | 2 | a request with a proof has the scheme `DPoP`, and a request with this scheme has a proof | [`WithBearer`], [`Missing`] | RFC 9449, section 7 |
 //! | 3 | it has at most 8 KiB, and its encoded header at most 4 KiB | [`TooLong`] | |
 //! | 4 | it is a signed JWT in compact form; header and claims are JSON objects that repeat no name, and their members have the right types | [`Malformed`] | RFC 9449, section 4.3, checks 2 and 3; RFC 7515, section 7.1 |
 //! | 5 | `typ` is `dpop+jwt`, in any case | [`Type`] | RFC 9449, section 4.3, check 4; RFC 7515, section 4.1.9 |
@@ -22,8 +22,8 @@
 //! | 13 | if the server requires nonces, `nonce` is one of its nonces, and has not expired | [`NoNonce`], [`Nonce`] | RFC 9449, section 4.3, check 10, and section 9 |
 //! | 14 | the signature is valid for `jwk` | [`Signature`] | RFC 9449, section 4.3, check 6 |
 //! | 15 | the access token is valid: see [`verify`](crate::verify) | | RFC 9449, section 7 |
-//! | 16 | the token is bound to the key of the proof | | RFC 9449, section 4.3, check 12, and section 6.1 |
-//! | 17 | no proof with this key and this `jti` was used before | [`Replayed`] | RFC 9449, section 11.1 |
+//! | 16 | the token is bound to the key of the proof | [`CheckFailure::ProofKey`](crate::verify::CheckFailure::ProofKey), [`CheckFailure::NotSenderConstrained`](crate::verify::CheckFailure::NotSenderConstrained) | RFC 9449, section 4.3, check 12, and section 6.1 |
+//! | 17 | no proof with this key and this `jti` was used before | [`Replayed`]; [`Time`] if the proof has expired in the meantime; [`NoNonce`] if the store has lost entries; 503 if it is full or fails | RFC 9449, section 11.1 |
 //!
 //! Checks 1 to 14 need neither a request to another server nor the store of used proofs, so a stranger can cause neither.
 //!
