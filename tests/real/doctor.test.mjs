@@ -4,6 +4,7 @@ import { strict as assert } from 'node:assert';
 import { after, test } from 'node:test';
 
 import { AuthorizationServer } from './authorization_server.mjs';
+import { REQUIRED } from './bound.mjs';
 import { DJANGO_INTROSPECTOR, DjangoToolkit } from './django_toolkit.mjs';
 import { examine } from './doctor.mjs';
 import { developmentFixture, fixture, introspectingServer, proxiedProvider } from './fixture.mjs';
@@ -49,6 +50,10 @@ const working = {
   'oidc-provider with opaque tokens behind a proxy': async (t) => {
     const { proxy } = await proxiedProvider(t);
     return [proxy.origin, (await introspectingServer(t, { issuer: proxy.origin })).resource];
+  },
+  'a server that requires DPoP': async (t) => {
+    const { provider, server } = await fixture(t, { algorithm: 'ES256', environment: REQUIRED });
+    return [provider.issuer, server.resource];
   },
   'the development server': async (t) => {
     const { issuer, server: development } = await developmentFixture(t);

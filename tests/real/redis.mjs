@@ -9,16 +9,17 @@ import { startInstalled } from './installed.mjs';
 
 export class Redis {
   #directory = mkdtempSync(path.join(tmpdir(), 'redis-'));
-  #t;
   #port;
   #program;
 
   /** Starts the server. It stops when `t` ends. */
   static async start(t) {
     const redis = new Redis();
-    redis.#t = t;
     redis.#port = await freePort();
-    t.after(() => rmSync(redis.#directory, { recursive: true, force: true }));
+    t.after(async () => {
+      await redis.kill();
+      rmSync(redis.#directory, { recursive: true, force: true });
+    });
     await redis.restart();
     return redis;
   }
@@ -30,7 +31,9 @@ export class Redis {
   /** Starts the server again on the same port, and waits until it accepts connections. */
   async restart() {
     const args = ['--port', this.#port, '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'];
-    this.#program = await startInstalled(this.#t, 'REDIS_SERVER', {
+    // It stops at the end of all tests, and not at the end of the test that restarts it.
+    const t = { after: () => {} };
+    this.#program = await startInstalled(t, 'REDIS_SERVER', {
       args: [...args, '--dir', this.#directory],
       port: this.#port,
     });

@@ -1,4 +1,4 @@
-// Two replicas of `examples/replicas` behind HAProxy, with Redis for their shared state.
+// Replicas behind HAProxy, with Redis for their shared state: `examples/replicas`, and the MCP server.
 
 import { strict as assert } from 'node:assert';
 import path from 'node:path';
@@ -6,11 +6,14 @@ import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { AuthorizationServer } from './authorization_server.mjs';
+import { Browser } from './browser.mjs';
+import { v2, v2Probing } from './client_v2.mjs';
 import { DpopKey } from './dpop_key.mjs';
+import { assertBound, assertProofs, dpopSession, statuses } from './dpop_session.mjs';
 import { eventually } from './eventually.mjs';
 import { Program } from './program.mjs';
 import { Redis } from './redis.mjs';
-import { startReplicas } from './replicas.mjs';
+import { startMcpReplicas, startReplicas } from './replicas.mjs';
 import { send } from './wire.mjs';
 
 /** The duration of the load, in milliseconds. Redis restarts after a quarter. */
@@ -159,6 +162,22 @@ test('the restart has not lost a revocation, and the one that failed has reached
     }
   }
 });
+
+for (const sdk of [v2, v2Probing]) {
+  test(`${sdk.name} logs in with DPoP at two MCP servers behind the balancer, which both handle its calls`, async (t) => {
+    const { url, replicas } = await startMcpReplicas(t, { issuer: provider.issuer, redis });
+    const session = await dpopSession();
+    const connection = await sdk.connect(url, session, new Browser());
+    for (let call = 0; call < 10; call += 1) assert.equal((await connection.whoami()).subject, 'alice');
+
+    assertBound(session);
+    assertProofs(session, { url });
+    // The first request has no token, and the second has no nonce. The nonces of one server are accepted by the other.
+    assert.equal(statuses(session, url).filter((status) => status === 401).length, 2);
+    for (const replica of replicas) assert.match(replica.log, /access token accepted/);
+    await connection.close();
+  });
+}
 
 test('the script of the example shows a replay and a revocation', async () => {
   await eventually('the script ends', () => script.exitCode !== null, { within: 60_000 });
