@@ -187,9 +187,9 @@ impl McpLayer {
         Ok(self.with(|state| state.revalidation_interval = Some(interval)))
     }
 
-    /// Binds each `Mcp-Session-Id` (MCP up to 2025-11-25) to the issuer, subject and client that opened the session. Another
-    /// caller gets 404, as for a session that does not exist. The [guide](crate::guide::mcp_scopes) describes restarts and
-    /// replicas.
+    /// Binds each `Mcp-Session-Id` (MCP up to 2025-11-25) to the issuer, subject and client that opened the session, and to the key
+    /// or the client certificate that their token is bound to. Another caller gets 404, as for a session that does not exist. The
+    /// [guide](crate::guide::mcp_scopes) describes restarts and replicas.
     ///
     /// If a token has no `sub`, its `username` is used. If it has neither, the session belongs to this token alone. A session
     /// that was opened without a token ends when its user logs in. A request with `Last-Event-ID` and without
