@@ -220,7 +220,7 @@ fn check_lifetime(claims: &Claims, policy: &Policy, now: Duration) -> Result<(),
 
 fn check_kind(claims: &Claims, policy: &Policy, explicitly_typed: bool) -> Result<(), CheckError> {
     let registered = claims.registered();
-    if !policy.confirmations.cover(registered.confirmation) {
+    if !policy.confirmations.cover(claims.confirmation()) {
         return Err(CheckFailure::SenderConstrained.into());
     }
     let note = match registered.kind {

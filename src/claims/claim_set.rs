@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde_json::{Map, Value, json};
 
 use super::registered::{ClaimText, Registered, first_invalid_claim};
-use super::{Confirmation, CredentialKind};
+use super::{Binding, Confirmation, CredentialKind};
 use crate::failure::{CheckFailure, Detail};
 use crate::json;
 use crate::scope::Scopes;
@@ -30,6 +30,8 @@ pub struct Claims {
     document: Arc<ClaimsDocument>,
     /// All scopes, if the issuer is configured to read some from other claims.
     all_scopes: Option<Arc<Scopes>>,
+    /// The keys that the token is bound to, if it says so itself, and these claims do not.
+    binding: Option<Arc<Binding>>,
 }
 
 /// The text of the claims, the registered ones, and all of them once [`Claims::members`] is called.
@@ -82,7 +84,7 @@ impl Claims {
     ) -> Result<Self, CheckFailure> {
         let json = String::from_utf8(json).map_err(|_| CheckFailure::Claims)?;
         let document = ClaimsDocument { registered: read(&json)?, json, members: OnceLock::new() };
-        Ok(Self { document: Arc::new(document), all_scopes: None })
+        Ok(Self { document: Arc::new(document), all_scopes: None, binding: None })
     }
 
     /// The kind of the credential.
@@ -139,7 +141,22 @@ impl Claims {
 
     /// `cnf`: the keys that the sender must have.
     pub(crate) fn confirmation(&self) -> Confirmation {
-        self.registered().confirmation
+        self.binding.as_ref().map_or(self.registered().confirmation, |binding| Confirmation::Bound(**binding))
+    }
+
+    /// Adds the `cnf` of the JWT that these claims are the verified result for. An introspection response may omit it, and the token
+    /// is bound to its key all the same.
+    ///
+    /// # Errors
+    /// [`CheckFailure::SenderConstrained`] if the two name different keys.
+    pub(crate) fn confirmed_by(mut self, jwt: Confirmation) -> Result<Self, CheckFailure> {
+        match (jwt, self.confirmation()) {
+            (Confirmation::Absent, _) => {}
+            (Confirmation::Bound(binding), Confirmation::Absent) => self.binding = Some(Arc::new(binding)),
+            (stated, verified) if stated == verified && stated != Confirmation::Unsupported => {}
+            _ => return Err(CheckFailure::SenderConstrained),
+        }
+        Ok(self)
     }
 
     /// All claims. They are parsed with the first call.

@@ -43,6 +43,13 @@ impl<'t> Compact<'t> {
         Ok(Self { signing_input, header, payload, signature })
     }
 
+    /// Splits a token, if it is a JWT. An opaque token may have two dots as well, but its first part is not a JSON object.
+    pub(crate) fn of_jwt(token: &'t [u8]) -> Option<Self> {
+        let compact = Self::parse(token).ok()?;
+        let header = compact.header().ok()?;
+        json::parse::<IgnoredAny>(&header).is_ok().then_some(compact)
+    }
+
     pub(crate) fn header(&self) -> Result<Vec<u8>, CheckFailure> {
         decode(self.header)
     }

@@ -1,5 +1,6 @@
 use crate::claims::Claims;
 use crate::crypto::sha256;
+use crate::jose::Compact;
 
 /// The SHA-256 digest under which a revocation is stored.
 pub(crate) type RevocationDigest = [u8; 32];
@@ -61,11 +62,18 @@ impl RevocationKind {
         sha256(&message)
     }
 
+    /// The digest of a token. The signature of a JWT is not part of it: an ECDSA signature can be changed into another valid one
+    /// without the key, and the revoked token would have another text.
+    pub(super) fn digest_of_token(self, token: &[u8]) -> Option<RevocationDigest> {
+        let signed = Compact::of_jwt(token).map_or(token, |compact| compact.signing_input);
+        self.digest(&[signed])
+    }
+
     /// The digest that a revocation of this credential has. `None` if the credential does not have the claim or the issuer.
     pub(super) fn digest_of(self, credential: &[u8], claims: &Claims) -> Option<RevocationDigest> {
         let claim = |name| claims.members().get(name)?.as_str().filter(|value| !value.is_empty());
         let value = match self {
-            Self::Token => return self.digest(&[credential]),
+            Self::Token => return self.digest_of_token(credential),
             Self::TokenId => claim("jti"),
             Self::Subject => claims.subject(),
             Self::Session => claim("sid"),

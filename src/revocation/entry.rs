@@ -141,7 +141,7 @@ impl Revocation {
             ));
         }
         let digest = match &self.target {
-            RevokedTarget::Token(token) => RevocationKind::Token.digest(&[token.as_bytes()]),
+            RevokedTarget::Token(token) => RevocationKind::Token.digest_of_token(token.as_bytes()),
             RevokedTarget::Claim { kind, issuer, value } => kind.digest(&[issuer.as_bytes(), value.as_bytes()]),
         };
         let digest = digest.ok_or_else(|| {

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use super::issuer_verifier::{Accepted, Step};
 use super::{CheckRecorder, IssuerVerifier, Method, TokenCheck, Verification, Verifier, VerifyError, VerifyErrorKind};
-use crate::claims::Claims;
+use crate::claims::{Claims, Confirmation};
 use crate::clock::Clock;
 use crate::failure::CheckFailure;
 use crate::introspection::{Introspector, TokenStatus};
@@ -19,6 +19,7 @@ impl IssuerVerifier {
         progress: &CheckRecorder,
     ) -> Step {
         let (is_jwt, verifier) = (jwt.is_some(), Arc::clone(verifier));
+        let stated = jwt.map_or(Confirmation::Absent, Claims::confirmation);
         progress.begin(TokenCheck::Delegated);
         match &self.method {
             Method::Jwt(_) => Err(self.error(CheckFailure::Issuer)),
@@ -26,7 +27,9 @@ impl IssuerVerifier {
                 let (expires_at, clock) = (jwt.and_then(Claims::exp), Arc::clone(&verifier.clock));
                 let later = progress.clone();
                 let conclude = move |this: &Arc<Self>, token: &[u8], status| match status {
-                    TokenStatus::Active(claims) => Verification::Done(this.check_result(claims, &verifier, &later)),
+                    TokenStatus::Active(claims) => {
+                        Verification::Done(this.check_result(claims, stated, &verifier, &later))
+                    }
                     TokenStatus::Unsupported if is_jwt => this.explain_unsupported(&verifier, token, &later),
                     TokenStatus::Rejected(failure) => Verification::Done(Err(this.error(failure))),
                     TokenStatus::Inactive | TokenStatus::Unsupported => {
@@ -42,7 +45,7 @@ impl IssuerVerifier {
                     let verified = this.within_limit("the token verifier", custom.verify_boxed(&token)).await;
                     let claims = verified.and_then(|verified| verified?.into_claims(&this.issuer));
                     let claims = claims.map_err(|error| this.error(error))?;
-                    this.check_result(claims, &verifier, &progress)
+                    this.check_result(claims, stated, &verifier, &progress)
                 })))
             }
         }
@@ -121,14 +124,16 @@ impl IssuerVerifier {
         }
     }
 
-    /// Rows 5 to 8 of the table. A cached result passes them with every request.
+    /// Rows 5 to 8 of the table. A cached result passes them with every request. `stated` is the `cnf` of a JWT.
     fn check_result(
         &self,
         claims: Claims,
+        stated: Confirmation,
         verifier: &Verifier,
         progress: &CheckRecorder,
     ) -> Result<Accepted, VerifyError> {
         let now = verifier.clock.since_epoch();
+        let claims = claims.confirmed_by(stated).map_err(|failure| self.error(failure))?;
         let claims = self.check_claims(claims, false, now, progress).map_err(|error| self.error(error))?;
         Ok(Accepted { claims, signature: None })
     }

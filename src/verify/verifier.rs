@@ -1,7 +1,6 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use serde::de::IgnoredAny;
 use tracing::Instrument as _;
 
 use super::api_key::verify_api_key;
@@ -15,7 +14,6 @@ use crate::clock::Clock;
 use crate::failure::{CheckFailure, Detail};
 use crate::http_client::{Panicked, catch_panic};
 use crate::jose::{AllowedAlgorithms, Compact};
-use crate::json;
 use crate::revocation::{RevocationList, SharedListState};
 
 /// Verifies the access tokens of all issuers of a resource server.
@@ -210,7 +208,7 @@ impl Verifier {
     }
 
     fn verify_uncached(self: &Arc<Self>, token: &[u8], progress: &CheckRecorder) -> Step {
-        if self.accepts_opaque() && !is_jwt(token) {
+        if self.accepts_opaque() && Compact::of_jwt(token).is_none() {
             progress.begin(TokenCheck::Issuer);
             return self.opaque_issuer(token)?.delegate(self, token, None, progress);
         }
@@ -236,12 +234,6 @@ impl Verifier {
         let iss = claims.issuer()?;
         self.issuers.iter().find(|issuer| issuer.policy.issuers.iter().any(|accepted| **accepted == *iss))
     }
-}
-
-/// Whether a token is a JWT: an opaque token may have two dots as well, but its first part is not a JSON object.
-fn is_jwt(token: &[u8]) -> bool {
-    let header = Compact::parse(token).and_then(|compact| compact.header());
-    header.is_ok_and(|header| json::parse::<IgnoredAny>(&header).is_ok())
 }
 
 const UNKNOWN_ROUTE: &str =

@@ -11,7 +11,8 @@ use http::{HeaderMap, Request, StatusCode, request};
 use mcp_bearer::bearer::BearerAuthLayer;
 use mcp_bearer::sender::{Dpop, NonceKey, ReplayOutcome, ReplayStore, ReplayStoreError, SenderConstraint, UsedProof};
 use mcp_bearer::testing::{TestClient, TestClock, TestDpopKey, TestIssuer};
-use mcp_bearer::{AuthInfo, ResourceServer, ResourceServerBuilder};
+use mcp_bearer::verify::{TokenVerifier, Verified, VerifyError};
+use mcp_bearer::{AuthInfo, Issuer, ResourceServer, ResourceServerBuilder};
 use serde_json::json;
 use tower::ServiceExt as _;
 
@@ -515,4 +516,51 @@ async fn the_log_says_why_a_proof_is_rejected() {
         assert!(lines.contains(part), "{part} is not in {lines}");
     }
     assert!(!lines.contains(&token) && !lines.contains(&proof));
+}
+
+/// An introspection response and the result of a verifier may omit `cnf`.
+#[tokio::test(start_paused = true)]
+async fn a_bound_jwt_stays_bound_whatever_its_verified_claims_say() {
+    let clock = TestClock::new();
+    let issuer = TestIssuer::builder(ISSUER).clock(clock.clone()).build();
+    let client = TestClient::with_key(issuer.dpop_key());
+    let other = issuer.dpop_key().thumbprint().to_string();
+    let token = || issuer.token().audience(RESOURCE);
+    let (bound, twice) = (token().bound_to(client.key()).sign(), token().bound_to(client.key()).sign());
+    for (jwt, cnf) in [(&bound, json!(null)), (&twice, json!({ "jkt": other }))] {
+        let mut response =
+            json!({ "active": true, "iss": ISSUER, "aud": RESOURCE, "sub": "alice", "exp": 4_000_000_000_u64 });
+        if !cnf.is_null() {
+            response["cnf"] = cnf;
+        }
+        issuer.introspection_answer(jwt, response);
+    }
+    let credentials = mcp_bearer::introspection::ClientCredentials::basic("server", "a secret of the server");
+    let introspecting = issuer.issuer().introspect_all(credentials);
+    let verifying = Issuer::with_verifier(ISSUER, Vouching);
+    for issuer in [introspecting, verifying] {
+        let builder = ResourceServer::builder(RESOURCE).issuer(issuer).clock(clock.clone());
+        let server = quiet(builder.sender_constraint(SenderConstraint::Optional));
+        let app = app(server.bearer_layer());
+        // The second result comes from the cache.
+        for _ in 0..2 {
+            assert_rejected(&send(&app, presenting("Bearer", &bound, &[])).await, "invalid_token", "as bearer");
+            let answer = with_headers(&app, client.headers("GET", RESOURCE, &bound)).await;
+            assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+        }
+    }
+    let credentials = mcp_bearer::introspection::ClientCredentials::basic("server", "a secret of the server");
+    let builder = ResourceServer::builder(RESOURCE).issuer(issuer.issuer().introspect_all(credentials)).clock(clock);
+    let app = app(quiet(builder.sender_constraint(SenderConstraint::Optional)).bearer_layer());
+    let answer = with_headers(&app, client.headers("GET", RESOURCE, &twice)).await;
+    assert_rejected(&answer, "invalid_token", "two different keys");
+}
+
+/// Accepts every token, and says nothing about its key.
+struct Vouching;
+
+impl TokenVerifier for Vouching {
+    async fn verify(&self, _: &str) -> Result<Verified, VerifyError> {
+        Ok(Verified::for_this_resource("alice"))
+    }
 }

@@ -6,10 +6,13 @@ use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
 use axum::body::Body;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::future::{join_all, poll_fn};
 use http::{Request, StatusCode};
 use mcp_bearer::api_key::{ApiKey, ApiKeys};
 use mcp_bearer::introspection::ClientCredentials;
+use mcp_bearer::jose::Algorithm;
 use mcp_bearer::revocation::RevokeErrorKind;
 use mcp_bearer::sender::{Dpop, ReplayOutcome, ReplayStore, ReplayStoreError, SenderConstraint, UsedProof};
 use mcp_bearer::testing::{Endpoint, Fault, TestClient, TestClock, TestIssuer, TestToken};
@@ -457,4 +460,34 @@ async fn no_request_that_begins_after_a_revocation_is_accepted() {
     for caller in callers.collect::<Vec<_>>() {
         caller.await.unwrap();
     }
+}
+
+/// The other signature that is valid for the same message and key: s is replaced by n - s.
+fn with_the_other_signature(token: &str) -> String {
+    const N: [u8; 32] = [
+        0xff, 0xff, 0xff, 0xff, 0x00, 0x00, 0x00, 0x00, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xbc, 0xe6,
+        0xfa, 0xad, 0xa7, 0x17, 0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51,
+    ];
+    let (signed, signature) = token.rsplit_once('.').unwrap();
+    let mut signature = URL_SAFE_NO_PAD.decode(signature).unwrap();
+    let mut borrow = 0;
+    for (digit, n) in signature[32..].iter_mut().zip(N).rev() {
+        let difference = i16::from(n) - i16::from(*digit) - borrow;
+        borrow = i16::from(difference < 0);
+        *digit = u8::try_from(difference.rem_euclid(256)).unwrap();
+    }
+    format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_revoked_token_is_rejected_with_another_valid_signature_too() {
+    let (issuer, clock) = issuer();
+    let server = builder(issuer.issuer().algorithms([Algorithm::ES256]), &clock).build().await.unwrap();
+    let app = App::new(server.bearer_layer());
+    let token = token(&issuer, "jti-1", "alice", "s-1").algorithm(Algorithm::ES256).sign();
+    let other = with_the_other_signature(&token);
+    assert_ne!(token, other);
+    assert!(is_accepted(&app, &token).await && is_accepted(&app, &other).await);
+    server.revoke(Revocation::token(&*token), clock.now() + HOUR).await.unwrap();
+    assert!(!is_accepted(&app, &token).await && !is_accepted(&app, &other).await);
 }
