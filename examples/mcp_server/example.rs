@@ -30,6 +30,8 @@ use mcp_bearer::settings::{
 /// | `MCP_DEV_AS_BIND` | `127.0.0.1:9001` | the address of the development server: loopback only |
 /// | `MCP_DEV_AS_OPAQUE` | `0` | `1` makes it issue opaque tokens |
 ///
+/// `MCP_DPOP` is a short form of `MCP_SENDER_CONSTRAINT`, so at most one of them can be set.
+///
 /// With several issuers, only the first one introspects, because an opaque token does not name its issuer. With the
 /// development server, the example creates the client for introspection itself.
 ///
@@ -72,6 +74,12 @@ impl Example {
                 ));
             }
         };
+        if let (Some(dpop), Some(constraint)) = (filled(DPOP), filled(SENDER_CONSTRAINT)) {
+            return Err(format!(
+                "{DPOP}={dpop} and {SENDER_CONSTRAINT}={constraint} are both set: unset one of them, because {DPOP} is a \
+                 short form of {SENDER_CONSTRAINT}"
+            ));
+        }
 
         let own = [BIND, DPOP, DEV_AS_BIND, DEV_AS_OPAQUE];
         let mut server = Settings::from_vars("MCP_", variables.iter().cloned(), own);
@@ -157,6 +165,7 @@ fn union(first: &[String], second: &[String]) -> Vec<String> {
 
 const BIND: &str = "MCP_BIND";
 const DPOP: &str = "MCP_DPOP";
+const SENDER_CONSTRAINT: &str = "MCP_SENDER_CONSTRAINT";
 const DEV_AS_BIND: &str = "MCP_DEV_AS_BIND";
 const DEV_AS_OPAQUE: &str = "MCP_DEV_AS_OPAQUE";
 const CLIENT_ID: &str = "MCP_INTROSPECTION_CLIENT_ID";
@@ -234,6 +243,9 @@ mod tests {
             error,
             "MCP_DPOP=Required is neither optional nor required: write one of them, or unset the variable"
         );
+        for constraint in ["", " "] {
+            assert!(read(&[(DPOP, "required"), (SENDER_CONSTRAINT, constraint)]).unwrap().accepts_dpop());
+        }
     }
 
     #[test]

@@ -102,29 +102,31 @@ async fn a_configured_issuer_and_audience_are_accepted() {
 
 #[tokio::test]
 async fn an_invalid_setting_gives_a_short_error() {
-    for (variable, value, expected) in [
-        ("MCP_BIND", "nowhere", "MCP_BIND=nowhere is not an address"),
-        ("MCP_BIND", "0.0.0.0:0", "set MCP_RESOURCE"),
+    for (set, expected) in [
+        (&[("MCP_BIND", "nowhere")][..], "MCP_BIND=nowhere is not an address"),
+        (&[("MCP_BIND", "0.0.0.0:0")], "set MCP_RESOURCE"),
         (
-            "MCP_DPOP",
-            "always",
+            &[("MCP_DPOP", "always")],
             "MCP_DPOP=always is neither optional nor required: write one of them, or unset the variable",
         ),
-        ("MCP_LAZY", "perhaps", "MCP_LAZY: \"perhaps\" is neither 1 nor 0"),
-        ("MCP_INTROSPECTION_CLIENT_ID", "notes", "is set without MCP_ISSUER"),
-        ("MCP_RESOURCE", "https://h/mcp#f", "has a fragment"),
-        ("MCP_ISSUER", "auth.example.com", "is not an absolute URL"),
-        ("MCP_REQUIRED_SCOPES", "caf\u{e9}", "is not a scope"),
-        ("MCP_DEV_AS_BIND", "0.0.0.0:0", "listens on loopback only"),
-        ("MCP_ALLOWED_ORIGINS", "https://app.example.com/", "an origin does not have a path"),
+        (
+            &[("MCP_DPOP", "required"), ("MCP_SENDER_CONSTRAINT", "mtls")],
+            "MCP_DPOP=required and MCP_SENDER_CONSTRAINT=mtls are both set: unset one of them",
+        ),
+        (&[("MCP_LAZY", "perhaps")], "MCP_LAZY: \"perhaps\" is neither 1 nor 0"),
+        (&[("MCP_INTROSPECTION_CLIENT_ID", "notes")], "is set without MCP_ISSUER"),
+        (&[("MCP_RESOURCE", "https://h/mcp#f")], "has a fragment"),
+        (&[("MCP_ISSUER", "auth.example.com")], "is not an absolute URL"),
+        (&[("MCP_REQUIRED_SCOPES", "caf\u{e9}")], "is not a scope"),
+        (&[("MCP_DEV_AS_BIND", "0.0.0.0:0")], "listens on loopback only"),
+        (&[("MCP_ALLOWED_ORIGINS", "https://app.example.com/")], "an origin does not have a path"),
     ] {
-        let mut variables = vec![("MCP_BIND", "127.0.0.1:0"), ("MCP_DEV_AS_BIND", "127.0.0.1:0")];
-        variables.push((variable, value));
+        let variables = [&[("MCP_BIND", "127.0.0.1:0"), ("MCP_DEV_AS_BIND", "127.0.0.1:0")], set].concat();
         let (succeeded, _, stderr) = run("mcp_server", &[], &variables).await;
-        assert!(!succeeded && stderr.contains(expected), "{variable}={value}: {stderr}");
+        assert!(!succeeded && stderr.contains(expected), "{set:?}: {stderr}");
         // The required scopes are scopes of the metadata too, so a wrong one is two mistakes under a heading.
-        let lines = if variable == "MCP_REQUIRED_SCOPES" { 3 } else { 1 };
-        assert_eq!(stderr.lines().count(), lines, "{variable}={value}: {stderr}");
+        let lines = if set[0].0 == "MCP_REQUIRED_SCOPES" { 3 } else { 1 };
+        assert_eq!(stderr.lines().count(), lines, "{set:?}: {stderr}");
     }
 }
 
