@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::routing::any;
 use mcp_bearer::testing::TestIssuer;
-use mcp_bearer::{Issuer, ResourceServer};
+use mcp_bearer::{Issuer, ResourceServer, ResourceServerBuilder};
 use tokio::net::TcpListener;
 
 use crate::program::{Run, run_with_stdin};
@@ -21,6 +21,8 @@ pub(crate) struct Deployment {
     /// The configuration of the resource server.
     pub(crate) configured_issuer: Issuer,
     pub(crate) configured_resource: String,
+    /// More settings of the resource server.
+    pub(crate) configure: fn(ResourceServerBuilder) -> ResourceServerBuilder,
     pub(crate) app: fn(&ResourceServer) -> Router,
     pub(crate) more_arguments: Vec<String>,
     /// The bytes that the program reads from stdin.
@@ -39,6 +41,7 @@ impl Deployment {
             given_resource: resource.clone(),
             configured_issuer: Issuer::discover(issuer.url()),
             configured_resource: resource,
+            configure: |builder| builder,
             app: working,
             more_arguments: Vec::new(),
             stdin: Vec::new(),
@@ -51,7 +54,7 @@ impl Deployment {
     /// Starts the resource server, and runs the doctor with `format` as an additional argument.
     pub(crate) async fn examine(self, format: &[&str]) -> Run {
         let server = ResourceServer::builder(self.configured_resource.as_str()).issuer(self.configured_issuer);
-        let server = server.scopes_supported(["mcp:tools"]).build_lazy().unwrap();
+        let server = (self.configure)(server.scopes_supported(["mcp:tools"])).build_lazy().unwrap();
         let (app, listener) = ((self.app)(&server), self.listener);
         let serving = tokio::spawn(async move { axum::serve(listener, app).await });
         let more = self.more_arguments.iter().map(String::as_str);

@@ -13,5 +13,6 @@ mod development_server;
 mod faults;
 mod output;
 mod program;
+mod sender;
 mod token;
 mod unreachable;

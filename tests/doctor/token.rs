@@ -283,7 +283,8 @@ async fn every_check_of_a_valid_token_passes() {
         let checks = report["checks"].as_array().unwrap();
         let of_token = checks.iter().filter(|check| check["id"].as_str().unwrap().starts_with("token."));
         let of_token: Vec<_> = of_token.map(|check| (check["id"].as_str().unwrap(), &check["status"])).collect();
-        let ids = ["length", "form", "header", "claims", "issuer", "audience", "times", "kind", "key", "signature"];
+        let ids =
+            ["length", "form", "header", "claims", "issuer", "audience", "times", "kind", "key", "signature", "sender"];
         let ids = ids.map(|id| format!("token.{id}"));
         let expected: Vec<_> = ids.iter().map(|id| (id.as_str(), &report["verdict"])).collect();
         assert_eq!((of_token, &report["verdict"]), (expected, &json!("ok")));
@@ -331,7 +332,7 @@ async fn the_text_form_lists_the_checks_of_the_token() {
         "1. fault token.audience: the token is rejected: audience mismatch",
         "   found    \"other\"",
         "  ok      token.issuer                    the issuer is configured",
-        "Not reached because of token.audience: token.times, token.kind, token.key, token.signature",
+        "Not reached because of token.audience: token.times, token.kind, token.key, token.signature, token.sender",
     ] {
         assert!(run.stdout.lines().any(|found| found == line), "{line} is missing in {}", run.stdout);
     }

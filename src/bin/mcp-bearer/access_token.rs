@@ -12,7 +12,7 @@ pub(crate) enum TokenSource {
     Stdin,
 }
 
-/// An access token without white space around it and without the scheme `Bearer`.
+/// An access token without white space around it and without the scheme `Bearer` or `DPoP`.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct AccessToken(String);
 
@@ -52,7 +52,8 @@ impl AccessToken {
     fn from_text(text: &str) -> Self {
         let text = text.trim();
         let (scheme, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
-        Self(if scheme.eq_ignore_ascii_case("bearer") { rest.trim() } else { text }.to_owned())
+        let has_scheme = ["bearer", "dpop"].iter().any(|known| scheme.eq_ignore_ascii_case(known));
+        Self(if has_scheme { rest.trim() } else { text }.to_owned())
     }
 
     pub(crate) fn as_str(&self) -> &str {
@@ -80,7 +81,7 @@ mod tests {
 
     #[test]
     fn the_scheme_and_white_space_are_removed() {
-        for text in ["a.b.c", " a.b.c\n", "Bearer a.b.c", "bearer  a.b.c\r\n", "BEARER\ta.b.c"] {
+        for text in ["a.b.c", " a.b.c\n", "Bearer a.b.c", "bearer  a.b.c\r\n", "BEARER\ta.b.c", "DPoP a.b.c"] {
             assert_eq!(read(text, b"").as_deref(), Ok("a.b.c"), "{text:?}");
             assert_eq!(read("-", text.as_bytes()).as_deref(), Ok("a.b.c"), "{text:?}");
         }

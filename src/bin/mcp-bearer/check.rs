@@ -167,6 +167,7 @@ check_names! {
     ResourceIdentity = "resource.identity",
     AuthorizationServers = "resource.authorization_servers",
     ResourceScopes = "resource.scopes",
+    SenderConstraint = "resource.sender_constraint",
     ResourceCors = "resource.cors",
     Address = "mcp.address",
     ResourceOfEndpoint = "mcp.resource",
@@ -174,6 +175,7 @@ check_names! {
     Challenge = "mcp.challenge",
     MetadataLink = "mcp.resource_metadata",
     ChallengeScope = "mcp.scope",
+    DpopChallenge = "mcp.dpop",
     InvalidToken = "mcp.invalid_token",
     UnknownPath = "mcp.unknown_path",
     McpCors = "mcp.cors",
@@ -188,6 +190,7 @@ check_names! {
     TokenKind = "token.kind",
     TokenKey = "token.key",
     TokenSignature = "token.signature",
+    TokenSender = "token.sender",
 }
 
 impl Serialize for CheckName {

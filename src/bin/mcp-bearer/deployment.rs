@@ -6,13 +6,15 @@ use url::Url;
 use crate::command_line::DoctorArguments;
 use crate::printable::{public_part, quoted};
 use crate::probe::Probe;
+use crate::sender::AdvertisedSenders;
 
 /// The identifiers of the command line, and the URLs that follow from them.
 #[derive(Debug)]
 pub(crate) struct Deployment {
     pub(crate) issuer: String,
-    /// The resource server with these identifiers, which verifies JWTs.
-    pub(crate) server: ResourceServer,
+    /// The issuer in the configuration of a resource server.
+    pub(crate) configured_issuer: Issuer,
+    pub(crate) accepted_audiences: Vec<String>,
     /// The URLs of the issuer's metadata, in the order in which the resource server tries them.
     pub(crate) issuer_documents: Vec<String>,
     pub(crate) resource: String,
@@ -46,8 +48,8 @@ impl Protocol {
     }
 
     /// The request headers of clients that need a preflight, in the order and in the case of Fetch.
-    pub(crate) const fn request_headers(self) -> &'static [&'static str] {
-        match self {
+    pub(crate) fn request_headers(self, accepts_dpop: bool) -> Vec<&'static str> {
+        let headers: &[_] = match self {
             Self::Mcp => &[
                 "authorization",
                 "content-type",
@@ -58,15 +60,20 @@ impl Protocol {
                 "mcp-session-id",
             ],
             Self::Rest => &["authorization", "content-type"],
-        }
+        };
+        let mut headers = headers.to_vec();
+        headers.extend(accepts_dpop.then_some("dpop"));
+        headers.sort_unstable();
+        headers
     }
 
     /// The response headers that scripts read. The first one is necessary.
-    pub(crate) const fn response_headers(self) -> &'static [&'static str] {
-        match self {
+    pub(crate) fn response_headers(self, accepts_dpop: bool) -> Vec<&'static str> {
+        let headers: &[_] = match self {
             Self::Mcp => &["WWW-Authenticate", "Mcp-Session-Id", "MCP-Protocol-Version", "Retry-After"],
             Self::Rest => &["WWW-Authenticate", "Retry-After"],
-        }
+        };
+        headers.iter().copied().chain(accepts_dpop.then_some(DPOP_NONCE)).collect()
     }
 }
 
@@ -78,13 +85,10 @@ impl Deployment {
         for (name, value) in [("--issuer", issuer), ("--resource", resource), ("--mcp", mcp)] {
             refuse_password(name, value)?;
         }
-        let described = |error: mcp_bearer::BuildError| error.to_string();
-        let configured = Issuer::discover(issuer).http_client(probe.client.clone()).dangerously_allow_http();
-        let issuer_documents = configured.metadata_urls().map_err(described)?;
-        let server = ResourceServer::builder(resource).issuer(configured).dangerously_allow_http();
-        let audiences = arguments.accept_audience.iter().map(String::as_str);
-        let server = audiences.fold(server, |server, audience| server.accept_audience(audience));
-        let server = server.build_lazy().map_err(described)?;
+        let configured_issuer = Issuer::discover(issuer).http_client(probe.client.clone()).dangerously_allow_http();
+        let issuer_documents = configured_issuer.metadata_urls().map_err(|error| error.to_string())?;
+        let accepted_audiences = arguments.accept_audience.clone();
+        let server = build(resource, &configured_issuer, &accepted_audiences, &AdvertisedSenders::default())?;
         let metadata_url = server.metadata_url().to_owned();
         let mcp_url = parse("--mcp", mcp)?;
         let at = |path: &str| {
@@ -102,7 +106,8 @@ impl Deployment {
         };
         Ok(Self {
             issuer: issuer.to_owned(),
-            server,
+            configured_issuer,
+            accepted_audiences,
             issuer_documents,
             resource: resource.to_owned(),
             root_metadata_url: root_metadata_url.filter(|url| *url != metadata_url),
@@ -112,6 +117,13 @@ impl Deployment {
             protocol: if arguments.rest { Protocol::Rest } else { Protocol::Mcp },
             origin,
         })
+    }
+
+    /// A resource server with these identifiers, which verifies JWTs and accepts the bound tokens of `senders`.
+    ///
+    /// Outside of a runtime, it fetches no keys before it needs them.
+    pub(crate) fn server(&self, senders: &AdvertisedSenders) -> Result<ResourceServer, String> {
+        build(&self.resource, &self.configured_issuer, &self.accepted_audiences, senders)
     }
 
     /// URLs at which the metadata is after a common mistake: with or without the slash at the end, or with its router nested
@@ -139,6 +151,17 @@ impl Deployment {
         urls.truncate(MAX_MISTAKEN);
         urls
     }
+}
+
+fn build(
+    resource: &str,
+    issuer: &Issuer,
+    audiences: &[String],
+    senders: &AdvertisedSenders,
+) -> Result<ResourceServer, String> {
+    let server = ResourceServer::builder(resource).issuer(issuer.clone()).dangerously_allow_http();
+    let server = audiences.iter().fold(server, |server, audience| server.accept_audience(audience.as_str()));
+    senders.configure(server).build_lazy().map_err(|error| error.to_string())
 }
 
 fn parse(name: &str, text: &str) -> Result<Url, String> {
@@ -183,6 +206,8 @@ pub(crate) fn is_loopback(url: &Url) -> bool {
     }
 }
 
+/// The response header with the nonce of the next DPoP proof (RFC 9449, section 8).
+pub(crate) const DPOP_NONCE: &str = "DPoP-Nonce";
 const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
 /// No server has this path.
 const UNKNOWN: &str = "/mcp-bearer-doctor-looks-for-an-unknown-path";

@@ -7,6 +7,7 @@ use url::Url;
 
 use crate::deployment::Deployment;
 use crate::reply::{Problem, Reply};
+use crate::sender::{AdvertisedSenders, TokenBinding};
 
 /// All replies of one run.
 #[derive(Debug)]
@@ -16,7 +17,14 @@ pub(crate) struct Facts {
     pub(crate) mcp: McpFacts,
     pub(crate) resource: ResourceFacts,
     /// If the operator has given a token.
-    pub(crate) token: Option<Explanation>,
+    pub(crate) token: Option<TokenFacts>,
+}
+
+/// The given access token. The token itself is not kept.
+#[derive(Debug)]
+pub(crate) struct TokenFacts {
+    pub(crate) explanation: Explanation,
+    pub(crate) binding: TokenBinding,
 }
 
 #[derive(Debug)]
@@ -65,6 +73,16 @@ impl Facts {
     /// The metadata document of the issuer that the resource server uses, or the first one of another issuer.
     pub(crate) fn issuer_document(&self) -> Option<IssuerDocument<'_>> {
         self.issuer.document_of(&self.deployment.issuer)
+    }
+
+    /// The sender-constrained tokens that the resource accepts. `None` if its metadata is unknown.
+    pub(crate) fn senders(&self) -> Option<AdvertisedSenders> {
+        Some(AdvertisedSenders::from_metadata(&self.resource.used()?.1))
+    }
+
+    /// Whether clients send DPoP proofs to the resource.
+    pub(crate) fn accepts_dpop(&self) -> bool {
+        self.senders().is_some_and(|senders| senders.dpop.is_some())
     }
 }
 

@@ -17,6 +17,7 @@ mod printable;
 mod probe;
 mod reply;
 mod report;
+mod sender;
 mod survey;
 mod text;
 
@@ -27,6 +28,7 @@ use command_line::{Arguments, Command, DoctorArguments};
 use deployment::Deployment;
 use probe::Probe;
 use report::Report;
+use sender::AdvertisedSenders;
 
 fn main() -> ExitCode {
     match Arguments::read().command {
@@ -49,11 +51,15 @@ fn doctor(arguments: &DoctorArguments) -> ExitCode {
 fn examine(arguments: &DoctorArguments) -> Result<Report, String> {
     let token = arguments.token.as_ref().map(|source| source.read(std::io::stdin().lock())).transpose()?;
     let probe = Probe::new()?;
-    // Outside of the runtime: a resource server that is built inside fetches its keys in the background.
     let deployment = Deployment::new(arguments, &probe)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("the program cannot start its runtime: {error}"))?;
-    let facts = runtime.block_on(survey::survey(&probe, deployment, token.as_ref()));
+    let mut facts = runtime.block_on(survey::survey(&probe, deployment));
+    if let Some(token) = token {
+        // Outside of the runtime: a resource server that is built inside fetches its keys in the background.
+        let server = facts.deployment.server(&facts.senders().unwrap_or_else(AdvertisedSenders::all))?;
+        runtime.block_on(survey::survey_token(&probe, &mut facts, &server, &token));
+    }
     Ok(Report::new(&facts))
 }
 

@@ -3,31 +3,39 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderName, Method, StatusCode, header};
-use mcp_bearer::verify::{CheckFailure, ExplainedCheck, Explanation};
+use mcp_bearer::ResourceServer;
+use mcp_bearer::verify::{CheckFailure, ExplainedCheck};
 use serde_json::json;
 
 use crate::access_token::AccessToken;
 use crate::challenge::BearerChallenge;
 use crate::deployment::{Deployment, Protocol};
-use crate::facts::{Facts, IssuerFacts, McpFacts, ResourceFacts, have_same_origin};
+use crate::facts::{Facts, IssuerFacts, McpFacts, ResourceFacts, TokenFacts, have_same_origin};
 use crate::probe::Probe;
 use crate::reply::{NoReply, Reply};
+use crate::sender::TokenBinding;
 
 /// Sends all requests: at most 3 for the metadata of the issuer, 1 for its key set, 5 to the MCP endpoint, and 11 for the
 /// metadata of the resource. A request whose connection is closed without a response is sent once more.
 ///
-/// For a token, the resource server fetches the metadata and the key set again: at most 4 requests, each sent once more if it
-/// fails. An opaque token causes 1 more request to the MCP endpoint.
-pub(crate) async fn survey(probe: &Probe, deployment: Deployment, token: Option<&AccessToken>) -> Facts {
+pub(crate) async fn survey(probe: &Probe, deployment: Deployment) -> Facts {
     let issuer = survey_issuer(probe, &deployment).await;
-    let token = match token {
-        Some(token) => Some(deployment.server.explain(token.as_str()).await),
-        None => None,
-    };
-    let is_opaque = token.as_ref().and_then(Explanation::failed).is_some_and(is_opaque);
-    let mcp = survey_mcp(probe, &deployment, is_opaque).await;
+    let mcp = survey_mcp(probe, &deployment).await;
     let resource = survey_resource(probe, &deployment, &mcp).await;
-    Facts { deployment, issuer, mcp, resource, token }
+    let mut facts = Facts { deployment, issuer, mcp, resource, token: None };
+    survey_page(probe, &mut facts).await;
+    facts
+}
+
+/// Lets `server` verify a token. It fetches the metadata and the key set of the issuer again: at most 4 requests, each sent once
+/// more if it fails. An opaque token causes 1 more request to the MCP endpoint.
+pub(crate) async fn survey_token(probe: &Probe, facts: &mut Facts, server: &ResourceServer, token: &AccessToken) {
+    let explanation = server.explain(token.as_str()).await;
+    if explanation.failed().is_some_and(is_opaque) && facts.mcp.without_token.result.is_ok() {
+        let reply = send_to_mcp(probe, &facts.deployment, &[(header::AUTHORIZATION, MADE_UP_OPAQUE)]).await;
+        facts.mcp.with_opaque_token = Some(reply);
+    }
+    facts.token = Some(TokenFacts { explanation, binding: TokenBinding::from_token(token.as_str()) });
 }
 
 async fn survey_issuer(probe: &Probe, deployment: &Deployment) -> IssuerFacts {
@@ -48,15 +56,8 @@ async fn survey_issuer(probe: &Probe, deployment: &Deployment) -> IssuerFacts {
     issuer
 }
 
-async fn survey_mcp(probe: &Probe, deployment: &Deployment, is_opaque: bool) -> McpFacts {
-    let send = async |headers: &[(HeaderName, &str)]| match deployment.protocol {
-        Protocol::Mcp => {
-            let headers = [MESSAGE_HEADERS, headers].concat();
-            probe.request(Method::POST, &deployment.mcp, &headers, MESSAGE).await
-        }
-        Protocol::Rest => probe.get(&deployment.mcp, &[ACCEPT_JSON, headers].concat()).await,
-    };
-    let without_token = send(&[]).await;
+async fn survey_mcp(probe: &Probe, deployment: &Deployment) -> McpFacts {
+    let without_token = send_to_mcp(probe, deployment, &[]).await;
     let mut facts = McpFacts {
         without_token,
         with_invalid_token: None,
@@ -69,17 +70,29 @@ async fn survey_mcp(probe: &Probe, deployment: &Deployment, is_opaque: bool) -> 
         return facts;
     }
     let credentials = format!("Bearer {}", made_up_token(deployment));
-    facts.with_invalid_token = Some(send(&[(header::AUTHORIZATION, &credentials)]).await);
-    if is_opaque {
-        facts.with_opaque_token = Some(send(&[(header::AUTHORIZATION, MADE_UP_OPAQUE)]).await);
-    }
+    let authorization = [(header::AUTHORIZATION, credentials.as_str())];
+    facts.with_invalid_token = Some(send_to_mcp(probe, deployment, &authorization).await);
     facts.unknown_path = Some(probe.get(&deployment.unknown_url, &[]).await);
-    if let Some(origin) = &deployment.origin {
-        facts.from_page = Some(send(&[(header::ORIGIN, origin)]).await);
-        let (method, headers) = (deployment.protocol.method(), deployment.protocol.request_headers().join(","));
-        facts.preflight = Some(preflight(probe, &deployment.mcp, origin, method, &headers).await);
-    }
     facts
+}
+
+/// The requests of a web page to the MCP endpoint. The metadata of the resource decides which headers clients send.
+async fn survey_page(probe: &Probe, facts: &mut Facts) {
+    let deployment = &facts.deployment;
+    let (Some(origin), Ok(_)) = (&deployment.origin, &facts.mcp.without_token.result) else { return };
+    let headers = deployment.protocol.request_headers(facts.accepts_dpop()).join(",");
+    facts.mcp.from_page = Some(send_to_mcp(probe, deployment, &[(header::ORIGIN, origin)]).await);
+    facts.mcp.preflight = Some(preflight(probe, &deployment.mcp, origin, deployment.protocol.method(), &headers).await);
+}
+
+async fn send_to_mcp(probe: &Probe, deployment: &Deployment, headers: &[(HeaderName, &str)]) -> Reply {
+    match deployment.protocol {
+        Protocol::Mcp => {
+            let headers = [MESSAGE_HEADERS, headers].concat();
+            probe.request(Method::POST, &deployment.mcp, &headers, MESSAGE).await
+        }
+        Protocol::Rest => probe.get(&deployment.mcp, &[ACCEPT_JSON, headers].concat()).await,
+    }
 }
 
 async fn survey_resource(probe: &Probe, deployment: &Deployment, mcp: &McpFacts) -> ResourceFacts {

@@ -3,11 +3,11 @@
 use http::StatusCode;
 use url::Url;
 
-use super::problem;
+use super::{problem, sender};
 use crate::challenge::{BearerChallenge, NoChallenge};
 use crate::check::{Check, CheckName, Status};
 use crate::cors;
-use crate::deployment::Protocol;
+use crate::deployment::DPOP_NONCE;
 use crate::facts::{Facts, have_same_origin};
 use crate::printable::{excerpt, public_part, quoted};
 use crate::reply::{Problem, Reply};
@@ -33,10 +33,12 @@ pub(super) fn checks(facts: &Facts, without_keys: Option<CheckName>) -> Vec<Chec
             checks.push(Check::ok(CheckName::Challenge, "the 401 has a `Bearer` challenge"));
             checks.push(metadata_link(facts, &challenge));
             checks.push(scope(&challenge));
+            checks.extend(sender::challenge(facts, response.headers()));
         }
         Err(reason) => {
             checks.push(no_challenge(reason));
             let names = [CheckName::MetadataLink, CheckName::ChallengeScope];
+            let names = names.into_iter().chain(facts.accepts_dpop().then_some(CheckName::DpopChallenge));
             checks.extend(names.map(|name| Check::not_reached(name, CheckName::Challenge)));
         }
     }
@@ -49,8 +51,10 @@ pub(super) fn checks(facts: &Facts, without_keys: Option<CheckName>) -> Vec<Chec
     }));
     checks.extend(facts.mcp.unknown_path.as_ref().map(unknown_path));
     if let (Some(origin), Some(page)) = (&facts.deployment.origin, &facts.mcp.from_page) {
-        checks.push(cors_of(page, origin, facts.deployment.protocol));
-        checks.extend(facts.mcp.preflight.as_ref().map(|reply| preflight(reply, origin, facts.deployment.protocol)));
+        let (protocol, accepts_dpop) = (facts.deployment.protocol, facts.accepts_dpop());
+        checks.push(cors_of(page, origin, &protocol.response_headers(accepts_dpop)));
+        let headers = protocol.request_headers(accepts_dpop);
+        checks.extend(facts.mcp.preflight.as_ref().map(|reply| preflight(reply, origin, &headers)));
     }
     checks
 }
@@ -59,8 +63,10 @@ pub(super) fn checks(facts: &Facts, without_keys: Option<CheckName>) -> Vec<Chec
 fn not_reached_after(check: Check, facts: &Facts) -> Vec<Check> {
     let reason = check.name;
     let later = IN_ORDER.iter().skip_while(|name| **name != reason).skip(1);
-    let is_wanted = |name: &&CheckName| {
-        facts.deployment.origin.is_some() || !matches!(name, CheckName::McpCors | CheckName::Preflight)
+    let is_wanted = |name: &&CheckName| match name {
+        CheckName::McpCors | CheckName::Preflight => facts.deployment.origin.is_some(),
+        CheckName::DpopChallenge => facts.accepts_dpop(),
+        _ => true,
     };
     let mut checks = vec![check];
     checks.extend(later.filter(is_wanted).map(|name| Check::not_reached(*name, reason)));
@@ -265,7 +271,7 @@ fn unknown_path(reply: &Reply) -> Check {
     }
 }
 
-fn cors_of(page: &Reply, origin: &str, protocol: Protocol) -> Check {
+fn cors_of(page: &Reply, origin: &str, read: &[&str]) -> Check {
     let name = CheckName::McpCors;
     let Some(headers) = page.headers() else {
         return Check::unknown(name, "the request of a web page got no response");
@@ -280,19 +286,26 @@ fn cors_of(page: &Reply, origin: &str, protocol: Protocol) -> Check {
         let message = format!("a web page of {origin} cannot read the 401: no `Access-Control-Allow-Origin`");
         return Check::fault(name, message).repair(repair).code(code);
     }
-    match cors::hidden(headers, protocol.response_headers()).as_slice() {
+    match cors::hidden(headers, read).as_slice() {
         [] => Check::ok(name, format!("a web page of {origin} can read the challenge")),
         hidden @ ["WWW-Authenticate", ..] => Check::fault(name, "a web page cannot read the challenge of the 401")
             .expected(&format!("Access-Control-Expose-Headers: {}", hidden.join(", ")))
             .repair(repair)
             .code(code),
+        // The server uses nonces.
+        hidden if hidden.contains(&DPOP_NONCE) && headers.contains_key(DPOP_NONCE) => {
+            Check::fault(name, "a web page cannot read the nonce for its next DPoP proof")
+                .expected(&format!("Access-Control-Expose-Headers: {}", hidden.join(", ")))
+                .repair(repair)
+                .code(code)
+        }
         hidden => Check::note(name, format!("a web page cannot read the headers {}", hidden.join(", ")))
             .repair("add them to `Access-Control-Expose-Headers`")
             .code(code),
     }
 }
 
-fn preflight(reply: &Reply, origin: &str, protocol: Protocol) -> Check {
+fn preflight(reply: &Reply, origin: &str, sent: &[&str]) -> Check {
     let name = CheckName::Preflight;
     let (Some(status), Some(headers)) = (reply.status(), reply.headers()) else {
         return Check::unknown(name, "the preflight of a web page got no response");
@@ -310,7 +323,7 @@ fn preflight(reply: &Reply, origin: &str, protocol: Protocol) -> Check {
         let message = format!("the preflight does not allow pages of {origin}");
         return Check::fault(name, message).repair(repair).code(code);
     }
-    match cors::refused(headers, protocol.request_headers()).as_slice() {
+    match cors::refused(headers, sent).as_slice() {
         [] => Check::ok(name, format!("a web page of {origin} can send requests")),
         refused => Check::fault(name, "the preflight does not allow all request headers of clients")
             .expected(&format!("Access-Control-Allow-Headers: {}", refused.join(", ")))
@@ -340,6 +353,7 @@ const IN_ORDER: &[CheckName] = &[
     CheckName::Challenge,
     CheckName::MetadataLink,
     CheckName::ChallengeScope,
+    CheckName::DpopChallenge,
     CheckName::InvalidToken,
     CheckName::UnknownPath,
     CheckName::McpCors,

@@ -5,6 +5,7 @@ mod issuer;
 mod keys;
 mod mcp;
 mod resource;
+mod sender;
 mod token;
 
 use crate::check::{Check, CheckName};
@@ -17,7 +18,7 @@ pub(crate) fn all(facts: &Facts) -> Vec<Check> {
     let without_keys = of_issuer.iter().find(|check| check.is_cause() && NEEDED_FOR_KEYS.contains(&check.name));
     let of_mcp = mcp::checks(facts, without_keys.map(|check| check.name));
     let others = [of_issuer, resource::checks(facts), of_mcp].concat();
-    let of_token = facts.token.as_ref().map(|explanation| token::checks(explanation, facts, &others));
+    let of_token = facts.token.as_ref().map(|token| token::checks(token, facts, &others));
     [others, of_token.unwrap_or_default()].concat()
 }
 

@@ -5,9 +5,9 @@ use std::collections::HashSet;
 use http::StatusCode;
 use serde_json::{Map, Value};
 
-use super::difference;
 use super::issuer::{listed, texts};
 use super::problem;
+use super::{difference, sender};
 use crate::check::{Check, CheckName, Status};
 use crate::cors;
 use crate::deployment::is_protected_on_the_way;
@@ -44,6 +44,7 @@ pub(super) fn checks(facts: &Facts) -> Vec<Check> {
     checks.push(identity(&facts.deployment.resource, &document));
     checks.push(authorization_servers(facts, &document));
     checks.push(scopes(facts, &document));
+    checks.extend(sender::metadata(facts, &document));
     checks.extend(facts.deployment.origin.as_deref().map(|origin| cors_of(facts, origin)));
     checks
 }

@@ -1,15 +1,16 @@
 use bytes::Bytes;
 use http::{Response, StatusCode};
+use mcp_bearer::Issuer;
 use mcp_bearer::testing::TestIssuer;
-use mcp_bearer::{Issuer, ResourceServer};
 use serde_json::{Value, json};
 
 use super::all;
 use crate::check::{Check, CheckName, Status};
 use crate::deployment::{Deployment, Protocol};
-use crate::facts::{Facts, IssuerFacts, McpFacts, ResourceFacts};
+use crate::facts::{Facts, IssuerFacts, McpFacts, ResourceFacts, TokenFacts};
 use crate::reply::{NoReply, Reply};
 use crate::report::Report;
+use crate::sender::{AdvertisedSenders, TokenBinding};
 
 const ISSUER: &str = "https://auth.example.com";
 const RESOURCE: &str = "https://mcp.example.com/mcp";
@@ -60,7 +61,8 @@ fn healthy() -> Facts {
     Facts {
         deployment: Deployment {
             issuer: ISSUER.to_owned(),
-            server: ResourceServer::builder(RESOURCE).issuer(Issuer::discover(ISSUER)).build_lazy().unwrap(),
+            configured_issuer: Issuer::discover(ISSUER),
+            accepted_audiences: Vec::new(),
             issuer_documents: vec![format!("{ISSUER}/.well-known/oauth-authorization-server")],
             resource: RESOURCE.to_owned(),
             metadata_url: METADATA.to_owned(),
@@ -278,7 +280,9 @@ fn a_rejected_token_comes_after_what_explains_it() {
     facts.issuer = issuer(&json!({"issuer": ISSUER, "jwks_uri": format!("{ISSUER}/jwks")}));
     facts.resource.at_path = reply(METADATA, 404, &[], "");
     facts.mcp.preflight = Some(reply(RESOURCE, 401, &[], ""));
-    facts.token = Some(runtime.block_on(facts.deployment.server.explain(&token)));
+    let server = facts.deployment.server(&AdvertisedSenders::default()).unwrap();
+    let explanation = runtime.block_on(server.explain(&token));
+    facts.token = Some(TokenFacts { explanation, binding: TokenBinding::default() });
     use CheckName as C;
     assert_eq!(Report::new(&facts).causes, [C::ResourceMetadata, C::TokenAudience, C::Pkce, C::Preflight]);
 }

@@ -1,27 +1,33 @@
 //! The access token: the checks of the resource server that verifies it.
 
-use mcp_bearer::verify::{CheckFailure, CheckOutcome, ExplainedCheck, Explanation, TokenCheck};
+use mcp_bearer::verify::{CheckFailure, CheckOutcome, ExplainedCheck, TokenCheck};
 use url::form_urlencoded::byte_serialize;
 
-use super::{NEEDED_FOR_KEYS, difference};
+use super::{NEEDED_FOR_KEYS, difference, sender};
 use crate::challenge::BearerChallenge;
 use crate::check::{Check, CheckName};
 use crate::deployment::Deployment;
-use crate::facts::Facts;
+use crate::facts::{Facts, TokenFacts};
 use crate::printable::{printable, quoted};
+use crate::sender::TokenBinding;
 
 /// `others` are the checks of the issuer, the resource and the endpoint, which can explain why a token is rejected.
-pub(super) fn checks(explanation: &Explanation, facts: &Facts, others: &[Check]) -> Vec<Check> {
+pub(super) fn checks(token: &TokenFacts, facts: &Facts, others: &[Check]) -> Vec<Check> {
+    let explanation = &token.explanation;
     let ended = explanation.failed().and_then(|failed| {
         let name = name(failed.check())?;
-        Some(match cause_of(failed, others) {
+        Some(match cause_of(failed, facts, others) {
             Some(cause) => Check::not_reached(name, cause),
-            None => not_passed(name, failed, facts),
+            None => not_passed(name, failed, facts, token.binding),
         })
     });
     let check_of = |explained: &ExplainedCheck| {
         let name = name(explained.check())?;
         match (explained.outcome(), &ended) {
+            // The description of the library is that of a bearer token.
+            (CheckOutcome::Passed, _) if name == CheckName::TokenKind && token.binding.described().is_some() => {
+                Some(Check::ok(name, "the token is an access token, and the server can check what it is bound to"))
+            }
             (CheckOutcome::Passed, _) => Some(Check::ok(name, explained.check().description())),
             (CheckOutcome::Failed | CheckOutcome::Undecided, ended) => ended.clone(),
             (CheckOutcome::NotReached, Some(ended)) => {
@@ -30,7 +36,11 @@ pub(super) fn checks(explanation: &Explanation, facts: &Facts, others: &[Check])
             _ => None,
         }
     };
-    explanation.checks().iter().filter_map(check_of).collect()
+    let sender = match &ended {
+        Some(ended) => Check::not_reached(CheckName::TokenSender, ended.not_reached_because_of.unwrap_or(ended.name)),
+        None => sender::token(facts, token.binding),
+    };
+    explanation.checks().iter().filter_map(check_of).chain([sender]).collect()
 }
 
 /// The name of a check. This program configures no introspection, revocation or API keys, so it does not reach their checks.
@@ -51,10 +61,15 @@ const fn name(check: TokenCheck) -> Option<CheckName> {
 }
 
 /// The other check because of which the token does not pass.
-fn cause_of(failed: &ExplainedCheck, others: &[Check]) -> Option<CheckName> {
+fn cause_of(failed: &ExplainedCheck, facts: &Facts, others: &[Check]) -> Option<CheckName> {
     let mut causes = others.iter().filter(|other| other.is_cause());
     let found = match failed.check() {
         TokenCheck::Key => causes.find(|other| NEEDED_FOR_KEYS.contains(&other.name)),
+        // The server accepts such tokens, and its metadata does not say so.
+        TokenCheck::TokenKind if failed.cause() == Some(CheckFailure::SenderConstrained.label()) => {
+            let of_metadata = [CheckName::SenderConstraint, CheckName::DpopChallenge];
+            causes.find(|other| of_metadata.contains(&other.name) && !facts.accepts_dpop())
+        }
         // The token has the identifier that the servers use. Only the given one is written in another way.
         _ => causes.find(|other| {
             let has = |list: Option<&str>, value: &Option<String>| match (list, value.as_deref()) {
@@ -67,7 +82,7 @@ fn cause_of(failed: &ExplainedCheck, others: &[Check]) -> Option<CheckName> {
     found.map(|other| other.name)
 }
 
-fn not_passed(name: CheckName, failed: &ExplainedCheck, facts: &Facts) -> Check {
+fn not_passed(name: CheckName, failed: &ExplainedCheck, facts: &Facts, binding: TokenBinding) -> Check {
     let summary = failed.summary().unwrap_or_default();
     if failed.cause() == Some(CheckFailure::NotJwt.label()) {
         return Check { cause: failed.cause(), ..opaque(name, failed, facts) };
@@ -92,6 +107,9 @@ fn not_passed(name: CheckName, failed: &ExplainedCheck, facts: &Facts) -> Check 
     let difference = difference.map(|text| [": ", text].concat()).unwrap_or_default();
     let check = Check::fault(name, format!("the token is rejected: {summary}{difference}"));
     let check = check.details(failed.detail().map(str::to_owned));
+    if failed.cause() == Some(CheckFailure::SenderConstrained.label()) {
+        return Check { cause: failed.cause(), ..sender::unaccepted_binding(check, failed, facts, binding) };
+    }
     let check = failed.advice().into_iter().fold(check, Check::repair);
     let Deployment { issuer, resource, .. } = &facts.deployment;
     // No code accepts an identifier that may be of somebody else.
