@@ -30,6 +30,7 @@ fn rows() -> Vec<String> {
         rows.extend(SIZES.map(|size| format!("accepted {} {size}", algorithm.name())));
     }
     rows.extend(SIZES.map(|size| format!("cached RS256 {size}")));
+    rows.push("with-proof RS256 and ES256".to_owned());
     rows.extend(["introspected opaque", "introspected JWT"].map(str::to_owned));
     let issuer = mcp_bearer::testing::TestIssuer::new("https://auth.example.com");
     rows.extend(rejections(&issuer).into_iter().map(|(cause, _)| format!("rejected {cause}")));
@@ -60,6 +61,13 @@ fn measure(row: &str, calls: u64) {
             accepted(&Subject::with(Algorithm::RS256, size.parse().unwrap(), |server| {
                 server.cache_verified_tokens(100)
             }));
+        }
+        "with-proof" => {
+            let (subject, client) = Subject::sender_constrained();
+            let mut service = subject.service();
+            let mut request = || subject.request_with_proof(&client);
+            assert!(call(&mut service, request()).status().is_success());
+            requests(&mut service, (0..calls).map(|_| request()).collect());
         }
         "introspected" => accepted(&Subject::introspected(of == "opaque")),
         _ => {

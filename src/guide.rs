@@ -13,6 +13,9 @@
 //! | reject tokens before they expire, as after a logout | [`revocation`](crate::revocation) |
 //! | accept sessions of a database, or tokens of a vendor | [`own_verifier`] |
 //! | accept API keys beside access tokens | [`api_keys`] |
+//! | make stolen tokens useless, with DPoP or client certificates | [`sender_constrained`] |
+//! | bind tokens to client certificates, behind a TLS server or a proxy | [`mutual_tls`] |
+//! | run several replicas, and revoke tokens on all of them | [`replicas`] |
 //! | know what is cached, and what a request costs | [`caching`] |
 //! | survive outages and key rotation | [`outages`] |
 //! | start without the authorization server, and answer readiness probes | [`startup`] |
@@ -79,6 +82,15 @@ pub mod own_verifier {}
 
 #[doc = include_str!("guide/api_keys.md")]
 pub mod api_keys {}
+
+#[doc = include_str!("guide/sender_constrained.md")]
+pub mod sender_constrained {}
+
+#[doc = include_str!("guide/mutual_tls.md")]
+pub mod mutual_tls {}
+
+#[doc = include_str!("guide/replicas.md")]
+pub mod replicas {}
 
 #[doc = include_str!("guide/caching.md")]
 pub mod caching {}

@@ -54,6 +54,8 @@
 //! | verify opaque tokens, and detect revocation | [`introspection`] |
 //! | reject tokens before they expire | [`ResourceServer::revoke`], [`revocation`] |
 //! | accept API keys | [`api_key`], [`guide::api_keys`] |
+//! | make stolen tokens useless, with DPoP or client certificates | [`ResourceServerBuilder::sender_constraint`], [`guide::sender_constrained`] |
+//! | revoke tokens, on all replicas | [`ResourceServer::revoke`], [`guide::replicas`] |
 //! | publish metadata | [`resource`] |
 //! | start while an issuer is down, and answer readiness probes | [`ResourceServerBuilder::build_lazy`], [`ResourceServer::health`] |
 //! | start without waiting for an issuer's keys, as in serverless functions | [`Issuer::jwks_file`], [`guide::serverless`] |

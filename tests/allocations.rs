@@ -22,7 +22,8 @@ use http::{HeaderValue, Request, Response, StatusCode, header};
 use mcp_bearer::http_client::{HttpClient, HttpFuture, RequestLimits};
 use mcp_bearer::introspection::ClientCredentials;
 use mcp_bearer::jose::Algorithm;
-use mcp_bearer::testing::{TestClock, TestIssuer};
+use mcp_bearer::sender::SenderConstraint;
+use mcp_bearer::testing::{TestClient, TestClock, TestIssuer};
 use mcp_bearer::{Clock as _, Issuer, ResourceServer, Revocation, SystemClock};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use tokio::runtime::Runtime;
@@ -38,12 +39,15 @@ const RESOURCE: &str = "https://mcp.example.com/mcp";
 const ACCEPTED: usize = 8;
 /// The allocations for the request extensions.
 const CACHED: usize = 3;
+/// The most allocations for a request with a DPoP proof, whose token is not cached.
+const WITH_PROOF: usize = 20;
 
 /// The measurements run one after the other in a single test, because tests in parallel would count each other's
 /// allocations.
 #[test]
 fn allocations_and_memory_are_bounded() {
     a_request_needs_few_allocations();
+    a_request_with_a_proof_needs_few_allocations();
     a_cached_token_needs_three_allocations_until_it_expires();
     verified_tokens_are_cached_unless_the_cache_is_switched_off();
     verified_tokens_use_bounded_memory();
@@ -67,6 +71,25 @@ fn a_request_needs_few_allocations() {
         let count = allocations(&server, value);
         eprintln!("{name}: {count} allocations");
         assert!(count <= most, "{name}: {count}");
+    }
+}
+
+fn a_request_with_a_proof_needs_few_allocations() {
+    let issuer = TestIssuer::builder("https://auth.example.com").algorithm(Algorithm::RS256).build();
+    for (name, cached_tokens, most) in
+        [("token not cached", 0, WITH_PROOF), ("token cached", 100, WITH_PROOF - ACCEPTED + CACHED)]
+    {
+        let builder =
+            ResourceServer::builder(RESOURCE).issuer(issuer.issuer()).sender_constraint(SenderConstraint::Dpop);
+        let server = runtime().block_on(builder.cache_verified_tokens(cached_tokens).build()).unwrap();
+        let client = TestClient::dpop();
+        let token = issuer.token().audience(RESOURCE).scope("mcp:tools notes:read").bound_to(client.key()).sign();
+        let counted = || allocations_for(&server, client.request("GET", RESOURCE, &token).body(()).unwrap());
+        // The first requests let the store of proofs grow.
+        let counts: Vec<_> = (0..50).map(|_| counted()).skip(2).collect();
+        let (least, largest) = (counts.iter().min().unwrap(), counts.iter().max().unwrap());
+        eprintln!("with a proof, {name}: {least} to {largest} allocations");
+        assert!(*largest <= most, "{name}: {largest}");
     }
 }
 
@@ -180,10 +203,14 @@ fn a_revocation_list_needs_one_allocation_for_each_kind_and_bounded_memory() {
 
 /// Counts the allocations for a request with this header, from the layer to the end of the response.
 fn allocations(server: &ResourceServer, authorization: &HeaderValue) -> usize {
+    allocations_for(server, request(authorization))
+}
+
+/// Counts the allocations for a request, from the layer to the end of the response.
+fn allocations_for(server: &ResourceServer, request: Request<()>) -> usize {
     let mut service = server.bearer_layer().required_scopes(["mcp:tools"]).layer(Handler);
     let mut context = Context::from_waker(Waker::noop());
     assert!(Service::<Request<()>>::poll_ready(&mut service, &mut context).is_ready());
-    let request = request(authorization);
     let region = Region::new(ALLOCATOR);
     let mut response = std::pin::pin!(service.call(request));
     let Poll::Ready(response) = response.as_mut().poll(&mut context) else { panic!("the keys are available") };

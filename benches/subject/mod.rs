@@ -17,7 +17,8 @@ use http_body_util::Empty;
 use mcp_bearer::bearer::BearerAuth;
 use mcp_bearer::introspection::{ClientCredentials, Introspection};
 use mcp_bearer::jose::Algorithm;
-use mcp_bearer::testing::{TestIssuer, TestToken};
+use mcp_bearer::sender::{Dpop, SenderConstraint};
+use mcp_bearer::testing::{TestClient, TestIssuer, TestToken};
 use mcp_bearer::{AuthInfo, ResourceServer, ResourceServerBuilder};
 use serde_json::Value;
 use tower::{Layer as _, Service};
@@ -86,6 +87,24 @@ impl Subject {
         let request = request(&subject.header);
         assert!(runtime().block_on(subject.service().call(request)).unwrap().status().is_success());
         subject
+    }
+
+    /// Creates a subject with an RS256 token that is bound to the key of a client, which is for ES256.
+    pub fn sender_constrained() -> (Self, TestClient) {
+        let issuer = TestIssuer::builder("https://auth.example.com").algorithm(Algorithm::RS256).build();
+        // The store of proofs has places for all requests of a benchmark.
+        let dpop = Dpop::new().max_proofs_per_key(1_000_000).max_proofs(1_000_000);
+        let builder = builder().issuer(issuer.issuer()).sender_constraint(SenderConstraint::Dpop).dpop(dpop);
+        let server = build(builder.cache_verified_tokens(0));
+        let client = TestClient::dpop();
+        let header = bearer(&typical(issuer.token()).bound_to(client.key()).sign());
+        (Self { issuer, server, header }, client)
+    }
+
+    /// Creates a request with the token, and with a new proof of the client.
+    pub fn request_with_proof(&self, client: &TestClient) -> Request<()> {
+        let token = self.header.to_str().unwrap().strip_prefix("Bearer ").unwrap();
+        client.request("GET", RESOURCE, token).body(()).unwrap()
     }
 
     pub fn service(&self) -> BearerAuth<Handler> {

@@ -30,7 +30,7 @@ pub struct TestDpopKey {
 
 impl TestIssuer {
     /// A new ES256 key of a client, whose proofs have the time of this issuer's
-    /// [clock](super::TestIssuerBuilder::clock).
+    /// [clock](crate::testing::TestIssuerBuilder::clock).
     #[must_use]
     pub fn dpop_key(&self) -> TestDpopKey {
         TestDpopKey { clock: Arc::clone(&self.state.clock), ..TestDpopKey::new() }

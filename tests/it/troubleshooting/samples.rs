@@ -7,12 +7,15 @@ use std::sync::{Arc, Mutex};
 use axum::body::Body;
 use http::{Request, header};
 use mcp_bearer::ResourceServer;
-use mcp_bearer::testing::TestIssuer;
+use mcp_bearer::jose::Algorithm;
+use mcp_bearer::sender::{Dpop, SenderConstraint};
+use mcp_bearer::testing::{TestClient, TestIssuer};
 
 use super::{GUIDE, code_in, sources};
 use crate::capture::Capture;
 use crate::support::{App, ISSUER, RESOURCE};
 
+const SENDER_CONSTRAINED: &str = include_str!("../../../src/guide/sender_constrained.md");
 const LOGGING: &str = include_str!("../../../src/guide/logging.md");
 
 /// The blocks of text in a chapter.
@@ -70,6 +73,30 @@ async fn the_samples_are_what_a_server_writes() {
     let request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
     app.send(request.body(Body::empty()).unwrap()).await;
     assert_eq!(written.take(), rejected);
+}
+
+#[tokio::test]
+async fn the_challenges_in_the_guide_are_those_of_a_server() {
+    let issuer = TestIssuer::new(ISSUER);
+    let server = ResourceServer::builder(RESOURCE)
+        .issuer(issuer.issuer())
+        .sender_constraint(SenderConstraint::Optional)
+        .dpop(Dpop::new().algorithms([Algorithm::ES256, Algorithm::EdDSA]))
+        .build()
+        .await
+        .unwrap();
+    let app = App::new(server.bearer_layer().required_scopes(["mcp:tools"]));
+    let client = TestClient::dpop();
+    let token = issuer.token().audience(RESOURCE).scope("mcp:tools").bound_to(client.key()).sign();
+    let without_token = Request::get("/mcp").body(Body::empty()).unwrap();
+    let mut for_another_url = Request::get("/mcp").body(Body::empty()).unwrap();
+    *for_another_url.headers_mut() = client.headers("GET", "https://mcp.example.com/mcp/", &token);
+    for (request, sample) in [without_token, for_another_url].into_iter().zip(blocks(SENDER_CONSTRAINED)) {
+        let answer = app.send(request).await;
+        let challenge = answer.header("www-authenticate").unwrap();
+        assert_eq!(format!("HTTP/1.1 {}\nWWW-Authenticate: {challenge}", answer.status), sample);
+    }
+    assert_eq!(blocks(SENDER_CONSTRAINED).len(), 2);
 }
 
 #[test]
