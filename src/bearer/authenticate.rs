@@ -88,6 +88,8 @@ impl BearerAuthLayer {
     /// - does not answer requests for the metadata document: route them to
     ///   [`metadata_service`](crate::ResourceServer::metadata_service),
     /// - rejects a CORS preflight, because it does not have an access token: answer preflights before,
+    /// - does not remove [headers with client certificates](crate::sender::ClientCertificateHeader) that a client may have sent:
+    ///   never read them in a handler,
     /// - does not call [`on_rejection`](Self::on_rejection): change the response of the [`Rejection`] instead.
     ///
     /// Dropping the future cancels the wait. A key set or an introspection result that other requests wait for is still

@@ -137,9 +137,22 @@ impl BearerAuthLayer {
 
     /// Requires a nonce of this server in each DPoP proof on this route: see [`Dpop::require_nonces`](crate::sender::Dpop::require_nonces).
     /// It has no effect on requests with bearer tokens.
+    ///
+    /// # Panics
+    /// If the server does not accept DPoP proofs. [`try_require_dpop_nonce`](Self::try_require_dpop_nonce) returns an error instead.
+    #[track_caller]
     #[must_use]
     pub fn require_dpop_nonce(self) -> Self {
-        self.with_sender(|sender| sender.nonces_required = true)
+        valid_or_panic(self.try_require_dpop_nonce())
+    }
+
+    /// [`require_dpop_nonce`](Self::require_dpop_nonce), with an error in place of a panic.
+    ///
+    /// # Errors
+    /// [`BuildErrorKind::Setting`] where `require_dpop_nonce` panics.
+    pub fn try_require_dpop_nonce(self) -> Result<Self, BuildError> {
+        self.state.guard.sender.check_nonces()?;
+        Ok(self.with_sender(|sender| sender.nonces_required = true))
     }
 
     /// Accepts requests without an `Authorization` header. They have no [`AuthInfo`](crate::AuthInfo).

@@ -87,6 +87,17 @@ impl SenderRules {
         Self { checks: None, constraint: SenderConstraint::Optional, nonces_required: false }
     }
 
+    /// Checks that the server accepts DPoP proofs, of which a layer requires a nonce.
+    pub(crate) fn check_nonces(&self) -> Result<(), BuildError> {
+        if self.proofs().is_some() {
+            return Ok(());
+        }
+        Err(BuildError::setting(
+            "a layer requires a nonce in DPoP proofs (`require_dpop_nonce`), which the server does not accept; call \
+             `sender_constraint(SenderConstraint::Optional)` on the builder, or remove `require_dpop_nonce`",
+        ))
+    }
+
     /// Checks that the server can meet `constraint`, which a layer requires.
     pub(crate) fn check(&self, constraint: SenderConstraint) -> Result<(), BuildError> {
         let proofs = self.proofs().is_some();
@@ -183,8 +194,8 @@ impl SenderRules {
 
     /// Removes the headers that the handler could mistake for a client certificate that was verified.
     pub(super) fn remove_untrusted(&self, headers: &mut HeaderMap) {
-        if let Some(source) = self.checks.as_ref().and_then(|checks| checks.certificates.as_ref()) {
-            source.remove_untrusted(headers);
+        if let Some(checks) = &self.checks {
+            checks.certificates.unwrap_or(CertificateSource::Connection).remove_untrusted(headers);
         }
     }
 
@@ -290,7 +301,7 @@ impl SenderChecks {
     }
 
     async fn record_in(&self, store: &dyn DynReplayStore, proof: &UsedProof) -> Result<(), Denial> {
-        let call = catch_panic(STORE, store.record_boxed(proof));
+        let call = catch_panic(STORE, async { store.record_boxed(proof).await });
         // A timer panics outside a tokio runtime.
         let result = if tokio::runtime::Handle::try_current().is_ok() {
             match tokio::time::timeout(self.time_limit, call).await {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::{Request, Response, header};
+use http::{HeaderValue, Request, Response, header};
 use pin_project_lite::pin_project;
 use tokio::time::Instant;
 use tower_service::Service;
@@ -148,7 +148,10 @@ where
                 ResponseStageProjection::Calling { future, nonces } => {
                     let mut response = ready!(future.poll(cx))?;
                     if let Some(nonce) = nonces.as_ref().and_then(|nonces| nonces.fresh_nonce()) {
-                        response.headers_mut().insert(DPOP_NONCE, nonce);
+                        let headers = response.headers_mut();
+                        headers.insert(DPOP_NONCE, nonce);
+                        // A cache would repeat an old nonce (RFC 9449, section 8.2). The handler may know better.
+                        headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
                     }
                     return Poll::Ready(Ok(response.map(BearerBody::from_service)));
                 }

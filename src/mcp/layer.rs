@@ -137,8 +137,21 @@ impl McpLayer {
     }
 
     /// Requires a nonce of this server in each DPoP proof: see [`BearerAuthLayer::require_dpop_nonce`].
+    ///
+    /// # Panics
+    /// If the server does not accept DPoP proofs. [`try_require_dpop_nonce`](Self::try_require_dpop_nonce) returns an error instead.
+    #[track_caller]
     pub fn require_dpop_nonce(self) -> Self {
-        self.with(|state| state.bearer = state.bearer.clone().require_dpop_nonce())
+        valid_or_panic(self.try_require_dpop_nonce())
+    }
+
+    /// [`require_dpop_nonce`](Self::require_dpop_nonce), with an error in place of a panic.
+    ///
+    /// # Errors
+    /// [`BuildErrorKind::Setting`] where `require_dpop_nonce` panics.
+    pub fn try_require_dpop_nonce(self) -> Result<Self, BuildError> {
+        let bearer = self.state.bearer.clone().try_require_dpop_nonce()?;
+        Ok(self.with(|state| state.bearer = bearer))
     }
 
     /// Answers rejected requests with the response that `respond` makes, as [`BearerAuthLayer::on_rejection`] does.

@@ -13,6 +13,10 @@ use crate::jose::{Algorithm, AllowedAlgorithms};
 /// The defaults are right for one server that clients reach without a proxy that changes paths. The setters do not fail: the
 /// builder returns an error for a value that is wrong.
 ///
+/// Used proofs are kept in memory, and a restart forgets them: a proof that was copied just before can be used again until it is
+/// too old. With [`require_nonces`](Self::require_nonces) and a random key it cannot, because nonces of the process before are not
+/// valid. The state in Redis (feature `redis`) survives a restart of the server.
+///
 /// ```
 /// use std::time::Duration;
 ///

@@ -364,8 +364,10 @@ impl ResourceServerBuilder {
     /// second and issuer, so that the first valid token after an outage is accepted.
     ///
     /// # Errors
-    /// [`BuildError`] if the configuration cannot work.
+    /// [`BuildError`] if the configuration cannot work. With `shared_state` (feature `redis`), it needs a tokio runtime, because a
+    /// task reads the revocations of other replicas.
     pub fn build_lazy(self) -> Result<ResourceServer, BuildError> {
+        self.check_runtime()?;
         let server = self.into_server()?;
         server.announce();
         server.start_upkeep();

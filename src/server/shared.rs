@@ -29,6 +29,15 @@ impl ResourceServerBuilder {
         self
     }
 
+    /// Checks that the task can run which reads the revocations of other replicas.
+    pub(super) fn check_runtime(&self) -> Result<(), BuildError> {
+        #[cfg(feature = "redis")]
+        if self.shared_state.is_some() && tokio::runtime::Handle::try_current().is_err() {
+            return Err(BuildError::setting(NO_RUNTIME));
+        }
+        Ok(())
+    }
+
     /// Makes the stores of the shared state, without a connection.
     pub(super) fn open_shared_state(&mut self) -> Result<(), BuildError> {
         #[cfg(feature = "redis")]
@@ -78,5 +87,8 @@ impl SharedRevocations for UnsharedRevocations {
 const UNSHARED_PROOFS: &str = "`replicas_share_state` is called, but each replica has its own used DPoP proofs, so that a \
      copied request can be sent to another replica; call `shared_state` (feature `redis`), or give `Dpop::replay_store` a \
      store that replicas share";
+#[cfg(feature = "redis")]
+const NO_RUNTIME: &str = "`shared_state` needs a tokio runtime, in which the revocations of other replicas are read; call `build_lazy` \
+     in one";
 const UNSHARED_REVOCATIONS: &str = "`replicas_share_state` is called, but there is no store for revocations; call \
      `shared_state` (feature `redis`)";

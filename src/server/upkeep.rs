@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::warm_up::{remote_keys, warm_up};
 use crate::clock::Clock;
-use crate::revocation::SharedRevocations;
+use crate::revocation::{RevocationList, SharedRevocations};
 use crate::verify::{IssuerVerifier, Verifier};
 
 /// Whether the background task of a server runs. Clones of the server share it.
@@ -17,11 +17,19 @@ use crate::verify::{IssuerVerifier, Verifier};
 pub(super) struct Upkeep(Arc<AtomicBool>);
 
 /// Makes it possible to start the task again after it ended, for example with its runtime.
-struct RunningTask(Arc<AtomicBool>);
+struct RunningTask {
+    is_running: Arc<AtomicBool>,
+    /// Set if the task follows the revocations of other replicas.
+    followed: Option<Weak<RevocationList>>,
+    clock: Arc<dyn Clock>,
+}
 
 impl Drop for RunningTask {
     fn drop(&mut self) {
-        self.0.store(false, Ordering::SeqCst);
+        if let Some(list) = self.followed.as_ref().and_then(Weak::upgrade) {
+            list.set_outdated("the task that reads the revocations has ended".into(), self.clock.now());
+        }
+        self.is_running.store(false, Ordering::SeqCst);
     }
 }
 
@@ -44,9 +52,11 @@ impl Upkeep {
         if nothing_to_keep || self.0.swap(true, Ordering::SeqCst) {
             return;
         }
-        let revocations = revocations.map(|shared| shared.follow(Arc::downgrade(verifier.revocations())));
-        let (verifier, clock, running) =
-            (Arc::downgrade(verifier), Arc::clone(clock), RunningTask(Arc::clone(&self.0)));
+        let list = Arc::downgrade(verifier.revocations());
+        let revocations = revocations.map(|shared| shared.follow(Weak::clone(&list)));
+        let followed = revocations.is_some().then_some(list);
+        let running = RunningTask { is_running: Arc::clone(&self.0), followed, clock: Arc::clone(clock) };
+        let (verifier, clock) = (Arc::downgrade(verifier), Arc::clone(clock));
         runtime.spawn(async move {
             let _running = running;
             let keep = |issuer| -> KeptPart { Box::pin(keep_ready(issuer, verifier.clone(), Arc::clone(&clock))) };

@@ -13,6 +13,7 @@ use crate::escape::{Escaped, MAX_SHOWN};
 use crate::mcp::{MAX_BODY, McpLayer, McpScopes};
 use crate::origin::{OriginLayer, check_origin};
 use crate::scope::Scopes;
+use crate::sender::SenderConstraint;
 use crate::server::ResourceServer;
 
 impl Settings {
@@ -30,7 +31,7 @@ impl Settings {
             layer = layer.try_any_scope(&self.any_scope)?;
         }
         if self.require_dpop_nonce {
-            layer = layer.require_dpop_nonce();
+            layer = layer.try_require_dpop_nonce()?;
         }
         Ok(if self.allow_anonymous { layer.allow_anonymous() } else { layer })
     }
@@ -104,7 +105,7 @@ impl Settings {
             layer = layer.allow_anonymous();
         }
         if self.require_dpop_nonce {
-            layer = layer.require_dpop_nonce();
+            layer = layer.try_require_dpop_nonce()?;
         }
         if self.mcp.filter_lists {
             layer = layer.filter_lists();
@@ -143,6 +144,11 @@ impl Settings {
             if let Err(error) = check_origin(origin) {
                 mistakes.add(&format!("allowed_origins[{at}]"), error.to_string());
             }
+        }
+        let accepts_dpop = self.sender_constraint.is_some_and(|setting| SenderConstraint::from(setting).accepts_dpop());
+        if self.require_dpop_nonce && !accepts_dpop {
+            let message = "DPoP proofs are not accepted; write `sender_constraint = \"optional\"`, or remove `require_dpop_nonce`";
+            mistakes.add("require_dpop_nonce", message);
         }
         self.mcp.check(mistakes);
     }

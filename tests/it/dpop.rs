@@ -1,5 +1,6 @@
 //! DPoP through the layer (RFC 9449): which tokens and proofs a server accepts, and what a client reads.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -255,6 +256,9 @@ fn a_layer_cannot_require_what_the_server_does_not_accept() {
         assert!(error.contains("on the builder"), "{error}");
     }
     assert!(plain.bearer_layer().try_sender_constraint(SenderConstraint::Optional).is_ok());
+    let error = plain.bearer_layer().try_require_dpop_nonce().unwrap_err().to_string();
+    assert!(error.contains("remove `require_dpop_nonce`"), "{error}");
+    assert!(dpop.bearer_layer().try_require_dpop_nonce().is_ok());
 }
 
 #[tokio::test(start_paused = true)]
@@ -318,6 +322,7 @@ async fn a_required_nonce_is_sent_with_the_rejection_and_with_each_response() {
     let accepted = with_headers(&app, client.headers("GET", RESOURCE, &token)).await;
     assert_eq!(accepted.status, StatusCode::OK);
     assert!(accepted.header("dpop-nonce").is_some());
+    assert_eq!(accepted.header("cache-control"), Some("no-store"));
     // A nonce of somebody else, one that has expired, and one of a wrong type.
     let proof = |nonce: serde_json::Value| {
         vec![client.key().proof("GET", RESOURCE).access_token(&token).claim("nonce", nonce).sign()]
@@ -388,11 +393,15 @@ struct Scripted(Arc<AtomicUsize>, Script);
 type Script = fn() -> Result<ReplayOutcome, ReplayStoreError>;
 
 impl ReplayStore for Scripted {
-    async fn record(&self, _: &UsedProof) -> Result<ReplayOutcome, ReplayStoreError> {
+    fn record(&self, _: &UsedProof) -> impl Future<Output = Result<ReplayOutcome, ReplayStoreError>> + Send {
         self.0.fetch_add(1, Ordering::SeqCst);
-        match (self.1)() {
-            Err(error) if error.to_string() == "hang" => std::future::pending().await,
-            result => result,
+        // A panic here is one before the future exists.
+        let result = (self.1)();
+        async move {
+            match result {
+                Err(error) if error.to_string() == "hang" => std::future::pending().await,
+                result => result,
+            }
         }
     }
 

@@ -137,8 +137,8 @@ impl UsedProof {
         self.expires_at
     }
 
-    /// When a replica made the nonce in the proof, in whole seconds by the clock of that replica. The proof was made later, and so
-    /// was not used before. `None` if the proof has no valid nonce.
+    /// When a replica made the nonce in the proof, in whole seconds by the clock of that replica. The proof was made later, so
+    /// it was not used before that time. It may have been used since. `None` if the proof has no valid nonce.
     #[must_use]
     pub const fn nonce_made_at(&self) -> Option<SystemTime> {
         self.nonce_made_at
