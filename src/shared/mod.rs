@@ -44,7 +44,7 @@
 //! | time since the restart | proof | response |
 //! |---|---|---|
 //! | 11 s | any | 503 with `Retry-After` |
-//! | [`Dpop::max_age`](crate::sender::Dpop::max_age) and 10 s | with a nonce of this server that is newer than the restart | accepted |
+//! | [`Dpop::max_age`](crate::sender::Dpop::max_age) plus 10 s | with a nonce of this server that is newer than the restart | accepted |
 //! | the same | any other | 401 with `use_dpop_nonce` and a fresh nonce, with which the client tries again (RFC 9449, section 9) |
 //! | later | any | accepted |
 //!
