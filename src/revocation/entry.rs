@@ -54,7 +54,8 @@ pub(crate) struct RevocationEntry {
 }
 
 impl Revocation {
-    /// Rejects this token, or this API key. A token is the text after `Bearer` or `DPoP` in the request.
+    /// Rejects this token, or this API key. A token is the text after `Bearer` or `DPoP` in the request. A JWT with the same header
+    /// and claims and another valid signature is rejected too: an ECDSA signature can be changed without the key.
     pub fn token(token: impl Into<Box<str>>) -> Self {
         Self { target: RevokedTarget::Token(token.into()), issued_before: None }
     }
