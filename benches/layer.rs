@@ -30,6 +30,7 @@ fn ratios(_: &mut Criterion) {
             ratio(&Subject::among_keys(Algorithm::RS256, keys), Algorithm::RS256),
         );
     }
+    row("RS256, with an ES256 proof", proof_ratio());
     println!("\nlayer, microseconds, median of {} rounds of {CALLS} calls", rounds());
     for size in SIZES {
         let with_cache = Subject::with(Algorithm::RS256, size, |builder| builder.cache_verified_tokens(1_000));
@@ -55,6 +56,32 @@ fn ratio(subject: &Subject, algorithm: Algorithm) -> f64 {
     let rounds = (0..rounds()).map(|_| {
         let raw = time((), |()| key.verify_sig(black_box(&message), black_box(&signature)).unwrap());
         answer(&mut service, &subject.header) / raw
+    });
+    median(rounds.collect())
+}
+
+/// The layer with a DPoP proof, compared with the bare signature checks of the token and of the proof.
+fn proof_ratio() -> f64 {
+    let (subject, client) = Subject::sender_constrained();
+    let (message, signature) = subject.signed_parts();
+    let key = subject.raw_key(Algorithm::RS256);
+    let request = || subject.request_with_proof(&client);
+    let first = request();
+    let proof = first.headers().get("dpop").unwrap().to_str().unwrap();
+    let (of_proof, signature_of_proof) = subject::signed_parts_of(proof);
+    let key_of_proof = subject::raw_p256_key(&client.key().public_jwk());
+    let mut service = subject.service();
+    assert!(call(&mut service, first.clone()).status().is_success());
+    let rounds = (0..rounds()).map(|_| {
+        let raw = time((), |()| {
+            key.verify_sig(black_box(&message), black_box(&signature)).unwrap();
+            key_of_proof.verify_sig(black_box(&of_proof), black_box(&signature_of_proof)).unwrap();
+        });
+        // Each proof is accepted once.
+        let requests: Vec<_> = (0..CALLS).map(|_| request()).collect();
+        let start = Instant::now();
+        requests.into_iter().for_each(|request| drop(black_box(call(&mut service, black_box(request)))));
+        start.elapsed().as_secs_f64() / raw
     });
     median(rounds.collect())
 }

@@ -113,9 +113,7 @@ impl Subject {
 
     /// Returns the signed bytes and the signature.
     pub fn signed_parts(&self) -> (Vec<u8>, Vec<u8>) {
-        let token = self.header.to_str().unwrap().strip_prefix("Bearer ").unwrap();
-        let (message, signature) = token.rsplit_once('.').unwrap();
-        (message.into(), URL_SAFE_NO_PAD.decode(signature).unwrap())
+        signed_parts_of(self.header.to_str().unwrap().strip_prefix("Bearer ").unwrap())
     }
 
     /// Returns the parsed key for the bare signature check.
@@ -229,4 +227,17 @@ fn token_of_size(issuer: &TestIssuer, size: usize) -> String {
         0 => bare,
         missing => token(missing.div_ceil(40)),
     }
+}
+
+/// The signed bytes and the signature of a JWT.
+pub fn signed_parts_of(jwt: &str) -> (Vec<u8>, Vec<u8>) {
+    let (message, signature) = jwt.rsplit_once('.').unwrap();
+    (message.into(), URL_SAFE_NO_PAD.decode(signature).unwrap())
+}
+
+/// The parsed key of a P-256 JWK.
+#[allow(dead_code, reason = "not every benchmark uses it")]
+pub fn raw_p256_key(jwk: &Value) -> ParsedPublicKey {
+    let member = |name: &str| URL_SAFE_NO_PAD.decode(jwk.get(name).and_then(Value::as_str).unwrap()).unwrap();
+    ParsedPublicKey::new(&signature::ECDSA_P256_SHA256_FIXED, [vec![4], member("x"), member("y")].concat()).unwrap()
 }

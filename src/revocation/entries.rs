@@ -102,7 +102,7 @@ impl Entries {
     }
 
     /// The entries that have an effect.
-    #[cfg(any(test, feature = "redis"))]
+    #[cfg(feature = "redis")]
     pub(super) fn current(&self, now: Duration) -> Vec<RevocationEntry> {
         let all = self.revoked.iter().flat_map(|(digest, revoked)| {
             revoked.terms.iter().map(|terms| RevocationEntry {

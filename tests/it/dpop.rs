@@ -1,8 +1,8 @@
 //! DPoP through the layer (RFC 9449): which tokens and proofs a server accepts, and what a client reads.
 
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
@@ -10,6 +10,7 @@ use axum::body::Body;
 use axum::routing::get;
 use http::{HeaderMap, Request, StatusCode, request};
 use mcp_bearer::bearer::BearerAuthLayer;
+use mcp_bearer::events::Event;
 use mcp_bearer::sender::{Dpop, NonceKey, ReplayOutcome, ReplayStore, ReplayStoreError, SenderConstraint, UsedProof};
 use mcp_bearer::testing::{TestClient, TestClock, TestDpopKey, TestIssuer};
 use mcp_bearer::verify::{TokenVerifier, Verified, VerifyError};
@@ -410,6 +411,19 @@ impl ReplayStore for Scripted {
     }
 }
 
+/// A store that says that it is not shared.
+struct OfOneReplica;
+
+impl ReplayStore for OfOneReplica {
+    async fn record(&self, _: &UsedProof) -> Result<ReplayOutcome, ReplayStoreError> {
+        Ok(ReplayOutcome::New)
+    }
+
+    fn is_shared(&self) -> bool {
+        false
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_unavailable_replay_store_is_an_outage() {
     let full = || Ok(ReplayOutcome::Full { retry_after: Duration::from_millis(6_500) });
@@ -489,6 +503,12 @@ fn a_wrong_configuration_is_an_error_with_its_repair() {
             "call `shared_state` (feature `redis`), or give `Dpop::replay_store`",
         ),
         (optional().dpop(Dpop::new().replay_store(store())).replicas_share_state(), "`Dpop::nonce_key`"),
+        (
+            optional()
+                .dpop(Dpop::new().replay_store(OfOneReplica).nonce_key(NonceKey::new([1; 32])))
+                .replicas_share_state(),
+            "each replica has its own used DPoP proofs",
+        ),
     ] {
         let error = builder.build_lazy().unwrap_err().to_string();
         assert!(error.contains(expected), "{expected}: {error}");
@@ -571,5 +591,50 @@ struct Vouching;
 impl TokenVerifier for Vouching {
     async fn verify(&self, _: &str) -> Result<Verified, VerifyError> {
         Ok(Verified::for_this_resource("alice"))
+    }
+}
+
+/// As when an operator replaces a key that somebody may have seen.
+#[tokio::test(start_paused = true)]
+async fn a_rotated_nonce_key_accepts_nonces_of_the_previous_key_for_one_lifetime() {
+    let (old, new) = (NonceKey::new([1; 32]), NonceKey::new([2; 32]));
+    let dpop = Dpop::new().require_nonces().nonce_key(old.clone());
+    let bound = Bound::new(SenderConstraint::Dpop, dpop).await;
+    let (app, client) = (bound.app(), bound.client());
+    let token =
+        bound.issuer.token().audience(RESOURCE).expires_in(Duration::from_secs(3_600)).bound_to(client.key()).sign();
+    let status = async || with_headers(&app, client.headers("GET", RESOURCE, &token)).await;
+    assert!(client.accept_nonce(&status().await.headers));
+    bound.server.rotate_nonce_key(new);
+    bound.clock.advance(Duration::from_secs(300));
+    assert_eq!(status().await.status, StatusCode::OK);
+    bound.clock.advance(Duration::from_secs(1));
+    let rejected = status().await;
+    assert_rejected(&rejected, "use_dpop_nonce", "the previous key");
+    assert!(client.accept_nonce(&rejected.headers));
+    assert_eq!(status().await.status, StatusCode::OK);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_is_full_or_fails_is_an_event() {
+    let full = || Ok(ReplayOutcome::Full { retry_after: Duration::from_secs(7) });
+    let cases: [(Script, &str); 3] = [
+        (full, "replay_store_full"),
+        (|| Err("the connection is closed".into()), "replay_store_failed"),
+        (|| Ok(ReplayOutcome::Replayed), "proof_rejected"),
+    ];
+    for (script, name) in cases {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let observed = Arc::clone(&seen);
+        let bound = Bound::with(move |builder| {
+            let store = Scripted(Arc::default(), script);
+            let observer = move |event: &Event<'_>| observed.lock().unwrap().push(event.name());
+            let builder = builder.sender_constraint(SenderConstraint::Dpop).observer(observer);
+            builder.dpop(Dpop::new().replay_store(store))
+        })
+        .await;
+        let client = bound.client();
+        with_headers(&bound.app(), client.headers("GET", RESOURCE, &bound.bound_to(client.key()))).await;
+        assert!(seen.lock().unwrap().contains(&name), "{name}: {seen:?}");
     }
 }
