@@ -188,7 +188,8 @@ fn a_revocation_list_needs_one_allocation_for_each_kind_and_bounded_memory() {
         allocations(&server, &token);
         let count = allocations(&server, &token);
         eprintln!("cached, with {} kinds of revocations: {count} allocations", kinds + 1);
-        assert!(count <= CACHED + kinds + 1, "{kinds}: {count}");
+        // For the first kind, the token itself, the header of the JWT is decoded as well.
+        assert!(count <= CACHED + kinds + 2, "{kinds}: {count}");
     }
     let runtime = runtime();
     let region = Region::new(ALLOCATOR);

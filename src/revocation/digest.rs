@@ -32,7 +32,7 @@ impl RevocationKind {
     }
 
     /// The kind with this name.
-    #[cfg(any(test, feature = "redis"))]
+    #[cfg(any(feature = "redis", all(test, any(feature = "aws-lc-rs", feature = "rust-crypto"))))]
     pub(crate) fn from_label(label: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.label() == label)
     }

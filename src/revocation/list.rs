@@ -34,7 +34,7 @@ pub(crate) enum SharedListState {
     NotShared,
     /// The list has all entries of the store.
     #[cfg_attr(
-        not(any(test, feature = "redis")),
+        not(any(feature = "redis", all(test, any(feature = "aws-lc-rs", feature = "rust-crypto")))),
         expect(dead_code, reason = "this build has no store to share the list")
     )]
     Current,
@@ -108,7 +108,7 @@ impl RevocationList {
     }
 
     /// The list has all entries of the shared store, and gets new ones.
-    #[cfg(any(test, feature = "redis"))]
+    #[cfg(any(feature = "redis", all(test, any(feature = "aws-lc-rs", feature = "rust-crypto"))))]
     pub(crate) fn set_current(&self) {
         let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
         let before = std::mem::replace(&mut *shared, SharedListState::Current);

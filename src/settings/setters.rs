@@ -192,6 +192,8 @@ mod tests {
             let exists = match field.split_once('.') {
                 Some(("mcp", field)) => table("McpSettings").contains_key(field),
                 Some(("api_keys", field)) => table("ApiKeySettings").contains_key(field),
+                Some(("dpop", field)) => table("DpopSettings").contains_key(field),
+                Some(("redis", field)) => table("RedisSettings").contains_key(field),
                 _ => root.contains_key(*field),
             };
             assert!(exists, "{field}");
