@@ -187,5 +187,5 @@ impl fmt::Debug for Revocation {
 }
 
 /// The longest time of an entry. No access token lives as long, and an entry takes memory until its time is over.
-const MAX_AHEAD: Duration = Duration::from_secs(3_660 * DAY);
+pub(crate) const MAX_AHEAD: Duration = Duration::from_secs(3_660 * DAY);
 const DAY: u64 = 24 * 3_600;

@@ -26,6 +26,8 @@ mod shared;
 
 #[cfg(feature = "redis")]
 pub(crate) use digest::RevocationKind;
+#[cfg(feature = "redis")]
+pub(crate) use entry::MAX_AHEAD;
 pub use entry::Revocation;
 pub(crate) use entry::RevocationEntry;
 pub use error::{RevokeError, RevokeErrorKind};

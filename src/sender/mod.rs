@@ -76,6 +76,8 @@ pub(crate) use replay::{DynReplayStore, MemoryReplays, Replays};
 pub use replay::{ReplayOutcome, ReplayStore, ReplayStoreError, UsedProof};
 pub use sender::Sender;
 pub use settings::Dpop;
+#[cfg(feature = "redis")]
+pub(crate) use settings::MAX_PROOF_AGE;
 
 /// The header with the nonce for the next proof (RFC 9449, section 8).
 pub(crate) const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");

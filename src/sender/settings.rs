@@ -202,6 +202,8 @@ impl fmt::Debug for Dpop {
 /// Room for a slow connection and for clocks that are a little apart.
 const DEFAULT_MAX_AGE: Duration = Duration::from_secs(60);
 /// Less than 10 s rejects clients with a slow connection. With more than 5 min, a copied proof is useful for too long.
-const MAX_AGE: RangeInclusive<Duration> = Duration::from_secs(10)..=Duration::from_secs(300);
+const MAX_AGE: RangeInclusive<Duration> = Duration::from_secs(10)..=MAX_PROOF_AGE;
+/// The greatest `max_age` that any server can have.
+pub(crate) const MAX_PROOF_AGE: Duration = Duration::from_secs(300);
 const PROOFS_PER_KEY: RangeInclusive<usize> = 10..=1_000_000;
 const PROOFS: RangeInclusive<usize> = 100..=10_000_000;

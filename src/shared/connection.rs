@@ -97,7 +97,7 @@ impl Connector {
         let connected = self.client.get_multiplexed_async_connection_with_config(&config).await;
         match connected {
             Ok(inner) => Ok(RedisConnection { inner, timeout: self.timeout }),
-            Err(error) => Err(own_error(&error, self.timeout)),
+            Err(error) => Err(connect_error(&error, self.timeout)),
         }
     }
 }
@@ -107,7 +107,7 @@ impl RedisConnection {
     pub(super) async fn call(&self, command: &[&[u8]]) -> Result<RedisReply, RedisError> {
         let mut connection = self.inner.clone();
         let reply = connection.send_packed_command(&to_command(command)).await;
-        reply.map_err(|error| own_error(&error, self.timeout)).and_then(|value| self.reply(value))
+        reply.map_err(|error| call_error(&error, self.timeout)).and_then(|value| self.reply(value))
     }
 
     /// Sends all commands in one round trip. The first error reply is the error.
@@ -118,7 +118,7 @@ impl RedisConnection {
         }
         let mut connection = self.inner.clone();
         let replies = connection.send_packed_commands(&pipeline, 0, commands.len()).await;
-        let replies = replies.map_err(|error| own_error(&error, self.timeout))?;
+        let replies = replies.map_err(|error| call_error(&error, self.timeout))?;
         if replies.len() != commands.len() {
             return Err(RedisError::Nonsense("several commands"));
         }
@@ -127,7 +127,7 @@ impl RedisConnection {
 
     pub(super) async fn subscribe(&self, channel: &[u8]) -> Result<(), RedisError> {
         let mut connection = self.inner.clone();
-        connection.subscribe(channel).await.map_err(|error| own_error(&error, self.timeout))
+        connection.subscribe(channel).await.map_err(|error| call_error(&error, self.timeout))
     }
 
     fn reply(&self, value: Value) -> Result<RedisReply, RedisError> {
@@ -140,7 +140,7 @@ impl RedisConnection {
             Value::Array(values) => {
                 RedisReply::List(values.into_iter().map(|value| self.reply(value)).collect::<Result<_, _>>()?)
             }
-            Value::ServerError(error) => return Err(own_error(&error.into(), self.timeout)),
+            Value::ServerError(error) => return Err(call_error(&error.into(), self.timeout)),
             _ => return Err(RedisError::Nonsense("a command")),
         })
     }
@@ -171,9 +171,32 @@ fn to_command(arguments: &[&[u8]]) -> Cmd {
     command
 }
 
+/// The error of the commands that begin a connection. A server may quote their arguments, which contain the password. So its text
+/// is not shown.
+fn connect_error(error: &LibraryError, timeout: Duration) -> RedisError {
+    if error.kind() == ErrorKind::Io {
+        return own_error(error, error.to_string(), timeout);
+    }
+    // The code is the first word of the text.
+    let is_code = |code: &&str| code.len() <= MAX_CODE && code.bytes().all(|byte| byte.is_ascii_uppercase());
+    let code = error.code().filter(is_code).unwrap_or("(unknown code)");
+    match own_error(error, code.to_owned(), timeout) {
+        RedisError::ErrorReply(code) => {
+            let advice =
+                "check that it has the database of the URL, and the commands that the documentation of `shared` lists";
+            RedisError::ErrorReply(format!("{code} at the start of the connection; {advice}").into())
+        }
+        error => error,
+    }
+}
+
+/// The error of a command.
+fn call_error(error: &LibraryError, timeout: Duration) -> RedisError {
+    own_error(error, error.to_string(), timeout)
+}
+
 /// The error without types of the library. `timeout` is the limit that the connection has.
-fn own_error(error: &LibraryError, timeout: Duration) -> RedisError {
-    let text = error.to_string();
+fn own_error(error: &LibraryError, text: String, timeout: Duration) -> RedisError {
     match error.kind() {
         _ if error.is_timeout() => RedisError::TimedOut(timeout),
         ErrorKind::Io => RedisError::shown(RedisError::Connection, &text),
@@ -198,3 +221,5 @@ impl fmt::Debug for Connector {
 
 /// How many commands wait for their replies at the same time. Further requests wait for a place, within their time limit.
 const MAX_IN_FLIGHT: usize = 1_024;
+/// The longest error code that is shown, in bytes. Those of Redis have up to 14.
+const MAX_CODE: usize = 20;

@@ -20,6 +20,9 @@ pub(super) fn to_message(entry: &RevocationEntry) -> String {
     format!("{}:{}", to_member(entry), until_seconds(entry))
 }
 
+/// The message that all entries have to be read again.
+pub(super) const READ_AGAIN: &[u8] = b"read again";
+
 /// The end of the entry in seconds since 1970, rounded up.
 pub(super) fn until_seconds(entry: &RevocationEntry) -> u64 {
     entry.until.as_secs().saturating_add(u64::from(entry.until.subsec_nanos() > 0))

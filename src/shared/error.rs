@@ -51,6 +51,11 @@ impl RedisError {
         matches!(self, Self::Connection(_) | Self::TimedOut(_) | Self::Nonsense(_) | Self::Unsuitable(_))
     }
 
+    /// Whether Redis works as it should, although the command has no result.
+    pub(super) const fn is_answer(&self) -> bool {
+        matches!(self, Self::Restarted(_) | Self::NonceNeeded | Self::OutOfMemory)
+    }
+
     /// Whether the same command may succeed on a new connection at once.
     pub(super) const fn may_be_retried(&self) -> bool {
         matches!(self, Self::Connection(_) | Self::TimedOut(_))

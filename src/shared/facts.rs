@@ -10,8 +10,8 @@ pub(super) struct ServerFacts {
     pub(super) identity: Box<str>,
     /// How long the process has been running, in seconds.
     pub(super) uptime: u64,
-    /// The value of `maxmemory-policy`, if it makes the server remove entries before they expire.
-    pub(super) eviction: Option<Box<str>>,
+    /// Whether the process was a read-only replica once. It may lack what its primary stored last.
+    pub(super) was_promoted: bool,
 }
 
 impl ServerFacts {
@@ -52,12 +52,16 @@ impl ServerFacts {
         }
         let uptime = field("uptime_in_seconds")?.parse().map_err(|_| RedisError::Nonsense("`INFO`"))?;
         let policy = field("maxmemory_policy")?;
-        let evicts = policy != "noeviction" && field("maxmemory")? != "0";
-        Ok(Self {
-            identity: [run, " ", replication].concat().into(),
-            uptime,
-            eviction: evicts.then(|| Escaped(policy, MAX_SHOWN).to_string().into()),
-        })
+        if policy != "noeviction" && field("maxmemory")? != "0" {
+            return Err(RedisError::Unsuitable(format!(
+                "its `maxmemory-policy` is \"{}\", which removes used DPoP proofs before they expire, so that they can be used \
+                 again; set `maxmemory-policy noeviction`",
+                Escaped(policy, MAX_SHOWN)
+            )));
+        }
+        // The id of the former primary, or zeros. A server that does not tell it is not trusted.
+        let was_promoted = !field("master_replid2").is_ok_and(|id| id.bytes().all(|byte| byte == b'0'));
+        Ok(Self { identity: [run, " ", replication].concat().into(), uptime, was_promoted })
     }
 }
 
@@ -71,7 +75,7 @@ mod tests {
     use super::*;
 
     const INFO: &str = "# Server\r\nredis_version:7.0.15\r\nredis_mode:standalone\r\nrun_id:aaaa\r\nuptime_in_seconds:12\r\n\
-        # Replication\r\nrole:master\r\nmaster_replid:bbbb\r\n# Memory\r\nmaxmemory:0\r\nmaxmemory_policy:noeviction\r\n";
+        # Replication\r\nrole:master\r\nmaster_replid:bbbb\r\nmaster_replid2:0000\r\n# Memory\r\nmaxmemory:0\r\nmaxmemory_policy:noeviction\r\n";
 
     fn parse(change: (&str, &str)) -> Result<ServerFacts, String> {
         assert!(INFO.contains(change.0), "{change:?}");
@@ -81,18 +85,28 @@ mod tests {
     #[test]
     fn the_facts_are_read_from_info() {
         let facts = parse(("", "")).unwrap();
-        assert_eq!((&*facts.identity, facts.uptime, facts.eviction), ("aaaa bbbb", 12, None));
+        assert_eq!((&*facts.identity, facts.uptime, facts.was_promoted), ("aaaa bbbb", 12, false));
         let valkey = "redis_version:7.2.4\r\nserver_name:valkey\r\nvalkey_version:8.1.0\r\nserver_mode";
         assert!(parse(("redis_version:7.0.15\r\nredis_mode", valkey)).is_ok());
     }
 
     #[test]
-    fn a_policy_that_evicts_matters_only_with_a_limit_of_memory() {
-        let evicts = "maxmemory:0\r\nmaxmemory_policy:allkeys-lru";
-        assert_eq!(parse(("maxmemory:0\r\nmaxmemory_policy:noeviction", evicts)).unwrap().eviction, None);
-        let evicts = "maxmemory:1024\r\nmaxmemory_policy:volatile-ttl";
-        let facts = parse(("maxmemory:0\r\nmaxmemory_policy:noeviction", evicts)).unwrap();
-        assert_eq!(facts.eviction.as_deref(), Some("volatile-ttl"));
+    fn a_policy_that_evicts_is_rejected_with_a_limit_of_memory() {
+        let memory = |evicts: &str| parse(("maxmemory:0\r\nmaxmemory_policy:noeviction", evicts));
+        assert!(memory("maxmemory:0\r\nmaxmemory_policy:allkeys-lru").is_ok());
+        assert!(memory("maxmemory:1024\r\nmaxmemory_policy:noeviction").is_ok());
+        for policy in ["volatile-lru", "volatile-ttl", "allkeys-random", "a-new-one"] {
+            let error = memory(&format!("maxmemory:1024\r\nmaxmemory_policy:{policy}")).unwrap_err();
+            assert!(error.contains(policy) && error.contains("set `maxmemory-policy noeviction`"), "{error}");
+        }
+        assert!(memory("maxmemory_policy:volatile-lru").is_err());
+    }
+
+    #[test]
+    fn a_server_that_was_a_replica_once_is_known() {
+        for second in ["master_replid2:1fa0", "other:0000", "master_replid2:"] {
+            assert!(parse(("master_replid2:0000", second)).unwrap().was_promoted, "{second}");
+        }
     }
 
     #[test]

@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::tcp::OwnedReadHalf;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Mutex as AsyncMutex, broadcast};
 
 use super::settings::RedisState;
 use super::store::RedisStore;
@@ -28,6 +30,10 @@ pub(super) struct FakeRedis {
     pub(super) port: u16,
     pub(super) connections: Arc<AtomicUsize>,
     facts: Arc<Mutex<String>>,
+    /// The reply to the first command of a connection.
+    hello: Arc<Mutex<String>>,
+    /// What all connections get without a command.
+    pub(super) pushes: broadcast::Sender<Vec<u8>>,
     pub(super) commands: Arc<Mutex<Vec<Vec<Vec<u8>>>>>,
 }
 
@@ -63,6 +69,8 @@ impl FakeRedis {
             port: listener.local_addr().unwrap().port(),
             connections: Arc::default(),
             facts: Arc::new(Mutex::new(facts("a", 1_000_000))),
+            hello: Arc::new(Mutex::new("%1\r\n+proto\r\n:3\r\n".to_owned())),
+            pushes: broadcast::Sender::new(16),
             commands: Arc::default(),
         };
         let script: Arc<Mutex<Script>> = Arc::new(Mutex::new(Box::new(script)));
@@ -85,6 +93,10 @@ impl FakeRedis {
         *self.facts.lock().unwrap() = facts.to_owned();
     }
 
+    pub(super) fn set_hello(&self, reply: &str) {
+        *self.hello.lock().unwrap() = reply.to_owned();
+    }
+
     pub(super) fn count(&self, name: &str) -> usize {
         self.commands.lock().unwrap().iter().filter(|command| command[0] == name.as_bytes()).count()
     }
@@ -92,16 +104,24 @@ impl FakeRedis {
     /// A store on this server, and its clock.
     pub(super) fn store(&self, timeout: Duration) -> (Arc<RedisStore>, SetClock) {
         let clock = SetClock(Arc::new(AtomicU64::new(NOW)));
-        let state = RedisState::new(format!("redis://127.0.0.1:{}", self.port)).timeout(timeout);
+        let state = RedisState::new(format!("redis://mcp:s3cretpassword@127.0.0.1:{}", self.port)).timeout(timeout);
         let shared: Arc<dyn Clock> = Arc::new(clock.clone());
         (state.store(&shared).unwrap(), clock)
     }
 
     async fn serve(self, stream: TcpStream, script: Arc<Mutex<Script>>) {
-        let mut stream = BufReader::new(stream);
+        let (reader, writer) = stream.into_split();
+        let (mut stream, writer) = (BufReader::new(reader), Arc::new(AsyncMutex::new(writer)));
+        let (mut pushes, pusher) = (self.pushes.subscribe(), Arc::downgrade(&writer));
+        tokio::spawn(async move {
+            while let Ok(push) = pushes.recv().await {
+                let Some(writer) = pusher.upgrade() else { return };
+                _ = writer.lock().await.write_all(&push).await;
+            }
+        });
         while let Some(command) = read_command(&mut stream).await {
             let reply = match command[0].as_slice() {
-                b"HELLO" => bytes("%1\r\n+proto\r\n:3\r\n"),
+                b"HELLO" => bytes(self.hello.lock().unwrap().as_str()),
                 b"CLIENT" => bytes("+OK\r\n"),
                 b"INFO" => bytes(bulk(if command[1] == b"server" {
                     self.facts.lock().unwrap().clone()
@@ -114,7 +134,7 @@ impl FakeRedis {
                 }
             };
             match reply {
-                FakeReply::Bytes(reply) => _ = stream.get_mut().write_all(&reply).await,
+                FakeReply::Bytes(reply) => _ = writer.lock().await.write_all(&reply).await,
                 FakeReply::Silence => {}
                 FakeReply::Close => return,
             }
@@ -123,7 +143,7 @@ impl FakeRedis {
 }
 
 /// An array of bulk strings. `None` at the end of the connection.
-async fn read_command(stream: &mut BufReader<TcpStream>) -> Option<Vec<Vec<u8>>> {
+async fn read_command(stream: &mut BufReader<OwnedReadHalf>) -> Option<Vec<Vec<u8>>> {
     let count = read_length(stream).await?;
     let mut command = Vec::new();
     for _ in 0..count {
@@ -135,7 +155,7 @@ async fn read_command(stream: &mut BufReader<TcpStream>) -> Option<Vec<Vec<u8>>>
     Some(command)
 }
 
-async fn read_length(stream: &mut BufReader<TcpStream>) -> Option<usize> {
+async fn read_length(stream: &mut BufReader<OwnedReadHalf>) -> Option<usize> {
     let mut line = String::new();
     stream.read_line(&mut line).await.ok()?;
     line.trim().get(1..)?.parse().ok()
@@ -144,7 +164,7 @@ async fn read_length(stream: &mut BufReader<TcpStream>) -> Option<usize> {
 pub(super) fn facts(run: &str, uptime: u64) -> String {
     format!(
         "redis_version:7.0.15\r\nredis_mode:standalone\r\nrun_id:{run}\r\nuptime_in_seconds:{uptime}\r\nrole:master\r\n\
-         master_replid:b\r\nmaxmemory:0\r\nmaxmemory_policy:noeviction\r\n"
+         master_replid:b\r\nmaster_replid2:00\r\nmaxmemory:0\r\nmaxmemory_policy:noeviction\r\n"
     )
 }
 

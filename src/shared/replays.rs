@@ -10,22 +10,27 @@ use super::connection::RedisReply;
 use super::error::RedisError;
 use super::store::RedisStore;
 use crate::crypto::{random, sha256};
-use crate::sender::{REPLICA_CLOCK_DIFFERENCE, ReplayOutcome, ReplayStore, ReplayStoreError, UsedProof};
+use crate::sender::{MAX_PROOF_AGE, REPLICA_CLOCK_DIFFERENCE, ReplayOutcome, ReplayStore, ReplayStoreError, UsedProof};
 
 /// The used proofs of a Redis server.
 #[derive(Debug)]
 pub(crate) struct RedisReplays {
     store: Arc<RedisStore>,
-    /// How long a proof can be recorded for, at most.
+    /// How long an entry is kept after `expires_at`, because another replica may accept proofs for longer than this one.
+    kept_longer: Duration,
+    /// How long after its use a proof can expire, at most.
     longest: Duration,
 }
 
 impl RedisReplays {
     /// `max_age` is how far `iat` may be in the past and in the future.
     pub(crate) fn new(store: Arc<RedisStore>, max_age: Duration) -> Self {
+        // While `max_age` is changed, other replicas may have any other value.
+        let kept_longer = MAX_PROOF_AGE.saturating_sub(max_age);
         // A replica whose clock is ahead accepted a proof that was ahead of that clock.
-        let longest = max_age.saturating_add(REPLICA_CLOCK_DIFFERENCE).saturating_mul(2);
-        Self { store, longest }
+        let ahead = MAX_PROOF_AGE.saturating_add(REPLICA_CLOCK_DIFFERENCE);
+        let longest = max_age.saturating_add(REPLICA_CLOCK_DIFFERENCE).saturating_add(ahead);
+        Self { store, kept_longer, longest }
     }
 
     /// Whether the store can know about an earlier use of the proof. It lost what it had before `reliable_since`.
@@ -56,7 +61,7 @@ impl ReplayStore for RedisReplays {
         // The entry has a value that only this request can have written. So nothing but this value means that the proof is new,
         // and a second attempt recognises what the first one wrote, although its reply was lost.
         let request: [u8; 16] = random().ok_or(RedisError::NoRandomness)?;
-        let lifetime = lifetime.as_millis().saturating_add(1).to_string();
+        let lifetime = lifetime.saturating_add(self.kept_longer).as_millis().saturating_add(1).to_string();
         let commands = [
             vec![b"SET".as_slice(), key.as_bytes(), &request, b"NX", b"PX", lifetime.as_bytes()],
             vec![b"GET", key.as_bytes()],

@@ -9,12 +9,14 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::connection::{PushSender, RedisConnection, RedisPush, RedisReply};
-use super::entry_text::{from_member, from_message, to_member, to_message, until_seconds};
+use super::entry_text::{READ_AGAIN, from_member, from_message, to_member, to_message, until_seconds};
 use super::error::RedisError;
 use super::store::RedisStore;
 use crate::error::{BuildError, BuildErrorKind};
 use crate::http_client::BackOff;
-use crate::revocation::{RevocationEntry, RevocationList, SharedFuture, SharedRevocations, SharedStateError};
+use crate::revocation::{
+    MAX_AHEAD, RevocationEntry, RevocationList, SharedFuture, SharedRevocations, SharedStateError,
+};
 
 /// The revocations of a Redis server.
 #[derive(Debug)]
@@ -59,7 +61,7 @@ impl SharedRevocations for RedisRevocations {
     fn publish(&self, entry: RevocationEntry) -> SharedFuture<'_, Result<(), SharedStateError>> {
         Box::pin(async move {
             let published = PublishedEntries::new(&self.store, &[entry]);
-            Ok(self.store.call(&published.commands(), |_| Ok(()), check_numbers).await?)
+            Ok(self.store.call(&published.commands_with_messages(), |_| Ok(()), check_numbers).await?)
         })
     }
 
@@ -86,13 +88,23 @@ impl SharedRevocations for RedisRevocations {
 
 /// Keeps the list current until the connection fails. `Ok` when the list is dropped.
 async fn follow_once(store: &RedisStore, list: &Weak<RevocationList>) -> Result<(), RedisError> {
-    let keys = RevocationKeys::new(&store.key_prefix);
+    let keys = RevocationKeys::new(store);
     let mut subscription = Subscription::start(store, &keys).await?;
     // After the subscription, so that no entry is missed between the two.
     let mut is_complete = load(store, &subscription.connection, &keys, list).await?;
     store.log_success();
-    let mut cleaned_at = Instant::now();
+    let (mut tested_at, mut cleaned_at) = (Instant::now(), Instant::now());
     loop {
+        // By the time that has passed, so that messages do not prevent it.
+        if tested_at.elapsed() >= PING_INTERVAL {
+            if cleaned_at.elapsed() >= CLEANING_INTERVAL {
+                remove_expired(&subscription.connection, &keys).await?;
+                cleaned_at = Instant::now();
+            } else {
+                subscription.connection.call(&[b"PING"]).await?;
+            }
+            tested_at = Instant::now();
+        }
         let Some(current) = list.upgrade() else { return Ok(()) };
         if is_complete {
             current.set_current();
@@ -100,21 +112,22 @@ async fn follow_once(store: &RedisStore, list: &Weak<RevocationList>) -> Result<
             current.set_outdated(Box::new(RedisError::Incomplete), store.clock.now());
         }
         drop(current);
-        let next = timeout(PING_INTERVAL, subscription.pushes.recv()).await;
+        let left = PING_INTERVAL.saturating_sub(tested_at.elapsed());
+        let next = timeout(left, subscription.pushes.recv()).await;
         if subscription.is_incomplete.load(Ordering::SeqCst) {
             return Err(RedisError::Connection("too many revocations at once".into()));
         }
         match next {
-            Err(_) if cleaned_at.elapsed() > CLEANING_INTERVAL => {
-                remove_expired(&subscription.connection, &keys).await?;
-                cleaned_at = Instant::now();
-            }
-            Err(_) => drop(subscription.connection.call(&[b"PING"]).await?),
+            Err(_) => {}
             Ok(Some(RedisPush::Message { channel, message })) if channel == keys.channel.as_bytes() => {
+                if message == READ_AGAIN {
+                    is_complete = read_all(store, &subscription.connection, &keys, list).await?.is_complete;
+                    continue;
+                }
                 // After a message that is not valid, the whole list is read again.
                 let entry = from_message(&message).ok_or(RedisError::Nonsense("`SUBSCRIBE`"))?;
                 let Some(list) = list.upgrade() else { return Ok(()) };
-                is_complete &= list.add(&entry, store.clock.since_epoch()).is_ok();
+                is_complete &= add(&list, &mut { entry }, store);
             }
             Ok(Some(RedisPush::Message { .. } | RedisPush::Nonsense)) => {
                 return Err(RedisError::Nonsense("`SUBSCRIBE`"));
@@ -146,27 +159,7 @@ async fn load(
     list: &Weak<RevocationList>,
 ) -> Result<bool, RedisError> {
     remove_expired(connection, keys).await?;
-    let mut is_complete = true;
-    let mut found = HashSet::new();
-    let mut cursor = b"0".to_vec();
-    loop {
-        let reply = connection.call(&[b"ZSCAN", keys.set.as_bytes(), &cursor, b"COUNT", PAGE]).await?;
-        let (next, page) = to_page(reply).ok_or(RedisError::Nonsense("`ZSCAN`"))?;
-        let Some(list) = list.upgrade() else { return Ok(true) };
-        for (member, score) in page {
-            // A later version of the crate may write other entries.
-            let Some(entry) = from_member(&member, &score) else {
-                is_complete = false;
-                continue;
-            };
-            is_complete &= list.add(&entry, store.clock.since_epoch()).is_ok();
-            found.insert((to_member(&entry), until_seconds(&entry)));
-        }
-        if next == b"0" {
-            break;
-        }
-        cursor = next;
-    }
+    let FoundEntries { entries: found, is_complete } = read_all(store, connection, keys, list).await?;
     let Some(list) = list.upgrade() else { return Ok(true) };
     let mut missing = list.entries(store.clock.since_epoch());
     drop(list);
@@ -175,7 +168,60 @@ async fn load(
         let published = PublishedEntries::new(store, some);
         check_numbers(&connection.call_all(&published.commands()).await?)?;
     }
+    // One message for all entries. Many would fill the queue of each replica, which would connect again.
+    if !missing.is_empty() {
+        connection.call(&[b"PUBLISH", keys.channel.as_bytes(), READ_AGAIN]).await?;
+    }
     Ok(is_complete)
+}
+
+/// The entries of the store, as far as they were read.
+struct FoundEntries {
+    /// Members with their ends.
+    entries: HashSet<(String, u64)>,
+    /// Whether all of them were read, and added to the list.
+    is_complete: bool,
+}
+
+/// Adds all entries of the store to the list.
+async fn read_all(
+    store: &RedisStore,
+    connection: &RedisConnection,
+    keys: &RevocationKeys,
+    list: &Weak<RevocationList>,
+) -> Result<FoundEntries, RedisError> {
+    let mut found = FoundEntries { entries: HashSet::new(), is_complete: true };
+    let mut cursor = b"0".to_vec();
+    for _ in 0..MAX_PAGES {
+        let reply = connection.call(&[b"ZSCAN", keys.set.as_bytes(), &cursor, b"COUNT", PAGE]).await?;
+        let (next, page) = to_page(reply).ok_or(RedisError::Nonsense("`ZSCAN`"))?;
+        let Some(list) = list.upgrade() else { return Ok(found) };
+        for (member, score) in page {
+            // A later version of the crate may write other entries.
+            let Some(mut entry) = from_member(&member, &score) else {
+                found.is_complete = false;
+                continue;
+            };
+            found.is_complete &= add(&list, &mut entry, store);
+            found.entries.insert((to_member(&entry), until_seconds(&entry)));
+        }
+        if next == b"0" {
+            return Ok(found);
+        }
+        if found.entries.len() > MAX_FOUND {
+            break;
+        }
+        cursor = next;
+    }
+    found.is_complete = false;
+    Ok(found)
+}
+
+/// Adds an entry of the store, with the latest end that an entry can have. `false` if the list is full.
+fn add(list: &RevocationList, entry: &mut RevocationEntry, store: &RedisStore) -> bool {
+    let now = store.clock.since_epoch();
+    entry.until = entry.until.min(now.saturating_add(MAX_AHEAD));
+    list.add(entry, now).is_ok()
 }
 
 /// A part of the sorted set: members with their scores.
@@ -232,16 +278,15 @@ impl PublishedEntries {
         let text = |entry: &RevocationEntry| (until_seconds(entry).to_string(), to_member(entry), to_message(entry));
         let last = entries.iter().map(until_seconds).max().unwrap_or_default();
         Self {
-            keys: RevocationKeys::new(&store.key_prefix),
+            keys: RevocationKeys::new(store),
             entries: entries.iter().map(text).collect(),
             removed_at: last.saturating_add(CLOCK_MARGIN).to_string(),
         }
     }
 
-    /// The commands that store and publish the entries. Executing them twice does no harm.
+    /// The commands that store the entries. Executing them twice does no harm.
     fn commands(&self) -> Vec<Vec<&[u8]>> {
-        let (set, channel, removed_at) =
-            (self.keys.set.as_bytes(), self.keys.channel.as_bytes(), self.removed_at.as_bytes());
+        let (set, removed_at) = (self.keys.set.as_bytes(), self.removed_at.as_bytes());
         let mut commands = Vec::new();
         for (score, member, _) in &self.entries {
             // The end of an entry is never moved to an earlier time.
@@ -251,8 +296,14 @@ impl PublishedEntries {
         for condition in [b"NX", b"GT"] {
             commands.push(vec![b"EXPIREAT", set, removed_at, condition]);
         }
+        commands
+    }
+
+    /// The commands that store and publish the entries. Executing them twice does no harm.
+    fn commands_with_messages(&self) -> Vec<Vec<&[u8]>> {
+        let mut commands = self.commands();
         for (_, _, message) in &self.entries {
-            commands.push(vec![b"PUBLISH", channel, message.as_bytes()]);
+            commands.push(vec![b"PUBLISH", self.keys.channel.as_bytes(), message.as_bytes()]);
         }
         commands
     }
@@ -265,8 +316,10 @@ fn check_numbers(replies: &[RedisReply]) -> Result<(), RedisError> {
 }
 
 impl RevocationKeys {
-    fn new(prefix: &str) -> Self {
-        Self { set: format!("{prefix}revocations"), channel: format!("{prefix}revocations:new") }
+    /// All databases of a server have the same channels.
+    fn new(store: &RedisStore) -> Self {
+        let RedisStore { key_prefix, database, .. } = store;
+        Self { set: format!("{key_prefix}revocations"), channel: format!("{key_prefix}revocations:new:{database}") }
     }
 }
 
@@ -282,6 +335,10 @@ const STABLE_AFTER: Duration = Duration::from_secs(30);
 const MAX_WAITING: usize = 4_096;
 /// How many entries Redis is asked for at once: less than a millisecond of its time.
 const PAGE: &[u8] = b"1000";
+/// The most pages that are read: four times as many as the list needs at most.
+const MAX_PAGES: usize = 4_000;
+/// The most entries that are read: twice as many as the list can have, because some may have ended.
+const MAX_FOUND: usize = 2_000_000;
 /// How many entries are written at once.
 const BATCH: usize = 500;
 /// How far the clocks of replicas and of Redis may differ, in seconds. An entry is not removed while it has an effect by the clock
@@ -289,3 +346,6 @@ const BATCH: usize = 500;
 const CLOCK_MARGIN: u64 = 60;
 /// How often entries that have ended are removed.
 const CLEANING_INTERVAL: Duration = Duration::from_secs(600);
+
+#[cfg(test)]
+mod tests;

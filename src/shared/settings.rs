@@ -50,8 +50,10 @@ impl RedisState {
 
     /// The start of all keys and of the channel: 1 to 64 visible ASCII characters, `mcp-bearer:` by default.
     ///
-    /// All replicas of a resource server have the same prefix. Different resource servers can share a prefix: then a revocation
-    /// applies to all of them.
+    /// All replicas of a resource server have the same prefix. Give each environment and each resource server its own prefix:
+    ///
+    /// - Servers with the same prefix and database share their revocations.
+    /// - If a gateway and the server behind it check the same proof with the same prefix, the second one rejects it as replayed.
     pub fn key_prefix(mut self, prefix: impl Into<Box<str>>) -> Self {
         self.key_prefix = prefix.into();
         self
@@ -77,7 +79,7 @@ impl RedisState {
     /// # Errors
     /// [`BuildErrorKind::Setting`](crate::BuildErrorKind::Setting) if a value is wrong.
     pub(crate) fn store(&self, clock: &Arc<dyn Clock>) -> Result<Arc<RedisStore>, BuildError> {
-        let url = self.parse_url()?;
+        let (url, database) = self.parse_url()?;
         check_range("RedisState::timeout", self.timeout, TIMEOUT)?;
         let is_prefix = (1..=MAX_PREFIX).contains(&self.key_prefix.len())
             && self.key_prefix.bytes().all(|byte| byte.is_ascii_graphic());
@@ -92,14 +94,12 @@ impl RedisState {
             let error = error.to_string();
             BuildError::setting(format!("the Redis server {address} cannot be used: {}", Escaped(&error, MAX_SHOWN)))
         })?;
-        Ok(Arc::new(RedisStore::new(connector, (address, self.key_prefix.clone()), self.timeout, clock)))
+        Ok(Arc::new(RedisStore::new(connector, (address, self.key_prefix.clone(), database), self.timeout, clock)))
     }
 
-    fn parse_url(&self) -> Result<Url, BuildError> {
-        let wrong = |what: &str| {
-            let shown = without_password(&self.url);
-            BuildError::setting(format!("the Redis URL \"{}\" {what}", Escaped(&shown, MAX_SHOWN)))
-        };
+    /// The URL, and the number of its database.
+    fn parse_url(&self) -> Result<(Url, u16), BuildError> {
+        let wrong = |what: &str| BuildError::setting(format!("the Redis URL {} {what}", without_password(&self.url)));
         // The error of the parser may quote a part of the password.
         let url = Url::parse(&self.url).map_err(|_| {
             wrong("is not a URL; write it like `rediss://user:password@host:6379/0`, and percent-encode the password")
@@ -114,16 +114,17 @@ impl RedisState {
             return Err(wrong("has a user name and no password; add the password, or remove the name"));
         }
         let database = url.path().trim_start_matches('/');
-        if !database.is_empty() && database.parse::<u16>().is_err() {
+        let database = if database.is_empty() { Ok(0) } else { database.parse() };
+        let Ok(database) = database else {
             return Err(wrong("has a path that is not the number of a database; use a number, such as `/0`"));
-        }
+        };
         if url.query().is_some() || url.fragment().is_some() {
             return Err(wrong("has a query or a fragment; remove it, and use the setters of `RedisState`"));
         }
         if self.root_certificates.is_some() && !["rediss", "valkeys"].contains(&url.scheme()) {
             return Err(wrong("is not for TLS, so that `root_certificates` has no effect; use the scheme `rediss`"));
         }
-        Ok(url)
+        Ok((url, database))
     }
 }
 
@@ -134,22 +135,22 @@ fn address(url: &Url) -> Box<str> {
     Escaped(&address, MAX_SHOWN).to_string().into()
 }
 
-/// The URL without user name, password and query, whatever mistakes it has.
-fn without_password(url: &str) -> String {
-    let (scheme, rest) = url.split_once("://").map_or(("", url), |(scheme, rest)| (scheme, rest));
-    // A password may contain each character by mistake, even `@`.
-    let host = rest.rsplit_once('@').map(|(_, host)| host);
-    let shown = host.unwrap_or(rest).split(['?', '#']).next().unwrap_or_default();
-    let scheme = if scheme.contains('@') { "" } else { scheme };
-    let separator = if scheme.is_empty() { "" } else { "://" };
-    let hidden = if host.is_some() { "***@" } else { "" };
-    [scheme, separator, hidden, shown].concat()
+/// Scheme and host of the URL, in quotes. Only its length if it has no host, or a password may be in another part by mistake.
+fn without_password(text: &str) -> String {
+    let url = Url::parse(text).ok();
+    let is_clear =
+        |url: &&Url| ![url.path(), url.query().unwrap_or(""), url.fragment().unwrap_or("")].concat().contains('@');
+    let shown = url.as_ref().filter(is_clear).and_then(|url| Some(format!("{}://{}", url.scheme(), url.host_str()?)));
+    match shown {
+        Some(shown) if !shown.ends_with('/') => format!("\"{}\"", Escaped(&shown, MAX_SHOWN)),
+        _ => format!("of {} bytes", text.len()),
+    }
 }
 
 impl fmt::Debug for RedisState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisState")
-            .field("url", &without_password(&self.url))
+            .field("url", &format_args!("{}", without_password(&self.url)))
             .field("key_prefix", &self.key_prefix)
             .field("timeout", &self.timeout)
             .finish_non_exhaustive()
@@ -178,16 +179,20 @@ mod tests {
     #[test]
     fn a_wrong_url_is_shown_without_its_password_and_with_a_repair() {
         for (url, shown, repair) in [
-            ("localhost", "\"localhost\"", "is not a URL"),
-            ("redis://:se/cret@host", "\"redis://***@host\"", "percent-encode the password"),
-            ("redis://a:s@cret@host:99999", "\"redis://***@host:99999\"", "is not a URL"),
-            ("http://a:secret@host", "\"http://***@host\"", "has another scheme"),
-            ("redis+unix:///run/redis", "\"redis+unix:///run/redis\"", "has another scheme"),
-            ("redis://", "\"redis://\"", "has no host"),
-            ("redis://secret@host", "\"redis://***@host\"", "no password"),
-            ("redis://:secret@host/one", "\"redis://***@host/one\"", "such as `/0`"),
+            ("localhost", "URL of 9 bytes", "is not a URL"),
+            ("redis://:se/cret@host", "URL of 21 bytes", "percent-encode the password"),
+            ("redis://a:s@cret@host:99999", "URL of 27 bytes", "is not a URL"),
+            ("host.example:6380,password=secret,ssl=True", "URL of 42 bytes", "use `rediss` for TLS"),
+            ("redis://:secret", "URL of 15 bytes", "is not a URL"),
+            ("redis://secret/more@host", "URL of 24 bytes", "is not the number"),
+            ("redis://secret?more@host", "URL of 24 bytes", "has a query"),
+            ("http://a:secret@host", "\"http://host\"", "has another scheme"),
+            ("redis+unix:///run/secret", "URL of 24 bytes", "has another scheme"),
+            ("redis://", "URL of 8 bytes", "has no host"),
+            ("redis://secret@host", "\"redis://host\"", "no password"),
+            ("redis://:secret@host/one", "\"redis://host\"", "such as `/0`"),
             ("redis://host?password=secret", "\"redis://host\"", "has a query"),
-            ("rediss://:secret@host#insecure", "\"rediss://***@host\"", "has a query or a fragment"),
+            ("rediss://:secret@host#insecure", "\"rediss://host\"", "has a query or a fragment"),
         ] {
             let message = mistake(RedisState::new(url));
             assert!(message.contains(shown) && message.contains(repair), "{message}");
@@ -213,13 +218,14 @@ mod tests {
     #[test]
     fn urls_of_servers_are_accepted() {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        for (url, address) in [
-            ("redis://host", "host:6379"),
-            ("rediss://user:p%40ss@host:6380/15", "host:6380"),
-            ("valkey://:secret@[::1]/", "[::1]:6379"),
-            ("valkeys://10.0.0.1", "10.0.0.1:6379"),
+        for (url, address, database) in [
+            ("redis://host", "host:6379", 0),
+            ("rediss://user:p%40ss@host:6380/15", "host:6380", 15),
+            ("valkey://:secret@[::1]/", "[::1]:6379", 0),
+            ("valkeys://10.0.0.1", "10.0.0.1:6379", 0),
         ] {
-            assert_eq!(&*RedisState::new(url).store(&clock).unwrap().address, address);
+            let store = RedisState::new(url).store(&clock).unwrap();
+            assert_eq!((&*store.address, store.database), (address, database));
         }
     }
 }

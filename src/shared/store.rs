@@ -13,7 +13,7 @@ use super::error::RedisError;
 use super::facts::ServerFacts;
 use crate::clock::Clock;
 use crate::http_client::SingleFlight;
-use crate::log::Cause;
+use crate::log::{Cause, EventLimit, EventSummary, limited};
 
 /// A Redis server.
 pub(crate) struct RedisStore {
@@ -21,6 +21,7 @@ pub(crate) struct RedisStore {
     /// The address without credentials, for messages.
     pub(super) address: Box<str>,
     pub(super) key_prefix: Box<str>,
+    pub(super) database: u16,
     /// The time limit of each attempt.
     timeout: Duration,
     pub(super) clock: Arc<dyn Clock>,
@@ -30,7 +31,7 @@ pub(crate) struct RedisStore {
     /// The server of the last connection.
     known: Mutex<Option<KnownServer>>,
     is_down: AtomicBool,
-    has_warned_of_eviction: AtomicBool,
+    limit: Arc<EventLimit>,
 }
 
 /// A connection to a server that can be used.
@@ -48,7 +49,7 @@ struct KnownServer {
 impl RedisStore {
     pub(super) fn new(
         connector: Connector,
-        (address, key_prefix): (Box<str>, Box<str>),
+        (address, key_prefix, database): (Box<str>, Box<str>, u16),
         timeout: Duration,
         clock: &Arc<dyn Clock>,
     ) -> Self {
@@ -56,13 +57,14 @@ impl RedisStore {
             connector,
             address,
             key_prefix,
+            database,
             timeout,
             clock: Arc::clone(clock),
             current: ArcSwapOption::empty(),
             connecting: SingleFlight::new(),
             known: Mutex::new(None),
             is_down: AtomicBool::new(false),
-            has_warned_of_eviction: AtomicBool::new(false),
+            limit: Arc::default(),
         }
     }
 
@@ -137,7 +139,6 @@ impl RedisStore {
         }
         let facts = ServerFacts::parse(&info)?;
         let reliable_since = self.reliable_since(&facts);
-        self.warn_of_eviction(&facts);
         Ok(CheckedConnection { connection, reliable_since })
     }
 
@@ -149,6 +150,8 @@ impl RedisStore {
             Some(server) if server.identity == facts.identity => server.reliable_since,
             // Another process, or another server, which may lack what the last one stored until just now.
             Some(_) => now,
+            // It may have been promoted just now, and a failover loses what was stored last.
+            None if facts.was_promoted => now,
             // An earlier process may have lost what it stored until this one started.
             None => now.saturating_sub(Duration::from_secs(facts.uptime)).saturating_add(UPTIME_ERROR).min(now),
         };
@@ -159,29 +162,24 @@ impl RedisStore {
     /// Logs the end of an outage.
     pub(super) fn log_success(&self) {
         if self.is_down.load(Ordering::Relaxed) && self.is_down.swap(false, Ordering::SeqCst) {
-            tracing::info!(target: "mcp_bearer::shared", server = &*self.address, "Redis is available again");
-        }
-    }
-
-    fn warn_of_eviction(&self, facts: &ServerFacts) {
-        if let Some(policy) = &facts.eviction
-            && !self.has_warned_of_eviction.swap(true, Ordering::SeqCst)
-        {
-            tracing::warn!(target: "mcp_bearer::shared", server = &*self.address, policy = &**policy,
-                "Redis removes entries when its memory is full, so that a used DPoP proof can be accepted again: set \
-                 `maxmemory-policy noeviction`");
+            let is_shown = self.limit.is_shown("available", None, summary);
+            limited!(is_shown, info, target: "mcp_bearer::shared", server = &*self.address, "Redis is available again");
         }
     }
 
     /// Logs the first failure of an outage.
     pub(super) fn log_failure(&self, error: &RedisError) {
-        if !matches!(error, RedisError::Restarted(_) | RedisError::NonceNeeded)
-            && !self.is_down.swap(true, Ordering::SeqCst)
-        {
-            tracing::warn!(target: "mcp_bearer::shared", server = &*self.address, cause = %Cause(error),
+        if !error.is_answer() && !self.is_down.swap(true, Ordering::SeqCst) {
+            let is_shown = self.limit.is_shown("unavailable", None, summary);
+            limited!(is_shown, warn, target: "mcp_bearer::shared", server = &*self.address, cause = %Cause(error),
                 "Redis cannot be used: requests with DPoP proofs get 503, and revocations are not shared");
         }
     }
+}
+
+fn summary(EventSummary { cause, events, hidden, .. }: EventSummary) {
+    tracing::warn!(target: "mcp_bearer::shared", cause, count = events, hidden,
+        "the state of Redis changed many times within a minute: only the first changes appear above");
 }
 
 impl fmt::Debug for RedisStore {
@@ -192,3 +190,6 @@ impl fmt::Debug for RedisStore {
 
 /// Redis computes `uptime_in_seconds` from two times in whole seconds, and updates one of them late.
 const UPTIME_ERROR: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests;

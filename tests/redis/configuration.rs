@@ -29,6 +29,27 @@ async fn a_wrong_password_is_reported_without_the_password() {
     world.builder(state).build().await.unwrap();
 }
 
+/// Redis quotes the arguments of a command that it does not have.
+#[tokio::test]
+async fn a_server_without_hello_is_reported_without_the_password() {
+    let Some(redis) = RedisServer::with(&["--requirepass", "s3cret", "--rename-command", "HELLO", ""]) else { return };
+    let state = RedisState::new(format!("redis://:s3cret@127.0.0.1:{}", redis.port()));
+    let error = World::new().builder(state).build().await.unwrap_err();
+    let message = format!("{error} {error:?}");
+    assert!(message.contains("ERR at the start of the connection"), "{message}");
+    assert!(!message.contains("s3cret"), "{message}");
+}
+
+#[tokio::test]
+async fn a_server_that_evicts_is_reported() {
+    let Some(redis) = RedisServer::with(&["--maxmemory", "100mb", "--maxmemory-policy", "volatile-lru"]) else {
+        return;
+    };
+    let (kind, message) = build_error(&World::new(), RedisState::new(redis.url())).await;
+    assert_eq!(kind, BuildErrorKind::Unreachable, "{message}");
+    assert!(message.contains("\"volatile-lru\"") && message.contains("set `maxmemory-policy noeviction`"), "{message}");
+}
+
 #[tokio::test]
 async fn a_server_that_does_not_run_is_reported_and_a_lazy_server_starts() {
     let world = World::new();

@@ -46,7 +46,7 @@ async fn no_replay_passes_and_valid_requests_fail_only_while_redis_is_away() {
             let (mut status, mut response) = replica.get(headers.clone()).await;
             // As each client does (RFC 9449, section 9).
             if status == 401 && client.accept_nonce(&response) {
-                assert!((RESTARTED_AT..RESTARTED_AT + 80).contains(&second), "a nonce was needed at {second} s");
+                assert!(second >= RESTARTED_AT, "a nonce was needed at {second} s");
                 with_nonce += 1;
                 headers = client.headers("GET", RESOURCE, &token);
                 (status, response) = replica.get(headers.clone()).await;

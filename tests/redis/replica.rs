@@ -17,7 +17,7 @@ use crate::program::RedisServer;
 pub const ISSUER: &str = "https://auth.example.com";
 pub const RESOURCE: &str = "https://mcp.example.com/mcp";
 /// The time after a start of Redis in which proofs need a fresh nonce, or are rejected.
-pub const DOUBT: Duration = Duration::from_secs(75);
+pub const DOUBT: Duration = Duration::from_secs(315);
 
 /// An issuer, and the clock that all replicas have.
 pub struct World {
@@ -59,7 +59,7 @@ impl World {
     }
 
     pub fn token(&self) -> TestToken<'_> {
-        self.issuer.token().audience(RESOURCE)
+        self.issuer.token().audience(RESOURCE).expires_in(Duration::from_secs(3600))
     }
 
     pub fn bound_to(&self, client: &TestClient) -> String {

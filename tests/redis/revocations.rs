@@ -9,11 +9,12 @@ use axum::routing::get;
 use futures_util::stream;
 use http::Request;
 use mcp_bearer::revocation::RevokeErrorKind;
+use mcp_bearer::shared::RedisState;
 use mcp_bearer::{McpScopes, Revocation};
 use tower::ServiceExt as _;
 
 use crate::program::RedisServer;
-use crate::replica::{ISSUER, Replica, World, until};
+use crate::replica::{ISSUER, Replica, World, state, until};
 
 /// An hour from now, by the clock of the world.
 fn until_time(world: &World) -> SystemTime {
@@ -72,6 +73,25 @@ async fn a_replica_that_was_away_catches_up() {
 }
 
 #[tokio::test]
+async fn a_revocation_does_not_reach_other_prefixes_and_databases() {
+    let Some(redis) = RedisServer::start() else { return };
+    let world = World::new();
+    let one = world.replica(&redis).await;
+    let mut others = vec![world.replica(&redis).await];
+    for state in [state(&redis).key_prefix("other:"), RedisState::new(format!("{}/1", redis.url()))] {
+        others.push(Replica::new(world.builder(state).build().await.unwrap()));
+    }
+    for replica in &others {
+        becomes_current(replica).await;
+    }
+    one.server.revoke(Revocation::subject(ISSUER, "alice"), until_time(&world)).await.unwrap();
+    until("the message", async || others[0].server.health().revocations().entry_count() == 1).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let counts: Vec<_> = others.iter().map(|other| other.server.health().revocations().entry_count()).collect();
+    assert_eq!(counts, [1, 0, 0]);
+}
+
+#[tokio::test]
 async fn many_revocations_are_read_page_by_page() {
     let Some(redis) = RedisServer::start() else { return };
     let world = World::new();
@@ -119,7 +139,7 @@ async fn an_entry_that_cannot_be_read_does_not_hide_the_others() {
     one.server.revoke(Revocation::subject(ISSUER, "alice"), until_time(&world)).await.unwrap();
     let score = (world.clock.since_epoch().as_secs() + 3600).to_string();
     redis.call::<u64>(&format!("ZADD mcp-bearer:revocations {score} planet:AAAA:"));
-    redis.call::<u64>("PUBLISH mcp-bearer:revocations:new nonsense");
+    redis.call::<u64>("PUBLISH mcp-bearer:revocations:new:0 nonsense");
     until("the notice", async || !one.server.health().revocations().is_current()).await;
     let other = world.replica(&redis).await;
     until("the load", async || other.server.health().revocations().entry_count() == 1).await;
