@@ -44,25 +44,34 @@
 //! | time since the restart | proof | response |
 //! |---|---|---|
 //! | 11 s | any | 503 with `Retry-After` |
-//! | [`Dpop::max_age`](crate::sender::Dpop::max_age) plus 10 s | with a nonce of this server that is newer than the restart | accepted |
+//! | 310 s | with a nonce of this server that is newer than the restart | accepted |
 //! | the same | any other | 401 with `use_dpop_nonce` and a fresh nonce, with which the client tries again (RFC 9449, section 9) |
 //! | later | any | accepted |
 //!
-//! 10 seconds are the greatest difference between the clocks of replicas. Give all replicas the same
+//! 10 seconds are the greatest difference between the clocks of replicas. 300 seconds are the greatest
+//! [`Dpop::max_age`](crate::sender::Dpop::max_age), which another replica may have while the setting changes. Give all replicas the same
 //! [`Dpop::nonce_key`](crate::sender::Dpop::nonce_key). The same applies if the address leads to another server, as after a failover,
 //! and if Redis was started just before this server. Each new connection reads `run_id` and `uptime_in_seconds` of `INFO` before it
-//! is used.
+//! is used. A new replica cannot know when a primary was promoted that has been a read-only replica before. So for such a primary
+//! (`master_replid2`), the times begin with the first connection.
 //!
 //! Revocations are not lost as long as one replica runs: it writes them to Redis again.
 //!
 //! # What Redis needs
 //!
 //! - Redis 7.0 or later, or Valkey 7.2 or later: one primary without cluster mode. Commands: `HELLO`, `AUTH`, `SELECT`, `CLIENT`,
-//!   `INFO`, `PING`, `TIME`, `SET`, `GET`, `ZADD`, `EXPIREAT`, `ZSCAN`, `ZREMRANGEBYSCORE`, `PUBLISH` and `SUBSCRIBE`, for the keys and channels with the
-//!   [prefix](RedisState::key_prefix).
-//! - `maxmemory-policy noeviction`. If Redis removed the entry of a used proof early, the proof would be accepted again. The log warns
-//!   about another policy. Redis without memory left gives 503. An entry of a proof takes about 200 bytes for up to twice the
-//!   `max_age`, and one more minute.
+//!   `INFO`, `PING`, `TIME`, `SET`, `GET`, `ZADD`, `EXPIREAT`, `ZSCAN`, `ZREMRANGEBYSCORE`, `PUBLISH` and `SUBSCRIBE`, for the keys and channels
+//!   with the [prefix](RedisState::key_prefix).
+//! - `maxmemory-policy noeviction`, if `maxmemory` is set. If Redis removed the entry of a used proof early, the proof would be accepted
+//!   again. So a connection to a server with another policy is an error. Many hosted services have another default.
+//! - A limit of the request rate in front of the servers. Redis has no quota per key: [`Dpop::max_proofs`](crate::sender::Dpop::max_proofs)
+//!   and [`Dpop::max_proofs_per_key`](crate::sender::Dpop::max_proofs_per_key) have no effect. So a client with valid tokens can fill its
+//!   memory. Then all requests with proofs get 503, and `revoke` fails. An entry of a proof takes about 200 bytes for 310 s, and up to
+//!   [`Dpop::max_age`](crate::sender::Dpop::max_age) longer if the clock of its client is ahead.
+//! - A clock that is never set forward. Redis removes entries by its wall clock, so a jump of some minutes removes used proofs early.
+//!   Let NTP slew the clock.
+//! - One primary at a time. Before the address leads to another server, stop the old one: a replica of this server uses its connection
+//!   as long as it works.
 //! - Do not run `FLUSHDB` or `FLUSHALL`: nobody would notice that used proofs are gone.
 //!
 //! Keys and values have digests and times only, never a token or a subject.
