@@ -18,7 +18,7 @@ use crate::sender::{
     CertificateSource, DynReplayStore, InvalidCertificate, Nonces, Proof, ProofError, ProofFailure, ProofRequest,
     ProofRules, ReplayOutcome, Replays, Sender, SenderConstraint, UsedProof, find_proof,
 };
-use crate::verify::{Credential, VerifyError, VerifyResult};
+use crate::verify::{Credential, VerifyError, VerifyErrorKind, VerifyResult};
 
 /// Which senders a route accepts.
 #[derive(Clone)]
@@ -284,7 +284,7 @@ impl SenderChecks {
         match self.proofs.as_ref().map(|proofs| &proofs.replays) {
             Some(Replays::Memory(used)) => {
                 let outcome = used.record(proof, self.clock.since_epoch());
-                CallerCheck::Done(self.conclude(outcome).map(|()| caller))
+                CallerCheck::Done(self.conclude(outcome, proof.nonce_made_at.is_some()).map(|()| caller))
             }
             Some(Replays::Store(store)) => {
                 let Some(proof) = UsedProof::from_proof(proof) else {
@@ -296,7 +296,8 @@ impl SenderChecks {
                     Ok(caller)
                 }))
             }
-            None => CallerCheck::Done(Err(Denial::Proof(ProofFailure::Malformed.into()))),
+            // A server that does not accept proofs has none to record.
+            None => CallerCheck::Done(Err(Denial::Token(VerifyError::new(VerifyErrorKind::Misconfigured)))),
         }
     }
 
@@ -312,7 +313,7 @@ impl SenderChecks {
             call.await
         };
         let failed = match result {
-            Ok(Ok(outcome)) => return self.conclude(outcome),
+            Ok(Ok(outcome)) => return self.conclude(outcome, proof.nonce_made_at().is_some()),
             Ok(Err(error)) => error,
             Err(panicked) => panicked.into(),
         };
@@ -320,12 +321,13 @@ impl SenderChecks {
         Err(Denial::Token(VerifyError::unavailable(None).with_source(failed)))
     }
 
-    fn conclude(&self, outcome: ReplayOutcome) -> Result<(), Denial> {
+    fn conclude(&self, outcome: ReplayOutcome, has_nonce: bool) -> Result<(), Denial> {
         match outcome {
             ReplayOutcome::New => Ok(()),
             // The clock was set back, or the introspection of the token took long: the store may have forgotten that the proof was used.
             ReplayOutcome::Expired => Err(Denial::Proof(ProofFailure::Time.into())),
             ReplayOutcome::Replayed => Err(Denial::Proof(ProofFailure::Replayed.into())),
+            ReplayOutcome::NonceNeeded if has_nonce => Err(Denial::Proof(ProofFailure::Nonce.into())),
             ReplayOutcome::NonceNeeded => Err(Denial::Proof(ProofFailure::NoNonce.into())),
             ReplayOutcome::Full { retry_after } => {
                 self.events.emit(&Event::ReplayStoreFull(ReplayStoreFull { retry_after }));

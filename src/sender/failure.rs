@@ -63,9 +63,9 @@ impl From<ProofFailure> for ProofError {
 impl ProofFailure {
     /// All causes, in the order of the checks.
     pub const ALL: &[Self] = &[
+        Self::Several,
         Self::WithBearer,
         Self::Missing,
-        Self::Several,
         Self::TooLong,
         Self::Malformed,
         Self::Type,

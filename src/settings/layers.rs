@@ -150,6 +150,10 @@ impl Settings {
             let message = "DPoP proofs are not accepted; write `sender_constraint = \"optional\"`, or remove `require_dpop_nonce`";
             mistakes.add("require_dpop_nonce", message);
         }
+        if !self.mcp.sender_constrained.is_empty() && self.sender_constraint.is_none() {
+            let message = "sender-constrained tokens are not accepted; write `sender_constraint = \"optional\"`, or remove the list";
+            mistakes.add("mcp.sender_constrained", message);
+        }
         self.mcp.check(mistakes);
     }
 }

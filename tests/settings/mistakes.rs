@@ -149,6 +149,10 @@ fn each_mistake_has_its_path_and_its_repair() {
             "mcp.sender_constrained[0]: \"tools.b\" is not a rule; write the place of a rule in `mcp`, such as `tools.pay` or `any_tool`",
         ),
         (
+            json!({ "mcp": { "tools": { "a": [] }, "sender_constrained": ["tools.a"] } }),
+            "mcp.sender_constrained: sender-constrained tokens are not accepted; write `sender_constraint = \"optional\"`, or remove the list",
+        ),
+        (
             json!({ "require_dpop_nonce": true }),
             "require_dpop_nonce: DPoP proofs are not accepted; write `sender_constraint = \"optional\"`, or remove `require_dpop_nonce`",
         ),
