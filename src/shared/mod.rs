@@ -60,8 +60,8 @@
 //! # What Redis needs
 //!
 //! - Redis 7.0 or later, or Valkey 7.2 or later: one primary without cluster mode. Commands: `HELLO`, `AUTH`, `SELECT`, `CLIENT`,
-//!   `INFO`, `PING`, `TIME`, `SET`, `GET`, `ZADD`, `EXPIREAT`, `ZSCAN`, `ZREMRANGEBYSCORE`, `PUBLISH` and `SUBSCRIBE`, for the keys and channels
-//!   with the [prefix](RedisState::key_prefix).
+//!   `INFO`, `PING`, `TIME`, `SET`, `GET`, `ZADD`, `EXPIREAT`, `ZSCAN`, `ZREMRANGEBYSCORE`, `PUBLISH` and `SUBSCRIBE`, for the keys
+//!   and channels with the [prefix](RedisState::key_prefix).
 //! - `maxmemory-policy noeviction`, if `maxmemory` is set. If Redis removed the entry of a used proof early, the proof would be accepted
 //!   again. So a connection to a server with another policy is an error. Many hosted services have another default.
 //! - A limit of the request rate in front of the servers. Redis has no quota per key: [`Dpop::max_proofs`](crate::sender::Dpop::max_proofs)

@@ -125,9 +125,9 @@ async fn follow_once(store: &RedisStore, list: &Weak<RevocationList>) -> Result<
                     continue;
                 }
                 // After a message that is not valid, the whole list is read again.
-                let entry = from_message(&message).ok_or(RedisError::Nonsense("`SUBSCRIBE`"))?;
+                let mut entry = from_message(&message).ok_or(RedisError::Nonsense("`SUBSCRIBE`"))?;
                 let Some(list) = list.upgrade() else { return Ok(()) };
-                is_complete &= add(&list, &mut { entry }, store);
+                is_complete &= add(&list, &mut entry, store);
             }
             Ok(Some(RedisPush::Message { .. } | RedisPush::Nonsense)) => {
                 return Err(RedisError::Nonsense("`SUBSCRIBE`"));

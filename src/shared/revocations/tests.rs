@@ -73,7 +73,7 @@ async fn constant_messages_do_not_prevent_tests_and_cleaning() {
     busy.abort();
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_list_without_end_is_incomplete() {
     let fake = FakeRedis::start(redis("7", vec![(to_member(&entry(1)), NOW + 3600)])).await;
     let list = follow(&fake);
