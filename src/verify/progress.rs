@@ -87,7 +87,7 @@ impl TokenCheck {
             Self::Delegated => "the authorization server or the token verifier says that the token is active",
             Self::Audience => "the audience contains this resource",
             Self::Times => "the token is valid now",
-            Self::TokenKind => "the token is an access token that can be sent as a bearer token",
+            Self::TokenKind => "the token is an access token, and the server can check its `cnf`",
             Self::Key => "the issuer has the key that the token names",
             Self::Signature => "the signature is valid",
             Self::Revocation => "the token is not revoked",

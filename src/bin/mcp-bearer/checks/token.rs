@@ -24,7 +24,7 @@ pub(super) fn checks(token: &TokenFacts, facts: &Facts, others: &[Check]) -> Vec
     let check_of = |explained: &ExplainedCheck| {
         let name = name(explained.check())?;
         match (explained.outcome(), &ended) {
-            // The description of the library is that of a bearer token.
+            // The description of the library also applies to tokens without `cnf`.
             (CheckOutcome::Passed, _) if name == CheckName::TokenKind && token.binding.described().is_some() => {
                 Some(Check::ok(name, "the token is an access token, and the server can check what it is bound to"))
             }
