@@ -23,7 +23,7 @@ use super::{RevokeError, RevokeErrorKind};
 ///     server.revoke(Revocation::session(iss, sid), SystemTime::now() + TOKEN_LIFETIME).await
 /// }
 ///
-/// /// Rejects all tokens that a user has now. New tokens are accepted.
+/// /// Rejects all tokens that a user has now. New tokens are accepted, from the next second on: `iat` has whole seconds.
 /// async fn sign_out_everywhere(server: &ResourceServer, iss: &str, sub: &str) -> Result<(), RevokeError> {
 ///     let now = SystemTime::now();
 ///     server.revoke(Revocation::subject(iss, sub).issued_before(now), now + TOKEN_LIFETIME).await
@@ -81,8 +81,9 @@ impl Revocation {
     /// Rejects only tokens that were issued before this time: their `iat` is earlier. A token without `iat` is rejected, because
     /// nobody knows when it was issued.
     ///
-    /// `iat` is a time of the authorization server's clock, in whole seconds. If that clock may be ahead of the clock of this
-    /// machine, choose a time that is later by the difference.
+    /// `iat` is a time of the authorization server's clock, in whole seconds. So a token that is issued after this time, in the same
+    /// second, is rejected too. If that clock may be ahead of the clock of this machine, choose a time that is later by the
+    /// difference.
     pub const fn issued_before(mut self, time: SystemTime) -> Self {
         self.issued_before = Some(time);
         self
@@ -160,10 +161,10 @@ impl Revocation {
     fn check_target(&self) -> Result<(), RevokeError> {
         let message = match &self.target {
             RevokedTarget::Token(token) if token.is_empty() => {
-                "the revoked token is empty; use the text after `Bearer`"
+                "the revoked token is empty; use the text after `Bearer` or `DPoP`"
             }
             RevokedTarget::Token(token) if !token.bytes().all(|byte| byte.is_ascii_graphic()) => {
-                "the revoked token contains a character that no token has, such as a space; use the text after `Bearer` alone"
+                "the revoked token contains a character that no token has, such as a space; use only the text after `Bearer` or `DPoP`"
             }
             RevokedTarget::Claim { kind, value, .. } if value.is_empty() => match kind {
                 RevocationKind::TokenId => "the token id of the revocation is empty; use the claim `jti` of the token",
