@@ -206,8 +206,10 @@ impl ResourceServer {
     /// Explains why a token is accepted or rejected: the outcome of each check, and what to do about the one that failed.
     ///
     /// It runs the checks of a request, with the same caches, fetches and limits. It makes no event, no metric and no negative
-    /// cache entry. Scopes are not checked, because each layer requires its own. Neither is the sender of a token that is bound to
-    /// a key, because only a request has a proof of the key.
+    /// cache entry. It does not check:
+    ///
+    /// - the scopes, and whether the route requires a sender-constrained token, because each layer has its own settings;
+    /// - the proof or the certificate of a token that is bound to a key, because only a request has them.
     ///
     /// The explanation is for operators: do not send it to clients.
     ///

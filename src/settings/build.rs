@@ -33,9 +33,9 @@ impl Settings {
     /// ```
     ///
     /// # Errors
-    /// [`SettingsError`] with all mistakes. Two are not found here, because code may repair them:
-    /// [`build`](ResourceServerBuilder::build) reports a server without issuers, and several issuers that accept opaque tokens
-    /// without [`route_opaque`](ResourceServerBuilder::route_opaque).
+    /// [`SettingsError`] with all mistakes. Three are not found here, because code may repair them:
+    /// [`build`](ResourceServerBuilder::build) reports a server without issuers, several issuers that accept opaque tokens
+    /// without [`route_opaque`](ResourceServerBuilder::route_opaque), and replicas that do not share their used DPoP proofs.
     pub fn builder(&self) -> Result<ResourceServerBuilder, SettingsError> {
         self.builder_with(|issuer| issuer)
     }

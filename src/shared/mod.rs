@@ -4,7 +4,7 @@
 //! once by each replica, and a revocation reaches one replica only.
 //!
 //! ```no_run
-//! use mcp_bearer::sender::SenderConstraint;
+//! use mcp_bearer::sender::{Dpop, NonceKey, SenderConstraint};
 //! use mcp_bearer::shared::RedisState;
 //! use mcp_bearer::{Issuer, ResourceServer};
 //!
@@ -12,6 +12,7 @@
 //! ResourceServer::builder("https://mcp.example.com/mcp")
 //!     .issuer(Issuer::discover("https://auth.example.com"))
 //!     .sender_constraint(SenderConstraint::Optional)
+//!     .dpop(Dpop::new().nonce_key(NonceKey::from_file("/run/secrets/nonce_keys")?))
 //!     .shared_state(RedisState::new("rediss://mcp:secret@redis.example.com"))
 //!     .replicas_share_state()
 //!     .build()
