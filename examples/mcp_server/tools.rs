@@ -32,7 +32,7 @@ impl Notes {
             "scopes": auth.scopes().iter().collect::<Vec<_>>(),
             "issuer": auth.issuer(),
         });
-        // A bearer token has no key.
+        // A bearer token is not bound to a key.
         if let (Some(key), Value::Object(who)) = (auth.sender().dpop_key(), &mut who) {
             who.insert("dpop_key".into(), key.to_string().into());
         }

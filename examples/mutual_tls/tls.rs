@@ -80,7 +80,7 @@ impl Listener for TlsListener {
     }
 }
 
-/// What is known about the other end of a connection: its certificate, if it has presented one.
+/// The facts about the other end of a connection: its certificate, if it has presented one.
 #[derive(Clone)]
 pub(crate) struct Peer(Option<ClientCertificate>);
 

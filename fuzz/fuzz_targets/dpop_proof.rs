@@ -54,7 +54,7 @@ fn check(proof: &[u8], path: &str, requires_nonce: bool) -> Result<Accepted, Pro
     SERVER.check(&headers, path, requires_nonce).map(|(key, _, expires_at)| (key.to_string(), expires_at))
 }
 
-/// What must be true of an accepted proof, by parsers that no part of the crate uses for it.
+/// The facts that must be true of an accepted proof, by parsers that no part of the crate uses for it.
 fn accept((thumbprint, expires_at): &Accepted, path: &str, claims: &[u8]) {
     // RFC 7638, computed by another program for the key of RFC 7515, appendix A.3.
     assert_eq!(thumbprint, "oKIywvGUpTVTyxMQ3bwIIeQUudfr_CkLMjCE19ECD-U");

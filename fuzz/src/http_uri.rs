@@ -69,7 +69,7 @@ fn without_dot_segments(path: &str) -> String {
 /// Decodes unreserved characters, and writes all other percent-encodings in upper case.
 fn percent_normal(text: &str) -> String {
     let mut normal = text.to_owned();
-    // Most texts have no percent-encoding, and the fuzzer is faster without the loops.
+    // Most texts are without percent-encoding, and the fuzzer is faster without the loops.
     if !text.contains('%') {
         return normal;
     }

@@ -69,7 +69,7 @@ impl VerificationKey {
     /// Reads the key that a signature came with (RFC 7515, section 4.1.3), for one algorithm. `kid` and certificates are
     /// not read.
     ///
-    /// Anybody can send such a key. So an RSA modulus has a limit of its own, and a number that begins with a zero byte
+    /// Anybody can send such a key. So an RSA modulus has a lower limit, and a number that begins with a zero byte
     /// (RFC 7518, section 2 forbids it) is an error: each key then has one thumbprint.
     pub(crate) fn from_header(
         members: &KeyMembers<'_>,

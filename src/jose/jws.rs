@@ -172,12 +172,12 @@ pub(crate) fn decode(text: impl AsRef<[u8]>) -> Result<Vec<u8>, CheckFailure> {
     BASE64URL.decode(text).map_err(|_| CheckFailure::Malformed)
 }
 
-/// Decodes as [`decode`] does, and appends the bytes to a vector that has room for them.
+/// Decodes as [`decode`] does, and appends the bytes to a vector that is long enough.
 pub(super) fn decode_onto(text: &str, bytes: &mut Vec<u8>) -> Result<(), CheckFailure> {
     BASE64URL.decode_vec(text, bytes).map_err(|_| CheckFailure::Malformed)
 }
 
-/// Decodes as [`decode`] does into `bytes`, and returns the number of bytes. `None` if they do not have room.
+/// Decodes as [`decode`] does into `bytes`, and returns the number of bytes. `None` if they do not fit.
 pub(super) fn decode_into(text: &str, bytes: &mut [u8]) -> Option<usize> {
     BASE64URL.decode_slice(text, bytes).ok()
 }

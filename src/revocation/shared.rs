@@ -15,7 +15,7 @@ pub(crate) trait SharedRevocations: Send + Sync + 'static {
         Box::pin(std::future::ready(Ok(())))
     }
 
-    /// Writes an entry to the store, and notifies the other replicas. The call has a time limit of its own.
+    /// Writes an entry to the store, and notifies the other replicas. The implementation limits the time of the call.
     ///
     /// # Errors
     /// Any error, if the entry may not be stored.

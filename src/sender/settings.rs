@@ -115,7 +115,7 @@ impl Dpop {
     /// How many used proofs of all keys are kept in memory: 100 to 10,000,000, 100,000 by default. These take 18 MiB with 10,000 keys,
     /// and up to 34 MiB with 100,000 keys.
     ///
-    /// A key has at most as many proofs as there are free places, but always 16 while there is room. So a few busy keys leave places
+    /// A key has at most as many proofs as there are free places, but always 16 while the store is not full. So a few busy keys leave places
     /// for all others. Each key needs its own token of the authorization server. About 25 tokens with different keys can fill all
     /// places, so limit the rate in front of the server. It has no effect with a [`replay_store`](Self::replay_store).
     pub const fn max_proofs(mut self, count: usize) -> Self {

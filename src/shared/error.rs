@@ -5,7 +5,7 @@ use crate::escape::{Escaped, MAX_SHOWN};
 /// Why Redis cannot be used. The messages are for the log and for the operator. They do not contain the password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum RedisError {
-    /// There is no connection, or it broke.
+    /// The connection failed, or could not be made.
     #[error("Redis cannot be reached: {0}; start it, or correct its address")]
     Connection(Box<str>),
     #[error("Redis did not answer within {} s", .0.as_secs_f64())]
@@ -35,7 +35,7 @@ pub(crate) enum RedisError {
     NonceNeeded,
     #[error("some revocations in Redis cannot be read by this version of the server, or are too many for it")]
     Incomplete,
-    /// This machine has no source of randomness, or the build has no crypto backend.
+    /// This machine does not give random bytes, or the build has no crypto backend.
     #[error("no random bytes are available on this machine")]
     NoRandomness,
 }
@@ -51,7 +51,7 @@ impl RedisError {
         matches!(self, Self::Connection(_) | Self::TimedOut(_) | Self::Nonsense(_) | Self::Unsuitable(_))
     }
 
-    /// Whether Redis works as it should, although the command has no result.
+    /// Whether Redis works as it should, although the command fails.
     pub(super) const fn is_answer(&self) -> bool {
         matches!(self, Self::Restarted(_) | Self::NonceNeeded | Self::OutOfMemory)
     }

@@ -1,4 +1,4 @@
-//! What a Redis server says about itself (`INFO`), as far as it decides whether the server can be used.
+//! The facts that a Redis server reports about itself (`INFO`), as far as they decide whether the server can be used.
 
 use super::error::RedisError;
 use crate::escape::{Escaped, MAX_SHOWN};
@@ -59,7 +59,7 @@ impl ServerFacts {
                 Escaped(policy, MAX_SHOWN)
             )));
         }
-        // The id of the former primary, or zeros. A server that does not tell it is not trusted.
+        // The id of the former primary, or zeros. A server without this field is not trusted.
         let was_promoted = !field("master_replid2").is_ok_and(|id| id.bytes().all(|byte| byte == b'0'));
         Ok(Self { identity: [run, " ", replication].concat().into(), uptime, was_promoted })
     }

@@ -14,7 +14,7 @@ use super::settings::RedisState;
 use super::store::RedisStore;
 use crate::clock::Clock;
 
-/// What the server does with a command.
+/// The reaction of the server to a command.
 pub(super) enum FakeReply {
     Bytes(Vec<u8>),
     /// No reply, and the connection stays open.
@@ -32,7 +32,7 @@ pub(super) struct FakeRedis {
     facts: Arc<Mutex<String>>,
     /// The reply to the first command of a connection.
     hello: Arc<Mutex<String>>,
-    /// What all connections get without a command.
+    /// The pushes that all connections get without a command.
     pub(super) pushes: broadcast::Sender<Vec<u8>>,
     pub(super) commands: Arc<Mutex<Vec<Vec<Vec<u8>>>>>,
 }

@@ -35,7 +35,7 @@
 //! - A request with a DPoP proof gets 503 with `Retry-After`, because nobody can tell whether the proof was used before.
 //! - A request without a proof is not affected. Its token is compared with the revocations that this replica knows.
 //! - [`ResourceServer::revoke`](crate::ResourceServer::revoke) fails. This replica rejects the token all the same.
-//! - The server connects again by itself. It then reads all revocations, and writes those that Redis does not have.
+//! - The server connects again without a restart. It then reads all revocations, and writes those that Redis does not have.
 //!
 //! # Redis restarts
 //!
@@ -65,7 +65,7 @@
 //!   and channels with the [prefix](RedisState::key_prefix).
 //! - `maxmemory-policy noeviction`, if `maxmemory` is set. If Redis removed the entry of a used proof early, the proof would be accepted
 //!   again. So a connection to a server with another policy is an error. Many hosted services have another default.
-//! - A limit of the request rate in front of the servers. Redis has no quota per key: [`Dpop::max_proofs`](crate::sender::Dpop::max_proofs)
+//! - A limit of the request rate in front of the servers. Redis does not limit the proofs of one key: [`Dpop::max_proofs`](crate::sender::Dpop::max_proofs)
 //!   and [`Dpop::max_proofs_per_key`](crate::sender::Dpop::max_proofs_per_key) have no effect. So a client with valid tokens can fill its
 //!   memory. Then all requests with proofs get 503, and `revoke` fails. An entry of a proof takes about 200 bytes for 310 s, and up to
 //!   [`Dpop::max_age`](crate::sender::Dpop::max_age) longer if the clock of its client is ahead.

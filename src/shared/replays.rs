@@ -1,4 +1,4 @@
-//! Used DPoP proofs in Redis: one key for each, which expires by itself.
+//! Used DPoP proofs in Redis: one key for each, with an expiry.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -107,7 +107,7 @@ fn since_epoch(time: SystemTime) -> Duration {
 
 /// Domain separation: the digest is never equal to one that was made for another purpose.
 const PURPOSE: &[u8] = b"mcp_bearer used proof 1\0";
-/// The pause of clients while Redis has no memory left. Entries expire all the time.
+/// The pause of clients while the memory of Redis is full. Entries expire all the time.
 const MEMORY_PAUSE: Duration = Duration::from_secs(5);
 
 #[cfg(test)]

@@ -42,7 +42,7 @@ impl RedisState {
     /// User name, password, port (6379) and database (0) can be left out. Characters of the password that a URL cannot contain
     /// are percent-encoded. The password is never logged.
     ///
-    /// TLS uses rustls with the certificates that the system trusts. If the process has no default `CryptoProvider` of rustls, the
+    /// TLS uses rustls with the certificates that the system trusts. If the process does not have a default `CryptoProvider` of rustls, the
     /// builder installs AWS-LC's.
     pub fn new(url: impl Into<Box<str>>) -> Self {
         Self { url: url.into(), key_prefix: DEFAULT_PREFIX.into(), timeout: DEFAULT_TIMEOUT, root_certificates: None }
@@ -68,7 +68,7 @@ impl RedisState {
         self
     }
 
-    /// Trusts these certificates (PEM) instead of those of the system, for a server with a certificate of your own authority.
+    /// Trusts these certificates (PEM) instead of those of the system, for a server with a certificate of a private authority.
     pub fn root_certificates(mut self, pem: impl AsRef<[u8]>) -> Self {
         self.root_certificates = Some(pem.as_ref().into());
         self

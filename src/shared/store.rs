@@ -37,7 +37,7 @@ pub(crate) struct RedisStore {
 /// A connection to a server that can be used.
 pub(super) struct CheckedConnection {
     pub(super) connection: RedisConnection,
-    /// What the server stored before this time may be lost.
+    /// Data that the server stored before this time may be lost.
     pub(super) reliable_since: Duration,
 }
 

@@ -585,7 +585,7 @@ async fn a_bound_jwt_stays_bound_whatever_its_verified_claims_say() {
     assert_rejected(&answer, "invalid_token", "two different keys");
 }
 
-/// Accepts every token, and says nothing about its key.
+/// Accepts every token, and returns no `cnf`.
 struct Vouching;
 
 impl TokenVerifier for Vouching {

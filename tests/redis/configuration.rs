@@ -1,4 +1,4 @@
-//! What the builder says about a Redis server that it cannot use, and TLS.
+//! The errors of the builder for a Redis server that it cannot use, and TLS.
 
 use std::fs;
 

@@ -24,7 +24,7 @@ async fn requests_with_proofs_get_503_while_redis_is_down_and_others_pass() {
         assert_eq!(replica.bearer(&bearer).await, 200);
     }
     redis.restart();
-    // The server notices by itself. Then proofs need a fresh nonce.
+    // The server notices the restart. Then proofs need a fresh nonce.
     until("the recovery", async || replica.server.health().revocations().is_current()).await;
     world.clock.advance(DOUBT);
     assert_eq!(replica.with_proof(&client, &token).await, 200);

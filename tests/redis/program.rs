@@ -10,7 +10,7 @@ use std::{env, fs, thread};
 
 use redis::{Client, Connection, FromRedisValue};
 
-/// A server on a port of its own, without persistence. It is killed when it is dropped.
+/// A server on a free port, without persistence. It is killed when it is dropped.
 pub struct RedisServer {
     child: Child,
     port: u16,

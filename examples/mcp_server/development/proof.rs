@@ -29,7 +29,7 @@ struct ProofClaims {
 }
 
 impl Shared {
-    /// Returns the thumbprint of the key that the client proves to have. `None` if the request has no proof, or if this
+    /// Returns the thumbprint of the key that the client proves to have. `None` if the request does not have a proof, or if this
     /// server does not support DPoP.
     pub(crate) fn proven_key(&self, headers: &HeaderMap) -> Result<Option<String>, OAuthError> {
         let mut proofs = headers.get_all("dpop").iter();
@@ -85,7 +85,7 @@ fn header(proof: &str) -> Option<ProofHeader> {
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(header).ok()?).ok()
 }
 
-/// What clients usually have. A server never accepts a symmetric algorithm here, because the key is public.
+/// The algorithms that clients usually have. A server never accepts a symmetric algorithm here, because the key is public.
 const ALGORITHMS: [Algorithm; 4] = [Algorithm::ES256, Algorithm::ES384, Algorithm::EdDSA, Algorithm::PS256];
 /// The members of private and symmetric keys (RFC 7518, section 6).
 const PRIVATE_MEMBERS: [&str; 7] = ["d", "p", "q", "dp", "dq", "qi", "k"];
@@ -103,7 +103,7 @@ mod tests {
     use super::super::server::{AuthorizationServer, Configuration};
     use super::*;
 
-    /// A client of a new server, which requests tokens for itself.
+    /// A client of a new server. It requests tokens without a user.
     struct ServiceClient {
         http: reqwest::Client,
         server: AuthorizationServer,

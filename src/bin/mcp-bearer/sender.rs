@@ -17,7 +17,7 @@ pub(crate) struct AdvertisedSenders {
     pub(crate) mtls: bool,
 }
 
-/// What an access token is bound to: the members of its claim `cnf` (RFC 7800, section 3.1).
+/// The keys that an access token is bound to: the members of its claim `cnf` (RFC 7800, section 3.1).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct TokenBinding {
     /// `jkt`: the key of DPoP proofs (RFC 9449, section 6.1).
@@ -63,7 +63,7 @@ impl TokenBinding {
         Self { key: has("jkt"), certificate: has("x5t#S256") }
     }
 
-    /// What the token is bound to, in words. `None` if it is not bound, or bound in a way that is not known.
+    /// The keys that the token is bound to, in words. `None` if it is not bound, or bound in a way that is not known.
     pub(crate) const fn described(self) -> Option<&'static str> {
         Some(match (self.key, self.certificate) {
             (true, true) => {

@@ -83,12 +83,12 @@ fn a_full_list_keeps_its_entries_and_adds_no_other() {
     assert_eq!(list.add(&entry(500, 10, None), at(0)), Err(ListFull));
     assert!(!list.reject(&digest(500), None, seconds(1)));
     assert!((0..200).all(|number| list.reject(&digest(number), None, seconds(9))));
-    // What is there already can be prolonged.
+    // An entry that exists can be prolonged.
     list.add(&entry(7, 1000, None), at(0)).unwrap();
     // More terms of a known digest are one more entry.
     list.add(&entry(8, 10, Some(5)), at(0)).unwrap();
     assert_eq!(list.add(&entry(8, 999, Some(5)), at(0)), Err(ListFull));
-    // An entry whose time is over makes room.
+    // An entry that has ended is removed for a new one.
     list.add(&entry(500, 100, None), at(10)).unwrap();
     assert_eq!(list.add(&entry(501, 100, None), at(10)), Err(ListFull));
     assert!(list.reject(&digest(500), None, seconds(11)) && list.reject(&digest(7), None, seconds(11)));

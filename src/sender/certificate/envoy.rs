@@ -4,7 +4,7 @@ use crate::jose::Thumbprint;
 
 /// The thumbprint in a value of `X-Forwarded-Client-Cert` with one element.
 ///
-/// An element has pairs `key=value` with semicolons between them, and stands for one connection. Proxies append elements with a
+/// An element has pairs `key=value` with semicolons between them, and is about one connection. Proxies append elements with a
 /// comma. Which of several elements this server's proxy has written cannot be seen in the header, so only one is accepted.
 ///
 /// Envoy does not quote the names of the certificate in `URI`. A client that can choose its names could add pairs with them,

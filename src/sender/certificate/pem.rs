@@ -41,7 +41,7 @@ fn percent_decoded(text: &[u8]) -> Option<Vec<u8>> {
     Some(decoded)
 }
 
-/// The byte that two hexadecimal digits stand for.
+/// The byte with these two hexadecimal digits.
 pub(super) fn hex_byte(digits: [u8; 2]) -> Option<u8> {
     let [high, low] = digits.map(|digit| char::from(digit).to_digit(16));
     u8::try_from(high?.checked_mul(16)?.checked_add(low?)?).ok()

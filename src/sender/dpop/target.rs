@@ -136,7 +136,7 @@ impl ExternalPath<'_> {
         let rest = if self.prefix.is_empty() && self.rest.is_empty() { "/" } else { self.rest };
         let mut sent = [self.prefix, rest].into_iter().flat_map(|part| part.split('/').skip(1));
         let mut named = named.0.iter();
-        // No segment of `named` is a dot segment, so that one in the request has no equal.
+        // No segment of `named` is a dot segment, so that one in the request is never equal.
         sent.all(|segment| named.next().is_some_and(|named| octets(named).eq(octets(segment))))
             && named.next().is_none()
     }
@@ -237,7 +237,7 @@ impl Octet {
     }
 }
 
-/// The characters of a part of a URI. `None` stands for an invalid percent-encoding.
+/// The characters of a part of a URI. `None` means an invalid percent-encoding.
 fn octets(text: &str) -> impl Iterator<Item = Option<Octet>> {
     let mut bytes = text.bytes();
     std::iter::from_fn(move || match bytes.next()? {

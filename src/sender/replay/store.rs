@@ -138,7 +138,7 @@ impl UsedProof {
     }
 
     /// When a replica made the nonce in the proof, in whole seconds by the clock of that replica. The proof was made later, so
-    /// it was not used before that time. It may have been used since. `None` if the proof has no valid nonce.
+    /// it was not used before that time. It may have been used since. `None` if the proof does not have a valid nonce.
     #[must_use]
     pub const fn nonce_made_at(&self) -> Option<SystemTime> {
         self.nonce_made_at

@@ -114,7 +114,7 @@ async fn a_server_that_does_not_answer_costs_two_time_limits() {
     assert_eq!(fake.connections.load(Ordering::SeqCst), 2);
 }
 
-/// Whatever the server answers, only the value of the request means that a proof is new.
+/// Only the value of the request means that a proof is new.
 #[tokio::test]
 async fn an_answer_that_makes_no_sense_is_an_error() {
     let other = bulk([7; 16]);

@@ -50,7 +50,7 @@ fn is_current(list: &RevocationList) -> bool {
     matches!(list.shared_state(), SharedListState::Current)
 }
 
-/// The clock is paused, and does not advance by itself while a task is ready.
+/// The clock is paused, and does not advance while a task is ready.
 #[tokio::test(start_paused = true)]
 async fn constant_messages_do_not_prevent_tests_and_cleaning() {
     let busy = tokio::spawn(async {

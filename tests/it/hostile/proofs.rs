@@ -353,7 +353,7 @@ async fn a_flood_of_proofs_evicts_no_proof_and_does_not_affect_other_keys() {
     let bound = Bound::new(&trial);
     let first = bound.valid();
     trial.request("M17", "the first", request("DPoP", &bound.token, std::slice::from_ref(&first)), "OK").await;
-    // A stranger's proofs use no place, because the token is verified first.
+    // A proof with an invalid token is not recorded, because the token is verified first.
     for _ in 0..50 {
         let forged = format!("{}x", bound.token);
         let proof = bound.claims(json!({"ath": base64url(sha256(&forged))}));

@@ -174,7 +174,7 @@ fn one_request_does_not_remove_all_expired_entries_unless_it_needs_the_room() {
         assert_eq!(replays.record(&proof(2, id, later), later), ReplayOutcome::New);
     }
     assert_eq!(remembered(&replays), 10);
-    // One second after the first entries have expired, there is room for as many.
+    // One second after the first entries have expired, as many new ones are accepted.
     let replays = full_memory();
     let one_later = NOW + WINDOW + SECOND;
     for id in 0..per_second {
@@ -241,7 +241,7 @@ fn a_panic_in_another_thread_does_not_stop_the_search() {
     assert_eq!(replays.record(&proof(1, 1, NOW), NOW), ReplayOutcome::Replayed);
 }
 
-/// Other tests of this process would be counted too, so the test runs itself in a process of its own.
+/// Other tests of this process would be counted too, so the test starts another process.
 #[test]
 fn a_hundred_thousand_proofs_take_less_than_32_mib_and_are_released() {
     let name = "sender::replay::memory::tests::a_hundred_thousand_proofs_take_less_than_32_mib_and_are_released";
