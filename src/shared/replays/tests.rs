@@ -348,3 +348,24 @@ async fn a_lost_connection_to_the_same_process_loses_nothing() {
     restart("a", 1_000_001);
     assert_eq!(replays.record(&proof(NOW, 2)).await.unwrap(), ReplayOutcome::New);
 }
+
+/// The reply to `SET` comes with the one to `GET`: a client that waits for it times out.
+#[tokio::test]
+async fn both_commands_are_sent_in_one_round_trip() {
+    let mut written = Vec::new();
+    let fake = FakeRedis::start(move |command| match command {
+        [set, _, value, ..] if set == b"SET" => {
+            written = value.clone();
+            bytes("")
+        }
+        [get, _] if get == b"GET" => {
+            let mut replies = b"+OK\r\n".to_vec();
+            replies.extend(bulk(&written));
+            bytes(replies)
+        }
+        _ => panic!("{command:?}"),
+    });
+    let fake = fake.await;
+    let (replays, _) = replays(&fake, LONG);
+    assert_eq!(replays.record(&proof(NOW, 1)).await.unwrap(), ReplayOutcome::New);
+}

@@ -4,8 +4,9 @@ use axum::body::Body;
 use axum::response::IntoResponse as _;
 use http::{HeaderValue, Request, StatusCode, header};
 use mcp_bearer::ResourceServer;
+use mcp_bearer::jose::Thumbprint;
 use mcp_bearer::mcp::McpScopes;
-use mcp_bearer::sender::SenderConstraint;
+use mcp_bearer::sender::{ClientCertificate, SenderConstraint};
 use mcp_bearer::testing::TestClient;
 use serde_json::{Value, json};
 
@@ -141,4 +142,31 @@ async fn a_stream_that_was_opened_with_a_proof_ends_with_its_token() {
     let (text, seconds) = stream.rest().await;
     // When a new token of the issuer expires, with the default clock skew.
     assert_eq!((text.as_str(), seconds), ("data: 1\n\n", 300 + 60));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_belongs_to_the_certificate_that_opened_it() {
+    let mut fixture = Fixture::cold();
+    let builder = ResourceServer::builder(RESOURCE).issuer(fixture.issuer.issuer()).clock(fixture.clock.clone());
+    let builder = builder.sender_constraint(SenderConstraint::Optional).client_certificate_from_connection();
+    fixture.server = quiet(builder);
+    let layer = tools(fixture.server.mcp_layer(McpScopes::new())).bind_sessions();
+    let server = McpServer::with(layer, |_| {
+        (StatusCode::OK, [("mcp-session-id", HeaderValue::from_static("inner"))], "ok").into_response()
+    });
+    let request = |byte: u8, session: Option<&HeaderValue>| {
+        let thumbprint = Thumbprint::from_bytes([byte; 32]);
+        let token = fixture.issuer.token().audience(RESOURCE).subject("alice").scope("mcp:tools");
+        let message = json!({ "jsonrpc": "2.0", "id": 1, "method": "ping" }).to_string();
+        let mut request = post(&token.bound_to_certificate(thumbprint).sign(), &[], message);
+        request.extensions_mut().insert(ClientCertificate::from_thumbprint(thumbprint));
+        if let Some(session) = session {
+            request.headers_mut().insert("mcp-session-id", session.clone());
+        }
+        request
+    };
+    let opened = server.send(request(1, None)).await;
+    let session = HeaderValue::from_str(opened.header("mcp-session-id").unwrap()).unwrap();
+    assert_eq!(server.send(request(1, Some(&session))).await.status, StatusCode::OK);
+    assert_eq!(server.send(request(2, Some(&session))).await.status, StatusCode::NOT_FOUND);
 }
