@@ -6,6 +6,7 @@ use memchr::{memchr, memchr_iter, memrchr};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::{Algorithm, AllowedAlgorithms};
 use crate::failure::{CheckError, CheckFailure, Detail};
@@ -73,7 +74,8 @@ fn cut(bytes: &[u8], at: Option<usize>) -> Result<(&[u8], &[u8]), CheckFailure> 
 /// The parameters of a JOSE header that a verifier needs (RFC 7515, section 4.1). `null` means absent, except in `crit`,
 /// `iss` and `aud`.
 ///
-/// `jwk`, `jku`, `x5u` and `x5c` are never read: a key comes only from the key set of the issuer.
+/// `jku`, `x5u` and `x5c` are never read, and `jwk` only in a DPoP proof: the key of a token comes only from the key set of the
+/// issuer.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Header<'h> {
     #[serde(borrow)]
@@ -83,6 +85,8 @@ pub(crate) struct Header<'h> {
     x5t_s256: Option<Text<'h>>,
     x5t: Option<Text<'h>>,
     pub(crate) typ: Option<Text<'h>>,
+    #[serde(borrow)]
+    pub(crate) jwk: Option<&'h RawValue>,
     #[serde(default, deserialize_with = "present")]
     crit: Option<IgnoredAny>,
     b64: Option<IgnoredAny>,

@@ -1,6 +1,6 @@
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::client_certificate::{CertificateFault, ClientCertificate, InvalidCertificate};
 use super::{envoy, pem};
@@ -55,11 +55,11 @@ pub enum ClientCertificateHeader {
 }
 
 impl ClientCertificateHeader {
-    pub(super) const fn name(self) -> &'static str {
+    pub(super) const fn name(self) -> &'static HeaderName {
         match self {
-            Self::Rfc9440 => "client-cert",
-            Self::Nginx => "ssl-client-cert",
-            Self::Envoy => "x-forwarded-client-cert",
+            Self::Rfc9440 => &CLIENT_CERT,
+            Self::Nginx => &SSL_CLIENT_CERT,
+            Self::Envoy => &FORWARDED_CLIENT_CERT,
         }
     }
 
@@ -71,7 +71,7 @@ impl ClientCertificateHeader {
             }
         }
         if setting != Some(Self::Rfc9440) {
-            headers.remove(CHAIN);
+            headers.remove(&CHAIN);
         }
     }
 
@@ -102,7 +102,10 @@ fn byte_sequence(value: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// The certificates that issued the certificate in `Client-Cert` (RFC 9440, section 2.3).
-const CHAIN: &str = "client-cert-chain";
+static CHAIN: HeaderName = HeaderName::from_static("client-cert-chain");
+static CLIENT_CERT: HeaderName = HeaderName::from_static("client-cert");
+static SSL_CLIENT_CERT: HeaderName = HeaderName::from_static("ssl-client-cert");
+static FORWARDED_CLIENT_CERT: HeaderName = HeaderName::from_static("x-forwarded-client-cert");
 /// The longest value of a header. A certificate in percent-encoded PEM has 2 to 4 KiB, and one with a hundred names 10 KiB. HTTP
 /// servers accept 16 KiB for all headers, or a few times as much.
 const MAX_HEADER: usize = 16 * 1024;

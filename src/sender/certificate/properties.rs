@@ -72,7 +72,7 @@ fn find(header: ClientCertificateHeader, value: &str) -> Option<Thumbprint> {
 }
 
 fn name(header: ClientCertificateHeader) -> http::HeaderName {
-    http::HeaderName::from_static(header.name())
+    header.name().clone()
 }
 
 /// Certificates in which only the three parts are those of a certificate.

@@ -1,4 +1,4 @@
-use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use crate::failure::Detail;
 use crate::jose::{Algorithm, KeyMembers, Thumbprint, UnusableKey, VerificationKey};
@@ -11,17 +11,11 @@ pub(super) struct ProofKey {
     algorithm: Algorithm,
 }
 
-#[derive(Deserialize)]
-struct KeyHeader<'h> {
-    #[serde(borrow)]
-    jwk: Option<KeyMembers<'h>>,
-}
-
 impl ProofKey {
     /// Reads `jwk` of a header in which no name is repeated. The key must be a public key for `algorithm`.
-    pub(super) fn from_header(header: &[u8], algorithm: Algorithm) -> Result<Self, ProofError> {
-        let stated: KeyHeader<'_> = serde_json::from_slice(header).map_err(|_| unusable(UnusableKey::Malformed))?;
-        let jwk = stated.jwk.ok_or_else(|| unusable(UnusableKey::Malformed))?;
+    pub(super) fn from_jwk(jwk: Option<&RawValue>, algorithm: Algorithm) -> Result<Self, ProofError> {
+        let jwk = jwk.ok_or_else(|| unusable(UnusableKey::Malformed))?;
+        let jwk: KeyMembers<'_> = serde_json::from_str(jwk.get()).map_err(|_| unusable(UnusableKey::Malformed))?;
         let key = VerificationKey::from_header(&jwk, algorithm, MAX_PROOF_RSA_BITS).map_err(unusable)?;
         let thumbprint = Thumbprint::from_key(&jwk).ok_or_else(|| unusable(UnusableKey::Malformed))?;
         Ok(Self { thumbprint, key, algorithm })

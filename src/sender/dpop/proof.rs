@@ -82,7 +82,7 @@ impl ProofRules {
         let algorithm = stated.check(self.algorithms).map_err(malformed)?;
 
         // 7. Key.
-        let key = ProofKey::from_header(&header, algorithm)?;
+        let key = ProofKey::from_jwk(stated.jwk, algorithm)?;
 
         // 8. Method.
         claims.require_method(request.method)?;
