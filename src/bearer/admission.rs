@@ -164,10 +164,10 @@ impl BearerState {
 
 /// Removes the marks of bearer layers from a request. Returns the decision of the layer outside, if there is one.
 pub(super) fn remove_marks(extensions: &mut Extensions) -> Option<Outer> {
-    let outer = outer_layer(extensions);
+    let outer = outer_layer(extensions)?;
     extensions.remove::<Unauthenticated>();
     extensions.remove::<AuthInfo>();
-    outer
+    Some(outer)
 }
 
 /// The decision of the layer that has accepted the request before, if there is one.
