@@ -35,7 +35,7 @@ pub(crate) enum SharedListState {
     /// The list has all entries of the store.
     #[cfg_attr(
         not(any(feature = "redis", all(test, any(feature = "aws-lc-rs", feature = "rust-crypto")))),
-        expect(dead_code, reason = "this build has no store to share the list")
+        expect(dead_code, reason = "a store to share the list needs a feature")
     )]
     Current,
     /// The list may miss entries since this time. Without an error, the store has not been read yet.

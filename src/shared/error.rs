@@ -21,7 +21,7 @@ pub(crate) enum RedisError {
         "Redis rejects a command: {0}; allow the commands, keys and channels that the documentation of `shared` lists"
     )]
     Permission(Box<str>),
-    #[error("Redis has no memory left; raise its `maxmemory`")]
+    #[error("the memory of Redis is full; raise its `maxmemory`")]
     OutOfMemory,
     #[error("the answer of Redis to {0} cannot be understood; check that the address is that of a Redis server")]
     Nonsense(&'static str),
@@ -35,7 +35,7 @@ pub(crate) enum RedisError {
     NonceNeeded,
     #[error("some revocations in Redis cannot be read by this version of the server, or are too many for it")]
     Incomplete,
-    /// This machine does not give random bytes, or the build has no crypto backend.
+    /// This machine does not give random bytes, or the build does not have a cryptography backend.
     #[error("no random bytes are available on this machine")]
     NoRandomness,
 }

@@ -108,7 +108,7 @@ impl RedisState {
             return Err(wrong("has another scheme; use `rediss` for TLS, or `redis`"));
         }
         if url.host_str().is_none_or(str::is_empty) {
-            return Err(wrong("has no host; write it like `redis://host:6379`"));
+            return Err(wrong("does not have a host; write it like `redis://host:6379`"));
         }
         if !url.username().is_empty() && url.password().is_none() {
             return Err(wrong("has a user name and no password; add the password, or remove the name"));
@@ -135,7 +135,7 @@ fn address(url: &Url) -> Box<str> {
     Escaped(&address, MAX_SHOWN).to_string().into()
 }
 
-/// Scheme and host of the URL, in quotes. Only its length if it has no host, or a password may be in another part by mistake.
+/// Scheme and host of the URL, in quotes. Only its length if it does not have a host, or a password may be in another part by mistake.
 fn without_password(text: &str) -> String {
     let url = Url::parse(text).ok();
     let is_clear =
@@ -188,7 +188,7 @@ mod tests {
             ("redis://secret?more@host", "URL of 24 bytes", "has a query"),
             ("http://a:secret@host", "\"http://host\"", "has another scheme"),
             ("redis+unix:///run/secret", "URL of 24 bytes", "has another scheme"),
-            ("redis://", "URL of 8 bytes", "has no host"),
+            ("redis://", "URL of 8 bytes", "does not have a host"),
             ("redis://secret@host", "\"redis://host\"", "no password"),
             ("redis://:secret@host/one", "\"redis://host\"", "such as `/0`"),
             ("redis://host?password=secret", "\"redis://host\"", "has a query"),

@@ -7,11 +7,10 @@ import { OPTIONAL, REQUIRED } from './bound.mjs';
 import { Browser } from './browser.mjs';
 import { v1 } from './client_v1.mjs';
 import { v2, v2Probing } from './client_v2.mjs';
-import { assertBound, assertProofs, dpopSession, statuses } from './dpop_session.mjs';
+import { assertBound, assertProofs, assertRefresh, dpopSession, statuses } from './dpop_session.mjs';
 import { eventually } from './eventually.mjs';
 import { developmentFixture, fixture, opaqueFixture } from './fixture.mjs';
 import { OAuthSession } from './oauth_session.mjs';
-import { accessTokenClaims } from './signing_key.mjs';
 import { assertDpopChallenge, initialize } from './wire.mjs';
 
 const TOOLS = ['add_note', 'list_notes', 'whoami'];
@@ -62,17 +61,7 @@ for (const sdk of [v2, v2Probing]) {
 
   test(`${sdk.name} refreshes its bound token after a 401 for an expired one, without a new login`, async (t) => {
     const { provider, server } = await fixture(t, { ...FAST, environment: REQUIRED });
-    const session = await dpopSession();
-    const connection = await sdk.connect(server.url, session, new Browser());
-    const cnf = { jkt: session.dpop().thumbprint };
-    const expired = await provider.key.sign(accessTokenClaims(provider.issuer, server.resource, { exp: 1, cnf }));
-    session.saveTokens({ ...session.tokens(), access_token: expired });
-
-    assert.equal((await connection.whoami()).subject, 'alice');
-    assert.equal(session.authorizationUrls.length, 1, 'the client asked its user');
-    assert.notEqual(session.tokens().access_token, expired);
-    assertBound(session);
-    await connection.close();
+    await assertRefresh(sdk, provider, server);
   });
 
   test(`${sdk.name} logs in with DPoP at the development server, and refreshes its token`, async (t) => {

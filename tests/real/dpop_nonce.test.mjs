@@ -8,9 +8,8 @@ import { DPOP_NONCES } from './bound.mjs';
 import { Browser } from './browser.mjs';
 import { v2, v2Probing } from './client_v2.mjs';
 import { DpopKey } from './dpop_key.mjs';
-import { assertBound, dpopSession, statuses } from './dpop_session.mjs';
+import { assertBound, assertRefresh, dpopSession, statuses } from './dpop_session.mjs';
 import { fixture } from './fixture.mjs';
-import { accessTokenClaims } from './signing_key.mjs';
 import { callWhoami } from './web_call.mjs';
 import { WebPage } from './web_page.mjs';
 import { assertAccepted, assertDpopChallenge, initialize } from './wire.mjs';
@@ -30,24 +29,14 @@ for (const sdk of [v2, v2Probing]) {
 
       assertBound(session);
       assert.deepEqual(statuses(session, `${provider.issuer}/token`), nonces ? [400, 200] : [200]);
-      // The first request has no token, and the second has no nonce. Each response contains the next nonce.
+      // The first request is without a token, and the second without a nonce. Each response contains the next nonce.
       assert.equal(statuses(session, server.url).filter((status) => status === 401).length, 2);
       await connection.close();
     });
 
     test(`${sdk.name} refreshes its bound token if ${where}, without a new login`, async (t) => {
       const { provider, server } = await fixture(t, { ...FAST, nonces, environment: DPOP_NONCES });
-      const session = await dpopSession();
-      const connection = await sdk.connect(server.url, session, new Browser());
-      const cnf = { jkt: session.dpop().thumbprint };
-      const expired = await provider.key.sign(accessTokenClaims(provider.issuer, server.resource, { exp: 1, cnf }));
-      session.saveTokens({ ...session.tokens(), access_token: expired });
-
-      assert.equal((await connection.whoami()).subject, 'alice');
-      assert.equal(session.authorizationUrls.length, 1, 'the client asked its user');
-      assert.notEqual(session.tokens().access_token, expired);
-      assertBound(session);
-      await connection.close();
+      await assertRefresh(sdk, provider, server);
     });
   }
 }

@@ -65,7 +65,8 @@ impl Shared {
         if claims.iat.abs_diff(get_current_timestamp()) > PROOF_LIFETIME.as_secs() {
             return Err("the proof is too old, or the clock of the client is wrong");
         }
-        let thumbprint = jwk.thumbprint(ThumbprintHash::SHA256).map_err(|_| "jwk has no thumbprint")?;
+        let thumbprint =
+            jwk.thumbprint(ThumbprintHash::SHA256).map_err(|_| "the thumbprint of jwk cannot be computed")?;
         let id = format!("{thumbprint} {}", claims.jti);
         if self.proofs.peek(&id).is_some() {
             return Err("the proof was used before");

@@ -95,7 +95,7 @@ impl InvalidCertificate {
                  markers, and without other certificates"
             }
             CertificateFault::NoBackend => {
-                "this build has no cryptography backend; enable the feature `aws-lc-rs` or `rust-crypto`"
+                "this build does not have a cryptography backend; enable the feature `aws-lc-rs` or `rust-crypto`"
             }
             CertificateFault::Repeated => {
                 "the request has more than one header with the client certificate; let the proxy replace the header that \

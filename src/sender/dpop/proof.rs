@@ -203,7 +203,7 @@ impl<'d> ProofClaims<'d> {
         if jti.is_empty() || jti.len() > MAX_ID {
             return Err(failed(Detail::Note("`jti` is empty or longer than 256 bytes")));
         }
-        sha256(jti.as_bytes()).ok_or_else(|| failed(Detail::Note("this build has no cryptography backend")))
+        sha256(jti.as_bytes()).ok_or_else(|| failed(Detail::Note("this build does not have a cryptography backend")))
     }
 
     /// `ath` is the digest of the access token in base64url without padding.

@@ -119,7 +119,7 @@ fn prefix(path: &str) -> Result<Box<str>, BuildError> {
         ));
     }
     if segments.split('/').any(|segment| segment.is_empty() || dots(segment) > 0) {
-        return Err(mistake("has an empty segment or a dot segment; write the path that it stands for"));
+        return Err(mistake("has an empty segment or a dot segment; write the normalized path"));
     }
     Ok(path.into())
 }

@@ -23,9 +23,9 @@ fn a_mistake_in_a_key_file_names_the_line_and_the_repair_and_no_key() {
     for (text, message) in [
         (
             String::new(),
-            "there is no nonce key; write 32 random bytes in Base64 into a line, as of `openssl rand -base64 32`",
+            "a nonce key is missing; write 32 random bytes in Base64 into a line, as of `openssl rand -base64 32`",
         ),
-        ("# no key\n\n".to_owned(), "there is no nonce key"),
+        ("# no key\n\n".to_owned(), "a nonce key is missing"),
         (
             "secret".to_owned(),
             "line 1 is not a nonce key: it has 6 characters, and a key has 44 in Base64, 43 in base64url, or 64 in \
