@@ -135,7 +135,8 @@ fn address(url: &Url) -> Box<str> {
     Escaped(&address, MAX_SHOWN).to_string().into()
 }
 
-/// Scheme and host of the URL, in quotes. Only its length if it does not have a host, or a password may be in another part by mistake.
+/// Scheme and host of the URL, in quotes. Only its length if the host is missing, or if a password may be in another part
+/// by mistake.
 fn without_password(text: &str) -> String {
     let url = Url::parse(text).ok();
     let is_clear =

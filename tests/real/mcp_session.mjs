@@ -63,7 +63,7 @@ export class McpSession {
     return (await this.#send('DELETE', token)).status;
   }
 
-  /** Sends one request with each method, and returns the responses by method. The text of a successful GET is not read. */
+  /** Sends one request with each method. Returns the responses by method; the text of a successful GET is not read. */
   async answers(token) {
     const listTools = { id: 1, method: 'tools/list' };
     return {

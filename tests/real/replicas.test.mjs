@@ -172,7 +172,8 @@ for (const sdk of [v2, v2Probing]) {
 
     assertBound(session);
     assertProofs(session, { url });
-    // The first request is without a token, and the second without a nonce. The nonces of one server are accepted by the other.
+    // The first request is without a token, and the second without a nonce. Each server accepts
+    // the nonces of the other.
     assert.equal(statuses(session, url).filter((status) => status === 401).length, 2);
     for (const replica of replicas) assert.match(replica.log, /access token accepted/);
     await connection.close();

@@ -81,7 +81,7 @@ impl NonceKey {
     ///
     /// # Errors
     /// [`BuildErrorKind::Setting`](crate::BuildErrorKind::Setting) if a line is not a key, if two lines have the same key, or if
-    /// the text does not have a key, or has more than four. The message has the number of the line, and no part of a key.
+    /// the text contains no key, or more than four. The message has the number of the line, and no part of a key.
     pub fn parse(text: &str) -> Result<Self, BuildError> {
         // Some editors write a byte order mark.
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
