@@ -235,9 +235,15 @@ pub fn signed_parts_of(jwt: &str) -> (Vec<u8>, Vec<u8>) {
     (message.into(), URL_SAFE_NO_PAD.decode(signature).unwrap())
 }
 
-/// The parsed key of a P-256 JWK.
+/// The point of a P-256 JWK.
 #[allow(dead_code, reason = "not every benchmark uses it")]
-pub fn raw_p256_key(jwk: &Value) -> ParsedPublicKey {
+pub fn p256_point(jwk: &Value) -> Vec<u8> {
     let member = |name: &str| URL_SAFE_NO_PAD.decode(jwk.get(name).and_then(Value::as_str).unwrap()).unwrap();
-    ParsedPublicKey::new(&signature::ECDSA_P256_SHA256_FIXED, [vec![4], member("x"), member("y")].concat()).unwrap()
+    [vec![4], member("x"), member("y")].concat()
+}
+
+/// Imports a point of P-256.
+#[allow(dead_code, reason = "not every benchmark uses it")]
+pub fn raw_p256_key(point: &[u8]) -> ParsedPublicKey {
+    ParsedPublicKey::new(&signature::ECDSA_P256_SHA256_FIXED, point).unwrap()
 }

@@ -79,5 +79,7 @@ pub use settings::Dpop;
 #[cfg(feature = "redis")]
 pub(crate) use settings::MAX_PROOF_AGE;
 
+/// The header with the proof of a request (RFC 9449, section 4.1).
+pub(crate) static DPOP: HeaderName = HeaderName::from_static("dpop");
 /// The header with the nonce for the next proof (RFC 9449, section 8).
 pub(crate) const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");

@@ -13,14 +13,14 @@ use crate::crypto::{digests_equal, sha256};
 use crate::failure::{CheckError, CheckFailure, Detail};
 use crate::jose::{AllowedAlgorithms, Compact, Header, Thumbprint};
 use crate::json::{self, Text};
-use crate::sender::{ProofError, ProofFailure};
+use crate::sender::{DPOP, ProofError, ProofFailure};
 
 /// The proof of a request: the value of its only header `DPoP` (RFC 9449, section 4.3, check 1). `None` if it has none.
 pub(crate) fn find_proof(headers: &HeaderMap) -> Result<Option<&[u8]>, ProofFailure> {
-    let mut values = headers.get_all("dpop").iter();
+    let mut values = headers.get_all(&DPOP).iter();
     let Some(proof) = values.next() else { return Ok(None) };
     // A proxy may join two headers with a comma, which no JWT has.
-    let is_alone = values.next().is_none() && !proof.as_bytes().contains(&b',');
+    let is_alone = values.next().is_none() && memchr::memchr(b',', proof.as_bytes()).is_none();
     if is_alone { Ok(Some(proof.as_bytes())) } else { Err(ProofFailure::Several) }
 }
 

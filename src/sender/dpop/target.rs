@@ -58,7 +58,7 @@ impl ProofTarget {
             Some(Host::Ipv6(address)) => ipv6(host) == Some(address),
             _ => self.resource.host_str().is_some_and(|own| {
                 let lower_case = octets(host).map(|octet| octet.map(Octet::to_ascii_lowercase));
-                lower_case.eq(octets(own))
+                host == own || lower_case.eq(octets(own))
             }),
         }
     }
@@ -137,8 +137,8 @@ impl ExternalPath<'_> {
         let mut sent = [self.prefix, rest].into_iter().flat_map(|part| part.split('/').skip(1));
         let mut named = named.0.iter();
         // No segment of `named` is a dot segment, so that one in the request is never equal.
-        sent.all(|segment| named.next().is_some_and(|named| octets(named).eq(octets(segment))))
-            && named.next().is_none()
+        let are_equal = |one: &str, other: &str| one == other || octets(one).eq(octets(other));
+        sent.all(|segment| named.next().is_some_and(|named| are_equal(named, segment))) && named.next().is_none()
     }
 }
 
@@ -154,7 +154,8 @@ struct HttpUri<'u> {
 impl<'u> HttpUri<'u> {
     /// Splits a URI. `None` if it is not valid, or has user information.
     fn parse(uri: &'u str) -> Option<Self> {
-        let (scheme, rest) = uri.split_once("://")?;
+        let (scheme, rest) = uri.split_once(':')?;
+        let rest = rest.strip_prefix("//")?;
         let (rest, fragment) = rest.split_once('#').unwrap_or((rest, ""));
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (authority, path) = rest.split_at_checked(rest.find('/').unwrap_or(rest.len()))?;
