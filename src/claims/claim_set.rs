@@ -179,6 +179,11 @@ impl Claims {
         self.document.json.len()
     }
 
+    /// The text that the claims were read from.
+    pub(crate) fn json(&self) -> &str {
+        &self.document.json
+    }
+
     /// Why a JWT payload was not read as claims, for the log.
     pub(crate) fn defect(json: &[u8]) -> Detail {
         let Ok(document) = json::parse::<Map<String, Value>>(json) else {

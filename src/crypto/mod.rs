@@ -1,6 +1,6 @@
 //! The cryptography of the crate: signatures, HMAC-SHA-256, SHA-256, and random bytes.
 //!
-//! Each cryptography backend has its own file with the same items. Only that file and the module `testing` use its
+//! Each cryptography backend has its own file with the same items. Only that file, `sealing` and the module `testing` use its
 //! crates. If the features `aws-lc-rs` and `rust-crypto` are both enabled, `aws-lc-rs` is used. A build without a
 //! cryptography backend compiles, and accepts no JWT.
 
@@ -9,9 +9,15 @@ mod algorithm;
 #[cfg_attr(all(feature = "rust-crypto", not(feature = "aws-lc-rs")), path = "rust_crypto.rs")]
 #[cfg_attr(not(any(feature = "aws-lc-rs", feature = "rust-crypto")), path = "none.rs")]
 mod backend;
+#[cfg(feature = "redis")]
+mod sealing;
+mod secret_key;
 
 pub use algorithm::{Algorithm, AllowedAlgorithms, UnknownAlgorithm};
 pub(crate) use backend::{Hmac, MAX_RSA_BITS, PublicKey, SigningKey, digests_equal, random, sha256};
+#[cfg(feature = "redis")]
+pub(crate) use sealing::SealingKey;
+pub(crate) use secret_key::{SECRET_KEY_REPAIR, SecretKey};
 
 /// The HMAC-SHA-256 of a token or of a session id, under a key that only this server knows.
 pub(crate) type Fingerprint = [u8; 32];

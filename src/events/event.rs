@@ -124,6 +124,8 @@ pub enum CacheKind {
     VerifiedTokens,
     /// Introspection results.
     Introspection,
+    /// Introspection results of other replicas, in the store that they share.
+    SharedIntrospection,
 }
 
 /// A key set that was fetched.
@@ -326,6 +328,7 @@ impl CacheKind {
         match self {
             Self::VerifiedTokens => "verified_tokens",
             Self::Introspection => "introspection",
+            Self::SharedIntrospection => "shared_introspection",
         }
     }
 }

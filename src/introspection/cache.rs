@@ -17,9 +17,15 @@ pub(super) struct ResponseCache {
     negatives: TokenCache<CachedResult>,
     /// Until when a token must not be introspected, because the endpoint responded with `Retry-After`.
     held_back: TokenCache<Instant>,
-    /// How often a result was removed, by the first byte of its fingerprint. The result of a request that was sent before a
+    /// The removals of results, by the first byte of their fingerprints. The result of a request that was sent before a
     /// removal is not cached after it. Locked for a few instructions by each change; [`get`](Self::get) takes no lock.
-    removals: Mutex<BTreeMap<u8, u64>>,
+    removals: Mutex<BTreeMap<u8, Removals>>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Removals {
+    count: u64,
+    last: Option<Instant>,
 }
 
 /// An introspection in progress, and the state of the cache when it began.
@@ -47,6 +53,11 @@ impl ResponseCache {
             held_back: TokenCache::new(MAX_NEGATIVES),
             removals: Mutex::default(),
         }
+    }
+
+    /// How long the result of an active token is fresh, unless its request has another `max_age`.
+    pub(super) const fn positive_lifetime(&self) -> Duration {
+        self.lifetimes.positive
     }
 
     /// The cached result, if it is fresh. `max_age` replaces the configured lifetime of an active token.
@@ -87,7 +98,15 @@ impl ResponseCache {
 
     /// Begins an introspection.
     pub(super) fn begin(&self, token: Fingerprint) -> PendingLookup {
-        PendingLookup { token, at: Instant::now(), removals: *count(&mut self.lock(), &token) }
+        PendingLookup { token, at: Instant::now(), removals: removals(&mut self.lock(), &token).count }
+    }
+
+    /// Begins with the result of an introspection that another replica began at about this time. `None` if the token was removed
+    /// here since then, or another one whose fingerprint has the same first byte.
+    pub(super) fn begin_at(&self, token: Fingerprint, at: Instant) -> Option<PendingLookup> {
+        let removals = *removals(&mut self.lock(), &token);
+        let is_newer = removals.last.is_none_or(|last| at.saturating_duration_since(last) > REPLICA_TIME_ERROR);
+        is_newer.then_some(PendingLookup { token, at, removals: removals.count })
     }
 
     /// Caches the result of an introspection, with the age of its beginning. `lifetime` is how long the token itself was valid
@@ -97,7 +116,7 @@ impl ResponseCache {
         let mut guard = self.lock();
         let is_later = |result: CachedResult| result.requested_at > requested_at;
         // If a runtime stood still during this introspection, a later one may have ended before it. The later result stays.
-        if *count(&mut guard, &token) != removals
+        if self::removals(&mut guard, &token).count != removals
             || self.positives.peek(&token).is_some_and(is_later)
             || self.negatives.peek(&token).is_some_and(is_later)
         {
@@ -118,8 +137,8 @@ impl ResponseCache {
 
     pub(super) fn remove(&self, token: &Fingerprint) {
         let mut guard = self.lock();
-        let removals = count(&mut guard, token);
-        *removals = removals.wrapping_add(1);
+        let removals = removals(&mut guard, token);
+        *removals = Removals { count: removals.count.wrapping_add(1), last: Some(Instant::now()) };
         self.positives.remove(token);
         self.negatives.remove(token);
         self.held_back.remove(token);
@@ -130,12 +149,12 @@ impl ResponseCache {
         self.positives.len().saturating_add(self.negatives.len())
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<u8, u64>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u8, Removals>> {
         self.removals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn count<'m>(removals: &'m mut BTreeMap<u8, u64>, [first, ..]: &Fingerprint) -> &'m mut u64 {
+fn removals<'m>(removals: &'m mut BTreeMap<u8, Removals>, [first, ..]: &Fingerprint) -> &'m mut Removals {
     removals.entry(*first).or_default()
 }
 
@@ -166,6 +185,8 @@ const MAX_POSITIVES: usize = 10_000;
 const MAX_NEGATIVES: usize = 1_000;
 /// The longest time for which a token is not introspected: the longest `Retry-After` for clients.
 const LONGEST_HOLD: Duration = Duration::from_secs(60);
+/// How wrong the time can be at which another replica began an introspection.
+const REPLICA_TIME_ERROR: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod properties;

@@ -180,6 +180,11 @@ impl ClientCredentials {
         Self { client_id: Box::default(), method: AuthMethod::Bearer(token) }
     }
 
+    /// Empty for [`bearer`](Self::bearer).
+    pub(super) const fn client_id(&self) -> &str {
+        &self.client_id
+    }
+
     /// Where the secret comes from. `None` for a private key that does not change.
     pub(super) const fn secret(&self) -> Option<&SecretSource> {
         match &self.method {

@@ -1,6 +1,7 @@
 mod readiness;
+mod sharing;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -13,6 +14,7 @@ use super::lookup::{LookupClient, LookupCode, StatusLookup};
 use super::queue::{Permit, Queue};
 use super::secret::RejectedSecret;
 use super::settings::{Limits, LookupSettings};
+use super::shared_results::SharedResults;
 use super::{Introspection, IntrospectionError, LookupLimits, TokenStatus};
 use crate::clock::Clock;
 use crate::crypto::{Fingerprint, Hmac};
@@ -38,6 +40,8 @@ pub(crate) struct Introspector {
     limits: Limits,
     checks: CredentialChecks,
     events: Arc<IssuerEvents>,
+    /// The results of other replicas.
+    shared: OnceLock<Arc<dyn SharedResults>>,
 }
 
 /// Where the status of a token comes from.
@@ -101,6 +105,7 @@ impl Introspector {
             limits,
             checks: CredentialChecks::new(),
             events,
+            shared: OnceLock::new(),
         })
     }
 
@@ -155,8 +160,11 @@ impl Introspector {
                     let span = tracing::debug_span!(target: "mcp_bearer::introspection", "introspect_token", issuer);
                     Arc::clone(self).run(lookup).instrument(span)
                 };
-                // The longest time that a caller waits: in the waiting line, and for the result.
-                let longest = self.limits.max_wait.saturating_add(self.limits.time_limit);
+                // The longest time that a caller waits: in the waiting line, for the result, and for the store of the replicas
+                // before and after.
+                let of_store =
+                    self.shared.get().map(|shared| shared.time_limit().saturating_mul(2)).unwrap_or_default();
+                let longest = self.limits.max_wait.saturating_add(self.limits.time_limit).saturating_add(of_store);
                 let result = self.flights.join(fingerprint, longest, work).await;
                 result.unwrap_or(Err(IntrospectionError::Interrupted))
             }
@@ -208,6 +216,9 @@ impl Introspector {
         if let Some(retry_in) = self.cache.held_back(&lookup.fingerprint) {
             return Err(IntrospectionError::RateLimited { retry_in });
         }
+        if let Some(status) = self.find_shared(&lookup).await {
+            return Ok(status);
+        }
         let now = Instant::now();
         let deadline = now.checked_add(self.limits.max_wait).unwrap_or(now);
         let permit = self.queue.acquire(lookup.has_priority(), deadline).await?;
@@ -243,15 +254,13 @@ impl Introspector {
                 return Err(IntrospectionError::Failed { retry_in, is_misconfiguration, source: error });
             }
         };
-        let expires_at = match &status {
-            TokenStatus::Active(claims) => [claims.exp(), lookup.expires_at].into_iter().flatten().min(),
-            TokenStatus::Inactive | TokenStatus::Rejected(_) | TokenStatus::Unsupported => None,
-        };
+        let expires_at = lookup.expiry(&status);
         if lookup.purpose == VerificationPurpose::Explanation && !matches!(status, TokenStatus::Active(_)) {
             return Ok(status);
         }
         self.cache.insert(pending, &status, expires_at.map(|at| at.saturating_sub(now)));
         self.events.introspection_results(|| self.cache.len());
+        self.share(&lookup, &status, now).await;
         Ok(status)
     }
 
@@ -363,6 +372,12 @@ impl Lookup {
     /// Whether the token is a JWT with a valid signature.
     const fn is_signed(&self) -> bool {
         self.max_age.is_some()
+    }
+
+    /// When the token expires, as the time since 1970. `None` if it is not active, or if nobody says it.
+    fn expiry(&self, status: &TokenStatus) -> Option<Duration> {
+        let TokenStatus::Active(claims) = status else { return None };
+        [claims.exp(), self.expires_at].into_iter().flatten().min()
     }
 
     /// Whether the token goes first in the queue, because it cannot be made up: it was active before, or its signature

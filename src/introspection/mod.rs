@@ -58,6 +58,7 @@ mod lookup_limits;
 mod queue;
 mod secret;
 mod settings;
+mod shared_results;
 
 #[cfg(fuzzing)]
 pub(crate) use call::read as read_response;
@@ -71,3 +72,6 @@ pub use lookup_limits::LookupLimits;
 pub(crate) use secret::MAX_SECRET;
 pub use settings::Introspection;
 use settings::Lifetimes;
+pub(crate) use shared_results::SharedResults;
+#[cfg(feature = "redis")]
+pub(crate) use shared_results::{FoundResult, NewResult, SharedToken, StoreFuture};

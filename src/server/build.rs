@@ -30,6 +30,7 @@ impl ResourceServerBuilder {
         let scopes_supported = self.advertised_scopes()?;
         let hierarchy = ScopeHierarchy::new(&self.implications)?;
         let verifiers = self.verifiers(&resource)?;
+        self.share_introspection_results(&verifiers)?;
         let opaque_route = self.opaque_route(&verifiers)?;
         let events = Arc::new(ServerEvents {
             observers: self.observers.clone(),

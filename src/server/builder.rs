@@ -11,6 +11,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::error::BuildError;
 use crate::events::Observer;
 use crate::identifier::PlainHttp;
+use crate::introspection::SharedResults;
 use crate::issuer::Issuer;
 use crate::jose::DEFAULT_MAX_TOKEN;
 use crate::resource::ProtectedResourceMetadata;
@@ -69,6 +70,7 @@ pub struct ResourceServerBuilder {
     pub(super) api_keys: Option<ApiKeys>,
     /// The store through which replicas share revocations.
     pub(super) shared_revocations: Option<Arc<dyn SharedRevocations>>,
+    pub(super) shared_results: Option<Arc<dyn SharedResults>>,
     #[cfg(feature = "redis")]
     pub(super) shared_state: Option<RedisState>,
     /// Log lines leave out what a token contains.
@@ -111,6 +113,7 @@ impl ResourceServerBuilder {
             observers: Vec::new(),
             api_keys: None,
             shared_revocations: None,
+            shared_results: None,
             #[cfg(feature = "redis")]
             shared_state: None,
             claims_omitted: false,

@@ -7,7 +7,8 @@ use crate::clock::Clock;
 use crate::error::BuildError;
 use crate::revocation::{RevocationEntry, RevocationList, SharedFuture, SharedRevocations, SharedStateError};
 #[cfg(feature = "redis")]
-use crate::shared::{RedisReplays, RedisRevocations, RedisState};
+use crate::shared::{RedisReplays, RedisResults, RedisRevocations, RedisState};
+use crate::verify::IssuerVerifier;
 
 impl ResourceServerBuilder {
     /// Shares used DPoP proofs and [revocations](crate::ResourceServer::revoke) with the other replicas of this server, through
@@ -44,6 +45,11 @@ impl ResourceServerBuilder {
         if let Some(state) = &self.shared_state {
             let store = state.store(&self.clock)?;
             self.shared_revocations = Some(Arc::new(RedisRevocations::new(Arc::clone(&store))));
+            if let Some(key) = &state.result_key {
+                let results = RedisResults::new(Arc::clone(&store), key);
+                let results = results.ok_or_else(|| BuildError::setting(NO_BACKEND))?;
+                self.shared_results = Some(Arc::new(results));
+            }
             if self.sender.accepts_dpop() {
                 let dpop = self.sender.dpop.get_or_insert_default();
                 if dpop.replay_store.is_none() {
@@ -61,6 +67,14 @@ impl ResourceServerBuilder {
         let unshared = || -> Arc<dyn SharedRevocations> { Arc::new(UnsharedRevocations { clock: Arc::clone(clock) }) };
         self.shared_revocations.get_or_insert_with(unshared);
         Ok(())
+    }
+
+    /// Shares the introspection results of all issuers, if that is configured.
+    pub(super) fn share_introspection_results(&self, verifiers: &[Arc<IssuerVerifier>]) -> Result<(), BuildError> {
+        let Some(shared) = &self.shared_results else { return Ok(()) };
+        let introspectors = verifiers.iter().filter_map(|verifier| verifier.introspector());
+        let sharing = introspectors.filter(|introspector| introspector.share_results(shared)).count();
+        if sharing > 0 { Ok(()) } else { Err(BuildError::setting(NOTHING_INTROSPECTED)) }
     }
 }
 
@@ -92,3 +106,8 @@ const NO_RUNTIME: &str = "`shared_state` needs a tokio runtime, in which the rev
      in one";
 const UNSHARED_REVOCATIONS: &str = "`replicas_share_state` is called, but there is no store for revocations; call \
      `shared_state` (feature `redis`)";
+#[cfg(feature = "redis")]
+const NO_BACKEND: &str =
+    "`share_introspection_results` needs a cryptography backend; enable the feature `aws-lc-rs` or `rust-crypto`";
+const NOTHING_INTROSPECTED: &str = "`share_introspection_results` has no effect, because no issuer has an introspection endpoint; remove \
+     it, or call `introspect_opaque` or `introspect_all` on an issuer";

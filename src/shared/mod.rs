@@ -84,10 +84,14 @@ mod facts;
 #[cfg(test)]
 mod fake_redis;
 mod replays;
+mod result_key;
+mod results;
 mod revocations;
 mod settings;
 mod store;
 
 pub(crate) use replays::RedisReplays;
+pub use result_key::ResultKey;
+pub(crate) use results::RedisResults;
 pub(crate) use revocations::RedisRevocations;
 pub use settings::RedisState;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::connection::Connector;
+use super::result_key::ResultKey;
 use super::store::RedisStore;
 use crate::clock::Clock;
 use crate::error::{BuildError, check_range};
@@ -33,6 +34,7 @@ pub struct RedisState {
     key_prefix: Box<str>,
     timeout: Duration,
     root_certificates: Option<Arc<[u8]>>,
+    pub(crate) result_key: Option<ResultKey>,
 }
 
 impl RedisState {
@@ -45,7 +47,13 @@ impl RedisState {
     /// TLS uses rustls with the certificates that the system trusts. If the process does not have a default `CryptoProvider` of rustls, the
     /// builder installs AWS-LC's.
     pub fn new(url: impl Into<Box<str>>) -> Self {
-        Self { url: url.into(), key_prefix: DEFAULT_PREFIX.into(), timeout: DEFAULT_TIMEOUT, root_certificates: None }
+        Self {
+            url: url.into(),
+            key_prefix: DEFAULT_PREFIX.into(),
+            timeout: DEFAULT_TIMEOUT,
+            root_certificates: None,
+            result_key: None,
+        }
     }
 
     /// The start of all keys and of the channel: 1 to 64 visible ASCII characters, `mcp-bearer:` by default.
@@ -71,6 +79,24 @@ impl RedisState {
     /// Trusts these certificates (PEM) instead of those of the system, for a server with a certificate of a private authority.
     pub fn root_certificates(mut self, pem: impl AsRef<[u8]>) -> Self {
         self.root_certificates = Some(pem.as_ref().into());
+        self
+    }
+
+    /// Also shares the introspection results of active tokens, so that the replicas together introspect a token once per
+    /// [`positive_cache`](crate::introspection::Introspection::positive_cache), and not once each. Off by default.
+    ///
+    /// The results are encrypted with `key`, which all replicas have. Each replica still has its own cache, and looks into Redis only
+    /// for a token that is not in it. The revocation window does not grow. While Redis is down, each replica introspects.
+    ///
+    /// ```no_run
+    /// use mcp_bearer::shared::{RedisState, ResultKey};
+    ///
+    /// let state = RedisState::new("rediss://mcp:secret@redis.example.com")
+    ///     .share_introspection_results(ResultKey::from_file("/run/secrets/result_key")?);
+    /// # Ok::<(), mcp_bearer::BuildError>(())
+    /// ```
+    pub fn share_introspection_results(mut self, key: ResultKey) -> Self {
+        self.result_key = Some(key);
         self
     }
 
@@ -154,6 +180,7 @@ impl fmt::Debug for RedisState {
             .field("url", &format_args!("{}", without_password(&self.url)))
             .field("key_prefix", &self.key_prefix)
             .field("timeout", &self.timeout)
+            .field("result_key", &self.result_key)
             .finish_non_exhaustive()
     }
 }

@@ -110,6 +110,11 @@ impl RedisStore {
         self.current.compare_and_swap(connection, None);
     }
 
+    /// Closes the connection, after the calls that still use it. The next call makes a new one.
+    pub(super) fn disconnect(&self) {
+        self.current.store(None);
+    }
+
     async fn connection(self: &Arc<Self>) -> Result<Arc<CheckedConnection>, RedisError> {
         if let Some(connection) = self.current.load_full() {
             return Ok(connection);
@@ -174,6 +179,21 @@ impl RedisStore {
             limited!(is_shown, warn, target: "mcp_bearer::shared", server = &*self.address, cause = %Cause(error),
                 "Redis cannot be used: requests with DPoP proofs get 503, and revocations are not shared");
         }
+    }
+
+    /// Logs that introspection results are not shared for a while.
+    pub(super) fn log_slow_results(&self, limit: Duration) {
+        let is_shown = self.limit.is_shown("slow", None, summary);
+        limited!(is_shown, warn, target: "mcp_bearer::shared", server = &*self.address, limit = ?limit,
+            "Redis is too slow for introspection results: for some seconds, tokens are introspected by each replica");
+    }
+
+    /// Logs that an introspection result cannot be decrypted.
+    pub(super) fn log_forged_result(&self) {
+        let is_shown = self.limit.is_shown("forged", None, summary);
+        limited!(is_shown, warn, target: "mcp_bearer::shared", server = &*self.address,
+            "an introspection result in Redis was not written by a replica of this server, and is ignored: check who can write to \
+             Redis");
     }
 }
 

@@ -72,7 +72,7 @@ const PURE: usize = 12;
 
 /// The foreign crates that only these files may name.
 const FOREIGN_CRATES: &[(&str, &[&str])] = &[
-    ("aws_lc_rs::", &["crypto/aws_lc.rs", "testing/signing_key.rs"]),
+    ("aws_lc_rs::", &["crypto/aws_lc.rs", "crypto/sealing.rs", "testing/signing_key.rs"]),
     ("rustls_pki_types::", &["crypto/aws_lc.rs"]),
     ("jsonwebtoken::", &["crypto/rust_crypto.rs"]),
     ("getrandom::", &["crypto/rust_crypto.rs"]),
@@ -84,10 +84,10 @@ const FOREIGN_CRATES: &[(&str, &[&str])] = &[
         "zeroize::",
         &[
             "api_key/key.rs",
+            "crypto/secret_key.rs",
             "file.rs",
             "introspection/credentials.rs",
             "introspection/secret.rs",
-            "sender/dpop/nonce_key.rs",
             "settings/secret.rs",
         ],
     ),

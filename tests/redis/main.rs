@@ -10,6 +10,7 @@
 #![allow(clippy::print_stderr, reason = "a skipped test says so")]
 
 mod configuration;
+mod introspection;
 mod load;
 mod outages;
 mod program;

@@ -1,6 +1,6 @@
 //! Replicas of one resource server.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use axum::Router;
 use axum::body::Body;
@@ -100,6 +100,16 @@ impl Replica {
 /// Short time limits, so that tests of outages are fast.
 pub fn state(redis: &RedisServer) -> RedisState {
     RedisState::new(redis.url()).timeout(Duration::from_secs(2))
+}
+
+/// The end of revocations: in an hour.
+pub fn until_time(world: &World) -> SystemTime {
+    UNIX_EPOCH + world.clock.since_epoch() + Duration::from_secs(3600)
+}
+
+/// Waits until the replica has all revocations.
+pub async fn becomes_current(replica: &Replica) {
+    until("the list", async || replica.server.health().revocations().is_current()).await;
 }
 
 /// Waits until the condition is true. Fails after 20 s.

@@ -1,7 +1,7 @@
 //! A revocation reaches all replicas.
 
 use std::convert::Infallible;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
@@ -14,16 +14,7 @@ use mcp_bearer::{McpScopes, Revocation};
 use tower::ServiceExt as _;
 
 use crate::program::RedisServer;
-use crate::replica::{ISSUER, Replica, World, state, until};
-
-/// An hour from now, by the clock of the world.
-fn until_time(world: &World) -> SystemTime {
-    UNIX_EPOCH + world.clock.since_epoch() + Duration::from_secs(3600)
-}
-
-async fn becomes_current(replica: &Replica) {
-    until("the list", async || replica.server.health().revocations().is_current()).await;
-}
+use crate::replica::{ISSUER, Replica, World, becomes_current, state, until, until_time};
 
 #[tokio::test]
 async fn a_revocation_reaches_the_other_replicas() {

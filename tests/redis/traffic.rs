@@ -1,14 +1,14 @@
 //! How many round trips a request needs.
 
 use crate::program::RedisServer;
-use crate::replica::{World, until};
+use crate::replica::{World, becomes_current};
 
 #[tokio::test]
 async fn a_proof_needs_one_round_trip_and_a_bearer_token_none() {
     let Some(redis) = RedisServer::start() else { return };
     let world = World::new();
     let replica = world.replica(&redis).await;
-    until("the list", async || replica.server.health().revocations().is_current()).await;
+    becomes_current(&replica).await;
     let commands = ["set", "get", "zadd", "zscan", "publish", "exists", "eval", "info", "hello"];
     let counts = || commands.map(|command| redis.count(command));
     let before = counts();

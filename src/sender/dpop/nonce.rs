@@ -9,7 +9,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use http::HeaderValue;
 
 use super::nonce_key::NonceKey;
-use crate::crypto::{Fingerprint, Hmac, digests_equal};
+use crate::crypto::{Fingerprint, Hmac, SecretKey, digests_equal};
 
 /// Makes and verifies nonces (RFC 9449, section 8). Nothing is stored for a nonce.
 ///
@@ -117,10 +117,8 @@ impl NonceKeys {
 }
 
 impl NonceHmac {
-    /// Derives a key with HKDF-Expand (RFC 5869, section 2.3). So an HMAC that was made for another purpose under the same secret
-    /// is never a nonce.
-    fn derive(secret: &[u8; 32]) -> Option<Arc<Self>> {
-        Some(Self::new(Hmac::with_key(&Hmac::with_key(secret)?.sign(PURPOSE))?))
+    fn derive(secret: &SecretKey) -> Option<Arc<Self>> {
+        Some(Self::new(Hmac::with_key(&secret.derive(PURPOSE)?)?))
     }
 
     fn new(hmac: Hmac) -> Arc<Self> {
@@ -161,8 +159,8 @@ pub(crate) const DEFAULT_NONCE_LIFETIME: Duration = Duration::from_secs(300);
 pub(crate) const REPLICA_CLOCK_DIFFERENCE: Duration = Duration::from_secs(10);
 /// 40 bytes in base64url without padding.
 const NONCE_LENGTH: usize = 54;
-/// `info` of HKDF-Expand, and the number of the block.
-const PURPOSE: &[u8] = b"mcp_bearer DPoP nonce\x01";
+/// Domain separation: an HMAC that was made for another purpose under the same secret is never a nonce.
+const PURPOSE: &[u8] = b"mcp_bearer DPoP nonce";
 
 #[cfg(test)]
 #[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))]

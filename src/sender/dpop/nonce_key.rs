@@ -1,10 +1,6 @@
 use std::fmt;
-use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
-use zeroize::Zeroizing;
-
+use crate::crypto::{SECRET_KEY_REPAIR as REPAIR, SecretKey};
 use crate::error::BuildError;
 
 /// The secret key of the nonces for DPoP proofs (RFC 9449, section 8), for [`Dpop::nonce_key`](crate::sender::Dpop::nonce_key).
@@ -33,19 +29,16 @@ use crate::error::BuildError;
 /// ```
 #[derive(Clone)]
 pub struct NonceKey {
-    pub(super) signing: SecretBytes,
+    pub(super) signing: SecretKey,
     /// Keys that only verify.
-    pub(super) accepted: Vec<SecretBytes>,
+    pub(super) accepted: Vec<SecretKey>,
 }
-
-/// The `Arc` allows clones without copies of the secret.
-type SecretBytes = Arc<Zeroizing<[u8; 32]>>;
 
 impl NonceKey {
     /// A key of 32 random bytes.
     #[must_use]
     pub fn new(key: [u8; 32]) -> Self {
-        Self { signing: Arc::new(Zeroizing::new(key)), accepted: Vec::new() }
+        Self { signing: SecretKey::new(key), accepted: Vec::new() }
     }
 
     /// Also accepts the nonces of another key, and of the keys that it accepts. Each additional key costs one HMAC for a nonce
@@ -86,12 +79,11 @@ impl NonceKey {
         // Some editors write a byte order mark.
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let lines = (1_usize..).zip(text.lines().map(str::trim));
-        let mut keys: Vec<(usize, SecretBytes)> = Vec::new();
+        let mut keys: Vec<(usize, SecretKey)> = Vec::new();
         for (number, line) in lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#')) {
-            let Some(key) = decode_key(line) else {
-                let message = format!("line {number} is not a nonce key: it has {}; {REPAIR}", mistake(line));
-                return Err(BuildError::setting(message));
-            };
+            let key = SecretKey::parse(line).map_err(|mistake| {
+                BuildError::setting(format!("line {number} is not a nonce key: it has {mistake}; {REPAIR}"))
+            })?;
             if let Some((same, _)) = keys.iter().find(|(_, known)| *known == key) {
                 let message = format!("line {number} has the same nonce key as line {same}; remove one of them");
                 return Err(BuildError::setting(message));
@@ -118,38 +110,8 @@ impl fmt::Debug for NonceKey {
     }
 }
 
-/// The three forms of a key have different lengths.
-fn decode_key(text: &str) -> Option<SecretBytes> {
-    let bytes = Zeroizing::new(match text.len() {
-        43 => BASE64_URL_SAFE_NO_PAD.decode(text).ok()?,
-        44 => BASE64_STANDARD.decode(text).ok()?,
-        64 => decode_hex(text)?,
-        _ => return None,
-    });
-    Some(Arc::new(Zeroizing::new(bytes.as_slice().try_into().ok()?)))
-}
-
-/// Why a line is not a key, without a part of it.
-fn mistake(line: &str) -> String {
-    let length = line.chars().count();
-    let form = match length {
-        43 => "which are not base64url without padding",
-        44 => "which are not Base64 with padding",
-        64 => "which are not hexadecimal",
-        _ => "and a key has 44 in Base64, 43 in base64url, or 64 in hexadecimal",
-    };
-    format!("{length} characters, {form}")
-}
-
-fn decode_hex(text: &str) -> Option<Vec<u8>> {
-    let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    let (pairs, _) = text.as_bytes().as_chunks::<2>();
-    pairs.iter().map(|[high, low]| Some(digit(high)? << 4 | digit(low)?)).collect()
-}
-
 /// The current key, the next one and the previous one, and one to spare. Each key costs an HMAC for a nonce that is not valid.
 const MAX_KEYS: usize = 4;
-const REPAIR: &str = "write 32 random bytes in Base64 into a line, as of `openssl rand -base64 32`";
 
 #[cfg(test)]
 mod tests;

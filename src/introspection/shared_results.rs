@@ -1,0 +1,49 @@
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+/// The introspection results of active tokens, in a store that replicas share.
+///
+/// A failure of the store never fails a request: the token is introspected. So the implementation limits the time of each call, and
+/// logs failures itself.
+pub(crate) trait SharedResults: Send + Sync {
+    /// A result that is not older than its lifetime.
+    fn find<'a>(&'a self, token: &'a SharedToken<'a>) -> StoreFuture<'a, Option<FoundResult>>;
+
+    /// Stores the result of an active token for its lifetime, in place of an older one.
+    fn store<'a>(&'a self, token: &'a SharedToken<'a>, result: NewResult<'a>) -> StoreFuture<'a, ()>;
+
+    /// Removes the result of a token that is not active any more.
+    fn remove<'a>(&'a self, token: &'a SharedToken<'a>) -> StoreFuture<'a, ()>;
+
+    /// The longest time of a call.
+    fn time_limit(&self) -> Duration;
+}
+
+pub(crate) type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// A token, and what its result depends on: authorization servers give different results to different resource servers.
+pub(crate) struct SharedToken<'t> {
+    pub(crate) issuer: &'t str,
+    /// The client that introspects the token. Empty if its credentials do not have a client id.
+    pub(crate) client_id: &'t str,
+    pub(crate) token: &'t str,
+}
+
+/// A result to be stored.
+pub(crate) struct NewResult<'r> {
+    /// The response of the authorization server.
+    pub(crate) response: &'r str,
+    /// When it was requested, as the time since 1970.
+    pub(crate) requested_at: Duration,
+    /// How long after that it is used.
+    pub(crate) lifetime: Duration,
+}
+
+/// A result that was found.
+pub(crate) struct FoundResult {
+    /// The response of the authorization server.
+    pub(crate) response: Vec<u8>,
+    /// How long ago it was requested.
+    pub(crate) age: Duration,
+}
