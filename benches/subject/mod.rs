@@ -198,7 +198,7 @@ pub fn bearer(token: &str) -> HeaderValue {
     HeaderValue::try_from(format!("Bearer {token}")).unwrap()
 }
 
-fn builder() -> ResourceServerBuilder {
+pub fn builder() -> ResourceServerBuilder {
     ResourceServer::builder(RESOURCE).scopes_supported(["mcp:tools"])
 }
 
@@ -210,7 +210,7 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
 
-fn typical(token: TestToken<'_>) -> TestToken<'_> {
+pub fn typical(token: TestToken<'_>) -> TestToken<'_> {
     token.audience(RESOURCE).scope("mcp:tools notes:read")
 }
 

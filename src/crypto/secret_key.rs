@@ -70,6 +70,6 @@ fn decode_hex(text: &str) -> Option<Vec<u8>> {
     pairs.iter().map(|[high, low]| Some(digit(high)? << 4 | digit(low)?)).collect()
 }
 
-/// What to write in place of a text that is not a key.
+/// The repair of a text that is not a key.
 pub(crate) const SECRET_KEY_REPAIR: &str =
     "write 32 random bytes in Base64 into a line, as of `openssl rand -base64 32`";

@@ -23,6 +23,7 @@ pub(crate) trait SharedResults: Send + Sync {
 pub(crate) type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// A token, and what its result depends on: authorization servers give different results to different resource servers.
+#[cfg_attr(not(feature = "redis"), expect(dead_code, reason = "only the store of the feature `redis` reads it"))]
 pub(crate) struct SharedToken<'t> {
     pub(crate) issuer: &'t str,
     /// The client that introspects the token. Empty if its credentials do not have a client id.
@@ -31,6 +32,7 @@ pub(crate) struct SharedToken<'t> {
 }
 
 /// A result to be stored.
+#[cfg_attr(not(feature = "redis"), expect(dead_code, reason = "only the store of the feature `redis` reads it"))]
 pub(crate) struct NewResult<'r> {
     /// The response of the authorization server.
     pub(crate) response: &'r str,

@@ -10,7 +10,7 @@ use super::server::Settings;
 use crate::sender::{ClientCertificateHeader, Dpop, NonceKey, SenderConstraint};
 use crate::server::ResourceServerBuilder;
 #[cfg(feature = "redis")]
-use crate::shared::RedisState;
+use crate::shared::{RedisState, ResultKey};
 
 impl Settings {
     /// Adds the settings of sender-constrained tokens to the builder.
@@ -64,6 +64,13 @@ impl RedisSettings {
             match content(file) {
                 Ok(pem) => state = state.root_certificates(pem.reveal()),
                 Err(message) => mistakes.add("redis.root_certificates_file", message),
+            }
+        }
+        if let Some(file) = &self.result_key_file {
+            let text = secret_content(file);
+            match text.and_then(|text| ResultKey::parse(text.reveal()).map_err(|error| error.to_string())) {
+                Ok(key) => state = state.share_introspection_results(key),
+                Err(message) => mistakes.add("redis.result_key_file", message),
             }
         }
         builder.shared_state(state)

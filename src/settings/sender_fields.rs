@@ -65,6 +65,8 @@ pub struct RedisSettings {
     pub timeout_seconds: Option<f64>,
     /// The file with the trusted root certificates (PEM), in place of those of the system.
     pub root_certificates_file: Option<PathBuf>,
+    /// The file with the key of introspection results: 32 random bytes in Base64. The replicas then share the results.
+    pub result_key_file: Option<PathBuf>,
 }
 
 /// Which access tokens must be sender-constrained.
@@ -102,7 +104,7 @@ read_fields!(DpopSettings:
     path_behind_proxy
 );
 read_fields!(ProxiedPathSettings: external, internal);
-read_fields!(RedisSettings: url, url_file, key_prefix, timeout_seconds, root_certificates_file);
+read_fields!(RedisSettings: url, url_file, key_prefix, timeout_seconds, root_certificates_file, result_key_file);
 read_names!(SenderConstraintSetting: "optional" => Optional, "required" => Required, "dpop" => Dpop, "mtls" => Mtls);
 read_names!(ClientCertificateSetting:
     "connection" => Connection, "rfc9440" => Rfc9440, "nginx" => Nginx, "envoy" => Envoy

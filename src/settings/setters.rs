@@ -28,6 +28,7 @@ pub(super) const SERVER: &[(&str, &str)] = &[
     ("key_prefix", "redis.key_prefix"),
     ("timeout", "redis.timeout_seconds"),
     ("root_certificates", "redis.root_certificates_file"),
+    ("share_introspection_results", "redis.result_key_file"),
     ("scopes_supported", "scopes_supported"),
     ("scope_implies", "scope_implies"),
     ("challenge_scope", "challenge_scopes"),

@@ -49,6 +49,7 @@ pub(super) const VARIABLES: &[Variable] = &[
     variable("REDIS_KEY_PREFIX", "redis.key_prefix", Kind::Text),
     variable("REDIS_TIMEOUT_SECONDS", "redis.timeout_seconds", Kind::Number),
     variable("REDIS_ROOT_CERTIFICATES_FILE", "redis.root_certificates_file", Kind::Text),
+    variable("REDIS_RESULT_KEY_FILE", "redis.result_key_file", Kind::Text),
     variable("REPLICAS_SHARE_STATE", "replicas_share_state", Kind::Switch),
     variable("SCOPES_SUPPORTED", "scopes_supported", Kind::Words),
     variable("REQUIRED_SCOPES", "required_scopes", Kind::Words),

@@ -44,7 +44,7 @@ impl ResultKey {
     /// ```
     ///
     /// # Errors
-    /// [`BuildErrorKind::Setting`](crate::BuildErrorKind::Setting) if the text is anything else. The message has no part of it.
+    /// [`BuildErrorKind::Setting`](crate::BuildErrorKind::Setting) if the text is anything else. The message contains nothing of the text.
     pub fn parse(text: &str) -> Result<Self, BuildError> {
         SecretKey::parse(text.trim()).map(Self).map_err(|mistake| {
             let message =
@@ -57,7 +57,7 @@ impl ResultKey {
     ///
     /// # Errors
     /// [`BuildErrorKind::Setting`](crate::BuildErrorKind::Setting) if the file cannot be read, is not a regular file, has more
-    /// than 1 KiB, or has an invalid content. The message has the path and no part of the key.
+    /// than 1 KiB, or has an invalid content. The message has the path, and nothing of the key.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, BuildError> {
         let shown = path.as_ref().display().to_string();
         let wrong =

@@ -27,7 +27,7 @@ pub(crate) struct RedisResults {
 }
 
 /// The place of a result.
-struct Entry {
+struct ResultEntry {
     name: String,
     key: SealingKey,
 }
@@ -42,7 +42,7 @@ impl RedisResults {
 
     /// The entry of a token. Each has its own key. So the value of one token is never the value of another, and a random nonce never
     /// repeats under one key.
-    fn entry(&self, token: &SharedToken<'_>) -> Option<Entry> {
+    fn entry(&self, token: &SharedToken<'_>) -> Option<ResultEntry> {
         let SharedToken { issuer, client_id, token } = token;
         let mut described = Vec::new();
         for part in [issuer, client_id, token] {
@@ -52,10 +52,10 @@ impl RedisResults {
         let name = self.names.sign(&described);
         let key = SealingKey::new(&self.keys.sign(&name))?;
         let name = format!("{}introspection:{}", self.store.key_prefix, BASE64_URL_SAFE_NO_PAD.encode(name));
-        Some(Entry { name, key })
+        Some(ResultEntry { name, key })
     }
 
-    /// Sends commands in one round trip, unless the last one failed just now. `None` if there is no reply in time.
+    /// Sends commands in one round trip, unless the last one failed just now. `None` without a reply in time.
     async fn call(&self, commands: &[Vec<&[u8]>]) -> Option<Vec<RedisReply>> {
         if self.lock().is_some_and(|until| Instant::now() < until) {
             return None;
@@ -80,7 +80,7 @@ impl RedisResults {
     }
 
     async fn find_entry(&self, token: &SharedToken<'_>) -> Option<FoundResult> {
-        let Entry { name, key } = self.entry(token)?;
+        let ResultEntry { name, key } = self.entry(token)?;
         let commands = [vec![b"GET".as_slice(), name.as_bytes()], vec![b"PTTL", name.as_bytes()]];
         let replies: [RedisReply; 2] = self.call(&commands).await?.try_into().ok()?;
         let [RedisReply::Text(value), RedisReply::Integer(time_left)] = replies else { return None };
@@ -103,13 +103,13 @@ impl RedisResults {
         // The command may arrive late, and the entry must not outlive its lifetime.
         let time_left = lifetime.checked_sub(elapsed.saturating_add(TIME_LIMIT))?;
         let time_left = u64::try_from(time_left.as_millis()).ok().filter(|milliseconds| *milliseconds > 0)?.to_string();
-        let Entry { name, key } = self.entry(token)?;
+        let ResultEntry { name, key } = self.entry(token)?;
         let value = key.seal(StoredResult { requested_at, lifetime, response: response.into() }.to_bytes()?)?;
         self.call(&[vec![b"SET", name.as_bytes(), &value, b"PX", time_left.as_bytes()]]).await.map(drop)
     }
 
     async fn remove_entry(&self, token: &SharedToken<'_>) -> Option<()> {
-        let Entry { name, .. } = self.entry(token)?;
+        let ResultEntry { name, .. } = self.entry(token)?;
         self.call(&[vec![b"DEL", name.as_bytes()]]).await.map(drop)
     }
 }

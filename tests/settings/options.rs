@@ -65,7 +65,11 @@ const OPTIONS: &[Options] = &[
         name: "RedisState",
         file: "shared/settings.rs",
         tables: &["redis."],
-        renamed: &[("new", "redis.url"), ("root_certificates", "redis.root_certificates_file")],
+        renamed: &[
+            ("new", "redis.url"),
+            ("root_certificates", "redis.root_certificates_file"),
+            ("share_introspection_results", "redis.result_key_file"),
+        ],
         code_only: &[],
     },
     Options {

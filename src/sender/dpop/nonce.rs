@@ -111,7 +111,7 @@ impl NonceKeys {
     }
 
     fn derive(key: &NonceKey) -> Option<Self> {
-        let accepted = key.accepted.iter().map(|key| NonceHmac::derive(key)).collect::<Option<_>>()?;
+        let accepted = key.accepted.iter().map(NonceHmac::derive).collect::<Option<_>>()?;
         Some(Self::new(NonceHmac::derive(&key.signing)?, accepted))
     }
 }
