@@ -15,6 +15,7 @@ use mcp_bearer::settings::{
 /// | `MCP_ISSUER` | a development server | authorization servers, separated by commas |
 /// | `MCP_REQUIRED_SCOPES` | `mcp:tools` | the scopes for every request, separated by spaces or commas; may be empty |
 /// | `MCP_SCOPES_SUPPORTED` | the required ones and `write:notes` | the scopes in the metadata |
+/// | `MCP_INITIAL_SCOPES` | none | scopes that clients also ask for at their first login, for servers such as Keycloak |
 /// | `MCP_ALLOWED_ORIGINS` | origins on loopback | web origins that may send requests, by commas; may be empty |
 /// | `MCP_AUDIENCE` | none | further accepted audiences, separated by commas |
 /// | `MCP_INTROSPECTION_CLIENT_ID` | none | the client for the introspection of opaque tokens |

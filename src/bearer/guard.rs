@@ -18,6 +18,8 @@ pub(crate) struct Guard {
     pub(crate) hierarchy: Arc<ScopeHierarchy>,
     /// The names that challenges use for the scopes in tokens.
     pub(crate) requested: Arc<RequestedScopes>,
+    /// The scopes that a challenge names besides the required ones, if the request does not have a token.
+    pub(crate) initial_scopes: Scopes,
     /// The scopes that the metadata advertises.
     pub(crate) scopes_supported: Scopes,
     /// The scopes that every request on the route needs.
@@ -47,6 +49,7 @@ impl Guard {
             sender: SenderRules::bearer_only(),
             hierarchy: Arc::default(),
             requested: Arc::default(),
+            initial_scopes: Scopes::EMPTY,
             scopes_supported: Scopes::EMPTY,
             required: ScopeRequirement::default(),
             reach: Arc::default(),

@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -186,7 +187,13 @@ impl Rejection {
         );
         let is_of_proof = matches!(self.kind, RejectionKind::InvalidProof(_));
         let error = code.map(|code| ChallengeError { code, description: self.description(), is_of_proof });
-        asks_for_token.then(|| guard.challenge(error, &self.scopes))
+        let scopes = match self.kind {
+            RejectionKind::MissingToken if !guard.initial_scopes.is_empty() => {
+                Cow::Owned(self.scopes.union(&guard.initial_scopes))
+            }
+            _ => Cow::Borrowed(&self.scopes),
+        };
+        asks_for_token.then(|| guard.challenge(error, &scopes))
     }
 
     pub(crate) const fn new(kind: RejectionKind) -> Self {

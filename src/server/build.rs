@@ -17,7 +17,7 @@ use crate::issuer::Issuer;
 use crate::jose::MAX_TOKEN;
 use crate::keys::Keys;
 use crate::resource::{MetadataService, WellKnown};
-use crate::scope::{OFFLINE_ACCESS, RequestedScopes, ScopeHierarchy, Scopes};
+use crate::scope::{RequestedScopes, ScopeHierarchy};
 use crate::verify::{IssuerVerifier, OpaqueRoute, VerifiedTokens, Verifier};
 
 impl ResourceServerBuilder {
@@ -57,6 +57,7 @@ impl ResourceServerBuilder {
         }
         let requested = RequestedScopes::new(&self.challenge_scopes)?;
         let published = requested.translate(&scopes_supported);
+        let initial_scopes = self.first_challenge_scopes()?;
         let sender = self.sender_rules(&resource, &events)?;
         let document = self.metadata.document(&resource, &authorization_servers, &published, self.sender.metadata())?;
         let metadata = MetadataService::new(document, &well_known);
@@ -68,6 +69,7 @@ impl ResourceServerBuilder {
             sender,
             hierarchy: Arc::new(hierarchy),
             requested: Arc::new(requested),
+            initial_scopes,
             scopes_supported,
             events,
             ..Guard::new(&*well_known.url)
@@ -155,15 +157,6 @@ impl ResourceServerBuilder {
         }
         self.metadata_paths.iter().try_for_each(|path| well_known.serve_at(path))?;
         Ok(well_known)
-    }
-
-    fn advertised_scopes(&self) -> Result<Scopes, BuildError> {
-        let scopes = Scopes::new(&self.scopes_supported)
-            .map_err(|error| BuildError::new(BuildErrorKind::Scope, error.to_string()))?;
-        if scopes.contains(OFFLINE_ACCESS) {
-            tracing::warn!(target: "mcp_bearer", "`offline_access` is not a scope of a resource, so the metadata does not contain it (MCP 2026-07-28)");
-        }
-        Ok(scopes.without(OFFLINE_ACCESS))
     }
 
     fn verifiers(&self, resource: &ResourceUrl) -> Result<Vec<Arc<IssuerVerifier>>, BuildError> {

@@ -52,6 +52,7 @@ pub struct ResourceServerBuilder {
     pub(super) scopes_supported: Vec<String>,
     pub(super) implications: Vec<(String, Vec<String>)>,
     pub(super) challenge_scopes: Vec<(String, String)>,
+    pub(super) initial_scopes: Vec<String>,
     pub(super) metadata: ProtectedResourceMetadata,
     pub(super) metadata_at_root: bool,
     pub(super) metadata_url: Option<Box<str>>,
@@ -97,6 +98,7 @@ impl ResourceServerBuilder {
             scopes_supported: Vec::new(),
             implications: Vec::new(),
             challenge_scopes: Vec::new(),
+            initial_scopes: Vec::new(),
             metadata: ProtectedResourceMetadata::default(),
             metadata_at_root: false,
             metadata_url: None,
@@ -158,34 +160,6 @@ impl ResourceServerBuilder {
     /// is not published. For a client id, use [`accept_client_id_as_audience`](Issuer::accept_client_id_as_audience).
     pub fn accept_audience(mut self, audience: impl Into<Box<str>>) -> Self {
         self.audiences.push(audience.into());
-        self
-    }
-
-    /// Adds scopes to `scopes_supported` of the metadata, from which clients choose. They have no effect on requests: the
-    /// layers require scopes.
-    pub fn scopes_supported(mut self, scopes: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.scopes_supported.extend(scopes.into_iter().map(Into::into));
-        self
-    }
-
-    /// Adds to the scope hierarchy: a token with `scope` may do everything that needs one of `implied`. The relation is
-    /// transitive. A circle is an error.
-    pub fn scope_implies(
-        mut self,
-        scope: impl Into<String>,
-        implied: impl IntoIterator<Item = impl Into<String>>,
-    ) -> Self {
-        self.implications.push((scope.into(), implied.into_iter().map(Into::into).collect()));
-        self
-    }
-
-    /// Sets the name of `scope` in challenges and in the metadata, if clients must request a scope under another name than
-    /// tokens contain.
-    ///
-    /// Entra grants `read` to a client that requests `api://notes/read`: `.challenge_scope("read", "api://notes/read")`.
-    /// All other methods, such as [`required_scopes`](crate::BearerAuthLayer::required_scopes), use the name in tokens.
-    pub fn challenge_scope(mut self, scope: impl Into<String>, requested: impl Into<String>) -> Self {
-        self.challenge_scopes.push((scope.into(), requested.into()));
         self
     }
 

@@ -63,6 +63,7 @@ impl ResourceServerBuilder {
         add("shared_state", self.shared_state.as_ref().and_then(|state| state.store(&self.clock).err()));
         add("scopes_supported", supported.err());
         add("challenge_scope", requested.err());
+        add("initial_scopes", self.first_challenge_scopes().err());
         add("scope_implies", ScopeHierarchy::new(&self.implications).err());
         let capacity = self.verified_tokens.unwrap_or_default();
         add("cache_verified_tokens", check_range("cache_verified_tokens", capacity, 0..=MAX_VERIFIED_TOKENS).err());

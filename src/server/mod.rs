@@ -9,6 +9,7 @@ mod mistakes;
 mod nonce_key_file;
 mod resource_server;
 mod revoke;
+mod scopes;
 mod self_check;
 mod sender;
 mod sender_settings;

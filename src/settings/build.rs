@@ -116,6 +116,7 @@ impl Settings {
         for (scope, requested) in &self.challenge_scopes {
             builder = builder.challenge_scope(scope, requested);
         }
+        builder = builder.initial_scopes(&self.initial_scopes);
         for path in &self.metadata_paths {
             builder = builder.metadata_path(path.as_str());
         }

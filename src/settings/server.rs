@@ -81,6 +81,8 @@ pub struct Settings {
     pub scope_implies: BTreeMap<String, Vec<String>>,
     /// For each scope, its name in challenges and in the metadata, if clients must request it under another name.
     pub challenge_scopes: BTreeMap<String, String>,
+    /// Scopes that the challenge of a request without a token names too, so that clients ask for them at their first login.
+    pub initial_scopes: Vec<String>,
     /// Other members of the protected resource metadata.
     pub metadata: MetadataSettings,
     /// Serves the metadata at `/.well-known/oauth-protected-resource` as well.
@@ -232,7 +234,7 @@ impl<'de> Deserialize<'de> for Settings {
 read_fields!(Settings:
     resource, issuers, api_keys, token_from, sender_constraint, dpop, require_dpop_nonce, client_certificate, redis, replicas_share_state,
     audiences, scopes_supported, required_scopes, any_scope, allow_anonymous, allowed_origins, scope_implies,
-    challenge_scopes, metadata, serve_metadata_at_root, metadata_paths, metadata_url, realm, clock_skew_seconds,
+    challenge_scopes, initial_scopes, metadata, serve_metadata_at_root, metadata_paths, metadata_url, realm, clock_skew_seconds,
     max_token_lifetime_seconds, max_token_length, cache_verified_tokens, verification_timeout_seconds, omit_claims_from_log,
     lazy, mcp, dangerously_allow_http; mistakes
 );

@@ -32,6 +32,7 @@ pub(super) const SERVER: &[(&str, &str)] = &[
     ("scopes_supported", "scopes_supported"),
     ("scope_implies", "scope_implies"),
     ("challenge_scope", "challenge_scopes"),
+    ("initial_scopes", "initial_scopes"),
     ("metadata", "metadata"),
     ("serve_metadata_at_root", "serve_metadata_at_root"),
     ("metadata_path", "metadata_paths"),

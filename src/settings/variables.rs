@@ -52,6 +52,7 @@ pub(super) const VARIABLES: &[Variable] = &[
     variable("REDIS_RESULT_KEY_FILE", "redis.result_key_file", Kind::Text),
     variable("REPLICAS_SHARE_STATE", "replicas_share_state", Kind::Switch),
     variable("SCOPES_SUPPORTED", "scopes_supported", Kind::Words),
+    variable("INITIAL_SCOPES", "initial_scopes", Kind::Words),
     variable("REQUIRED_SCOPES", "required_scopes", Kind::Words),
     variable("ANY_SCOPE", "any_scope", Kind::Words),
     variable("ALLOW_ANONYMOUS", "allow_anonymous", Kind::Switch),

@@ -24,6 +24,7 @@ const COMPLETE: &str = r#"
     allowed_origins = ["https://app.example.com"]
     scope_implies = { "notes:write" = ["notes:read"] }
     challenge_scopes = { "notes:read" = "api://notes/read" }
+    initial_scopes = ["notes:write"]
     metadata_url = "https://mcp.example.com/meta"
     realm = "notes"
 
@@ -79,6 +80,7 @@ fn by_code(auth: &TestIssuer) -> ResourceServer {
         .scopes_supported(["notes:read", "notes:write"])
         .scope_implies("notes:write", ["notes:read"])
         .challenge_scope("notes:read", "api://notes/read")
+        .initial_scopes(["notes:write"])
         .metadata_url("https://mcp.example.com/meta")
         .realm("notes")
         .metadata(|metadata| {

@@ -53,6 +53,13 @@ const OPTIONS: &[Options] = &[
     },
     Options {
         name: "ResourceServerBuilder",
+        file: "server/scopes.rs",
+        tables: &[""],
+        renamed: &[("challenge_scope", "challenge_scopes")],
+        code_only: &[],
+    },
+    Options {
+        name: "ResourceServerBuilder",
         file: "server/sender.rs",
         tables: &[""],
         renamed: &[

@@ -131,6 +131,55 @@ async fn a_challenge_scope_may_differ_from_the_scope_in_tokens() {
     assert_eq!(app.with_token(&token("api://notes/read write")).await.verdict(), "R403");
 }
 
+/// Keycloak and Hydra let a client that registers itself request only the scopes of its first challenge.
+#[tokio::test(start_paused = true)]
+async fn the_first_challenge_can_name_more_scopes_than_the_route_requires() {
+    let issuer = TestIssuer::new(ISSUER);
+    let server = ResourceServer::builder(RESOURCE)
+        .issuer(issuer.issuer())
+        .scopes_supported(["mcp:tools", "write:notes"])
+        .challenge_scope("write:notes", "api://notes/write")
+        .initial_scopes(["write:notes", "mcp:tools", "profile"])
+        .build()
+        .await
+        .unwrap();
+    let app = App::new(server.bearer_layer().required_scopes(["mcp:tools"]));
+    let token = |scopes: &str| issuer.token().audience(RESOURCE).scope(scopes).sign();
+    for (rejected, verdict, scopes) in [
+        // The required scopes come first, and none is named twice.
+        (app.get("Basic x").await, "R401N", "mcp:tools api://notes/write profile"),
+        // A client with a token has logged in before.
+        (app.with_token("x").await, "R401", "mcp:tools"),
+        (app.with_token(&issuer.token().audience(RESOURCE).expired().sign()).await, "R401", "mcp:tools"),
+        (app.with_token(&token("write:notes")).await, "R403", "mcp:tools"),
+    ] {
+        assert_eq!((rejected.verdict().as_str(), rejected.parameter("scope").as_deref()), (verdict, Some(scopes)));
+    }
+    // Only the scopes of the route are required.
+    assert_eq!(app.with_token(&token("mcp:tools")).await.verdict(), "OK");
+    // A route without required scopes names the others too.
+    let open = App::new(server.bearer_layer());
+    assert_eq!(open.get("Basic x").await.parameter("scope").as_deref(), Some("api://notes/write mcp:tools profile"));
+    // The metadata names them only if they are in `scopes_supported`.
+    let metadata = Request::get(server.metadata_url()).body(Body::empty()).unwrap();
+    let metadata = Answer::of(server.metadata_service().oneshot(metadata).await.unwrap()).await.json();
+    assert_eq!(metadata["scopes_supported"], json!(["mcp:tools", "api://notes/write"]));
+}
+
+#[test]
+fn a_wrong_initial_scope_is_an_error() {
+    for (scope, part) in [
+        ("a b", "\"a b\""),
+        ("", "\"\""),
+        ("offline_access", "`initial_scopes` contains `offline_access`, which no challenge names; remove it"),
+    ] {
+        let builder = ResourceServer::builder(RESOURCE).issuer(Issuer::discover(ISSUER)).initial_scopes(["a", scope]);
+        let error = builder.build_lazy().unwrap_err();
+        assert_eq!(error.kind(), BuildErrorKind::Scope, "{scope:?}");
+        assert!(error.to_string().contains(part), "{error}");
+    }
+}
+
 #[test]
 fn a_scope_has_one_challenge_scope() {
     let build = |pairs: &[(&str, &str)]| {
