@@ -102,7 +102,7 @@ impl ResponseCache {
     }
 
     /// Begins with the result of an introspection that another replica began at about this time. `None` if the token was removed
-    /// here since then, or another one whose fingerprint has the same first byte.
+    /// here since then. The removal of another token counts too, if both fingerprints have the same first byte.
     pub(super) fn begin_at(&self, token: Fingerprint, at: Instant) -> Option<PendingLookup> {
         let removals = *removals(&mut self.lock(), &token);
         let is_newer = removals.last.is_none_or(|last| at.saturating_duration_since(last) > REPLICA_TIME_ERROR);
@@ -110,8 +110,8 @@ impl ResponseCache {
     }
 
     /// Caches the result of an introspection, with the age of its beginning. `lifetime` is how long the token itself was valid
-    /// at that time, if that is known.
-    pub(super) fn insert(&self, pending: PendingLookup, status: &TokenStatus, lifetime: Option<Duration>) {
+    /// at that time, if that is known. `false` if the result is out of date already.
+    pub(super) fn insert(&self, pending: PendingLookup, status: &TokenStatus, lifetime: Option<Duration>) -> bool {
         let PendingLookup { token, at: requested_at, removals } = pending;
         let mut guard = self.lock();
         let is_later = |result: CachedResult| result.requested_at > requested_at;
@@ -120,7 +120,7 @@ impl ResponseCache {
             || self.positives.peek(&token).is_some_and(is_later)
             || self.negatives.peek(&token).is_some_and(is_later)
         {
-            return;
+            return false;
         }
         // A time that the clock cannot represent means no expiry.
         let expires_at = lifetime.and_then(|lifetime| requested_at.checked_add(lifetime));
@@ -133,6 +133,7 @@ impl ResponseCache {
             // Even with a lifetime of zero, it shows that the results of earlier introspections are out of date.
             self.negatives.insert(token, result);
         }
+        true
     }
 
     pub(super) fn remove(&self, token: &Fingerprint) {
@@ -185,8 +186,8 @@ const MAX_POSITIVES: usize = 10_000;
 const MAX_NEGATIVES: usize = 1_000;
 /// The longest time for which a token is not introspected: the longest `Retry-After` for clients.
 const LONGEST_HOLD: Duration = Duration::from_secs(60);
-/// How wrong the time can be at which another replica began an introspection.
-const REPLICA_TIME_ERROR: Duration = Duration::from_secs(1);
+/// How wrong the time can be at which another replica began an introspection: the clocks of replicas may differ by 10 s.
+const REPLICA_TIME_ERROR: Duration = Duration::from_secs(11);
 
 #[cfg(test)]
 mod properties;

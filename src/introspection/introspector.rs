@@ -26,6 +26,7 @@ use crate::log::Cause;
 
 use readiness::CredentialChecks;
 pub use readiness::IntrospectionState;
+use sharing::SharedLookup;
 
 /// Introspects tokens at one authorization server, or calls the application's code. It has a cache, a single flight for each
 /// token, a limit of concurrent requests, and a circuit breaker.
@@ -148,8 +149,8 @@ impl Introspector {
         };
         let result = match checked {
             // While the circuit breaker is open, no request is sent. But a caller may join a request for its token that
-            // was sent before.
-            Err(suspended) if !self.flights.is_running(&fingerprint) => Err(suspended),
+            // was sent before, and another replica may have a result.
+            Err(suspended) if !self.flights.is_running(&fingerprint) && self.shared.get().is_none() => Err(suspended),
             _ => {
                 let was_active = self.cache.was_active(&fingerprint);
                 let lookup = Lookup { fingerprint, token, expires_at, max_age, was_active, purpose, clock };
@@ -160,9 +161,8 @@ impl Introspector {
                 };
                 // The longest time that a caller waits: in the waiting line, for the result, and for the store of the replicas
                 // before and after.
-                let of_store =
-                    self.shared.get().map(|shared| shared.time_limit().saturating_mul(2)).unwrap_or_default();
-                let longest = self.limits.max_wait.saturating_add(self.limits.time_limit).saturating_add(of_store);
+                let longest = self.limits.max_wait.saturating_add(self.limits.time_limit);
+                let longest = longest.saturating_add(self.time_of_store());
                 let result = self.flights.join(fingerprint, longest, work).await;
                 result.unwrap_or(Err(IntrospectionError::Interrupted))
             }
@@ -214,9 +214,11 @@ impl Introspector {
         if let Some(retry_in) = self.cache.held_back(&lookup.fingerprint) {
             return Err(IntrospectionError::RateLimited { retry_in });
         }
-        if let Some(status) = self.find_shared(&lookup).await {
-            return Ok(status);
-        }
+        let shared = match self.find_shared(&lookup).await {
+            SharedLookup::Found(status) => return Ok(status),
+            shared => shared,
+        };
+        self.queue.check()?;
         let now = Instant::now();
         let deadline = now.checked_add(self.limits.max_wait).unwrap_or(now);
         let permit = self.queue.acquire(lookup.has_priority(), deadline).await?;
@@ -256,9 +258,9 @@ impl Introspector {
         if lookup.purpose == VerificationPurpose::Explanation && !matches!(status, TokenStatus::Active(_)) {
             return Ok(status);
         }
-        self.cache.insert(pending, &status, expires_at.map(|at| at.saturating_sub(now)));
+        let is_cached = self.cache.insert(pending, &status, expires_at.map(|at| at.saturating_sub(now)));
         self.events.introspection_results(|| self.cache.len());
-        self.share(&lookup, &status, now).await;
+        self.share(&lookup, shared, &status, is_cached).await;
         Ok(status)
     }
 

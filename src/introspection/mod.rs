@@ -74,4 +74,4 @@ pub use settings::Introspection;
 use settings::Lifetimes;
 pub(crate) use shared_results::SharedResults;
 #[cfg(feature = "redis")]
-pub(crate) use shared_results::{FoundResult, NewResult, SharedToken, StoreFuture};
+pub(crate) use shared_results::{FoundResult, NewResult, RequestTime, SharedToken, StoreAnswer, StoreFuture};

@@ -7,8 +7,8 @@ use std::time::Duration;
 /// A failure of the store never fails a request: the token is introspected. So the implementation limits the time of each call, and
 /// logs failures itself.
 pub(crate) trait SharedResults: Send + Sync {
-    /// A result that is not older than its lifetime.
-    fn find<'a>(&'a self, token: &'a SharedToken<'a>) -> StoreFuture<'a, Option<FoundResult>>;
+    /// Looks up the result of a token. `None` if the store does not answer in time.
+    fn find<'a>(&'a self, token: &'a SharedToken<'a>) -> StoreFuture<'a, Option<StoreAnswer>>;
 
     /// Stores the result of an active token for its lifetime, in place of an older one.
     fn store<'a>(&'a self, token: &'a SharedToken<'a>, result: NewResult<'a>) -> StoreFuture<'a, ()>;
@@ -31,15 +31,11 @@ pub(crate) struct SharedToken<'t> {
     pub(crate) token: &'t str,
 }
 
-/// A result to be stored.
-#[cfg_attr(not(feature = "redis"), expect(dead_code, reason = "only the store of the feature `redis` reads it"))]
-pub(crate) struct NewResult<'r> {
-    /// The response of the authorization server.
-    pub(crate) response: &'r str,
-    /// When it was requested, as the time since 1970.
-    pub(crate) requested_at: Duration,
-    /// How long after that it is used.
-    pub(crate) lifetime: Duration,
+/// The answer of a store about a token.
+pub(crate) struct StoreAnswer {
+    /// The time of the answer, by the clock of the store.
+    pub(crate) time: Duration,
+    pub(crate) found: Option<FoundResult>,
 }
 
 /// A result that was found.
@@ -48,4 +44,24 @@ pub(crate) struct FoundResult {
     pub(crate) response: Vec<u8>,
     /// How long ago it was requested.
     pub(crate) age: Duration,
+}
+
+/// A result to be stored.
+#[cfg_attr(not(feature = "redis"), expect(dead_code, reason = "only the store of the feature `redis` reads it"))]
+pub(crate) struct NewResult<'r> {
+    /// The response of the authorization server.
+    pub(crate) response: &'r str,
+    pub(crate) requested_at: RequestTime,
+    /// How long after the request it is used.
+    pub(crate) lifetime: Duration,
+}
+
+/// The time just before a token was introspected, as the time since 1970.
+#[derive(Debug, Clone, Copy)]
+#[cfg_attr(not(feature = "redis"), expect(dead_code, reason = "only the store of the feature `redis` reads it"))]
+pub(crate) struct RequestTime {
+    /// By the clock of the store. The age of a result is measured with it, because replicas have different clocks.
+    pub(crate) by_store: Duration,
+    /// By the clock of the replica.
+    pub(crate) by_replica: Duration,
 }

@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::shared::share_introspection_results;
 use super::upkeep::Upkeep;
 use super::{ResourceServer, ResourceServerBuilder};
 use crate::api_key::{ApiKeyTable, ApiKeys};
@@ -30,7 +31,6 @@ impl ResourceServerBuilder {
         let scopes_supported = self.advertised_scopes()?;
         let hierarchy = ScopeHierarchy::new(&self.implications)?;
         let verifiers = self.verifiers(&resource)?;
-        self.share_introspection_results(&verifiers)?;
         let opaque_route = self.opaque_route(&verifiers)?;
         let events = Arc::new(ServerEvents {
             observers: self.observers.clone(),
@@ -74,6 +74,10 @@ impl ResourceServerBuilder {
             events,
             ..Guard::new(&*well_known.url)
         };
+        // At the end, because an issuer stays connected to the store.
+        if let Some(shared) = &self.shared_results {
+            share_introspection_results(shared, verifier.issuers())?;
+        }
         Ok(ResourceServer {
             verifier: Arc::new(verifier),
             guard: Arc::new(guard),

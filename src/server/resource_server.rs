@@ -189,7 +189,8 @@ impl ResourceServer {
     }
 
     /// Removes this token from all caches, so that it is verified or introspected again. It does not reject the token:
-    /// [`revoke`](Self::revoke) does.
+    /// [`revoke`](Self::revoke) does. An older result that other replicas
+    /// [shared](crate::guide::replicas#share-introspection-results) is not used here any more.
     pub fn forget(&self, token: &str) {
         self.verifier.forget(token.as_bytes());
     }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Weak};
 use super::ResourceServerBuilder;
 use crate::clock::Clock;
 use crate::error::BuildError;
+use crate::introspection::SharedResults;
 use crate::revocation::{RevocationEntry, RevocationList, SharedFuture, SharedRevocations, SharedStateError};
 #[cfg(feature = "redis")]
 use crate::shared::{RedisReplays, RedisResults, RedisRevocations, RedisState};
@@ -68,14 +69,18 @@ impl ResourceServerBuilder {
         self.shared_revocations.get_or_insert_with(unshared);
         Ok(())
     }
+}
 
-    /// Shares the introspection results of all issuers, if that is configured.
-    pub(super) fn share_introspection_results(&self, verifiers: &[Arc<IssuerVerifier>]) -> Result<(), BuildError> {
-        let Some(shared) = &self.shared_results else { return Ok(()) };
-        let introspectors = verifiers.iter().filter_map(|verifier| verifier.introspector());
-        let sharing = introspectors.filter(|introspector| introspector.share_results(shared)).count();
-        if sharing > 0 { Ok(()) } else { Err(BuildError::setting(NOTHING_INTROSPECTED)) }
-    }
+/// Shares the introspection results of all issuers that have some.
+pub(super) fn share_introspection_results(
+    shared: &Arc<dyn SharedResults>,
+    verifiers: &[Arc<IssuerVerifier>],
+) -> Result<(), BuildError> {
+    let shares = |verifier: &&Arc<IssuerVerifier>| {
+        let introspector = verifier.introspector();
+        introspector.is_some_and(|introspector| introspector.share_results(shared, verifier.revocation_check))
+    };
+    if verifiers.iter().filter(shares).count() > 0 { Ok(()) } else { Err(BuildError::setting(NOTHING_SHARED)) }
 }
 
 /// Replicas share their state, but not their revocations. The health says so, and `revoke` fails.
@@ -109,5 +114,9 @@ const UNSHARED_REVOCATIONS: &str = "`replicas_share_state` is called, but there 
 #[cfg(feature = "redis")]
 const NO_BACKEND: &str =
     "`share_introspection_results` needs a cryptography backend; enable the feature `aws-lc-rs` or `rust-crypto`";
-const NOTHING_INTROSPECTED: &str = "`share_introspection_results` has no effect, because no issuer has an introspection endpoint; remove \
-     it, or call `introspect_opaque` or `introspect_all` on an issuer";
+const NOTHING_SHARED: &str = "`share_introspection_results` has no effect, because no issuer has an introspection endpoint whose results are \
+     cached; remove it, or call `introspect_opaque` or `introspect_all` on an issuer, with a `positive_cache` above 0";
+
+#[cfg(test)]
+#[cfg(feature = "redis")]
+mod tests;

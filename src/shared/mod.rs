@@ -29,7 +29,7 @@
 //! | without a proof | 0 |
 //! | the first one with a token to be introspected, if results are shared | 1 or 2 more |
 //!
-//! The server has two connections: one for used proofs and new revocations, and one that receives the revocations of the other
+//! The server has two connections: one for used proofs, introspection results and new revocations, and one that receives the revocations of the other
 //! replicas. All requests share the first one.
 //!
 //! # Redis is down
@@ -63,7 +63,7 @@
 //! # What Redis needs
 //!
 //! - Redis 7.0 or later, or Valkey 7.2 or later: one primary without cluster mode. Commands: `HELLO`, `AUTH`, `SELECT`, `CLIENT`,
-//!   `INFO`, `PING`, `TIME`, `SET`, `GET`, `PTTL`, `DEL`, `ZADD`, `EXPIREAT`, `ZSCAN`, `ZREMRANGEBYSCORE`, `PUBLISH` and `SUBSCRIBE`, for the keys
+//!   `INFO`, `PING`, `TIME`, `SET`, `GET`, `GETRANGE`, `DEL`, `ZADD`, `EXPIREAT`, `ZSCAN`, `ZREMRANGEBYSCORE`, `PUBLISH` and `SUBSCRIBE`, for the keys
 //!   and channels with the [prefix](RedisState::key_prefix).
 //! - `maxmemory-policy noeviction`, if `maxmemory` is set. If Redis removed the entry of a used proof early, the proof would be accepted
 //!   again. So a connection to a server with another policy is an error. Many hosted services have another default.
@@ -77,7 +77,8 @@
 //!   as long as it works.
 //! - Do not run `FLUSHDB` or `FLUSHALL`: nobody would notice that used proofs are gone.
 //!
-//! Keys and values have digests and times only, never a token or a subject. Introspection results are encrypted.
+//! Keys, and the values of proofs and revocations, have digests and times only, never a token or a subject. Introspection results are
+//! encrypted.
 
 mod connection;
 mod entry_text;

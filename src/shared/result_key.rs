@@ -46,6 +46,8 @@ impl ResultKey {
     /// # Errors
     /// [`BuildErrorKind::Setting`](crate::BuildErrorKind::Setting) if the text is anything else. The message contains nothing of the text.
     pub fn parse(text: &str) -> Result<Self, BuildError> {
+        // Some editors write a byte order mark.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         SecretKey::parse(text.trim()).map(Self).map_err(|mistake| {
             let message =
                 format!("the text is not a key for introspection results: it has {mistake}; {SECRET_KEY_REPAIR}");
@@ -99,7 +101,7 @@ mod tests {
             assert!(message().starts_with(&start) && message().contains(expected), "{}", message());
             assert!(!message().contains("secret"));
         }
-        fs::write(&path, format!(" {:064x}\r\n", 1)).unwrap();
+        fs::write(&path, format!("\u{feff} {:064x}\r\n", 1)).unwrap();
         assert!(ResultKey::from_file(&path).is_ok());
         fs::remove_file(&path).unwrap();
     }

@@ -60,7 +60,8 @@ impl RedisState {
     ///
     /// All replicas of a resource server have the same prefix. Give each environment and each resource server its own prefix:
     ///
-    /// - Servers with the same prefix and database share their revocations.
+    /// - Servers with the same prefix and database share their revocations, and their introspection results if they also have the same
+    ///   key.
     /// - If a gateway and the server behind it check the same proof with the same prefix, the second one rejects it as replayed.
     pub fn key_prefix(mut self, prefix: impl Into<Box<str>>) -> Self {
         self.key_prefix = prefix.into();
@@ -82,11 +83,15 @@ impl RedisState {
         self
     }
 
-    /// Also shares the introspection results of active tokens, so that the replicas together introspect a token once per
-    /// [`positive_cache`](crate::introspection::Introspection::positive_cache), and not once each. Off by default.
+    /// Also shares the introspection results of active tokens: the first replica introspects a token, and the others use its result.
+    /// Off by default.
     ///
-    /// The results are encrypted with `key`, which all replicas have. Each replica still has its own cache, and looks into Redis only
-    /// for a token that is not in it. The revocation window does not grow. While Redis is down, each replica introspects.
+    /// The results are encrypted with `key`, which all replicas of a resource server have. Give each resource server and each
+    /// environment its own key. Each replica still has its own cache, and looks into Redis only for a token that is not in it. The
+    /// revocation window does not grow. While Redis is down, each replica introspects. The
+    /// [guide](crate::guide::replicas#share-introspection-results) has the details.
+    ///
+    /// If clones of one [`Issuer`](crate::Issuer) are in several servers of a program, all of them use the Redis server of the first.
     ///
     /// ```no_run
     /// use mcp_bearer::shared::{RedisState, ResultKey};

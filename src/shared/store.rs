@@ -23,7 +23,7 @@ pub(crate) struct RedisStore {
     pub(super) key_prefix: Box<str>,
     pub(super) database: u16,
     /// The time limit of each attempt.
-    timeout: Duration,
+    pub(super) timeout: Duration,
     pub(super) clock: Arc<dyn Clock>,
     current: ArcSwapOption<CheckedConnection>,
     /// Requests that need a connection at the same time wait for the same one.
@@ -74,13 +74,29 @@ impl RedisStore {
     }
 
     /// Sends `commands` in one round trip, and again on a new connection if this one fails. So each of them must have the same
-    /// result if it is executed twice. `read` reads the replies.
+    /// result if it is executed twice. `read` reads the replies. Failures are logged.
     ///
     /// `is_acceptable` is asked before, with the time since which the server has lost nothing.
     pub(super) async fn call<T>(
         self: &Arc<Self>,
         commands: &[Vec<&[u8]>],
         is_acceptable: impl Fn(Duration) -> Result<(), RedisError>,
+        read: impl Fn(&[RedisReply]) -> Result<T, RedisError>,
+    ) -> Result<T, RedisError> {
+        let result = self.execute(commands, is_acceptable, RedisError::may_be_retried, read).await;
+        match &result {
+            Ok(_) => self.log_success(),
+            Err(error) => self.log_failure(error),
+        }
+        result
+    }
+
+    /// The same without the log, and with a choice of the errors after which the commands are sent again.
+    pub(super) async fn execute<T>(
+        self: &Arc<Self>,
+        commands: &[Vec<&[u8]>],
+        is_acceptable: impl Fn(Duration) -> Result<(), RedisError>,
+        may_be_retried: impl Fn(&RedisError) -> bool,
         read: impl Fn(&[RedisReply]) -> Result<T, RedisError>,
     ) -> Result<T, RedisError> {
         let attempt = async |connection: Arc<CheckedConnection>| {
@@ -93,26 +109,16 @@ impl RedisStore {
             }
             result
         };
-        let result = match attempt(self.connection().await?).await {
+        match attempt(self.connection().await?).await {
             // The server may have closed a connection that was idle.
-            Err(error) if error.may_be_retried() => attempt(self.connection().await?).await,
+            Err(error) if may_be_retried(&error) => attempt(self.connection().await?).await,
             result => result,
-        };
-        match &result {
-            Ok(_) => self.log_success(),
-            Err(error) => self.log_failure(error),
         }
-        result
     }
 
     /// Closes a connection, after the calls that still use it.
     fn discard(&self, connection: &Arc<CheckedConnection>) {
         self.current.compare_and_swap(connection, None);
-    }
-
-    /// Closes the connection, after the calls that still use it. The next call makes a new one.
-    pub(super) fn disconnect(&self) {
-        self.current.store(None);
     }
 
     async fn connection(self: &Arc<Self>) -> Result<Arc<CheckedConnection>, RedisError> {
@@ -181,11 +187,11 @@ impl RedisStore {
         }
     }
 
-    /// Logs that introspection results are not shared for a while.
-    pub(super) fn log_slow_results(&self, limit: Duration) {
-        let is_shown = self.limit.is_shown("slow", None, summary);
-        limited!(is_shown, warn, target: "mcp_bearer::shared", server = &*self.address, limit = ?limit,
-            "Redis is too slow for introspection results: for some seconds, tokens are introspected by each replica");
+    /// Logs that introspection results are not shared for a while, although Redis works.
+    pub(super) fn log_results_not_shared(&self, error: &RedisError) {
+        let is_shown = self.limit.is_shown("results not shared", None, summary);
+        limited!(is_shown, warn, target: "mcp_bearer::shared", server = &*self.address, cause = %Cause(error),
+            "introspection results are not shared for some seconds: each replica introspects");
     }
 
     /// Logs that an introspection result cannot be decrypted.

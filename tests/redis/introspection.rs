@@ -50,7 +50,7 @@ async fn replicas_introspect_an_active_token_once() {
     let keys: Vec<String> = redis.call("KEYS mcp-bearer:introspection:*");
     assert_eq!(keys.len(), 10);
     let lifetime: i64 = redis.call(&format!("PTTL {}", keys[0]));
-    assert!((1..=29_800).contains(&lifetime), "{lifetime}");
+    assert!((1..=30_000).contains(&lifetime), "{lifetime}");
 }
 
 #[tokio::test]
@@ -148,9 +148,9 @@ async fn a_cached_result_needs_no_round_trip() {
     let replica = replica(&world, &redis).await;
     let token = world.token().opaque();
     assert_eq!(replica.bearer(&token).await, 200);
-    let counts = || ["get", "pttl", "set", "del"].map(|command| redis.count(command));
+    let counts = || ["getrange", "set", "del"].map(|command| redis.count(command));
     let before = counts();
-    assert_eq!(before, [1, 1, 1, 0]);
+    assert_eq!(before, [1, 1, 0]);
     for _ in 0..100 {
         assert_eq!(replica.bearer(&token).await, 200);
     }
@@ -162,5 +162,5 @@ async fn a_server_without_introspection_cannot_share_results() {
     let Some(redis) = RedisServer::start() else { return };
     let world = World::new();
     let error = builder(&world, world.issuer.issuer(), sharing(&redis)).build().await.unwrap_err();
-    assert!(error.to_string().contains("no issuer has an introspection endpoint; remove it"), "{error}");
+    assert!(error.to_string().contains("no issuer has an introspection endpoint"), "{error}");
 }

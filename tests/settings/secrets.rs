@@ -270,6 +270,23 @@ fn a_secret_in_place_of_the_name_of_its_file_is_not_shown() {
     }
 }
 
+#[cfg(feature = "redis")]
+#[test]
+fn the_key_of_introspection_results_is_read_from_its_file() {
+    let folder = Folder::new("result-key");
+    let files = [("valid", KEY), ("wrong", "hush-hush")].map(|(name, text)| folder.file(name, text));
+    let of = |file: &str| mistakes(&with(json!({ "redis": { "url": "redis://localhost", "result_key_file": file } })));
+    assert_eq!(of(&files[0]), [""; 0]);
+    for (file, expected) in [
+        (&*files[1], "the text is not a key for introspection results: it has 9 characters"),
+        (MISPLACED, "the file cannot be read: "),
+    ] {
+        let found = of(file);
+        assert!(found.len() == 1 && found[0].starts_with(&format!("redis.result_key_file: {expected}")), "{found:?}");
+        assert!(!found[0].contains("hush"), "{found:?}");
+    }
+}
+
 #[test]
 fn a_secret_in_the_wrong_variable_is_not_shown() {
     for (name, expected) in [
