@@ -42,7 +42,6 @@ fn describe() {
     describe_histogram!(METADATA_FETCH, Unit::Seconds, "duration of the fetch of the metadata, by result");
     describe_histogram!(INTROSPECTION, Unit::Seconds, "duration of an introspection, by result");
     describe_counter!(INTROSPECTION_HITS, "verifications that used a cached introspection result");
-    describe_counter!(SHARED_HITS, "introspections that another replica had made");
     describe_gauge!(INTROSPECTION_RESULTS, "cached introspection results");
     describe_gauge!(INTROSPECTION_SUSPENDED, "1 while introspection is suspended after failures, else 0");
 }
@@ -124,8 +123,12 @@ pub(super) fn issuer_event(issuer: &Arc<str>, event: &Event<'_>) {
         Event::IssuerMismatch(mismatch) => record(METADATA_FETCH, issuer, "issuer_mismatch", mismatch.duration),
         Event::IntrospectionDone(done) => record(INTROSPECTION, issuer, done.result.label(), done.duration),
         Event::IntrospectionFailed(Failed { duration, .. }) => record(INTROSPECTION, issuer, "failed", *duration),
-        Event::CacheHit(CacheKind::Introspection) => counter!(INTROSPECTION_HITS, vec![issuer]).increment(1),
-        Event::CacheHit(CacheKind::SharedIntrospection) => counter!(SHARED_HITS, vec![issuer]).increment(1),
+        Event::CacheHit(CacheKind::Introspection) => {
+            counter!(INTROSPECTION_HITS, vec![issuer, Label::new("cache", "own")]).increment(1);
+        }
+        Event::CacheHit(CacheKind::SharedIntrospection) => {
+            counter!(INTROSPECTION_HITS, vec![issuer, Label::new("cache", "shared")]).increment(1);
+        }
         Event::IntrospectionSuspended(_) => set(INTROSPECTION_SUSPENDED, &issuer, 1),
         Event::IntrospectionResumed(_) => set(INTROSPECTION_SUSPENDED, &issuer, 0),
         _ => {}
@@ -179,6 +182,5 @@ const KEY_SET_USABLE_UNTIL: &str = "mcp_bearer_key_set_usable_until_timestamp_se
 const METADATA_FETCH: &str = "mcp_bearer_metadata_fetch_duration_seconds";
 const INTROSPECTION: &str = "mcp_bearer_introspection_duration_seconds";
 const INTROSPECTION_HITS: &str = "mcp_bearer_introspection_cache_hits_total";
-const SHARED_HITS: &str = "mcp_bearer_introspection_shared_hits_total";
 const INTROSPECTION_RESULTS: &str = "mcp_bearer_introspection_cache_entries";
 const INTROSPECTION_SUSPENDED: &str = "mcp_bearer_introspection_suspended";
