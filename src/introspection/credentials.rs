@@ -42,6 +42,7 @@ enum AuthMethod {
     PrivateKeyJwt(Arc<PrivateKey>),
     PrivateKeyFile { pem: SecretSource, algorithm: Algorithm, key_id: Option<Box<str>> },
     Bearer(SecretSource),
+    None,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -168,6 +169,25 @@ impl ClientCredentials {
         Self::with_bearer(SecretSource::file(path))
     }
 
+    /// No credentials, for an introspection endpoint that needs none, such as that on the admin port of Ory Hydra.
+    ///
+    /// Anybody who reaches such an endpoint can introspect every token, and so learns whose token it is and what it grants. Use
+    /// this only if the network lets this server and nobody else reach the endpoint. A request has no `Authorization` header, and
+    /// its form has only `token` and `token_type_hint`.
+    ///
+    /// ```
+    /// use mcp_bearer::Issuer;
+    /// use mcp_bearer::introspection::ClientCredentials;
+    ///
+    /// let issuer = Issuer::discover("https://auth.example.com")
+    ///     .introspect_opaque(ClientCredentials::none())
+    ///     .introspection_endpoint("https://hydra-admin.internal/admin/oauth2/introspect");
+    /// ```
+    #[must_use]
+    pub fn none() -> Self {
+        Self { client_id: Box::default(), method: AuthMethod::None }
+    }
+
     fn with_basic(client_id: impl Into<Box<str>>, secret: SecretSource) -> Self {
         Self { client_id: client_id.into(), method: AuthMethod::Basic(secret) }
     }
@@ -180,19 +200,19 @@ impl ClientCredentials {
         Self { client_id: Box::default(), method: AuthMethod::Bearer(token) }
     }
 
-    /// Empty for [`bearer`](Self::bearer).
+    /// Empty for [`bearer`](Self::bearer) and [`none`](Self::none).
     pub(super) const fn client_id(&self) -> &str {
         &self.client_id
     }
 
-    /// Where the secret comes from. `None` for a private key that does not change.
+    /// Where the secret comes from. `None` without credentials, and for a private key that does not change.
     pub(super) const fn secret(&self) -> Option<&SecretSource> {
         match &self.method {
             AuthMethod::Basic(secret)
             | AuthMethod::Post(secret)
             | AuthMethod::Bearer(secret)
             | AuthMethod::PrivateKeyFile { pem: secret, .. } => Some(secret),
-            AuthMethod::PrivateKeyJwt(_) => None,
+            AuthMethod::PrivateKeyJwt(_) | AuthMethod::None => None,
         }
     }
 
@@ -201,7 +221,7 @@ impl ClientCredentials {
         let is_empty = |part: &str| {
             format!("the client {part} for introspection is empty; use the one that the authorization server has")
         };
-        if self.client_id.is_empty() && !matches!(self.method, AuthMethod::Bearer(_)) {
+        if self.client_id.is_empty() && !matches!(self.method, AuthMethod::Bearer(_) | AuthMethod::None) {
             return Err(("client_id", BuildError::setting(is_empty("identifier"))));
         }
         self.secret().map_or(Ok(()), SecretSource::check).map_err(|error| {
@@ -225,11 +245,12 @@ impl ClientCredentials {
             AuthMethod::PrivateKeyJwt(_) => "private_key_jwt",
             AuthMethod::PrivateKeyFile { .. } => "private_key_jwt_from_file",
             AuthMethod::Bearer(_) => "bearer_from_file",
+            AuthMethod::None => "none",
         }
     }
 
-    /// Writes the credentials into a request to the authorization server `issuer`. `secret` is empty for a private key that does
-    /// not change.
+    /// Writes the credentials into a request to the authorization server `issuer`. `secret` is empty if
+    /// [`secret`](Self::secret) is `None`.
     pub(super) fn write(
         &self,
         secret: &str,
@@ -254,6 +275,7 @@ impl ClientCredentials {
                 self.write_assertion(&key, issuer, now, form)?;
             }
             AuthMethod::Bearer(_) => authorize(headers, &Zeroizing::new(["Bearer ", secret].concat()))?,
+            AuthMethod::None => {}
         }
         Ok(())
     }
@@ -303,6 +325,7 @@ impl fmt::Debug for ClientCredentials {
             AuthMethod::Post(_) => "client_secret_post",
             AuthMethod::PrivateKeyJwt(_) | AuthMethod::PrivateKeyFile { .. } => "private_key_jwt",
             AuthMethod::Bearer(_) => "bearer",
+            AuthMethod::None => "none",
         };
         f.debug_struct("ClientCredentials").field("method", &method).finish_non_exhaustive()
     }
@@ -320,8 +343,12 @@ mod tests {
 
     fn written(credentials: &ClientCredentials) -> (HeaderMap, String) {
         let (mut headers, mut form) = (HeaderMap::new(), form_urlencoded::Serializer::new(String::new()));
-        let Some(SecretSource::Fixed(secret)) = credentials.secret() else { panic!("the secret is not fixed") };
-        credentials.write(secret.text(), "https://as", Duration::from_secs(1_000), &mut headers, &mut form).unwrap();
+        let secret = match credentials.secret() {
+            Some(SecretSource::Fixed(secret)) => secret.text(),
+            Some(_) => panic!("the secret is not fixed"),
+            None => "",
+        };
+        credentials.write(secret, "https://as", Duration::from_secs(1_000), &mut headers, &mut form).unwrap();
         (headers, form.finish())
     }
 
@@ -337,6 +364,15 @@ mod tests {
     fn posted_credentials_are_in_the_body_alone() {
         let (headers, form) = written(&ClientCredentials::post("a", "s&=+% "));
         assert_eq!((headers.len(), form.as_str()), (0, "client_id=a&client_secret=s%26%3D%2B%25+"));
+    }
+
+    #[test]
+    fn no_credentials_write_nothing() {
+        let none = ClientCredentials::none();
+        assert!(none.check().is_ok() && none.client_id().is_empty());
+        let (headers, form) = written(&none);
+        assert_eq!((headers.len(), form.as_str()), (0, ""));
+        assert_eq!(format!("{none:?}"), r#"ClientCredentials { method: "none", .. }"#);
     }
 
     #[test]

@@ -194,6 +194,7 @@ pub struct TenantSettings {
 /// The settings of token introspection: see [`Introspection`](crate::introspection::Introspection).
 ///
 /// `client_id` and `client_secret` or `client_secret_file` are the usual client credentials. A private key takes the place of the secret.
+/// With `client_authentication: none`, there are no credentials.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 #[cfg_attr(feature = "schema", derive(JsonSchema), schemars(default, deny_unknown_fields))]
@@ -210,7 +211,7 @@ pub struct IntrospectionSettings {
     /// The file with the client secret. A line break at its end is not a part of the secret. If the file changes, the new secret is
     /// used within a second.
     pub client_secret_file: Option<PathBuf>,
-    /// Where the client secret is sent. `basic` by default.
+    /// How this server authenticates at the endpoint. `basic` by default.
     pub client_authentication: ClientAuthentication,
     /// The file with an access token of this server, in place of the client credentials. It is read again like
     /// `client_secret_file`.
@@ -245,16 +246,19 @@ pub struct IntrospectionSettings {
     pub revocation_check_seconds: Option<f64>,
 }
 
-/// Where the client secret is sent.
+/// How this server authenticates at the introspection endpoint.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 #[cfg_attr(feature = "schema", derive(JsonSchema), schemars(rename_all = "snake_case"))]
 pub enum ClientAuthentication {
-    /// In the `Authorization` header: `client_secret_basic` (RFC 6749, section 2.3.1).
+    /// With the secret in the `Authorization` header: `client_secret_basic` (RFC 6749, section 2.3.1).
     #[default]
     Basic,
-    /// In the request body: `client_secret_post`.
+    /// With the secret in the request body: `client_secret_post`.
     Post,
+    /// Not at all: see [`ClientCredentials::none`](crate::introspection::ClientCredentials::none). Anybody who reaches the
+    /// endpoint can then introspect tokens.
+    None,
 }
 
 /// Which tokens are introspected.
@@ -289,5 +293,5 @@ read_fields!(IntrospectionSettings:
     private_key_algorithm, private_key_id, positive_cache_seconds, negative_cache_seconds,
     stale_on_error_seconds, max_in_flight, time_limit_seconds, max_wait_seconds, revocation_check_seconds
 );
-read_names!(ClientAuthentication: "basic" => Basic, "post" => Post);
+read_names!(ClientAuthentication: "basic" => Basic, "post" => Post, "none" => None);
 read_names!(IntrospectedTokens: "opaque" => Opaque, "all" => All);

@@ -35,10 +35,16 @@ impl IntrospectionSettings {
         if let Some(file) = &self.bearer_token_file {
             return self.bearer_token(file, path, mistakes);
         }
+        if self.client_authentication == ClientAuthentication::None {
+            let at = member(path, "client_authentication");
+            self.check_unused(&at, "`client_authentication = \"none\"` sends no credentials, so it excludes", mistakes);
+            return ClientCredentials::none();
+        }
         let id = match self.client_id.as_deref() {
             Some(id) if !id.is_empty() => id,
             _ => {
-                let message = "the client id is missing; write the one that the authorization server has";
+                let message = "the client id is missing; write the one that the authorization server has, or \
+                               `client_authentication = \"none\"` if the endpoint needs no credentials";
                 mistakes.missing(&member(path, "client_id"), &["client_id", "bearer_token_file"], message);
                 "missing"
             }
@@ -69,25 +75,16 @@ impl IntrospectionSettings {
             _ if mistakes.are_below(path) => ClientCredentials::basic(id, "missing"),
             (ClientAuthentication::Post, Some(file)) => ClientCredentials::post_from_file(id, file),
             (ClientAuthentication::Post, None) => ClientCredentials::post(id, secret.reveal()),
-            (ClientAuthentication::Basic, Some(file)) => ClientCredentials::basic_from_file(id, file),
-            (ClientAuthentication::Basic, None) => ClientCredentials::basic(id, secret.reveal()),
+            (_, Some(file)) => ClientCredentials::basic_from_file(id, file),
+            (_, None) => ClientCredentials::basic(id, secret.reveal()),
         }
     }
 
     fn bearer_token(&self, file: &Path, path: &str, mistakes: &mut Mistakes) -> ClientCredentials {
         let at = member(path, "bearer_token_file");
-        for (name, is_set) in [
-            ("client_id", self.client_id.is_some()),
-            ("client_secret", self.client_secret.is_some()),
-            ("client_secret_file", self.client_secret_file.is_some()),
-            ("client_authentication", self.client_authentication != ClientAuthentication::Basic),
-            ("private_key_file", self.private_key_file.is_some()),
-            ("private_key_algorithm", self.private_key_algorithm.is_some()),
-            ("private_key_id", self.private_key_id.is_some()),
-        ] {
-            if is_set {
-                mistakes.add(&at, format!("an access token takes the place of `{name}`; remove one"));
-            }
+        self.check_unused(&at, "an access token takes the place of", mistakes);
+        if self.client_authentication != ClientAuthentication::Basic {
+            mistakes.add(&at, "an access token takes the place of `client_authentication`; remove one");
         }
         if let Err(message) = secret_content(file) {
             mistakes.add(&at, message);
@@ -96,6 +93,22 @@ impl IntrospectionSettings {
             return ClientCredentials::basic("missing", "missing");
         }
         ClientCredentials::bearer_from_file(file)
+    }
+
+    /// Adds a mistake at `at` if a part of the client credentials is set, which the settings there do not use.
+    fn check_unused(&self, at: &str, problem: &str, mistakes: &mut Mistakes) {
+        for (name, is_set) in [
+            ("client_id", self.client_id.is_some()),
+            ("client_secret", self.client_secret.is_some()),
+            ("client_secret_file", self.client_secret_file.is_some()),
+            ("private_key_file", self.private_key_file.is_some()),
+            ("private_key_algorithm", self.private_key_algorithm.is_some()),
+            ("private_key_id", self.private_key_id.is_some()),
+        ] {
+            if is_set {
+                mistakes.add(at, format!("{problem} `{name}`; remove one"));
+            }
+        }
     }
 
     /// The file of the private key, and its algorithm. `None` without a file, or after a mistake.

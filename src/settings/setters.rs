@@ -96,6 +96,7 @@ pub(super) const ISSUER: &[(&str, &str)] = &[
     ("basic_from_file", "introspection.client_secret_file"),
     ("post_from_file", "introspection.client_secret_file"),
     ("bearer_from_file", "introspection.bearer_token_file"),
+    ("none", "introspection.client_authentication"),
     ("private_key_jwt_from_file", "introspection.private_key_file"),
     ("dangerously_accept_clients_without_audience", "dangerously_accept_clients_without_audience"),
     ("dangerously_accept_missing_audience", "dangerously_accept_missing_audience"),

@@ -205,6 +205,25 @@ async fn the_clock_skew_of_the_file_is_used() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn no_credentials_are_sent_where_the_settings_say_so() {
+    let introspection = serde_json::json!({ "client_authentication": "none" });
+    let of_file = with(serde_json::json!({ "issuers": [{ "url": ISSUER, "introspection": introspection }] }));
+    let variables = [
+        ("MCP_RESOURCE", RESOURCE),
+        ("MCP_ISSUER", ISSUER),
+        ("MCP_INTROSPECTION_CLIENT_AUTHENTICATION", "none"),
+        ("MCP_INTROSPECTION_ENDPOINT", "https://auth.example.com/introspect"),
+    ];
+    for settings in [of_file, Settings::from_vars("MCP_", variables, [""; 0])] {
+        let auth = TestIssuer::new(ISSUER);
+        let app = app(&settings, &server(&settings, &auth));
+        assert_eq!(send(&app, call(&auth.token().audience(RESOURCE).opaque(), "search")).await.0, 200);
+        let request = auth.last_request(Endpoint::Introspection).unwrap();
+        assert_eq!((request.header("authorization"), request.form().len()), (None, 2));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_new_secret_in_its_file_is_used_without_a_restart() {
     let folder = Folder::new("rotation");
     let path = folder.file("secret", "hush-hush\n");

@@ -242,7 +242,13 @@ fn each_mistake_has_its_path_and_its_repair() {
         ),
         (
             introspection(json!({ "client_id": "" })),
-            "issuers[0].introspection.client_id: the client id is missing; write the one that the authorization server has",
+            "issuers[0].introspection.client_id: the client id is missing; write the one that the authorization server has, or \
+             `client_authentication = \"none\"` if the endpoint needs no credentials",
+        ),
+        (
+            introspection(json!({ "client_authentication": "none" })),
+            "issuers[0].introspection.client_authentication: `client_authentication = \"none\"` sends no credentials, so it \
+             excludes `client_id`; remove one",
         ),
         (
             issuer(json!({ "introspection": { "client_id": "rs" } })),

@@ -161,6 +161,7 @@ const OPTIONS: &[Options] = &[
             ("private_key_jwt", "issuers.introspection.private_key_file"),
             ("private_key_jwt_from_file", "issuers.introspection.private_key_file"),
             ("bearer_from_file", "issuers.introspection.bearer_token_file"),
+            ("none", "issuers.introspection.client_authentication"),
         ],
         code_only: &[
             ("basic_from", "it is a function"),

@@ -207,7 +207,7 @@ fn a_secret_in_the_wrong_field_is_not_shown() {
     for (members, expected) in [
         (
             introspected(json!({ "client_secret": "hush", "client_authentication": MISPLACED })),
-            "issuers[0].introspection.client_authentication: the text is unknown; write \"basic\" or \"post\"",
+            "issuers[0].introspection.client_authentication: the text is unknown; write \"basic\" or \"post\" or \"none\"",
         ),
         (
             introspected(json!({ "client_secret": "hush", "tokens": MISPLACED })),
@@ -290,7 +290,7 @@ fn the_key_of_introspection_results_is_read_from_its_file() {
 #[test]
 fn a_secret_in_the_wrong_variable_is_not_shown() {
     for (name, expected) in [
-        ("INTROSPECTION_CLIENT_AUTHENTICATION", "the text is unknown; write \"basic\" or \"post\""),
+        ("INTROSPECTION_CLIENT_AUTHENTICATION", "the text is unknown; write \"basic\" or \"post\" or \"none\""),
         ("INTROSPECT_ALL", "the value is neither 1 nor 0; write one of them"),
         ("INTROSPECTION_CACHE_SECONDS", "the value is not a number; write one such as 30"),
         ("BIND_SESSIONS", "the value is neither 1 nor 0; write one of them"),

@@ -15,9 +15,10 @@ use base64::engine::general_purpose::STANDARD;
 use jsonwebtoken::{DecodingKey, Validation};
 use mcp_bearer::bearer::RejectionKind;
 use mcp_bearer::http_client::FetchErrorKind;
-use mcp_bearer::introspection::{ClientCredentials, Introspection};
+use mcp_bearer::introspection::{ClientCredentials, Introspection, IntrospectionState};
 use mcp_bearer::jose::{Algorithm, PrivateKey};
 use mcp_bearer::testing::{Endpoint, Fault, TestIssuer};
+use mcp_bearer::{Issuer, ResourceServer};
 use serde_json::{Value, json};
 use tokio::time::advance;
 use tracing::Level;
@@ -101,6 +102,21 @@ async fn client_secret_post_is_only_in_the_body() {
         (Some(id), Some(secret))
     );
     assert_eq!(request.form_value("token").as_deref(), Some("opaque"));
+}
+
+#[tokio::test]
+async fn without_credentials_only_the_token_and_its_hint_are_sent() {
+    let issuer = TestIssuer::serve().unwrap();
+    issuer.introspection_answer("opaque", active());
+    let configured = Issuer::discover(issuer.url()).introspect_opaque(ClientCredentials::none());
+    let server = ResourceServer::builder(RESOURCE).issuer(configured).build().await.unwrap();
+    assert_eq!(server.health().issuers()[0].introspection(), IntrospectionState::Ready);
+    assert_eq!(App::new(server.bearer_layer()).with_token("opaque").await.verdict(), "OK");
+    let request = issuer.last_request(Endpoint::Introspection).unwrap();
+    assert_eq!(request.header("authorization"), None);
+    let form: Vec<_> = request.form().into_iter().collect();
+    let expected = [("token", "opaque"), ("token_type_hint", "access_token")];
+    assert_eq!(form, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
 }
 
 #[tokio::test(start_paused = true)]
