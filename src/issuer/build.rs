@@ -126,10 +126,9 @@ impl Issuer {
             ))),
             _ => None,
         };
-        let endpoint = |name: &str, configured: Option<&str>, of_metadata: EndpointOf| {
+        let endpoint = |name: &str, configured: Option<Url>, of_metadata: EndpointOf| {
             if let Some(url) = configured {
-                let (url, addresses) = (self.parse_url(url)?, AddressPolicy::Any);
-                return Ok(EndpointSource::Configured(EndpointUrl { url, addresses }));
+                return Ok(EndpointSource::Configured(EndpointUrl { url, addresses: AddressPolicy::Any }));
             }
             if let Some(metadata) = &discovered {
                 return Ok(EndpointSource::Discovered(Arc::clone(metadata)));
@@ -145,7 +144,8 @@ impl Issuer {
         let keys = match &self.source {
             Source::Keys(keys) => Ok(keys.clone()),
             _ => {
-                endpoint("jwks_uri", self.jwks_uri.as_deref(), |metadata| metadata.jwks_uri.as_ref()).map(|endpoint| {
+                let configured = self.jwks_uri.as_deref().map(|url| self.parse_url(url)).transpose()?;
+                endpoint("jwks_uri", configured, |metadata| metadata.jwks_uri.as_ref()).map(|endpoint| {
                     let fetcher = KeySetFetcher::new(
                         Arc::clone(&self.events),
                         Arc::clone(&client),
@@ -157,9 +157,10 @@ impl Issuer {
             }
         };
         let Some((which, settings)) = &self.introspection else { return Ok(Method::Jwt(keys?)) };
-        let configured = self.introspection_endpoint.as_deref();
-        let endpoint =
-            endpoint("introspection_endpoint", configured, |metadata| metadata.introspection_endpoint.as_ref())?;
+        let configured = self.introspection_endpoint.as_deref().map(|url| self.parse_introspection_endpoint(url));
+        let endpoint = endpoint("introspection_endpoint", configured.transpose()?, |metadata| {
+            metadata.introspection_endpoint.as_ref()
+        })?;
         let introspector =
             Introspector::new(Arc::clone(&self.events), client, endpoint, settings.clone()).ok_or_else(no_cache)?;
         let introspector = Arc::new(introspector);

@@ -67,14 +67,12 @@ impl Issuer {
             mistakes.extend(self.tenant_issuers().err().map(|mistake| ("tenant_template", mistake)));
         }
         mistakes.extend(self.accepted_algorithms().err().map(|mistake| ("algorithms", mistake)));
-        for (setter, url) in [
-            ("well_known_url", &self.well_known_url),
-            ("jwks_uri", &self.jwks_uri),
-            ("introspection_endpoint", &self.introspection_endpoint),
-        ] {
+        for (setter, url) in [("well_known_url", &self.well_known_url), ("jwks_uri", &self.jwks_uri)] {
             let parsed = url.as_ref().map(|url| self.parse_url(url));
             mistakes.extend(parsed.and_then(Result::err).map(|mistake| (setter, mistake)));
         }
+        let endpoint = self.introspection_endpoint.as_ref().map(|url| self.parse_introspection_endpoint(url));
+        mistakes.extend(endpoint.and_then(Result::err).map(|mistake| ("introspection_endpoint", mistake)));
         mistakes
     }
 
@@ -225,6 +223,7 @@ impl Issuer {
                            `introspect_all` instead";
             mistakes.push(("revocation_check", BuildError::setting(message)));
         }
+        mistakes.extend(self.http_introspection_mistake());
         mistakes
     }
 

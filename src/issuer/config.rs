@@ -46,6 +46,8 @@ pub struct Issuer {
     pub(super) map_metadata: Option<MapMetadata>,
     pub(super) http_client: Option<Arc<dyn HttpClient>>,
     pub(super) plain_http: PlainHttp,
+    /// The policy for the URL of [`introspection_endpoint`](Self::introspection_endpoint) alone.
+    pub(super) introspection_plain_http: PlainHttp,
     pub(super) refresh_policy: RefreshPolicy,
     pub(super) key_set_limits: KeySetLimits,
     pub(super) seed: Option<SavedKeys>,
@@ -232,52 +234,6 @@ impl Issuer {
         self
     }
 
-    /// Introspects **every** token of this issuer (RFC 7662), JWTs too.
-    ///
-    /// Use it for tokens that only the authorization server can read, and where a revocation must be noticed within
-    /// [`positive_cache`](Introspection::positive_cache). No key set is needed. A JWT of another issuer, an expired JWT, and a
-    /// JWT that is marked as another kind of token are rejected without introspection.
-    ///
-    /// ```
-    /// use mcp_bearer::Issuer;
-    /// use mcp_bearer::introspection::ClientCredentials;
-    ///
-    /// let credentials = ClientCredentials::basic("mcp-server", "s3cret");
-    /// let issuer = Issuer::discover("https://auth.example.com").introspect_all(credentials);
-    /// ```
-    #[must_use]
-    pub fn introspect_all(self, introspection: impl Into<Introspection>) -> Self {
-        self.introspected(Introspected::All, introspection.into())
-    }
-
-    /// Verifies JWTs locally, and introspects opaque tokens (RFC 7662).
-    ///
-    /// At most one issuer of a resource server accepts opaque tokens, unless
-    /// [`route_opaque`](crate::ResourceServerBuilder::route_opaque) selects the issuer.
-    #[must_use]
-    pub fn introspect_opaque(self, introspection: impl Into<Introspection>) -> Self {
-        self.introspected(Introspected::Opaque, introspection.into())
-    }
-
-    /// Introspects tokens at this URL instead of the `introspection_endpoint` of the metadata. No metadata is fetched then
-    /// with [`jwks_uri`](Self::jwks_uri) or [`introspect_all`](Self::introspect_all).
-    #[must_use]
-    pub fn introspection_endpoint(mut self, url: impl Into<Box<str>>) -> Self {
-        self.introspection_endpoint = Some(url.into());
-        self.independent()
-    }
-
-    /// Introspects locally verified JWTs too, to notice a revocation: at most once in `interval` for each token, 1 s to
-    /// 1 hour.
-    ///
-    /// It needs [`introspect_opaque`](Self::introspect_opaque), whose credentials it uses. While introspection fails, a token
-    /// whose last result is older than `interval` is answered with 503.
-    #[must_use]
-    pub const fn revocation_check(mut self, interval: Duration) -> Self {
-        self.revocation_check = Some(interval);
-        self
-    }
-
     /// Accepts tokens with this `iss` too, if they are signed with the same keys. Use it for an authorization server that has
     /// changed its issuer identifier or has several, such as the v1 and v2 endpoints of Entra.
     ///
@@ -336,6 +292,7 @@ impl Issuer {
             map_metadata: None,
             http_client: None,
             plain_http: PlainHttp::LoopbackOnly,
+            introspection_plain_http: PlainHttp::LoopbackOnly,
             refresh_policy: DEFAULT_REFRESH_POLICY,
             key_set_limits: DEFAULT_KEY_SET_LIMITS,
             seed: None,
@@ -354,11 +311,6 @@ impl Issuer {
             publication: Publication::Default,
             method: Arc::default(),
         }
-    }
-
-    fn introspected(mut self, which: Introspected, introspection: Introspection) -> Self {
-        self.introspection = Some((which, introspection));
-        self.independent()
     }
 
     pub(super) fn independent(mut self) -> Self {

@@ -4,6 +4,7 @@ mod accepted_tokens;
 mod build;
 mod checks;
 mod config;
+mod introspected;
 mod own_verifier;
 pub mod providers;
 mod seed;

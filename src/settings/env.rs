@@ -126,7 +126,9 @@ impl Environment<'_> {
         for path in of_issuers.into_iter().filter(|path| *path != "issuers.url") {
             let Some(node) = values.remove(path) else { continue };
             let Some(field) = path.strip_prefix("issuers.") else { continue };
-            if count > 1 && !field.starts_with("introspection.") {
+            let is_about_introspection =
+                field.starts_with("introspection.") || field == "dangerously_allow_http_introspection";
+            if count > 1 && !is_about_introspection {
                 let message = format!("it is for one issuer, and {}ISSUER has {count}; write a file", self.prefix);
                 self.mistakes.add(path, message);
                 continue;

@@ -107,6 +107,9 @@ pub struct IssuerSettings {
     pub dangerously_accept_id_token_claims: bool,
     /// Accepts plain http URLs beyond loopback. Anybody on the network path can then replace the keys.
     pub dangerously_allow_http: bool,
+    /// Accepts plain http beyond loopback for the `endpoint` of `introspection` alone. Anybody on the network path can then read the
+    /// access tokens and the client credentials, and can make any token active.
+    pub dangerously_allow_http_introspection: bool,
 }
 
 /// API keys beside access tokens: see [`ApiKeys`](crate::api_key::ApiKeys).
@@ -279,7 +282,7 @@ read_fields!(IssuerSettings:
     key_set_lifetime_seconds, last_known_good_seconds, max_keys, max_key_set_size, algorithms, audiences, client_id_audiences,
     scope_claims, also_issued_as, tenant_template, require_at_jwt, published, introspection,
     dangerously_accept_clients_without_audience, dangerously_accept_missing_audience, dangerously_accept_missing_token_type,
-    dangerously_accept_id_token_claims, dangerously_allow_http
+    dangerously_accept_id_token_claims, dangerously_allow_http, dangerously_allow_http_introspection
 );
 read_fields!(ApiKeySettings: file, header, prefix);
 read_names!(DiscoveryMethods: "any" => Any, "oidc" => Oidc, "oauth" => Oauth);

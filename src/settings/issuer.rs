@@ -52,6 +52,9 @@ impl IssuerSettings {
         if self.dangerously_allow_http {
             issuer = issuer.dangerously_allow_http();
         }
+        if self.dangerously_allow_http_introspection {
+            issuer = issuer.dangerously_allow_http_introspection();
+        }
         self.introspected(self.accepted_tokens(issuer), path, mistakes)
     }
 

@@ -103,6 +103,7 @@ pub(super) const ISSUER: &[(&str, &str)] = &[
     ("dangerously_accept_missing_token_type", "dangerously_accept_missing_token_type"),
     ("dangerously_accept_id_token_claims", "dangerously_accept_id_token_claims"),
     ("dangerously_allow_http", "dangerously_allow_http"),
+    ("dangerously_allow_http_introspection", "dangerously_allow_http_introspection"),
 ];
 
 /// The fields for the setters of `McpScopes` and of the layers.

@@ -91,6 +91,7 @@ pub(super) const VARIABLES: &[Variable] = &[
     variable("ISSUER_DANGEROUSLY_ALLOW_HTTP", "issuers.dangerously_allow_http", Kind::Switch),
     variable("INTROSPECT_ALL", "issuers.introspection.tokens", Kind::All),
     variable("INTROSPECTION_ENDPOINT", "issuers.introspection.endpoint", Kind::Text),
+    variable("INTROSPECTION_DANGEROUSLY_ALLOW_HTTP", "issuers.dangerously_allow_http_introspection", Kind::Switch),
     variable("INTROSPECTION_CLIENT_ID", "issuers.introspection.client_id", Kind::Text),
     variable("INTROSPECTION_CLIENT_SECRET", "issuers.introspection.client_secret", Kind::Secret),
     variable("INTROSPECTION_CLIENT_SECRET_FILE", "issuers.introspection.client_secret_file", Kind::Text),

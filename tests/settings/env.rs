@@ -82,12 +82,16 @@ fn several_issuers_are_separated_by_commas_and_only_the_first_introspects() {
     let settings = read(&[
         ("MCP_RESOURCE", RESOURCE),
         ("MCP_ISSUER", &several),
+        ("MCP_INTROSPECTION_ENDPOINT", "http://hydra:4445/admin/oauth2/introspect"),
+        ("MCP_INTROSPECTION_DANGEROUSLY_ALLOW_HTTP", "1"),
         ("MCP_INTROSPECTION_CLIENT_ID", "notes"),
         ("MCP_INTROSPECTION_CLIENT_SECRET_FILE", &secret),
     ]);
     assert_eq!(mistakes(&settings), [""; 0]);
     let introspects: Vec<_> = settings.issuers.iter().map(|issuer| issuer.introspection.is_some()).collect();
     assert_eq!(introspects, [true, false]);
+    let over_http: Vec<_> = settings.issuers.iter().map(|issuer| issuer.dangerously_allow_http_introspection).collect();
+    assert_eq!(over_http, [true, false]);
     settings.builder().unwrap().build_lazy().unwrap();
     let settings = read(&[
         ("MCP_RESOURCE", RESOURCE),

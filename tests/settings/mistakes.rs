@@ -246,6 +246,17 @@ fn each_mistake_has_its_path_and_its_repair() {
              `client_authentication = \"none\"` if the endpoint needs no credentials",
         ),
         (
+            introspection(json!({ "endpoint": "http://hydra:4445/admin/oauth2/introspect" })),
+            "issuers[0].introspection.endpoint: the URL \"http://hydra:4445/admin/oauth2/introspect\" of the introspection endpoint \
+             has the scheme http, which is accepted only for loopback hosts: use https, or set \
+             `dangerously_allow_http_introspection` for a host inside a private network",
+        ),
+        (
+            issuer(json!({ "dangerously_allow_http_introspection": true })),
+            "issuers[0].dangerously_allow_http_introspection: `dangerously_allow_http_introspection` has no effect without \
+             `endpoint`; set both, or remove it",
+        ),
+        (
             introspection(json!({ "client_authentication": "none" })),
             "issuers[0].introspection.client_authentication: `client_authentication = \"none\"` sends no credentials, so it \
              excludes `client_id`; remove one",

@@ -103,16 +103,24 @@ const OPTIONS: &[Options] = &[
             ("oauth", "issuers.discovery"),
             ("with_metadata", "issuers.metadata_file"),
             ("with_jwks", "issuers.fixed_jwks_file"),
-            ("introspect_all", "issuers.introspection.tokens"),
-            ("introspect_opaque", "issuers.introspection.tokens"),
-            ("introspection_endpoint", "issuers.introspection.endpoint"),
-            ("revocation_check", "issuers.introspection.revocation_check_seconds"),
         ],
         code_only: &[
             ("with_key_source", "it is an object of the program"),
             ("map_metadata", "it is a function"),
             ("http_client", "it is an object of the program"),
         ],
+    },
+    Options {
+        name: "Issuer",
+        file: "issuer/introspected.rs",
+        tables: &["issuers."],
+        renamed: &[
+            ("introspect_all", "issuers.introspection.tokens"),
+            ("introspect_opaque", "issuers.introspection.tokens"),
+            ("introspection_endpoint", "issuers.introspection.endpoint"),
+            ("revocation_check", "issuers.introspection.revocation_check_seconds"),
+        ],
+        code_only: &[],
     },
     Options {
         name: "Issuer",

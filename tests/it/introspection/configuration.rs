@@ -41,6 +41,12 @@ fn opaque() -> Issuer {
     Issuer::discover(ISSUER).introspect_opaque(credentials())
 }
 
+/// Plain http for the introspection endpoint alone.
+fn at_http(issuer: Issuer) -> Issuer {
+    let introspected = issuer.introspect_opaque(credentials()).introspection_endpoint("http://hydra:4445/introspect");
+    introspected.dangerously_allow_http_introspection()
+}
+
 fn fixed() -> Issuer {
     Issuer::with_jwks(ISSUER, JwkSet::from_json(TestIssuer::new(ISSUER).jwk_set().to_string()).unwrap())
 }
@@ -238,7 +244,49 @@ fn configuration_mistakes_fail_at_build() {
             "http endpoint",
             with(all().introspection_endpoint("http://auth.example.com/introspect")),
             Kind::Issuer,
-            "http",
+            "`dangerously_allow_http_introspection()`",
+        ),
+        (
+            "http beside an https endpoint",
+            with(all().introspection_endpoint(ENDPOINT).dangerously_allow_http_introspection()),
+            Kind::Setting,
+            "has the scheme https; remove it",
+        ),
+        (
+            "http beside an endpoint on loopback",
+            with(all().introspection_endpoint("http://127.0.0.1:1/i").dangerously_allow_http_introspection()),
+            Kind::Setting,
+            "\"http://127.0.0.1:1/i\" is on loopback; remove it",
+        ),
+        (
+            "http without an endpoint",
+            with(all().dangerously_allow_http_introspection()),
+            Kind::Setting,
+            "without `introspection_endpoint`",
+        ),
+        (
+            "http without introspection",
+            with(Issuer::discover(ISSUER).dangerously_allow_http_introspection()),
+            Kind::Setting,
+            "without `introspection_endpoint`",
+        ),
+        (
+            "http for introspection, and an http issuer",
+            with(at_http(Issuer::discover("http://auth.internal"))),
+            Kind::Issuer,
+            "\"http://auth.internal\"",
+        ),
+        (
+            "http for introspection, and an http key set",
+            with(at_http(Issuer::discover(ISSUER)).jwks_uri("http://auth.internal/jwks")),
+            Kind::Issuer,
+            "\"http://auth.internal/jwks\"",
+        ),
+        (
+            "http for introspection, and http metadata",
+            with(at_http(Issuer::discover(ISSUER)).well_known_url("http://auth.internal/metadata")),
+            Kind::Issuer,
+            "\"http://auth.internal/metadata\"",
         ),
         ("relative endpoint", with(all().introspection_endpoint("/introspect")), Kind::Issuer, "\"/introspect\""),
         ("endpoint of a file", with(all().introspection_endpoint("file:///introspect")), Kind::Issuer, "https"),
@@ -353,6 +401,7 @@ fn valid_combinations_build() {
                 .issuer(Issuer::with_verifier("https://other.example.com", NoVerifier))
                 .route_opaque(|_| Some(ISSUER)),
         ),
+        ("http for the endpoint alone", with(at_http(Issuer::discover(ISSUER)))),
         ("loopback", with(loopback().introspection_endpoint("http://127.0.0.1:8080/introspect"))),
         (
             "http by name",

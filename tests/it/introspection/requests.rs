@@ -1,12 +1,13 @@
 //! The form of an introspection request.
 
 use http::Method;
+use mcp_bearer::introspection::ClientCredentials;
 use mcp_bearer::testing::{Endpoint, Fault, TestIssuer};
 use mcp_bearer::{Issuer, ResourceServer};
 
 use super::stub::{ENDPOINT, Page, Stub, active};
 use super::{CLIENT, Fixture, SECRET, credentials, server_of};
-use crate::support::{App, RESOURCE};
+use crate::support::{App, ISSUER, RESOURCE};
 
 #[tokio::test(start_paused = true)]
 async fn request_is_a_form_with_a_token_type_hint_and_accepts_json() {
@@ -55,6 +56,30 @@ async fn request_url_is_the_endpoint_without_the_token() {
         assert_eq!(request.uri().to_string(), endpoint);
         assert!(request.headers().values().all(|value| !value.to_str().unwrap().contains("opaque")));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_goes_to_a_plain_http_endpoint_only_with_the_setting() {
+    const HTTP: &str = "http://hydra-admin.ory.svc:4445/admin/oauth2/introspect";
+    let stub = Stub::with_page(Page::json(&active()));
+    let issuer = stub.issuer(ClientCredentials::none()).introspection_endpoint(HTTP);
+    let error = ResourceServer::builder(RESOURCE).issuer(issuer.clone()).build_lazy().unwrap_err().to_string();
+    assert!(error.contains(HTTP) && error.contains("`dangerously_allow_http_introspection()`"), "{error}");
+    let server = server_of(issuer.dangerously_allow_http_introspection());
+    assert_eq!(App::new(server.bearer_layer()).with_token("opaque").await.verdict(), "OK");
+    assert_eq!(stub.last().0.uri().to_string(), HTTP);
+}
+
+#[tokio::test(start_paused = true)]
+async fn plain_http_for_introspection_does_not_extend_to_discovered_urls() {
+    let issuer = TestIssuer::new(ISSUER);
+    issuer.set_metadata_member("jwks_uri", "http://auth.example.com/jwks");
+    let configured = issuer.issuer().introspect_opaque(ClientCredentials::none());
+    let configured = configured.introspection_endpoint("http://hydra:4445/introspect");
+    let configured = configured.dangerously_allow_http_introspection();
+    let error = ResourceServer::builder(RESOURCE).issuer(configured).build().await.unwrap_err().to_string();
+    assert!(error.contains("jwks_uri"), "{error}");
+    assert_eq!(issuer.requests(Endpoint::KeySet), 0);
 }
 
 #[tokio::test(start_paused = true)]
