@@ -48,7 +48,8 @@ pub enum BuildErrorKind {
     /// There is no HTTP client: the feature `reqwest` is off and none is configured, or its construction failed.
     HttpClient,
     /// The metadata or the key set of an issuer could not be fetched by [`build`](crate::ResourceServerBuilder::build) or
-    /// [`warm_up`](crate::ResourceServer::warm_up), or the server of the shared state cannot be used.
+    /// [`warm_up`](crate::ResourceServer::warm_up), a configured introspection endpoint does not introspect, or the server of the
+    /// shared state cannot be used.
     Unreachable,
     /// The authorization server rejects the client credentials for introspection with `invalid_client` or
     /// `unauthorized_client` (RFC 6749, section 5.2). Reported by [`build`](crate::ResourceServerBuilder::build) and

@@ -29,6 +29,32 @@ impl ConnectionProblem {
         causes.filter_map(Self::from_cause).next().unwrap_or(Self::Other)
     }
 
+    /// What happened, for an operator.
+    pub(crate) fn text(&self, error: &FetchError) -> String {
+        match self {
+            Self::Refused => "the connection was refused".to_owned(),
+            Self::TimedOut => "the request timed out".to_owned(),
+            Self::UnknownHost => "its host name does not have an address".to_owned(),
+            Self::Certificate(text) => text.clone(),
+            Self::NotTls => "the server does not respond with TLS".to_owned(),
+            Self::Other => {
+                let root = std::iter::successors(error.source(), |cause| (**cause).source()).last();
+                root.map_or_else(|| "no response".to_owned(), ToString::to_string)
+            }
+        }
+    }
+
+    /// The repair, if it is the same for every URL.
+    pub(crate) fn repair(&self) -> Option<&'static str> {
+        match self {
+            Self::Certificate(text) => Some(certificate_repair(text)),
+            Self::NotTls => Some(
+                "its URL has the scheme https, but the server speaks http on this port: check the scheme and the port",
+            ),
+            Self::Refused | Self::UnknownHost | Self::TimedOut | Self::Other => None,
+        }
+    }
+
     fn from_cause(cause: &(dyn StdError + 'static)) -> Option<Self> {
         match cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind) {
             Some(ErrorKind::ConnectionRefused) => return Some(Self::Refused),
@@ -47,6 +73,19 @@ impl ConnectionProblem {
         } else {
             None
         }
+    }
+}
+
+/// The repair for an error of the TLS library about a certificate.
+fn certificate_repair(text: &str) -> &'static str {
+    let text = text.to_ascii_lowercase();
+    if text.contains("expired") || text.contains("not valid before") || text.contains("notvalidyet") {
+        "renew the certificate of the authorization server, and check the clock of this machine"
+    } else if text.contains("not valid for name") || text.contains("notvalidforname") {
+        "use a host name that the certificate is for, or let the authorization server present a certificate for this name"
+    } else {
+        "if its CA is your own, pass `Issuer::http_client` a client that trusts it: \
+         `ReqwestClient::configured(|builder| builder.tls_certs_merge([ca.clone()]))`"
     }
 }
 

@@ -3,7 +3,7 @@ use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, Response, StatusCode, header};
 
 /// Why a request got no response.
 ///
@@ -95,9 +95,18 @@ pub struct FetchError {
     url: Box<str>,
     retry_after: Option<Duration>,
     source: Option<Box<dyn StdError + Send + Sync>>,
-    /// Set if the metadata document was not found: all URLs that were tried, each with its result. This error is the most
-    /// helpful of them.
-    tried: Option<Box<[TriedUrl]>>,
+    subject: Subject,
+}
+
+/// What was requested.
+#[derive(Debug)]
+enum Subject {
+    /// A metadata document that was not found: all URLs that were tried, each with its result. This error is the most helpful of
+    /// them.
+    Metadata(Box<[TriedUrl]>),
+    /// The result for a token, at an introspection endpoint.
+    Introspection,
+    Other,
 }
 
 /// One URL that was tried for a metadata document, and its result.
@@ -139,7 +148,7 @@ impl FetchError {
     /// An error of this kind for the response from `url`.
     #[must_use]
     pub fn new(kind: FetchErrorKind, url: &str) -> Self {
-        Self { kind, url: url.into(), retry_after: None, source: None, tried: None }
+        Self { kind, url: url.into(), retry_after: None, source: None, subject: Subject::Other }
     }
 
     /// The error for a request that failed. A response that is too large or encoded is still a response.
@@ -155,13 +164,9 @@ impl FetchError {
     /// The error for a response whose status says that it is not the document.
     pub(crate) fn from_status(url: &str, status: StatusCode, headers: &HeaderMap) -> Self {
         let error = Self::new(FetchErrorKind::Status(status.as_u16()), url);
-        let location = headers.get(header::LOCATION).map(HeaderValue::as_bytes).map(String::from_utf8_lossy);
-        match (status, location) {
-            (_, Some(location)) if status.is_redirection() => {
-                let source = DocumentError::new("the response is a redirect, which is not followed");
-                error.with_source(source.found(&location))
-            }
-            (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, _) => {
+        match status {
+            _ if status.is_redirection() => error.with_location(headers),
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
                 let source = DocumentError::new("the server requires authentication for this document");
                 error.with_source(source.repaired_by(
                     "add credentials in your own `http_client(..)`, or call `jwks_uri(..)` if the key set needs none",
@@ -169,6 +174,13 @@ impl FetchError {
             }
             _ => error,
         }
+    }
+
+    /// Adds the target of a redirect, if the response has one.
+    pub(crate) fn with_location(self, headers: &HeaderMap) -> Self {
+        let Some(location) = headers.get(header::LOCATION) else { return self };
+        let source = DocumentError::new("the response is a redirect, which is not followed");
+        self.with_source(source.found(&String::from_utf8_lossy(location.as_bytes())))
     }
 
     /// Adds the error that caused this one.
@@ -185,7 +197,13 @@ impl FetchError {
 
     /// This error, for a metadata document that none of the URLs in `tried` has.
     pub(crate) fn for_metadata(mut self, tried: impl IntoIterator<Item = (Box<str>, FetchErrorKind)>) -> Self {
-        self.tried = Some(tried.into_iter().map(|(url, result)| TriedUrl { url, result }).collect());
+        self.subject = Subject::Metadata(tried.into_iter().map(|(url, result)| TriedUrl { url, result }).collect());
+        self
+    }
+
+    /// This error, for an introspection.
+    pub(crate) fn for_introspection(mut self) -> Self {
+        self.subject = Subject::Introspection;
         self
     }
 
@@ -214,7 +232,12 @@ impl FetchError {
 
     /// Whether the error is about a metadata document, and not about a key set or an introspection.
     pub(crate) const fn is_about_metadata(&self) -> bool {
-        self.tried.is_some()
+        matches!(self.subject, Subject::Metadata(_))
+    }
+
+    /// Whether the error is about the response of an introspection endpoint.
+    pub(crate) const fn is_about_introspection(&self) -> bool {
+        matches!(self.subject, Subject::Introspection)
     }
 
     /// The defect of the document, if that is the cause.
@@ -236,9 +259,9 @@ impl FetchError {
 impl fmt::Display for FetchError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let url = &self.url;
-        match &self.tried {
+        match &self.subject {
             // The document of another issuer is the one that matters.
-            Some(tried) if tried.len() > 1 && self.kind != FetchErrorKind::IssuerMismatch => {
+            Subject::Metadata(tried) if tried.len() > 1 && self.kind != FetchErrorKind::IssuerMismatch => {
                 let separators = std::iter::once(" ").chain(std::iter::repeat(", "));
                 f.write_str("no metadata at")?;
                 return tried.iter().zip(separators).try_for_each(|(tried, separator)| write!(f, "{separator}{tried}"));

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
 use serde_json::{Map, Value, json};
 use tokio::time::timeout;
 use url::form_urlencoded;
@@ -96,6 +96,8 @@ pub(crate) enum InvalidResponse {
     /// Status 400, with an error code that blames the request. Some servers send it for unknown tokens.
     #[error("the status is 400, and the error code blames the request")]
     Request,
+    #[error("the response is HTML or XML, not JSON")]
+    Html,
     #[error("the response is not a JSON object with unique names")]
     Malformed,
     #[error("the response does not have a boolean \"active\"")]
@@ -123,6 +125,11 @@ impl IntrospectionClient {
         if let EndpointSource::Discovered(source) = &self.endpoint {
             source.suspect();
         }
+    }
+
+    /// Whether the operator configured the URL of the endpoint.
+    pub(super) const fn has_configured_endpoint(&self) -> bool {
+        matches!(self.endpoint, EndpointSource::Configured(_))
     }
 
     pub(super) fn knows_endpoint(&self) -> bool {
@@ -212,7 +219,7 @@ impl IntrospectionClient {
         let may_be_retried = may_be_retried(&response);
         let status = match response {
             Ok(response) => read(response.status(), response.body(), &self.issuer)
-                .map_err(|invalid| CallError::from_response(invalid, url, retry_after(response.headers()))),
+                .map_err(|invalid| CallError::from_response(invalid, url, response.headers())),
             Err(error) => Err(CallError::from_http_error(url, error)),
         };
         status.map_err(|error| CallError { may_be_retried, ..error })
@@ -251,7 +258,7 @@ impl CallError {
 
     fn from_http_error(url: &str, error: HttpError) -> Self {
         let kind = error.kind();
-        let error = FetchError::from_http_error(url, error);
+        let error = FetchError::from_http_error(url, error).for_introspection();
         let outcome = match kind {
             HttpErrorKind::Unsendable => Outcome::NotSent,
             HttpErrorKind::Timeout => Outcome::TimedOut,
@@ -263,8 +270,9 @@ impl CallError {
         Self { error: Arc::new(error), outcome, may_be_retried: false, token_may_be_cause: false }
     }
 
-    fn from_response(invalid: InvalidResponse, url: &str, retry_after: Option<Duration>) -> Self {
-        let error = |kind| FetchError::new(kind, url).with_retry_after(retry_after);
+    fn from_response(invalid: InvalidResponse, url: &str, headers: &HeaderMap) -> Self {
+        let retry_after = retry_after(headers);
+        let error = |kind| FetchError::new(kind, url).with_retry_after(retry_after).for_introspection();
         let (error, outcome) = match invalid {
             InvalidResponse::Credentials(status) => {
                 (error(FetchErrorKind::CredentialsRejected(status)), Outcome::ClientRejected)
@@ -277,11 +285,14 @@ impl CallError {
                     400 | 413 | 414 | 422 | 431 => Outcome::RequestRejected,
                     _ => Outcome::Unexpected,
                 };
-                (error(FetchErrorKind::Status(status)), outcome)
+                let error = error(FetchErrorKind::Status(status));
+                let is_redirect = (300..=399).contains(&status);
+                (if is_redirect { error.with_location(headers) } else { error }, outcome)
             }
-            InvalidResponse::Malformed | InvalidResponse::Active | InvalidResponse::Claims(_) => {
-                (error(FetchErrorKind::Document).with_source(invalid), Outcome::Unexpected)
-            }
+            InvalidResponse::Html
+            | InvalidResponse::Malformed
+            | InvalidResponse::Active
+            | InvalidResponse::Claims(_) => (error(FetchErrorKind::Document).with_source(invalid), Outcome::Unexpected),
         };
         let token_may_be_cause = invalid == InvalidResponse::Request;
         Self { error: Arc::new(error), outcome, may_be_retried: false, token_may_be_cause }
@@ -312,6 +323,7 @@ pub(crate) fn read(status: StatusCode, body: &[u8], issuer: &str) -> Result<Toke
             .map(TokenStatus::Active)
             .map_err(|_| InvalidResponse::Claims(document.as_ref().ok().and_then(invalid_claim).unwrap_or("unknown"))),
         (StatusCode::OK, _) if document.is_ok() => Err(InvalidResponse::Active),
+        (StatusCode::OK, _) if body.trim_ascii_start().starts_with(b"<") => Err(InvalidResponse::Html),
         (StatusCode::OK, _) => Err(InvalidResponse::Malformed),
         _ => rejected(status, member("error").and_then(Value::as_str)),
     }
@@ -322,7 +334,9 @@ fn rejected(status: StatusCode, code: Option<&str>) -> Result<TokenStatus, Inval
     let number = status.as_u16();
     match (number, code) {
         (400, Some("unsupported_token_type")) => Ok(TokenStatus::Unsupported),
-        (400 | 401 | 403, Some("invalid_client" | "unauthorized_client")) => Err(InvalidResponse::Credentials(number)),
+        (400 | 401 | 403 | 404, Some("invalid_client" | "unauthorized_client")) => {
+            Err(InvalidResponse::Credentials(number))
+        }
         (400, Some(code)) if !matches!(code, "server_error" | "temporarily_unavailable") => {
             Err(InvalidResponse::Request)
         }

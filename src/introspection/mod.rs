@@ -41,8 +41,8 @@
 //! `error` event. The first other 401 or 403 before that is an `error` event too. A 429 with `Retry-After` is followed for its
 //! token, and for the whole endpoint only if the token was active before.
 //!
-//! When a server starts, it introspects one made-up token, to check the client credentials: see [`IntrospectionState`]. Its
-//! failure never counts for the circuit breaker.
+//! When a server starts, it introspects one made-up token, to check the client credentials and a configured endpoint: see
+//! [`IntrospectionState`] and [start-up](crate::guide::startup#readiness). Its failure never counts for the circuit breaker.
 //!
 //! Results are cached under the HMAC-SHA-256 of the token with a random key of this process. The tokens themselves are not
 //! kept.
@@ -52,6 +52,7 @@ mod cache;
 mod call;
 mod concurrency;
 mod credentials;
+mod endpoint_problem;
 mod introspector;
 mod lookup;
 mod lookup_limits;
@@ -64,6 +65,7 @@ mod shared_results;
 pub(crate) use call::read as read_response;
 pub(crate) use call::{IntrospectionError, TokenStatus};
 pub use credentials::ClientCredentials;
+pub(crate) use endpoint_problem::endpoint_problem;
 pub use introspector::IntrospectionState;
 pub(crate) use introspector::Introspector;
 pub(crate) use lookup::{LookupCode, LookupError, LookupErrorKind, LookupFuture, StatusLookup};

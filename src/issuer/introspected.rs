@@ -40,6 +40,10 @@ impl Issuer {
 
     /// Introspects tokens at this URL instead of the `introspection_endpoint` of the metadata. No metadata is fetched then
     /// with [`jwks_uri`](Self::jwks_uri) or [`introspect_all`](Self::introspect_all).
+    ///
+    /// [`build`](crate::ResourceServerBuilder::build) introspects one made-up token there. It fails if the URL does not introspect:
+    /// if no connection is made, or if the response is a redirect, HTML, or has a status such as 405 or 500. 401, 403 and 404
+    /// without the error code `invalid_client` are one warning, because some endpoints respond so to an unknown token.
     #[must_use]
     pub fn introspection_endpoint(mut self, url: impl Into<Box<str>>) -> Self {
         self.introspection_endpoint = Some(url.into());
@@ -107,16 +111,19 @@ impl Issuer {
         if self.introspection_plain_http == PlainHttp::LoopbackOnly {
             return None;
         }
-        let problem = match &self.introspection_endpoint {
-            None => "has no effect without `introspection_endpoint`; call both, or remove it".to_owned(),
+        let message = match &self.introspection_endpoint {
+            None => "`dangerously_allow_http_introspection` has no effect without `introspection_endpoint`; call both, or remove it"
+                .to_owned(),
             Some(text) => {
-                // An invalid URL is a mistake of its own.
+                // An invalid URL is reported elsewhere.
                 let url = identifier::endpoint(text, PlainHttp::LoopbackOnly).ok()?;
                 let place = if url.scheme() == "https" { "has the scheme https" } else { "is on loopback" };
-                format!("has no effect, because the introspection endpoint {text:?} {place}; remove it")
+                format!(
+                    "`dangerously_allow_http_introspection` has no effect, because the introspection endpoint {text:?} {place}; \
+                     remove it"
+                )
             }
         };
-        let message = format!("`dangerously_allow_http_introspection` {problem}");
         Some(("dangerously_allow_http_introspection", BuildError::setting(message)))
     }
 }

@@ -11,6 +11,7 @@ use crate::http_client::{
     ConnectionProblem, DocumentError, FetchError, FetchErrorKind, HttpError, HttpErrorKind, MAX_FOUND,
 };
 use crate::identifier::{self, IssuerUrl, PlainHttp};
+use crate::introspection::endpoint_problem;
 
 impl BuildError {
     /// The request that failed, if the error is about one.
@@ -44,6 +45,11 @@ pub(super) fn unreachable(issuer: &str, cause: Option<Arc<FetchError>>) -> Build
         return BuildError::new(BuildErrorKind::Unreachable, message);
     };
     let (kind, message) = match error.kind() {
+        FetchErrorKind::NoResponse | FetchErrorKind::Status(_) | FetchErrorKind::Document
+            if error.is_about_introspection() =>
+        {
+            (BuildErrorKind::Unreachable, endpoint_problem(issuer, &error))
+        }
         FetchErrorKind::CredentialsRejected(_) => (BuildErrorKind::Credentials, rejected_credentials(&name)),
         FetchErrorKind::IssuerMismatch => (BuildErrorKind::Unreachable, mismatch(&name, &error)),
         FetchErrorKind::NoResponse => (BuildErrorKind::Unreachable, no_response(&name, &error)),
@@ -67,7 +73,8 @@ pub(super) fn unreachable(issuer: &str, cause: Option<Arc<FetchError>>) -> Build
 fn rejected_credentials(name: &str) -> String {
     format!(
         "the issuer {name} rejects the client credentials for introspection; check the client id, the secret, and whether the \
-         client authenticates with `client_secret_basic`, `client_secret_post` or `private_key_jwt`"
+         client authenticates with `client_secret_basic`, `client_secret_post` or `private_key_jwt`; `ClientCredentials::none` sends no \
+         credentials"
     )
 }
 
@@ -88,54 +95,23 @@ fn mismatch(name: &str, error: &FetchError) -> String {
 }
 
 fn no_response(name: &str, error: &FetchError) -> String {
-    let (problem, repair) = match ConnectionProblem::from_error(error) {
-        ConnectionProblem::Refused => {
-            ("the connection was refused".to_owned(), format!("check its URL and whether it runs; {CONTAINER}; {LAZY}"))
+    let problem = ConnectionProblem::from_error(error);
+    let repair = match (&problem, error.http_error().map(HttpError::kind)) {
+        (ConnectionProblem::TimedOut, _) => {
+            format!("check its URL, the network and firewalls; {CONTAINER}; {LAZY}")
         }
-        ConnectionProblem::TimedOut => (
-            "the request timed out".to_owned(),
-            format!("check its URL, the network and firewalls; {CONTAINER}; {LAZY}"),
-        ),
-        ConnectionProblem::UnknownHost => (
-            "its host name does not have an address".to_owned(),
-            format!("check the spelling of the name; {CONTAINER}"),
-        ),
-        ConnectionProblem::Certificate(text) => {
-            let repair = certificate_repair(&text);
-            (text, repair.to_owned())
-        }
-        ConnectionProblem::NotTls => (
-            "the server does not respond with TLS".to_owned(),
-            "its URL has the scheme https, but the server speaks http on this port: check the scheme and the port"
-                .to_owned(),
-        ),
-        ConnectionProblem::Other => {
-            let root = std::iter::successors(error.source(), |cause| (**cause).source()).last();
-            let root = root.map_or_else(|| "no response".to_owned(), ToString::to_string);
-            let repair = match error.http_error().map(HttpError::kind) {
-                // The message of these says what to do.
-                Some(HttpErrorKind::ForbiddenAddress | HttpErrorKind::Redirected | HttpErrorKind::Setup) => {
-                    return format!("the issuer {name} cannot be reached: {root}");
-                }
-                _ => format!("check its URL and whether it runs; {CONTAINER}; {LAZY}"),
-            };
-            (root, repair)
-        }
+        (ConnectionProblem::UnknownHost, _) => format!("check the spelling of the name; {CONTAINER}"),
+        // The message of these says what to do.
+        (
+            ConnectionProblem::Other,
+            Some(HttpErrorKind::ForbiddenAddress | HttpErrorKind::Redirected | HttpErrorKind::Setup),
+        ) => return format!("the issuer {name} cannot be reached: {}", problem.text(error)),
+        _ => match problem.repair() {
+            Some(repair) => repair.to_owned(),
+            None => format!("check its URL and whether it runs; {CONTAINER}; {LAZY}"),
+        },
     };
-    format!("the issuer {name} cannot be reached: {problem}; {repair}")
-}
-
-/// The repair for an error of the TLS library about a certificate.
-fn certificate_repair(text: &str) -> &'static str {
-    let text = text.to_ascii_lowercase();
-    if text.contains("expired") || text.contains("not valid before") || text.contains("notvalidyet") {
-        "renew the certificate of the authorization server, and check the clock of this machine"
-    } else if text.contains("not valid for name") || text.contains("notvalidforname") {
-        "use a host name that the certificate is for, or let the authorization server present a certificate for this name"
-    } else {
-        "if its CA is your own, pass `Issuer::http_client` a client that trusts it: \
-         `ReqwestClient::configured(|builder| builder.tls_certs_merge([ca.clone()]))`"
-    }
+    format!("the issuer {name} cannot be reached: {}; {repair}", problem.text(error))
 }
 
 fn of_status(name: &str, status: u16, error: &FetchError) -> String {

@@ -15,6 +15,7 @@ mod requests;
 mod revocation;
 mod routing;
 mod stale;
+mod start_up;
 mod strangers;
 pub mod stub;
 mod unsupported;

@@ -23,23 +23,23 @@ use crate::support::{ISSUER, RESOURCE};
 
 /// A response: status, content type, `Location` and body. `{here}` in the body means the URL of the server.
 #[derive(Clone, Copy)]
-struct Reply {
-    status: u16,
-    content_type: &'static str,
-    location: Option<&'static str>,
-    body: &'static str,
+pub struct Reply {
+    pub status: u16,
+    pub content_type: &'static str,
+    pub location: Option<&'static str>,
+    pub body: &'static str,
 }
 
-const fn status(status: u16) -> Reply {
+pub const fn status(status: u16) -> Reply {
     Reply { status, content_type: "text/plain", location: None, body: "" }
 }
 
-const fn json(body: &'static str) -> Reply {
+pub const fn json(body: &'static str) -> Reply {
     Reply { status: 200, content_type: "application/json", location: None, body }
 }
 
 /// A server that responds by the path of a request, and with 404 to other paths. Returns its URL.
-async fn serve<const N: usize>(replies: [(&'static str, Reply); N]) -> String {
+pub async fn serve<const N: usize>(replies: [(&'static str, Reply); N]) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let here = url.clone();
@@ -57,7 +57,7 @@ async fn serve<const N: usize>(replies: [(&'static str, Reply); N]) -> String {
 }
 
 /// A port on which nothing listens.
-fn closed_port() -> SocketAddr {
+pub fn closed_port() -> SocketAddr {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 

@@ -23,7 +23,8 @@ fn only_a_document_with_a_boolean_is_a_result() {
         (r#"{"active":true}x"#, InvalidResponse::Malformed),
         (r#"{"active":tru"#, InvalidResponse::Malformed),
         ("\u{feff}{\"active\":true}", InvalidResponse::Malformed),
-        ("<html>", InvalidResponse::Malformed),
+        ("<html>", InvalidResponse::Html),
+        (" \n<!DOCTYPE html>", InvalidResponse::Html),
     ] {
         assert_eq!(read(body).err(), Some(expected), "{body}");
     }
@@ -53,7 +54,8 @@ fn rejected_credentials_differ_from_an_invalid_token() {
         (400, r#"{"error":"invalid_request"}"#, Some(Request)),
         (400, r#"{"error":"server_error"}"#, Some(Status(400))),
         (400, r#"{"error":7}"#, Some(Status(400))),
-        (404, r#"{"error":"invalid_client"}"#, Some(Status(404))),
+        (404, r#"{"error":"invalid_client"}"#, Some(Credentials(404))),
+        (405, r#"{"error":"invalid_client"}"#, Some(Status(405))),
         (400, "", Some(Status(400))),
         (404, "", Some(Status(404))),
         (204, "", Some(Status(204))),

@@ -12,6 +12,8 @@ use crate::crypto::random;
 use crate::events::{Event, Failed, Severity, VerificationPurpose};
 use crate::http_client::{BackOff, FetchError, FetchErrorKind, SingleFlight};
 use crate::introspection::breaker::Outcome;
+use crate::introspection::call::{CallError, IntrospectionClient};
+use crate::introspection::endpoint_problem::endpoint_problem;
 use crate::log::Cause;
 
 /// Whether an issuer's tokens can be introspected; see [`IssuerHealth::introspection`](crate::server::IssuerHealth::introspection).
@@ -27,7 +29,7 @@ pub enum IntrospectionState {
     /// The endpoint is not discovered yet. Not ready.
     EndpointUnknown,
     /// The endpoint is known. Whether it accepts the client credentials is not known: no token was introspected yet, or the
-    /// response to a made-up token shows nothing. Ready.
+    /// response to a made-up token shows nothing. If its URL is configured, the log says what came. Ready.
     Unconfirmed,
     /// The endpoint has introspected a token, so it accepts the client credentials. Ready.
     Ready,
@@ -46,9 +48,9 @@ impl IntrospectionState {
     }
 }
 
-/// The checks of the client credentials.
+/// The checks of the client credentials and of the endpoint.
 pub(super) struct CredentialChecks {
-    flights: SingleFlight<(), ()>,
+    flights: SingleFlight<(), Result<(), Arc<FetchError>>>,
     progress: Mutex<CheckProgress>,
 }
 
@@ -56,6 +58,8 @@ pub(super) struct CredentialChecks {
 struct CheckProgress {
     /// Whether a made-up token was sent.
     is_sent: bool,
+    /// Whether the log has the warning about a response that shows nothing.
+    has_warned: bool,
     /// The pause before the next check in the background.
     back_off: BackOff,
 }
@@ -72,19 +76,23 @@ impl CredentialChecks {
 
 impl Introspector {
     /// Discovers the endpoint and checks the client credentials, and waits for both. An error means that the endpoint is not
-    /// known, or that it rejects the credentials. Code of the application needs neither.
+    /// known, that it rejects the credentials, or that a configured URL does not introspect. Code of the application needs none of
+    /// this.
     pub(crate) async fn warm_up(self: &Arc<Self>, clock: &Arc<dyn Clock>) -> Result<(), Arc<FetchError>> {
         let Some(client) = self.endpoint() else { return Ok(()) };
         client.find_endpoint().await?;
+        let mut checked = Ok(());
         if self.state() != IntrospectionState::Ready {
-            let limit = self.limits.max_wait.saturating_add(self.limits.time_limit);
+            let limit = self.limits.max_wait.saturating_add(self.limits.time_limit).saturating_add(CHECK_MARGIN);
             let check = || Arc::clone(self).check_credentials(Arc::clone(clock));
             // If the check does not end, it shows nothing.
-            _ = self.checks.flights.join((), limit, check).await;
+            checked = self.checks.flights.join((), limit, check).await.unwrap_or(Ok(()));
         }
         match self.state() {
             IntrospectionState::CredentialsRejected => self.last_error().map_or(Ok(()), Err),
-            _ => Ok(()),
+            // Another token may have been introspected during the check.
+            IntrospectionState::Ready => Ok(()),
+            _ => checked,
         }
     }
 
@@ -126,17 +134,18 @@ impl Introspector {
         }
     }
 
-    /// Introspects a made-up token. It is random, so that no cache responds.
+    /// Introspects a made-up token. It is random, so that no cache responds. An error means that a configured URL does not
+    /// introspect.
     ///
     /// A failure is not reported to the circuit breaker: the token may be its cause, as it may be for made-up tokens of others.
-    async fn check_credentials(self: Arc<Self>, clock: Arc<dyn Clock>) {
-        let (Some(client), Some(random)) = (self.endpoint(), random()) else { return };
-        let Ok(endpoint) = client.find_endpoint().await else { return };
+    async fn check_credentials(self: Arc<Self>, clock: Arc<dyn Clock>) -> Result<(), Arc<FetchError>> {
+        let (Some(client), Some(random)) = (self.endpoint(), random()) else { return Ok(()) };
+        let Ok(endpoint) = client.find_endpoint().await else { return Ok(()) };
         let token = format!("{MADE_UP}{:032x}", u128::from_ne_bytes(random));
         let now = Instant::now();
         let deadline = now.checked_add(self.limits.max_wait).unwrap_or(now);
         // While the circuit breaker is open, nothing is sent.
-        let Ok(permit) = self.queue.acquire(false, deadline).await else { return };
+        let Ok(permit) = self.queue.acquire(false, deadline).await else { return Ok(()) };
         let sent_at = Instant::now();
         let result = client.call(&endpoint, &token, self.limits.time_limit, clock.as_ref()).await;
         let is_sent = !matches!(&result, Err(failed) if failed.error.kind() == FetchErrorKind::Unsendable);
@@ -153,24 +162,51 @@ impl Introspector {
                     Sent { token: self.fingerprint(token.as_bytes()), was_active: false, at: sent_at.into_std() };
                 self.report(&sent, &Ok(TokenStatus::Inactive), VerificationPurpose::Request);
                 self.checks.lock().back_off = BackOff::default();
+                Ok(())
             }
             Err(failed) => {
                 drop(permit);
-                self.check_failed(&failed.error, sent_at);
+                self.check_failed(failed, sent_at)
             }
         }
     }
 
-    fn check_failed(&self, error: &Arc<FetchError>, sent_at: Instant) {
-        let (issuer, cause) = (&*self.events.issuer, Cause(error));
-        if !matches!(error.kind(), FetchErrorKind::CredentialsRejected(_) | FetchErrorKind::Unsendable) {
-            tracing::debug!(target: "mcp_bearer::introspection", issuer, %cause,
-                "the response to a made-up token does not show whether the client credentials are accepted");
-            return;
+    fn check_failed(&self, failed: CallError, sent_at: Instant) -> Result<(), Arc<FetchError>> {
+        let (issuer, error) = (&*self.events.issuer, failed.error);
+        let is_configured = self.endpoint().is_some_and(IntrospectionClient::has_configured_endpoint);
+        match error.kind() {
+            FetchErrorKind::CredentialsRejected(_) | FetchErrorKind::Unsendable => {
+                self.credentials_rejected(&error, sent_at);
+                Ok(())
+            }
+            _ if !is_configured => {
+                tracing::debug!(target: "mcp_bearer::introspection", issuer, cause = %Cause(&error),
+                    "the response to a made-up token does not show whether the client credentials are accepted");
+                Ok(())
+            }
+            // Some endpoints respond so to every token that they do not know.
+            kind if failed.token_may_be_cause || matches!(kind, FetchErrorKind::Status(401 | 403 | 404)) => {
+                if !std::mem::replace(&mut self.checks.lock().has_warned, true) {
+                    tracing::warn!(target: "mcp_bearer::introspection", issuer, cause = %Cause(&error),
+                        "the introspection endpoint rejects a made-up token with an error, which confirms neither its URL nor the \
+                         client credentials: check both if valid tokens get 503");
+                }
+                Ok(())
+            }
+            _ => {
+                let problem = endpoint_problem(issuer, &error);
+                tracing::error!(target: "mcp_bearer::introspection", issuer, problem,
+                    "the configured introspection endpoint cannot be used");
+                Err(error)
+            }
         }
+    }
+
+    fn credentials_rejected(&self, error: &Arc<FetchError>, sent_at: Instant) {
         let now = Instant::now().into_std();
         self.checks.lock().back_off.fail(error.retry_after(), fastrand::f64(), now);
         if self.queue.reject_credentials(error) {
+            let issuer = &*self.events.issuer;
             let (severity, duration) = (Severity::Misconfiguration, sent_at.elapsed());
             let failed = Failed { issuer, error, severity, duration, is_reported: false };
             self.events.emit(&Event::IntrospectionFailed(failed));
@@ -178,5 +214,7 @@ impl Introspector {
     }
 }
 
+/// The check ends by its own limits before this time is over.
+const CHECK_MARGIN: Duration = Duration::from_secs(1);
 /// The start of a made-up token. It shows an operator of the authorization server where the token comes from.
 const MADE_UP: &str = concat!(env!("CARGO_PKG_NAME"), "-check-");
