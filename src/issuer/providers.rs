@@ -16,6 +16,7 @@
 //! assert_eq!(issuer.url(), "https://auth.example.com/realms/demo");
 //! ```
 
+use crate::introspection::ClientCredentials;
 use crate::issuer::Issuer;
 use crate::jose::Algorithm;
 
@@ -130,6 +131,36 @@ pub fn cognito(region: &str, user_pool: &str) -> Issuer {
     let home = pool.split('_').next().unwrap_or_default();
     let needs = "a region and the identifier of a pool in it";
     checked(issuer, "cognito", [region, user_pool], [home, pool], needs)
+}
+
+/// An Ory Hydra server, by the URL of its public port and that of its admin port:
+/// `hydra("https://auth.example.com", "https://hydra-admin.internal:4445")`. Tested with Hydra 2.3.
+///
+/// JWTs are verified with the keys of the public port. Opaque tokens, which Hydra issues by default, are introspected at
+/// `/admin/oauth2/introspect` of the admin port, which does not authenticate its callers:
+/// [`ClientCredentials::none`](crate::introspection::ClientCredentials::none). To introspect JWTs too, so that a revocation is
+/// noticed, call `.introspect_all(ClientCredentials::none())`.
+///
+/// 1. `urls.self.issuer` is the first argument, byte for byte, with or without a slash at its end.
+/// 2. Let only this server and the administrators of Hydra reach the admin port: anybody who reaches it can introspect every
+///    token, and can create clients. If it is on plain http beyond loopback, call
+///    [`dangerously_allow_http_introspection`](Issuer::dangerously_allow_http_introspection). This function never does.
+/// 3. Hydra ignores `resource`. So the consent app writes the resource identifier into `grant_access_token_audience`, and each
+///    client has it in its `audience`: without the latter, a refresh of the token fails with status 400.
+/// 4. For JWTs, `strategies.access_token` is `jwt`. The scopes are read from `scp` or `scope`, whatever
+///    `strategies.jwt.scope_claim` says.
+/// 5. Self-registration: `oidc.dynamic_client_registration.enabled`. Its response has `"client_uri": ""` and `"contacts": null`,
+///    which the TypeScript SDKs of MCP reject. So a proxy in front of it must leave these members out.
+#[must_use]
+pub fn hydra(public: &str, admin: &str) -> Issuer {
+    let admin = admin.trim_end_matches('/');
+    let before_path = admin.strip_suffix("/oauth2/introspect").unwrap_or(admin);
+    let root = with_https(before_path.strip_suffix("/admin").unwrap_or(before_path));
+    let issuer = Issuer::oidc(public)
+        .introspect_opaque(ClientCredentials::none())
+        .introspection_endpoint(format!("{root}/admin/oauth2/introspect"));
+    let needs = "the issuer and the URL of the admin port without the path of an endpoint";
+    checked(issuer, "hydra", [public, admin], [&with_https(public), &root], needs)
 }
 
 /// Google Cloud Identity-Aware Proxy (IAP), which logs users in and passes a JWT on in the header
@@ -257,6 +288,8 @@ mod tests {
             (logto("https://t.logto.app"), "https://t.logto.app/oidc"),
             (entra("72f988bf"), "https://login.microsoftonline.com/72f988bf/v2.0"),
             (okta("org.okta.com", "default"), "https://org.okta.com/oauth2/default"),
+            (hydra("https://h.example.com/", "http://admin:4445"), "https://h.example.com/"),
+            (hydra("https://h.example.com", "https://admin.example.com/"), "https://h.example.com"),
             (google_iap("/projects/1/apps/a"), "https://cloud.google.com/iap"),
             (google_iap("/projects/1/locations/us-east1/services/a"), "https://cloud.google.com/iap"),
             (cloudflare_access("t", "a1"), "https://t.cloudflareaccess.com"),
@@ -288,6 +321,10 @@ mod tests {
             (cognito("us-east-1_x", "us-east-1"), "cognito(\"us-east-1\", \"us-east-1_x\")"),
             (cognito("us-east-1", "eu-west-1_x"), "cognito(\"eu-west-1\", \"eu-west-1_x\")"),
             (cognito("us-east-1", "pool/us-east-1_x"), "cognito(\"us-east-1\", \"us-east-1_x\")"),
+            (hydra("h.example.com", "http://a:4445"), "hydra(\"https://h.example.com\", \"http://a:4445\")"),
+            (hydra("https://h", "a:4445"), "hydra(\"https://h\", \"https://a:4445\")"),
+            (hydra("https://h", "http://a:4445/admin/"), "hydra(\"https://h\", \"http://a:4445\")"),
+            (hydra("https://h", "http://a/admin/oauth2/introspect"), "hydra(\"https://h\", \"http://a\")"),
             (google_iap("projects/1/apps/a"), "google_iap(\"/projects/123456789/global/backendServices/987654321\")"),
             (
                 google_iap("/projects/name/apps/a"),

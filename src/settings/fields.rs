@@ -48,6 +48,8 @@ pub struct IssuerSettings {
     pub okta: Option<OktaSettings>,
     /// An Amazon Cognito user pool, in place of `url`.
     pub cognito: Option<CognitoSettings>,
+    /// An Ory Hydra server, in place of `url`. Its opaque tokens are introspected without credentials.
+    pub hydra: Option<HydraSettings>,
     /// A Google Cloud Identity-Aware Proxy, by its audience code, in place of `url`.
     pub google_iap: Option<String>,
     /// A Cloudflare Access application, in place of `url`.
@@ -172,6 +174,17 @@ pub struct CognitoSettings {
     pub user_pool: String,
 }
 
+/// An Ory Hydra server: see [`providers::hydra`](crate::issuer::providers::hydra).
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+#[cfg_attr(feature = "schema", derive(JsonSchema), schemars(deny_unknown_fields))]
+pub struct HydraSettings {
+    /// The issuer, which is the URL of the public port: `urls.self.issuer` of Hydra.
+    pub public: String,
+    /// The URL of the admin port, such as `https://hydra-admin.internal:4445`.
+    pub admin: String,
+}
+
 /// A Cloudflare Access application: see [`providers::cloudflare_access`](crate::issuer::providers::cloudflare_access).
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
@@ -277,7 +290,7 @@ pub enum IntrospectedTokens {
 }
 
 read_fields!(IssuerSettings:
-    url, discovery, keycloak, auth0, logto, entra, okta, cognito, google_iap, cloudflare_access, metadata_file, fixed_jwks_file, well_known_url, jwks_uri,
+    url, discovery, keycloak, auth0, logto, entra, okta, cognito, hydra, google_iap, cloudflare_access, metadata_file, fixed_jwks_file, well_known_url, jwks_uri,
     jwks_file, max_seed_age_seconds,
     key_set_lifetime_seconds, last_known_good_seconds, max_keys, max_key_set_size, algorithms, audiences, client_id_audiences,
     scope_claims, also_issued_as, tenant_template, require_at_jwt, published, introspection,
@@ -289,6 +302,7 @@ read_names!(DiscoveryMethods: "any" => Any, "oidc" => Oidc, "oauth" => Oauth);
 read_fields!(KeycloakSettings: url, realm);
 read_fields!(OktaSettings: domain, authorization_server);
 read_fields!(CognitoSettings: region, user_pool);
+read_fields!(HydraSettings: public, admin);
 read_fields!(CloudflareSettings: team, audience_tag);
 read_fields!(TenantSettings: template, tenants);
 read_fields!(IntrospectionSettings:

@@ -126,6 +126,7 @@ impl IssuerSettings {
             ("entra", self.entra.is_some()),
             ("okta", self.okta.is_some()),
             ("cognito", self.cognito.is_some()),
+            ("hydra", self.hydra.is_some()),
             ("google_iap", self.google_iap.is_some()),
             ("cloudflare_access", self.cloudflare_access.is_some()),
             ("metadata_file", self.metadata_file.is_some()),
@@ -153,6 +154,9 @@ impl IssuerSettings {
         }
         if let Some(cognito) = &self.cognito {
             return providers::cognito(&cognito.region, &cognito.user_pool);
+        }
+        if let Some(hydra) = &self.hydra {
+            return providers::hydra(&hydra.public, &hydra.admin);
         }
         if let Some(audience) = &self.google_iap {
             return providers::google_iap(audience);

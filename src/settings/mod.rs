@@ -35,8 +35,8 @@ mod setters;
 mod variables;
 
 pub use fields::{
-    ApiKeySettings, ClientAuthentication, CloudflareSettings, CognitoSettings, DiscoveryMethods, IntrospectedTokens,
-    IntrospectionSettings, IssuerSettings, KeycloakSettings, OktaSettings, TenantSettings,
+    ApiKeySettings, ClientAuthentication, CloudflareSettings, CognitoSettings, DiscoveryMethods, HydraSettings,
+    IntrospectedTokens, IntrospectionSettings, IssuerSettings, KeycloakSettings, OktaSettings, TenantSettings,
 };
 pub use mistake::{SettingsError, SettingsMistake};
 pub use secret::SecretText;

@@ -61,6 +61,7 @@ pub(super) const ISSUER: &[(&str, &str)] = &[
     ("entra", "entra"),
     ("okta", "okta"),
     ("cognito", "cognito"),
+    ("hydra", "hydra"),
     ("google_iap", "google_iap"),
     ("cloudflare_access", "cloudflare_access"),
     ("well_known_url", "well_known_url"),

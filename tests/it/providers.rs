@@ -10,6 +10,7 @@ mod audiences;
 mod claim_shapes;
 mod clients_and_scopes;
 mod discovery;
+mod hydra;
 mod issuers;
 mod key_sets;
 mod provider;

@@ -71,9 +71,9 @@ fn the_commented_lines_of_the_complete_file_are_valid() {
         let block = text.split(start).nth(1).unwrap().split(end).next().unwrap();
         block.lines().map(|line| line.trim_start_matches(['#', ' '])).collect::<Vec<_>>().join("\n")
     };
-    for (at, issuer) in
-        uncommented("each uses another header.", "# Several tenants").split("[[issuers]]").skip(1).enumerate()
-    {
+    let proxies = uncommented("each uses another header.", "# Several tenants");
+    let hydra = uncommented("introspected at its admin port.", "# Proxies");
+    for (at, issuer) in proxies.split("[[issuers]]").skip(1).chain(hydra.split("[[issuers]]").skip(1)).enumerate() {
         let settings = toml(&format!("resource = \"https://mcp.example.com/mcp\"\n[[issuers]]\n{issuer}"));
         assert_eq!(mistakes(&settings), [""; 0], "{at}");
         settings.builder().unwrap().build_lazy().unwrap();
