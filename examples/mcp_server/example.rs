@@ -3,7 +3,7 @@ use std::ffi::OsString;
 use std::net::SocketAddr;
 
 use mcp_bearer::settings::{
-    IntrospectedTokens, IntrospectionSettings, IssuerSettings, SenderConstraintSetting, Settings,
+    ClientAuthentication, IntrospectedTokens, IntrospectionSettings, SenderConstraintSetting, Settings,
 };
 
 /// The settings from environment variables.
@@ -18,6 +18,8 @@ use mcp_bearer::settings::{
 /// | `MCP_INITIAL_SCOPES` | none | scopes that clients also ask for at their first login, for servers such as Keycloak |
 /// | `MCP_ALLOWED_ORIGINS` | origins on loopback | web origins that may send requests, by commas; may be empty |
 /// | `MCP_AUDIENCE` | none | further accepted audiences, separated by commas |
+/// | `MCP_INTROSPECTION_ENDPOINT` | that of the metadata | where opaque tokens are introspected; without a client id, no credentials are sent |
+/// | `MCP_INTROSPECTION_DANGEROUSLY_ALLOW_HTTP` | `0` | `1` accepts plain http beyond loopback for `MCP_INTROSPECTION_ENDPOINT` |
 /// | `MCP_INTROSPECTION_CLIENT_ID` | none | the client for the introspection of opaque tokens |
 /// | `MCP_INTROSPECTION_CLIENT_SECRET` | none | the secret of that client, sent with `client_secret_basic` |
 /// | `MCP_INTROSPECT_ALL` | `0` | `1` introspects JWTs too |
@@ -32,6 +34,10 @@ use mcp_bearer::settings::{
 /// | `MCP_DEV_AS_OPAQUE` | `0` | `1` makes it issue opaque tokens |
 ///
 /// `MCP_DPOP` is a short form of `MCP_SENDER_CONSTRAINT`, so at most one of them can be set.
+///
+/// `MCP_INTROSPECTION_ENDPOINT` alone is for an endpoint that needs no credentials, such as that on the admin port of Ory Hydra:
+/// `MCP_INTROSPECTION_ENDPOINT=http://127.0.0.1:4445/admin/oauth2/introspect`. Anybody who reaches such an endpoint can introspect
+/// tokens. `MCP_INTROSPECTION_DANGEROUSLY_ALLOW_HTTP` is for a trusted network: anybody on the network path can read the tokens.
 ///
 /// With several issuers, only the first one introspects, because an opaque token does not name its issuer. With the
 /// development server, the example creates the client for introspection itself.
@@ -86,6 +92,11 @@ impl Example {
         let mut server = Settings::from_vars("MCP_", variables.iter().cloned(), own);
         server.sender_constraint = dpop.or(server.sender_constraint);
         server.metadata.resource_name.get_or_insert_with(|| "Notes, an example of mcp-bearer".to_owned());
+        for introspection in server.issuers.iter_mut().filter_map(|issuer| issuer.introspection.as_mut()) {
+            if introspection.endpoint.is_some() && has_no_credentials(introspection) {
+                introspection.client_authentication = ClientAuthentication::None;
+            }
+        }
         // An empty value is not a default: it means that no scope is required, or that no page is allowed.
         if variable("MCP_REQUIRED_SCOPES").is_none() {
             server.required_scopes = vec!["mcp:tools".to_owned()];
@@ -102,11 +113,28 @@ impl Example {
             development_is_opaque,
             server,
         };
-        let has_client = |issuer: &IssuerSettings| issuer.introspection.as_ref().is_some_and(has_client);
-        if example.issuers().is_empty() && example.server.issuers.iter().any(has_client) {
-            return Err(format!("{CLIENT_ID} is set without MCP_ISSUER: the development server has its own client"));
+        if example.issuers().is_empty() {
+            let introspections = || example.server.issuers.iter().filter_map(|issuer| issuer.introspection.as_ref());
+            if introspections().any(has_client) {
+                return Err(format!(
+                    "{CLIENT_ID} is set without MCP_ISSUER: the development server has its own client"
+                ));
+            }
+            if introspections().any(|introspection| introspection.endpoint.is_some()) {
+                return Err(format!(
+                    "{ENDPOINT} is set without MCP_ISSUER: the development server has its own endpoint"
+                ));
+            }
         }
         Ok(example)
+    }
+
+    /// Returns one line for each setter in the text of an error that has a variable with another name.
+    pub(crate) fn variables_for(error: &str) -> impl Iterator<Item = String> {
+        VARIABLES_OF_SETTERS
+            .into_iter()
+            .filter(move |(setter, _)| error.contains(setter))
+            .map(|(setter, variable)| format!("the variable for `{setter}` is {variable}"))
     }
 
     /// Returns whether tokens that are bound to the key of a DPoP proof are accepted.
@@ -159,6 +187,15 @@ fn has_client(introspection: &IntrospectionSettings) -> bool {
     introspection.client_id.is_some() || introspection.client_secret.is_some()
 }
 
+/// Returns whether no variable names client credentials, or says how they are sent.
+fn has_no_credentials(introspection: &IntrospectionSettings) -> bool {
+    !has_client(introspection)
+        && introspection.client_authentication == ClientAuthentication::Basic
+        && introspection.client_secret_file.is_none()
+        && introspection.bearer_token_file.is_none()
+        && introspection.private_key_file.is_none()
+}
+
 fn union(first: &[String], second: &[String]) -> Vec<String> {
     let more = second.iter().filter(|scope| !first.contains(scope));
     first.iter().chain(more).cloned().collect()
@@ -170,6 +207,15 @@ const SENDER_CONSTRAINT: &str = "MCP_SENDER_CONSTRAINT";
 const DEV_AS_BIND: &str = "MCP_DEV_AS_BIND";
 const DEV_AS_OPAQUE: &str = "MCP_DEV_AS_OPAQUE";
 const CLIENT_ID: &str = "MCP_INTROSPECTION_CLIENT_ID";
+const ENDPOINT: &str = "MCP_INTROSPECTION_ENDPOINT";
+const ALLOW_HTTP: &str = "MCP_INTROSPECTION_DANGEROUSLY_ALLOW_HTTP";
+/// The errors of the crate name setters, or fields of the settings.
+const VARIABLES_OF_SETTERS: [(&str, &str); 4] = [
+    ("introspection_endpoint", ENDPOINT),
+    ("dangerously_allow_http_introspection", ALLOW_HTTP),
+    ("client_authentication", "MCP_INTROSPECTION_CLIENT_AUTHENTICATION"),
+    ("client credentials for introspection", "MCP_INTROSPECTION_CLIENT_ID, with MCP_INTROSPECTION_CLIENT_SECRET"),
+];
 /// The origins of tools on the developer's own machine, such as MCP Inspector.
 const LOOPBACK_ORIGINS: [&str; 3] = ["http://localhost:*", "http://127.0.0.1:*", "http://[::1]:*"];
 
@@ -263,6 +309,50 @@ mod tests {
         }
         let error = read(&[(CLIENT_ID, "notes")]).unwrap_err();
         assert!(error.starts_with("MCP_INTROSPECTION_CLIENT_ID is set without MCP_ISSUER"), "{error}");
+        let error = read(&[(ENDPOINT, "https://auth.example.com/introspect")]).unwrap_err();
+        assert!(error.starts_with("MCP_INTROSPECTION_ENDPOINT is set without MCP_ISSUER"), "{error}");
+    }
+
+    #[test]
+    fn an_endpoint_alone_is_introspected_without_credentials() {
+        let with = |more: &[(&str, &str)]| {
+            let endpoint = "http://hydra-admin.ory.svc:4445/admin/oauth2/introspect";
+            let set = [("MCP_ISSUER", "https://auth.example.com"), (ENDPOINT, endpoint)];
+            let mut example = read(&[&set, more].concat()).unwrap();
+            example.server.resource = Some("https://mcp.example.com/mcp".to_owned());
+            example
+        };
+        let of_example = |example: &Example| {
+            let introspection = example.server.issuers[0].introspection.as_ref().unwrap();
+            introspection.client_authentication
+        };
+        let allowed = (ALLOW_HTTP, "1");
+        let alone = with(&[allowed]);
+        assert_eq!(of_example(&alone), ClientAuthentication::None);
+        alone.server.builder().unwrap().build_lazy().unwrap();
+        let client = [allowed, (CLIENT_ID, "notes"), ("MCP_INTROSPECTION_CLIENT_SECRET", "s3cr3t")];
+        let confidential = with(&client);
+        assert_eq!(of_example(&confidential), ClientAuthentication::Basic);
+        confidential.server.builder().unwrap().build_lazy().unwrap();
+        // A secret without a client id is a mistake, and not a reason to send no credentials.
+        let without_id = with(&[client[0], client[2]]);
+        let error = without_id.server.builder().unwrap_err().to_string();
+        assert!(error.starts_with("MCP_INTROSPECTION_CLIENT_ID: the client id is missing"), "{error}");
+
+        // Plain http beyond loopback needs its own variable, which the error names.
+        let error = with(&[]).server.builder().unwrap_err().to_string();
+        let variables = Example::variables_for(&error).collect::<String>();
+        assert!(error.starts_with("MCP_INTROSPECTION_ENDPOINT: the URL \"http://hydra-admin"), "{error}");
+        assert!(variables.contains("is MCP_INTROSPECTION_DANGEROUSLY_ALLOW_HTTP"), "{variables}");
+    }
+
+    #[test]
+    fn an_error_about_the_endpoint_names_its_variable() {
+        let error =
+            "the metadata has no \"introspection_endpoint\": configure it with `Issuer::introspection_endpoint`";
+        let variables: Vec<_> = Example::variables_for(error).collect();
+        assert_eq!(variables, ["the variable for `introspection_endpoint` is MCP_INTROSPECTION_ENDPOINT"]);
+        assert_eq!(Example::variables_for("the issuer cannot be reached").count(), 0);
     }
 
     #[test]

@@ -31,13 +31,14 @@ async fn main() -> ExitCode {
     match run().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprint!("mcp_server: {error}");
+            let mut text = error.to_string();
             let mut cause = error.source();
             while let Some(below) = cause {
-                eprint!(": {below}");
+                text = format!("{text}: {below}");
                 cause = below.source();
             }
-            eprintln!();
+            eprintln!("mcp_server: {text}");
+            Example::variables_for(&text).for_each(|line| eprintln!("mcp_server: {line}"));
             ExitCode::FAILURE
         }
     }

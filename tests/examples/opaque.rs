@@ -4,7 +4,7 @@ use mcp_bearer::testing::{Endpoint, TestIssuer};
 use serde_json::{Value, json};
 
 use crate::programs::send_printed_curl;
-use crate::support::{Program, Server};
+use crate::support::{Program, Server, run};
 
 #[tokio::test]
 async fn the_printed_curl_line_calls_whoami_with_an_opaque_token() {
@@ -71,6 +71,57 @@ async fn jwts_are_introspected_if_introspect_all_is_set() {
     let (active, revoked) = (token(), token());
     issuer.revoke(&revoked);
     assert_eq!((server.status_for(&active).await, server.status_for(&revoked).await), (PASSED, 401));
+}
+
+#[tokio::test]
+async fn an_endpoint_alone_is_introspected_without_credentials() {
+    let issuer = TestIssuer::builder("http://127.0.0.1:0")
+        .metadata_member("introspection_endpoint", Value::Null)
+        .serve()
+        .unwrap();
+    let endpoint = format!("{}/introspect", issuer.url());
+    let variables = [
+        ("MCP_INTROSPECTION_ENDPOINT", &*endpoint),
+        ("MCP_INTROSPECTION_CLIENT_ID", ""),
+        ("MCP_INTROSPECTION_CLIENT_SECRET", ""),
+    ];
+    let server = program(&issuer, &variables).await;
+    let token = issuer.token().audience(&server.resource).scope("mcp:tools").opaque();
+    assert_eq!((server.status_for(&token).await, server.status_for("unknown").await), (PASSED, 401));
+    let request = issuer.last_request(Endpoint::Introspection).unwrap();
+    assert_eq!((request.header("authorization"), request.form().len()), (None, 2));
+}
+
+#[tokio::test]
+async fn an_error_about_the_introspection_endpoint_names_its_variable() {
+    let issuer = TestIssuer::builder("http://127.0.0.1:0")
+        .metadata_member("introspection_endpoint", Value::Null)
+        .serve()
+        .unwrap();
+    let variables = |more: &[(&'static str, &str)]| {
+        let more = more.iter().map(|(name, value)| (*name, (*value).to_owned()));
+        let set = [("MCP_BIND", "127.0.0.1:0".to_owned()), ("MCP_ISSUER", issuer.url().to_owned())];
+        set.into_iter().chain(more).collect::<Vec<_>>()
+    };
+    let client = [("MCP_INTROSPECTION_CLIENT_ID", "notes"), ("MCP_INTROSPECTION_CLIENT_SECRET", "s3cr3t")];
+    for (variables, shown, variable) in [
+        (variables(&client), "the metadata has no \"introspection_endpoint\"", "MCP_INTROSPECTION_ENDPOINT"),
+        (
+            variables(&[("MCP_INTROSPECTION_ENDPOINT", "http://hydra-admin.ory.svc:4445/admin/oauth2/introspect")]),
+            "\"http://hydra-admin.ory.svc:4445/admin/oauth2/introspect\"",
+            "MCP_INTROSPECTION_DANGEROUSLY_ALLOW_HTTP",
+        ),
+        (
+            variables(&[("MCP_INTROSPECTION_ENDPOINT", "http://127.0.0.1:1/introspect")]),
+            "cannot be reached: the connection was refused",
+            "MCP_INTROSPECTION_ENDPOINT",
+        ),
+    ] {
+        let variables: Vec<_> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let (succeeded, _, error) = run("mcp_server", &[], &variables).await;
+        let line = format!("is {variable}\n");
+        assert!(!succeeded && error.contains(shown) && error.contains(&line), "{error}");
+    }
 }
 
 async fn opaque_server() -> Server {
