@@ -3,9 +3,8 @@
 import { strict as assert } from 'node:assert';
 import { after, test } from 'node:test';
 
-import { eventually } from './eventually.mjs';
 import { opaqueFixture } from './fixture.mjs';
-import { assertAccepted, assertRejected, initialize } from './wire.mjs';
+import { assertAccepted, assertRejected, initialize, invalidToken, rejectedEventually } from './wire.mjs';
 
 /** The number of requests with one token while its result is cached. */
 const REQUESTS = 20;
@@ -69,17 +68,3 @@ test('a token that is revoked before its first use is rejected', async () => {
   assertRejected(await initialize(server.url, token), 401, invalidToken(server));
   assertAccepted(await initialize(server.url, other));
 });
-
-/** Sends requests until the token is rejected. Before that, each response must accept it. */
-function rejectedEventually(server, token) {
-  return eventually('the token is rejected', async () => {
-    const answer = await initialize(server.url, token);
-    if (answer.status === 200) return assertAccepted(answer);
-    assertRejected(answer, 401, invalidToken(server));
-    return true;
-  });
-}
-
-function invalidToken(server) {
-  return { resource_metadata: server.metadataUrl, scope: 'mcp:tools', error: 'invalid_token' };
-}

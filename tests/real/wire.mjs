@@ -139,6 +139,21 @@ export function acceptedEventually(url, token, timing) {
   );
 }
 
+/** Sends requests until the token is rejected. Before that, each response must accept it. */
+export function rejectedEventually(server, token) {
+  return eventually('the token is rejected', async () => {
+    const answer = await initialize(server.url, token);
+    if (answer.status === 200) return assertAccepted(answer);
+    assertRejected(answer, 401, invalidToken(server));
+    return true;
+  });
+}
+
+/** The challenge of `server` for an invalid token. */
+export function invalidToken(server) {
+  return { resource_metadata: server.metadataUrl, scope: 'mcp:tools', error: 'invalid_token' };
+}
+
 function describe({ status, headers, text }) {
   return `${status} ${headers.get('www-authenticate') ?? ''} ${text}`;
 }
