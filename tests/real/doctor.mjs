@@ -1,5 +1,6 @@
 // Runs `mcp-bearer doctor`, the program in `DOCTOR_BIN`, as a separate process.
 
+import { strict as assert } from 'node:assert';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { text } from 'node:stream/consumers';
@@ -19,4 +20,10 @@ export async function examine(issuer, resource, token) {
   const report = JSON.parse(output);
   const [first] = report.causes;
   return { exitStatus, report, first, check: report.checks.find(({ id }) => id === first) };
+}
+
+/** Asserts that a deployment has no fault, and that `token` is accepted if it is given. */
+export async function assertNoFault(issuer, resource, token) {
+  const { exitStatus, report } = await examine(issuer, resource, token);
+  assert.deepEqual([exitStatus, report.verdict, report.causes], [0, 'ok', []], JSON.stringify(report, null, 1));
 }

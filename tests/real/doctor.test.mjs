@@ -6,7 +6,7 @@ import { after, test } from 'node:test';
 import { AuthorizationServer } from './authorization_server.mjs';
 import { REQUIRED } from './bound.mjs';
 import { DJANGO_INTROSPECTOR, DjangoToolkit } from './django_toolkit.mjs';
-import { examine } from './doctor.mjs';
+import { assertNoFault, examine } from './doctor.mjs';
 import { developmentFixture, fixture, introspectingServer, proxiedProvider } from './fixture.mjs';
 import { accessTokenClaims, SigningKey } from './signing_key.mjs';
 import { spawnServer, startServer } from './server.mjs';
@@ -26,11 +26,6 @@ async function started(t, options) {
   const running = await startServer(options);
   t.after(() => running.stop());
   return running;
-}
-
-async function assertNoFault(issuer, resource, token) {
-  const { exitStatus, report } = await examine(issuer, resource, token);
-  assert.deepEqual([exitStatus, report.verdict, report.causes], [0, 'ok', []], JSON.stringify(report, null, 1));
 }
 
 /** Asserts the first cause, and that its JSON matches `pattern`. */

@@ -3,9 +3,10 @@
 import { strict as assert } from 'node:assert';
 import { after, test } from 'node:test';
 
-import { decodeJwt, decodeProtectedHeader } from 'jose';
+import { decodeProtectedHeader } from 'jose';
 
 import { OPTIONAL } from './bound.mjs';
+import { assertNoFault } from './doctor.mjs';
 import { BoundToken, DpopKey } from './dpop_key.mjs';
 import { eventually } from './eventually.mjs';
 import { introspectingServer } from './fixture.mjs';
@@ -82,12 +83,12 @@ for (const format of FORMATS) {
   });
 }
 
-test('Spring issues JWTs with the header type, audience and client of RFC 9068', async () => {
-  const token = await spring.token({ resource });
+test('JWTs of the customizer are accepted where RFC 9068 is required', async (t) => {
+  const strict = await introspectingServer(t, spring, { ...SPRING_INTROSPECTION, MCP_ISSUER_REQUIRE_AT_JWT: '1' });
+  const token = await spring.token(strict);
 
   assert.equal(decodeProtectedHeader(token).typ, 'at+jwt');
-  const { aud, client_id: clientId } = decodeJwt(token);
-  assert.deepEqual([aud, clientId], [resource, SPRING_CLIENTS.JWT.client_id]);
+  assertAccepted(await initialize(strict.url, token));
 });
 
 test('JWTs of two issuers with paths are accepted', async () => {
@@ -145,6 +146,10 @@ test('a server with a wrong client secret does not start, and prints the reason'
 
   await eventually('the server ends', () => misconfigured.exitCode !== null);
   assert.match(misconfigured.log, /rejects the client credentials for introspection/);
+});
+
+test('mcp-bearer doctor finds no fault, and accepts a token of Spring', async () => {
+  await assertNoFault(spring.issuer, resource, await spring.token({ resource }));
 });
 
 test('the first token with a new key is accepted after a restart of Spring, and old keys are rejected', async () => {
