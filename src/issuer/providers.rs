@@ -22,14 +22,20 @@ use crate::jose::Algorithm;
 
 /// A Keycloak realm: `keycloak("https://auth.example.com", "demo")`.
 ///
-/// 1. *Client scopes*: create `mcp:tools`, type *Optional*, *Include in token scope* on.
-/// 2. In it, *Mappers*, *Configure a new mapper*, *Audience*: *Included Custom Audience* is the resource identifier,
-///    *Add to access token* on. Without it `aud` is `account`, and every token is rejected.
-/// 3. Self-registration: *Clients*, *Client registration*, add `mcp:tools` to *Allowed Client Scopes*.
-/// 4. To accept lightweight tokens, or to reject revoked ones: a confidential client with a secret, for
-///    `.introspect_all(ClientCredentials::basic(id, secret))`; and a second audience mapper with *Included Client Audience*,
-///    because Keycloak (26.6.2) reports a token as inactive to a client that is not in its `aud`. In both mappers *Add to
-///    token introspection* and *Add to lightweight access token* on.
+/// 1. *Clients*, *Create client*: *Client ID* is the resource identifier, *Client authentication* on, each
+///    *Authentication flow* off.
+/// 2. *Client scopes*: create `mcp:tools`, type *Optional*, *Include in token scope* on.
+/// 3. In it, *Mappers*, *Configure a new mapper*, *Audience*: *Included Client Audience* is the client of step 1.
+///    *Add to access token*, *Add to lightweight access token* and *Add to token introspection* on. Without it
+///    `aud` is `account`, and every token is rejected.
+/// 4. Self-registration: *Clients*, *Client registration*, *Trusted Hosts* lists the hosts of the clients. They can
+///    request only the scopes with which they registered: see
+///    [`initial_scopes`](crate::ResourceServerBuilder::initial_scopes).
+/// 5. To accept lightweight tokens, or to reject revoked ones: `.introspect_all(ClientCredentials::basic(id,
+///    secret))` with the client of step 1. Keycloak (26.6.2) reports a token as inactive to a client that is not in
+///    its `aud`.
+/// 6. Only for the experimental feature `resource-indicators`: the client of step 1 needs the attribute
+///    `resource_url`, with the resource identifier. `examples/keycloak` has the command.
 ///
 /// To use roles as scopes, call `.scope_claim("/realm_access/roles")`. `examples/keycloak` has a realm with all of this.
 #[must_use]

@@ -1,5 +1,7 @@
 //! Checks that the realm, the compose file and the commands in the README of `examples/keycloak` agree. Does not run
-//! Keycloak.
+//! Keycloak: `tests/real` does.
+
+mod audience;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,7 +20,7 @@ fn the_server_command_matches_the_realm() {
     let command = &commands()[1];
     assert_eq!(variable(command, "MCP_ISSUER"), issuer);
 
-    let introspector = realm.client(&variable(command, "MCP_INTROSPECTION_CLIENT_ID"));
+    let introspector = realm.client(&resource());
     assert_eq!(introspector["secret"], variable(command, "MCP_INTROSPECTION_CLIENT_SECRET"));
     assert_eq!(introspector["clientAuthenticatorType"], "client-secret");
     for switch in ["publicClient", "standardFlowEnabled", "directAccessGrantsEnabled"] {
@@ -54,7 +56,7 @@ fn the_token_command_uses_a_client_and_a_user_of_the_realm() {
 async fn the_last_command_lists_the_tools() {
     let server = Server::start().await;
     let command = &commands()[3];
-    assert!(command.contains(&Realm::read().resource()), "{command:?}");
+    assert!(command.contains(&resource()), "{command:?}");
     let mut request = server.http.post(&server.resource);
     for [option, value] in command.windows(2).map(|pair| [&pair[0], &pair[1]]) {
         if option == "-H" {
@@ -67,28 +69,6 @@ async fn the_last_command_lists_the_tools() {
     let answer: Value = request.send().await.unwrap().json().await.unwrap();
     let tools = answer["result"]["tools"].as_array().unwrap_or_else(|| panic!("{answer}"));
     assert_eq!(tools.len(), 3, "{answer}");
-}
-
-#[test]
-fn each_scope_adds_the_resource_and_the_introspection_client_to_the_audience() {
-    let realm = Realm::read();
-    let introspector = variable(&commands()[1], "MCP_INTROSPECTION_CLIENT_ID");
-    for name in ["mcp:tools", "write:notes"] {
-        let mappers = realm.scope(name)["protocolMappers"].as_array().unwrap();
-        let audiences: Vec<&str> = mappers
-            .iter()
-            .map(|mapper| {
-                let config = &mapper["config"];
-                assert_eq!(mapper["protocolMapper"], "oidc-audience-mapper");
-                for place in ["access.token.claim", "introspection.token.claim", "lightweight.claim"] {
-                    assert_eq!(config[place], "true", "{name}: {place}");
-                }
-                let audience = config.get("included.custom.audience").xor(config.get("included.client.audience"));
-                audience.and_then(Value::as_str).expect("one mapper adds one audience")
-            })
-            .collect();
-        assert_eq!(audiences, [realm.resource(), introspector.clone()], "{name}");
-    }
 }
 
 #[test]
@@ -177,6 +157,7 @@ fn compose_imports_the_realm_into_a_fixed_version_on_loopback() {
     assert!(COMPOSE.contains("- 127.0.0.1:8080:8080\n") && COMPOSE.matches(":8080\n").count() == 2);
     assert!(COMPOSE.contains(&format!("GET /realms/{} ", Realm::read().text("realm"))));
     assert!(commands()[0].contains(&"examples/keycloak/compose.yaml".to_owned()));
+    assert!(README.contains(&format!("keycloak-{version}.tar.gz")), "the README names another version than {version}");
 }
 
 struct Realm(Value);
@@ -203,12 +184,6 @@ impl Realm {
         let scope = self.list("clientScopes").iter().find(|scope| scope["name"] == name);
         scope.unwrap_or_else(|| panic!("the realm does not have the client scope {name}"))
     }
-
-    /// The resource identifier that `mcp_server` has by default.
-    fn resource(&self) -> String {
-        let mapper = &self.scope("mcp:tools")["protocolMappers"][0];
-        mapper["config"]["included.custom.audience"].as_str().unwrap().to_owned()
-    }
 }
 
 fn texts(list: &Value) -> Vec<&str> {
@@ -221,10 +196,16 @@ fn assert_known(object: &Value, known: &[&str]) {
     }
 }
 
-/// Returns the words of each of the four commands in the README.
+/// The resource identifier of the server, which is also the id of its client.
+fn resource() -> String {
+    variable(&commands()[1], "MCP_INTROSPECTION_CLIENT_ID")
+}
+
+/// Returns the words of each of the four numbered commands in the README.
 fn commands() -> Vec<Vec<String>> {
-    let blocks = README.split("```sh\n").skip(1).map(|block| block.split("```").next().unwrap());
-    let commands: Vec<_> = blocks.map(shell_words).collect();
+    let steps =
+        README.split("\n**").skip(1).map(|step| step.split("```").nth(1).unwrap().strip_prefix("sh\n").unwrap());
+    let commands: Vec<_> = steps.map(shell_words).collect();
     assert_eq!(commands.len(), 4);
     commands
 }
