@@ -30,6 +30,9 @@ struct StatedConfirmation<'d> {
     jkt: Option<Text<'d>>,
     #[serde(borrow, rename = "x5t#S256")]
     x5t_s256: Option<Text<'d>>,
+    /// How the sender proves to have the key of `jkt`, in tokens of Keycloak.
+    #[serde(borrow, rename = "kc-jkt-type")]
+    jkt_type: Option<Text<'d>>,
 }
 
 impl Confirmation {
@@ -42,6 +45,9 @@ impl Confirmation {
 impl Binding {
     fn from_json(json: &str) -> Option<Self> {
         let stated: StatedConfirmation<'_> = json::parse(json.as_bytes()).ok()?;
+        if stated.jkt_type.is_some_and(|jkt_type| &*jkt_type != "DPoP") {
+            return None;
+        }
         let read = |text: Option<Text<'_>>| text.map(|text| Thumbprint::parse(&text).ok_or(())).transpose().ok();
         let binding = Self { key: read(stated.jkt)?, certificate: read(stated.x5t_s256)? };
         (binding.key.is_some() || binding.certificate.is_some()).then_some(binding)
@@ -60,6 +66,7 @@ mod tests {
         let digest = Thumbprint::parse(DIGEST);
         let bound = |key, certificate| Confirmation::Bound(Binding { key, certificate });
         assert_eq!(read(r##"{"jkt":"#"}"##), bound(digest, None));
+        assert_eq!(read(r##"{"jkt":"#","kc-jkt-type":"DPoP"}"##), bound(digest, None));
         let x5t = format!(r#"{{"x5t{}S256":"{DIGEST}"}}"#, '#');
         assert_eq!(Confirmation::from_json(&RawValue::from_string(x5t).unwrap()), bound(None, digest));
         for unsupported in [
@@ -78,6 +85,8 @@ mod tests {
             r##"{"JKT":"#"}"##,
             r##"{"jkt":"#","kid":"a"}"##,
             r##"{"jkt":"#","jwk":{}}"##,
+            r##"{"jkt":"#","kc-jkt-type":"other"}"##,
+            r#"{"kc-jkt-type":"DPoP"}"#,
             r#"{"x5t":"a"}"#,
             r#"{"kid":"a"}"#,
         ] {
