@@ -1,8 +1,9 @@
-// Finds a free port for a program that cannot choose one itself.
+// Finds free ports on loopback for programs that cannot choose one themselves.
 
 import { once } from 'node:events';
 import net from 'node:net';
 
+/** A port that was free. */
 export async function freePort() {
   const probe = net.createServer().listen(0, '127.0.0.1');
   await once(probe, 'listening');
@@ -10,4 +11,17 @@ export async function freePort() {
   probe.close();
   await once(probe, 'close');
   return port;
+}
+
+/** Whether a program can listen on `port`. */
+export async function isFree(port) {
+  const probe = net.createServer().listen(port, '127.0.0.1');
+  try {
+    await once(probe, 'listening');
+  } catch {
+    return false;
+  }
+  probe.close();
+  await once(probe, 'close');
+  return true;
 }

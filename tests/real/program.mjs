@@ -2,6 +2,7 @@
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 
 import { eventually } from './eventually.mjs';
 
@@ -10,8 +11,10 @@ const STOP_LIMIT = 5_000;
 const running = new Set();
 // Stops all processes if the test file fails. An error outside of all tests ends the file without `exit`.
 for (const end of ['exit', 'uncaughtExceptionMonitor']) {
-  process.on(end, () => running.forEach((child) => child.kill('SIGKILL')));
+  process.on(end, () => running.forEach((child) => signalTree(child.pid, 'SIGKILL')));
 }
+// The runner stops a test file that exceeds its time limit. Without a listener, the file would end without `exit`.
+process.on('SIGTERM', () => process.exit(143));
 
 export class Program {
   #child;
@@ -26,7 +29,7 @@ export class Program {
     for (const stream of [this.#child.stdout, this.#child.stderr]) {
       stream.setEncoding('utf8').on('data', (text) => (this.#log += text));
     }
-    running.add(this.#child);
+    if (this.#child.pid) running.add(this.#child);
     this.#exited = once(this.#child, 'exit').finally(() => running.delete(this.#child));
   }
 
@@ -47,14 +50,37 @@ export class Program {
 
   /** Ends the program at once, so that it cannot clean up. */
   async kill() {
-    this.#child.kill('SIGKILL');
+    this.#signal('SIGKILL');
     await this.#exited;
   }
 
   async stop() {
-    const force = setTimeout(() => this.#child.kill('SIGKILL'), STOP_LIMIT);
-    this.#child.kill('SIGTERM');
+    const force = setTimeout(() => this.#signal('SIGKILL'), STOP_LIMIT);
+    this.#signal('SIGTERM');
     await this.#exited;
     clearTimeout(force);
+  }
+
+  #signal(signal) {
+    if (this.exitCode === null) signalTree(this.#child.pid, signal);
+  }
+}
+
+/** Sends a signal to a process and to the processes that it started, such as the Java of a shell script. */
+function signalTree(pid, signal) {
+  for (const child of children(pid)) signalTree(child, signal);
+  try {
+    process.kill(pid, signal);
+  } catch (error) {
+    if (error.code !== 'ESRCH') throw error;
+  }
+}
+
+/** The processes that `pid` started. Only Linux lists them. */
+function children(pid) {
+  try {
+    return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number);
+  } catch {
+    return [];
   }
 }

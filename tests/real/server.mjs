@@ -4,9 +4,12 @@ import { eventually } from './eventually.mjs';
 import { freePort } from './free_port.mjs';
 import { Program } from './program.mjs';
 
-/** Starts the server for `issuer` (one, or several in an array) and waits until it responds. */
-export async function startServer({ issuer, environment = {} }) {
-  const server = await spawnServer({ issuer, environment });
+/**
+ * Starts the server for `issuer` (one, or several in an array) and waits until it responds. It listens on `port`, or on
+ * a free one.
+ */
+export async function startServer({ issuer, environment = {}, port }) {
+  const server = await spawnServer({ issuer, environment, port });
   try {
     await eventually('the server responds', () => server.exitCode !== null || responds(server.metadataUrl));
     if (server.exitCode !== null) throw new Error(`the server ended with ${server.exitCode}`);
@@ -18,8 +21,8 @@ export async function startServer({ issuer, environment = {} }) {
 }
 
 /** Starts the server without waiting for it. */
-export async function spawnServer({ issuer, environment = {} }) {
-  const bind = `127.0.0.1:${await freePort()}`;
+export async function spawnServer({ issuer, environment = {}, port }) {
+  const bind = `127.0.0.1:${port ?? (await freePort())}`;
   return new Server(bind, {
     // At this level, a test sees every log line that could contain a secret.
     RUST_LOG: 'debug',
