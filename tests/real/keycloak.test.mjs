@@ -72,6 +72,12 @@ test('Keycloak', { skip: withoutKeycloak }, async (t) => {
       assertInvalid(await initialize(server.url, token), server);
     });
 
+    await t.test('a requested resource does not change the audience', async () => {
+      const token = await keycloak.token({ scope: 'mcp:tools', resource: 'http://127.0.0.1:1/mcp' });
+      assert.equal(decodeJwt(token).aud, server.resource);
+      assertAccepted(await initialize(server.url, token));
+    });
+
     await t.test('a token with only write:notes gets 403 with the missing scope', async () => {
       const answer = await initialize(server.url, await keycloak.token({ scope: 'write:notes' }));
       assertRejected(answer, 403, { ...challenge(server), error: 'insufficient_scope' });

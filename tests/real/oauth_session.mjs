@@ -16,15 +16,17 @@ export class OAuthSession {
   #client;
   #tokens;
   #discovery;
+  #refresh;
   #grantTypes;
 
   /**
-   * Without `refresh`, the client must log in again for a new token. With a `DpopSession` in `dpop`, SDK 2.x requests
+   * Without `refresh`, the client does not keep refresh tokens, and must log in again for a new token. With a `DpopSession` in `dpop`, SDK 2.x requests
    * tokens that are bound to its key.
    */
   constructor({ refresh = true, dpop } = {}) {
     // Without the method, SDK 2.x does not try DPoP.
     if (dpop) this.dpop = () => dpop;
+    this.#refresh = refresh;
     this.#grantTypes = ['authorization_code', ...(refresh ? ['refresh_token'] : [])];
   }
 
@@ -61,7 +63,8 @@ export class OAuthSession {
   }
 
   saveTokens(tokens) {
-    this.#tokens = tokens;
+    const { refresh_token: _refreshToken, ...others } = tokens;
+    this.#tokens = this.#refresh ? tokens : others;
   }
 
   redirectToAuthorization(url) {
