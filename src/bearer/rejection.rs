@@ -47,7 +47,8 @@ pub enum RejectionKind {
     /// 503: the access token cannot be verified now.
     #[non_exhaustive]
     Unavailable {
-        /// When the server that is needed asks for another attempt.
+        /// The time until the next attempt, if it is known. `Retry-After` is this time, rounded up to whole seconds, from 1 s to
+        /// 60 s, and 5 s if it is not known.
         retry_after: Option<Duration>,
     },
     /// 503: the access token cannot be verified before an operator changes the configuration.

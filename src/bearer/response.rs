@@ -77,8 +77,8 @@ impl Rejection {
         response.extensions_mut().insert(self.clone());
     }
 
-    /// The seconds until another attempt: those that the unavailable server asked for, from 1 to 60, else 5. Fractions are
-    /// rounded up, because a client that retries too early is rejected again.
+    /// The seconds until the next attempt, from 1 to 60, or 5 if that time is not known. Fractions are rounded up, because a
+    /// client that retries too early is rejected again.
     fn retry_after(&self) -> u64 {
         let time = match self.kind() {
             RejectionKind::Unavailable { retry_after: Some(time) } => time.clamp(MIN_RETRY_AFTER, MAX_RETRY_AFTER),

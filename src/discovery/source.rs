@@ -111,6 +111,12 @@ impl MetadataSource {
         cache.error.clone().map(|error| (error, cache.back_off.time_left(Instant::now().into_std())))
     }
 
+    /// The time until a request may fetch the metadata, if the last fetch failed.
+    pub(crate) fn request_pause(&self) -> Option<Duration> {
+        let cache = self.shared.lock();
+        cache.error.as_ref().map(|_| cache.back_off.request_pause(Instant::now().into_std()))
+    }
+
     /// An endpoint in the metadata responds as if it had moved. The next request fetches the metadata again, unless that has
     /// just been tried.
     pub(crate) fn suspect(&self) {

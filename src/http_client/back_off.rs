@@ -32,8 +32,12 @@ impl BackOff {
     /// A request goes ahead of the back-off. Otherwise the first valid tokens after an outage would be rejected for up to
     /// a minute.
     pub(crate) fn time_left_for_request(&self, now: Instant) -> Option<Duration> {
-        let left = self.request_not_before.map_or(Duration::ZERO, |at| at.saturating_duration_since(now));
-        (left <= REQUEST_PAUSE).then_some(left)
+        Some(self.request_pause(now)).filter(|left| *left <= REQUEST_PAUSE)
+    }
+
+    /// The time until a request may start an attempt itself.
+    pub(crate) fn request_pause(&self, now: Instant) -> Duration {
+        self.request_not_before.map_or(Duration::ZERO, |at| at.saturating_duration_since(now))
     }
 }
 

@@ -151,6 +151,14 @@ impl IntrospectionClient {
         }
     }
 
+    /// The time until a request may discover the endpoint. `None` if it is known, or if discovery did not fail.
+    pub(super) fn discovery_pause(&self) -> Option<Duration> {
+        match &self.endpoint {
+            EndpointSource::Discovered(source) if !self.knows_endpoint() => source.request_pause(),
+            EndpointSource::Configured(_) | EndpointSource::Discovered(_) => None,
+        }
+    }
+
     /// Sends one request, and reads the result for `token`. If the credentials are rejected and the secret has changed, it sends
     /// one more with the new secret.
     pub(super) async fn call(

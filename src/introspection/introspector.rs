@@ -249,8 +249,11 @@ impl Introspector {
                     FetchErrorKind::CredentialsRejected(_) => transition != Transition::None,
                     _ => false,
                 };
-                let retry_in = Some(self.retry_in()).filter(|retry_in| !retry_in.is_zero());
-                let retry_in = error.retry_after().max(retry_in);
+                let suspended_for = self.queue.retry_in();
+                let retry_in = match self.endpoint().and_then(IntrospectionClient::discovery_pause) {
+                    Some(pause) => Some(pause.max(suspended_for)),
+                    None => error.retry_after().max(Some(suspended_for).filter(|pause| !pause.is_zero())),
+                };
                 return Err(IntrospectionError::Failed { retry_in, is_misconfiguration, source: error });
             }
         };

@@ -82,7 +82,8 @@ pub enum KeyError {
     #[error("the key set is not available")]
     #[non_exhaustive]
     Unavailable {
-        /// The `Retry-After` of the authorization server.
+        /// The time until the next fetch of the key set, or what [`unavailable`](Self::unavailable) was given. `None` if it is not
+        /// known.
         retry_after: Option<Duration>,
         /// The error of the last fetch, if there is one.
         #[source]

@@ -1,9 +1,11 @@
 //! When a key set is fetched: a pure state machine. Time and chance are arguments, and it never fetches anything.
 
-use std::collections::HashMap;
+mod missing;
+
 use std::time::{Duration, Instant};
 
 use crate::http_client::BackOff;
+use missing::MissingKeys;
 
 /// The configurable part of the policy.
 #[derive(Debug, Clone, Copy)]
@@ -294,6 +296,19 @@ impl Refresh {
         self.back_off.time_left(now)
     }
 
+    /// The time until a request that gets [`Action::Unavailable`] may cause the next fetch. `None` while a fetch is in flight, because
+    /// its end is not known.
+    pub(super) fn retry_in(&self, now: Instant) -> Option<Duration> {
+        if self.running.is_some() || !matches!(self.last, Some(LastFetch::Failed { .. })) {
+            return None;
+        }
+        if self.is_seeded() || !self.is_usable(now) {
+            return Some(self.back_off.request_pause(now));
+        }
+        // The set is usable, so the token has an unknown key. It waits for the back-off and for the token bucket.
+        Some(self.back_off(now).max(self.time_until_permit(now)))
+    }
+
     fn start_if_allowed(&mut self, now: Instant) -> Option<Fetch> {
         (self.running.is_none() && self.back_off(now).is_zero()).then(|| self.start(now, false))
     }
@@ -305,14 +320,20 @@ impl Refresh {
         fetch
     }
 
-    /// Takes a permit from the token bucket, if it has one. The time until the bucket is full says how many it has.
+    /// Takes a permit from the token bucket, if it has one.
     fn take_permit(&mut self, now: Instant) -> bool {
-        let full_at = self.bucket_full_at.map_or(now, |at| at.max(now));
-        let has_permit = full_at.saturating_duration_since(now) <= BUCKET_REFILL.saturating_mul(BUCKET_SIZE - 1);
+        let has_permit = self.time_until_permit(now).is_zero();
         if has_permit {
+            let full_at = self.bucket_full_at.map_or(now, |at| at.max(now));
             self.bucket_full_at = full_at.checked_add(BUCKET_REFILL);
         }
         has_permit
+    }
+
+    /// How long the token bucket has no permit. The time until the bucket is full says how many it has.
+    fn time_until_permit(&self, now: Instant) -> Duration {
+        let until_full = self.bucket_full_at.map_or(Duration::ZERO, |at| at.saturating_duration_since(now));
+        until_full.saturating_sub(BUCKET_REFILL.saturating_mul(BUCKET_SIZE - 1))
     }
 
     /// A fetch never ends if nobody drives its runtime any more.
@@ -326,37 +347,6 @@ impl Refresh {
 
     fn is_known_to_be_down(&self, now: Instant) -> bool {
         matches!(self.last, Some(LastFetch::Failed { at, .. }) if now.saturating_duration_since(at) <= KNOWN_DOWN)
-    }
-}
-
-/// Key ids that the issuer does not have. It is bounded: the one that was asked for least recently goes first.
-#[derive(Debug, Default)]
-struct MissingKeys(HashMap<Box<str>, Missing>);
-
-#[derive(Debug, Clone, Copy)]
-struct Missing {
-    until: Instant,
-    penalty: Duration,
-    asked_at: Instant,
-}
-
-impl MissingKeys {
-    fn contains(&mut self, kid: &str, now: Instant) -> bool {
-        let Some(missing) = self.0.get_mut(kid) else { return false };
-        missing.asked_at = now;
-        now < missing.until
-    }
-
-    fn add(&mut self, kid: &str, now: Instant) {
-        let known = self.0.get(kid);
-        let penalty = known.map_or(MISSING_PENALTY, |known| known.penalty.saturating_mul(2).min(MAX_MISSING_PENALTY));
-        if known.is_none() && self.0.len() >= MAX_MISSING {
-            // A search is fine here: one fetch comes before each group of unknown key ids.
-            let oldest = self.0.iter().min_by_key(|(_, missing)| missing.asked_at).map(|(kid, _)| kid.clone());
-            oldest.map(|kid| self.0.remove(&kid));
-        }
-        let until = now.checked_add(penalty).unwrap_or(now);
-        self.0.insert(kid.into(), Missing { until, penalty, asked_at: now });
     }
 }
 
@@ -384,14 +374,6 @@ const LOST_AFTER: Duration = Duration::from_secs(30);
 const BUCKET_SIZE: u32 = 2;
 /// The time after which one more fetch is allowed.
 const BUCKET_REFILL: Duration = Duration::from_secs(30);
-/// The most missing key ids: each has a few hundred bytes.
-const MAX_MISSING: usize = 256;
-/// How long a key id is first considered missing. The time doubles each time.
-const MISSING_PENALTY: Duration = Duration::from_secs(30);
-/// The longest time that a key id is considered missing. A key that is published after tokens with its id arrived is used
-/// after this time at the latest.
-const MAX_MISSING_PENALTY: Duration = Duration::from_secs(300);
-
 #[cfg(test)]
 mod properties;
 #[cfg(test)]

@@ -222,8 +222,11 @@ impl RemoteKeys {
     }
 
     fn unavailable(&self) -> KeyError {
-        let source = self.last_error();
-        KeyError::Unavailable { retry_after: source.as_ref().and_then(|error| error.retry_after()), source }
+        let state = self.shared.lock();
+        KeyError::Unavailable {
+            retry_after: state.refresh.retry_in(Instant::now().into_std()),
+            source: state.last_error.clone(),
+        }
     }
 }
 

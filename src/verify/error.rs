@@ -43,7 +43,7 @@ pub enum VerifyErrorKind {
     #[non_exhaustive]
     #[error("the token cannot be verified at the moment")]
     Unavailable {
-        /// When to try again, if the server that is needed has named a time.
+        /// The time until the next attempt, if it is known.
         retry_after: Option<Duration>,
     },
     /// The token cannot be verified until an operator changes the configuration: 503, and an `error` event.

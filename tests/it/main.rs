@@ -48,6 +48,7 @@ mod own_verifier;
 mod providers;
 mod readiness;
 mod rejections;
+mod retry_after;
 mod revocation;
 mod rmcp;
 mod rotation;

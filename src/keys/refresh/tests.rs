@@ -238,6 +238,33 @@ fn back_off_has_a_floor_and_respects_retry_after_up_to_a_minute() {
 }
 
 #[test]
+fn the_time_until_the_next_attempt_follows_the_back_off_and_the_token_bucket() {
+    let mut model = Model::warm(None);
+    for kid in ["a", "b"] {
+        let fetch = model.fetch_of(|model| model.unknown(kid));
+        assert_eq!(model.state.retry_in(model.now), None, "the end of a running fetch is not known");
+        model.state.failed(fetch, None, 1.0, model.now);
+        if kid == "a" {
+            assert_eq!(model.state.retry_in(model.now), Some(seconds(1)), "the back-off");
+            model.advance(seconds(1));
+        }
+    }
+    // The bucket is full 60 s after its first use, and has a permit 30 s earlier.
+    assert_eq!(model.state.retry_in(model.now), Some(seconds(29)));
+    model.advance(seconds(29));
+    assert!(Model::starts(model.unknown("c")));
+
+    // Without a set, a request need not wait for the whole back-off.
+    let mut model = Model::cold();
+    for _ in 0..5 {
+        let fetch = model.fetch_of(Model::known);
+        model.state.failed(fetch, None, 1.0, model.now);
+        assert_eq!(model.state.retry_in(model.now), Some(seconds(1)));
+        model.advance(seconds(1));
+    }
+}
+
+#[test]
 fn an_unknown_key_id_forces_a_fetch_in_the_same_request() {
     let mut model = Model::warm(None);
     let request = model.state.request(model.now);
