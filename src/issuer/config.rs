@@ -188,7 +188,12 @@ impl Issuer {
         self.independent()
     }
 
-    /// How long a key set is fresh if its response does not have a cache header: 1 minute to 24 hours, 5 minutes by default.
+    /// How long a key set is fresh if its response does not have a cache header, or has `no-cache`, `no-store` or `private`: 1
+    /// minute to 24 hours, 5 minutes by default.
+    ///
+    /// A key that the issuer withdraws is accepted for up to 80 % of this time with steady requests, and for this time and 30
+    /// seconds otherwise. `max-age=0` without `no-cache` and `no-store` makes a key set fresh for one minute. See the
+    /// [guide](crate::guide::outages#a-withdrawn-key).
     #[must_use]
     pub fn key_set_lifetime(mut self, lifetime: Duration) -> Self {
         self.refresh_policy.lifetime = lifetime;

@@ -122,6 +122,60 @@ async fn a_key_set_is_cached_for_a_minimum_time_despite_its_headers() {
     }
 }
 
+/// How long a withdrawn key is accepted: with a request each second, and by one request after a time without any.
+async fn accepted_after_withdrawal(cache_control: &str, lifetime: Option<u64>, last_pause: u64) -> (u64, u64) {
+    let world = || {
+        let provider = Provider::new(ISSUER);
+        provider.issuer.fault(Endpoint::KeySet, Fault::headers([("cache-control", cache_control)]));
+        let issuer = provider.by_default();
+        let issuer = lifetime.map_or(issuer.clone(), |lifetime| issuer.key_set_lifetime(Duration::from_secs(lifetime)));
+        let app = provider.trusted_as(issuer);
+        let long = provider.sign(&with(provider.claims(), json!({"exp": 1_800_086_400})));
+        (provider, app, long)
+    };
+
+    let (provider, app, long) = world();
+    assert_eq!(app.verdict(&long).await, "OK");
+    provider.issuer.rotate();
+    let mut steady = 0;
+    while app.verdict(&long).await == "OK" {
+        advance(Duration::from_secs(1)).await;
+        steady += 1;
+    }
+
+    let mut longest = 0;
+    for pause in (0..=last_pause).step_by(usize::try_from(last_pause / 40).unwrap()) {
+        let (provider, app, long) = world();
+        assert_eq!(app.verdict(&long).await, "OK");
+        provider.issuer.rotate();
+        advance(Duration::from_secs(pause)).await;
+        if app.verdict(&long).await == "OK" {
+            longest = pause;
+        }
+    }
+    (steady, longest)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_withdrawn_key_is_accepted_for_four_minutes_in_steady_use_and_for_five_and_a_half_at_most() {
+    for (cache_control, lifetime, steady, longest) in [
+        // Keycloak, Hydra, Spring Authorization Server and Logto.
+        ("no-cache", None, 240, 330),
+        ("private, no-cache, no-store, must-revalidate", None, 240, 330),
+        ("no-cache, no-store, max-age=0", None, 240, 330),
+        ("no-cache, max-age=0, must-revalidate", None, 240, 330),
+        ("no-cache", Some(60), 48, 90),
+        // Without `no-cache`, the minimum of one minute applies.
+        ("max-age=0", None, 48, 90),
+        ("max-age=86400", None, 2_880, 3_630),
+    ] {
+        let found = accepted_after_withdrawal(cache_control, lifetime, longest * 4 / 3).await;
+        // Jitter shortens the lifetime by up to a tenth. A request in steady use starts the fetch, and a later one uses the result.
+        assert!((steady * 9 / 10..=steady + 1).contains(&found.0), "{cache_control} {lifetime:?}: {found:?}");
+        assert!((longest * 8 / 10..=longest).contains(&found.1), "{cache_control} {lifetime:?}: {found:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_rotation_is_noticed_before_the_key_set_expires() {
     let provider = Provider::new(ISSUER);
