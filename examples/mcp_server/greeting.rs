@@ -7,6 +7,8 @@ use crate::development::AuthorizationServer;
 pub(crate) struct Greeting<'a> {
     pub(crate) resource: &'a str,
     pub(crate) issuers: &'a [String],
+    /// The issuers at which clients cannot register themselves.
+    pub(crate) without_registration: &'a [String],
     pub(crate) accepts_dpop: bool,
     pub(crate) accepts_bearer: bool,
     pub(crate) development: Option<&'a AuthorizationServer>,
@@ -35,6 +37,18 @@ impl fmt::Display for Greeting<'_> {
                 writeln!(f, "\nA token, valid for {} hours:\n\n{token}", TOKEN_LIFETIME.as_secs() / 3600)?;
                 writeln!(f, "\nUse it:\n\n{}", curl(resource, &token))?;
             }
+        }
+        for issuer in self.without_registration {
+            writeln!(f, "\nClients cannot register themselves at {issuer}.")?;
+            writeln!(f, "Create a public client there. Configure its client id in each MCP client, for example:\n")?;
+            writeln!(
+                f,
+                "Claude Code     claude mcp add --transport http --client-id CLIENT_ID --callback-port 8080 notes {resource}"
+            )?;
+            writeln!(f, "                Its redirect URI is http://localhost:8080/callback")?;
+        }
+        if !self.issuers.is_empty() && self.issuers.len() == self.without_registration.len() {
+            return Ok(());
         }
         let client = if self.accepts_bearer { "a client" } else { "a client that supports DPoP" };
         writeln!(f, "\nConnect {client}, which then asks you to log in:\n")?;

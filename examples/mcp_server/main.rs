@@ -2,7 +2,8 @@
 //!
 //! `cargo run --example mcp_server` needs no configuration. Without `MCP_ISSUER`, it starts an authorization server for
 //! development, prints a token, and shows how to connect a client. With `MCP_ISSUER`, it accepts the tokens of that
-//! authorization server. `example.rs` describes the variables. `app.rs` and `tools.rs` show the use of the crate.
+//! authorization server, and says if clients cannot register themselves there. `example.rs` describes the variables. `app.rs`
+//! and `tools.rs` show the use of the crate.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "the program prints for its user")]
 #![allow(clippy::expect_used, clippy::arithmetic_side_effects, reason = "an example panics when it cannot continue")]
 
@@ -10,6 +11,7 @@ mod app;
 mod development;
 mod example;
 mod greeting;
+mod registration;
 mod tools;
 
 use std::error::Error;
@@ -60,9 +62,11 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let server = example.server.build().await?;
 
     let app = app::router(&server, &resource, bound, &example.server)?;
+    let without_registration = registration::without_registration(&issuers).await;
     let greeting = Greeting {
         resource: &resource,
         issuers: &issuers,
+        without_registration: &without_registration,
         accepts_dpop: example.accepts_dpop(),
         accepts_bearer: example.accepts_bearer(),
         development: development.as_ref(),

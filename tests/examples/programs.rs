@@ -1,3 +1,4 @@
+use mcp_bearer::testing::TestIssuer;
 use serde_json::json;
 
 use crate::support::{Program, Server, run};
@@ -183,4 +184,52 @@ fn shell_words(line: &str) -> Vec<String> {
         }
     }
     words
+}
+
+#[tokio::test]
+async fn the_server_says_where_clients_need_a_configured_client_id() {
+    const COMMANDS: [&str; 4] = ["MCP Inspector", "Claude Code", "VS Code", "From here"];
+    for (registers, accepts_documents, expected) in
+        [(true, None, true), (false, Some(true), true), (false, None, false)]
+    {
+        let issuer = TestIssuer::serve().unwrap();
+        if !registers {
+            issuer.set_metadata_member("registration_endpoint", serde_json::Value::Null);
+        }
+        if let Some(accepts) = accepts_documents {
+            issuer.set_metadata_member("client_id_metadata_document_supported", accepts);
+        }
+        let variables = [("MCP_BIND", "127.0.0.1:0"), ("MCP_ISSUER", issuer.url())];
+        let mut program = Program::start("mcp_server", &[], &variables);
+        let last = if expected { "From here" } else { "                Its redirect URI" };
+        let printed = program.read_until(last).await;
+
+        let note = format!("Clients cannot register themselves at {}.", issuer.url());
+        assert_eq!(printed.contains(&note), !expected, "{printed:#?}");
+        let has = |start: &str| printed.iter().any(|line| line.starts_with(start));
+        assert_eq!(has("Connect a client, which then asks you to log in:"), expected, "{printed:#?}");
+        let commands: Vec<_> = COMMANDS.into_iter().filter(|command| has(command)).collect();
+        assert_eq!(commands, if expected { &COMMANDS[..] } else { &["Claude Code"] }, "{printed:#?}");
+        assert_eq!(printed.iter().any(|line| line.contains("--client-id CLIENT_ID")), !expected);
+    }
+}
+
+#[tokio::test]
+async fn of_two_issuers_the_one_without_registration_is_named() {
+    let (open, closed) = (TestIssuer::serve().unwrap(), TestIssuer::serve().unwrap());
+    closed.set_metadata_member("registration_endpoint", serde_json::Value::Null);
+    let issuers = format!("{},{}", open.url(), closed.url());
+    let mut program =
+        Program::start("mcp_server", &[], &[("MCP_BIND", "127.0.0.1:0"), ("MCP_ISSUER", issuers.as_str())]);
+    let printed = program.read_until("From here").await;
+    let notes: Vec<_> = printed.iter().filter(|line| line.starts_with("Clients cannot register")).collect();
+    assert_eq!(notes, [&format!("Clients cannot register themselves at {}.", closed.url())]);
+}
+
+#[tokio::test]
+async fn an_issuer_that_cannot_be_reached_is_not_said_to_refuse_registration() {
+    let variables = [("MCP_BIND", "127.0.0.1:0"), ("MCP_ISSUER", "http://127.0.0.1:1"), ("MCP_LAZY", "1")];
+    let mut program = Program::start("mcp_server", &[], &variables);
+    let printed = program.read_until("From here").await;
+    assert!(printed.iter().all(|line| !line.starts_with("Clients cannot register")), "{printed:#?}");
 }
