@@ -7,7 +7,8 @@
 //! | protect an MCP server that is built with rmcp | [`mcp_servers`] |
 //! | require scopes per tool, prompt and resource | [`mcp_scopes`] |
 //! | require scopes per REST route | [`rest_routes`] |
-//! | configure Keycloak, Auth0, Logto, Entra ID, Okta, Cognito or another authorization server | [`authorization_servers`] |
+//! | configure one or several authorization servers | [`authorization_servers`] |
+//! | know what to set in Keycloak, Logto, Auth0, Hydra, Spring, Entra ID, Okta, Cognito, Dex or WorkOS | [`servers`] |
 //! | configure a server from a file or from environment variables | [`configuration`] |
 //! | accept opaque tokens, or notice revocation | [`introspection`] |
 //! | reject tokens before they expire, as after a logout | [`revocation`](crate::revocation) |
@@ -67,6 +68,39 @@ pub mod rest_routes {}
 
 #[doc = include_str!("guide/authorization_servers.md")]
 pub mod authorization_servers {}
+
+#[doc = include_str!("guide/servers.md")]
+pub mod servers {
+    #[doc = include_str!("guide/servers/keycloak.md")]
+    pub mod keycloak {}
+
+    #[doc = include_str!("guide/servers/logto.md")]
+    pub mod logto {}
+
+    #[doc = include_str!("guide/servers/auth0.md")]
+    pub mod auth0 {}
+
+    #[doc = include_str!("guide/servers/hydra.md")]
+    pub mod hydra {}
+
+    #[doc = include_str!("guide/servers/spring.md")]
+    pub mod spring {}
+
+    #[doc = include_str!("guide/servers/entra.md")]
+    pub mod entra {}
+
+    #[doc = include_str!("guide/servers/okta.md")]
+    pub mod okta {}
+
+    #[doc = include_str!("guide/servers/cognito.md")]
+    pub mod cognito {}
+
+    #[doc = include_str!("guide/servers/dex.md")]
+    pub mod dex {}
+
+    #[doc = include_str!("guide/servers/workos.md")]
+    pub mod workos {}
+}
 
 #[doc = include_str!("guide/configuration.md")]
 #[doc = "```toml"]

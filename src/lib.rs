@@ -43,6 +43,7 @@
 //! | configure an authorization server | [`Issuer`] |
 //! | configure a server from a file or from environment variables | [`guide::configuration`] |
 //! | set up Keycloak, Auth0, Logto, Entra, Okta or Cognito | [`issuer::providers`] |
+//! | know what to set in ten authorization servers, Hydra, Spring and Dex among them | [`guide::servers`] |
 //! | protect routes | [`BearerAuthLayer`] |
 //! | protect MCP tools, prompts, resources, streams and sessions | [`McpLayer`], [`mcp`] |
 //! | protect a server of actix-web, poem, warp, hyper or tonic, or a WebSocket | [`BearerAuthLayer::authenticate`], [`guide::without_a_framework`] |

@@ -3,7 +3,8 @@
 //! Each function returns an ordinary [`Issuer`] that can be changed further. None of them removes a check. For any other
 //! authorization server, use [`Issuer::discover`].
 //!
-//! The audience of the access token must be this resource. Most authorization servers must be configured for that.
+//! The audience of the access token must be this resource. Most authorization servers must be configured for that. The guide has a
+//! [chapter for each](crate::guide::servers).
 //!
 //! MCP clients that register themselves (RFC 7591) register with the scopes of the first challenge. Some authorization servers
 //! reject a later request for other scopes. Require the scopes that a session will need, or list them in
@@ -37,7 +38,8 @@ use crate::jose::Algorithm;
 /// 6. Only for the experimental feature `resource-indicators`: the client of step 1 needs the attribute
 ///    `resource_url`, with the resource identifier. `examples/keycloak` has the command.
 ///
-/// To use roles as scopes, call `.scope_claim("/realm_access/roles")`. `examples/keycloak` has a realm with all of this.
+/// To use roles as scopes, call `.scope_claim("/realm_access/roles")`. `examples/keycloak` has a realm with all of this, and the
+/// [guide](crate::guide::servers::keycloak) what goes wrong first.
 #[must_use]
 pub fn keycloak(base: &str, realm: &str) -> Issuer {
     let base = base.trim_end_matches('/');
@@ -59,7 +61,8 @@ pub fn keycloak(base: &str, realm: &str) -> Issuer {
 ///    introspection.
 /// 4. Self-registration: *Settings*, *Advanced*, *Dynamic Client Registration*.
 ///
-/// To use the permissions of *Add Permissions in the Access Token* as scopes, call `.scope_claim("/permissions")`.
+/// To use the permissions of *Add Permissions in the Access Token* as scopes, call `.scope_claim("/permissions")`. The
+/// [guide](crate::guide::servers::auth0) has what goes wrong first.
 #[must_use]
 pub fn auth0(domain: &str) -> Issuer {
     let host = host_of(domain);
@@ -67,13 +70,20 @@ pub fn auth0(domain: &str) -> Issuer {
     checked(issuer, "auth0", [domain.trim_end_matches('/')], [host], "the domain of the tenant alone")
 }
 
-/// A Logto tenant: `logto("https://tenant.logto.app")`. It signs with ES384.
+/// A Logto tenant: `logto("https://tenant.logto.app")`. It signs with ES384, and with RS256 after a rotation to RSA.
 ///
 /// 1. *API resources*, *Create*: the identifier is the resource identifier, byte for byte.
-/// 2. In it, *Permissions*: the scopes; then give them to users by a role.
+/// 2. In it, *Permissions*: the scopes. Give them to a role of the users, and to each third-party application. Logto drops a scope
+///    in silence if it is not granted.
+/// 3. *Applications*: a *Native* application, whose client id your users configure in their MCP clients. Logto 1.42 does not have
+///    dynamic client registration. Later versions can accept Client ID Metadata Documents.
 ///
-/// Clients must send `resource` (RFC 8707), as MCP clients do. Without it, the token is opaque and does not have an audience. The
-/// audience of organization tokens is `urn:logto:organization:...`: call [`accept_audience`](Issuer::accept_audience).
+/// Clients must send `resource` (RFC 8707) at each request, also at a refresh, as MCP clients do. Without it, the token is opaque and
+/// does not have an audience. The audience of organization tokens is `urn:logto:organization:...`: call
+/// [`accept_audience`](Issuer::accept_audience). A token for the resource can have `organization_id`, which this crate does not check.
+///
+/// Logto does not introspect JWTs, so a JWT is accepted until it expires. Call [`introspect_opaque`](Issuer::introspect_opaque) and not
+/// `introspect_all`. The [guide](crate::guide::servers::logto) has the details, and how to insist on an organization.
 #[must_use]
 pub fn logto(endpoint: &str) -> Issuer {
     let trimmed = endpoint.trim_end_matches('/');
@@ -94,7 +104,8 @@ pub fn logto(endpoint: &str) -> Issuer {
 ///    [`challenge_scope`](crate::ResourceServerBuilder::challenge_scope).
 /// 4. Clients cannot register themselves: register one, with its redirect URIs, and give its identifier to your users.
 ///
-/// To use application permissions as scopes, call `.scope_claim("/roles")`.
+/// To use application permissions as scopes, call `.scope_claim("/roles")`. The [guide](crate::guide::servers::entra) has what goes
+/// wrong first.
 #[must_use]
 pub fn entra(tenant: &str) -> Issuer {
     let issuer = Issuer::oidc(format!("https://login.microsoftonline.com/{tenant}/v2.0"));
@@ -110,7 +121,7 @@ pub fn entra(tenant: &str) -> Issuer {
 /// 2. In it, *Scopes*; and *Access Policies* that let clients ask for them.
 ///
 /// The organization's own authorization server cannot be used: the audience of its tokens is Okta, and its keys
-/// change without notice.
+/// change without notice. The [guide](crate::guide::servers::okta) has what goes wrong first.
 #[must_use]
 pub fn okta(domain: &str, authorization_server: &str) -> Issuer {
     let host = host_of(domain);
@@ -128,6 +139,8 @@ pub fn okta(domain: &str, authorization_server: &str) -> Issuer {
 /// 2. Clients send `resource` (RFC 8707), and the token then names it in `aud`. If a client does not send it, the token does not have
 ///    an audience and is rejected, unless
 ///    [`dangerously_accept_clients_without_audience`](Issuer::dangerously_accept_clients_without_audience) lists the client.
+///
+/// The [guide](crate::guide::servers::cognito) has what goes wrong first.
 #[must_use]
 pub fn cognito(region: &str, user_pool: &str) -> Issuer {
     let issuer = Issuer::oidc(format!("https://cognito-idp.{region}.amazonaws.com/{user_pool}"));

@@ -54,6 +54,7 @@ mod rmcp;
 mod rotation;
 mod seeded_keys;
 mod self_check;
+mod server_chapters;
 mod support;
 mod transport;
 mod troubleshooting;
