@@ -27,19 +27,19 @@ use crate::jose::Algorithm;
 ///    *Authentication flow* off.
 /// 2. *Client scopes*: create `mcp:tools`, type *Optional*, *Include in token scope* on.
 /// 3. In it, *Mappers*, *Configure a new mapper*, *Audience*: *Included Client Audience* is the client of step 1.
-///    *Add to access token*, *Add to lightweight access token* and *Add to token introspection* on. Without it
-///    `aud` is `account`, and every token is rejected.
+///    *Add to access token*, *Add to lightweight access token* and *Add to token introspection* on. Without the
+///    mapper, `aud` is `account`, and every token is rejected.
 /// 4. Self-registration: *Clients*, *Client registration*, *Trusted Hosts* lists the hosts of the clients. They can
 ///    request only the scopes with which they registered: see
 ///    [`initial_scopes`](crate::ResourceServerBuilder::initial_scopes).
-/// 5. To accept lightweight tokens, or to reject revoked ones: `.introspect_all(ClientCredentials::basic(id,
-///    secret))` with the client of step 1. Keycloak (26.6.2) reports a token as inactive to a client that is not in
-///    its `aud`.
+/// 5. To accept lightweight tokens, or to reject revoked ones:
+///    `.introspect_all(ClientCredentials::basic(id, secret))` with the client of step 1. Keycloak (26.6.2) reports a
+///    token as inactive to a client that is not in its `aud`.
 /// 6. Only for the experimental feature `resource-indicators`: the client of step 1 needs the attribute
 ///    `resource_url`, with the resource identifier. `examples/keycloak` has the command.
 ///
-/// To use roles as scopes, call `.scope_claim("/realm_access/roles")`. `examples/keycloak` has a realm with all of this, and the
-/// [guide](crate::guide::servers::keycloak) what goes wrong first.
+/// To use roles as scopes, call `.scope_claim("/realm_access/roles")`. `examples/keycloak` has a realm with all of this, which is tested with
+/// Keycloak 26.7.3, and the [guide](crate::guide::servers::keycloak) what goes wrong first.
 #[must_use]
 pub fn keycloak(base: &str, realm: &str) -> Issuer {
     let base = base.trim_end_matches('/');

@@ -107,7 +107,8 @@ export class Keycloak {
   /** Sends a form to an endpoint of the realm: `logout` or `revoke`. */
   async post(endpoint, form) {
     const url = `${this.issuer}/protocol/openid-connect/${endpoint}`;
-    const { status, text } = await send(url, { method: 'POST', body: new URLSearchParams({ client_id: 'curl', ...form }) });
+    const body = new URLSearchParams({ client_id: 'curl', ...form });
+    const { status, text } = await send(url, { method: 'POST', body });
     if (status >= 300) throw new Error(`${endpoint} failed: ${status} ${text}`);
   }
 

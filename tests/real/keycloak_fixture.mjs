@@ -43,5 +43,5 @@ export function assertInvalid(answer, server) {
 
 async function assertPortIsFree() {
   if (await isFree(PORT)) return;
-  throw new Error(`port ${PORT} is in use: stop its program, because the realm of Keycloak fixes the resource ${RESOURCE}`);
+  throw new Error(`port ${PORT} is in use: stop its program, because Keycloak's realm has the resource ${RESOURCE}`);
 }

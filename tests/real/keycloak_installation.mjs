@@ -13,7 +13,8 @@ import { Keycloak } from './keycloak.mjs';
 const VERSION = '26.7.3';
 const SHA256 = '77657f30b7e90d70f727712ce1c967f430fd6a5e9f458d32d8c6df0635345f47';
 const ARTIFACT = `org.keycloak:keycloak-quarkus-dist:${VERSION}:tar.gz`;
-const MAVEN_GOAL = 'org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy';
+const MAVEN_PLUGIN = 'org.apache.maven.plugins:maven-dependency-plugin:3.8.1';
+const MAVEN_COPY = ['--batch-mode', '--quiet', '-Dstyle.color=never', `${MAVEN_PLUGIN}:copy`];
 const OLDEST_JAVA = 21;
 /** Keycloak builds itself at the first start with other features, so each set of features has its own directory. */
 const FEATURES = [undefined, 'resource-indicators'];
@@ -63,7 +64,7 @@ async function install() {
 
 /** Fetches the archive into a directory, checks it, and returns its path. */
 function fetchArchive(directory) {
-  run('mvn', ['--batch-mode', '--quiet', '-Dstyle.color=never', MAVEN_GOAL, `-Dartifact=${ARTIFACT}`, `-DoutputDirectory=${directory}`]);
+  run('mvn', [...MAVEN_COPY, `-Dartifact=${ARTIFACT}`, `-DoutputDirectory=${directory}`]);
   const archive = path.join(directory, `keycloak-quarkus-dist-${VERSION}.tar.gz`);
   const found = createHash('sha256').update(readFileSync(archive)).digest('hex');
   if (found !== SHA256) throw new Error(`the SHA-256 of ${ARTIFACT} is ${found} instead of ${SHA256}`);

@@ -5,15 +5,20 @@ import { test } from 'node:test';
 
 import { decodeJwt } from 'jose';
 
+import { DpopKey } from './dpop_key.mjs';
 import { eventually } from './eventually.mjs';
 import { KeycloakAdmin } from './keycloak_admin.mjs';
 import { assertInvalid, keycloakFixture, keycloakServer, RESOURCE_CLIENT } from './keycloak_fixture.mjs';
 import { withoutKeycloak } from './keycloak_installation.mjs';
 import { spawnServer } from './server.mjs';
-import { assertAccepted, assertUnavailable, initialize, whoami } from './wire.mjs';
+import { assertAccepted, assertDpopChallenge, assertUnavailable, initialize, whoami } from './wire.mjs';
 
 /** Introspects every token at every request. */
-const INTROSPECT_ALL = { ...RESOURCE_CLIENT.environment, MCP_INTROSPECT_ALL: '1', MCP_INTROSPECTION_CACHE_SECONDS: '0' };
+const INTROSPECT_ALL = {
+  ...RESOURCE_CLIENT.environment,
+  MCP_INTROSPECT_ALL: '1',
+  MCP_INTROSPECTION_CACHE_SECONDS: '0',
+};
 const WRONG_SECRET = { ...INTROSPECT_ALL, MCP_INTROSPECTION_CLIENT_SECRET: 'not the secret' };
 const LIGHTWEIGHT = 'client.use.lightweight.access.token.enabled';
 
@@ -50,6 +55,13 @@ test('the introspection of Keycloak', { skip: withoutKeycloak }, async (t) => {
       assert.equal(decodeJwt(token).sub, undefined);
       assert.equal((await whoami(server.url, token)).subject, sub);
     });
+  });
+
+  await t.test('a DPoP-bound token with its proof is accepted, and as a bearer token it is rejected', async (t) => {
+    const server = await keycloakServer(t, keycloak, { ...INTROSPECT_ALL, MCP_DPOP: 'optional' });
+    const bound = await keycloak.boundToken(await DpopKey.generate());
+    assertAccepted(await initialize(server.url, bound));
+    assertDpopChallenge(await initialize(server.url, bound.token), { error: 'invalid_token' });
   });
 
   await t.test('without MCP_INTROSPECT_ALL, a token is accepted after a revocation until it expires', async (t) => {

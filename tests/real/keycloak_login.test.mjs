@@ -19,7 +19,7 @@ test('logins at Keycloak', { skip: withoutKeycloak }, async (t) => {
       await addNoteAfterOneLogin(t, sdk, keycloak);
     });
 
-    await t.test(`${sdk.name} registers itself without MCP_INITIAL_SCOPES, and its step-up is invalid_scope`, async (t) => {
+    await t.test(`${sdk.name} registers itself without MCP_INITIAL_SCOPES, and cannot step up`, async (t) => {
       const server = await keycloakServer(t, keycloak);
       const user = await KeycloakUser.open(t);
       const session = new OAuthSession({ refresh: false });

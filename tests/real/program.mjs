@@ -13,8 +13,9 @@ const running = new Set();
 for (const end of ['exit', 'uncaughtExceptionMonitor']) {
   process.on(end, () => running.forEach((child) => signalTree(child.pid, 'SIGKILL')));
 }
-// The runner stops a test file that exceeds its time limit. Without a listener, the file would end without `exit`.
-process.on('SIGTERM', () => process.exit(143));
+// The runner sends SIGTERM to a test file that exceeds its time limit. Without a listener, the file would end without
+// `exit`.
+for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.exit(1));
 
 export class Program {
   #child;
