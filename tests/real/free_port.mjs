@@ -1,4 +1,4 @@
-// Finds free ports on loopback for programs that cannot choose one themselves.
+// Free ports on loopback, for programs that cannot choose one themselves.
 
 import { once } from 'node:events';
 import net from 'node:net';
@@ -24,4 +24,12 @@ export async function isFree(port) {
   probe.close();
   await once(probe, 'close');
   return true;
+}
+
+/** Makes sure that `port` is in use until `t` ends: by this process, or by another program that already listens there. */
+export async function occupy(t, port) {
+  if (!(await isFree(port))) return;
+  const server = net.createServer().listen(port, '127.0.0.1');
+  await once(server, 'listening');
+  t.after(() => server.close());
 }

@@ -1,14 +1,13 @@
 // Keycloak with the realm of `examples/keycloak`: the commands of its README, and the tokens that Keycloak signs.
 
 import { strict as assert } from 'node:assert';
-import { once } from 'node:events';
-import net from 'node:net';
 import { test } from 'node:test';
 
 import { decodeJwt, decodeProtectedHeader } from 'jose';
 
 import { BoundToken, DpopKey } from './dpop_key.mjs';
 import { eventually } from './eventually.mjs';
+import { occupy } from './free_port.mjs';
 import { KeycloakAdmin } from './keycloak_admin.mjs';
 import { demoRealm, readmeCommands } from './keycloak_example.mjs';
 import { assertInvalid, challenge, keycloakFixture, keycloakServer } from './keycloak_fixture.mjs';
@@ -148,10 +147,7 @@ test('Keycloak', { skip: withoutKeycloak }, async (t) => {
 });
 
 test('the MCP server for Keycloak needs port 9000, and says so if the port is in use', async (t) => {
-  const other = net.createServer().listen(9000, '127.0.0.1');
-  await once(other, 'listening');
-  t.after(() => other.close());
-
+  await occupy(t, 9000);
   await assert.rejects(keycloakServer(t, { issuer: 'http://localhost' }), /port 9000 is in use/);
 });
 

@@ -9,8 +9,9 @@ import path from 'node:path';
 
 import { javaHome } from './java.mjs';
 import { Keycloak } from './keycloak.mjs';
+import { VERSION } from './keycloak_example.mjs';
 
-const VERSION = '26.7.3';
+/** The checksum of the archive of this version. Change both together. */
 const SHA256 = '77657f30b7e90d70f727712ce1c967f430fd6a5e9f458d32d8c6df0635345f47';
 const ARTIFACT = `org.keycloak:keycloak-quarkus-dist:${VERSION}:tar.gz`;
 const MAVEN_PLUGIN = 'org.apache.maven.plugins:maven-dependency-plugin:3.8.1';

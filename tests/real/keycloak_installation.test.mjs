@@ -8,6 +8,7 @@ import path from 'node:path';
 import { test } from 'node:test';
 
 import { eventually } from './eventually.mjs';
+import { VERSION } from './keycloak_example.mjs';
 import { withoutKeycloak } from './keycloak_installation.mjs';
 import { Program } from './program.mjs';
 
@@ -16,7 +17,7 @@ const ARCHIVE = 'another archive';
 const MAVEN = `#!/bin/sh
 for argument; do
   case $argument in
-    -DoutputDirectory=*) printf %s '${ARCHIVE}' >"\${argument#*=}/keycloak-quarkus-dist-26.7.3.tar.gz" ;;
+    -DoutputDirectory=*) printf %s '${ARCHIVE}' >"\${argument#*=}/keycloak-quarkus-dist-${VERSION}.tar.gz" ;;
   esac
 done
 `;

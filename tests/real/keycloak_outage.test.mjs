@@ -1,7 +1,9 @@
 // Keycloak stops, and comes back with new keys.
 
+import { strict as assert } from 'node:assert';
 import { test } from 'node:test';
 
+import { occupy } from './free_port.mjs';
 import { KeycloakAdmin } from './keycloak_admin.mjs';
 import { assertInvalid, keycloakFixture, keycloakServer } from './keycloak_fixture.mjs';
 import { withoutKeycloak } from './keycloak_installation.mjs';
@@ -11,6 +13,7 @@ import { acceptedEventually, assertAccepted, assertUnavailable, initialize } fro
 const RECOVERY = { within: 45_000, every: 500 };
 
 test('an outage of Keycloak', { skip: withoutKeycloak }, async (t) => {
+  await occupy(t, 8080);
   const keycloak = await keycloakFixture(t);
   const server = await keycloakServer(t, keycloak);
   const known = await keycloak.token();
@@ -18,6 +21,11 @@ test('an outage of Keycloak', { skip: withoutKeycloak }, async (t) => {
   await new KeycloakAdmin(keycloak).addKey('next');
   const unknown = await keycloak.token();
   await keycloak.stop();
+
+  await t.test('it takes another port than 8080 where that is in use', () => {
+    assert.equal(keycloak.issuer, `http://localhost:${keycloak.port}/realms/demo`);
+    assert.notEqual(keycloak.port, 8080);
+  });
 
   await t.test('a token under a known key is still accepted', async () => {
     assertAccepted(await initialize(server.url, known));
