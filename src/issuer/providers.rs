@@ -170,6 +170,8 @@ pub fn cognito(region: &str, user_pool: &str) -> Issuer {
 ///    `strategies.jwt.scope_claim` says.
 /// 5. Self-registration: `oidc.dynamic_client_registration.enabled`. Its response has `"client_uri": ""` and `"contacts": null`,
 ///    which the TypeScript SDKs of MCP reject. So a proxy in front of it must leave these members out.
+///
+/// The [guide](crate::guide::servers::hydra) has what goes wrong first.
 #[must_use]
 pub fn hydra(public: &str, admin: &str) -> Issuer {
     let admin = admin.trim_end_matches('/');
