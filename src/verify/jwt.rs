@@ -91,10 +91,16 @@ impl Verifier {
         issuer.check_revocation(token, Accepted { claims, signature }, &self.clock, progress)
     }
 
-    /// The failure of a token that is not in compact form. A token without any dot is opaque.
+    /// The failure of a token that is not in compact form. A token without any dot is opaque. So is one with another number of
+    /// dots than a JWT, such as those of Ory Hydra, unless it begins as a JWT, so that a part of it may be missing.
     fn not_a_jwt(&self, token: &[u8], failure: CheckFailure) -> CheckFailure {
-        let is_opaque = failure == CheckFailure::Malformed && !token.contains(&b'.');
-        if is_opaque && !self.accepts_opaque() { CheckFailure::NotJwt } else { failure }
+        let dots = memchr::memchr_iter(b'.', token).count();
+        let is_opaque = dots == 0 || (dots != 2 && !token.starts_with(START_OF_HEADER));
+        if failure == CheckFailure::Malformed && is_opaque && !self.accepts_opaque() {
+            CheckFailure::NotJwt
+        } else {
+            failure
+        }
     }
 
     fn unknown_issuer(&self, claims: &Claims) -> CheckError {
@@ -157,6 +163,9 @@ fn check_replicated(header: &Header<'_>, claims: &Claims) -> Result<(), CheckErr
         None => Ok(()),
     }
 }
+
+/// The first characters of each header that begins with `{"`, in base64url.
+const START_OF_HEADER: &[u8] = b"eyJ";
 
 #[cfg(test)]
 mod tests {

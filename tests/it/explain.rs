@@ -32,7 +32,10 @@ async fn an_explanation_names_the_check_that_a_request_fails() {
     for (token, check, cause, text) in [
         ("A".repeat(20_000), TokenCheck::Length, "too_long", "the token has 20000 bytes"),
         ("opaque-1".to_owned(), TokenCheck::CompactForm, "not_jwt", "`Issuer::introspect_opaque`"),
+        // An opaque token of Ory Hydra has a dot.
+        ("ory_at_opaque.1".to_owned(), TokenCheck::CompactForm, "not_jwt", "`Issuer::introspect_opaque`"),
         ("a.b.c".to_owned(), TokenCheck::CompactForm, "malformed", "not a JWT in compact form"),
+        (rest.to_owned(), TokenCheck::CompactForm, "malformed", "unchanged and complete"),
         (valid().header("alg", "HS256").sign(), TokenCheck::Header, "algorithm", "found \"HS256\""),
         (valid().header("typ", "logout+jwt").sign(), TokenCheck::Header, "token_type", "found \"logout+jwt\""),
         (valid().claim("exp", "1").sign(), TokenCheck::Claims, "claims", "the claim \"exp\""),
