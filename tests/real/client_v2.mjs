@@ -38,7 +38,9 @@ function clientV2(name, mode) {
       const options = { serverUrl: url, scope, fetchFn: session.fetch };
       await auth(session, options);
       const parameters = await session.approve(browser);
-      await auth(session, { ...options, authorizationCode: parameters.get('code'), iss: parameters.get('iss') });
+      // Ory Hydra does not send the parameter.
+      const iss = parameters.get('iss') ?? undefined;
+      await auth(session, { ...options, authorizationCode: parameters.get('code'), iss });
     },
   };
 }
