@@ -30,7 +30,7 @@ struct StatedConfirmation<'d> {
     jkt: Option<Text<'d>>,
     #[serde(borrow, rename = "x5t#S256")]
     x5t_s256: Option<Text<'d>>,
-    /// How the sender proves to have the key of `jkt`, in tokens of Keycloak.
+    /// In tokens of Keycloak: how the sender proves that it has the key of `jkt`.
     #[serde(borrow, rename = "kc-jkt-type")]
     jkt_type: Option<Text<'d>>,
 }

@@ -54,10 +54,6 @@ export class Keycloak {
     return `${this.origin}/realms/${encodeURIComponent(name)}`;
   }
 
-  get log() {
-    return this.#program.log;
-  }
-
   /** Starts Keycloak again on the same port, and waits until it has imported the realm. */
   async restart(limit = START) {
     const { directory, javaHome, features } = this.#installation;
@@ -78,13 +74,17 @@ export class Keycloak {
       environment: { ...ADMINISTRATOR, JAVA_HOME: javaHome, JAVA_OPTS_APPEND: '-XX:TieredStopAtLevel=1' },
     });
     const ended = () => this.#program.exitCode !== null;
-    await eventually('Keycloak is ready', async () => ended() || (await isRealm(this.issuer)), limit);
-    if (ended()) throw new Error(`Keycloak ended with ${this.#program.exitCode}\n${this.log}`);
+    try {
+      await eventually('Keycloak is ready', async () => ended() || (await isRealm(this.issuer)), limit);
+      if (ended()) throw new Error(`Keycloak ended with ${this.#program.exitCode}`);
+    } catch (error) {
+      throw new Error(`${error.message}\n${this.#program.log}`);
+    }
   }
 
   /**
    * Gets tokens for Alice with the password grant of the client `curl`, and returns the response. Without `scope`, the
-   * access token has no audience.
+   * access token does not have an audience.
    */
   async tokens({ scope, issuer = this.issuer, headers, ...form } = { scope: 'mcp:tools' }) {
     const body = new URLSearchParams({ ...PASSWORD_GRANT, ...(scope && { scope }), ...form });

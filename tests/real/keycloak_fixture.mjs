@@ -26,11 +26,6 @@ export async function keycloakServer(t, { issuer }, environment = {}) {
   return server;
 }
 
-/** Starts the MCP server with introspection. */
-export function keycloakIntrospectingServer(t, keycloak, environment = {}) {
-  return keycloakServer(t, keycloak, { ...RESOURCE_CLIENT.environment, ...environment });
-}
-
 /** The challenge of the MCP server. */
 export function challenge(server) {
   return { resource_metadata: server.metadataUrl, scope: 'mcp:tools' };

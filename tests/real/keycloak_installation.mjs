@@ -18,14 +18,14 @@ const MAVEN_PLUGIN = 'org.apache.maven.plugins:maven-dependency-plugin:3.8.1';
 const MAVEN_COPY = ['--batch-mode', '--quiet', '-Dstyle.color=never', `${MAVEN_PLUGIN}:copy`];
 const OLDEST_JAVA = 21;
 /** Keycloak builds itself at the first start with other features, so each set of features has its own directory. */
-const FEATURES = [undefined, 'resource-indicators'];
+const DIRECTORIES = { 'without-features': undefined, 'resource-indicators': 'resource-indicators' };
 
 /** The reason why Keycloak cannot run on this machine, for the option `skip` of a test. */
 export const withoutKeycloak = !javaHome(OLDEST_JAVA) && `Java ${OLDEST_JAVA} or later is missing`;
 
 /** The directory of the installed Keycloak with these experimental features, and its Java. */
 export function installation(features) {
-  const directory = path.join(home(), name(features));
+  const directory = path.join(home(), features ?? 'without-features');
   if (!existsSync(directory)) throw new Error('Keycloak is missing: run `node keycloak_installation.mjs`');
   return { directory, javaHome: javaHome(OLDEST_JAVA), features };
 }
@@ -39,10 +39,6 @@ function cache() {
   return path.join(process.env.XDG_CACHE_HOME || path.join(homedir(), '.cache'), 'mcp-bearer');
 }
 
-function name(features = 'without-features') {
-  return features;
-}
-
 async function install() {
   if (existsSync(home())) return;
   mkdirSync(cache(), { recursive: true });
@@ -51,8 +47,8 @@ async function install() {
   try {
     const archive = fetchArchive(scratch);
     const complete = path.join(scratch, 'complete');
-    for (const features of FEATURES) {
-      const directory = path.join(complete, name(features));
+    for (const [name, features] of Object.entries(DIRECTORIES)) {
+      const directory = path.join(complete, name);
       mkdirSync(directory, { recursive: true });
       run('tar', ['xzf', archive, '--strip-components=1', '-C', directory]);
       await Keycloak.build({ directory, javaHome: javaHome(OLDEST_JAVA), features });
