@@ -28,7 +28,7 @@ export class KeycloakUser {
     const redirected = page.waitForRequest((request) => request.url().startsWith(redirectUrl));
     // The request to the redirect URL fails, because nothing listens there.
     page.goto(url.href).catch(() => {});
-    if (await this.#shows(redirected, LOGIN_PAGE, CONSENT_PAGE) === LOGIN_PAGE) {
+    if ((await this.#shows(redirected, LOGIN_PAGE, CONSENT_PAGE)) === LOGIN_PAGE) {
       this.pages.push('login');
       await page.fill(LOGIN_PAGE, 'alice');
       await page.fill('#password', 'alice');
@@ -44,9 +44,11 @@ export class KeycloakUser {
   /** Waits for a page with one of the elements, and returns its selector, or `undefined` after the redirect. */
   async #shows(redirected, ...selectors) {
     const shown = selectors.map((selector) => this.#page.waitForSelector(selector).then(() => selector));
-    shown.forEach((page) => page.catch(() => {}));
+    const ends = [redirected.then(() => undefined), ...shown];
+    // Only the first one counts: the others time out later.
+    ends.forEach((end) => end.catch(() => {}));
     try {
-      return await Promise.race([redirected.then(() => undefined), ...shown]);
+      return await Promise.race(ends);
     } catch (error) {
       throw new Error(`${error.message}\n${await this.#page.innerText('body')}`);
     }
