@@ -29,7 +29,7 @@ impl ConnectionProblem {
         causes.filter_map(Self::from_cause).next().unwrap_or(Self::Other)
     }
 
-    /// What happened, for an operator.
+    /// Describes the problem for an operator.
     pub(crate) fn text(&self, error: &FetchError) -> String {
         match self {
             Self::Refused => "the connection was refused".to_owned(),

@@ -98,7 +98,7 @@ pub struct FetchError {
     subject: Subject,
 }
 
-/// What was requested.
+/// The purpose of the request.
 #[derive(Debug)]
 enum Subject {
     /// A metadata document that was not found: all URLs that were tried, each with its result. This error is the most helpful of

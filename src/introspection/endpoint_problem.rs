@@ -21,8 +21,8 @@ pub(crate) fn endpoint_problem(issuer: &str, error: &FetchError) -> String {
             format!("{endpoint} cannot be reached: {}; {repair}", problem.text(error))
         }
         (FetchErrorKind::Status(status), Some(location)) => format!(
-            "{endpoint} responds with status {status} and redirects to \"{location}\", and redirects are not followed; if the \
-             endpoint is there, call `introspection_endpoint(..)` with that URL"
+            "{endpoint} responds with status {status} and redirects to \"{location}\", and redirects are not followed; \
+             {CHECK_URL}, and write the target there if it is the endpoint"
         ),
         (FetchErrorKind::Status(status @ (408 | 429 | 500..)), None) => {
             format!("{endpoint} responds with status {status}; check whether the authorization server works; {LAZY}")

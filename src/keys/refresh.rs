@@ -330,7 +330,7 @@ impl Refresh {
         has_permit
     }
 
-    /// How long the token bucket has no permit. The time until the bucket is full says how many it has.
+    /// The time until the token bucket has a permit. The time until the bucket is full says how many it has.
     fn time_until_permit(&self, now: Instant) -> Duration {
         let until_full = self.bucket_full_at.map_or(Duration::ZERO, |at| at.saturating_duration_since(now));
         until_full.saturating_sub(BUCKET_REFILL.saturating_mul(BUCKET_SIZE - 1))

@@ -21,7 +21,7 @@ fn each_chapter_has_the_same_four_parts_and_says_whether_it_was_tested() {
     assert_eq!(chapters.len(), 10);
     for (name, text) in chapters {
         let headings: Vec<_> = text.lines().filter(|line| line.starts_with("# ")).collect();
-        let [set, rest @ ..] = &headings[..] else { panic!("{name} has no headings") };
+        let [set, rest @ ..] = &headings[..] else { panic!("{name} does not have headings") };
         assert!(set.starts_with("# What to set in "), "{name}: {set}");
         assert_eq!(rest, ["# The code", "# What its tokens look like", "# What goes wrong first"], "{name}");
 

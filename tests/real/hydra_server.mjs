@@ -149,7 +149,7 @@ export class HydraServer {
       SERVE_ADMIN_HOST: '127.0.0.1',
       SERVE_ADMIN_PORT: String(this.#adminPort),
       OIDC_DYNAMIC_CLIENT_REGISTRATION_ENABLED: 'true',
-      // Without this, the metadata has no registration endpoint.
+      // Without this, the metadata does not name a registration endpoint.
       WEBFINGER_OIDC_DISCOVERY_CLIENT_REGISTRATION_URL: `${origin}/register`,
       ...this.#settings,
     };
