@@ -15,15 +15,20 @@ fn retry_after(answer: &Answer) -> u64 {
     answer.header("retry-after").unwrap().parse().unwrap()
 }
 
+/// A lazy server that introspects opaque tokens, and a token.
+fn lazy_server(opaque: bool) -> (TestIssuer, App, String) {
+    let issuer = TestIssuer::builder(ISSUER).introspection_client("client", "secret").build();
+    let introspecting = issuer.issuer().introspect_opaque(ClientCredentials::basic("client", "secret"));
+    let server = ResourceServer::builder(RESOURCE).issuer(introspecting).build_lazy().unwrap();
+    let token = issuer.token().audience(RESOURCE);
+    let token = if opaque { token.opaque() } else { token.sign() };
+    (issuer, App::new(server.bearer_layer()), token)
+}
+
 #[tokio::test(start_paused = true)]
 async fn retry_after_is_the_time_until_the_next_attempt_of_a_lazy_server() {
     for opaque in [false, true] {
-        let issuer = TestIssuer::builder(ISSUER).introspection_client("client", "secret").build();
-        let introspecting = issuer.issuer().introspect_opaque(ClientCredentials::basic("client", "secret"));
-        let server = ResourceServer::builder(RESOURCE).issuer(introspecting).build_lazy().unwrap();
-        let app = App::new(server.bearer_layer());
-        let token = issuer.token().audience(RESOURCE);
-        let token = if opaque { token.opaque() } else { token.sign() };
+        let (issuer, app, token) = lazy_server(opaque);
 
         // Requests go ahead of the back-off of the background task, so the next one starts an attempt after a second.
         issuer.stop();
@@ -40,12 +45,7 @@ async fn retry_after_is_the_time_until_the_next_attempt_of_a_lazy_server() {
 async fn retry_after_counts_down_the_time_that_the_issuer_asked_for() {
     for (asked, remaining) in [(30, [30, 20, 3]), (3_600, [60, 50, 33])] {
         for opaque in [false, true] {
-            let issuer = TestIssuer::builder(ISSUER).introspection_client("client", "secret").build();
-            let introspecting = issuer.issuer().introspect_opaque(ClientCredentials::basic("client", "secret"));
-            let server = ResourceServer::builder(RESOURCE).issuer(introspecting).build_lazy().unwrap();
-            let app = App::new(server.bearer_layer());
-            let token = issuer.token().audience(RESOURCE);
-            let token = if opaque { token.opaque() } else { token.sign() };
+            let (issuer, app, token) = lazy_server(opaque);
             for endpoint in [Endpoint::OauthMetadata, Endpoint::OidcMetadata] {
                 issuer.fault(endpoint, Fault::RetryAfter(Duration::from_secs(asked)));
             }
