@@ -32,6 +32,7 @@ use mcp_bearer::settings::{
 /// | `MCP_DPOP` | off | `optional` accepts DPoP-bound tokens and bearer tokens, `required` only DPoP-bound tokens |
 /// | `MCP_DEV_AS_BIND` | `127.0.0.1:9001` | the address of the development server: loopback only |
 /// | `MCP_DEV_AS_OPAQUE` | `0` | `1` makes it issue opaque tokens |
+/// | `RUST_LOG` | `mcp_bearer=debug,warn` | the lines of the log; `mcp_bearer=info` shows less |
 ///
 /// `MCP_DPOP` is a short form of `MCP_SENDER_CONSTRAINT`, so at most one of them can be set.
 ///
@@ -42,7 +43,8 @@ use mcp_bearer::settings::{
 /// With several issuers, only the first one introspects, because an opaque token does not name its issuer. With the
 /// development server, the example creates the client for introspection itself.
 ///
-/// The names of all other variables are those of `Settings::from_env`. The crate's guide has them.
+/// The names of all other variables are those of `Settings::from_env`: the chapter `configuration` of the crate's guide has them. The
+/// advice in the log names methods of the crate, and the same chapter has the variable of each.
 #[derive(Debug)]
 pub(crate) struct Example {
     pub(crate) bind: SocketAddr,

@@ -210,7 +210,7 @@ pub struct TenantSettings {
 /// The settings of token introspection: see [`Introspection`](crate::introspection::Introspection).
 ///
 /// `client_id` and `client_secret` or `client_secret_file` are the usual client credentials. A private key takes the place of the secret.
-/// With `client_authentication: none`, there are no credentials.
+/// With `client_authentication: none`, all of them are left out.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 #[cfg_attr(feature = "schema", derive(JsonSchema), schemars(default, deny_unknown_fields))]

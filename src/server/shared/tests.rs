@@ -211,6 +211,17 @@ async fn while_introspection_is_suspended_the_result_of_another_replica_is_used(
     assert_eq!(world.introspections(accepts(&two, &token)).await, (true, 0));
 }
 
+/// The shared result has the `cnf` of the token too.
+#[tokio::test(start_paused = true)]
+async fn a_sender_constrained_token_is_not_a_bearer_token_with_a_shared_result() {
+    let world = World::new();
+    let [one, two] = world.replicas().await;
+    let key = world.issuer.dpop_key();
+    let token = world.issuer.token().audience(RESOURCE).bound_to(&key).opaque();
+    assert_eq!(world.introspections(accepts(&one, &token)).await, (false, 1));
+    assert_eq!(world.introspections(accepts(&two, &token)).await, (false, 0));
+}
+
 /// The result says whether a JWT that is verified locally was revoked.
 #[tokio::test(start_paused = true)]
 async fn results_of_the_revocation_check_are_shared_for_its_interval() {
