@@ -6,6 +6,7 @@ const PASSWORD_GRANT = { grant_type: 'password', client_id: 'admin-cli', usernam
 const KEY_PROVIDER = 'org.keycloak.keys.KeyProvider';
 
 export class KeycloakAdmin {
+  static #nextPriority = 200;
   #keycloak;
 
   constructor(keycloak) {
@@ -32,10 +33,11 @@ export class KeycloakAdmin {
     await this.#request('PUT', `/demo/users/${user.id}`, { ...user, enabled });
   }
 
-  /** Adds an RSA key, which signs all new tokens. */
+  /** Adds an RSA key, which signs all new tokens: each has a higher priority than those before. */
   async addKey(name) {
     const { id } = await this.#request('GET', '/demo');
-    const config = { priority: ['200'] };
+    const config = { priority: [`${KeycloakAdmin.#nextPriority}`] };
+    KeycloakAdmin.#nextPriority += 1;
     const key = { name, providerId: 'rsa-generated', providerType: KEY_PROVIDER, parentId: id, config };
     await this.#request('POST', '/demo/components', key);
   }

@@ -1,15 +1,13 @@
 // An MCP server that introspects every token of Keycloak, with the client of the realm for the resource.
 
 import { strict as assert } from 'node:assert';
-import { test } from 'node:test';
 
 import { decodeJwt } from 'jose';
 
 import { DpopKey } from './dpop_key.mjs';
 import { eventually } from './eventually.mjs';
 import { KeycloakAdmin } from './keycloak_admin.mjs';
-import { assertInvalid, keycloakFixture, keycloakServer, RESOURCE_CLIENT } from './keycloak_fixture.mjs';
-import { withoutKeycloak } from './keycloak_installation.mjs';
+import { assertInvalid, keycloakServer, RESOURCE_CLIENT } from './keycloak_fixture.mjs';
 import { spawnServer } from './server.mjs';
 import { assertAccepted, assertDpopChallenge, assertUnavailable, initialize, whoami } from './wire.mjs';
 
@@ -22,8 +20,8 @@ const INTROSPECT_ALL = {
 const WRONG_SECRET = { ...INTROSPECT_ALL, MCP_INTROSPECTION_CLIENT_SECRET: 'not the secret' };
 const LIGHTWEIGHT = 'client.use.lightweight.access.token.enabled';
 
-test('the introspection of Keycloak', { skip: withoutKeycloak }, async (t) => {
-  const keycloak = await keycloakFixture(t);
+/** Tests introspection by a running Keycloak. */
+export async function testIntrospection(t, keycloak) {
   const admin = new KeycloakAdmin(keycloak);
 
   /** Each function makes a valid access token inactive. */
@@ -84,4 +82,4 @@ test('the introspection of Keycloak', { skip: withoutKeycloak }, async (t) => {
     assertUnavailable(await initialize(server.url, await keycloak.token()));
     await server.printed(/ERROR .*mcp_bearer.*credentials/i);
   });
-});
+}

@@ -1,19 +1,16 @@
 // The MCP SDKs at Keycloak: Alice logs in on its pages in Chromium.
 
 import { strict as assert } from 'node:assert';
-import { test } from 'node:test';
 
 import { v1 } from './client_v1.mjs';
 import { v2 } from './client_v2.mjs';
-import { keycloakFixture, keycloakServer } from './keycloak_fixture.mjs';
-import { withoutKeycloak } from './keycloak_installation.mjs';
+import { keycloakServer } from './keycloak_fixture.mjs';
 import { addNoteAfterOneLogin, assertNoteAdded, NOTE } from './keycloak_login.mjs';
 import { KeycloakUser } from './keycloak_user.mjs';
 import { OAuthSession } from './oauth_session.mjs';
 
-test('logins at Keycloak', { skip: withoutKeycloak }, async (t) => {
-  const keycloak = await keycloakFixture(t);
-
+/** Tests the logins of both SDKs at a running Keycloak. */
+export async function testLogins(t, keycloak) {
   for (const sdk of [v1, v2]) {
     await t.test(`${sdk.name} registers itself with MCP_INITIAL_SCOPES, and adds a note after one login`, async (t) => {
       await addNoteAfterOneLogin(t, sdk, keycloak);
@@ -49,4 +46,4 @@ test('logins at Keycloak', { skip: withoutKeycloak }, async (t) => {
       await connection.close();
     });
   }
-});
+}
